@@ -1,0 +1,68 @@
+"""Tesla's configurable floating-point formats, CFloat8 and CFloat16, for NumPy.
+
+The formats and their arithmetic are those of the 2021 whitepaper *A Guide to Tesla's Configurable
+Floating Point Formats & Arithmetic*.  Start with `encode`, `decode` and `round_to`; README.md has an
+example of each public name.
+"""
+
+from ._native import isa
+from .codec import decode, encode, round_to
+from .errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    CFloatError,
+    FileError,
+    FlagError,
+    FlagWarning,
+    FormatError,
+    MissingExtraError,
+)
+from .flags import Flags, errstate, record_flags
+from .formats import (
+    COMPARISON_FORMATS,
+    TESLA_FORMATS,
+    CFloat8_1_4_3,
+    CFloat8_1_5_2,
+    CFloat16_SHP,
+    CFloat16_UHP,
+    Format,
+    bfloat16,
+    finfo,
+    float8_e4m3fn,
+    float8_e5m2,
+    float16,
+)
+from .rounding import ROUNDING_MODES
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "COMPARISON_FORMATS",
+    "ROUNDING_MODES",
+    "TESLA_FORMATS",
+    "ArgumentTypeError",
+    "ArgumentValueError",
+    "CFloat8_1_4_3",
+    "CFloat8_1_5_2",
+    "CFloat16_SHP",
+    "CFloat16_UHP",
+    "CFloatError",
+    "FileError",
+    "FlagError",
+    "FlagWarning",
+    "Flags",
+    "Format",
+    "FormatError",
+    "MissingExtraError",
+    "bfloat16",
+    "decode",
+    "encode",
+    "errstate",
+    "finfo",
+    "float8_e4m3fn",
+    "float8_e5m2",
+    "float16",
+    "isa",
+    "record_flags",
+    "round_to",
+]

@@ -1,0 +1,272 @@
+"""The binding to the C core, and the only module that imports it.
+
+What C cannot check is checked here: dtypes, contiguity, writability, overlap.  Arrays that are contiguous,
+of native byte order and of one bias take a short way; all others go through the core's strided entries.
+"""
+
+import os
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import flags
+from ._cfloat import ffi, lib
+from .errors import ArgumentValueError, CFloatError
+from .formats import Format
+from .rounding import ROUNDING_MODES, RoundingMode
+
+Array = NDArray[Any]
+
+# Element types by NumPy's kind and size, which do not depend on byte order.
+_TYPES: Final = {
+    ("f", 8): lib.CF_FLOAT64,
+    ("f", 4): lib.CF_FLOAT32,
+    ("f", 2): lib.CF_FLOAT16,
+    ("i", 8): lib.CF_INT64,
+    ("i", 4): lib.CF_INT32,
+    ("i", 2): lib.CF_INT16,
+    ("i", 1): lib.CF_INT8,
+    ("u", 8): lib.CF_UINT64,
+    ("u", 4): lib.CF_UINT32,
+    ("u", 2): lib.CF_UINT16,
+    ("u", 1): lib.CF_UINT8,
+    ("b", 1): lib.CF_UINT8,
+}
+SOURCE_DTYPES: Final = "float64, float32, float16, bfloat16 or an integer type"
+VALUE_DTYPES: Final = "float64, float32, float16 or bfloat16"
+
+_NONFINITE: Final = {
+    "none": lib.CF_NONFINITE_NONE,
+    "ieee": lib.CF_NONFINITE_IEEE,
+    "nan_only": lib.CF_NONFINITE_NAN_ONLY,
+}
+_SUBNORMALS: Final = {
+    "whitepaper": lib.CF_SUBNORMALS_WHITEPAPER,
+    "ieee": lib.CF_SUBNORMALS_IEEE,
+    "flush": lib.CF_SUBNORMALS_FLUSH,
+}
+_ROUNDING: Final = {mode: getattr(lib, f"CF_{mode.upper()}") for mode in ROUNDING_MODES}
+
+_STATUS: Final = {
+    lib.CF_BAD_FORMAT: "format",
+    lib.CF_BAD_BIAS: "bias",
+    lib.CF_BAD_ROUNDING: "rounding mode",
+    lib.CF_BAD_TYPE: "element type",
+    lib.CF_BAD_LAYOUT: "layout",
+    lib.CF_BAD_ISA: "ISA",
+}
+
+
+def _check(status: int) -> None:
+    # the callers' checks come first; what gets here is an error of this package
+    if status != lib.CF_OK:
+        raise CFloatError(f"the C core refused the {_STATUS.get(status, status)}")
+
+
+def _is_bfloat16(dtype: np.dtype[Any]) -> bool:
+    # ml_dtypes' dtype, recognised by name because ml_dtypes need not be installed
+    return dtype.itemsize == 2 and dtype.type.__name__ == "bfloat16"
+
+
+def _source_type(dtype: np.dtype[Any]) -> int | None:
+    found = _TYPES.get((dtype.kind, dtype.itemsize))
+    return lib.CF_BFLOAT16 if found is None and _is_bfloat16(dtype) else found
+
+
+def is_source_dtype(dtype: np.dtype[Any]) -> bool:
+    """Whether arrays of a dtype, in either byte order, can be encoded."""
+    return _source_type(dtype) is not None
+
+
+def is_value_dtype(dtype: np.dtype[Any]) -> bool:
+    """Whether values can be written as a dtype: a floating one of native byte order."""
+    floating = dtype.kind == "f" and dtype.itemsize <= 8
+    return (floating or _is_bfloat16(dtype)) and dtype.isnative
+
+
+@lru_cache(maxsize=256)
+def _format_struct(fmt: Format) -> Any:
+    low, high = fmt.bias_range
+    return ffi.new(
+        "const cf_format *",
+        {
+            "exponent_bits": fmt.exponent_bits,
+            "mantissa_bits": fmt.mantissa_bits,
+            "is_signed": fmt.signed,
+            "nonfinite": _NONFINITE[fmt.nonfinite],
+            "subnormals": _SUBNORMALS[fmt.subnormals],
+            "saturating": fmt.saturating,
+            "bias_min": low,
+            "bias_max": high,
+        },
+    )
+
+
+def _pointer(array: Array, *, writable: bool = False) -> Any:
+    """Return the address of a contiguous array's memory; the array must outlive it."""
+    if array.dtype.kind == "V":  # ml_dtypes' dtypes do not export a buffer
+        array = array.view(np.uint16)
+    return ffi.from_buffer(array, require_writable=writable)
+
+
+def _address(array: Array) -> Any:
+    """Return the address of the first element of an array of any layout; the array must outlive it."""
+    return ffi.cast("void *", array.__array_interface__["data"][0])
+
+
+def _separate(source: Array, destination: Array) -> Array:
+    """Return the source, or a copy where writing the destination would change elements yet to be read."""
+    if not np.may_share_memory(source, destination):
+        return source
+    in_place = (
+        source.flags.c_contiguous
+        and destination.flags.c_contiguous
+        and source.dtype.isnative
+        and source.itemsize >= destination.itemsize
+        and source.__array_interface__["data"][0] == destination.__array_interface__["data"][0]
+    )
+    return source if in_place else source.copy()
+
+
+def _layout(source: Array, biases: Array, destination: Array) -> tuple[Any, list[Any]]:
+    """Describe three arrays of one shape to the core, and return what must be kept alive with it."""
+    lengths = ffi.new("int64_t[]", destination.shape)
+    strides = [ffi.new("int64_t[]", array.strides) for array in (source, biases, destination)]
+    layout = ffi.new("cf_layout *")
+    layout.ndim = destination.ndim
+    layout.source_swapped = not source.dtype.isnative
+    layout.shape = lengths
+    layout.source_strides, layout.bias_strides, layout.destination_strides = strides
+    return layout, [lengths, *strides]
+
+
+def convert(
+    fmt: Format,
+    bias: int | NDArray[np.int16],
+    source: Array,
+    destination: Array,
+    *,
+    encode: bool,
+    decode: bool,
+    rounding: RoundingMode = "ties_to_even",
+    seed: int = 0,
+    offset: int = 0,
+) -> flags.Flags:
+    """Encode, decode, or do both in a row, and return what was raised if anybody wants to know.
+
+    Parameters
+    ----------
+    fmt : Format
+        The format of the codes.
+    bias : int or ndarray of int16
+        One checked bias, or biases that broadcast to the destination's shape.
+    source : ndarray
+        Codes, unless `encode`; broadcasts to the destination's shape.
+    destination : ndarray
+        Codes, unless `decode`; written.
+    encode, decode : bool
+        Whether the source, and the destination, are values and not codes.
+    rounding, seed, offset
+        As in `cfloat.encode`, checked.
+
+    Returns
+    -------
+    Flags
+        Zeros if nobody wants to know.
+    """
+    entry, mode = _format_struct(fmt), _ROUNDING[rounding]
+    from_type = _source_type(source.dtype) if encode else lib.CF_CODES
+    to_type = _source_type(destination.dtype) if decode else lib.CF_CODES
+    counter = ffi.new("cf_flags *") if flags.wanted() else ffi.NULL
+    source = _separate(source, destination)
+    if (
+        type(bias) is int
+        and source.flags.c_contiguous
+        and destination.flags.c_contiguous
+        and source.dtype.isnative
+        and source.shape == destination.shape
+    ):
+        status = lib.cf_convert(
+            entry, bias, from_type, _pointer(source), mode, seed, offset,
+            to_type, _pointer(destination, writable=True), source.size, counter,
+        )  # fmt: skip
+    else:
+        source = np.broadcast_to(source, destination.shape)
+        biases = np.broadcast_to(np.asarray(bias, np.int16), destination.shape)
+        layout, _alive = _layout(source, biases, destination)
+        status = lib.cf_convert_strided(
+            entry, _address(biases), from_type, _address(source), mode, seed, offset,
+            to_type, _address(destination), layout, counter,
+        )  # fmt: skip
+    _check(status)
+    if counter == ffi.NULL:
+        return flags.Flags()
+    return flags.Flags(counter.invalid, counter.overflow, counter.underflow, counter.denormal)
+
+
+def random_words(seed: int, offset: int, size: int) -> NDArray[np.uint32]:
+    """Return `size` words of the stream of `seed` from position `offset` on (SPEC section 3)."""
+    words = np.empty(size, np.uint32)
+    pointer = ffi.from_buffer("uint32_t[]", words, require_writable=True)
+    _check(lib.cf_random_words(seed, offset, pointer, size))
+    return words
+
+
+def philox4x32_10(counter: tuple[int, ...], key: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the four output words of Philox4x32-10 for a counter of four words and a key of two."""
+    words = ffi.new("uint32_t[4]")
+    _check(lib.cf_philox4x32_10(counter, key, words))
+    return tuple(words)
+
+
+def isa() -> str:
+    """Return the name of the instruction set whose kernels are in use.
+
+    Returns
+    -------
+    str
+        "portable", for now the only one.
+
+    Examples
+    --------
+    >>> import cfloat as cf
+    >>> cf.isa() in cf._native.isa_names()
+    True
+    """
+    name = ffi.new("char **")
+    _check(lib.cf_isa_name(name))
+    return _text(name[0])
+
+
+def isa_names(*, available: bool = True) -> list[str]:
+    """Return the instruction sets of this build, or those of them that this CPU can run."""
+    names: list[tuple[str, bool]] = []
+    name, runs = ffi.new("char **"), ffi.new("int *")
+    while lib.cf_isa_list(len(names), name, runs) == lib.CF_OK:
+        names.append((_text(name[0]), bool(runs[0])))
+    return [name for name, runs in names if runs or not available]
+
+
+def select_isa(name: str) -> None:
+    """Use the kernels of an instruction set; not while another thread converts."""
+    if lib.cf_isa_select(name.encode()) != lib.CF_OK:
+        raise ArgumentValueError(f"ISA is {name!r}; this CPU runs {', '.join(isa_names())}")
+
+
+def _text(chars: Any) -> str:
+    text: bytes = ffi.string(chars)
+    return text.decode()
+
+
+def _select_from_environment() -> None:
+    name = os.environ.get("CFLOAT_ISA")
+    if name:
+        try:
+            select_isa(name)
+        except ArgumentValueError as error:
+            raise ArgumentValueError(f"CFLOAT_ISA: {error}") from None
+
+
+_select_from_environment()

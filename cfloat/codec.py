@@ -1,0 +1,337 @@
+"""Conversion between values and codes: `encode`, `decode` and `round_to` (SPEC section 3)."""
+
+from typing import Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from . import _native, flags
+from .errors import ArgumentTypeError, ArgumentValueError, MissingExtraError
+from .formats import Format, check_format
+from .rounding import RoundingMode, check_offset, check_rounding, check_seed
+
+Array = NDArray[Any]
+
+
+def encode(
+    x: ArrayLike,
+    fmt: Format,
+    bias: ArrayLike | None = None,
+    *,
+    rounding: RoundingMode = "ties_to_even",
+    seed: SupportsIndex | None = None,
+    offset: SupportsIndex = 0,
+    out: Array | None = None,
+) -> Array:
+    """Convert values to codes, with one rounding from the exact value (SPEC section 3).
+
+    Parameters
+    ----------
+    x : array_like
+        Values: float64, float32, float16, bfloat16 (ml_dtypes'), integers or bool, in any memory layout
+        and byte order.
+    fmt : Format
+        The format of the codes.
+    bias : int or array_like of int, optional
+        The exponent bias, or an array of biases that broadcasts with `x` as NumPy's operands do.  The
+        format's default bias if None.
+    rounding : str, default "ties_to_even"
+        "ties_to_even", "ties_to_away", "toward_zero", "toward_positive", "toward_negative" or
+        "stochastic".
+    seed : int, optional
+        Seed of the random stream of stochastic rounding, 0 to 2**64 - 1; None draws one from the
+        operating system.  The other modes do not use it.
+    offset : int, default 0
+        Position in the random stream of the first element's word.  Element i, in row-major order, takes
+        word ``offset + i``: an array that is converted in pieces, each with its own offset, gets the same
+        codes as the whole.
+    out : ndarray, optional
+        Where to write the codes: of dtype ``fmt.storage_dtype`` and the result's shape, in any layout.  It
+        may overlap `x`.
+
+    Returns
+    -------
+    ndarray of uint8 or uint16
+        `out`, or a new array, of the shape to which `x` and `bias` broadcast.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If `x` is not real numbers of a type above (strings, complex numbers and objects are not), `fmt`
+        not a Format, `bias`, `seed` or `offset` not integers, or `out` not an array of the right dtype.
+    ArgumentValueError
+        If a bias is not allowed by the format, `rounding` is unknown, `seed` or `offset` is out of range,
+        shapes do not fit, or `out` cannot be written.
+    FlagError
+        If `errstate` says so.
+
+    See Also
+    --------
+    decode : The way back.
+    round_to : Both at once.
+
+    Notes
+    -----
+    A magnitude too large becomes the largest finite value if the format saturates, as the CFloat8 formats
+    and SHP do; there, infinities and NaN become the largest value as well.  What happened is counted by
+    `record_flags`.
+
+    Examples
+    --------
+    >>> import cfloat as cf
+    >>> cf.encode([1.0, -2.5, 1000.0], cf.CFloat8_1_4_3)
+    array([ 56, 194, 127], dtype=uint8)
+    >>> cf.encode([1.0, -2.5, 1000.0], cf.CFloat8_1_4_3, bias=5)
+    array([ 40, 178, 127], dtype=uint8)
+    """
+    check_format(fmt)
+    source = _source(x)
+    biases = fmt.check_biases(bias)
+    shape = _shape(source, biases)
+    mode, word_seed, word_offset = _random(rounding, seed, offset, shape)
+    codes = _destination(out, shape, fmt.storage_dtype)
+    raised = _native.convert(
+        fmt, biases, source, codes, encode=True, decode=False,
+        rounding=mode, seed=word_seed, offset=word_offset,
+    )  # fmt: skip
+    flags.report(raised, f"encode to {fmt.name}", codes.size)
+    return codes
+
+
+def decode(
+    codes: ArrayLike,
+    fmt: Format,
+    bias: ArrayLike | None = None,
+    *,
+    dtype: DTypeLike = np.float32,
+    out: Array | None = None,
+) -> Array:
+    """Convert codes to values (SPEC sections 1 and 2).
+
+    Parameters
+    ----------
+    codes : array_like of int
+        Codes: an array of dtype ``fmt.storage_dtype``, in any memory layout and byte order, or Python
+        integers.
+    fmt : Format
+        The format of the codes.
+    bias : int or array_like of int, optional
+        The exponent bias, or an array of biases that broadcasts with `codes`.  The format's default bias if
+        None.
+    dtype : dtype, default float32
+        float32 and float64 hold every value exactly, and bfloat16 those of an 8-bit Tesla format; float16,
+        and otherwise bfloat16, are rounded to nearest, ties to even.  "bfloat16" is ml_dtypes' dtype.
+    out : ndarray, optional
+        Where to write the values, of the result's shape, in any layout; its dtype is then the default for
+        `dtype`.  It may overlap `codes`.
+
+    Returns
+    -------
+    ndarray of `dtype`
+        `out`, or a new array, of the shape to which `codes` and `bias` broadcast.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If `codes` are not integers of the storage dtype, `fmt` not a Format, `bias` not integers, or
+        `dtype` or `out`'s dtype not a floating one of those above.
+    ArgumentValueError
+        If a code is too large for the format, a bias is not allowed by it, shapes do not fit, or `out`
+        cannot be written.
+    MissingExtraError
+        If `dtype` is "bfloat16" and ml_dtypes is not installed.
+    FlagError
+        If `errstate` says so.
+
+    See Also
+    --------
+    encode : The way there.
+
+    Notes
+    -----
+    Decoding counts NaN codes as Invalid and denormal codes as Denormal, and where it rounds, the result's
+    overflow and underflow.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cfloat as cf
+    >>> cf.decode(np.array([56, 194, 127], np.uint8), cf.CFloat8_1_4_3)
+    array([  1. ,  -2.5, 480. ], dtype=float32)
+    """
+    check_format(fmt)
+    source = _codes(codes, fmt)
+    biases = fmt.check_biases(bias)
+    value_dtype = _value_dtype(dtype, out)
+    values = _destination(out, _shape(source, biases), value_dtype)
+    raised = _native.convert(fmt, biases, source, values, encode=False, decode=True)
+    flags.report(raised, f"decode from {fmt.name}", values.size)
+    return values
+
+
+def round_to(
+    x: ArrayLike,
+    fmt: Format,
+    bias: ArrayLike | None = None,
+    *,
+    rounding: RoundingMode = "ties_to_even",
+    seed: SupportsIndex | None = None,
+    offset: SupportsIndex = 0,
+    out: Array | None = None,
+) -> Array:
+    """Round values to those that a format has ("fake quantisation"): ``decode(encode(x))``.
+
+    Parameters
+    ----------
+    x : array_like
+        Values, as in `encode`.
+    fmt : Format
+        The format on whose grid the results are.
+    bias, rounding, seed, offset
+        As in `encode`.
+    out : ndarray, optional
+        Where to write the result, of a dtype that `decode` can write, in any layout.  It may be `x` itself.
+
+    Returns
+    -------
+    ndarray of float64 or float32
+        `out`, or a new array: float64 if `x` is, and float32 otherwise, which holds every value of every
+        format exactly.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError, FlagError
+        As `encode`.
+
+    See Also
+    --------
+    encode : The codes instead of the values.
+
+    Examples
+    --------
+    >>> import cfloat as cf
+    >>> cf.round_to([0.1, 0.2, 0.3], cf.CFloat8_1_4_3)
+    array([0.1015625, 0.203125 , 0.3125   ])
+    """
+    check_format(fmt)
+    source = _source(x)
+    biases = fmt.check_biases(bias)
+    shape = _shape(source, biases)
+    mode, word_seed, word_offset = _random(rounding, seed, offset, shape)
+    default = np.float64 if source.dtype.kind == "f" and source.itemsize == 8 else np.float32
+    values = _destination(out, shape, _value_dtype(default, out))
+    raised = _native.convert(
+        fmt, biases, source, values, encode=True, decode=True,
+        rounding=mode, seed=word_seed, offset=word_offset,
+    )  # fmt: skip
+    flags.report(raised, f"round_to {fmt.name}", values.size)
+    return values
+
+
+def _source(x: ArrayLike) -> Array:
+    source = np.asarray(x)
+    if not _native.is_source_dtype(source.dtype):
+        hint = " (an integer beyond 64 bits?)" if source.dtype == object else ""
+        raise ArgumentTypeError(
+            f"x has dtype {source.dtype}{hint}; it takes {_native.SOURCE_DTYPES}"
+        )
+    return source
+
+
+def _codes(codes: ArrayLike, fmt: Format) -> Array:
+    given = np.asarray(codes)
+    storage = fmt.storage_dtype
+    if (given.dtype.kind, given.itemsize) != (storage.kind, storage.itemsize):
+        # Python's own integers have no dtype to get wrong
+        has_dtype = isinstance(codes, np.ndarray | np.generic)
+        if has_dtype or (given.size and given.dtype.kind not in "iu"):
+            raise ArgumentTypeError(
+                f"codes have dtype {given.dtype}; those of {fmt.name} have {storage}"
+            )
+        _check_codes(given, fmt)
+        return given.astype(storage)
+    if fmt.bits < 8 * storage.itemsize:
+        _check_codes(given, fmt)
+    return given
+
+
+def _check_codes(codes: Array, fmt: Format) -> None:
+    limit = 2**fmt.bits - 1
+    if codes.size and (codes.min() < 0 or codes.max() > limit):
+        worst = codes.min() if codes.min() < 0 else codes.max()
+        raise ArgumentValueError(
+            f"codes have an element {worst}; {fmt.name} has codes 0 to {limit}"
+        )
+
+
+def _shape(source: Array, biases: int | NDArray[np.int16]) -> tuple[int, ...]:
+    if isinstance(biases, int):
+        return source.shape
+    try:
+        return np.broadcast_shapes(source.shape, biases.shape)
+    except ValueError:
+        raise ArgumentValueError(
+            f"bias has shape {biases.shape}, which does not broadcast with {source.shape}"
+        ) from None
+
+
+def _random(
+    rounding: object, seed: SupportsIndex | None, offset: SupportsIndex, shape: tuple[int, ...]
+) -> tuple[RoundingMode, int, int]:
+    mode = check_rounding(rounding)
+    if mode != "stochastic":
+        # checked as well, but nothing is drawn from the operating system
+        return mode, check_seed(0 if seed is None else seed), check_offset(offset, 0)
+    return mode, check_seed(seed), check_offset(offset, _size(shape))
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size
+
+
+def _value_dtype(dtype: DTypeLike, out: Array | None) -> np.dtype[Any]:
+    if isinstance(out, np.ndarray):
+        dtype = out.dtype
+    try:
+        checked = np.dtype(dtype)
+    except TypeError:
+        if dtype != "bfloat16":
+            raise ArgumentTypeError(
+                f"dtype is {dtype!r}; it takes {_native.VALUE_DTYPES}"
+            ) from None
+        checked = _bfloat16()
+    if not _native.is_value_dtype(checked):
+        what = "dtype" if out is None else "out's dtype"
+        raise ArgumentTypeError(
+            f"{what} is {checked.str if checked.kind == 'f' else checked}; "
+            f"it takes {_native.VALUE_DTYPES}, of native byte order"
+        )
+    return checked
+
+
+def _bfloat16() -> np.dtype[Any]:
+    try:
+        from ml_dtypes import bfloat16
+    except ImportError:
+        raise MissingExtraError(
+            "dtype 'bfloat16' needs ml_dtypes: pip install 'cfloat[ml_dtypes]'"
+        ) from None
+    dtype: np.dtype[Any] = np.dtype(bfloat16)
+    return dtype
+
+
+def _destination(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray):
+        raise ArgumentTypeError(f"out is a {type(out).__name__}; it takes a numpy.ndarray")
+    if out.dtype != dtype:
+        raise ArgumentTypeError(f"out has dtype {out.dtype}; the result has {dtype}")
+    if out.shape != shape:
+        raise ArgumentValueError(f"out has shape {out.shape}; the result has {shape}")
+    if not out.flags.writeable:
+        raise ArgumentValueError("out is read-only")
+    return out

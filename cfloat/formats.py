@@ -1,0 +1,581 @@
+"""Formats as data: the type `Format`, the presets, and `finfo` (SPEC sections 1 and 2)."""
+
+import math
+import operator
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, get_args
+
+import numpy as np
+
+from .errors import ArgumentTypeError, ArgumentValueError, FormatError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+Nonfinite = Literal["none", "ieee", "nan_only"]
+Subnormals = Literal["whitepaper", "ieee", "flush"]
+
+MAX_BITS = 16
+
+# float32's range: every value is below 2**128 and a multiple of 2**-149.
+_FLOAT32_MAX_EXPONENT = 127
+_FLOAT32_MIN_QUANTUM = -149
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Format:
+    """A floating-point format of at most 16 bits.
+
+    A format says how a *code* (the stored integer) stands for a *value*.  From the most significant
+    bit, a code holds the sign (if any), the exponent field E and the mantissa field M; with m mantissa
+    bits and a bias b the value of a normal number is ±2**(E - b) * (1 + M / 2**m).  The bias is not a
+    part of the code, and for most formats it is chosen when a tensor is converted.
+
+    Parameters
+    ----------
+    name : str
+        What the format is called in reports and files.
+    exponent_bits : int
+        Width of the exponent field, at least 1.
+    mantissa_bits : int
+        Width of the mantissa field as stored, without the implicit bit; may be 0.
+    signed : bool, default True
+        Whether there is a sign bit.
+    bias : int or (int, int), optional
+        The exponent bias, if it is fixed, or the smallest and largest bias that may be chosen.  By
+        default it is fixed at IEEE 754's ``2**(exponent_bits - 1) - 1``.
+    default_bias : int, optional
+        The bias that ``bias=None`` stands for everywhere; by default the fixed one, or IEEE 754's if
+        the range has it, or else the smallest.
+    nonfinite : {"none", "ieee", "nan_only"}, default "none"
+        "none": every code is a finite number.  "ieee": exponent all ones is infinity (M = 0) and NaN.
+        "nan_only": only exponent and mantissa all ones is NaN, and there is no infinity.
+    subnormals : {"ieee", "whitepaper", "flush"}, default "ieee"
+        What E = 0 with M ≠ 0 means: M / 2**m times 2**(1 - b) ("ieee", evenly spaced down to zero) or
+        times 2**-b ("whitepaper", as the Dojo whitepaper prints it, which leaves a hole below the
+        smallest normal number), or zero ("flush").
+    saturating : bool, optional
+        Whether a magnitude too large becomes the largest finite value, infinity included.  By default
+        true if there are no non-finite codes (it must be then), and false otherwise.
+
+    Raises
+    ------
+    FormatError
+        If no such format can exist, or if some value at some bias would not be a float32: every value
+        of every format is exactly a float32, the type in which results are computed.
+    ArgumentTypeError
+        If an argument is not of the type above.
+
+    See Also
+    --------
+    finfo : The limits of a format at a bias.
+
+    Examples
+    --------
+    >>> import cfloat as cf
+    >>> cf.CFloat8_1_4_3.bits, cf.CFloat8_1_4_3.default_bias, cf.CFloat8_1_4_3.bias_range
+    (8, 7, (0, 63))
+    >>> fp6 = cf.Format("fp6_e3m2", exponent_bits=3, mantissa_bits=2)
+    >>> cf.finfo(fp6).max
+    28.0
+    """
+
+    name: str
+    exponent_bits: int
+    mantissa_bits: int
+    signed: bool
+    bias_range: tuple[int, int]
+    default_bias: int
+    nonfinite: Nonfinite
+    subnormals: Subnormals
+    saturating: bool
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        exponent_bits: int,
+        mantissa_bits: int,
+        signed: bool = True,
+        bias: int | tuple[int, int] | None = None,
+        default_bias: int | None = None,
+        nonfinite: Nonfinite = "none",
+        subnormals: Subnormals = "ieee",
+        saturating: bool | None = None,
+    ) -> None:
+        if not isinstance(name, str):
+            raise ArgumentTypeError(f"name is a {type(name).__name__}; it takes a str")
+        exponent_bits = _integer("exponent_bits", exponent_bits)
+        mantissa_bits = _integer("mantissa_bits", mantissa_bits)
+        _check_bool("signed", signed)
+        _check_choice("nonfinite", nonfinite, get_args(Nonfinite))
+        _check_choice("subnormals", subnormals, get_args(Subnormals))
+        if saturating is None:
+            saturating = nonfinite == "none"
+        _check_bool("saturating", saturating)
+        _check_fields(name, exponent_bits, mantissa_bits, signed)
+
+        ieee_bias = 2 ** (exponent_bits - 1) - 1
+        low, high = _bias_pair(ieee_bias if bias is None else bias)
+        if low > high:
+            raise FormatError(
+                f"{name}: bias is ({low}, {high}); the first must not exceed the second"
+            )
+        if default_bias is None:
+            default_bias = ieee_bias if low <= ieee_bias <= high else low
+        default_bias = _integer("default_bias", default_bias)
+        if not low <= default_bias <= high:
+            raise FormatError(
+                f"{name}: default_bias is {default_bias}; bias allows {low} to {high}"
+            )
+
+        values = (
+            name, exponent_bits, mantissa_bits, signed, (low, high), default_bias,
+            nonfinite, subnormals, saturating,
+        )  # fmt: skip
+        for field, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, field.name, value)
+        self._check_encodings()
+        self._check_float32()
+
+    def _check_encodings(self) -> None:
+        if self.nonfinite == "ieee" and self.mantissa_bits == 0:
+            raise FormatError(
+                f"{self.name}: nonfinite='ieee' with no mantissa bit leaves no code for NaN"
+            )
+        if self.nonfinite == "none" and not self.saturating:
+            raise FormatError(
+                f"{self.name}: saturating=False needs a code for what is too large; nonfinite='none' has none"
+            )
+        if self._max_exponent_field < 1:
+            raise FormatError(
+                f"{self.name}: {self.exponent_bits} exponent bits and nonfinite={self.nonfinite!r} "
+                "leave no normal number"
+            )
+
+    def _check_float32(self) -> None:
+        low, high = self.bias_range
+        top = self._max_exponent_field - low
+        if top > _FLOAT32_MAX_EXPONENT:
+            raise FormatError(
+                f"{self.name}: at bias {low} values reach 2**{top}, beyond float32's 2**127; every value "
+                "must be a float32"
+            )
+        bottom = self._min_exponent_unbiased - high
+        if bottom < _FLOAT32_MIN_QUANTUM:
+            raise FormatError(
+                f"{self.name}: at bias {high} values go down to 2**{bottom}, below float32's 2**-149; "
+                "every value must be a float32"
+            )
+
+    @property
+    def _max_exponent_field(self) -> int:
+        """E of the largest finite value."""
+        all_ones = (1 << self.exponent_bits) - 1
+        nan_fills_top = self.nonfinite == "nan_only" and self.mantissa_bits == 0
+        return all_ones - 1 if self.nonfinite == "ieee" or nan_fills_top else all_ones
+
+    @property
+    def _max_significand(self) -> float:
+        """1 + M / 2**m of the largest finite value."""
+        ulps_below_two = 2 if self.nonfinite == "nan_only" and self.mantissa_bits > 0 else 1
+        return 2.0 - ulps_below_two * 2.0**-self.mantissa_bits
+
+    @property
+    def _min_exponent_unbiased(self) -> int:
+        """Exponent of the smallest positive value, plus the bias."""
+        if self.mantissa_bits == 0 or self.subnormals == "flush":
+            return 1
+        return (1 if self.subnormals == "ieee" else 0) - self.mantissa_bits
+
+    @cached_property
+    def bits(self) -> int:
+        """Width of a code in bits, at most 16."""
+        return int(self.signed) + self.exponent_bits + self.mantissa_bits
+
+    @cached_property
+    def storage_dtype(self) -> "np.dtype[Any]":
+        """NumPy dtype of the codes: uint8 up to 8 bits, uint16 above."""
+        return np.dtype(np.uint8 if self.bits <= 8 else np.uint16)
+
+    def replace(self, **changes: Any) -> "Format":
+        """Return this format with some of the constructor's arguments changed.
+
+        The name stays the same unless it is among the changes.
+
+        Parameters
+        ----------
+        **changes
+            Any of the constructor's arguments.
+
+        Returns
+        -------
+        Format
+
+        Raises
+        ------
+        FormatError, ArgumentTypeError
+            As the constructor, or if an argument has another name.
+
+        Examples
+        --------
+        >>> import cfloat as cf
+        >>> cf.CFloat8_1_4_3.replace(subnormals="ieee").subnormals
+        'ieee'
+        """
+        arguments = self._arguments()
+        unknown = sorted(set(changes) - set(arguments))
+        if unknown:
+            raise ArgumentTypeError(
+                f"replace() got {', '.join(unknown)}; it takes {', '.join(arguments)}"
+            )
+        # what was derived from a changed argument is derived anew
+        if "nonfinite" in changes:
+            arguments["saturating"] = None
+        if "bias" in changes:
+            arguments["default_bias"] = None
+        return Format(**(arguments | changes))
+
+    def _arguments(self) -> dict[str, Any]:
+        names = ("bias" if field.name == "bias_range" else field.name for field in fields(self))
+        return dict(zip(names, (getattr(self, field.name) for field in fields(self)), strict=True))
+
+    def values(self, bias: SupportsIndex | None = None) -> "NDArray[np.float32]":
+        """Return the value of every code at a bias.
+
+        Parameters
+        ----------
+        bias : int, optional
+            An exponent bias that the format allows; its default bias if None.
+
+        Returns
+        -------
+        ndarray of float32, shape (2**bits,)
+            Element i is the value of code i, NaN and infinities included.
+
+        Raises
+        ------
+        ArgumentTypeError, ArgumentValueError
+            If `bias` is not an integer that the format allows.
+
+        Examples
+        --------
+        >>> import cfloat as cf
+        >>> cf.CFloat8_1_4_3.values()[:9] * 2**7
+        array([0.   , 0.125, 0.25 , 0.375, 0.5  , 0.625, 0.75 , 0.875, 2.   ],
+              dtype=float32)
+        """
+        from .codec import decode  # the one definition of the arithmetic is below this module
+
+        codes = np.arange(2**self.bits, dtype=self.storage_dtype)
+        return decode(codes, self, self.check_bias(bias))
+
+    def check_bias(self, bias: object) -> int:
+        """Return one bias as an int; the default bias for None.
+
+        Parameters
+        ----------
+        bias : int or None
+            An exponent bias.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        ArgumentTypeError
+            If it is not an integer.
+        ArgumentValueError
+            If the format does not allow it.
+        """
+        if bias is None:
+            return self.default_bias
+        checked = bias if type(bias) is int else _integer("bias", bias)
+        low, high = self.bias_range
+        if not low <= checked <= high:
+            raise ArgumentValueError(f"bias is {checked}; {self._bias_rule()}")
+        return checked
+
+    def check_biases(self, bias: "ArrayLike | None") -> "int | NDArray[np.int16]":
+        """Return one bias as an int, or an array of them as int16.
+
+        Parameters
+        ----------
+        bias : int, array_like of int, or None
+            One exponent bias, or one for each element.
+
+        Returns
+        -------
+        int or ndarray of int16
+
+        Raises
+        ------
+        ArgumentTypeError
+            If it does not hold integers.
+        ArgumentValueError
+            If the format does not allow one of them.
+        """
+        if bias is None or isinstance(bias, int | np.integer | str | float | complex):
+            return self.check_bias(bias)
+        biases = np.asarray(bias)
+        if biases.dtype.kind not in "iu":
+            raise ArgumentTypeError(f"bias has dtype {biases.dtype}; it takes integers")
+        if biases.ndim == 0:
+            return self.check_bias(biases.item())
+        low, high = self.bias_range
+        if biases.size and (biases.min() < low or biases.max() > high):
+            worst = biases.min() if biases.min() < low else biases.max()
+            raise ArgumentValueError(f"bias has an element {worst}; {self._bias_rule()}")
+        return biases.astype(np.int16)
+
+    def _bias_rule(self) -> str:
+        low, high = self.bias_range
+        allowed = f"only {low}" if low == high else f"an integer from {low} to {high}"
+        return f"{self.name} takes {allowed}"
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, field.name) for field in fields(self)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # not the instance's dictionary: it caches a hash that holds in this process alone
+        return _rebuild, (self._arguments(),)
+
+    def __repr__(self) -> str:
+        low, high = self.bias_range
+        arguments = self._arguments() | {"bias": low if low == high else (low, high)}
+        name = arguments.pop("name")
+        return f"Format({name!r}, {', '.join(f'{key}={arg!r}' for key, arg in arguments.items())})"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _rebuild(arguments: dict[str, Any]) -> Format:
+    return Format(**arguments)
+
+
+def _integer(name: str, value: Any) -> int:
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise ArgumentTypeError(f"{name} is {value!r}; it takes an integer") from None
+
+
+def _check_bool(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ArgumentTypeError(f"{name} is {value!r}; it takes True or False")
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise FormatError(f"{name} is {value!r}; it takes one of {', '.join(choices)}")
+
+
+def _check_fields(name: str, exponent_bits: int, mantissa_bits: int, signed: bool) -> None:
+    if exponent_bits < 1:
+        raise FormatError(f"{name}: exponent_bits is {exponent_bits}; it takes at least 1")
+    if mantissa_bits < 0:
+        raise FormatError(f"{name}: mantissa_bits is {mantissa_bits}; it takes at least 0")
+    bits = int(signed) + exponent_bits + mantissa_bits
+    if bits > MAX_BITS:
+        raise FormatError(f"{name}: the fields take {bits} bits; a format has at most {MAX_BITS}")
+
+
+def _bias_pair(bias: Any) -> tuple[int, int]:
+    if isinstance(bias, tuple | list):
+        if len(bias) != 2:
+            raise ArgumentTypeError(f"bias is {bias!r}; it takes an integer or a pair of them")
+        return _integer("bias", bias[0]), _integer("bias", bias[1])
+    fixed = _integer("bias", bias)
+    return fixed, fixed
+
+
+#: The whitepaper's Table 3: 1 sign, 4 exponent and 3 mantissa bits, bias 0..63, every code finite.
+CFloat8_1_4_3 = Format(
+    "CFloat8_1_4_3",
+    exponent_bits=4, mantissa_bits=3, bias=(0, 63), default_bias=7, subnormals="whitepaper",
+)  # fmt: skip
+
+#: The whitepaper's Table 3: 1 sign, 5 exponent and 2 mantissa bits, bias 0..63, every code finite.
+CFloat8_1_5_2 = Format(
+    "CFloat8_1_5_2",
+    exponent_bits=5, mantissa_bits=2, bias=(0, 63), default_bias=15, subnormals="whitepaper",
+)  # fmt: skip
+
+#: The whitepaper's Table 6, signed half precision: 1, 5 and 10 bits, bias 0..63, every code finite.
+CFloat16_SHP = Format(
+    "CFloat16_SHP",
+    exponent_bits=5, mantissa_bits=10, bias=(0, 63), default_bias=15, subnormals="whitepaper",
+)  # fmt: skip
+
+#: The whitepaper's Table 6, unsigned half precision: 6 and 10 bits, bias 31, IEEE infinity and NaN.
+CFloat16_UHP = Format(
+    "CFloat16_UHP",
+    exponent_bits=6, mantissa_bits=10, signed=False, bias=31, nonfinite="ieee", subnormals="flush",
+)  # fmt: skip
+
+#: IEEE 754 binary16.
+float16 = Format("float16", exponent_bits=5, mantissa_bits=10, nonfinite="ieee")
+
+#: The upper half of a float32.
+bfloat16 = Format("bfloat16", exponent_bits=8, mantissa_bits=7, nonfinite="ieee")
+
+#: OCP 8-bit E4M3: no infinity, one NaN a sign; too large is NaN, as in ml_dtypes and PyTorch.
+float8_e4m3fn = Format("float8_e4m3fn", exponent_bits=4, mantissa_bits=3, nonfinite="nan_only")
+
+#: OCP 8-bit E5M2: IEEE 754 in small.
+float8_e5m2 = Format("float8_e5m2", exponent_bits=5, mantissa_bits=2, nonfinite="ieee")
+
+#: The four formats of the whitepaper.
+TESLA_FORMATS = (CFloat8_1_4_3, CFloat8_1_5_2, CFloat16_SHP, CFloat16_UHP)
+
+#: The formats that people use today, for comparison.
+COMPARISON_FORMATS = (float16, bfloat16, float8_e4m3fn, float8_e5m2)
+
+
+@dataclass(frozen=True)
+class finfo:  # noqa: N801 - numpy.finfo's name
+    """Limits of a format at a bias, with `numpy.finfo`'s names.
+
+    Parameters
+    ----------
+    format : Format
+        The format.
+    bias : int, optional
+        An exponent bias that the format allows; its default bias if None.
+
+    Attributes
+    ----------
+    bits : int
+        Width of a code in bits.
+    max, min : float
+        The largest finite value, and the least: -max, or 0 for an unsigned format.
+    smallest_normal, tiny : float
+        The smallest positive normal number, 2**(1 - bias).
+    smallest_subnormal : float
+        The smallest positive value; the smallest normal number if there are no denormals.
+    eps : float
+        Distance from 1 to the next larger number with this many mantissa bits, 2**-nmant.
+    epsneg : float
+        Distance from 1 to the next smaller one, eps / 2.
+    nmant, nexp, iexp : int
+        Mantissa bits as stored, and exponent bits (by NumPy's two names).
+    machep, negep : int
+        Base-2 logarithms of eps and epsneg.
+    minexp, maxexp : int
+        Exponent of the smallest normal number; the smallest exponent that is too large.
+    precision : int
+        Decimal digits that are certain to be kept.
+    resolution : float
+        10**-precision.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError
+        If `format` is not a Format, or `bias` not an integer that it allows.
+
+    Examples
+    --------
+    >>> import cfloat as cf
+    >>> cf.finfo(cf.CFloat8_1_4_3).max, cf.finfo(cf.CFloat8_1_4_3, 63).smallest_normal == 2.0**-62
+    (480.0, True)
+    """
+
+    format: Format
+    bias: int
+
+    def __init__(self, format: Format, bias: SupportsIndex | None = None) -> None:  # noqa: A002
+        object.__setattr__(self, "format", check_format(format))
+        object.__setattr__(self, "bias", format.check_bias(bias))
+
+    @property
+    def bits(self) -> int:  # noqa: D102 - the class docstring documents the attributes
+        return self.format.bits
+
+    @property
+    def max(self) -> float:  # noqa: D102
+        return math.ldexp(self.format._max_significand, self.maxexp - 1)
+
+    @property
+    def min(self) -> float:  # noqa: D102
+        return -self.max if self.format.signed else 0.0
+
+    @property
+    def smallest_normal(self) -> float:  # noqa: D102
+        return math.ldexp(1.0, self.minexp)
+
+    @property
+    def tiny(self) -> float:  # noqa: D102
+        return self.smallest_normal
+
+    @property
+    def smallest_subnormal(self) -> float:  # noqa: D102
+        return math.ldexp(1.0, self.format._min_exponent_unbiased - self.bias)
+
+    @property
+    def eps(self) -> float:  # noqa: D102
+        return math.ldexp(1.0, self.machep)
+
+    @property
+    def epsneg(self) -> float:  # noqa: D102
+        return math.ldexp(1.0, self.negep)
+
+    @property
+    def nmant(self) -> int:  # noqa: D102
+        return self.format.mantissa_bits
+
+    @property
+    def nexp(self) -> int:  # noqa: D102
+        return self.format.exponent_bits
+
+    @property
+    def iexp(self) -> int:  # noqa: D102
+        return self.format.exponent_bits
+
+    @property
+    def machep(self) -> int:  # noqa: D102
+        return -self.format.mantissa_bits
+
+    @property
+    def negep(self) -> int:  # noqa: D102
+        return self.machep - 1
+
+    @property
+    def minexp(self) -> int:  # noqa: D102
+        return 1 - self.bias
+
+    @property
+    def maxexp(self) -> int:  # noqa: D102
+        return self.format._max_exponent_field - self.bias + 1
+
+    @property
+    def precision(self) -> int:  # noqa: D102
+        return int(self.nmant * math.log10(2))
+
+    @property
+    def resolution(self) -> float:  # noqa: D102
+        return float(10.0**-self.precision)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.format.name} at bias {self.bias}: max {self.max:.7g}, "
+            f"smallest normal {self.smallest_normal:.7g}, "
+            f"smallest positive {self.smallest_subnormal:.7g}, eps {self.eps:.7g}"
+        )
+
+
+def check_format(fmt: object) -> Format:
+    """Return `fmt` if it is a `Format`; raise ArgumentTypeError if it is not."""
+    if isinstance(fmt, Format):
+        return fmt
+    raise ArgumentTypeError(
+        f"format is {fmt!r}; it takes a cfloat.Format, such as cfloat.CFloat8_1_4_3"
+    )

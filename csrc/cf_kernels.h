@@ -1,0 +1,45 @@
+/* The table of kernels that an instruction set provides, and the list of instruction sets.
+ *
+ * Every slot computes exactly what cf_scalar.h defines, on contiguous elements, and adds to *flags
+ * what was raised (flags may be NULL).  Pointers need no alignment.  An element is written only after
+ * it, and everything before it, has been read. */
+#ifndef CF_KERNELS_H
+#define CF_KERNELS_H
+
+#include "cf_format.h"
+
+enum { CF_TYPE_COUNT = CF_UINT8 + 1, CF_VALUE_TYPE_COUNT = CF_BFLOAT16 + 1 };
+
+/* What is the same for all elements of a call. */
+typedef struct cf_rule {
+  cf_params params;
+  size_t code_size; /* bytes of a code: 1 or 2 */
+  int rounding;     /* enum cf_rounding */
+  uint64_t seed;
+} cf_rule;
+
+/* bias[i * bias_step] is element i's bias; bias_step is 0 or 1.  position is the random word of
+ * element 0. */
+typedef void cf_encode_kernel(const cf_rule *rule, const int16_t *bias, size_t bias_step,
+                              const void *source, uint64_t position, void *codes, size_t count,
+                              cf_flags *flags);
+typedef void cf_decode_kernel(const cf_rule *rule, const int16_t *bias, size_t bias_step,
+                              const void *codes, void *values, size_t count, cf_flags *flags);
+
+typedef struct cf_kernels {
+  const char *name;
+  cf_encode_kernel *encode[CF_TYPE_COUNT];
+  cf_decode_kernel *decode[CF_VALUE_TYPE_COUNT];
+} cf_kernels;
+
+/* Best last.  X(name) for each instruction set; its table is cf_kernels_<name>. */
+#define CF_FOR_EACH_ISA(X) X(portable)
+
+#define CF_DECLARE_TABLE(name) extern const cf_kernels cf_kernels_##name;
+CF_FOR_EACH_ISA(CF_DECLARE_TABLE)
+#undef CF_DECLARE_TABLE
+
+/* The table in use. */
+const cf_kernels *cf_active_kernels(void);
+
+#endif

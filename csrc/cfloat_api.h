@@ -1,0 +1,137 @@
+/* The exported interface of the C core.
+ *
+ * cffi's cdef reads this very file, so it holds declarations and comments and not one preprocessor
+ * line; C code includes "cfloat.h" instead.
+ *
+ * Every function returns CF_OK or a negative cf_status and writes its results through pointers.  None
+ * prints, aborts, sets errno, allocates memory or keeps a pointer it was given.  All are safe to call
+ * from several threads at once, cf_isa_select excepted.
+ */
+
+enum cf_status {
+  CF_OK = 0,
+  CF_BAD_FORMAT = -1,   /* cf_format_check refuses it */
+  CF_BAD_BIAS = -2,     /* a bias outside the format's bias_min..bias_max */
+  CF_BAD_ROUNDING = -3, /* not a cf_rounding */
+  CF_BAD_TYPE = -4,     /* not a cf_type, or not one that can stand there */
+  CF_BAD_LAYOUT = -5,   /* ndim outside 0..CF_MAX_NDIM, or a negative length */
+  CF_BAD_ISA = -6       /* an unknown ISA, or one that this CPU or build lacks */
+};
+
+enum cf_nonfinite {
+  CF_NONFINITE_NONE,    /* every code is a finite number */
+  CF_NONFINITE_IEEE,    /* exponent all ones: infinity (mantissa 0) and NaN */
+  CF_NONFINITE_NAN_ONLY /* exponent and mantissa all ones: NaN; no infinity */
+};
+
+enum cf_subnormals {
+  CF_SUBNORMALS_WHITEPAPER, /* a denormal's exponent is -bias */
+  CF_SUBNORMALS_IEEE,       /* a denormal's exponent is 1 - bias */
+  CF_SUBNORMALS_FLUSH       /* denormal operands and results are zero */
+};
+
+enum cf_rounding {
+  CF_TIES_TO_EVEN,
+  CF_TIES_TO_AWAY,
+  CF_TOWARD_ZERO,
+  CF_TOWARD_POSITIVE,
+  CF_TOWARD_NEGATIVE,
+  CF_STOCHASTIC
+};
+
+/* Types of the elements of an operand.  The first four are also what values can be written as. */
+enum cf_type {
+  CF_FLOAT64,
+  CF_FLOAT32,
+  CF_FLOAT16,
+  CF_BFLOAT16,
+  CF_INT64,
+  CF_INT32,
+  CF_INT16,
+  CF_INT8,
+  CF_UINT64,
+  CF_UINT32,
+  CF_UINT16,
+  CF_UINT8,
+  CF_CODES /* of the format that the operation is about */
+};
+
+/* CF_MAX_NDIM is NumPy's own largest number of dimensions; CF_PIECE is the number of elements that
+ * are staged at a time. */
+enum cf_limits { CF_MAX_NDIM = 64, CF_PIECE = 1024 };
+
+/* A format of 2..16 bits: most significant first the sign (if any), exponent and mantissa fields.
+ * Codes are stored in uint8_t up to 8 bits and in uint16_t above, unused high bits zero. */
+typedef struct cf_format {
+  int32_t exponent_bits;
+  int32_t mantissa_bits;
+  int32_t is_signed;
+  int32_t nonfinite;  /* enum cf_nonfinite */
+  int32_t subnormals; /* enum cf_subnormals */
+  int32_t saturating; /* overflow and infinities go to the largest finite value */
+  int32_t bias_min;
+  int32_t bias_max;
+} cf_format;
+
+/* Exception flags as counts of elements (SPEC section 4).  Calls add to what is there. */
+typedef struct cf_flags {
+  uint64_t invalid;
+  uint64_t denormal;
+  uint64_t overflow;
+  uint64_t underflow;
+} cf_flags;
+
+/* Where the elements of an N-dimensional operation are: element (i0, i1, ...) of an operand is at
+ * base + i0*strides[0] + i1*strides[1] + ...  Strides are bytes; they may be zero or negative.
+ * Elements are visited, and random words assigned, in row-major order of shape. */
+typedef struct cf_layout {
+  int32_t ndim;
+  int32_t source_swapped; /* the source's elements have the other byte order */
+  const int64_t *shape;
+  const int64_t *source_strides;
+  const int64_t *bias_strides;
+  const int64_t *destination_strides;
+} cf_layout;
+
+/* CF_OK if the format is one that this library can represent: 1..16 bits in all, at least one normal
+ * number, encodings that exist, and every value at every legal bias exactly a float32. */
+int cf_format_check(const cf_format *format);
+
+/* Convert count elements from source_type to destination_type.
+ *
+ *   value or integer -> CF_CODES  encode: one rounding from the exact value
+ *   CF_CODES -> value type        decode: exact in float64 and float32; rounded to nearest, ties to
+ *                                 even, in float16 and bfloat16 (rounding is not used)
+ *   value or integer -> value     encode and decode in one pass; the flags are those of the encode
+ *
+ * Any other pair is CF_BAD_TYPE.  With CF_STOCHASTIC, element i takes random word offset + i of the
+ * stream of seed; the other modes use neither.  A NaN becomes the format's canonical NaN, or the largest
+ * finite value where there is none, with the NaN's sign; NaN codes give quiet NaNs of their sign.
+ * Overflow and infinities follow SPEC section 3.
+ *
+ * destination may be the source's own memory (the same first byte) if its elements are not larger; any
+ * other overlap is undefined.  No pointer needs any alignment.  flags may be NULL: nothing is counted. */
+int cf_convert(const cf_format *format, int bias, int source_type, const void *source, int rounding,
+               uint64_t seed, uint64_t offset, int destination_type, void *destination, size_t count,
+               cf_flags *flags);
+
+/* The same over any layout and with a bias for every element, an int16_t.  source and destination must
+ * not overlap, unless they are the same elements with the same strides.  On CF_BAD_BIAS a part of
+ * destination may have been written. */
+int cf_convert_strided(const cf_format *format, const int16_t *biases, int source_type,
+                       const void *source, int rounding, uint64_t seed, uint64_t offset,
+                       int destination_type, void *destination, const cf_layout *layout,
+                       cf_flags *flags);
+
+/* Philox4x32-10 (Salmon et al., SC'11): the four output words of one counter under one key. */
+int cf_philox4x32_10(const uint32_t counter[4], const uint32_t key[2], uint32_t words[4]);
+
+/* count words of the stream of seed from position offset on: what CF_STOCHASTIC uses. */
+int cf_random_words(uint64_t seed, uint64_t offset, uint32_t *words, size_t count);
+
+/* The instruction sets this build knows (index 0, 1, ...; CF_BAD_ISA past the last) and whether this
+ * CPU and operating system run it; the active one; and a change of the active one, which is meant for
+ * start-up and for tests: do not call it while another thread converts. */
+int cf_isa_list(int index, const char **name, int *available);
+int cf_isa_name(const char **name);
+int cf_isa_select(const char *name);
