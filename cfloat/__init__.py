@@ -32,6 +32,8 @@ from .formats import (
     float8_e5m2,
     float16,
 )
+from .metrics import ErrorStats, error
+from .report import Report, ReportRow, report
 from .rounding import ROUNDING_MODES
 
 __version__ = "0.1.0"
@@ -47,6 +49,7 @@ __all__ = [
     "CFloat16_SHP",
     "CFloat16_UHP",
     "CFloatError",
+    "ErrorStats",
     "FileError",
     "FlagError",
     "FlagWarning",
@@ -54,9 +57,12 @@ __all__ = [
     "Format",
     "FormatError",
     "MissingExtraError",
+    "Report",
+    "ReportRow",
     "bfloat16",
     "decode",
     "encode",
+    "error",
     "errstate",
     "finfo",
     "float8_e4m3fn",
@@ -64,5 +70,6 @@ __all__ = [
     "float16",
     "isa",
     "record_flags",
+    "report",
     "round_to",
 ]

@@ -75,12 +75,14 @@ static inline cf_real cf_unpack(const cf_params *format, int bias, uint64_t code
  * two neighbouring codes goes to the upper one; odd: the lower code's last bit is set. */
 static inline int cf_round_up(int rounding, int sign, int odd, uint64_t fraction, int sticky,
                               uint32_t word) {
+  /* bitwise operators, because a branch on the data would be mispredicted every other time */
   const uint64_t half = (uint64_t)1 << 63;
+  const int inexact = (fraction != 0) | sticky;
   switch (rounding) {
-    case CF_TIES_TO_EVEN: return fraction > half || (fraction == half && (sticky || odd));
+    case CF_TIES_TO_EVEN: return (fraction > half) | ((fraction == half) & (sticky | odd));
     case CF_TIES_TO_AWAY: return fraction >= half;
-    case CF_TOWARD_POSITIVE: return !sign && (fraction != 0 || sticky);
-    case CF_TOWARD_NEGATIVE: return sign && (fraction != 0 || sticky);
+    case CF_TOWARD_POSITIVE: return !sign & inexact;
+    case CF_TOWARD_NEGATIVE: return sign & inexact;
     case CF_STOCHASTIC: return (fraction >> 32) + word >= (uint64_t)1 << 32;
     default: return 0; /* CF_TOWARD_ZERO */
   }
@@ -103,13 +105,13 @@ static inline int cf_stops_at_max(int rounding, int sign) {
 static inline uint64_t cf_round_pack(const cf_params *format, int bias, cf_real x, int rounding,
                                      uint32_t word, unsigned *raised) {
   const int m = format->mantissa_bits;
-  const uint64_t sign_code = x.sign ? format->sign_mask : 0;
+  const uint64_t sign_code = (0 - (uint64_t)x.sign) & format->sign_mask;
   if (x.denormal) *raised |= CF_DENORMAL;
   if (x.kind == CF_NAN) {
     *raised |= CF_INVALID;
     return sign_code | (format->has_nan ? format->nan_code : format->max_code);
   }
-  if (x.sign && format->sign_mask == 0 && (x.kind == CF_INFINITE || x.significand != 0)) {
+  if (format->sign_mask == 0 && x.sign && (x.kind == CF_INFINITE || x.significand != 0)) {
     *raised |= CF_INVALID;
     return format->has_nan ? format->nan_code : 0;
   }
@@ -156,7 +158,7 @@ static inline uint64_t cf_round_pack(const cf_params *format, int bias, cf_real 
     fraction = high / gap << 32 | low / gap;
     sticky |= low % gap != 0;
   }
-  int inexact = fraction != 0 || sticky;
+  int inexact = (fraction != 0) | sticky;
   code += (uint64_t)cf_round_up(rounding, x.sign, (int)(code & 1), fraction, sticky, word);
 
   if (format->subnormals == CF_SUBNORMALS_FLUSH && code <= largest_denormal) {

@@ -1,0 +1,67 @@
+"""Choosing exponent biases."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .codec import round_to
+from .formats import Format
+from .metrics import scale_exponent
+
+# Elements tried at a time: with 64 biases, as many float64 values as fit in a core's cache.
+_PIECE = 1 << 12
+
+
+def squared_errors(x: NDArray[Any], fmt: Format) -> NDArray[np.float64]:
+    """Return the sum of squared errors of rounding a tensor at every bias that a format allows.
+
+    Parameters
+    ----------
+    x : ndarray
+        Values of a dtype that `encode` takes.  Infinities and NaN are left out.
+    fmt : Format
+        The format.
+
+    Returns
+    -------
+    ndarray of float64, shape (number of biases,)
+        Element i is of bias ``fmt.bias_range[0] + i``.  All share one factor, a power of
+        two that keeps squares in range.
+    """
+    low, high = fmt.bias_range
+    biases = np.arange(low, high + 1)[:, np.newaxis]
+    errors = np.zeros(biases.size)
+    flat = x.reshape(-1)
+    scale = scale_exponent(flat)
+    rounded = np.empty((biases.size, min(_PIECE, flat.size)))
+    for start in range(0, flat.size, _PIECE):
+        piece = flat[start : start + _PIECE].astype(np.float64)
+        piece = piece[np.isfinite(piece)]
+        difference = rounded[:, : piece.size]
+        round_to(piece, fmt, biases, out=difference)
+        difference -= piece
+        np.ldexp(difference, -scale, out=difference)
+        errors += np.einsum("ij,ij->i", difference, difference)
+    return errors
+
+
+def best_bias(x: NDArray[Any], fmt: Format) -> int:
+    """Return the bias with the least squared error, found by trying them all.
+
+    Parameters
+    ----------
+    x : ndarray
+        Values of a dtype that `encode` takes.  Infinities and NaN are left out.
+    fmt : Format
+        The format.
+
+    Returns
+    -------
+    int
+        Of several equally good ones, the one nearest the format's default bias.
+    """
+    low, _ = fmt.bias_range
+    errors = squared_errors(x, fmt)
+    best = np.flatnonzero(errors == errors.min()) + low
+    return int(best[np.argmin(np.abs(best - fmt.default_bias))])

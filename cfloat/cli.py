@@ -1,0 +1,195 @@
+"""The command ``cfloat``: argument parsing and printing only."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, NoReturn
+
+from numpy.typing import NDArray
+
+from . import __version__
+from .errors import CFloatError
+from .report import (
+    DEFAULT_FORMATS,
+    LEGEND,
+    TEXT_HEADINGS,
+    Report,
+    carried_tensors,
+    report,
+)
+from .storage import TensorFile, write_text
+
+#: Seconds of work after which a progress bar appears.
+PROGRESS_AFTER = 1.0
+
+Tensors = Mapping[str, NDArray[Any]]
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The arguments after the command's name; those of the process if None.
+
+    Returns
+    -------
+    int
+        The exit status: 0, or 1 after an error, of which one line has been printed on stderr.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+        sys.stdout.flush()
+    except CFloatError as error:
+        print(f"cfloat: error: {error}", file=sys.stderr)
+        return 1
+    except MemoryError:
+        print("cfloat: error: out of memory", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # the reader (head, less) has seen enough; Python must not try to flush the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("cfloat: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="cfloat",
+        description="Tesla's configurable floating-point formats, CFloat8 and CFloat16.",
+    )
+    parser.add_argument("--version", action="version", version=f"cfloat {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    command = commands.add_parser(
+        "report",
+        help="measure what each format costs on tensors",
+        description="Measure what CFloat8 and CFloat16 cost on tensors, each format at its best exponent "
+        "bias, beside float16, bfloat16 and the OCP 8-bit formats.  Without a path: on real tensors that "
+        "the package carries (weights, activations, gradients and Adam's moments of a small network).",
+    )
+    command.add_argument(
+        "paths", nargs="*", metavar="PATH", help="a .npy, .npz or .safetensors file"
+    )
+    command.add_argument(
+        "--format",
+        action="append",
+        choices=[fmt.name for fmt in DEFAULT_FORMATS],
+        metavar="NAME",
+        help="compare this format, and others named likewise, instead of all: "
+        + ", ".join(fmt.name for fmt in DEFAULT_FORMATS),
+    )
+    command.add_argument("--json", metavar="FILE", help="write everything to a JSON file as well")
+    command.add_argument("--csv", metavar="FILE", help="write the rows to a CSV file as well")
+    command.set_defaults(run=_run_report)
+    return parser
+
+
+def _run_report(options: argparse.Namespace) -> None:
+    tensors = _tensors(options.paths)
+    formats = [fmt for fmt in DEFAULT_FORMATS if not options.format or fmt.name in options.format]
+    with _progress_bar("Measuring") as advance:
+        result = report(tensors, formats, progress=advance)
+    if options.json:
+        write_text(options.json, result.to_json())
+    if options.csv:
+        write_text(options.csv, result.to_csv())
+    _print_report(result)
+
+
+class _Joined(Mapping[str, NDArray[Any]]):
+    """The tensors of several files, their names preceded by the files'."""
+
+    def __init__(self, tensor_files: list[TensorFile]) -> None:
+        self._found = {
+            f"{tensor_file.path}:{name}": (tensor_file, name)
+            for tensor_file in tensor_files
+            for name in tensor_file
+        }
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        tensor_file, inner = self._found[name]
+        return tensor_file[inner]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
+def _tensors(paths: list[str]) -> Tensors:
+    if not paths:
+        return carried_tensors()
+    tensor_files = [TensorFile(path) for path in paths]
+    return tensor_files[0] if len(tensor_files) == 1 else _Joined(tensor_files)
+
+
+@contextmanager
+def _progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that shows progress on a terminal's stderr, once the work has taken a while."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress
+
+    console = Console(stderr=True)
+    bar = Progress(
+        *Progress.get_default_columns(), MofNCompleteColumn(), console=console, transient=True
+    )
+    task = bar.add_task(title)
+    start = time.monotonic()
+
+    def advance(done: int, total: int) -> None:
+        if not bar.live.is_started and time.monotonic() - start > PROGRESS_AFTER:
+            bar.start()
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield advance if console.is_terminal else lambda done, total: None
+    finally:
+        bar.stop()
+
+
+def _print_report(result: Report) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        print(result.to_table())
+        return
+    console.print(LEGEND, highlight=False)
+    console.print()
+    for title, headings, rows in result.tables():
+        _print_table(console, title, headings, rows)
+
+
+def _print_table(console: Any, title: str, headings: Sequence[str], rows: list[list[str]]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    # no box and one space between columns: the widest table fits 80 columns
+    table = Table(
+        title=f"[bold]{escape(title)}[/bold]", title_justify="left", box=None, padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )  # fmt: skip
+    for heading in headings:
+        side: Literal["left", "right"] = "left" if heading in TEXT_HEADINGS else "right"
+        table.add_column(heading, justify=side, overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console.print(table)
+    console.print()

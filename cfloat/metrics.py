@@ -1,0 +1,224 @@
+"""Error statistics: what a tensor lost when it was rounded."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _native
+from .errors import ArgumentTypeError, ArgumentValueError
+from .formats import Format, check_format, finfo
+
+Floats = NDArray[np.float64]
+
+#: Elements worked on at a time, so that temporaries stay small whatever the tensor's size.
+PIECE = 1 << 17
+
+
+@dataclass(frozen=True)
+class ErrorStats:
+    """What rounding did to the finite elements of a tensor.
+
+    Attributes
+    ----------
+    size : int
+        Number of elements, finite or not.
+    nonfinite : int
+        Number of elements that are infinite or NaN before rounding; they are left out of all that follows.
+    sqnr_db : float
+        Signal to quantisation noise ratio, 10 * log10(sum(x**2) / sum((q - x)**2)), in dB; infinite if
+        nothing was lost, -infinite if a finite element became infinite or NaN.
+    mse : float
+        Mean squared error.
+    max_abs : float
+        Largest absolute error.
+    max_rel : float
+        Largest relative error of a non-zero element; an element that became zero has 1.
+    cosine : float
+        Cosine similarity of the tensors as vectors; NaN if one of them is all zero.
+    saturated : float
+        Share of elements, 0 to 1, beyond the format's largest finite value; NaN if no format was given.
+    underflowed : float
+        Share of elements that were not zero and became zero.
+    subnormal : float
+        Share of elements that became denormal numbers; NaN if no format was given.
+    """
+
+    size: int
+    nonfinite: int
+    sqnr_db: float
+    mse: float
+    max_abs: float
+    max_rel: float
+    cosine: float
+    saturated: float
+    underflowed: float
+    subnormal: float
+
+
+def error(
+    x: ArrayLike, q: ArrayLike, fmt: Format | None = None, bias: SupportsIndex | None = None
+) -> ErrorStats:
+    """Measure the error of a rounded tensor.
+
+    Parameters
+    ----------
+    x : array_like
+        The values before rounding: any floating or integer dtype that `encode` takes.
+    q : array_like
+        The values after rounding, of the same shape.
+    fmt : Format, optional
+        The format of `q`, without which the shares of saturated and denormal elements are unknown.
+    bias : int, optional
+        The exponent bias of `q`; the format's default bias if None.
+
+    Returns
+    -------
+    ErrorStats
+
+    Raises
+    ------
+    ArgumentTypeError
+        If `x` or `q` are not real numbers, or `fmt` is not a Format.
+    ArgumentValueError
+        If their shapes differ, or `bias` is not allowed by the format.
+
+    Notes
+    -----
+    Differences and sums are computed in float64, on values scaled by a power of two such that no square
+    overflows or underflows to nothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cfloat as cf
+    >>> x = np.random.default_rng(0).standard_normal(100_000)
+    >>> stats = cf.error(x, cf.round_to(x, cf.CFloat8_1_4_3), cf.CFloat8_1_4_3)
+    >>> round(stats.sqnr_db, 1), stats.saturated
+    (31.5, 0.0)
+    """
+    before, after = _numbers("x", x), _numbers("q", q)
+    if before.shape != after.shape:
+        raise ArgumentValueError(f"x has shape {before.shape} and q {after.shape}; they must agree")
+    limits = None if fmt is None else finfo(check_format(fmt), bias)
+    before, after = before.reshape(-1), after.reshape(-1)
+    sums = _Sums(scale=scale_exponent(before, after))
+    for piece in pieces(before.size):
+        sums.add(before[piece].astype(np.float64), after[piece].astype(np.float64), limits)
+    return sums.stats(before.size, limits is not None)
+
+
+def pieces(size: int) -> Iterator[slice]:
+    """Cut a length into slices of at most PIECE elements."""
+    return (slice(start, start + PIECE) for start in range(0, size, PIECE))
+
+
+def _numbers(name: str, x: ArrayLike) -> NDArray[Any]:
+    array = np.asarray(x)
+    if not _native.is_source_dtype(array.dtype):
+        raise ArgumentTypeError(f"{name} has dtype {array.dtype}; it takes {_native.SOURCE_DTYPES}")
+    return array
+
+
+def _largest(array: NDArray[Any]) -> float:
+    """Return the largest finite magnitude, 0 if there is none."""
+    peak = 0.0
+    for piece in pieces(array.size):
+        magnitudes = np.abs(array[piece].astype(np.float64))
+        peak = max(peak, float(magnitudes.max(initial=0.0, where=np.isfinite(magnitudes))))
+    return peak
+
+
+def scale_exponent(*arrays: NDArray[Any]) -> int:
+    """Return the exponent e such that finite values times 2**-e are below 1."""
+    return math.frexp(max(map(_largest, arrays)))[1]
+
+
+@dataclass
+class _Sums:
+    """Running sums over the pieces of a tensor, scaled by 2**-scale."""
+
+    scale: int
+    signal: float = 0.0
+    noise: float = 0.0
+    product: float = 0.0
+    rounded: float = 0.0
+    max_abs: float = 0.0
+    max_rel: float = 0.0
+    finite: int = 0
+    saturated: int = 0
+    underflowed: int = 0
+    subnormal: int = 0
+
+    def add(self, x: Floats, q: Floats, limits: finfo | None) -> None:
+        """Add a piece."""
+        finite = np.isfinite(x)
+        if not finite.all():
+            x, q = x[finite], q[finite]
+        if x.size == 0:
+            return
+        magnitude, rounded = np.abs(x), np.abs(q)
+        difference = np.abs(q - x)
+        difference[np.isnan(difference)] = np.inf  # the element became NaN
+        self.finite += x.size
+        self.max_abs = max(self.max_abs, float(difference.max()))
+        nonzero = magnitude > 0
+        relative = np.divide(difference, magnitude, out=np.zeros_like(x), where=nonzero)
+        self.max_rel = max(self.max_rel, float(relative.max()))
+        self.underflowed += int(np.count_nonzero(nonzero & (q == 0)))
+        if limits is not None:
+            self.saturated += int(np.count_nonzero(magnitude > limits.max))
+            tiny = (rounded > 0) & (rounded < limits.smallest_normal)
+            self.subnormal += int(np.count_nonzero(tiny))
+        # two steps, because 2**-scale itself may be out of range
+        for array in (x, q, difference):
+            np.ldexp(array, -self.scale, out=array)
+        self.signal += float(np.dot(x, x))
+        self.noise += float(np.dot(difference, difference))
+        kept = np.isfinite(q)
+        if not kept.all():
+            x, q = x[kept], q[kept]
+        self.product += float(np.dot(x, q))
+        self.rounded += float(np.dot(q, q))
+
+    def stats(self, size: int, has_format: bool) -> ErrorStats:
+        """Return the statistics of all that was added."""
+        count = self.finite
+        lengths = math.sqrt(self.signal) * math.sqrt(self.rounded)
+        return ErrorStats(
+            size=size,
+            nonfinite=size - count,
+            sqnr_db=sqnr_db(self.signal, self.noise),
+            mse=_unscaled_square(self.noise / count, self.scale) if count else 0.0,
+            max_abs=self.max_abs,
+            max_rel=self.max_rel,
+            cosine=self.product / lengths
+            if lengths > 0 and math.isfinite(self.noise)
+            else math.nan,
+            saturated=_share(self.saturated, count) if has_format else math.nan,
+            underflowed=_share(self.underflowed, count),
+            subnormal=_share(self.subnormal, count) if has_format else math.nan,
+        )
+
+
+def sqnr_db(signal: float, noise: float) -> float:
+    """Return a ratio of powers in dB: infinite without noise, -infinite without signal."""
+    if noise == 0.0:
+        return math.inf
+    if signal == 0.0 or math.isinf(noise):
+        return -math.inf
+    return 10.0 * (math.log10(signal) - math.log10(noise))
+
+
+def _unscaled_square(square: float, scale: int) -> float:
+    try:
+        return math.ldexp(square, 2 * scale)
+    except OverflowError:
+        return math.inf
+
+
+def _share(count: int, size: int) -> float:
+    return count / size if size else 0.0
