@@ -43,6 +43,8 @@ def squared_errors(x: NDArray[Any], fmt: Format) -> NDArray[np.float64]:
         difference -= piece
         np.ldexp(difference, -scale, out=difference)
         errors += np.einsum("ij,ij->i", difference, difference)
+    # where a format has no infinity, what is too large has become NaN
+    errors[np.isnan(errors)] = np.inf
     return errors
 
 

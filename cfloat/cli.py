@@ -161,7 +161,8 @@ def _progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
     try:
         yield advance if console.is_terminal else lambda done, total: None
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _print_report(result: Report) -> None:

@@ -82,7 +82,7 @@ def encode(
     >>> cf.encode([1.0, -2.5, 1000.0], cf.CFloat8_1_4_3)
     array([ 56, 194, 127], dtype=uint8)
     >>> cf.encode([1.0, -2.5, 1000.0], cf.CFloat8_1_4_3, bias=5)
-    array([ 40, 178, 127], dtype=uint8)
+    array([ 40, 178, 120], dtype=uint8)
     """
     check_format(fmt)
     source = _source(x)

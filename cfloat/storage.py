@@ -206,18 +206,19 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         If it cannot be written; nothing is left behind then.
     """
     target = Path(path)
-    temporary: str | None = None
     try:
         if target.is_dir():
             raise IsADirectoryError(None, "Is a directory")
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        with open(handle, "w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
+        try:
+            with open(handle, "w", encoding="utf-8", newline="") as stream:
+                stream.write(text)
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, target)
+        except BaseException:
+            os.unlink(temporary)
+            raise
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise FileError(f"{path}: {error.strerror or error}") from None
 
 

@@ -1,0 +1,147 @@
+"""Reports in Python: what is in them, and their text, JSON and CSV."""
+
+import csv
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+
+import cfloat as cf
+from cfloat.bias import best_bias
+from cfloat.report import LEGEND, carried_tensors
+
+X = np.random.default_rng(0).standard_normal((4, 25)).astype(np.float32)
+
+
+def test_rows_hold_the_best_bias_and_its_errors():
+    result = cf.report({"x": X})
+    assert [row.format for row in result.rows] == [
+        "CFloat8_1_4_3", "CFloat8_1_5_2", "CFloat16_SHP",
+        "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2",
+    ]  # fmt: skip
+    for row in result.rows:
+        fmt = getattr(cf, row.format)
+        assert row.bias == best_bias(X, fmt)
+        assert row.stats == cf.error(X, cf.round_to(X, fmt, row.bias), fmt, row.bias)
+        assert (row.tensor, row.shape, row.dtype) == ("x", (4, 25), "float32")
+
+
+def test_uhp_only_where_nothing_is_negative():
+    formats = [row.format for row in cf.report({"x": np.abs(X)}).rows]
+    assert "CFloat16_UHP" in formats
+    signed_zero = np.array([0.0, -0.0, 1.0])
+    assert "CFloat16_UHP" in [row.format for row in cf.report(signed_zero).rows]
+
+
+def test_denormal_cost():
+    fmt = cf.CFloat8_1_4_3
+    ieee = fmt.replace(subnormals="ieee")
+    x = X.clip(-2, 2) * np.float32(2.0**-7)  # at the default bias, right in the hole
+    (row,) = cf.report(x, [fmt]).rows
+    cost = row.denormals
+    assert cost.ieee_bias == best_bias(x, ieee)
+    assert cost.ieee_sqnr_db == cf.error(x, cf.round_to(x, ieee, cost.ieee_bias)).sqnr_db
+    assert cost.gain_db == cost.ieee_sqnr_db - row.stats.sqnr_db
+    at_default = [cf.error(x, cf.round_to(x, each, 7)).sqnr_db for each in (ieee, fmt)]
+    assert cost.default_gain_db == at_default[0] - at_default[1]
+    assert cost.default_gain_db > 1
+    (row,) = cf.report(x, [ieee]).rows
+    assert row.denormals is None
+
+
+def test_a_single_array_is_called_x():
+    assert cf.report([1.0, 2.0], [cf.CFloat8_1_4_3]).rows[0].tensor == "x"
+
+
+def test_tensors_that_are_left_out_are_named():
+    tensors = {"empty": np.empty((0, 3)), "ints": np.arange(3), "flags": np.ones(2, bool), "x": X}
+    result = cf.report({**tensors, "complex": X + 1j})
+    assert {row.tensor for row in result.rows} == {"x"}
+    assert list(result.skipped) == ["empty", "ints", "flags", "complex"]
+    assert "Left out" in result.to_table()
+    assert "int64, not floating point" in result.to_table()
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
+def test_ml_dtypes_tensors(name):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    x = X.astype(getattr(ml_dtypes, name))
+    rows = {row.format: row for row in cf.report({"x": x}).rows}
+    assert rows[name].dtype == name
+    assert rows[name].stats.sqnr_db == math.inf
+    assert "exact" in cf.report({"x": x}).to_table()
+
+
+def test_progress_counts_tensors():
+    seen = []
+    cf.report({"a": X, "b": X}, [cf.CFloat8_1_4_3], progress=lambda *step: seen.append(step))
+    assert seen == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_table():
+    table = cf.report({"big": X * 1e30, "x": X}, [cf.CFloat8_1_4_3, cf.float8_e4m3fn]).to_table()
+    assert table.startswith(LEGEND)
+    assert "big  float32 4x25" in table
+    assert "Summary" in table
+    assert "What the whitepaper's denormals cost" in table
+    assert "-inf" in table  # E4M3FN at 1e30
+    assert max(map(len, table.splitlines())) <= 100
+    assert "Summary" not in cf.report({"x": X}, [cf.CFloat8_1_4_3]).to_table()
+
+
+def test_json_is_strict_and_complete():
+    x = np.array([1.0, 2.0, np.nan, 1e9], np.float32)
+    result = cf.report({"x": x})
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    parsed = json.loads(result.to_json(), parse_constant=refuse)
+    assert [row["format"] for row in parsed["rows"]] == [row.format for row in result.rows]
+    first = parsed["rows"][0]
+    assert first["nonfinite"] == 1
+    assert first["sqnr_db"] == result.rows[0].stats.sqnr_db
+    assert parsed["rows"][-1]["sqnr_db"] is None  # E5M2 made 1e9 infinite
+    assert parsed["rows"][-1]["ieee_bias"] is None
+
+
+def test_csv_has_the_same_values():
+    result = cf.report({"x, y": X})
+    lines = list(csv.DictReader(io.StringIO(result.to_csv())))
+    assert list(lines[0]) == list(result.rows[0].to_dict())
+    for line, row in zip(lines, result.rows, strict=True):
+        assert line["tensor"] == "x, y"
+        assert line["shape"] == "4x25"
+        assert float(line["sqnr_db"]) == row.stats.sqnr_db
+        assert (line["ieee_bias"] == "") == (row.denormals is None)
+
+
+def test_bad_arguments():
+    with pytest.raises(cf.ArgumentValueError, match="formats is empty"):
+        cf.report({"x": X}, [])
+    with pytest.raises(cf.ArgumentTypeError, match="format is 'float16'"):
+        cf.report({"x": X}, ["float16"])
+    with pytest.raises(cf.ArgumentTypeError, match="x has dtype <U1"):
+        cf.report({"x": ["a"]})
+
+
+def test_carried_tensors_are_real_and_varied():
+    tensors = carried_tensors()
+    assert len(tensors) >= 20
+    assert {tensor.dtype for tensor in tensors.values()} == {np.dtype(np.float32)}
+    assert all(np.isfinite(tensor).all() and tensor.any() for tensor in tensors.values())
+    for part in (".weight", ".activation", ".grad", ".adam_v"):
+        assert any(name.endswith(part) for name in tensors)
+    assert (tensors["dense1.weight.adam_v"] >= 0).all()
+
+
+def test_carried_tensors_belong_together():
+    # forward through the dense layers, from what the file holds
+    tensors = carried_tensors()
+    hidden = tensors["conv2.activation"].reshape(16, -1) @ tensors["dense1.weight"].T
+    hidden += tensors["dense1.bias"]
+    np.testing.assert_allclose(hidden, tensors["dense1.preactivation"], rtol=1e-4, atol=1e-5)
+    logits = tensors["dense1.activation"] @ tensors["dense2.weight"].T + tensors["dense2.bias"]
+    np.testing.assert_allclose(logits, tensors["logits"], rtol=1e-4, atol=1e-5)
