@@ -1,13 +1,8 @@
 """Error reports: what each format costs on each of a set of tensors."""
 
-import csv
-import io
-import json
 import math
-import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from importlib.resources import as_file, files
 from typing import Any
 
 import numpy as np
@@ -19,7 +14,6 @@ from .codec import round_to
 from .errors import ArgumentTypeError, ArgumentValueError
 from .formats import COMPARISON_FORMATS, TESLA_FORMATS, Format, check_format
 from .metrics import ErrorStats, error
-from .storage import TensorFile
 
 Array = NDArray[Any]
 
@@ -137,6 +131,8 @@ class Report:
 
     def summary_rows(self) -> list[list[str]]:
         """Return one line a format, under SUMMARY_HEADINGS: its median and its worst tensor."""
+        import statistics
+
         lines = []
         for name, rows in self._by_format().items():
             worst = min(rows, key=lambda row: row.stats.sqnr_db)
@@ -209,6 +205,8 @@ class Report:
             An object with "rows" (a flat object for each, the shares from 0 to 1) and "skipped".  JSON has no
             infinities or NaN: they are null (an infinite `sqnr_db` has an `mse` of 0).
         """
+        import json
+
         rows = [{key: _finite(value) for key, value in row.to_dict().items()} for row in self.rows]
         return json.dumps({"rows": rows, "skipped": self.skipped}, indent=1, allow_nan=False) + "\n"
 
@@ -220,6 +218,9 @@ class Report:
         str
             The columns are the keys of the JSON's rows; infinities are "inf", and unknown values empty.
         """
+        import csv
+        import io
+
         text = io.StringIO()
         own = [name for name in _names(ReportRow) if name not in ("stats", "denormals")]
         names = own + _names(ErrorStats) + _names(DenormalCost)
@@ -323,6 +324,10 @@ def carried_tensors() -> dict[str, Array]:
     >>> carried_tensors()["dense1.weight"].shape
     (32, 576)
     """
+    from importlib.resources import as_file, files
+
+    from .storage import TensorFile
+
     resource = files(__package__) / "data" / "mnist_convnet.safetensors"
     with as_file(resource) as path:
         return dict(TensorFile(path))
@@ -382,6 +387,8 @@ def _gain_db(better: float, worse: float) -> float:
 
 
 def _median_and_worst(gains: list[tuple[float, str]]) -> list[str]:
+    import statistics
+
     worst, tensor = max(gains)
     median = statistics.median(gain for gain, _ in gains)
     return [f"{median:z.3f}", f"{worst:z.3f}", tensor]
