@@ -25,4 +25,5 @@ ffibuilder.set_source(
     depends=[str(CSRC / path.name) for path in sorted((ROOT / CSRC).glob("*.h"))],
     include_dirs=[str(CSRC)],
     extra_compile_args=COMPILE_ARGS,
+    extra_link_args=[] if sys.platform == "win32" else ["-pthread"],
 )

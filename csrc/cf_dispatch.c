@@ -1,20 +1,27 @@
 /* Which instruction set's kernels are used. */
 #include <string.h>
 
+#include "cf_cpu.h"
 #include "cf_kernels.h"
 
-#define TABLE_ADDRESS(name) &cf_kernels_##name,
-static const cf_kernels *const tables[] = {CF_FOR_EACH_ISA(TABLE_ADDRESS)};
-enum { TABLE_COUNT = sizeof tables / sizeof tables[0] };
+typedef struct isa {
+  const cf_kernels *kernels;
+  int (*available)(void);
+} isa;
 
+#define ISA_ENTRY(name) {&cf_kernels_##name, cf_cpu_has_##name},
+static const isa isas[] = {CF_FOR_EACH_ISA(ISA_ENTRY)};
+enum { ISA_COUNT = sizeof isas / sizeof isas[0] };
+
+/* The portable table until cf_isa_select is called, which the binding does on import. */
 static const cf_kernels *active = &cf_kernels_portable;
 
 const cf_kernels *cf_active_kernels(void) { return active; }
 
 int cf_isa_list(int index, const char **name, int *available) {
-  if (index < 0 || index >= (int)TABLE_COUNT) return CF_BAD_ISA;
-  *name = tables[index]->name;
-  *available = 1;
+  if (index < 0 || index >= (int)ISA_COUNT) return CF_BAD_ISA;
+  *name = isas[index].kernels->name;
+  *available = isas[index].available();
   return CF_OK;
 }
 
@@ -24,9 +31,10 @@ int cf_isa_name(const char **name) {
 }
 
 int cf_isa_select(const char *name) {
-  for (int i = 0; i < (int)TABLE_COUNT; ++i) {
-    if (strcmp(name, tables[i]->name) == 0) {
-      active = tables[i];
+  for (int i = (int)ISA_COUNT - 1; i >= 0; --i) {
+    if (name != NULL && strcmp(name, isas[i].kernels->name) != 0) continue;
+    if (isas[i].available()) {
+      active = isas[i].kernels;
       return CF_OK;
     }
   }

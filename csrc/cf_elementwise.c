@@ -4,15 +4,16 @@
 
 #include "cf_kernels.h"
 #include "cf_philox.h"
+#include "cf_threads.h"
 
-/* encode, decode, or both in a row; the kernel that is not needed is NULL. */
+/* encode, decode, both in a row, or both in one pass (round_float32); the kernels that are not needed are
+ * NULL. */
 typedef struct operation {
   cf_rule rule;
   int bias_min, bias_max;
   cf_encode_kernel *encode;
   cf_decode_kernel *decode;
   size_t source_size, destination_size; /* bytes of an element */
-  cf_flags *flags;
 } operation;
 
 static size_t element_size(int type, size_t code_size) {
@@ -30,9 +31,27 @@ static size_t element_size(int type, size_t code_size) {
   }
 }
 
+static void choose_kernels(operation *op, const cf_format *format, int source_type,
+                           int destination_type) {
+  const cf_kernels *isa = cf_active_kernels();
+  const int encodes = source_type != CF_CODES, decodes = destination_type != CF_CODES;
+  const int lanes_encode = cf_lanes_encode(format);
+  const int lanes_decode = cf_lanes_decode(format);
+  op->encode = NULL;
+  op->decode = NULL;
+  if (source_type == CF_FLOAT32 && destination_type == CF_FLOAT32 && isa->round_float32 != NULL &&
+      lanes_encode && lanes_decode) {
+    op->encode = isa->round_float32;
+    return;
+  }
+  if (encodes && lanes_encode) op->encode = isa->encode[source_type];
+  if (encodes && op->encode == NULL) op->encode = cf_kernels_portable.encode[source_type];
+  if (decodes && lanes_decode) op->decode = isa->decode[destination_type];
+  if (decodes && op->decode == NULL) op->decode = cf_kernels_portable.decode[destination_type];
+}
+
 static int prepare(operation *op, const cf_format *format, int source_type, int rounding,
-                   uint64_t seed, int destination_type, cf_flags *flags) {
-  const cf_kernels *kernels = cf_active_kernels();
+                   uint64_t seed, int destination_type) {
   const int status = cf_format_check(format);
   if (status != CF_OK) return status;
   if (rounding < CF_TIES_TO_EVEN || rounding > CF_STOCHASTIC) return CF_BAD_ROUNDING;
@@ -44,34 +63,33 @@ static int prepare(operation *op, const cf_format *format, int source_type, int 
   op->rule.params = cf_format_params(format);
   op->rule.code_size = cf_code_size(format);
   op->rule.rounding = rounding;
+  op->rule.deep = cf_lanes_deep(format);
   op->rule.seed = seed;
   op->bias_min = format->bias_min;
   op->bias_max = format->bias_max;
-  op->encode = source_type == CF_CODES ? NULL : kernels->encode[source_type];
-  op->decode = destination_type == CF_CODES ? NULL : kernels->decode[destination_type];
   op->source_size = element_size(source_type, op->rule.code_size);
   op->destination_size = element_size(destination_type, op->rule.code_size);
-  op->flags = flags;
+  choose_kernels(op, format, source_type, destination_type);
   return CF_OK;
 }
 
-/* The smaller of a length and CF_PIECE. */
-static size_t piece_of(size_t length) { return length < CF_PIECE ? length : CF_PIECE; }
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
+/* Contiguous elements. */
 static void run(const operation *op, const int16_t *bias, size_t bias_step, const char *source,
-                uint64_t position, char *destination, size_t count) {
+                uint64_t position, char *destination, size_t count, cf_flags *flags) {
   if (op->decode == NULL) {
-    op->encode(&op->rule, bias, bias_step, source, position, destination, count, op->flags);
+    op->encode(&op->rule, bias, bias_step, source, position, destination, count, flags);
     return;
   }
   if (op->encode == NULL) {
-    op->decode(&op->rule, bias, bias_step, source, destination, count, op->flags);
+    op->decode(&op->rule, bias, bias_step, source, destination, count, flags);
     return;
   }
   while (count > 0) {
     uint16_t codes[CF_PIECE];
-    const size_t piece = piece_of(count);
-    op->encode(&op->rule, bias, bias_step, source, position, codes, piece, op->flags);
+    const size_t piece = count < CF_PIECE ? count : CF_PIECE;
+    op->encode(&op->rule, bias, bias_step, source, position, codes, piece, flags);
     op->decode(&op->rule, bias, bias_step, codes, destination, piece, NULL);
     bias += piece * bias_step;
     source += piece * op->source_size;
@@ -87,132 +105,298 @@ typedef struct axis {
   int64_t source, bias, destination;
 } axis;
 
-/* The layout's axes without those of length 1, neighbours that are one run in memory for all three
- * operands joined; returns how many are left.  Row-major order stays. */
-static int joined_axes(const cf_layout *layout, axis *axes) {
-  int count = 0;
+/* The elements of an operation in row-major order.  The axes from `inner` on are one run of evenly spaced
+ * elements in the source and in the destination, of `run_length` elements. */
+typedef struct walk {
+  const operation *op;
+  const char *source, *bias;
+  char *destination;
+  uint64_t position;
+  int swapped;
+  int count, inner;
+  int64_t run_length, size;
+  axis axes[CF_MAX_NDIM + 1];
+} walk;
+
+/* Drop axes of length 1 and join neighbours that are one run in memory for all three operands. */
+static void join_axes(walk *w, const cf_layout *layout) {
+  w->count = 0;
+  w->size = 1;
   for (int i = 0; i < layout->ndim; ++i) {
-    const axis inner = {layout->shape[i], layout->source_strides[i], layout->bias_strides[i],
-                        layout->destination_strides[i]};
+    axis inner = {layout->shape[i], layout->source_strides[i], layout->bias_strides[i],
+                  layout->destination_strides[i]};
+    w->size *= inner.length;
     if (inner.length == 1) continue;
-    if (count > 0) {
-      axis *outer = &axes[count - 1];
-      if (outer->source == inner.source * inner.length &&
-          outer->bias == inner.bias * inner.length &&
-          outer->destination == inner.destination * inner.length) {
-        const int64_t length = outer->length * inner.length;
-        *outer = inner;
-        outer->length = length;
-        continue;
+    if (w->count > 0) {
+      const axis outer = w->axes[w->count - 1];
+      if (outer.source == inner.source * inner.length && outer.bias == inner.bias * inner.length &&
+          outer.destination == inner.destination * inner.length) {
+        inner.length *= outer.length;
+        --w->count;
       }
     }
-    axes[count++] = inner;
+    w->axes[w->count++] = inner;
   }
-  return count;
+  if (w->count == 0) {
+    const axis one = {1, (int64_t)w->op->source_size, 0, (int64_t)w->op->destination_size};
+    w->axes[w->count++] = one;
+  }
 }
 
-static void gather(char *to, const char *from, int64_t stride, size_t size, size_t count,
-                   int swapped) {
-  for (size_t i = 0; i < count; ++i, from += stride, to += size) {
-    if (swapped) {
-      for (size_t byte = 0; byte < size; ++byte) to[byte] = from[size - 1 - byte];
-    } else {
-      memcpy(to, from, size);
+static void find_run(walk *w) {
+  w->inner = w->count - 1;
+  w->run_length = w->axes[w->inner].length;
+  while (w->inner > 0) {
+    const axis *outer = &w->axes[w->inner - 1], *inner = &w->axes[w->inner];
+    if (outer->source != inner->source * inner->length ||
+        outer->destination != inner->destination * inner->length)
+      break;
+    w->run_length *= outer->length;
+    --w->inner;
+  }
+}
+
+/* Where the walk stands on some of its axes, and the operands' offsets there in bytes. */
+typedef struct cursor {
+  int first, end; /* the axes */
+  int64_t index[CF_MAX_NDIM + 1];
+  int64_t source, bias, destination;
+} cursor;
+
+static cursor cursor_at(const walk *w, int first, int end, int64_t position) {
+  cursor c;
+  c.first = first;
+  c.end = end;
+  c.source = c.bias = c.destination = 0;
+  for (int i = end - 1; i >= first; --i) {
+    const axis *along = &w->axes[i];
+    c.index[i] = position % along->length;
+    position /= along->length;
+    c.source += along->source * c.index[i];
+    c.bias += along->bias * c.index[i];
+    c.destination += along->destination * c.index[i];
+  }
+  return c;
+}
+
+/* Go on by `count` elements along the last axis, at most to its end, carrying like an odometer. */
+static void advance(const walk *w, cursor *c, int64_t count) {
+  for (int i = c->end - 1; i >= c->first; --i) {
+    const axis *along = &w->axes[i];
+    c->index[i] += count;
+    c->source += along->source * count;
+    c->bias += along->bias * count;
+    c->destination += along->destination * count;
+    if (c->index[i] < along->length) return;
+    c->index[i] = 0;
+    c->source -= along->source * along->length;
+    c->bias -= along->bias * along->length;
+    c->destination -= along->destination * along->length;
+    count = 1;
+  }
+}
+
+#define COPY_ELEMENTS(type)                                                                          \
+  for (int64_t i = 0; i < count; ++i)                                                                \
+  memcpy(to + i * to_stride, from + i * from_stride, sizeof(type))
+
+static void copy_elements(char *to, int64_t to_stride, const char *from, int64_t from_stride,
+                          size_t size, int64_t count) {
+  switch (size) {
+    case 1: COPY_ELEMENTS(uint8_t); break;
+    case 2: COPY_ELEMENTS(uint16_t); break;
+    case 4: COPY_ELEMENTS(uint32_t); break;
+    default: COPY_ELEMENTS(uint64_t); break;
+  }
+}
+
+static void swap_bytes(char *elements, size_t size, int64_t count) {
+  for (int64_t i = 0; i < count; ++i, elements += size) {
+    for (size_t low = 0, high = size - 1; low < high; ++low, --high) {
+      const char byte = elements[low];
+      elements[low] = elements[high];
+      elements[high] = byte;
     }
   }
 }
 
-static void scatter(char *to, int64_t stride, const char *from, size_t size, size_t count) {
-  for (size_t i = 0; i < count; ++i, from += size, to += stride) memcpy(to, from, size);
+/* The biases of the next `count` elements, spread out. */
+static void spread_biases(const walk *w, cursor *c, int16_t *biases, int64_t count) {
+  const axis *last = &w->axes[c->end - 1];
+  while (count > 0) {
+    const int64_t part = smaller(count, last->length - c->index[c->end - 1]);
+    const char *from = w->bias + c->bias;
+    if (last->bias == 0) {
+      int16_t bias;
+      memcpy(&bias, from, sizeof bias);
+      for (int64_t i = 0; i < part; ++i) biases[i] = bias;
+    } else {
+      copy_elements((char *)biases, sizeof(int16_t), from, last->bias, sizeof(int16_t), part);
+    }
+    advance(w, c, part);
+    biases += part;
+    count -= part;
+  }
 }
 
-/* One row: the kernels see contiguous elements, staged here where the operand's are not. */
-static int run_row(const operation *op, const axis *row, int swapped, const char *source,
-                   const char *biases, char *destination, uint64_t position) {
-  const int stage_source = swapped || row->source != (int64_t)op->source_size;
-  const int stage_destination = row->destination != (int64_t)op->destination_size;
-  size_t left = (size_t)row->length;
-  while (left > 0) {
-    char source_stage[CF_PIECE * sizeof(uint64_t)];
-    char destination_stage[CF_PIECE * sizeof(uint64_t)];
-    int16_t bias_stage[CF_PIECE];
-    const size_t piece = piece_of(left);
-    const size_t bias_step = row->bias == 0 ? 0 : 1;
-    const size_t bias_count = bias_step == 0 ? 1 : piece;
-    gather((char *)bias_stage, biases, row->bias, sizeof(int16_t), bias_count, 0);
-    for (size_t i = 0; i < bias_count; ++i)
-      if (bias_stage[i] < op->bias_min || bias_stage[i] > op->bias_max) return CF_BAD_BIAS;
-    if (stage_source) gather(source_stage, source, row->source, op->source_size, piece, swapped);
-    run(op, bias_stage, bias_step, stage_source ? source_stage : source, position,
-        stage_destination ? destination_stage : destination, piece);
+static int biases_allowed(const operation *op, const int16_t *biases, int64_t count) {
+  int bad = 0;
+  for (int64_t i = 0; i < count; ++i) bad |= biases[i] < op->bias_min || biases[i] > op->bias_max;
+  return !bad;
+}
+
+/* `count` elements of one run.  The kernels see contiguous elements, staged here where the operand's are
+ * not, and one bias for many elements, or a bias for each. */
+static int walk_run(const walk *w, cursor outer, int64_t begin, int64_t count, uint64_t position,
+                    cf_flags *flags) {
+  const operation *op = w->op;
+  const axis *last = &w->axes[w->count - 1];
+  const int stage_source = w->swapped || last->source != (int64_t)op->source_size;
+  const int stage_destination = last->destination != (int64_t)op->destination_size;
+  const char *source = w->source + outer.source + begin * last->source;
+  char *destination = w->destination + outer.destination + begin * last->destination;
+  cursor along = cursor_at(w, w->inner, w->count, begin);
+  along.bias += outer.bias;
+  while (count > 0) {
+    uint64_t source_stage[CF_PIECE], destination_stage[CF_PIECE];
+    int16_t biases[CF_PIECE];
+    const int64_t row = last->length - along.index[w->count - 1];
+    int64_t piece = smaller(count, CF_PIECE);
+    size_t bias_step = 1;
+    if (last->bias == 0 && row >= piece) {
+      if (!stage_source && !stage_destination) piece = smaller(count, row);
+      bias_step = 0;
+      memcpy(biases, w->bias + along.bias, sizeof *biases);
+      advance(w, &along, piece);
+    } else {
+      spread_biases(w, &along, biases, piece);
+    }
+    if (!biases_allowed(op, biases, bias_step == 0 ? 1 : piece)) return CF_BAD_BIAS;
+    if (stage_source) {
+      copy_elements((char *)source_stage, (int64_t)op->source_size, source, last->source,
+                    op->source_size, piece);
+      if (w->swapped) swap_bytes((char *)source_stage, op->source_size, piece);
+    }
+    run(op, biases, bias_step, stage_source ? (const char *)source_stage : source, position,
+        stage_destination ? (char *)destination_stage : destination, (size_t)piece, flags);
     if (stage_destination)
-      scatter(destination, row->destination, destination_stage, op->destination_size, piece);
-    source += row->source * (int64_t)piece;
-    biases += row->bias * (int64_t)piece;
-    destination += row->destination * (int64_t)piece;
-    position += piece;
-    left -= piece;
+      copy_elements(destination, last->destination, (const char *)destination_stage,
+                    (int64_t)op->destination_size, op->destination_size, piece);
+    source += last->source * piece;
+    destination += last->destination * piece;
+    position += (uint64_t)piece;
+    count -= piece;
   }
   return CF_OK;
 }
 
-static int walk(const operation *op, const int16_t *biases, const void *source, uint64_t position,
-                void *destination, const cf_layout *layout) {
-  axis axes[CF_MAX_NDIM + 1];
-  int64_t index[CF_MAX_NDIM + 1] = {0};
-  if (layout->ndim < 0 || layout->ndim > CF_MAX_NDIM) return CF_BAD_LAYOUT;
-  for (int i = 0; i < layout->ndim; ++i) {
-    if (layout->shape[i] < 0) return CF_BAD_LAYOUT;
-    if (layout->shape[i] == 0) return CF_OK;
-  }
-  int count = joined_axes(layout, axes);
-  if (count == 0) {
-    const axis one = {1, (int64_t)op->source_size, 0, (int64_t)op->destination_size};
-    axes[count++] = one;
-  }
-  const axis *row = &axes[count - 1];
-  const char *row_source = source, *row_bias = (const char *)biases;
-  char *row_destination = destination;
-  for (;;) {
-    const int status = run_row(op, row, layout->source_swapped != 0, row_source, row_bias,
-                               row_destination, position);
+/* Elements begin to end - 1 of the walk. */
+static int walk_range(const walk *w, int64_t begin, int64_t end, cf_flags *flags) {
+  cursor outer = cursor_at(w, 0, w->inner, begin / w->run_length);
+  int64_t offset = begin % w->run_length;
+  while (begin < end) {
+    const int64_t count = smaller(w->run_length - offset, end - begin);
+    const uint64_t position = w->position + (uint64_t)begin;
+    const int status = walk_run(w, outer, offset, count, position, flags);
     if (status != CF_OK) return status;
-    position += (uint64_t)row->length;
-    /* the next row: count up the outer indices like an odometer */
-    int i = count - 2;
-    for (; i >= 0; --i) {
-      row_source += axes[i].source;
-      row_bias += axes[i].bias;
-      row_destination += axes[i].destination;
-      if (++index[i] < axes[i].length) break;
-      index[i] = 0;
-      row_source -= axes[i].source * axes[i].length;
-      row_bias -= axes[i].bias * axes[i].length;
-      row_destination -= axes[i].destination * axes[i].length;
-    }
-    if (i < 0) return CF_OK;
+    begin += count;
+    offset = 0;
+    if (w->inner > 0) advance(w, &outer, 1);
   }
+  return CF_OK;
+}
+
+/* A walk shared among threads, each with a range of its own. */
+typedef struct shared_walk {
+  const walk *walk;
+  int64_t share; /* elements of each but the last */
+  struct {
+    int status;
+    cf_flags flags;
+  } results[CF_MAX_THREADS];
+} shared_walk;
+
+static void walk_share(void *context, int index) {
+  shared_walk *shared = context;
+  const int64_t begin = shared->share * index;
+  const int64_t end = smaller(begin + shared->share, shared->walk->size);
+  cf_flags flags = {0, 0, 0, 0};
+  shared->results[index].status = walk_range(shared->walk, begin, end, &flags);
+  shared->results[index].flags = flags;
+}
+
+/* A thread costs some tens of microseconds: it is to have at least this many elements. */
+enum { ELEMENTS_PER_THREAD = 1 << 17 };
+
+static int walk_all(const walk *w, int threads, cf_flags *flags) {
+  const int64_t useful = w->size / ELEMENTS_PER_THREAD;
+  threads = (int)smaller(smaller(threads, CF_MAX_THREADS), useful);
+  /* results smaller than the source, in its place, reach into what the next thread has yet to read */
+  if (w->source == w->destination && w->op->source_size != w->op->destination_size) threads = 1;
+  if (threads <= 1) return walk_range(w, 0, w->size, flags);
+  shared_walk shared;
+  shared.walk = w;
+  /* whole pieces, and every thread has one: threads is far below size / CF_PIECE */
+  shared.share = (w->size / threads + CF_PIECE) / CF_PIECE * CF_PIECE;
+  threads = (int)((w->size + shared.share - 1) / shared.share);
+  cf_run_threads(threads, walk_share, &shared);
+  int status = CF_OK;
+  for (int i = 0; i < threads; ++i) {
+    if (status == CF_OK) status = shared.results[i].status;
+    if (flags != NULL) {
+      flags->invalid += shared.results[i].flags.invalid;
+      flags->denormal += shared.results[i].flags.denormal;
+      flags->overflow += shared.results[i].flags.overflow;
+      flags->underflow += shared.results[i].flags.underflow;
+    }
+  }
+  return status;
 }
 
 int cf_convert(const cf_format *format, int bias, int source_type, const void *source, int rounding,
                uint64_t seed, uint64_t offset, int destination_type, void *destination, size_t count,
-               cf_flags *flags) {
-  operation op;
+               int threads, cf_flags *flags) {
   const int16_t one_bias = (int16_t)bias;
-  const int status = prepare(&op, format, source_type, rounding, seed, destination_type, flags);
+  const int64_t length = (int64_t)count, no_stride = 0;
+  operation op;
+  const int status = prepare(&op, format, source_type, rounding, seed, destination_type);
   if (status != CF_OK) return status;
   if (bias < op.bias_min || bias > op.bias_max) return CF_BAD_BIAS;
-  run(&op, &one_bias, 0, source, offset, destination, count);
-  return CF_OK;
+  if (count < ELEMENTS_PER_THREAD || threads <= 1) {
+    run(&op, &one_bias, 0, source, offset, destination, count, flags);
+    return CF_OK;
+  }
+  const int64_t source_stride = (int64_t)op.source_size;
+  const int64_t destination_stride = (int64_t)op.destination_size;
+  const cf_layout layout = {1, 0, &length, &source_stride, &no_stride, &destination_stride};
+  return cf_convert_strided(format, &one_bias, source_type, source, rounding, seed, offset,
+                            destination_type, destination, &layout, threads, flags);
 }
 
 int cf_convert_strided(const cf_format *format, const int16_t *biases, int source_type,
                        const void *source, int rounding, uint64_t seed, uint64_t offset,
-                       int destination_type, void *destination, const cf_layout *layout,
+                       int destination_type, void *destination, const cf_layout *layout, int threads,
                        cf_flags *flags) {
   operation op;
-  const int status = prepare(&op, format, source_type, rounding, seed, destination_type, flags);
-  return status != CF_OK ? status : walk(&op, biases, source, offset, destination, layout);
+  const int status = prepare(&op, format, source_type, rounding, seed, destination_type);
+  if (status != CF_OK) return status;
+  if (layout->ndim < 0 || layout->ndim > CF_MAX_NDIM) return CF_BAD_LAYOUT;
+  int empty = 0;
+  for (int i = 0; i < layout->ndim; ++i) {
+    if (layout->shape[i] < 0) return CF_BAD_LAYOUT;
+    empty |= layout->shape[i] == 0;
+  }
+  if (empty) return CF_OK;
+  walk w;
+  w.op = &op;
+  w.source = source;
+  w.bias = (const char *)biases;
+  w.destination = destination;
+  w.position = offset;
+  w.swapped = layout->source_swapped != 0;
+  join_axes(&w, layout);
+  find_run(&w);
+  return walk_all(&w, threads, flags);
 }
 
 int cf_philox4x32_10(const uint32_t counter[4], const uint32_t key[2], uint32_t words[4]) {

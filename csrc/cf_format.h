@@ -45,6 +45,9 @@ static const cf_params CF_BFLOAT16_PARAMS = CF_IEEE_PARAMS(8, 7);
 /* The parameters of a format that passed cf_format_check. */
 cf_params cf_format_params(const cf_format *format);
 
+/* The exponent of a format's quantum below its smallest normal number, at bias 0. */
+int cf_format_quantum(const cf_format *format);
+
 /* Bytes of one stored code: 1 or 2. */
 static inline size_t cf_code_size(const cf_format *format) {
   return format->exponent_bits + format->mantissa_bits + (format->is_signed != 0) <= 8 ? 1 : 2;

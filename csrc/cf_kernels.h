@@ -15,6 +15,7 @@ typedef struct cf_rule {
   cf_params params;
   size_t code_size; /* bytes of a code: 1 or 2 */
   int rounding;     /* enum cf_rounding */
+  int deep;         /* float32's own denormals matter */
   uint64_t seed;
 } cf_rule;
 
@@ -26,14 +27,18 @@ typedef void cf_encode_kernel(const cf_rule *rule, const int16_t *bias, size_t b
 typedef void cf_decode_kernel(const cf_rule *rule, const int16_t *bias, size_t bias_step,
                               const void *codes, void *values, size_t count, cf_flags *flags);
 
+/* A slot that is NULL is the portable one, which has every slot but round_float32: there, rounding to the
+ * grid is encoding and decoding piece by piece. */
 typedef struct cf_kernels {
   const char *name;
   cf_encode_kernel *encode[CF_TYPE_COUNT];
   cf_decode_kernel *decode[CF_VALUE_TYPE_COUNT];
+  cf_encode_kernel *round_float32; /* encode from, and decode to, float32 in one pass */
 } cf_kernels;
 
-/* Best last.  X(name) for each instruction set; its table is cf_kernels_<name>. */
-#define CF_FOR_EACH_ISA(X) X(portable)
+/* Best last.  X(name) for each instruction set; its table is cf_kernels_<name>, without a single slot
+ * where the target architecture is another. */
+#define CF_FOR_EACH_ISA(X) X(portable) X(neon) X(avx2) X(avx512)
 
 #define CF_DECLARE_TABLE(name) extern const cf_kernels cf_kernels_##name;
 CF_FOR_EACH_ISA(CF_DECLARE_TABLE)
@@ -41,5 +46,21 @@ CF_FOR_EACH_ISA(CF_DECLARE_TABLE)
 
 /* The table in use. */
 const cf_kernels *cf_active_kernels(void);
+
+/* Kernels other than the portable ones work in float32's exponent range.  They take a format whose
+ * smallest normal number is a normal float32 for encoding, and one whose denormals are too for decoding;
+ * that leaves out only formats of the user's own with a bias near 127 and beyond, and bfloat16's
+ * decoding. */
+static inline int cf_lanes_encode(const cf_format *format) {
+  return format->bias_max <= (format->subnormals == CF_SUBNORMALS_WHITEPAPER ? 126 : 127);
+}
+static inline int cf_lanes_decode(const cf_format *format) {
+  return cf_format_quantum(format) - format->bias_max >= -126;
+}
+/* Whether anything below 2^-126 can round to other than zero and its neighbour, or be told from it by 32
+ * random bits: 2^-126 is 2^-32 quanta or more. */
+static inline int cf_lanes_deep(const cf_format *format) {
+  return format->bias_max + format->mantissa_bits > 93;
+}
 
 #endif

@@ -5,19 +5,25 @@
 
 #include <stdint.h>
 
+enum { CF_PHILOX_ROUNDS = 10 };
+#define CF_PHILOX_MULTIPLIER0 0xD2511F53u
+#define CF_PHILOX_MULTIPLIER1 0xCD9E8D57u
+#define CF_PHILOX_WEYL0 0x9E3779B9u
+#define CF_PHILOX_WEYL1 0xBB67AE85u
+
 static inline void cf_philox_block(const uint32_t counter[4], const uint32_t key[2],
                                    uint32_t words[4]) {
   uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
   uint32_t k0 = key[0], k1 = key[1];
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t product0 = (uint64_t)0xD2511F53u * c0;
-    const uint64_t product1 = (uint64_t)0xCD9E8D57u * c2;
+  for (int round = 0; round < CF_PHILOX_ROUNDS; ++round) {
+    const uint64_t product0 = (uint64_t)CF_PHILOX_MULTIPLIER0 * c0;
+    const uint64_t product1 = (uint64_t)CF_PHILOX_MULTIPLIER1 * c2;
     c0 = (uint32_t)(product1 >> 32) ^ c1 ^ k0;
     c1 = (uint32_t)product1;
     c2 = (uint32_t)(product0 >> 32) ^ c3 ^ k1;
     c3 = (uint32_t)product0;
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
+    k0 += CF_PHILOX_WEYL0;
+    k1 += CF_PHILOX_WEYL1;
   }
   words[0] = c0;
   words[1] = c1;

@@ -4,7 +4,7 @@
  * line; C code includes "cfloat.h" instead.
  *
  * Every function returns CF_OK or a negative cf_status and writes its results through pointers.  None
- * prints, aborts, sets errno, allocates memory or keeps a pointer it was given.  All are safe to call
+ * prints, aborts, allocates memory or keeps a pointer it was given.  All are safe to call
  * from several threads at once, cf_isa_select excepted.
  */
 
@@ -57,8 +57,8 @@ enum cf_type {
 };
 
 /* CF_MAX_NDIM is NumPy's own largest number of dimensions; CF_PIECE is the number of elements that
- * are staged at a time. */
-enum cf_limits { CF_MAX_NDIM = 64, CF_PIECE = 1024 };
+ * are staged at a time; more threads than CF_MAX_THREADS are not started. */
+enum cf_limits { CF_MAX_NDIM = 64, CF_PIECE = 1024, CF_MAX_THREADS = 256 };
 
 /* A format of 2..16 bits: most significant first the sign (if any), exponent and mantissa fields.
  * Codes are stored in uint8_t up to 8 bits and in uint16_t above, unused high bits zero. */
@@ -110,10 +110,11 @@ int cf_format_check(const cf_format *format);
  * Overflow and infinities follow SPEC section 3.
  *
  * destination may be the source's own memory (the same first byte) if its elements are not larger; any
- * other overlap is undefined.  No pointer needs any alignment.  flags may be NULL: nothing is counted. */
+ * other overlap is undefined.  No pointer needs any alignment.  flags may be NULL: nothing is counted.
+ * Up to `threads` threads share the work where it is worth it; nothing in the result depends on it. */
 int cf_convert(const cf_format *format, int bias, int source_type, const void *source, int rounding,
                uint64_t seed, uint64_t offset, int destination_type, void *destination, size_t count,
-               cf_flags *flags);
+               int threads, cf_flags *flags);
 
 /* The same over any layout and with a bias for every element, an int16_t.  source and destination must
  * not overlap, unless they are the same elements with the same strides.  On CF_BAD_BIAS a part of
@@ -121,7 +122,7 @@ int cf_convert(const cf_format *format, int bias, int source_type, const void *s
 int cf_convert_strided(const cf_format *format, const int16_t *biases, int source_type,
                        const void *source, int rounding, uint64_t seed, uint64_t offset,
                        int destination_type, void *destination, const cf_layout *layout,
-                       cf_flags *flags);
+                       int threads, cf_flags *flags);
 
 /* Philox4x32-10 (Salmon et al., SC'11): the four output words of one counter under one key. */
 int cf_philox4x32_10(const uint32_t counter[4], const uint32_t key[2], uint32_t words[4]);
@@ -129,9 +130,10 @@ int cf_philox4x32_10(const uint32_t counter[4], const uint32_t key[2], uint32_t 
 /* count words of the stream of seed from position offset on: what CF_STOCHASTIC uses. */
 int cf_random_words(uint64_t seed, uint64_t offset, uint32_t *words, size_t count);
 
-/* The instruction sets this build knows (index 0, 1, ...; CF_BAD_ISA past the last) and whether this
- * CPU and operating system run it; the active one; and a change of the active one, which is meant for
- * start-up and for tests: do not call it while another thread converts. */
+/* The instruction sets this build knows, worst first (index 0, 1, ...; CF_BAD_ISA past the last), and
+ * whether this CPU and operating system run it; the active one, portable at first; and a change of the
+ * active one, to the best available for NULL, which is meant for start-up and for tests: do not call it
+ * while another thread converts. */
 int cf_isa_list(int index, const char **name, int *available);
 int cf_isa_name(const char **name);
 int cf_isa_select(const char *name);

@@ -1,0 +1,137 @@
+/* Kernels for AVX2. */
+#include "cf_kernels.h"
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+
+#include "cf_scalar.h"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,popcnt"))), apply_to = function)
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC target("avx2,popcnt")
+#endif
+
+enum { LANES = 8 };
+typedef __m256i lanes;
+typedef __m256i mask;
+#define ISA_NAME(slot) slot##_avx2
+
+static inline lanes v_set1(uint32_t u) { return _mm256_set1_epi32((int)u); }
+static inline lanes v_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+static inline void v_store(void *p, lanes v) { _mm256_storeu_si256((__m256i *)p, v); }
+static inline lanes v_add(lanes a, lanes b) { return _mm256_add_epi32(a, b); }
+static inline lanes v_sub(lanes a, lanes b) { return _mm256_sub_epi32(a, b); }
+static inline lanes v_and(lanes a, lanes b) { return _mm256_and_si256(a, b); }
+static inline lanes v_or(lanes a, lanes b) { return _mm256_or_si256(a, b); }
+static inline lanes v_sll(lanes v, int n) { return _mm256_sll_epi32(v, _mm_cvtsi32_si128(n)); }
+static inline lanes v_srl(lanes v, int n) { return _mm256_srl_epi32(v, _mm_cvtsi32_si128(n)); }
+static inline lanes v_sllv(lanes v, lanes n) { return _mm256_sllv_epi32(v, n); }
+static inline lanes v_srlv(lanes v, lanes n) { return _mm256_srlv_epi32(v, n); }
+static inline lanes v_min_u(lanes a, lanes b) { return _mm256_min_epu32(a, b); }
+static inline lanes v_min_s(lanes a, lanes b) { return _mm256_min_epi32(a, b); }
+static inline lanes v_max_s(lanes a, lanes b) { return _mm256_max_epi32(a, b); }
+static inline lanes v_select(mask m, lanes a, lanes b) { return _mm256_blendv_epi8(b, a, m); }
+static inline lanes v_increment(lanes v, mask m) { return _mm256_sub_epi32(v, m); }
+static inline lanes v_to_float(lanes v) { return _mm256_castps_si256(_mm256_cvtepi32_ps(v)); }
+static inline mask m_eq(lanes a, lanes b) { return _mm256_cmpeq_epi32(a, b); }
+static inline mask m_gt_s(lanes a, lanes b) { return _mm256_cmpgt_epi32(a, b); }
+static inline mask m_gt_u(lanes a, lanes b) {
+  const lanes top = _mm256_set1_epi32(INT32_MIN);
+  return _mm256_cmpgt_epi32(_mm256_xor_si256(a, top), _mm256_xor_si256(b, top));
+}
+static inline mask m_and(mask a, mask b) { return _mm256_and_si256(a, b); }
+static inline mask m_or(mask a, mask b) { return _mm256_or_si256(a, b); }
+static inline mask m_andnot(mask a, mask b) { return _mm256_andnot_si256(b, a); }
+static inline int m_any(mask m) { return !_mm256_testz_si256(m, m); }
+static inline unsigned m_count(mask m) {
+  return (unsigned)_mm_popcnt_u32((unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(m)));
+}
+
+/* After an operation that works on each half of a register: back in sequence. */
+static inline lanes in_sequence(lanes v) { return _mm256_permute4x64_epi64(v, 0xD8); }
+
+static inline void v_load_pairs(const void *p, lanes *low, lanes *high) {
+  const __m256 a = _mm256_castsi256_ps(v_load(p));
+  const __m256 b = _mm256_castsi256_ps(v_load((const char *)p + sizeof a));
+  *low = in_sequence(_mm256_castps_si256(_mm256_shuffle_ps(a, b, 0x88)));
+  *high = in_sequence(_mm256_castps_si256(_mm256_shuffle_ps(a, b, 0xDD)));
+}
+
+static inline lanes v_load_biases(const int16_t *p) {
+  return _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)p));
+}
+
+static inline lanes v_load_codes(const char *p, size_t size) {
+  if (size == 1) return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+  return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
+}
+
+static inline void v_store_codes(char *p, size_t size, lanes a, lanes b) {
+  const lanes words = in_sequence(_mm256_packus_epi32(a, b));
+  if (size == 1) {
+    const __m128i first = _mm256_castsi256_si128(words);
+    const __m128i second = _mm256_extracti128_si256(words, 1);
+    _mm_storeu_si128((__m128i *)p, _mm_packus_epi16(first, second));
+  } else {
+    v_store(p, words);
+  }
+}
+
+/* Four counters at a time, each in a 64-bit lane of which only the lower half counts. */
+typedef struct random_stream {
+  __m256i counters;
+  __m256i keys[CF_PHILOX_ROUNDS][2];
+} random_stream;
+
+static inline random_stream random_stream_at(uint64_t seed, uint64_t position) {
+  /* in this order, unpacking the words puts them in sequence */
+  const __m256i order = _mm256_set_epi64x(3, 1, 2, 0);
+  random_stream stream;
+  uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+  stream.counters = _mm256_add_epi64(_mm256_set1_epi64x((long long)(position / 4)), order);
+  for (int round = 0; round < CF_PHILOX_ROUNDS; ++round) {
+    stream.keys[round][0] = _mm256_set1_epi64x(key[0]);
+    stream.keys[round][1] = _mm256_set1_epi64x(key[1]);
+    key[0] += CF_PHILOX_WEYL0;
+    key[1] += CF_PHILOX_WEYL1;
+  }
+  return stream;
+}
+
+static inline void v_random(random_stream *stream, lanes *a, lanes *b) {
+  const __m256i multiplier0 = _mm256_set1_epi64x(CF_PHILOX_MULTIPLIER0);
+  const __m256i multiplier1 = _mm256_set1_epi64x(CF_PHILOX_MULTIPLIER1);
+  __m256i c0 = stream->counters, c1 = _mm256_srli_epi64(stream->counters, 32);
+  __m256i c2 = _mm256_setzero_si256(), c3 = c2;
+  for (int round = 0; round < CF_PHILOX_ROUNDS; ++round) {
+    const __m256i product0 = _mm256_mul_epu32(c0, multiplier0);
+    const __m256i product1 = _mm256_mul_epu32(c2, multiplier1);
+    c0 = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(product1, 32), c1),
+                          stream->keys[round][0]);
+    c2 = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(product0, 32), c3),
+                          stream->keys[round][1]);
+    c1 = product1;
+    c3 = product0;
+  }
+  const __m256i low = _mm256_blend_epi32(c0, _mm256_slli_epi64(c1, 32), 0xAA);
+  const __m256i high = _mm256_blend_epi32(c2, _mm256_slli_epi64(c3, 32), 0xAA);
+  *a = _mm256_unpacklo_epi64(low, high);
+  *b = _mm256_unpackhi_epi64(low, high);
+  stream->counters = _mm256_add_epi64(stream->counters, _mm256_set1_epi64x(4));
+}
+
+#include "cf_lanes.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif
+
+const cf_kernels cf_kernels_avx2 = CF_LANE_KERNELS("avx2");
+
+#else
+const cf_kernels cf_kernels_avx2 = {.name = "avx2"};
+#endif

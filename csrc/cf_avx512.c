@@ -1,0 +1,131 @@
+/* Kernels for AVX-512 F, BW, DQ and VL. */
+#include "cf_kernels.h"
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+
+#include "cf_scalar.h"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,popcnt"))), \
+                             apply_to = function)
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,popcnt")
+#endif
+
+enum { LANES = 16 };
+typedef __m512i lanes;
+typedef __mmask16 mask;
+#define ISA_NAME(slot) slot##_avx512
+
+static inline lanes v_set1(uint32_t u) { return _mm512_set1_epi32((int)u); }
+static inline lanes v_load(const void *p) { return _mm512_loadu_si512(p); }
+static inline void v_store(void *p, lanes v) { _mm512_storeu_si512(p, v); }
+static inline lanes v_add(lanes a, lanes b) { return _mm512_add_epi32(a, b); }
+static inline lanes v_sub(lanes a, lanes b) { return _mm512_sub_epi32(a, b); }
+static inline lanes v_and(lanes a, lanes b) { return _mm512_and_si512(a, b); }
+static inline lanes v_or(lanes a, lanes b) { return _mm512_or_si512(a, b); }
+static inline lanes v_sll(lanes v, int n) { return _mm512_sll_epi32(v, _mm_cvtsi32_si128(n)); }
+static inline lanes v_srl(lanes v, int n) { return _mm512_srl_epi32(v, _mm_cvtsi32_si128(n)); }
+static inline lanes v_sllv(lanes v, lanes n) { return _mm512_sllv_epi32(v, n); }
+static inline lanes v_srlv(lanes v, lanes n) { return _mm512_srlv_epi32(v, n); }
+static inline lanes v_min_u(lanes a, lanes b) { return _mm512_min_epu32(a, b); }
+static inline lanes v_min_s(lanes a, lanes b) { return _mm512_min_epi32(a, b); }
+static inline lanes v_max_s(lanes a, lanes b) { return _mm512_max_epi32(a, b); }
+static inline lanes v_select(mask m, lanes a, lanes b) { return _mm512_mask_blend_epi32(m, b, a); }
+static inline lanes v_increment(lanes v, mask m) {
+  return _mm512_mask_add_epi32(v, m, v, _mm512_set1_epi32(1));
+}
+static inline lanes v_to_float(lanes v) { return _mm512_castps_si512(_mm512_cvtepi32_ps(v)); }
+static inline mask m_eq(lanes a, lanes b) { return _mm512_cmpeq_epi32_mask(a, b); }
+static inline mask m_gt_u(lanes a, lanes b) { return _mm512_cmpgt_epu32_mask(a, b); }
+static inline mask m_gt_s(lanes a, lanes b) { return _mm512_cmpgt_epi32_mask(a, b); }
+static inline mask m_and(mask a, mask b) { return (mask)(a & b); }
+static inline mask m_or(mask a, mask b) { return (mask)(a | b); }
+static inline mask m_andnot(mask a, mask b) { return (mask)(a & ~b); }
+static inline int m_any(mask m) { return m != 0; }
+static inline unsigned m_count(mask m) { return (unsigned)_mm_popcnt_u32(m); }
+
+static inline void v_load_pairs(const void *p, lanes *low, lanes *high) {
+  const lanes even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  const lanes odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+  const lanes a = v_load(p), b = v_load((const char *)p + sizeof a);
+  *low = _mm512_permutex2var_epi32(a, even, b);
+  *high = _mm512_permutex2var_epi32(a, odd, b);
+}
+
+static inline lanes v_load_biases(const int16_t *p) {
+  return _mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)p));
+}
+
+static inline lanes v_load_codes(const char *p, size_t size) {
+  if (size == 1) return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+  return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
+}
+
+static inline void v_store_codes(char *p, size_t size, lanes a, lanes b) {
+  if (size == 1) {
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a));
+    _mm_storeu_si128((__m128i *)p + 1, _mm512_cvtepi32_epi8(b));
+  } else {
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(a));
+    _mm256_storeu_si256((__m256i *)p + 1, _mm512_cvtepi32_epi16(b));
+  }
+}
+
+/* Eight counters at a time, each in a 64-bit lane of which only the lower half counts. */
+typedef struct random_stream {
+  __m512i counters;
+  __m512i keys[CF_PHILOX_ROUNDS][2];
+} random_stream;
+
+static inline random_stream random_stream_at(uint64_t seed, uint64_t position) {
+  /* in this order, unpacking the words puts them in sequence */
+  const __m512i order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
+  random_stream stream;
+  uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+  stream.counters = _mm512_add_epi64(_mm512_set1_epi64((long long)(position / 4)), order);
+  for (int round = 0; round < CF_PHILOX_ROUNDS; ++round) {
+    stream.keys[round][0] = _mm512_set1_epi64(key[0]);
+    stream.keys[round][1] = _mm512_set1_epi64(key[1]);
+    key[0] += CF_PHILOX_WEYL0;
+    key[1] += CF_PHILOX_WEYL1;
+  }
+  return stream;
+}
+
+static inline void v_random(random_stream *stream, lanes *a, lanes *b) {
+  const __m512i multiplier0 = _mm512_set1_epi64(CF_PHILOX_MULTIPLIER0);
+  const __m512i multiplier1 = _mm512_set1_epi64(CF_PHILOX_MULTIPLIER1);
+  __m512i c0 = stream->counters, c1 = _mm512_srli_epi64(stream->counters, 32);
+  __m512i c2 = _mm512_setzero_si512(), c3 = c2;
+  for (int round = 0; round < CF_PHILOX_ROUNDS; ++round) {
+    const __m512i product0 = _mm512_mul_epu32(c0, multiplier0);
+    const __m512i product1 = _mm512_mul_epu32(c2, multiplier1);
+    /* 0x96: exclusive or of three */
+    c0 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(product1, 32), c1, stream->keys[round][0], 0x96);
+    c2 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(product0, 32), c3, stream->keys[round][1], 0x96);
+    c1 = product1;
+    c3 = product0;
+  }
+  const __m512i low = _mm512_mask_blend_epi32(0xAAAA, c0, _mm512_slli_epi64(c1, 32));
+  const __m512i high = _mm512_mask_blend_epi32(0xAAAA, c2, _mm512_slli_epi64(c3, 32));
+  *a = _mm512_unpacklo_epi64(low, high);
+  *b = _mm512_unpackhi_epi64(low, high);
+  stream->counters = _mm512_add_epi64(stream->counters, _mm512_set1_epi64(8));
+}
+
+#include "cf_lanes.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif
+
+const cf_kernels cf_kernels_avx512 = CF_LANE_KERNELS("avx512");
+
+#else
+const cf_kernels cf_kernels_avx512 = {.name = "avx512"};
+#endif

@@ -1,0 +1,70 @@
+/* Detection of instruction sets. */
+#include "cf_cpu.h"
+
+#include <stdint.h>
+
+int cf_cpu_has_portable(void) { return 1; }
+
+#if defined(__aarch64__) || defined(_M_ARM64)
+int cf_cpu_has_neon(void) { return 1; } /* part of the architecture */
+#else
+int cf_cpu_has_neon(void) { return 0; }
+#endif
+
+#if defined(__x86_64__) || defined(_M_X64)
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#include <immintrin.h>
+#include <intrin.h>
+static void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) {
+  int registers[4];
+  __cpuidex(registers, (int)leaf, (int)subleaf);
+  for (int i = 0; i < 4; ++i) out[i] = (uint32_t)registers[i];
+}
+static uint64_t xgetbv0(void) { return _xgetbv(0); }
+#else
+#include <cpuid.h>
+static void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) {
+  __cpuid_count(leaf, subleaf, out[0], out[1], out[2], out[3]);
+}
+static uint64_t xgetbv0(void) {
+  uint32_t low, high;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (uint64_t)high << 32 | low;
+}
+#endif
+
+static int bit(uint32_t word, int n) { return (int)(word >> n & 1); }
+
+/* The register states that the operating system saves, as XCR0 has them; 0 where it cannot be asked. */
+static uint64_t saved_states(void) {
+  uint32_t r[4];
+  cpuid(0, 0, r);
+  if (r[0] < 7) return 0; /* no leaf 7: older than AVX2 */
+  cpuid(1, 0, r);
+  return bit(r[2], 27) ? xgetbv0() : 0;
+}
+
+int cf_cpu_has_avx2(void) {
+  const uint64_t ymm_states = 0x6;
+  uint32_t r[4];
+  if ((saved_states() & ymm_states) != ymm_states) return 0;
+  cpuid(1, 0, r);
+  const int popcnt = bit(r[2], 23), avx = bit(r[2], 28);
+  cpuid(7, 0, r);
+  return popcnt && avx && bit(r[1], 5);
+}
+
+int cf_cpu_has_avx512(void) {
+  const uint64_t zmm_states = 0xE6;
+  uint32_t r[4];
+  if (!cf_cpu_has_avx2() || (saved_states() & zmm_states) != zmm_states) return 0;
+  cpuid(7, 0, r);
+  const int f = bit(r[1], 16), dq = bit(r[1], 17), bw = bit(r[1], 30), vl = bit(r[1], 31);
+  return f && dq && bw && vl;
+}
+
+#else
+int cf_cpu_has_avx2(void) { return 0; }
+int cf_cpu_has_avx512(void) { return 0; }
+#endif
