@@ -81,7 +81,7 @@ static inline int cf_round_up(int rounding, int sign, int odd, uint64_t fraction
   switch (rounding) {
     case CF_TIES_TO_EVEN: return (fraction > half) | ((fraction == half) & (sticky | odd));
     case CF_TIES_TO_AWAY: return fraction >= half;
-    case CF_TOWARD_POSITIVE: return !sign & inexact;
+    case CF_TOWARD_POSITIVE: return (sign == 0) & inexact;
     case CF_TOWARD_NEGATIVE: return sign & inexact;
     case CF_STOCHASTIC: return (fraction >> 32) + word >= (uint64_t)1 << 32;
     default: return 0; /* CF_TOWARD_ZERO */
