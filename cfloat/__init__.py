@@ -35,6 +35,7 @@ from .formats import (
 from .metrics import ErrorStats, error
 from .report import Report, ReportRow, report
 from .rounding import ROUNDING_MODES
+from .threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
 
@@ -68,8 +69,10 @@ __all__ = [
     "float8_e4m3fn",
     "float8_e5m2",
     "float16",
+    "get_num_threads",
     "isa",
     "record_flags",
     "report",
     "round_to",
+    "set_num_threads",
 ]

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from . import flags
+from . import flags, threads
 from ._cfloat import ffi, lib
 from .errors import ArgumentValueError, CFloatError
 from .formats import Format
@@ -190,7 +190,7 @@ def convert(
     ):
         status = lib.cf_convert(
             entry, bias, from_type, _pointer(source), mode, seed, offset,
-            to_type, _pointer(destination, writable=True), source.size, counter,
+            to_type, _pointer(destination, writable=True), source.size, threads.get_num_threads(), counter,
         )  # fmt: skip
     else:
         source = np.broadcast_to(source, destination.shape)
@@ -198,7 +198,7 @@ def convert(
         layout, _alive = _layout(source, biases, destination)
         status = lib.cf_convert_strided(
             entry, _address(biases), from_type, _address(source), mode, seed, offset,
-            to_type, _address(destination), layout, counter,
+            to_type, _address(destination), layout, threads.get_num_threads(), counter,
         )  # fmt: skip
     _check(status)
     if counter == ffi.NULL:
@@ -249,9 +249,9 @@ def isa_names(*, available: bool = True) -> list[str]:
     return [name for name, runs in names if runs or not available]
 
 
-def select_isa(name: str) -> None:
-    """Use the kernels of an instruction set; not while another thread converts."""
-    if lib.cf_isa_select(name.encode()) != lib.CF_OK:
+def select_isa(name: str | None) -> None:
+    """Use the kernels of an instruction set, or the best ones; not while another thread converts."""
+    if lib.cf_isa_select(ffi.NULL if name is None else name.encode()) != lib.CF_OK:
         raise ArgumentValueError(f"ISA is {name!r}; this CPU runs {', '.join(isa_names())}")
 
 
@@ -260,13 +260,11 @@ def _text(chars: Any) -> str:
     return text.decode()
 
 
-def _select_from_environment() -> None:
-    name = os.environ.get("CFLOAT_ISA")
-    if name:
-        try:
-            select_isa(name)
-        except ArgumentValueError as error:
-            raise ArgumentValueError(f"CFLOAT_ISA: {error}") from None
+def _select_at_import() -> None:
+    try:
+        select_isa(os.environ.get("CFLOAT_ISA") or None)
+    except ArgumentValueError as error:
+        raise ArgumentValueError(f"CFLOAT_ISA: {error}") from None
 
 
-_select_from_environment()
+_select_at_import()

@@ -25,8 +25,8 @@ static inline lanes v_add(lanes a, lanes b) { return _mm256_add_epi32(a, b); }
 static inline lanes v_sub(lanes a, lanes b) { return _mm256_sub_epi32(a, b); }
 static inline lanes v_and(lanes a, lanes b) { return _mm256_and_si256(a, b); }
 static inline lanes v_or(lanes a, lanes b) { return _mm256_or_si256(a, b); }
-static inline lanes v_sll(lanes v, int n) { return _mm256_sll_epi32(v, _mm_cvtsi32_si128(n)); }
-static inline lanes v_srl(lanes v, int n) { return _mm256_srl_epi32(v, _mm_cvtsi32_si128(n)); }
+#define v_slli(v, n) _mm256_slli_epi32(v, n)
+#define v_srli(v, n) _mm256_srli_epi32(v, n)
 static inline lanes v_sllv(lanes v, lanes n) { return _mm256_sllv_epi32(v, n); }
 static inline lanes v_srlv(lanes v, lanes n) { return _mm256_srlv_epi32(v, n); }
 static inline lanes v_min_u(lanes a, lanes b) { return _mm256_min_epu32(a, b); }

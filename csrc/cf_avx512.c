@@ -26,8 +26,8 @@ static inline lanes v_add(lanes a, lanes b) { return _mm512_add_epi32(a, b); }
 static inline lanes v_sub(lanes a, lanes b) { return _mm512_sub_epi32(a, b); }
 static inline lanes v_and(lanes a, lanes b) { return _mm512_and_si512(a, b); }
 static inline lanes v_or(lanes a, lanes b) { return _mm512_or_si512(a, b); }
-static inline lanes v_sll(lanes v, int n) { return _mm512_sll_epi32(v, _mm_cvtsi32_si128(n)); }
-static inline lanes v_srl(lanes v, int n) { return _mm512_srl_epi32(v, _mm_cvtsi32_si128(n)); }
+#define v_slli(v, n) _mm512_slli_epi32(v, n)
+#define v_srli(v, n) _mm512_srli_epi32(v, n)
 static inline lanes v_sllv(lanes v, lanes n) { return _mm512_sllv_epi32(v, n); }
 static inline lanes v_srlv(lanes v, lanes n) { return _mm512_srlv_epi32(v, n); }
 static inline lanes v_min_u(lanes a, lanes b) { return _mm512_min_epu32(a, b); }

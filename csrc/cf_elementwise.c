@@ -310,6 +310,7 @@ static int walk_range(const walk *w, int64_t begin, int64_t end, cf_flags *flags
 typedef struct shared_walk {
   const walk *walk;
   int64_t share; /* elements of each but the last */
+  int counting;
   struct {
     int status;
     cf_flags flags;
@@ -321,7 +322,8 @@ static void walk_share(void *context, int index) {
   const int64_t begin = shared->share * index;
   const int64_t end = smaller(begin + shared->share, shared->walk->size);
   cf_flags flags = {0, 0, 0, 0};
-  shared->results[index].status = walk_range(shared->walk, begin, end, &flags);
+  shared->results[index].status =
+      walk_range(shared->walk, begin, end, shared->counting ? &flags : NULL);
   shared->results[index].flags = flags;
 }
 
@@ -336,6 +338,7 @@ static int walk_all(const walk *w, int threads, cf_flags *flags) {
   if (threads <= 1) return walk_range(w, 0, w->size, flags);
   shared_walk shared;
   shared.walk = w;
+  shared.counting = flags != NULL;
   /* whole pieces, and every thread has one: threads is far below size / CF_PIECE */
   shared.share = (w->size / threads + CF_PIECE) / CF_PIECE * CF_PIECE;
   threads = (int)((w->size + shared.share - 1) / shared.share);

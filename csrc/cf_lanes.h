@@ -5,7 +5,7 @@
  *   lanes, mask, LANES            a vector of LANES uint32_t, and one truth value for each
  *   v_set1(u) v_load(p) v_store(p, v)
  *   v_add v_sub v_and v_or        two vectors
- *   v_sll(v, n) v_srl(v, n)       all lanes by one count 0..31
+ *   v_slli(v, n) v_srli(v, n)     all lanes by one constant count 1..31
  *   v_sllv(v, n) v_srlv(v, n)     each lane by its own count; 0 if the count, unsigned, is 32 or more
  *   v_min_u v_min_s v_max_s       unsigned and signed minimum, signed maximum
  *   v_select(m, a, b)             m ? a : b
@@ -32,9 +32,10 @@ enum { BODY = 2 * LANES };
 
 /* What is the same for all elements, spread over the lanes. */
 typedef struct lane_rule {
-  int mantissa_bits;
-  int drop;       /* mantissa bits of a float32 that a normal result has not */
-  int sign_shift; /* from bit 31 to the code's sign */
+  lanes mantissa_bits;
+  lanes drop;       /* mantissa bits of a float32 that a normal result has not */
+  lanes quantum;    /* exponent of the denormals' last bit, at bias 0 */
+  lanes sign_shift; /* from bit 31 to the code's sign */
   int rounding;
   int whitepaper, flush, deep, is_signed, has_infinity, keeps_infinity;
   size_t code_size;
@@ -47,14 +48,15 @@ static inline lane_rule lane_rule_of(const cf_rule *rule, int bias) {
   const cf_params *params = &rule->params;
   const int m = params->mantissa_bits;
   lane_rule r;
-  r.mantissa_bits = m;
-  r.drop = 23 - m;
+  r.mantissa_bits = v_set1((uint32_t)m);
+  r.drop = v_set1((uint32_t)(23 - m));
   /* without mantissa bits both readings are the same: nothing lies between 0 and 2^(1-bias) */
   r.whitepaper = params->subnormals == CF_SUBNORMALS_WHITEPAPER && m > 0;
   r.flush = params->subnormals == CF_SUBNORMALS_FLUSH;
   r.deep = rule->deep;
   r.is_signed = params->sign_mask != 0;
-  r.sign_shift = r.is_signed ? 31 - cf_log2(params->sign_mask) : 0;
+  r.sign_shift = v_set1(r.is_signed ? (uint32_t)(31 - cf_log2(params->sign_mask)) : 0);
+  r.quantum = v_set1((uint32_t)((r.whitepaper ? 0 : 1) - m));
   r.keeps_infinity = params->has_infinity && params->overflow_code != params->max_code;
   r.code_size = rule->code_size;
   r.bias = v_set1((uint32_t)bias);
@@ -89,7 +91,7 @@ static inline operand float32_operand(const void *source, int deep) {
   const lanes fraction = v_and(bits, v_set1(0x007FFFFFu));
   operand x;
   x.sign = bits;
-  x.exponent = v_srl(magnitude, 23);
+  x.exponent = v_srli(magnitude, 23);
   x.significand = v_or(fraction, v_set1(0x00800000u));
   x.low = v_set1(0);
   x.special = m_gt_s(magnitude, v_set1(0x7F7FFFFFu));
@@ -108,15 +110,15 @@ static inline operand float64_operand(const void *source, int deep) {
   lanes low, high;
   v_load_pairs(source, &low, &high);
   const lanes magnitude = v_and(high, v_set1(0x7FFFFFFFu));
-  const lanes exponent = v_srl(magnitude, 20);
+  const lanes exponent = v_srli(magnitude, 20);
   const lanes fraction = v_and(high, v_set1(0x000FFFFFu));
   const mask top = m_eq(exponent, v_set1(2047));
   operand x;
   (void)deep; /* a float64 denormal is far below anything */
   x.sign = high;
   x.exponent = x.place = v_sub(exponent, v_set1(1023 - 127));
-  x.significand = v_or(v_or(v_sll(fraction, 3), v_srl(low, 29)), v_set1(0x00800000u));
-  x.low = v_sll(low, 3);
+  x.significand = v_or(v_or(v_slli(fraction, 3), v_srli(low, 29)), v_set1(0x00800000u));
+  x.low = v_slli(low, 3);
   x.special = top;
   x.nan = m_andnot(top, m_eq(v_or(fraction, low), v_set1(0)));
   x.nonzero = m_andnot(m_eq(low, low), m_eq(v_or(magnitude, low), v_set1(0)));
@@ -134,18 +136,17 @@ static inline void count_raised(cf_flags *flags, mask invalid, mask denormal, ma
   flags->underflow += m_count(underflow);
 }
 
-/* cf_round_pack: the codes of LANES elements.  rounding is a constant in the callers' hot loops; word
- * holds the random words of CF_STOCHASTIC; flags may be NULL. */
-static inline lanes round_pack(const lane_rule *r, int rounding, operand x, lanes bias, lanes word,
-                               cf_flags *flags) {
+/* cf_round_pack: the codes of LANES elements.  rounding and whether to count are constants in the callers'
+ * loops; word holds the random words of CF_STOCHASTIC. */
+static inline lanes round_pack(const lane_rule *r, int rounding, int counting, operand x, lanes bias,
+                               lanes word, cf_flags *flags) {
   const lanes zero = v_set1(0);
-  const int m = r->mantissa_bits;
   const int nearest = rounding == CF_TIES_TO_EVEN || rounding == CF_TIES_TO_AWAY;
   /* steps above the smallest normal number's exponent; below it, the quantum stays */
   const lanes first_normal = v_sub(v_set1(128), bias);
   const lanes steps = v_sub(x.place, first_normal);
   const lanes below = v_min_s(steps, zero);
-  lanes shift = v_sub(v_set1((uint32_t)r->drop), below);
+  lanes shift = v_sub(r->drop, below);
   const mask tiny = m_gt_s(first_normal, x.exponent);
   /* the whitepaper's denormals have half the quantum */
   if (r->whitepaper) shift = v_select(tiny, v_sub(shift, v_set1(1)), shift);
@@ -157,7 +158,7 @@ static inline lanes round_pack(const lane_rule *r, int rounding, operand x, lane
   if (!nearest) fraction = v_or(fraction, v_srlv(x.significand, v_sub(shift, v_set1(32))));
   fraction = v_or(fraction, v_srlv(x.low, shift));
   const lanes sticky = v_sllv(x.low, left);
-  lanes code = v_add(kept, v_sll(v_sub(steps, below), m));
+  lanes code = v_add(kept, v_sllv(v_sub(steps, below), r->mantissa_bits));
   mask inexact = m_or(m_andnot(x.nonzero, m_eq(v_or(fraction, sticky), zero)),
                       m_and(x.nonzero, m_eq(kept, zero)));
 
@@ -181,7 +182,7 @@ static inline lanes round_pack(const lane_rule *r, int rounding, operand x, lane
     if (m_any(hole)) {
       /* the neighbours are gap = 2^m + 1 quanta apart, and x is over + fraction above the lower */
       const lanes over = v_sub(kept, r->largest_denormal);
-      const lanes half = v_srl(r->smallest_normal, 1);
+      const lanes half = v_srli(r->smallest_normal, 1);
       const mask beyond = m_gt_s(over, zero);
       mask hole_up;
       inexact = m_or(inexact, m_and(hole, beyond));
@@ -194,9 +195,9 @@ static inline lanes round_pack(const lane_rule *r, int rounding, operand x, lane
         case CF_TOWARD_NEGATIVE: hole_up = m_and(inexact, m_gt_s(zero, x.sign)); break;
         case CF_STOCHASTIC: {
           /* (over + fraction) + gap * word / 2^32 >= gap, the product in two words */
-          const lanes product = v_add(v_sll(word, m), word);
+          const lanes product = v_add(v_sllv(word, r->mantissa_bits), word);
           const lanes total = v_add(product, fraction);
-          lanes high = v_add(v_srl(word, 32 - m), over);
+          lanes high = v_add(v_srlv(word, v_sub(v_set1(32), r->mantissa_bits)), over);
           high = v_increment(high, m_gt_u(word, product));
           high = v_increment(high, m_gt_u(fraction, total));
           hole_up = m_gt_s(high, r->smallest_normal);
@@ -236,7 +237,7 @@ static inline lanes round_pack(const lane_rule *r, int rounding, operand x, lane
     overflow = m_andnot(overflow, r->keeps_infinity ? x.special : x.nan);
   }
   if (r->is_signed) {
-    code = v_or(code, v_and(v_srl(x.sign, r->sign_shift), r->sign_mask));
+    code = v_or(code, v_and(v_srlv(x.sign, r->sign_shift), r->sign_mask));
   } else {
     const mask negative = m_andnot(m_and(m_gt_s(zero, x.sign), x.nonzero), x.nan);
     if (m_any(negative)) {
@@ -246,7 +247,7 @@ static inline lanes round_pack(const lane_rule *r, int rounding, operand x, lane
       underflow = m_andnot(underflow, negative);
     }
   }
-  if (flags != NULL) count_raised(flags, invalid, x.denormal, overflow, underflow);
+  if (counting) count_raised(flags, invalid, x.denormal, overflow, underflow);
   return code;
 }
 
@@ -257,12 +258,11 @@ static inline lanes unpack(const lane_rule *r, lanes code, lanes bias, cf_flags 
   const mask small = m_gt_s(r->smallest_normal, magnitude);
   const mask nonzero = m_gt_s(magnitude, zero);
   /* exponents are added as integers: no floating-point mode has a say in it */
-  const lanes exponent = v_sll(v_sub(v_set1(127), bias), 23);
-  lanes value = v_add(v_sll(magnitude, r->drop), exponent);
+  const lanes exponent = v_slli(v_sub(v_set1(127), bias), 23);
+  lanes value = v_add(v_sllv(magnitude, r->drop), exponent);
   lanes denormal = zero;
   if (!r->flush) {
-    const int quantum = (r->whitepaper ? 0 : 1) - r->mantissa_bits;
-    denormal = v_add(v_to_float(magnitude), v_sll(v_sub(v_set1((uint32_t)quantum), bias), 23));
+    denormal = v_add(v_to_float(magnitude), v_slli(v_sub(r->quantum, bias), 23));
   }
   value = v_select(small, v_select(nonzero, denormal, zero), value);
   const mask special = m_gt_s(magnitude, r->max_code);
@@ -274,7 +274,7 @@ static inline lanes unpack(const lane_rule *r, lanes code, lanes bias, cf_flags 
     value = v_select(nan, v_set1(0x7FC00000u), value);
   }
   if (r->is_signed) {
-    const lanes sign = v_and(v_sll(code, r->sign_shift), v_set1(0x80000000u));
+    const lanes sign = v_and(v_sllv(code, r->sign_shift), v_set1(0x80000000u));
     value = v_or(value, sign);
   }
   if (flags != NULL)
@@ -289,7 +289,7 @@ static inline lanes biases_at(const lane_rule *r, const int16_t *bias, size_t bi
 
 /* The loop of a slot: whole bodies of elements, and zero-padded copies of what is left over and, for the
  * random words, of what precedes a multiple of four.  A negative rounding stands for the rule's own. */
-#define DEFINE_ENCODE_LOOP(name, operand_of, source_size, fixed_rounding, is_round_to)               \
+#define DEFINE_ENCODE_LOOP(name, operand_of, source_size, fixed_rounding, counting, is_round_to)     \
   static inline void ISA_NAME(name##_body)(                                                          \
       const lane_rule *r, const int16_t *bias, size_t bias_step, const char *source,                 \
       random_stream *words, char *destination, cf_flags *flags) {                                    \
@@ -300,8 +300,8 @@ static inline lanes biases_at(const lane_rule *r, const int16_t *bias, size_t bi
     const lanes bias1 = biases_at(r, bias, bias_step, LANES);                                        \
     const operand x0 = operand_of(source, r->deep);                                                  \
     const operand x1 = operand_of(source + LANES * (source_size), r->deep);                          \
-    const lanes code0 = round_pack(r, rounding, x0, bias0, word[0], flags);                          \
-    const lanes code1 = round_pack(r, rounding, x1, bias1, word[1], flags);                          \
+    const lanes code0 = round_pack(r, rounding, counting, x0, bias0, word[0], flags);                \
+    const lanes code1 = round_pack(r, rounding, counting, x1, bias1, word[1], flags);                \
     if (is_round_to) {                                                                               \
       v_store(destination, unpack(r, code0, bias0, NULL));                                           \
       v_store(destination + LANES * 4, unpack(r, code1, bias1, NULL));                               \
@@ -338,30 +338,42 @@ static inline lanes biases_at(const lane_rule *r, const int16_t *bias, size_t bi
     }                                                                                                \
   }
 
-/* A slot: the modes that matter most have loops of their own. */
-#define DEFINE_ENCODE(name, operand_of, source_size, is_round_to)                                     \
-  DEFINE_ENCODE_LOOP(name##_even, operand_of, source_size, CF_TIES_TO_EVEN, is_round_to)              \
-  DEFINE_ENCODE_LOOP(name##_zero, operand_of, source_size, CF_TOWARD_ZERO, is_round_to)               \
-  DEFINE_ENCODE_LOOP(name##_stochastic, operand_of, source_size, CF_STOCHASTIC, is_round_to)          \
-  DEFINE_ENCODE_LOOP(name##_other, operand_of, source_size, -1, is_round_to)                          \
-  static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,              \
-                             const void *source, uint64_t position, void *destination, size_t count,  \
-                             cf_flags *flags) {                                                       \
-    switch (rule->rounding) {                                                                         \
-      case CF_TIES_TO_EVEN:                                                                           \
-        ISA_NAME(name##_even_loop)(rule, bias, bias_step, source, 0, destination, count, flags);      \
-        break;                                                                                        \
-      case CF_TOWARD_ZERO:                                                                            \
-        ISA_NAME(name##_zero_loop)(rule, bias, bias_step, source, 0, destination, count, flags);      \
-        break;                                                                                        \
-      case CF_STOCHASTIC:                                                                             \
-        ISA_NAME(name##_stochastic_loop)(rule, bias, bias_step, source, position, destination, count, \
-                                         flags);                                                      \
-        break;                                                                                        \
-      default:                                                                                        \
-        ISA_NAME(name##_other_loop)(rule, bias, bias_step, source, 0, destination, count, flags);     \
-        break;                                                                                        \
-    }                                                                                                 \
+/* A slot: the modes that matter most have loops of their own, and each has one that counts. */
+#define DEFINE_ENCODE(name, operand_of, source_size, is_round_to)                                      \
+  DEFINE_ENCODE_MODE(name##_even, operand_of, source_size, CF_TIES_TO_EVEN, is_round_to)               \
+  DEFINE_ENCODE_MODE(name##_zero, operand_of, source_size, CF_TOWARD_ZERO, is_round_to)                \
+  DEFINE_ENCODE_MODE(name##_stochastic, operand_of, source_size, CF_STOCHASTIC, is_round_to)           \
+  DEFINE_ENCODE_MODE(name##_other, operand_of, source_size, -1, is_round_to)                           \
+  static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,               \
+                             const void *source, uint64_t position, void *destination, size_t count,   \
+                             cf_flags *flags) {                                                        \
+    switch (rule->rounding) {                                                                          \
+      case CF_TIES_TO_EVEN:                                                                            \
+        ISA_NAME(name##_even)(rule, bias, bias_step, source, 0, destination, count, flags);            \
+        break;                                                                                         \
+      case CF_TOWARD_ZERO:                                                                             \
+        ISA_NAME(name##_zero)(rule, bias, bias_step, source, 0, destination, count, flags);            \
+        break;                                                                                         \
+      case CF_STOCHASTIC:                                                                              \
+        ISA_NAME(name##_stochastic)(rule, bias, bias_step, source, position, destination, count,       \
+                                    flags);                                                            \
+        break;                                                                                         \
+      default: ISA_NAME(name##_other)(rule, bias, bias_step, source, 0, destination, count, flags);    \
+    }                                                                                                  \
+  }
+
+#define DEFINE_ENCODE_MODE(name, operand_of, source_size, rounding, is_round_to)                       \
+  DEFINE_ENCODE_LOOP(name##_counting, operand_of, source_size, rounding, 1, is_round_to)               \
+  DEFINE_ENCODE_LOOP(name##_silent, operand_of, source_size, rounding, 0, is_round_to)                 \
+  static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,               \
+                             const char *source, uint64_t position, char *destination, size_t count,   \
+                             cf_flags *flags) {                                                        \
+    if (flags != NULL)                                                                                 \
+      ISA_NAME(name##_counting_loop)                                                                   \
+      (rule, bias, bias_step, source, position, destination, count, flags);                            \
+    else                                                                                               \
+      ISA_NAME(name##_silent_loop)                                                                     \
+      (rule, bias, bias_step, source, position, destination, count, NULL);                             \
   }
 
 DEFINE_ENCODE(encode_float32, float32_operand, 4, 0)

@@ -3,6 +3,7 @@
 
 #if defined(__aarch64__) || defined(_M_ARM64)
 #include <arm_neon.h>
+#include <string.h>
 
 #include "cf_scalar.h"
 
@@ -21,8 +22,8 @@ static inline lanes v_add(lanes a, lanes b) { return vaddq_u32(a, b); }
 static inline lanes v_sub(lanes a, lanes b) { return vsubq_u32(a, b); }
 static inline lanes v_and(lanes a, lanes b) { return vandq_u32(a, b); }
 static inline lanes v_or(lanes a, lanes b) { return vorrq_u32(a, b); }
-static inline lanes v_sll(lanes v, int n) { return vshlq_u32(v, vdupq_n_s32(n)); }
-static inline lanes v_srl(lanes v, int n) { return vshlq_u32(v, vdupq_n_s32(-n)); }
+#define v_slli(v, n) vshlq_n_u32(v, n)
+#define v_srli(v, n) vshrq_n_u32(v, n)
 /* the instruction takes negative counts for the other direction, and 32 for all bits */
 static inline int32x4_t counts(lanes n) { return as_signed(vminq_u32(n, vdupq_n_u32(32))); }
 static inline lanes v_sllv(lanes v, lanes n) { return vshlq_u32(v, counts(n)); }
