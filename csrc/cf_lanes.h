@@ -28,6 +28,12 @@
 
 #include <string.h>
 
+#if defined(_MSC_VER) && !defined(__clang__)
+#define CF_NOINLINE __declspec(noinline)
+#else
+#define CF_NOINLINE __attribute__((noinline))
+#endif
+
 enum { BODY = 2 * LANES };
 
 /* What is the same for all elements, spread over the lanes. */
@@ -37,8 +43,12 @@ typedef struct lane_rule {
   lanes quantum;    /* exponent of the denormals' last bit, at bias 0 */
   lanes sign_shift; /* from bit 31 to the code's sign */
   int rounding;
+  uint64_t seed;
   int whitepaper, flush, deep, is_signed, has_infinity, keeps_infinity;
   size_t code_size;
+  /* constants, here so that they are operands in memory and not made anew in every round */
+  lanes one, thirty_two, half, all_but_sign, implicit_one, rebias, normal_place, float32_one;
+  lanes float32_fraction, float32_max, float64_fraction, float64_max;
   lanes bias;
   lanes sign_mask, magnitude_mask, max_code, overflow_code, nan_code;
   lanes largest_denormal, smallest_normal, infinity, negative_code;
@@ -71,59 +81,87 @@ static inline lane_rule lane_rule_of(const cf_rule *rule, int bias) {
   r.infinity = v_set1((uint32_t)params->max_code + 1);
   r.negative_code = v_set1((uint32_t)(params->has_nan ? params->nan_code : 0));
   r.rounding = rule->rounding;
+  r.seed = rule->seed;
+  r.one = v_set1(1);
+  r.thirty_two = v_set1(32);
+  r.half = v_set1(0x80000000u);
+  r.all_but_sign = v_set1(0x7FFFFFFFu);
+  r.implicit_one = v_set1(0x00800000u);
+  r.rebias = v_set1(1023 - 127);
+  r.normal_place = v_set1(128);
+  r.float32_fraction = v_set1(0x007FFFFFu);
+  r.float32_max = v_set1(0x7F7FFFFFu);
+  r.float64_fraction = v_set1(0x000FFFFFu);
+  r.float64_max = v_set1(0x7FEFFFFFu);
+  r.float32_one = v_set1(127);
   return r;
 }
 
-/* Source elements, taken apart: magnitude = (significand + low / 2^32) * 2^(place - 150). */
+/* Source elements, taken apart: |x| = (significand + low / 2^32) * 2^(place - 150). */
 typedef struct operand {
   lanes sign;        /* in bit 31; the other bits are anything */
   lanes exponent;    /* biased as a float32's; a float32's own denormals have 0 */
   lanes place;       /* the exponent that the significand is for: 1 for them */
   lanes significand; /* 24 bits */
   lanes low;         /* what a float64 has beyond that */
-  mask special;      /* infinite or NaN */
-  mask nan, nonzero, denormal;
+  lanes magnitude;   /* the upper 32 bits of the element, without the sign */
+  lanes rest;        /* the lower 32, if it is a float64 */
+  int is_float64;    /* a constant in every loop */
 } operand;
 
-static inline operand float32_operand(const void *source, int deep) {
+static inline operand float32_operand(const lane_rule *r, const void *source) {
   const lanes bits = v_load(source);
-  const lanes magnitude = v_and(bits, v_set1(0x7FFFFFFFu));
-  const lanes fraction = v_and(bits, v_set1(0x007FFFFFu));
+  const lanes fraction = v_and(bits, r->float32_fraction);
   operand x;
+  x.is_float64 = 0;
+  x.magnitude = v_and(bits, r->all_but_sign);
+  x.rest = x.low = v_set1(0);
   x.sign = bits;
-  x.exponent = v_srli(magnitude, 23);
-  x.significand = v_or(fraction, v_set1(0x00800000u));
-  x.low = v_set1(0);
-  x.special = m_gt_s(magnitude, v_set1(0x7F7FFFFFu));
-  x.nan = m_gt_s(magnitude, v_set1(0x7F800000u));
-  x.nonzero = m_gt_s(magnitude, v_set1(0));
-  x.denormal = m_andnot(x.nonzero, m_gt_s(magnitude, v_set1(0x007FFFFFu)));
+  x.exponent = v_srli(x.magnitude, 23);
+  x.significand = v_or(fraction, r->implicit_one);
   x.place = x.exponent;
-  if (deep) { /* elsewhere 2^-127 rounds as anything smaller does */
-    x.place = v_max_s(x.exponent, v_set1(1));
+  if (r->deep) { /* elsewhere 2^-127 rounds as anything smaller does */
+    x.place = v_max_s(x.exponent, r->one);
     x.significand = v_select(m_eq(x.exponent, v_set1(0)), fraction, x.significand);
   }
   return x;
 }
 
-static inline operand float64_operand(const void *source, int deep) {
+static inline operand float64_operand(const lane_rule *r, const void *source) {
   lanes low, high;
   v_load_pairs(source, &low, &high);
-  const lanes magnitude = v_and(high, v_set1(0x7FFFFFFFu));
-  const lanes exponent = v_srli(magnitude, 20);
-  const lanes fraction = v_and(high, v_set1(0x000FFFFFu));
-  const mask top = m_eq(exponent, v_set1(2047));
+  const lanes fraction = v_and(high, r->float64_fraction);
   operand x;
-  (void)deep; /* a float64 denormal is far below anything */
+  x.is_float64 = 1;
+  x.magnitude = v_and(high, r->all_but_sign);
+  x.rest = low;
   x.sign = high;
-  x.exponent = x.place = v_sub(exponent, v_set1(1023 - 127));
-  x.significand = v_or(v_or(v_slli(fraction, 3), v_srli(low, 29)), v_set1(0x00800000u));
+  x.exponent = v_sub(v_srli(x.magnitude, 20), r->rebias);
+  x.place = x.exponent; /* float64's denormals are far below anything */
+  x.significand = v_or(v_or(v_slli(fraction, 3), v_srli(low, 29)), r->implicit_one);
   x.low = v_slli(low, 3);
-  x.special = top;
-  x.nan = m_andnot(top, m_eq(v_or(fraction, low), v_set1(0)));
-  x.nonzero = m_andnot(m_eq(low, low), m_eq(v_or(magnitude, low), v_set1(0)));
-  x.denormal = m_and(x.nonzero, m_eq(exponent, v_set1(0)));
   return x;
+}
+
+static inline mask is_special(const lane_rule *r, operand x) { /* infinite or NaN */
+  return m_gt_s(x.magnitude, x.is_float64 ? r->float64_max : r->float32_max);
+}
+
+static inline mask is_nonzero(operand x) {
+  if (!x.is_float64) return m_gt_s(x.magnitude, v_set1(0));
+  return m_gt_u(v_or(x.magnitude, x.rest), v_set1(0));
+}
+
+static inline mask is_nan(operand x) {
+  if (!x.is_float64) return m_gt_s(x.magnitude, v_set1(0x7F800000u));
+  const lanes infinity = v_set1(0x7FF00000u), zero = v_set1(0);
+  return m_or(m_gt_s(x.magnitude, infinity),
+              m_and(m_eq(x.magnitude, infinity), m_gt_u(x.rest, zero)));
+}
+
+static inline mask is_denormal(operand x) {
+  const lanes smallest_normal = v_set1(x.is_float64 ? 0x00100000u : 0x00800000u);
+  return m_and(is_nonzero(x), m_gt_s(smallest_normal, x.magnitude));
 }
 
 /* Counts of elements, kept out of the loops' way until there is something to count. */
@@ -141,55 +179,62 @@ static inline void count_raised(cf_flags *flags, mask invalid, mask denormal, ma
 static inline lanes round_pack(const lane_rule *r, int rounding, int counting, operand x, lanes bias,
                                lanes word, cf_flags *flags) {
   const lanes zero = v_set1(0);
+  const mask none = m_gt_s(zero, zero);
   const int nearest = rounding == CF_TIES_TO_EVEN || rounding == CF_TIES_TO_AWAY;
+  const int directed = rounding == CF_TOWARD_POSITIVE || rounding == CF_TOWARD_NEGATIVE;
   /* steps above the smallest normal number's exponent; below it, the quantum stays */
-  const lanes first_normal = v_sub(v_set1(128), bias);
+  const lanes first_normal = v_sub(r->normal_place, bias);
   const lanes steps = v_sub(x.place, first_normal);
   const lanes below = v_min_s(steps, zero);
-  lanes shift = v_sub(r->drop, below);
   const mask tiny = m_gt_s(first_normal, x.exponent);
+  lanes shift = v_sub(r->drop, below);
   /* the whitepaper's denormals have half the quantum */
-  if (r->whitepaper) shift = v_select(tiny, v_sub(shift, v_set1(1)), shift);
+  if (r->whitepaper) shift = v_select(tiny, v_sub(shift, r->one), shift);
 
-  const lanes left = v_sub(v_set1(32), shift);
+  const lanes left = v_sub(r->thirty_two, shift);
   const lanes kept = v_srlv(x.significand, shift);
-  lanes fraction = v_sllv(x.significand, left);
+  lanes fraction = v_sllv(x.significand, left), sticky = zero;
   /* further down nothing reaches one half */
-  if (!nearest) fraction = v_or(fraction, v_srlv(x.significand, v_sub(shift, v_set1(32))));
-  fraction = v_or(fraction, v_srlv(x.low, shift));
-  const lanes sticky = v_sllv(x.low, left);
+  if (!nearest) fraction = v_or(fraction, v_srlv(x.significand, v_sub(shift, r->thirty_two)));
+  if (x.is_float64) {
+    fraction = v_or(fraction, v_srlv(x.low, shift));
+    sticky = v_sllv(x.low, left);
+  }
   lanes code = v_add(kept, v_sllv(v_sub(steps, below), r->mantissa_bits));
-  mask inexact = m_or(m_andnot(x.nonzero, m_eq(v_or(fraction, sticky), zero)),
-                      m_and(x.nonzero, m_eq(kept, zero)));
+  mask inexact = none;
+  if (counting || directed) {
+    const lanes lost = x.is_float64 ? v_or(fraction, sticky) : fraction;
+    inexact = m_or(m_gt_u(lost, zero), m_and(is_nonzero(x), m_eq(kept, zero)));
+  }
 
-  mask up;
+  mask up = none;
   switch (rounding) {
     case CF_TIES_TO_EVEN: {
-      const lanes odd = v_and(code, v_set1(1));
-      const lanes beyond = v_or(fraction, v_min_u(sticky, v_set1(1)));
-      up = m_gt_u(beyond, v_sub(v_set1(0x80000000u), odd));
+      const lanes odd = v_and(code, r->one);
+      const lanes beyond = x.is_float64 ? v_or(fraction, v_min_u(sticky, r->one)) : fraction;
+      up = m_gt_u(beyond, v_sub(r->half, odd));
       break;
     }
     case CF_TIES_TO_AWAY: up = m_gt_s(zero, fraction); break;
     case CF_TOWARD_POSITIVE: up = m_andnot(inexact, m_gt_s(zero, x.sign)); break;
     case CF_TOWARD_NEGATIVE: up = m_and(inexact, m_gt_s(zero, x.sign)); break;
     case CF_STOCHASTIC: up = m_gt_u(fraction, v_add(fraction, word)); break;
-    default: up = m_gt_s(zero, zero); break;
+    default: break;
   }
 
   if (r->whitepaper) {
-    const mask hole = m_and(tiny, m_gt_s(v_add(kept, v_set1(1)), r->largest_denormal));
+    const mask hole = m_and(tiny, m_gt_s(v_add(kept, r->one), r->largest_denormal));
     if (m_any(hole)) {
       /* the neighbours are gap = 2^m + 1 quanta apart, and x is over + fraction above the lower */
       const lanes over = v_sub(kept, r->largest_denormal);
-      const lanes half = v_srli(r->smallest_normal, 1);
-      const mask beyond = m_gt_s(over, zero);
-      mask hole_up;
-      inexact = m_or(inexact, m_and(hole, beyond));
+      const lanes half_gap = v_srli(r->smallest_normal, 1);
+      mask hole_up = none;
+      inexact = m_or(inexact, m_and(hole, m_gt_s(over, zero)));
       switch (rounding) {
         case CF_TIES_TO_EVEN:
-        case CF_TIES_TO_AWAY: /* a tie is at half + 1/2; the upper code is even */
-          hole_up = m_or(m_gt_s(over, half), m_and(m_eq(over, half), m_gt_s(zero, fraction)));
+        case CF_TIES_TO_AWAY: /* a tie is at half_gap + 1/2; the upper code is even */
+          hole_up = m_or(m_gt_s(over, half_gap),
+                         m_and(m_eq(over, half_gap), m_gt_s(zero, fraction)));
           break;
         case CF_TOWARD_POSITIVE: hole_up = m_andnot(inexact, m_gt_s(zero, x.sign)); break;
         case CF_TOWARD_NEGATIVE: hole_up = m_and(inexact, m_gt_s(zero, x.sign)); break;
@@ -197,49 +242,47 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
           /* (over + fraction) + gap * word / 2^32 >= gap, the product in two words */
           const lanes product = v_add(v_sllv(word, r->mantissa_bits), word);
           const lanes total = v_add(product, fraction);
-          lanes high = v_add(v_srlv(word, v_sub(v_set1(32), r->mantissa_bits)), over);
-          high = v_increment(high, m_gt_u(word, product));
+          lanes high = v_srlv(word, v_sub(r->thirty_two, r->mantissa_bits));
+          high = v_increment(v_add(high, over), m_gt_u(word, product));
           high = v_increment(high, m_gt_u(fraction, total));
           hole_up = m_gt_s(high, r->smallest_normal);
           break;
         }
-        default: hole_up = m_gt_s(zero, zero); break;
+        default: break;
       }
       code = v_select(hole, r->largest_denormal, code);
       up = m_or(m_and(hole, hole_up), m_andnot(up, hole));
     }
   }
-  code = v_increment(code, up);
+  if (rounding != CF_TOWARD_ZERO) code = v_increment(code, up);
 
-  mask underflow = m_and(tiny, inexact);
+  mask underflow = none, overflow = none, invalid = none;
+  if (counting) underflow = m_and(tiny, inexact);
   if (r->flush) {
-    const mask denormal = m_gt_u(r->smallest_normal, code);
-    underflow = m_and(tiny, m_or(inexact, m_and(denormal, x.nonzero)));
+    const mask denormal = m_gt_s(r->smallest_normal, code);
+    if (counting) underflow = m_or(underflow, m_and(m_and(tiny, denormal), is_nonzero(x)));
     code = v_select(denormal, zero, code);
   }
-  mask overflow = m_gt_s(code, r->max_code);
-  switch (rounding) {
-    case CF_TIES_TO_EVEN:
-    case CF_TIES_TO_AWAY: code = v_min_s(code, r->overflow_code); break;
-    case CF_TOWARD_POSITIVE:
-      code = v_min_s(code, v_select(m_gt_s(zero, x.sign), r->max_code, r->overflow_code));
-      break;
-    case CF_TOWARD_NEGATIVE:
-      code = v_min_s(code, v_select(m_gt_s(zero, x.sign), r->overflow_code, r->max_code));
-      break;
-    default: code = v_min_s(code, r->max_code); break;
+  if (counting) overflow = m_gt_s(code, r->max_code);
+  if (nearest) {
+    code = v_min_s(code, r->overflow_code);
+  } else if (rounding == CF_TOWARD_POSITIVE) {
+    code = v_min_s(code, v_select(m_gt_s(zero, x.sign), r->max_code, r->overflow_code));
+  } else if (rounding == CF_TOWARD_NEGATIVE) {
+    code = v_min_s(code, v_select(m_gt_s(zero, x.sign), r->overflow_code, r->max_code));
+  } else {
+    code = v_min_s(code, r->max_code);
   }
-  mask invalid = m_gt_s(zero, zero);
-  if (m_any(x.special)) {
-    code = v_select(x.special, r->overflow_code, code);
-    code = v_select(x.nan, r->nan_code, code);
-    invalid = x.nan;
-    overflow = m_andnot(overflow, r->keeps_infinity ? x.special : x.nan);
+  const mask special = is_special(r, x);
+  if (m_any(special)) {
+    invalid = is_nan(x);
+    code = v_select(invalid, r->nan_code, v_select(special, r->overflow_code, code));
+    overflow = m_andnot(overflow, r->keeps_infinity ? special : invalid);
   }
   if (r->is_signed) {
     code = v_or(code, v_and(v_srlv(x.sign, r->sign_shift), r->sign_mask));
   } else {
-    const mask negative = m_andnot(m_and(m_gt_s(zero, x.sign), x.nonzero), x.nan);
+    const mask negative = m_andnot(m_and(m_gt_s(zero, x.sign), is_nonzero(x)), is_nan(x));
     if (m_any(negative)) {
       code = v_select(negative, r->negative_code, code);
       invalid = m_or(invalid, negative);
@@ -247,18 +290,18 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
       underflow = m_andnot(underflow, negative);
     }
   }
-  if (counting) count_raised(flags, invalid, x.denormal, overflow, underflow);
+  if (counting) count_raised(flags, invalid, is_denormal(x), overflow, underflow);
   return code;
 }
 
-/* cf_unpack, as float32: the values of LANES codes.  flags may be NULL. */
-static inline lanes unpack(const lane_rule *r, lanes code, lanes bias, cf_flags *flags) {
+/* cf_unpack, as float32: the values of LANES codes. */
+static inline lanes unpack(const lane_rule *r, int counting, lanes code, lanes bias, cf_flags *flags) {
   const lanes zero = v_set1(0);
   const lanes magnitude = v_and(code, r->magnitude_mask);
   const mask small = m_gt_s(r->smallest_normal, magnitude);
   const mask nonzero = m_gt_s(magnitude, zero);
   /* exponents are added as integers: no floating-point mode has a say in it */
-  const lanes exponent = v_slli(v_sub(v_set1(127), bias), 23);
+  const lanes exponent = v_slli(v_sub(r->float32_one, bias), 23);
   lanes value = v_add(v_sllv(magnitude, r->drop), exponent);
   lanes denormal = zero;
   if (!r->flush) {
@@ -277,7 +320,7 @@ static inline lanes unpack(const lane_rule *r, lanes code, lanes bias, cf_flags 
     const lanes sign = v_and(v_sllv(code, r->sign_shift), v_set1(0x80000000u));
     value = v_or(value, sign);
   }
-  if (flags != NULL)
+  if (counting)
     count_raised(flags, nan, m_and(small, nonzero), m_gt_s(zero, zero), m_gt_s(zero, zero));
   return value;
 }
@@ -289,125 +332,134 @@ static inline lanes biases_at(const lane_rule *r, const int16_t *bias, size_t bi
 
 /* The loop of a slot: whole bodies of elements, and zero-padded copies of what is left over and, for the
  * random words, of what precedes a multiple of four.  A negative rounding stands for the rule's own. */
-#define DEFINE_ENCODE_LOOP(name, operand_of, source_size, fixed_rounding, counting, is_round_to)     \
-  static inline void ISA_NAME(name##_body)(                                                          \
-      const lane_rule *r, const int16_t *bias, size_t bias_step, const char *source,                 \
-      random_stream *words, char *destination, cf_flags *flags) {                                    \
-    const int rounding = (fixed_rounding) < 0 ? r->rounding : (fixed_rounding);                      \
-    lanes word[2] = {v_set1(0), v_set1(0)};                                                          \
-    if (rounding == CF_STOCHASTIC) v_random(words, &word[0], &word[1]);                              \
-    const lanes bias0 = biases_at(r, bias, bias_step, 0);                                            \
-    const lanes bias1 = biases_at(r, bias, bias_step, LANES);                                        \
-    const operand x0 = operand_of(source, r->deep);                                                  \
-    const operand x1 = operand_of(source + LANES * (source_size), r->deep);                          \
-    const lanes code0 = round_pack(r, rounding, counting, x0, bias0, word[0], flags);                \
-    const lanes code1 = round_pack(r, rounding, counting, x1, bias1, word[1], flags);                \
-    if (is_round_to) {                                                                               \
-      v_store(destination, unpack(r, code0, bias0, NULL));                                           \
-      v_store(destination + LANES * 4, unpack(r, code1, bias1, NULL));                               \
-    } else {                                                                                         \
-      v_store_codes(destination, r->code_size, code0, code1);                                        \
-    }                                                                                                \
-  }                                                                                                  \
-  static void ISA_NAME(name##_loop)(const cf_rule *rule, const int16_t *bias, size_t bias_step,      \
-                                    const char *source, uint64_t position, char *destination,        \
-                                    size_t count, cf_flags *flags) {                                 \
-    const lane_rule r = lane_rule_of(rule, *bias);                                                   \
-    const size_t size = (is_round_to) ? 4 : r.code_size;                                             \
-    size_t lead = position % 4;                                                                      \
-    random_stream words = random_stream_at(rule->seed, position - lead);                             \
-    while (count > 0) {                                                                              \
-      size_t part = BODY;                                                                            \
-      if (lead == 0 && count >= BODY) {                                                              \
-        ISA_NAME(name##_body)(&r, bias, bias_step, source, &words, destination, flags);              \
-      } else {                                                                                       \
-        char source_stage[BODY * (source_size)] = {0}, destination_stage[BODY * 4];                  \
-        int16_t bias_stage[BODY] = {0};                                                              \
-        part = count < BODY - lead ? count : BODY - lead;                                            \
-        memcpy(source_stage + lead * (source_size), source, part * (source_size));                   \
-        if (bias_step != 0) memcpy(bias_stage + lead, bias, part * sizeof *bias);                    \
-        ISA_NAME(name##_body)(&r, bias_stage, bias_step, source_stage, &words, destination_stage,    \
-                              flags);                                                                \
-        memcpy(destination, destination_stage + lead * size, part * size);                           \
-        lead = 0;                                                                                    \
-      }                                                                                              \
-      source += part * (source_size);                                                                \
-      destination += part * size;                                                                    \
-      bias += part * bias_step;                                                                      \
-      count -= part;                                                                                 \
-    }                                                                                                \
+#define DEFINE_ENCODE_LOOP(name, operand_of, source_size, fixed_rounding, counting, is_round_to)       \
+  static inline void ISA_NAME(name##_body)(                                                            \
+      const lane_rule *r, const int16_t *bias, size_t bias_step, const char *source,                   \
+      random_stream *words, char *destination, cf_flags *flags) {                                      \
+    const int rounding = (fixed_rounding) < 0 ? r->rounding : (fixed_rounding);                        \
+    lanes word[2] = {v_set1(0), v_set1(0)};                                                            \
+    if ((fixed_rounding) == CF_STOCHASTIC) v_random(words, &word[0], &word[1]);                                \
+    const lanes bias0 = biases_at(r, bias, bias_step, 0);                                              \
+    const lanes bias1 = biases_at(r, bias, bias_step, LANES);                                          \
+    const operand x0 = operand_of(r, source);                                                          \
+    const operand x1 = operand_of(r, source + LANES * (source_size));                                  \
+    const lanes code0 = round_pack(r, rounding, counting, x0, bias0, word[0], flags);                  \
+    const lanes code1 = round_pack(r, rounding, counting, x1, bias1, word[1], flags);                  \
+    if (is_round_to) {                                                                                 \
+      v_store(destination, unpack(r, 0, code0, bias0, NULL));                                          \
+      v_store(destination + LANES * 4, unpack(r, 0, code1, bias1, NULL));                              \
+    } else {                                                                                           \
+      v_store_codes(destination, r->code_size, code0, code1);                                          \
+    }                                                                                                  \
+  }                                                                                                    \
+  static CF_NOINLINE void ISA_NAME(name##_part)(                                                       \
+      const lane_rule *r, const int16_t *bias, size_t bias_step, const char *source,                   \
+      random_stream *words, char *destination, size_t lead, size_t count, cf_flags *flags) {           \
+    const size_t size = (is_round_to) ? 4 : r->code_size;                                              \
+    char source_stage[BODY * (source_size)] = {0}, destination_stage[BODY * 4];                        \
+    int16_t bias_stage[BODY] = {0};                                                                    \
+    memcpy(source_stage + lead * (source_size), source, count * (source_size));                        \
+    if (bias_step != 0) memcpy(bias_stage + lead, bias, count * sizeof *bias);                         \
+    ISA_NAME(name##_body)(r, bias_stage, bias_step, source_stage, words, destination_stage, flags);    \
+    memcpy(destination, destination_stage + lead * size, count * size);                                \
+  }                                                                                                    \
+  static CF_NOINLINE void ISA_NAME(name)(const lane_rule *r, const int16_t *bias, size_t bias_step,    \
+                                         const char *source, uint64_t position, char *destination,     \
+                                         size_t count, cf_flags *flags) {                              \
+    const size_t size = (is_round_to) ? 4 : r->code_size;                                              \
+    const int stochastic = (fixed_rounding) == CF_STOCHASTIC;                                          \
+    const size_t lead = stochastic ? position % 4 : 0;                                                 \
+    random_stream words;                                                                               \
+    if (stochastic) words = random_stream_at(r->seed, position - lead);                                \
+    if (lead > 0) {                                                                                    \
+      const size_t part = count < BODY - lead ? count : BODY - lead;                                   \
+      ISA_NAME(name##_part)(r, bias, bias_step, source, &words, destination, lead, part, flags);       \
+      source += part * (source_size);                                                                  \
+      destination += part * size;                                                                      \
+      bias += part * bias_step;                                                                        \
+      count -= part;                                                                                   \
+    }                                                                                                  \
+    for (; count >= BODY; count -= BODY) {                                                             \
+      ISA_NAME(name##_body)(r, bias, bias_step, source, &words, destination, flags);                   \
+      source += BODY * (source_size);                                                                  \
+      destination += BODY * size;                                                                      \
+      bias += BODY * bias_step;                                                                        \
+    }                                                                                                  \
+    if (count > 0)                                                                                     \
+      ISA_NAME(name##_part)(r, bias, bias_step, source, &words, destination, 0, count, flags);         \
   }
 
 /* A slot: the modes that matter most have loops of their own, and each has one that counts. */
 #define DEFINE_ENCODE(name, operand_of, source_size, is_round_to)                                      \
-  DEFINE_ENCODE_MODE(name##_even, operand_of, source_size, CF_TIES_TO_EVEN, is_round_to)               \
-  DEFINE_ENCODE_MODE(name##_zero, operand_of, source_size, CF_TOWARD_ZERO, is_round_to)                \
-  DEFINE_ENCODE_MODE(name##_stochastic, operand_of, source_size, CF_STOCHASTIC, is_round_to)           \
-  DEFINE_ENCODE_MODE(name##_other, operand_of, source_size, -1, is_round_to)                           \
+  DEFINE_ENCODE_LOOP(name##_even, operand_of, source_size, CF_TIES_TO_EVEN, 0, is_round_to)            \
+  DEFINE_ENCODE_LOOP(name##_even_counting, operand_of, source_size, CF_TIES_TO_EVEN, 1, is_round_to)   \
+  DEFINE_ENCODE_LOOP(name##_zero, operand_of, source_size, CF_TOWARD_ZERO, 0, is_round_to)             \
+  DEFINE_ENCODE_LOOP(name##_zero_counting, operand_of, source_size, CF_TOWARD_ZERO, 1, is_round_to)    \
+  DEFINE_ENCODE_LOOP(name##_random, operand_of, source_size, CF_STOCHASTIC, 0, is_round_to)            \
+  DEFINE_ENCODE_LOOP(name##_random_counting, operand_of, source_size, CF_STOCHASTIC, 1, is_round_to)   \
+  DEFINE_ENCODE_LOOP(name##_other, operand_of, source_size, -1, 0, is_round_to)                        \
+  DEFINE_ENCODE_LOOP(name##_other_counting, operand_of, source_size, -1, 1, is_round_to)               \
   static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,               \
                              const void *source, uint64_t position, void *destination, size_t count,   \
                              cf_flags *flags) {                                                        \
-    switch (rule->rounding) {                                                                          \
-      case CF_TIES_TO_EVEN:                                                                            \
-        ISA_NAME(name##_even)(rule, bias, bias_step, source, 0, destination, count, flags);            \
-        break;                                                                                         \
-      case CF_TOWARD_ZERO:                                                                             \
-        ISA_NAME(name##_zero)(rule, bias, bias_step, source, 0, destination, count, flags);            \
-        break;                                                                                         \
-      case CF_STOCHASTIC:                                                                              \
-        ISA_NAME(name##_stochastic)(rule, bias, bias_step, source, position, destination, count,       \
-                                    flags);                                                            \
-        break;                                                                                         \
-      default: ISA_NAME(name##_other)(rule, bias, bias_step, source, 0, destination, count, flags);    \
-    }                                                                                                  \
-  }
-
-#define DEFINE_ENCODE_MODE(name, operand_of, source_size, rounding, is_round_to)                       \
-  DEFINE_ENCODE_LOOP(name##_counting, operand_of, source_size, rounding, 1, is_round_to)               \
-  DEFINE_ENCODE_LOOP(name##_silent, operand_of, source_size, rounding, 0, is_round_to)                 \
-  static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,               \
-                             const char *source, uint64_t position, char *destination, size_t count,   \
-                             cf_flags *flags) {                                                        \
-    if (flags != NULL)                                                                                 \
-      ISA_NAME(name##_counting_loop)                                                                   \
-      (rule, bias, bias_step, source, position, destination, count, flags);                            \
-    else                                                                                               \
-      ISA_NAME(name##_silent_loop)                                                                     \
-      (rule, bias, bias_step, source, position, destination, count, NULL);                             \
+    static void (*const loops[][2])(const lane_rule *, const int16_t *, size_t, const char *,          \
+                                    uint64_t, char *, size_t, cf_flags *) = {                          \
+        [CF_TIES_TO_EVEN] = {ISA_NAME(name##_even), ISA_NAME(name##_even_counting)},                   \
+        [CF_TIES_TO_AWAY] = {ISA_NAME(name##_other), ISA_NAME(name##_other_counting)},                 \
+        [CF_TOWARD_ZERO] = {ISA_NAME(name##_zero), ISA_NAME(name##_zero_counting)},                    \
+        [CF_TOWARD_POSITIVE] = {ISA_NAME(name##_other), ISA_NAME(name##_other_counting)},              \
+        [CF_TOWARD_NEGATIVE] = {ISA_NAME(name##_other), ISA_NAME(name##_other_counting)},              \
+        [CF_STOCHASTIC] = {ISA_NAME(name##_random), ISA_NAME(name##_random_counting)},                 \
+    };                                                                                                 \
+    const lane_rule r = lane_rule_of(rule, *bias);                                                     \
+    loops[rule->rounding][flags != NULL](&r, bias, bias_step, source, position, destination, count,    \
+                                         flags);                                                       \
   }
 
 DEFINE_ENCODE(encode_float32, float32_operand, 4, 0)
 DEFINE_ENCODE(encode_float64, float64_operand, 8, 0)
 DEFINE_ENCODE(round_float32, float32_operand, 4, 1)
 
-static inline void ISA_NAME(decode_float32_body)(const lane_rule *r, const int16_t *bias,
+static inline void ISA_NAME(decode_float32_body)(const lane_rule *r, int counting, const int16_t *bias,
                                                  size_t bias_step, const char *codes, char *values,
                                                  cf_flags *flags) {
+  const lanes bias0 = biases_at(r, bias, bias_step, 0);
+  const lanes bias1 = biases_at(r, bias, bias_step, LANES);
   const lanes code0 = v_load_codes(codes, r->code_size);
   const lanes code1 = v_load_codes(codes + LANES * r->code_size, r->code_size);
-  v_store(values, unpack(r, code0, biases_at(r, bias, bias_step, 0), flags));
-  v_store(values + LANES * 4, unpack(r, code1, biases_at(r, bias, bias_step, LANES), flags));
+  v_store(values, unpack(r, counting, code0, bias0, flags));
+  v_store(values + LANES * 4, unpack(r, counting, code1, bias1, flags));
 }
+
+#define DEFINE_DECODE_LOOP(name, counting)                                                             \
+  static CF_NOINLINE void ISA_NAME(name)(const lane_rule *r, const int16_t *bias, size_t bias_step,    \
+                                         const char *codes, char *values, size_t count,                \
+                                         cf_flags *flags) {                                            \
+    for (; count >= BODY; count -= BODY) {                                                             \
+      ISA_NAME(decode_float32_body)(r, counting, bias, bias_step, codes, values, flags);               \
+      codes += BODY * r->code_size;                                                                    \
+      values += BODY * 4;                                                                              \
+      bias += BODY * bias_step;                                                                        \
+    }                                                                                                  \
+    if (count > 0) {                                                                                   \
+      char code_stage[BODY * 2] = {0}, value_stage[BODY * 4];                                          \
+      int16_t bias_stage[BODY] = {0};                                                                  \
+      memcpy(code_stage, codes, count * r->code_size);                                                 \
+      if (bias_step != 0) memcpy(bias_stage, bias, count * sizeof *bias);                              \
+      ISA_NAME(decode_float32_body)(r, counting, bias_stage, bias_step, code_stage, value_stage, flags); \
+      memcpy(values, value_stage, count * 4);                                                          \
+    }                                                                                                  \
+  }
+DEFINE_DECODE_LOOP(decode_float32_silent, 0)
+DEFINE_DECODE_LOOP(decode_float32_counting, 1)
 
 static void ISA_NAME(decode_float32)(const cf_rule *rule, const int16_t *bias, size_t bias_step,
                                      const void *codes, void *values, size_t count, cf_flags *flags) {
   const lane_rule r = lane_rule_of(rule, *bias);
-  const char *source = codes;
-  char *destination = values;
-  for (; count >= BODY; count -= BODY) {
-    ISA_NAME(decode_float32_body)(&r, bias, bias_step, source, destination, flags);
-    source += BODY * r.code_size;
-    destination += BODY * 4;
-    bias += BODY * bias_step;
-  }
-  if (count > 0) {
-    char source_stage[BODY * 2] = {0}, destination_stage[BODY * 4];
-    int16_t bias_stage[BODY] = {0};
-    memcpy(source_stage, source, count * r.code_size);
-    if (bias_step != 0) memcpy(bias_stage, bias, count * sizeof *bias);
-    ISA_NAME(decode_float32_body)(&r, bias_stage, bias_step, source_stage, destination_stage, flags);
-    memcpy(destination, destination_stage, count * 4);
-  }
+  if (flags != NULL)
+    ISA_NAME(decode_float32_counting)(&r, bias, bias_step, codes, values, count, flags);
+  else
+    ISA_NAME(decode_float32_silent)(&r, bias, bias_step, codes, values, count, NULL);
 }
 
 /* Slots that are left out here are the portable ones. */
