@@ -17,10 +17,11 @@ static int max_exponent_field(const cf_format *format) {
   }
 }
 
-/* Exponent of the smallest positive value, less the bias's share. */
-static int min_quantum(const cf_format *format) {
-  if (format->mantissa_bits == 0 || format->subnormals == CF_SUBNORMALS_FLUSH) return 1;
-  return (format->subnormals == CF_SUBNORMALS_IEEE ? 1 : 0) - format->mantissa_bits;
+/* Exponent of the unit of which every value is a multiple, less the bias's share. */
+static int quantum(const cf_format *format) {
+  const int m = format->mantissa_bits;
+  /* without mantissa bits there are no denormals to read one way or the other */
+  return (format->subnormals == CF_SUBNORMALS_WHITEPAPER && m > 0 ? 0 : 1) - m;
 }
 
 int cf_format_check(const cf_format *format) {
@@ -47,7 +48,7 @@ int cf_format_check(const cf_format *format) {
   /* bounds that keep the sums below from overflowing, wide of anything they could accept */
   if (format->bias_min < -1024 || format->bias_max > 1024) return CF_BAD_FORMAT;
   if (max_exponent_field(format) - format->bias_min > FLOAT32_MAX_EXPONENT) return CF_BAD_FORMAT;
-  if (min_quantum(format) - format->bias_max < FLOAT32_MIN_QUANTUM) return CF_BAD_FORMAT;
+  if (quantum(format) - format->bias_max < FLOAT32_MIN_QUANTUM) return CF_BAD_FORMAT;
   return CF_OK;
 }
 
