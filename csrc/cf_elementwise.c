@@ -161,10 +161,12 @@ static int walk(const operation *op, const int16_t *biases, const void *source, 
   axis axes[CF_MAX_NDIM + 1];
   int64_t index[CF_MAX_NDIM + 1] = {0};
   if (layout->ndim < 0 || layout->ndim > CF_MAX_NDIM) return CF_BAD_LAYOUT;
+  int empty = 0;
   for (int i = 0; i < layout->ndim; ++i) {
     if (layout->shape[i] < 0) return CF_BAD_LAYOUT;
-    if (layout->shape[i] == 0) return CF_OK;
+    empty |= layout->shape[i] == 0;
   }
+  if (empty) return CF_OK;
   int count = joined_axes(layout, axes);
   if (count == 0) {
     const axis one = {1, (int64_t)op->source_size, 0, (int64_t)op->destination_size};
