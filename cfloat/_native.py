@@ -34,6 +34,7 @@ _TYPES: Final = {
     ("u", 1): lib.CF_UINT8,
     ("b", 1): lib.CF_UINT8,
 }
+_VALUE_TYPES: Final = (lib.CF_FLOAT64, lib.CF_FLOAT32, lib.CF_FLOAT16, lib.CF_BFLOAT16)
 SOURCE_DTYPES: Final = "float64, float32, float16, bfloat16 or an integer type"
 VALUE_DTYPES: Final = "float64, float32, float16 or bfloat16"
 
@@ -82,8 +83,7 @@ def is_source_dtype(dtype: np.dtype[Any]) -> bool:
 
 def is_value_dtype(dtype: np.dtype[Any]) -> bool:
     """Whether values can be written as a dtype: a floating one of native byte order."""
-    floating = dtype.kind == "f" and dtype.itemsize <= 8
-    return (floating or _is_bfloat16(dtype)) and dtype.isnative
+    return dtype.isnative and _source_type(dtype) in _VALUE_TYPES
 
 
 @lru_cache(maxsize=256)
@@ -121,7 +121,8 @@ def _separate(source: Array, destination: Array) -> Array:
     if not np.may_share_memory(source, destination):
         return source
     in_place = (
-        source.flags.c_contiguous
+        source.shape == destination.shape
+        and source.flags.c_contiguous
         and destination.flags.c_contiguous
         and source.dtype.isnative
         and source.itemsize >= destination.itemsize

@@ -103,7 +103,7 @@ def decode(
     fmt: Format,
     bias: ArrayLike | None = None,
     *,
-    dtype: DTypeLike = np.float32,
+    dtype: DTypeLike | None = None,
     out: Array | None = None,
 ) -> Array:
     """Convert codes to values (SPEC sections 1 and 2).
@@ -118,12 +118,12 @@ def decode(
     bias : int or array_like of int, optional
         The exponent bias, or an array of biases that broadcasts with `codes`.  The format's default bias if
         None.
-    dtype : dtype, default float32
-        float32 and float64 hold every value exactly, and bfloat16 those of an 8-bit Tesla format; float16,
-        and otherwise bfloat16, are rounded to nearest, ties to even.  "bfloat16" is ml_dtypes' dtype.
+    dtype : dtype, optional
+        The values' dtype; by default that of `out`, or else float32.  float32 and float64 hold every value
+        exactly, and bfloat16 those of an 8-bit Tesla format; float16, and otherwise bfloat16, are rounded to
+        nearest, ties to even.  "bfloat16" is ml_dtypes' dtype.
     out : ndarray, optional
-        Where to write the values, of the result's shape, in any layout; its dtype is then the default for
-        `dtype`.  It may overlap `codes`.
+        Where to write the values, of the result's shape, in any layout.  It may overlap `codes`.
 
     Returns
     -------
@@ -162,7 +162,7 @@ def decode(
     check_format(fmt)
     source = _codes(codes, fmt)
     biases = fmt.check_biases(bias)
-    value_dtype = _value_dtype(dtype, out)
+    value_dtype = _value_dtype(dtype, np.float32, out)
     values = _destination(out, _shape(source, biases), value_dtype)
     raised = _native.convert(fmt, biases, source, values, encode=False, decode=True)
     flags.report(raised, f"decode from {fmt.name}", values.size)
@@ -219,7 +219,7 @@ def round_to(
     shape = _shape(source, biases)
     mode, word_seed, word_offset = _random(rounding, seed, offset, shape)
     default = np.float64 if source.dtype.kind == "f" and source.itemsize == 8 else np.float32
-    values = _destination(out, shape, _value_dtype(default, out))
+    values = _destination(out, shape, _value_dtype(None, default, out))
     raised = _native.convert(
         fmt, biases, source, values, encode=True, decode=True,
         rounding=mode, seed=word_seed, offset=word_offset,
@@ -292,9 +292,13 @@ def _size(shape: tuple[int, ...]) -> int:
     return size
 
 
-def _value_dtype(dtype: DTypeLike, out: Array | None) -> np.dtype[Any]:
-    if isinstance(out, np.ndarray):
-        dtype = out.dtype
+def _value_dtype(dtype: DTypeLike | None, default: DTypeLike, out: Array | None) -> np.dtype[Any]:
+    """Return the dtype of values: the one asked for, or else `out`'s, or else the default."""
+    given = "dtype"
+    if dtype is None:
+        dtype = default
+        if isinstance(out, np.ndarray):
+            given, dtype = "out's dtype", out.dtype
     try:
         checked = np.dtype(dtype)
     except TypeError:
@@ -304,10 +308,9 @@ def _value_dtype(dtype: DTypeLike, out: Array | None) -> np.dtype[Any]:
             ) from None
         checked = _bfloat16()
     if not _native.is_value_dtype(checked):
-        what = "dtype" if out is None else "out's dtype"
+        name = checked if checked.isnative else checked.str
         raise ArgumentTypeError(
-            f"{what} is {checked.str if checked.kind == 'f' else checked}; "
-            f"it takes {_native.VALUE_DTYPES}, of native byte order"
+            f"{given} is {name}; it takes {_native.VALUE_DTYPES}, of native byte order"
         )
     return checked
 

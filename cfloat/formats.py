@@ -162,10 +162,10 @@ class Format:
                 f"{self.name}: at bias {low} values reach 2**{top}, beyond float32's 2**127; every value "
                 "must be a float32"
             )
-        bottom = self._min_exponent_unbiased - high
+        bottom = self._quantum - high
         if bottom < _FLOAT32_MIN_QUANTUM:
             raise FormatError(
-                f"{self.name}: at bias {high} values go down to 2**{bottom}, below float32's 2**-149; "
+                f"{self.name}: at bias {high} values are multiples of 2**{bottom}, below float32's 2**-149; "
                 "every value must be a float32"
             )
 
@@ -183,11 +183,11 @@ class Format:
         return 2.0 - ulps_below_two * 2.0**-self.mantissa_bits
 
     @property
-    def _min_exponent_unbiased(self) -> int:
-        """Exponent of the smallest positive value, plus the bias."""
-        if self.mantissa_bits == 0 or self.subnormals == "flush":
-            return 1
-        return (1 if self.subnormals == "ieee" else 0) - self.mantissa_bits
+    def _quantum(self) -> int:
+        """Exponent of the unit of which every value is a multiple, plus the bias."""
+        # without mantissa bits there are no denormals to read one way or the other
+        finer = self.subnormals == "whitepaper" and self.mantissa_bits > 0
+        return (0 if finer else 1) - self.mantissa_bits
 
     @cached_property
     def bits(self) -> int:
@@ -375,6 +375,8 @@ def _check_bool(name: str, value: object) -> None:
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if not isinstance(value, str):
+        raise ArgumentTypeError(f"{name} is {value!r}; it takes one of {', '.join(choices)}")
     if value not in choices:
         raise FormatError(f"{name} is {value!r}; it takes one of {', '.join(choices)}")
 
@@ -518,7 +520,10 @@ class finfo:  # noqa: N801 - numpy.finfo's name
 
     @property
     def smallest_subnormal(self) -> float:  # noqa: D102
-        return math.ldexp(1.0, self.format._min_exponent_unbiased - self.bias)
+        flushed = self.format.subnormals == "flush"
+        return (
+            self.smallest_normal if flushed else math.ldexp(1.0, self.format._quantum - self.bias)
+        )
 
     @property
     def eps(self) -> float:  # noqa: D102

@@ -18,14 +18,15 @@ RoundingMode = Literal[
 #: Every rounding mode: the whitepaper's two (nearest, ties to even, and stochastic) and IEEE 754's others.
 ROUNDING_MODES: tuple[RoundingMode, ...] = get_args(RoundingMode)
 
+_MODES: dict[str, RoundingMode] = {mode: mode for mode in ROUNDING_MODES}
+
 _WORD_LIMIT = 2**64
 
 
 def check_rounding(rounding: object) -> RoundingMode:
     """Return `rounding` if it names a mode; say which there are if it does not."""
-    for mode in ROUNDING_MODES:
-        if mode == rounding:
-            return mode
+    if isinstance(rounding, str) and rounding in _MODES:
+        return _MODES[rounding]
     if not isinstance(rounding, str):
         raise ArgumentTypeError(
             f"rounding is a {type(rounding).__name__}; it takes one of {', '.join(ROUNDING_MODES)}"

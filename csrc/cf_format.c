@@ -18,8 +18,9 @@ static int max_exponent_field(const cf_format *format) {
 }
 
 int cf_format_quantum(const cf_format *format) {
-  if (format->mantissa_bits == 0 || format->subnormals == CF_SUBNORMALS_FLUSH) return 1;
-  return (format->subnormals == CF_SUBNORMALS_IEEE ? 1 : 0) - format->mantissa_bits;
+  const int m = format->mantissa_bits;
+  /* without mantissa bits there are no denormals to read one way or the other */
+  return (format->subnormals == CF_SUBNORMALS_WHITEPAPER && m > 0 ? 0 : 1) - m;
 }
 
 int cf_format_check(const cf_format *format) {

@@ -45,7 +45,7 @@ static const cf_params CF_BFLOAT16_PARAMS = CF_IEEE_PARAMS(8, 7);
 /* The parameters of a format that passed cf_format_check. */
 cf_params cf_format_params(const cf_format *format);
 
-/* The exponent of a format's quantum below its smallest normal number, at bias 0. */
+/* The exponent, at bias 0, of the unit of which every value is a multiple. */
 int cf_format_quantum(const cf_format *format);
 
 /* Bytes of one stored code: 1 or 2. */

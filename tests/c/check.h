@@ -1,0 +1,39 @@
+/* Counting checks, reporting those that fail, and random numbers that are the same in every run. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __GNUC__
+#define CHECK_PRINTF __attribute__((format(printf, 4, 5)))
+#else
+#define CHECK_PRINTF
+#endif
+
+/* Counts a check.  One that does not hold is reported with what follows: a printf format, and values. */
+#define CHECK(condition, ...)                                        \
+  do {                                                               \
+    if (condition)                                                   \
+      ++checks_passed;                                               \
+    else                                                             \
+      check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__);     \
+  } while (0)
+
+extern unsigned long checks_passed, checks_failed;
+
+/* The test that the reports from here on belong to, and its instruction set. */
+void check_begin(const char *test, const char *isa);
+
+void check_failed(const char *file, int line, const char *condition, const char *format, ...)
+    CHECK_PRINTF;
+
+/* malloc and calloc for tests: never NULL, not even for 0 bytes. */
+void *allocate(size_t size);
+void *allocate_zeros(size_t size);
+
+/* The next 64 random bits of a state that may start anywhere, and a random number below n > 0. */
+uint64_t random_bits(uint64_t *state);
+uint64_t random_below(uint64_t *state, uint64_t n);
+
+#endif

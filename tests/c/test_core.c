@@ -1,0 +1,51 @@
+/* Tests of the C core, without Python: its exported functions, and the scalar arithmetic behind them. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cfloat.h"
+#include "check.h"
+#include "tests.h"
+
+typedef struct test {
+  const char *name;
+  void (*run)(void);
+} test;
+
+static const test ONCE[] = {
+    {"test_random", test_random},
+    {"test_scalar", test_scalar},
+    {"test_formats", test_formats},
+    {"test_isa", test_isa},
+};
+static const test ON_EACH_ISA[] = {
+    {"test_decode", test_decode},         {"test_encode", test_encode},
+    {"test_stochastic", test_stochastic}, {"test_lengths", test_lengths},
+    {"test_layouts", test_layouts},       {"test_status", test_status},
+};
+
+static void run(const test *tests, size_t count, const char *isa) {
+  for (size_t i = 0; i < count; ++i) {
+    const unsigned long checks_before = checks_passed + checks_failed;
+    check_begin(tests[i].name, isa);
+    tests[i].run();
+    CHECK(checks_passed + checks_failed > checks_before, "%s checked nothing", tests[i].name);
+  }
+}
+
+int main(void) {
+  const char *isa;
+  int available;
+  setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* what was printed before a crash is there to read */
+  run(ONCE, sizeof ONCE / sizeof ONCE[0], "any ISA");
+  for (int i = 0; cf_isa_list(i, &isa, &available) == CF_OK; ++i) {
+    if (!available) {
+      printf("%s: this CPU lacks it\n", isa);
+      continue;
+    }
+    check_begin("main", isa);
+    CHECK(cf_isa_select(isa) == CF_OK, "%s", isa);
+    run(ON_EACH_ISA, sizeof ON_EACH_ISA / sizeof ON_EACH_ISA[0], isa);
+  }
+  printf("%lu passed, %lu failed\n", checks_passed, checks_failed);
+  return checks_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

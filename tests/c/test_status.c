@@ -1,0 +1,154 @@
+/* Every way in which arguments can be wrong, and that a call that refuses them writes nothing. */
+#include <limits.h>
+#include <string.h>
+
+#include "check.h"
+#include "oracle.h"
+#include "tests.h"
+
+enum { COUNT = 4 };
+
+/* The arguments of a call that is right until a field is changed. */
+typedef struct arguments {
+  cf_format format;
+  int bias, source_type, rounding, destination_type;
+} arguments;
+
+static arguments good_arguments(void) {
+  const arguments good = {TESLA[0].format, 7, CF_FLOAT32, CF_TIES_TO_EVEN, CF_CODES};
+  return good;
+}
+
+/* The status of cf_convert, and that of cf_convert_strided, which must be the same. */
+static int status_of(const arguments *a) {
+  static const float source[2 * COUNT] = {1, 2, 3, 4, 5, 6, 7, 8};
+  const int64_t length = COUNT, source_step = 4, no_step = 0, destination_step = 8;
+  const cf_layout layout = {1, 0, &length, &source_step, &no_step, &destination_step};
+  const int16_t bias = (int16_t)a->bias;
+  cf_flags flags = {0, 0, 0, 0};
+  const cf_flags no_flags = {0, 0, 0, 0};
+  char destination[8 * COUNT], untouched[8 * COUNT];
+  memset(destination, 0x5A, sizeof destination);
+  memset(untouched, 0x5A, sizeof untouched);
+  const int status = cf_convert(&a->format, a->bias, a->source_type, source, a->rounding, 0, 0,
+                                a->destination_type, destination, COUNT, &flags);
+  if (status == CF_OK) return status;
+  CHECK(memcmp(destination, untouched, sizeof destination) == 0, "status %d: wrote", status);
+  CHECK(same_flags(&flags, &no_flags), "status %d: counted", status);
+  if (bias != a->bias) return status; /* no int16_t */
+  const int strided = cf_convert_strided(&a->format, &bias, a->source_type, source, a->rounding, 0, 0,
+                                         a->destination_type, destination, &layout, &flags);
+  CHECK(strided == status, "status %d, strided %d", status, strided);
+  CHECK(memcmp(destination, untouched, sizeof destination) == 0, "strided, %d: wrote", strided);
+  CHECK(same_flags(&flags, &no_flags), "strided, %d: counted", strided);
+  return status;
+}
+
+static void formats_and_biases(void) {
+  static const int wrong[] = {-1, 64, INT_MIN, INT_MAX, 65536 + 7, -32768, 32767};
+  arguments a = good_arguments();
+  CHECK(status_of(&a) == CF_OK, "status %d", status_of(&a));
+  a.format.mantissa_bits = 16;
+  CHECK(status_of(&a) == CF_BAD_FORMAT, "status %d", status_of(&a));
+  a = good_arguments();
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
+    a.bias = wrong[i];
+    CHECK(status_of(&a) == CF_BAD_BIAS, "bias %d: status %d", wrong[i], status_of(&a));
+  }
+  a.format = TESLA[TESLA_COUNT - 1].format;
+  for (int bias = 30; bias <= 32; ++bias) {
+    const int expected = bias == 31 ? CF_OK : CF_BAD_BIAS;
+    a.bias = bias;
+    CHECK(status_of(&a) == expected, "UHP, bias %d: status %d", bias, status_of(&a));
+  }
+}
+
+static void roundings(void) {
+  static const int wrong[] = {-1, CF_STOCHASTIC + 1, INT_MIN, INT_MAX};
+  arguments a = good_arguments();
+  for (int rounding = 0; rounding < ROUNDING_COUNT; ++rounding) {
+    a.rounding = rounding;
+    CHECK(status_of(&a) == CF_OK, "rounding %d: status %d", rounding, status_of(&a));
+  }
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
+    a.rounding = wrong[i];
+    CHECK(status_of(&a) == CF_BAD_ROUNDING, "rounding %d: status %d", wrong[i], status_of(&a));
+  }
+}
+
+/* Every pair of types, and numbers that are no types. */
+static void types(void) {
+  for (int source = -2; source <= TYPE_COUNT + 1; ++source) {
+    for (int destination = -2; destination <= TYPE_COUNT + 1; ++destination) {
+      const int is_value = destination >= CF_FLOAT64 && destination <= CF_BFLOAT16;
+      const int is_source = source >= CF_FLOAT64 && source <= CF_UINT8;
+      const int is_right = (is_source && (is_value || destination == CF_CODES)) ||
+                           (source == CF_CODES && is_value);
+      const int expected = is_right ? CF_OK : CF_BAD_TYPE;
+      arguments a = good_arguments();
+      a.source_type = source;
+      a.destination_type = destination;
+      const int status = status_of(&a);
+      CHECK(status == expected, "from %d to %d: status %d, expected %d", source, destination,
+            status, expected);
+    }
+  }
+}
+
+static int strided_status(int32_t ndim, const int64_t *lengths, const int16_t *biases,
+                          int64_t bias_step) {
+  static const double source[1] = {1};
+  static const int64_t no_steps[CF_MAX_NDIM + 1];
+  int64_t bias_steps[CF_MAX_NDIM + 1] = {0};
+  uint8_t code;
+  bias_steps[0] = bias_step;
+  const cf_layout layout = {ndim, 0, lengths, no_steps, bias_steps, no_steps};
+  return cf_convert_strided(&TESLA[0].format, biases, CF_FLOAT64, source, CF_TIES_TO_EVEN, 0, 0,
+                            CF_CODES, &code, &layout, NULL);
+}
+
+static void layouts(void) {
+  const int16_t bias = 7;
+  int64_t lengths[CF_MAX_NDIM + 1];
+  for (int i = 0; i <= CF_MAX_NDIM; ++i) lengths[i] = 1;
+  for (int32_t ndim = 0; ndim <= CF_MAX_NDIM; ++ndim)
+    CHECK(strided_status(ndim, lengths, &bias, 0) == CF_OK, "ndim %d", (int)ndim);
+  CHECK(strided_status(-1, lengths, &bias, 0) == CF_BAD_LAYOUT, "ndim -1");
+  CHECK(strided_status(INT32_MIN, lengths, &bias, 0) == CF_BAD_LAYOUT, "ndim INT32_MIN");
+  CHECK(strided_status(CF_MAX_NDIM + 1, lengths, &bias, 0) == CF_BAD_LAYOUT, "ndim 65");
+  for (int negative = 0; negative < 3; ++negative) {
+    lengths[negative] = -1;
+    CHECK(strided_status(3, lengths, &bias, 0) == CF_BAD_LAYOUT, "length %d is -1", negative);
+    for (int empty = 0; empty < 3; ++empty) {
+      if (empty == negative) continue;
+      lengths[empty] = 0;
+      CHECK(strided_status(3, lengths, &bias, 0) == CF_BAD_LAYOUT, "length %d is -1 and %d is 0",
+            negative, empty);
+      lengths[empty] = 1;
+    }
+    lengths[negative] = 1;
+  }
+}
+
+/* One bias of many is wrong, wherever it is. */
+static void biases(void) {
+  enum { LENGTH = CF_PIECE + 10 };
+  const int64_t length = LENGTH;
+  int16_t some[LENGTH];
+  for (int i = 0; i < LENGTH; ++i) some[i] = (int16_t)(i % 64);
+  CHECK(strided_status(1, &length, some, sizeof *some) == CF_OK, "right biases");
+  for (int i = 0; i < LENGTH; i += 3) {
+    const int16_t right = some[i];
+    some[i] = i % 2 == 0 ? 64 : -1;
+    CHECK(strided_status(1, &length, some, sizeof *some) == CF_BAD_BIAS, "element %d", i);
+    some[i] = right;
+  }
+}
+
+void test_status(void) {
+  formats_and_biases();
+  roundings();
+  types();
+  layouts();
+  biases();
+}

@@ -1,0 +1,19 @@
+/* The tests.  Each reports through check.h.  Those under the comment about instruction sets run once for
+ * each one that this CPU has; the others do not depend on it. */
+#ifndef TESTS_H
+#define TESTS_H
+
+void test_random(void);
+void test_scalar(void);
+void test_formats(void);
+void test_isa(void);
+
+/* on each instruction set */
+void test_decode(void);
+void test_encode(void);
+void test_stochastic(void);
+void test_lengths(void);
+void test_layouts(void);
+void test_status(void);
+
+#endif

@@ -1,0 +1,50 @@
+"""Every test can run on each instruction set in turn; Hypothesis sets no deadline."""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+import cfloat as cf
+from cfloat import _native
+
+settings.register_profile("cfloat", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("cfloat")
+
+ISAS = _native.isa_names(available=False)
+
+
+def _required_isas():
+    """What CFLOAT_REQUIRE_ISA names: a machine that lacks one of these fails instead of skipping."""
+    required = set(filter(None, os.environ.get("CFLOAT_REQUIRE_ISA", "").split(",")))
+    if required == {"all"}:
+        return set(ISAS)
+    if not required <= set(ISAS):
+        raise pytest.UsageError(
+            f"CFLOAT_REQUIRE_ISA is {','.join(sorted(required))}; there are {', '.join(ISAS)}, or all"
+        )
+    return required
+
+
+def pytest_configure(config):
+    config.required_isas = _required_isas()
+
+
+# For a function, scope "class" means the same as "function", but Hypothesis accepts it: it runs many
+# examples in one test, and all may use the same instruction set.
+@pytest.fixture(params=ISAS, scope="class")
+def isa(request):
+    name = request.param
+    if name not in _native.isa_names():
+        stop = pytest.fail if name in request.config.required_isas else pytest.skip
+        stop(f"this CPU does not run {name}")
+    before = cf.isa()
+    _native.select_isa(name)
+    yield name
+    _native.select_isa(before)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1)

@@ -1,0 +1,203 @@
+"""The oracle of reference.py on whole arrays, and the operands on which results turn.
+
+Fractions are slow, so here the same search in the same list of values is done with NumPy, in float64.
+Nothing that decides a result is inexact: the comments say why, and test_exact.py compares the two.
+"""
+
+from functools import cache
+
+import ml_dtypes
+import numpy as np
+import reference as ref
+
+import cfloat as cf
+from cfloat import _native
+
+READINGS = ("whitepaper", "ieee", "flush")
+TESLA_READINGS = tuple(fmt.replace(subnormals=r) for fmt in cf.TESLA_FORMATS for r in READINGS)
+FLAGS = ("invalid", "overflow", "underflow", "denormal")
+FLOATS = tuple(np.dtype(t) for t in ("float64", "float32", "float16", ml_dtypes.bfloat16))
+
+
+def label(value):
+    """Name a parameter in a test's id."""
+    if isinstance(value, cf.Format):
+        return f"{value.name}-{value.subnormals}"
+    return None
+
+
+def reference_format(fmt):
+    return ref.RefFormat(
+        fmt.exponent_bits,
+        fmt.mantissa_bits,
+        fmt.signed,
+        fmt.nonfinite,
+        fmt.subnormals,
+        fmt.saturating,
+    )
+
+
+@cache
+def _grid(exponent_bits, mantissa_bits, subnormals):
+    numbers = ref.RefFormat(exponent_bits, mantissa_bits, signed=False, subnormals=subnormals)
+    codes = range(1 << numbers.total_bits)
+    values = [float(ref.decode(numbers, code, 0).magnitude) for code in codes]
+    return np.array([*values, 2.0 ** (2**exponent_bits)])
+
+
+def grid(fmt, bias, subnormals=None):
+    """Values of all codes without sign, as if every code were a number; and one more.
+
+    Denormals under "flush" have their IEEE values: rounding comes before flushing.
+    """
+    reading = subnormals or fmt.subnormals.replace("flush", "ieee")
+    return np.ldexp(_grid(fmt.exponent_bits, fmt.mantissa_bits, reading), -bias)
+
+
+def encode_by_reference(x, fmt, bias, rounding, words=0):
+    """Return the codes, and for each flag which elements raise it."""
+    wanted, words = reference_format(fmt), np.broadcast_to(words, x.shape)
+    encoded = [
+        ref.encode(wanted, real, bias, rounding, int(word))
+        for real, word in zip(reals(x), words.flat, strict=True)
+    ]
+    codes = np.array([code for code, _ in encoded], fmt.storage_dtype)
+    raised = {name: np.array([name in flags for _, flags in encoded], bool) for name in FLAGS}
+    return codes, raised | {"denormal": is_denormal(x)}
+
+
+def encode(x, fmt, bias, rounding, words=0):
+    """Return what encode_by_reference does, sooner."""
+    if x.dtype in (np.int64, np.uint64):  # not exact in float64
+        return encode_by_reference(x, fmt, bias, rounding, words)
+    wanted, table = reference_format(fmt), grid(fmt, bias)
+    with np.errstate(all="ignore"):  # a signalling NaN
+        x64 = x.astype(np.float64)
+    negative, finite = np.signbit(x64), np.isfinite(x64)
+    magnitude = np.where(finite, np.abs(x64), 0.0)
+
+    # Both neighbours are multiples of the unit in the last place of x, or 0; so their distances are
+    # exact, but for the upper one's where it is much greater than the lower one's.
+    clipped = np.minimum(magnitude, table[-1])
+    low = np.searchsorted(table, clipped, side="right") - 1
+    high = np.minimum(low + 1, len(table) - 1)
+    below, above = clipped - table[low], table[high] - clipped
+    away = np.where(negative, rounding == "toward_negative", rounding == "toward_positive")
+    if rounding == "ties_to_even":
+        up = (below > above) | ((below == above) & (low % 2 == 1))
+    elif rounding == "ties_to_away":
+        up = below >= above
+    elif rounding == "stochastic":
+        # floor(f * 2**32) + word >= 2**32; a gap has at most 17 bits, so both sides are exact
+        up = below * 2.0**32 >= (table[high] - table[low]) * (2.0**32 - words)
+    else:
+        up = (below > 0) & away
+    code = low + up
+
+    overflow = code > wanted.max_code
+    past_max = away | (rounding in ("ties_to_even", "ties_to_away"))
+    infinity = {"none": wanted.max_code, "ieee": wanted.inf_code, "nan_only": wanted.nan_code}
+    beyond = wanted.max_code if wanted.clamps else infinity[fmt.nonfinite]
+    code = np.where(overflow, np.where(past_max, beyond, wanted.max_code), code)
+    if fmt.subnormals == "flush":
+        code[code < 1 << fmt.mantissa_bits] = 0
+    underflow = (magnitude < 2.0 ** (1 - bias)) & (table[code] != magnitude)
+
+    infinite, nan = np.isinf(x64), np.isnan(x64)
+    code = np.where(infinite, beyond, code)
+    overflow |= infinite & (wanted.clamps or fmt.nonfinite != "ieee")
+    nan_code = wanted.max_code if fmt.nonfinite == "none" else wanted.nan_code
+    code = np.where(nan, nan_code, code)
+    undefined = negative & ~nan & (x64 != 0) & (not fmt.signed)
+    code = np.where(undefined, 0 if fmt.nonfinite == "none" else nan_code, code)
+    if fmt.signed:
+        code |= negative.astype(np.int64) << wanted.sign_shift
+
+    expected = {
+        "invalid": nan | undefined,
+        "overflow": overflow & ~undefined,
+        "underflow": underflow & ~undefined,
+        "denormal": is_denormal(x),
+    }
+    return code.astype(fmt.storage_dtype), expected
+
+
+def is_denormal(x):
+    """Which elements are denormal in their own type."""
+    if x.dtype not in FLOATS:
+        return np.zeros(x.shape, bool)
+    with np.errstate(all="ignore"):
+        magnitude = np.abs(x.astype(np.float64))
+    return (magnitude > 0) & (magnitude < float(ml_dtypes.finfo(x.dtype).smallest_normal))
+
+
+def reals(x):
+    """Return the exact operand of reference.py that each element is."""
+    if x.dtype.kind in "iub":
+        return [ref.real_from_int(int(element)) for element in x.flat]
+    return [ref.real_from_float(float(element)) for element in x.flat]
+
+
+def landmarks(fmt, bias, step=1):
+    """Operands on which a result turns, as float64 that are float32 too, and those next to them.
+
+    They are the values of the format in both readings of a denormal, the midpoints between them, the
+    overflow threshold, places in the hole, the ends of other types, and infinities and NaNs, all with
+    both signs.  Of the values and midpoints there is one in every `step`, and all near the smallest normal
+    and the largest number.
+    """
+    tables = [grid(fmt, bias, reading) for reading in ("whitepaper", "ieee")]
+    points = np.unique(np.concatenate([*tables, *((t[:-1] + t[1:]) / 2 for t in tables)]))
+    if step > 1:
+        boundary = np.searchsorted(points, 2.0 ** (1 - bias))
+        near = slice(max(boundary - 20, 0), boundary + 20)
+        points = np.concatenate([points[::step], points[near], points[-20:]])
+    hole = 2**fmt.mantissa_bits - 1
+    low, high = tables[0][hole : hole + 2]
+    parts = np.array([2.0**-40, 0.5 - 2.0**-40, 0.5 + 2.0**-40, 1 - 2.0**-40])
+    operands = [points, low + (high - low) * parts]
+    operands += [[np.inf, np.nan, 2.0**-1074, 2.0**-1023, 2.0**-149, 1.5 * 2.0**-127]]
+    operands += [[np.finfo(np.float32).max, np.finfo(np.float64).max, 2.0**128]]
+    with np.errstate(over="ignore"):
+        for dtype in (np.float32, np.float64):
+            stored = points.astype(dtype)
+            operands += [np.nextafter(stored, dtype(end)) for end in (0, np.inf)]
+    magnitudes = np.unique(np.concatenate(operands))
+    return np.concatenate([magnitudes, -magnitudes])
+
+
+def assert_same(actual, expected):
+    """Assert equal dtype, shape and bits."""
+    assert actual.dtype == expected.dtype
+    assert actual.shape == expected.shape
+    bits = f"u{expected.itemsize}"
+    np.testing.assert_array_equal(
+        np.ascontiguousarray(actual).view(bits), np.ascontiguousarray(expected).view(bits)
+    )
+
+
+def assert_flags(operation, operands, expected):
+    """Assert that each element raises exactly the flags that are expected of it.
+
+    Elements that raise the same flags go together, with zeros in the others' places so that positions
+    in the random stream stay.  No element raises a flag twice, so a right count means right elements.
+    """
+    kinds = sum(expected[name].astype(int) << bit for bit, name in enumerate(FLAGS))
+    for kind in np.unique(kinds):
+        chosen = kinds == kind
+        with cf.record_flags() as flags:
+            operation(np.where(chosen, operands, operands.dtype.type(0)))
+        count = int(np.count_nonzero(chosen))
+        assert flags == cf.Flags(**{n: count * (kind >> i & 1) for i, n in enumerate(FLAGS)})
+
+
+def assert_encodes(x, fmt, bias, rounding, seed=0, offset=0):
+    """Assert that encoding gives the codes and flags of the oracle."""
+    words = _native.random_words(seed, offset, x.size) if rounding == "stochastic" else 0
+    codes, flags = encode(x, fmt, bias, rounding, words)
+
+    def convert(operands):
+        return cf.encode(operands, fmt, bias, rounding=rounding, seed=seed, offset=offset)
+
+    assert_same(convert(x), codes)
+    assert_flags(convert, x, flags)

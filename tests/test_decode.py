@@ -1,0 +1,131 @@
+"""Decoding: every code at every bias in every reading (SPEC sections 1, 2 and 4)."""
+
+from functools import cache
+
+import exact
+import ml_dtypes
+import numpy as np
+import pytest
+import reference as ref
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import biases, formats
+
+import cfloat as cf
+
+pytestmark = pytest.mark.usefixtures("isa")
+
+every_reading = pytest.mark.parametrize("fmt", exact.TESLA_READINGS, ids=exact.label)
+
+
+def every_code(fmt):
+    return np.arange(2**fmt.bits, dtype=fmt.storage_dtype)
+
+
+@cache
+def oracle_values(fmt, bias):
+    """Value of every code, as float64 bit for bit."""
+    wanted = exact.reference_format(fmt)
+    bits = [ref.to_float64_bits(ref.decode(wanted, int(c), bias)) for c in every_code(fmt)]
+    return np.array(bits, np.uint64).view(np.float64)
+
+
+def exact_values(fmt, bias):
+    """The oracle's values at the default bias, moved to another by a power of two."""
+    return np.ldexp(oracle_values(fmt, fmt.default_bias), fmt.default_bias - bias)
+
+
+def code_flags(fmt):
+    """The flags of each code as an operand."""
+    wanted = exact.reference_format(fmt)
+    codes = every_code(fmt)
+    none = np.zeros(codes.shape, bool)
+    return {
+        "invalid": np.isnan(exact_values(fmt, fmt.default_bias)),
+        "overflow": none,
+        "underflow": none,
+        "denormal": np.array([ref.is_denormal_code(wanted, int(code)) for code in codes]),
+    }
+
+
+@every_reading
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_code_at_every_bias(fmt, dtype):
+    codes = every_code(fmt)
+    for bias in range(fmt.bias_range[0], fmt.bias_range[1] + 1):
+        expected = exact_values(fmt, bias).astype(dtype)
+        exact.assert_same(cf.decode(codes, fmt, bias, dtype=dtype), expected)
+
+
+@every_reading
+def test_the_oracle_at_other_biases(fmt):
+    """Moving the oracle's values to another bias gives the oracle's values at that bias."""
+    for bias in {0, 20, 63} if fmt.bits == 8 else {fmt.bias_range[1]}:
+        if bias in range(fmt.bias_range[0], fmt.bias_range[1] + 1):
+            exact.assert_same(exact_values(fmt, bias), oracle_values(fmt, bias))
+
+
+def narrowed(values, dtype):
+    """Round float64 values that are float32 too to nearest, ties to even; and the flags of that."""
+    with np.errstate(over="ignore", under="ignore"):
+        narrow = values.astype(dtype)
+        back = narrow.astype(np.float64)
+    limits = ml_dtypes.finfo(dtype)
+    tiny = np.abs(values) < float(limits.smallest_normal)
+    return narrow, {
+        "overflow": np.isinf(back) & np.isfinite(values),
+        "underflow": tiny & (back != values),
+    }
+
+
+@every_reading
+@pytest.mark.parametrize("dtype", exact.FLOATS[2:], ids=str)
+def test_narrow_types(fmt, dtype):
+    codes = every_code(fmt)
+    for bias in sorted({fmt.bias_range[0], fmt.default_bias, fmt.bias_range[1]}):
+        expected, flags = narrowed(exact_values(fmt, bias), dtype)
+
+        def convert(operands, bias=bias):
+            return cf.decode(operands, fmt, bias, dtype=dtype)
+
+        exact.assert_same(convert(codes), expected)
+        exact.assert_flags(convert, codes, code_flags(fmt) | flags)
+
+
+@pytest.mark.parametrize("fmt", [cf.CFloat8_1_4_3, cf.CFloat8_1_5_2], ids=exact.label)
+def test_bfloat16_holds_every_8_bit_value(fmt):
+    for bias in range(64):
+        values = cf.decode(every_code(fmt), fmt, bias, dtype="bfloat16")
+        np.testing.assert_array_equal(values.astype(np.float64), exact_values(fmt, bias))
+
+
+@every_reading
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_flags(fmt, dtype):
+    exact.assert_flags(
+        lambda codes: cf.decode(codes, fmt, dtype=dtype), every_code(fmt), code_flags(fmt)
+    )
+
+
+def test_negative_zero():
+    for fmt in (cf.CFloat8_1_4_3, cf.CFloat8_1_5_2, cf.CFloat16_SHP):
+        zero = cf.decode([2 ** (fmt.bits - 1)], fmt)
+        assert zero == 0
+        assert np.signbit(zero)
+
+
+@given(st.data())
+def test_any_format(data):
+    fmt = data.draw(formats())
+    bias = data.draw(biases(fmt))
+    codes = data.draw(st.lists(st.integers(0, 2**fmt.bits - 1), min_size=1))
+    wanted = exact.reference_format(fmt)
+    reals = [ref.decode(wanted, code, bias) for code in codes]
+    float32 = np.array([ref.to_float32_bits(real) for real in reals], np.uint32).view(np.float32)
+    float64 = np.array([ref.to_float64_bits(real) for real in reals], np.uint64).view(np.float64)
+    np.testing.assert_array_equal(float32, float64)  # a format's every value is a float32
+    with cf.record_flags() as flags:
+        exact.assert_same(cf.decode(codes, fmt, bias), float32)
+    exact.assert_same(cf.decode(codes, fmt, bias, dtype=np.float64), float64)
+    denormal = sum(ref.is_denormal_code(wanted, code) for code in codes)
+    assert flags == cf.Flags(invalid=int(np.isnan(float64).sum()), denormal=denormal)
