@@ -49,7 +49,7 @@ static void expect(expectation *e) {
 static int convert(const expectation *e, size_t start, size_t count, int destination_type,
                    void *destination, cf_flags *flags) {
   return cf_convert(&e->grid->format, e->grid->bias, e->batch->type, element(e->batch, start),
-                    e->rounding, SEED, OFFSET + start, destination_type, destination, count, flags);
+                    e->rounding, SEED, OFFSET + start, destination_type, destination, count, 1, flags);
 }
 
 static void check_elements(const expectation *e, int destination_type, const void *got,

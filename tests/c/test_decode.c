@@ -50,7 +50,7 @@ static void check_decode(const codes *codes, int bias, int type, void *values) {
     store_bits(expected + i * size, size, bits_of_number(type, x, &expected_flags));
   }
   const int status = cf_convert(format, bias, CF_CODES, codes->all, CF_TIES_TO_EVEN, 0, 0, type,
-                                values, codes->count, &flags);
+                                values, codes->count, 1, &flags);
   CHECK(status == CF_OK, "%s bias %d to %s: status %d", name, bias, type_name(type), status);
   const size_t i = first_difference(values, expected, size, codes->count);
   CHECK(i == codes->count, "%s bias %d: code %04zx as %s is %llx, expected %llx", name, bias, i,
@@ -67,7 +67,7 @@ static void check_encode_again(const codes *codes, int bias, const void *values,
   void *encoded = allocate(codes->count * codes->size);
   cf_flags flags = {0, 0, 0, 0};
   const int status = cf_convert(format, bias, CF_FLOAT64, values, rounding, 1, 2, CF_CODES, encoded,
-                                codes->count, &flags);
+                                codes->count, 1, &flags);
   CHECK(status == CF_OK, "%s bias %d %s: status %d", name, bias, rounding_name(rounding), status);
   const size_t i = first_difference(encoded, codes->again, codes->size, codes->count);
   CHECK(i == codes->count, "%s bias %d %s: the value of code %04zx encodes to %04llx, expected %04llx",
@@ -126,7 +126,7 @@ static void printed_values(void) {
     double value = -1;
     store_bits(&code, type_size(&test->format, CF_CODES), facts[i].code);
     cf_convert(&test->format, facts[i].bias, CF_CODES, &code, CF_TIES_TO_EVEN, 0, 0, CF_FLOAT64,
-               &value, 1, NULL);
+               &value, 1, 1, NULL);
     CHECK(value == facts[i].value, "%s bias %d code %04x: %a, expected %a", test->name,
           facts[i].bias, facts[i].code, value, facts[i].value);
   }

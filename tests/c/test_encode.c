@@ -230,7 +230,7 @@ static void single_operands(void) {
     uint16_t memory = 0;
     cf_flags flags = {0, 0, 0, 0};
     int status = cf_convert(&test->format, test->bias, CF_FLOAT64, &cases[i].bits,
-                            cases[i].rounding, 1, 0, CF_CODES, &memory, 1, &flags);
+                            cases[i].rounding, 1, 0, CF_CODES, &memory, 1, 1, &flags);
     const unsigned code = (unsigned)load_bits(&memory, size);
     CHECK(status == CF_OK && code == cases[i].code && same_flags(&flags, &cases[i].flags),
           "case %zu, %s %s %llx: status %d, code %04x, expected %04x, %s", i, test->name,
@@ -238,7 +238,7 @@ static void single_operands(void) {
           cases[i].code, flags_text(&flags).text);
     memory = 0;
     status = cf_convert(&test->format, test->bias, CF_FLOAT64, &cases[i].bits, cases[i].rounding, 1,
-                        0, CF_CODES, &memory, 1, NULL);
+                        0, CF_CODES, &memory, 1, 1, NULL);
     CHECK(status == CF_OK && load_bits(&memory, size) == code, "case %zu: other without flags", i);
   }
 }

@@ -144,7 +144,7 @@ static int one_by_one(const format_case *test, const operand *biases, const oper
     for (size_t byte = 0; byte < source->size; ++byte)
       bytes[byte] = from[swapped ? source->size - 1 - byte : byte];
     const int status = cf_convert(&test->format, bias, source_type, bytes, rounding, 5, offset + i,
-                                  destination_type, to, 1, flags);
+                                  destination_type, to, 1, 1, flags);
     if (status != CF_OK) return status;
   }
   return CF_OK;
@@ -191,7 +191,7 @@ static void random_layout(int number, uint64_t *random) {
                             destination->strides};
   status = cf_convert_strided(&test->format, (const int16_t *)(const void *)(biases.memory + biases.origin),
                               source_type, source.memory + source.origin, rounding, 5, offset,
-                              destination_type, destination->memory + destination->origin, &layout,
+                              destination_type, destination->memory + destination->origin, &layout, 1,
                               &flags);
   CHECK(status == CF_OK, "layout %d: status %d", number, status);
   for (size_t i = 0; i < shape.count; ++i) {
@@ -223,7 +223,7 @@ static void no_axes(void) {
   const double one = 1;
   uint8_t code = 0;
   const int status = cf_convert_strided(&TESLA[0].format, &bias, CF_FLOAT64, &one, CF_TIES_TO_EVEN, 0,
-                                        0, CF_CODES, &code, &layout, NULL);
+                                        0, CF_CODES, &code, &layout, 1, NULL);
   CHECK(status == CF_OK && code == 0x18, "status %d, code %02x", status, code);
 }
 
@@ -235,7 +235,7 @@ static void empty_axis(void) {
     const cf_layout layout = {3, 0, lengths, strides, strides, strides};
     lengths[empty] = 0;
     const int status = cf_convert_strided(&TESLA[0].format, NULL, CF_FLOAT64, NULL, CF_TIES_TO_EVEN,
-                                          0, 0, CF_FLOAT64, NULL, &layout, NULL);
+                                          0, 0, CF_FLOAT64, NULL, &layout, 1, NULL);
     CHECK(status == CF_OK, "status %d", status);
   }
 }
@@ -249,7 +249,7 @@ static void one_for_all(void) {
   const float one = 1;
   static uint8_t codes[COUNT];
   const int status = cf_convert_strided(&TESLA[0].format, &bias, CF_FLOAT32, &one, CF_TIES_TO_EVEN, 0,
-                                        0, CF_CODES, codes, &layout, NULL);
+                                        0, CF_CODES, codes, &layout, 1, NULL);
   CHECK(status == CF_OK, "status %d", status);
   for (int i = 0; i < COUNT; ++i) CHECK(codes[i] == 0x38, "element %d: %02x", i, codes[i]);
 }

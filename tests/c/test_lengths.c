@@ -20,7 +20,7 @@ typedef struct conversion {
 static int convert(const conversion *c, const void *source, uint64_t offset, void *destination,
                    size_t count, cf_flags *flags) {
   return cf_convert(&c->test->format, c->test->bias, c->source_type, source, c->rounding, 99, offset,
-                    c->destination_type, destination, count, flags);
+                    c->destination_type, destination, count, 1, flags);
 }
 
 static void check_equal(const conversion *c, const char *what, size_t count, size_t shift,

@@ -31,13 +31,13 @@ static int status_of(const arguments *a) {
   memset(destination, 0x5A, sizeof destination);
   memset(untouched, 0x5A, sizeof untouched);
   const int status = cf_convert(&a->format, a->bias, a->source_type, source, a->rounding, 0, 0,
-                                a->destination_type, destination, COUNT, &flags);
+                                a->destination_type, destination, COUNT, 1, &flags);
   if (status == CF_OK) return status;
   CHECK(memcmp(destination, untouched, sizeof destination) == 0, "status %d: wrote", status);
   CHECK(same_flags(&flags, &no_flags), "status %d: counted", status);
   if (bias != a->bias) return status; /* no int16_t */
   const int strided = cf_convert_strided(&a->format, &bias, a->source_type, source, a->rounding, 0, 0,
-                                         a->destination_type, destination, &layout, &flags);
+                                         a->destination_type, destination, &layout, 1, &flags);
   CHECK(strided == status, "status %d, strided %d", status, strided);
   CHECK(memcmp(destination, untouched, sizeof destination) == 0, "strided, %d: wrote", strided);
   CHECK(same_flags(&flags, &no_flags), "strided, %d: counted", strided);
@@ -104,7 +104,7 @@ static int strided_status(int32_t ndim, const int64_t *lengths, const int16_t *b
   bias_steps[0] = bias_step;
   const cf_layout layout = {ndim, 0, lengths, no_steps, bias_steps, no_steps};
   return cf_convert_strided(&TESLA[0].format, biases, CF_FLOAT64, source, CF_TIES_TO_EVEN, 0, 0,
-                            CF_CODES, &code, &layout, NULL);
+                            CF_CODES, &code, &layout, 1, NULL);
 }
 
 static void layouts(void) {

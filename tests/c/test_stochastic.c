@@ -37,7 +37,7 @@ static void at_thresholds(const format_case *test, uint64_t seed, uint64_t offse
     }
   }
   const int status = cf_convert(format, test->bias, CF_FLOAT64, operands, CF_STOCHASTIC, seed,
-                                offset, CF_CODES, codes, COUNT, NULL);
+                                offset, CF_CODES, codes, COUNT, 1, NULL);
   CHECK(status == CF_OK, "status %d", status);
   for (int i = 0; i < COUNT; ++i) {
     const unsigned code = (unsigned)load_bits((char *)codes + (size_t)i * size, size);
@@ -57,12 +57,12 @@ static void in_parts(const format_case *test, uint64_t seed, uint64_t offset) {
   for (size_t i = 0; i < count; ++i)
     operands[i] = (float)ldexp((double)random_below(&random, 1000000), -16);
   cf_convert(format, test->bias, CF_FLOAT32, operands, CF_STOCHASTIC, seed, offset, CF_CODES, whole,
-             count, NULL);
+             count, 1, NULL);
   for (size_t cut = 0; cut <= count; cut += cut < 40 ? 1 : 67) {
     cf_convert(format, test->bias, CF_FLOAT32, operands, CF_STOCHASTIC, seed, offset, CF_CODES,
-               parts, cut, NULL);
+               parts, cut, 1, NULL);
     cf_convert(format, test->bias, CF_FLOAT32, operands + cut, CF_STOCHASTIC, seed, offset + cut,
-               CF_CODES, parts + cut * size, count - cut, NULL);
+               CF_CODES, parts + cut * size, count - cut, 1, NULL);
     CHECK(memcmp(whole, parts, count * size) == 0, "%s seed %llx offset %llx: other if cut at %zu",
           test->name, (unsigned long long)seed, (unsigned long long)offset, cut);
   }
