@@ -355,7 +355,7 @@ def test_bfloat16_without_ml_dtypes():
         "cf.decode([56], cf.CFloat8_1_4_3, dtype='bfloat16')"
     )
     result = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False
     )
     assert result.stderr.splitlines()[-1] == (
         "cfloat.errors.MissingExtraError: dtype 'bfloat16' needs ml_dtypes: "

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shlex
 import subprocess
 import sys
 
@@ -13,12 +14,14 @@ from safetensors.numpy import save_file
 import cfloat as cf
 from cfloat import cli
 
+# -P: the installed package, even where the current folder has a source tree
+CFLOAT = (sys.executable, "-P", "-m", "cfloat")
 X = np.random.default_rng(0).standard_normal((8, 16)).astype(np.float32)
 
 
 def cfloat(*arguments, **options):
     return subprocess.run(
-        [sys.executable, "-m", "cfloat", *map(str, arguments)],
+        [*CFLOAT, *map(str, arguments)],
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
@@ -117,7 +120,7 @@ def test_version_and_help():
 
 def test_a_reader_that_stops_early_is_no_error():
     run = subprocess.run(
-        f"{sys.executable} -m cfloat report --format float16 | head -n 1",
+        f"{shlex.join(CFLOAT)} report --format float16 | head -n 1",
         shell=True, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.stderr == ""

@@ -177,7 +177,7 @@ def test_a_pickle_keeps_its_meaning_in_another_process():
         f"fmt = pickle.loads({pickle.dumps(fmt)!r})\n"
         "sys.exit(fmt != cf.CFloat8_1_4_3 or hash(fmt) != hash(cf.CFloat8_1_4_3))"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    subprocess.run([sys.executable, "-P", "-c", program], check=True)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ print(*(new - sys.stdlib_module_names))
 
 def python(program, **environment):
     return subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-P", "-c", program],
         env={name: value for name, value in os.environ.items() if name != "CFLOAT_ISA"}
         | environment,
         capture_output=True,

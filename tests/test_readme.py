@@ -56,11 +56,7 @@ def console_examples():
 def test_console_examples(command, expected):
     assert command[0] == "cfloat"
     run = subprocess.run(
-        [sys.executable, "-m", *command],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT / "tests",
+        [sys.executable, "-P", "-m", *command], capture_output=True, text=True, check=True
     )
     assert doctest.OutputChecker().check_output(expected, run.stdout, doctest.ELLIPSIS)
 
