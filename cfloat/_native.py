@@ -104,11 +104,11 @@ def _format_struct(fmt: Format) -> Any:
     )
 
 
-def _pointer(array: Array, *, writable: bool = False) -> Any:
+def _pointer(array: Array) -> Any:
     """Return the address of a contiguous array's memory; the array must outlive it."""
     if array.dtype.kind == "V":  # ml_dtypes' dtypes do not export a buffer
         array = array.view(np.uint16)
-    return ffi.from_buffer(array, require_writable=writable)
+    return ffi.from_buffer(array)
 
 
 def _address(array: Array) -> Any:
@@ -151,10 +151,11 @@ def convert(
     *,
     encode: bool,
     decode: bool,
+    fresh: bool,
     rounding: RoundingMode = "ties_to_even",
     seed: int = 0,
     offset: int = 0,
-) -> flags.Flags:
+) -> flags.Flags | None:
     """Encode, decode, or do both in a row, and return what was raised if anybody wants to know.
 
     Parameters
@@ -169,29 +170,32 @@ def convert(
         Codes, unless `decode`; written.
     encode, decode : bool
         Whether the source, and the destination, are values and not codes.
+    fresh : bool
+        Whether the destination is a new array, contiguous and apart from all others.
     rounding, seed, offset
         As in `cfloat.encode`, checked.
 
     Returns
     -------
-    Flags
-        Zeros if nobody wants to know.
+    Flags or None
+        None if nobody wants to know.
     """
     entry, mode = _format_struct(fmt), _ROUNDING[rounding]
     from_type = _source_type(source.dtype) if encode else lib.CF_CODES
     to_type = _source_type(destination.dtype) if decode else lib.CF_CODES
     counter = ffi.new("cf_flags *") if flags.wanted() else ffi.NULL
-    source = _separate(source, destination)
+    if not fresh:
+        source = _separate(source, destination)
     if (
         type(bias) is int
         and source.flags.c_contiguous
-        and destination.flags.c_contiguous
+        and (fresh or destination.flags.c_contiguous)
         and source.dtype.isnative
         and source.shape == destination.shape
     ):
         status = lib.cf_convert(
             entry, bias, from_type, _pointer(source), mode, seed, offset,
-            to_type, _pointer(destination, writable=True), source.size, threads.get_num_threads(), counter,
+            to_type, _pointer(destination), source.size, threads.get_num_threads(), counter,
         )  # fmt: skip
     else:
         source = np.broadcast_to(source, destination.shape)
@@ -203,7 +207,7 @@ def convert(
         )  # fmt: skip
     _check(status)
     if counter == ffi.NULL:
-        return flags.Flags()
+        return None
     return flags.Flags(counter.invalid, counter.overflow, counter.underflow, counter.denormal)
 
 

@@ -91,10 +91,11 @@ def encode(
     mode, word_seed, word_offset = _random(rounding, seed, offset, shape)
     codes = _destination(out, shape, fmt.storage_dtype)
     raised = _native.convert(
-        fmt, biases, source, codes, encode=True, decode=False,
+        fmt, biases, source, codes, encode=True, decode=False, fresh=out is None,
         rounding=mode, seed=word_seed, offset=word_offset,
     )  # fmt: skip
-    flags.report(raised, f"encode to {fmt.name}", codes.size)
+    if raised:
+        flags.report(raised, f"encode to {fmt.name}", codes.size)
     return codes
 
 
@@ -164,8 +165,11 @@ def decode(
     biases = fmt.check_biases(bias)
     value_dtype = _value_dtype(dtype, np.float32, out)
     values = _destination(out, _shape(source, biases), value_dtype)
-    raised = _native.convert(fmt, biases, source, values, encode=False, decode=True)
-    flags.report(raised, f"decode from {fmt.name}", values.size)
+    raised = _native.convert(
+        fmt, biases, source, values, encode=False, decode=True, fresh=out is None
+    )
+    if raised:
+        flags.report(raised, f"decode from {fmt.name}", values.size)
     return values
 
 
@@ -221,10 +225,11 @@ def round_to(
     default = np.float64 if source.dtype.kind == "f" and source.itemsize == 8 else np.float32
     values = _destination(out, shape, _value_dtype(None, default, out))
     raised = _native.convert(
-        fmt, biases, source, values, encode=True, decode=True,
+        fmt, biases, source, values, encode=True, decode=True, fresh=out is None,
         rounding=mode, seed=word_seed, offset=word_offset,
     )  # fmt: skip
-    flags.report(raised, f"round_to {fmt.name}", values.size)
+    if raised:
+        flags.report(raised, f"round_to {fmt.name}", values.size)
     return values
 
 
@@ -280,6 +285,8 @@ def _random(
 ) -> tuple[RoundingMode, int, int]:
     mode = check_rounding(rounding)
     if mode != "stochastic":
+        if seed is None and type(offset) is int and offset == 0:
+            return mode, 0, 0
         # checked as well, but nothing is drawn from the operating system
         return mode, check_seed(0 if seed is None else seed), check_offset(offset, 0)
     return mode, check_seed(seed), check_offset(offset, _size(shape))

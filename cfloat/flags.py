@@ -198,7 +198,7 @@ def report(counted: Flags, operation: str, size: int) -> None:
     Called by the public functions themselves, so that a warning points at their caller.
     """
     environment = _environment.get()
-    if environment is None or not counted:
+    if environment is None:
         return
     for recorder in environment.recorders:
         # a thread may inherit its parent's context, but flags are a thread's own

@@ -18,6 +18,9 @@ Subnormals = Literal["whitepaper", "ieee", "flush"]
 
 MAX_BITS = 16
 
+# What is one bias, right or wrong, and not an array of them.
+_SCALARS = (int, np.integer, str, float, complex)
+
 # float32's range: every value is below 2**128 and a multiple of 2**-149.
 _FLOAT32_MAX_EXPONENT = 127
 _FLOAT32_MIN_QUANTUM = -149
@@ -317,7 +320,7 @@ class Format:
         ArgumentValueError
             If the format does not allow one of them.
         """
-        if bias is None or isinstance(bias, int | np.integer | str | float | complex):
+        if bias is None or type(bias) is int or isinstance(bias, _SCALARS):
             return self.check_bias(bias)
         biases = np.asarray(bias)
         if biases.dtype.kind not in "iu":
