@@ -15,7 +15,7 @@ from . import flags, threads
 from ._cfloat import ffi, lib
 from .errors import ArgumentValueError, CFloatError
 from .formats import Format
-from .rounding import ROUNDING_MODES, RoundingMode
+from .rounding import ROUNDING_MODES, Rounding
 
 Array = NDArray[Any]
 
@@ -49,6 +49,13 @@ _SUBNORMALS: Final = {
     "flush": lib.CF_SUBNORMALS_FLUSH,
 }
 _ROUNDING: Final = {mode: getattr(lib, f"CF_{mode.upper()}") for mode in ROUNDING_MODES}
+
+_VARIANT: Final = {
+    "A": lib.CF_STOCHASTIC_A,
+    "B": lib.CF_STOCHASTIC_B,
+    "C": lib.CF_STOCHASTIC_C,
+}
+_NEAREST: Final = Rounding("ties_to_even")
 
 _STATUS: Final = {
     lib.CF_BAD_FORMAT: "format",
@@ -152,9 +159,7 @@ def convert(
     encode: bool,
     decode: bool,
     fresh: bool,
-    rounding: RoundingMode = "ties_to_even",
-    seed: int = 0,
-    offset: int = 0,
+    rounding: Rounding = _NEAREST,
 ) -> flags.Flags | None:
     """Encode, decode, or do both in a row, and return what was raised if anybody wants to know.
 
@@ -172,15 +177,17 @@ def convert(
         Whether the source, and the destination, are values and not codes.
     fresh : bool
         Whether the destination is a new array, contiguous and apart from all others.
-    rounding, seed, offset
-        As in `cfloat.encode`, checked.
+    rounding : Rounding
+        The checked arguments of `cfloat.encode`; decoding has no use for them.
 
     Returns
     -------
     Flags or None
         None if nobody wants to know.
     """
-    entry, mode = _format_struct(fmt), _ROUNDING[rounding]
+    entry, mode = _format_struct(fmt), _ROUNDING[rounding.mode]
+    if rounding.bits != 32 or rounding.variant != "A":
+        mode += 16 * _VARIANT[rounding.variant] + 256 * rounding.bits
     from_type = _source_type(source.dtype) if encode else lib.CF_CODES
     to_type = _source_type(destination.dtype) if decode else lib.CF_CODES
     counter = ffi.new("cf_flags *") if flags.wanted() else ffi.NULL
@@ -188,21 +195,24 @@ def convert(
         source = _separate(source, destination)
     if (
         type(bias) is int
+        and rounding.words is None
         and source.flags.c_contiguous
         and (fresh or destination.flags.c_contiguous)
         and source.dtype.isnative
         and source.shape == destination.shape
     ):
         status = lib.cf_convert(
-            entry, bias, from_type, _pointer(source), mode, seed, offset,
+            entry, bias, from_type, _pointer(source), mode, rounding.seed, rounding.offset,
             to_type, _pointer(destination), source.size, threads.get_num_threads(), counter,
         )  # fmt: skip
     else:
         source = np.broadcast_to(source, destination.shape)
         biases = np.broadcast_to(np.asarray(bias, np.int16), destination.shape)
         layout, _alive = _layout(source, biases, destination)
+        if rounding.words is not None:
+            layout.words = ffi.from_buffer("uint32_t[]", rounding.words)
         status = lib.cf_convert_strided(
-            entry, _address(biases), from_type, _address(source), mode, seed, offset,
+            entry, _address(biases), from_type, _address(source), mode, rounding.seed, rounding.offset,
             to_type, _address(destination), layout, threads.get_num_threads(), counter,
         )  # fmt: skip
     _check(status)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import _native, flags
 from .errors import ArgumentTypeError, ArgumentValueError, MissingExtraError
 from .formats import Format, check_format
-from .rounding import RoundingMode, check_offset, check_rounding, check_seed
+from .rounding import RoundingMode, StochasticVariant, check_rounding
 
 Array = NDArray[Any]
 
@@ -21,6 +21,9 @@ def encode(
     rounding: RoundingMode = "ties_to_even",
     seed: SupportsIndex | None = None,
     offset: SupportsIndex = 0,
+    random_bits: ArrayLike | None = None,
+    stochastic_bits: SupportsIndex = 32,
+    stochastic_variant: StochasticVariant = "A",
     out: Array | None = None,
 ) -> Array:
     """Convert values to codes, with one rounding from the exact value (SPEC section 3).
@@ -45,6 +48,21 @@ def encode(
         Position in the random stream of the first element's word.  Element i, in row-major order, takes
         word ``offset + i``: an array that is converted in pieces, each with its own offset, gets the same
         codes as the whole.
+    random_bits : array_like of int, optional
+        The random bits themselves, in place of `seed` and `offset`: integers r with
+        ``0 <= r < 2**stochastic_bits`` that broadcast to the result's shape.  For comparison with other
+        implementations, bit by bit.
+    stochastic_bits : int, default 32
+        How many random bits N a rounding uses, 1 to 32, as a model of a hardware generator: the upper N of
+        the element's word.  SPEC section 3 has 32.
+    stochastic_variant : {"A", "B", "C"}, default "A"
+        How IEEE P3109 lets N bits decide.  With f, from 0 to 1, for how far up the value lies between its two
+        neighbours, it is rounded up if
+
+        - A: ``floor(f * 2**N) + r >= 2**N``, SPEC section 3's rule.  On average low by up to half of 2**-N of
+          the gap, and exact where f needs no more than N bits.
+        - B: ``floor(f * 2**(N + 1)) + 2 * r + 1 >= 2**(N + 1)``: as A, with half a step added.
+        - C: A with ``f * 2**N`` rounded to nearest, ties to even, in place of floor.
     out : ndarray, optional
         Where to write the codes: of dtype ``fmt.storage_dtype`` and the result's shape, in any layout.  It
         may overlap `x`.
@@ -58,10 +76,10 @@ def encode(
     ------
     ArgumentTypeError
         If `x` is not real numbers of a type above (strings, complex numbers and objects are not), `fmt`
-        not a Format, `bias`, `seed` or `offset` not integers, or `out` not an array of the right dtype.
+        not a Format, an integer argument something else, or `out` not an array of the right dtype.
     ArgumentValueError
-        If a bias is not allowed by the format, `rounding` is unknown, `seed` or `offset` is out of range,
-        shapes do not fit, or `out` cannot be written.
+        If a bias is not allowed by the format, `rounding` is unknown, an argument of stochastic rounding is
+        out of range or given with another mode, shapes do not fit, or `out` cannot be written.
     FlagError
         If `errstate` says so.
 
@@ -88,11 +106,12 @@ def encode(
     source = _source(x)
     biases = fmt.check_biases(bias)
     shape = _shape(source, biases)
-    mode, word_seed, word_offset = _random(rounding, seed, offset, shape)
+    how = check_rounding(
+        rounding, shape, seed, offset, random_bits, stochastic_bits, stochastic_variant
+    )
     codes = _destination(out, shape, fmt.storage_dtype)
     raised = _native.convert(
-        fmt, biases, source, codes, encode=True, decode=False, fresh=out is None,
-        rounding=mode, seed=word_seed, offset=word_offset,
+        fmt, biases, source, codes, encode=True, decode=False, fresh=out is None, rounding=how,
     )  # fmt: skip
     if raised:
         flags.report(raised, f"encode to {fmt.name}", codes.size)
@@ -181,6 +200,9 @@ def round_to(
     rounding: RoundingMode = "ties_to_even",
     seed: SupportsIndex | None = None,
     offset: SupportsIndex = 0,
+    random_bits: ArrayLike | None = None,
+    stochastic_bits: SupportsIndex = 32,
+    stochastic_variant: StochasticVariant = "A",
     out: Array | None = None,
 ) -> Array:
     """Round values to those that a format has ("fake quantisation"): ``decode(encode(x))``.
@@ -191,7 +213,7 @@ def round_to(
         Values, as in `encode`.
     fmt : Format
         The format on whose grid the results are.
-    bias, rounding, seed, offset
+    bias, rounding, seed, offset, random_bits, stochastic_bits, stochastic_variant
         As in `encode`.
     out : ndarray, optional
         Where to write the result, of a dtype that `decode` can write, in any layout.  It may be `x` itself.
@@ -221,12 +243,13 @@ def round_to(
     source = _source(x)
     biases = fmt.check_biases(bias)
     shape = _shape(source, biases)
-    mode, word_seed, word_offset = _random(rounding, seed, offset, shape)
+    how = check_rounding(
+        rounding, shape, seed, offset, random_bits, stochastic_bits, stochastic_variant
+    )
     default = np.float64 if source.dtype.kind == "f" and source.itemsize == 8 else np.float32
     values = _destination(out, shape, _value_dtype(None, default, out))
     raised = _native.convert(
-        fmt, biases, source, values, encode=True, decode=True, fresh=out is None,
-        rounding=mode, seed=word_seed, offset=word_offset,
+        fmt, biases, source, values, encode=True, decode=True, fresh=out is None, rounding=how,
     )  # fmt: skip
     if raised:
         flags.report(raised, f"round_to {fmt.name}", values.size)
@@ -278,25 +301,6 @@ def _shape(source: Array, biases: int | NDArray[np.int16]) -> tuple[int, ...]:
         raise ArgumentValueError(
             f"bias has shape {biases.shape}, which does not broadcast with {source.shape}"
         ) from None
-
-
-def _random(
-    rounding: object, seed: SupportsIndex | None, offset: SupportsIndex, shape: tuple[int, ...]
-) -> tuple[RoundingMode, int, int]:
-    mode = check_rounding(rounding)
-    if mode != "stochastic":
-        if seed is None and type(offset) is int and offset == 0:
-            return mode, 0, 0
-        # checked as well, but nothing is drawn from the operating system
-        return mode, check_seed(0 if seed is None else seed), check_offset(offset, 0)
-    return mode, check_seed(seed), check_offset(offset, _size(shape))
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
 
 
 def _value_dtype(dtype: DTypeLike | None, default: DTypeLike, out: Array | None) -> np.dtype[Any]:

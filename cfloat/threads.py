@@ -69,11 +69,13 @@ def _default() -> int:
             raise ArgumentValueError(
                 f"CFLOAT_NUM_THREADS is {given!r}; it takes an integer from 1 to {MAX_THREADS}"
             ) from None
+    return min(_available_cpus(), MAX_THREADS)
+
+
+def _available_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
-        available = len(os.sched_getaffinity(0))
-    else:
-        available = os.cpu_count() or 1
-    return min(available, MAX_THREADS)
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _checked(name: str, n: SupportsIndex) -> int:

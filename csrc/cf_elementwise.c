@@ -4,6 +4,7 @@
 
 #include "cf_kernels.h"
 #include "cf_philox.h"
+#include "cf_scalar.h"
 #include "cf_threads.h"
 
 /* encode, decode, both in a row, or both in one pass (round_float32); the kernels that are not needed are
@@ -35,7 +36,8 @@ static void choose_kernels(operation *op, const cf_format *format, int source_ty
                            int destination_type) {
   const cf_kernels *isa = cf_active_kernels();
   const int encodes = source_type != CF_CODES, decodes = destination_type != CF_CODES;
-  const int lanes_encode = cf_lanes_encode(format);
+  const int plain = op->rule.rounding <= CF_STOCHASTIC && op->rule.words == NULL;
+  const int lanes_encode = plain && cf_lanes_encode(format);
   const int lanes_decode = cf_lanes_decode(format);
   op->encode = NULL;
   op->decode = NULL;
@@ -50,11 +52,18 @@ static void choose_kernels(operation *op, const cf_format *format, int source_ty
   if (decodes && op->decode == NULL) op->decode = cf_kernels_portable.decode[destination_type];
 }
 
+static int is_rounding(int rounding) {
+  const int mode = cf_rounding_mode(rounding);
+  if (rounding < 0 || mode > CF_STOCHASTIC) return 0;
+  if (mode != CF_STOCHASTIC) return rounding == mode;
+  return cf_rounding_variant(rounding) <= CF_STOCHASTIC_C && cf_rounding_bits(rounding) <= 32;
+}
+
 static int prepare(operation *op, const cf_format *format, int source_type, int rounding,
-                   uint64_t seed, int destination_type) {
+                   uint64_t seed, const uint32_t *words, int destination_type) {
   const int status = cf_format_check(format);
   if (status != CF_OK) return status;
-  if (rounding < CF_TIES_TO_EVEN || rounding > CF_STOCHASTIC) return CF_BAD_ROUNDING;
+  if (!is_rounding(rounding)) return CF_BAD_ROUNDING;
   if (source_type < 0 || source_type > CF_CODES) return CF_BAD_TYPE;
   if (destination_type != CF_CODES &&
       (destination_type < 0 || destination_type >= CF_VALUE_TYPE_COUNT))
@@ -65,6 +74,7 @@ static int prepare(operation *op, const cf_format *format, int source_type, int 
   op->rule.rounding = rounding;
   op->rule.deep = cf_lanes_deep(format);
   op->rule.seed = seed;
+  op->rule.words = words;
   op->bias_min = format->bias_min;
   op->bias_max = format->bias_max;
   op->source_size = element_size(source_type, op->rule.code_size);
@@ -196,27 +206,44 @@ static void advance(const walk *w, cursor *c, int64_t count) {
   }
 }
 
-#define COPY_ELEMENTS(type)                                                                          \
-  for (int64_t i = 0; i < count; ++i)                                                                \
-  memcpy(to + i * to_stride, from + i * from_stride, sizeof(type))
+static uint8_t same8(uint8_t n) { return n; }
+static uint16_t same16(uint16_t n) { return n; }
+static uint32_t same32(uint32_t n) { return n; }
+static uint64_t same64(uint64_t n) { return n; }
+static uint16_t swap16(uint16_t n) { return (uint16_t)(n << 8 | n >> 8); }
+static uint32_t swap32(uint32_t n) {
+  return n << 24 | (n & 0xFF00) << 8 | (n >> 8 & 0xFF00) | n >> 24;
+}
+static uint64_t swap64(uint64_t n) {
+  return (uint64_t)swap32((uint32_t)n) << 32 | swap32((uint32_t)(n >> 32));
+}
+
+#define COPY_ELEMENTS(type, changed)                                  \
+  for (int64_t i = 0; i < count; ++i) {                               \
+    type element;                                                     \
+    memcpy(&element, from + i * from_stride, sizeof element);         \
+    element = changed(element);                                       \
+    memcpy(to + i * to_stride, &element, sizeof element);             \
+  }                                                                   \
+  break
 
 static void copy_elements(char *to, int64_t to_stride, const char *from, int64_t from_stride,
                           size_t size, int64_t count) {
   switch (size) {
-    case 1: COPY_ELEMENTS(uint8_t); break;
-    case 2: COPY_ELEMENTS(uint16_t); break;
-    case 4: COPY_ELEMENTS(uint32_t); break;
-    default: COPY_ELEMENTS(uint64_t); break;
+    case 1: COPY_ELEMENTS(uint8_t, same8);
+    case 2: COPY_ELEMENTS(uint16_t, same16);
+    case 4: COPY_ELEMENTS(uint32_t, same32);
+    default: COPY_ELEMENTS(uint64_t, same64);
   }
 }
 
-static void swap_bytes(char *elements, size_t size, int64_t count) {
-  for (int64_t i = 0; i < count; ++i, elements += size) {
-    for (size_t low = 0, high = size - 1; low < high; ++low, --high) {
-      const char byte = elements[low];
-      elements[low] = elements[high];
-      elements[high] = byte;
-    }
+static void copy_swapped(char *to, int64_t to_stride, const char *from, int64_t from_stride,
+                         size_t size, int64_t count) {
+  switch (size) {
+    case 1: COPY_ELEMENTS(uint8_t, same8);
+    case 2: COPY_ELEMENTS(uint16_t, swap16);
+    case 4: COPY_ELEMENTS(uint32_t, swap32);
+    default: COPY_ELEMENTS(uint64_t, swap64);
   }
 }
 
@@ -230,6 +257,8 @@ static void spread_biases(const walk *w, cursor *c, int16_t *biases, int64_t cou
       int16_t bias;
       memcpy(&bias, from, sizeof bias);
       for (int64_t i = 0; i < part; ++i) biases[i] = bias;
+    } else if (last->bias == sizeof(int16_t)) {
+      memcpy(biases, from, (size_t)part * sizeof *biases);
     } else {
       copy_elements((char *)biases, sizeof(int16_t), from, last->bias, sizeof(int16_t), part);
     }
@@ -272,11 +301,9 @@ static int walk_run(const walk *w, cursor outer, int64_t begin, int64_t count, u
       spread_biases(w, &along, biases, piece);
     }
     if (!biases_allowed(op, biases, bias_step == 0 ? 1 : piece)) return CF_BAD_BIAS;
-    if (stage_source) {
-      copy_elements((char *)source_stage, (int64_t)op->source_size, source, last->source,
-                    op->source_size, piece);
-      if (w->swapped) swap_bytes((char *)source_stage, op->source_size, piece);
-    }
+    if (stage_source)
+      (w->swapped ? copy_swapped : copy_elements)((char *)source_stage, (int64_t)op->source_size,
+                                                  source, last->source, op->source_size, piece);
     run(op, biases, bias_step, stage_source ? (const char *)source_stage : source, position,
         stage_destination ? (char *)destination_stage : destination, (size_t)piece, flags);
     if (stage_destination)
@@ -362,7 +389,7 @@ int cf_convert(const cf_format *format, int bias, int source_type, const void *s
   const int16_t one_bias = (int16_t)bias;
   const int64_t length = (int64_t)count, no_stride = 0;
   operation op;
-  const int status = prepare(&op, format, source_type, rounding, seed, destination_type);
+  const int status = prepare(&op, format, source_type, rounding, seed, NULL, destination_type);
   if (status != CF_OK) return status;
   if (bias < op.bias_min || bias > op.bias_max) return CF_BAD_BIAS;
   if (count < ELEMENTS_PER_THREAD || threads <= 1) {
@@ -371,7 +398,7 @@ int cf_convert(const cf_format *format, int bias, int source_type, const void *s
   }
   const int64_t source_stride = (int64_t)op.source_size;
   const int64_t destination_stride = (int64_t)op.destination_size;
-  const cf_layout layout = {1, 0, &length, &source_stride, &no_stride, &destination_stride};
+  const cf_layout layout = {1, 0, NULL, &length, &source_stride, &no_stride, &destination_stride};
   return cf_convert_strided(format, &one_bias, source_type, source, rounding, seed, offset,
                             destination_type, destination, &layout, threads, flags);
 }
@@ -381,7 +408,8 @@ int cf_convert_strided(const cf_format *format, const int16_t *biases, int sourc
                        int destination_type, void *destination, const cf_layout *layout, int threads,
                        cf_flags *flags) {
   operation op;
-  const int status = prepare(&op, format, source_type, rounding, seed, destination_type);
+  const int status =
+      prepare(&op, format, source_type, rounding, seed, layout->words, destination_type);
   if (status != CF_OK) return status;
   if (layout->ndim < 0 || layout->ndim > CF_MAX_NDIM) return CF_BAD_LAYOUT;
   int empty = 0;
@@ -395,7 +423,7 @@ int cf_convert_strided(const cf_format *format, const int16_t *biases, int sourc
   w.source = source;
   w.bias = (const char *)biases;
   w.destination = destination;
-  w.position = offset;
+  w.position = layout->words != NULL ? 0 : offset;
   w.swapped = layout->source_swapped != 0;
   join_axes(&w, layout);
   find_run(&w);

@@ -14,9 +14,10 @@ enum { CF_TYPE_COUNT = CF_UINT8 + 1, CF_VALUE_TYPE_COUNT = CF_BFLOAT16 + 1 };
 typedef struct cf_rule {
   cf_params params;
   size_t code_size; /* bytes of a code: 1 or 2 */
-  int rounding;     /* enum cf_rounding */
+  int rounding;     /* as in cf_convert; a plain cf_rounding for all kernels but the portable */
   int deep;         /* float32's own denormals matter */
   uint64_t seed;
+  const uint32_t *words; /* random words by position, in place of the stream's; or NULL */
 } cf_rule;
 
 /* bias[i * bias_step] is element i's bias; bias_step is 0 or 1.  position is the random word of

@@ -46,11 +46,14 @@ static void store_code(const cf_rule *rule, void *codes, size_t i, uint64_t code
   static void encode_##type##_portable(const cf_rule *rule, const int16_t *bias,                  \
                                        size_t bias_step, const void *source, uint64_t position,   \
                                        void *codes, size_t count, cf_flags *flags) {              \
-    const int stochastic = rule->rounding == CF_STOCHASTIC;                                       \
+    const int stochastic = cf_rounding_mode(rule->rounding) == CF_STOCHASTIC;                     \
+    const uint32_t *words = rule->words;                                                          \
     cf_stream stream = cf_stream_at(rule->seed, position);                                        \
     cf_flags counted = {0, 0, 0, 0};                                                              \
     for (size_t i = 0; i < count; ++i) {                                                          \
-      const uint32_t word = stochastic ? cf_stream_next(&stream) : 0;                             \
+      const uint32_t word = !stochastic     ? 0                                                   \
+                            : words != NULL ? words[position + i]                                 \
+                                            : cf_stream_next(&stream);                            \
       unsigned raised = 0;                                                                        \
       bits_t bits;                                                                                \
       memcpy(&bits, (const char *)source + i * sizeof bits, sizeof bits);                         \

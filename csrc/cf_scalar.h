@@ -71,6 +71,27 @@ static inline cf_real cf_unpack(const cf_params *format, int bias, uint64_t code
   return real;
 }
 
+/* The parts of a rounding argument (cfloat_api.h). */
+static inline int cf_rounding_mode(int rounding) { return rounding & 0xF; }
+static inline int cf_rounding_variant(int rounding) { return rounding >> 4 & 0xF; }
+static inline int cf_rounding_bits(int rounding) { return rounding >> 8 == 0 ? 32 : rounding >> 8; }
+
+/* cf_round_up for CF_STOCHASTIC, with the upper bits of a random word. */
+static inline int cf_stochastic_up(int rounding, uint64_t fraction, int sticky, uint32_t word) {
+  const int bits = cf_rounding_bits(rounding);
+  const uint64_t random = word >> (32 - bits);
+  const uint64_t one = (uint64_t)1 << bits, half = (uint64_t)1 << 63;
+  const uint64_t kept = fraction >> (64 - bits), rest = fraction << bits;
+  switch (cf_rounding_variant(rounding)) {
+    case CF_STOCHASTIC_B: return (fraction >> (63 - bits)) + 2 * random + 1 >= 2 * one;
+    case CF_STOCHASTIC_C: {
+      const int up = (rest > half) | ((rest == half) & (sticky | (int)(kept & 1)));
+      return kept + (uint64_t)up + random >= one;
+    }
+    default: return kept + random >= one;
+  }
+}
+
 /* Whether a magnitude that lies `fraction` * 2^-64 (and a little more, if sticky) of the way between
  * two neighbouring codes goes to the upper one; odd: the lower code's last bit is set. */
 static inline int cf_round_up(int rounding, int sign, int odd, uint64_t fraction, int sticky,
@@ -78,12 +99,12 @@ static inline int cf_round_up(int rounding, int sign, int odd, uint64_t fraction
   /* bitwise operators, because a branch on the data would be mispredicted every other time */
   const uint64_t half = (uint64_t)1 << 63;
   const int inexact = (fraction != 0) | sticky;
-  switch (rounding) {
+  switch (cf_rounding_mode(rounding)) {
     case CF_TIES_TO_EVEN: return (fraction > half) | ((fraction == half) & (sticky | odd));
     case CF_TIES_TO_AWAY: return fraction >= half;
     case CF_TOWARD_POSITIVE: return (sign == 0) & inexact;
     case CF_TOWARD_NEGATIVE: return sign & inexact;
-    case CF_STOCHASTIC: return (fraction >> 32) + word >= (uint64_t)1 << 32;
+    case CF_STOCHASTIC: return cf_stochastic_up(rounding, fraction, sticky, word);
     default: return 0; /* CF_TOWARD_ZERO */
   }
 }
@@ -91,7 +112,7 @@ static inline int cf_round_up(int rounding, int sign, int odd, uint64_t fraction
 /* Whether a magnitude beyond the largest finite value stops there although the format does not
  * saturate.  Stochastic rounding stops too: to infinity no distance can be weighed. */
 static inline int cf_stops_at_max(int rounding, int sign) {
-  switch (rounding) {
+  switch (cf_rounding_mode(rounding)) {
     case CF_TOWARD_ZERO:
     case CF_STOCHASTIC: return 1;
     case CF_TOWARD_POSITIVE: return sign;

@@ -39,6 +39,14 @@ enum cf_rounding {
   CF_STOCHASTIC
 };
 
+/* How stochastic rounding with N random bits decides, r being those bits as an integer and f how far up
+ * the value lies between its neighbours (IEEE P3109): up if
+ *   A  floor(f * 2^N) + r >= 2^N
+ *   B  floor(f * 2^(N+1)) + 2 * r + 1 >= 2^(N+1)
+ *   C  (f * 2^N rounded to nearest, ties to even) + r >= 2^N
+ * SPEC section 3 is A with N = 32. */
+enum cf_stochastic { CF_STOCHASTIC_A, CF_STOCHASTIC_B, CF_STOCHASTIC_C };
+
 /* Types of the elements of an operand.  The first four are also what values can be written as. */
 enum cf_type {
   CF_FLOAT64,
@@ -87,6 +95,7 @@ typedef struct cf_flags {
 typedef struct cf_layout {
   int32_t ndim;
   int32_t source_swapped; /* the source's elements have the other byte order */
+  const uint32_t *words;  /* a random word for each element in that order, in place of the stream's; or NULL */
   const int64_t *shape;
   const int64_t *source_strides;
   const int64_t *bias_strides;
@@ -104,8 +113,9 @@ int cf_format_check(const cf_format *format);
  *                                 even, in float16 and bfloat16 (rounding is not used)
  *   value or integer -> value     encode and decode in one pass; the flags are those of the encode
  *
- * Any other pair is CF_BAD_TYPE.  With CF_STOCHASTIC, element i takes random word offset + i of the
- * stream of seed; the other modes use neither.  A NaN becomes the format's canonical NaN, or the largest
+ * Any other pair is CF_BAD_TYPE.  rounding is a cf_rounding, to which CF_STOCHASTIC may add
+ * 16 * cf_stochastic and 256 * the number of random bits, 1..32; 0 stands for 32.  Element i then takes the
+ * upper bits of random word offset + i of the stream of seed; the other modes use neither.  A NaN becomes the format's canonical NaN, or the largest
  * finite value where there is none, with the NaN's sign; NaN codes give quiet NaNs of their sign.
  * Overflow and infinities follow SPEC section 3.
  *
