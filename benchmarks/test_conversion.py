@@ -1,84 +1,233 @@
-"""Speed of conversion, beside NumPy's copies and ml_dtypes' casts in the same run.
+"""Speed of conversion, beside NumPy's copies and the casts of ml_dtypes and torch in the same run.
 
-``pytest benchmarks`` prints a table; only ratios within one run mean anything.  Each benchmark checks its
-result before it is timed.
+``pytest benchmarks`` prints a table for each kind of work, in a core's cache ("cached") and far out of it
+("large"); within a table everything reads and writes elements of the same sizes.  Only ratios within one run
+mean anything.  Each result is checked before it is timed.
+
+``pytest benchmarks -k "large and not avx2" --benchmark-columns=min,median`` is a part of it.
 """
+
+from functools import lru_cache
 
 import numpy as np
 import pytest
 
 import cfloat as cf
+from cfloat import _native
 
-# in a core's cache, and far out of it
-SIZES = (1 << 16, 1 << 24)
-FORMATS = (*cf.TESLA_FORMATS, *cf.COMPARISON_FORMATS)
+pytestmark = pytest.mark.benchmark(max_time=0.2, min_rounds=3)
+
+SIZES = {"cached": 1 << 16, "large": 1 << 24}
+ISAS = _native.isa_names()
+
+# the arithmetic and not the memory limits the portable kernels, which take long besides
+PLACES = [(isa, place) for isa in ISAS for place in SIZES if (isa, place) != ("portable", "large")]
+
+# so many elements of each result are compared with the portable kernels'
+CHECKED = 1 << 16
+
+IEEE = [
+    fmt.replace(name=f"{fmt.name}-ieee", subnormals="ieee")
+    for fmt in cf.TESLA_FORMATS
+    if fmt.subnormals == "whitepaper"
+]
+FORMATS = [*cf.TESLA_FORMATS, *IEEE, *cf.COMPARISON_FORMATS]
+
+HOT = ("ties_to_even", "toward_zero", "stochastic")
+OTHERS = [mode for mode in cf.ROUNDING_MODES if mode not in HOT]
+ENCODED = [(fmt, mode) for fmt in FORMATS for mode in HOT]
+ENCODED += [(fmt, mode) for fmt in (cf.CFloat8_1_4_3, cf.CFloat16_SHP) for mode in OTHERS]
+
+PEERS = [
+    ("numpy", "float16"),
+    *(("ml_dtypes", name) for name in ("bfloat16", "float8_e4m3fn", "float8_e5m2")),
+    *(("torch", name) for name in ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")),
+]
 
 
-@pytest.fixture(params=SIZES, ids=["cached", "large"])
-def x(request):
-    return np.abs(np.random.default_rng(0).standard_normal(request.param)).astype(np.float32)
+@lru_cache(maxsize=1)
+def values(size, dtype="float32"):
+    """Positive, as the unsigned UHP and NumPy's cast to uint8 need them."""
+    return np.abs(np.random.default_rng(0).standard_normal(size)).astype(dtype)
 
 
-@pytest.fixture(params=FORMATS, ids=str)
-def fmt(request):
+@pytest.fixture(params=SIZES)
+def place(request):
     return request.param
 
 
-def grouped(benchmark, what, x):
-    benchmark.group = f"{what}, {x.size} elements"
+@pytest.fixture(params=PLACES, ids="-".join)
+def kernels(request):
+    """Use an instruction set and one thread, at a place."""
+    isa, place = request.param
+    before = cf.isa(), cf.get_num_threads()
+    _native.select_isa(isa)
+    cf.set_num_threads(1)
+    yield place
+    _native.select_isa(before[0])
+    cf.set_num_threads(before[1])
 
 
-@pytest.mark.parametrize("rounding", ["ties_to_even", "toward_zero", "stochastic"])
-def test_encode(benchmark, x, fmt, rounding):
-    grouped(benchmark, "float32 to 8 or 16 bits", x)
-    codes = cf.encode(x, fmt, rounding=rounding, seed=1)
-    values = cf.decode(codes, fmt)
-    assert np.array_equal(values, cf.round_to(x, fmt, rounding=rounding, seed=1))
-    benchmark(cf.encode, x, fmt, rounding=rounding, seed=1, out=codes)
+def group(benchmark, what, place):
+    benchmark.group = f"{what}, {place}"
 
 
-def test_decode(benchmark, x, fmt):
-    grouped(benchmark, "8 or 16 bits to float32", x)
-    codes = cf.encode(x, fmt)
-    values = cf.decode(codes, fmt)
-    assert np.array_equal(cf.encode(values, fmt), codes)
-    benchmark(cf.decode, codes, fmt, out=values)
+def check(convert, source, fmt, bias, out, arguments):
+    """Convert, and compare the first rows with the portable kernels' result."""
+    convert(source, fmt, bias, out=out, **arguments)
+    rows = -(-CHECKED // (source.size // len(source)))
+    if np.ndim(bias) and len(bias) > 1:
+        bias = bias[:rows]
+    isa = cf.isa()
+    _native.select_isa("portable")
+    expected = convert(source[:rows], fmt, bias, **arguments)
+    _native.select_isa(isa)
+    # bytes: NaN or not, and whichever zero
+    assert expected.tobytes() == out[:rows].tobytes()
 
 
-def test_round_to(benchmark, x, fmt):
-    grouped(benchmark, "float32 to float32", x)
-    values = cf.round_to(x, fmt)
-    assert np.array_equal(values, cf.decode(cf.encode(x, fmt), fmt))
-    benchmark(cf.round_to, x, fmt, out=values)
+def measure(benchmark, convert, source, fmt, bias=None, **arguments):
+    dtype = fmt.storage_dtype if convert is cf.encode else np.float32
+    out = np.empty(source.shape, dtype)
+    check(convert, source, fmt, bias, out, arguments)
+    benchmark(convert, source, fmt, bias, out=out, **arguments)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16])
-def test_numpy_narrowing(benchmark, x, dtype):
-    grouped(benchmark, "float32 to 8 or 16 bits", x)
-    out = x.astype(dtype)
-    benchmark(np.copyto, out, x, casting="unsafe")
+def narrowing(fmt, source="float32"):
+    return f"{source} to {8 * fmt.storage_dtype.itemsize} bits"
 
 
-def test_numpy_copy(benchmark, x):
-    grouped(benchmark, "float32 to float32", x)
-    out = np.empty_like(x)
-    benchmark(np.copyto, out, x)
+def widening(fmt):
+    return f"{8 * fmt.storage_dtype.itemsize} bits to float32"
 
 
-@pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
-def test_ml_dtypes_narrowing(benchmark, x, name):
-    ml_dtypes = pytest.importorskip("ml_dtypes")
-    grouped(benchmark, "float32 to 8 or 16 bits", x)
+@pytest.mark.parametrize(("fmt", "rounding"), ENCODED, ids=str)
+def test_encode(benchmark, kernels, fmt, rounding):
+    group(benchmark, narrowing(fmt), kernels)
+    seed = 1 if rounding == "stochastic" else None
+    measure(benchmark, cf.encode, values(SIZES[kernels]), fmt, rounding=rounding, seed=seed)
+
+
+@pytest.mark.parametrize("fmt", [cf.CFloat8_1_4_3, cf.CFloat16_SHP, *IEEE], ids=str)
+def test_encode_float64(benchmark, kernels, fmt):
+    group(benchmark, narrowing(fmt, "float64"), kernels)
+    measure(benchmark, cf.encode, values(SIZES[kernels], "float64"), fmt)
+
+
+@pytest.mark.parametrize("fmt", [cf.CFloat8_1_4_3, cf.CFloat16_SHP], ids=str)
+@pytest.mark.parametrize("biases", ["rows", "columns", "blocks"])
+def test_encode_with_many_biases(benchmark, kernels, fmt, biases):
+    group(benchmark, narrowing(fmt), kernels)
+    size = SIZES[kernels]
+    columns = 32 if biases == "blocks" else int(size**0.5)
+    x = values(size).reshape(-1, columns)
+    shape = (1, columns) if biases == "columns" else (len(x), 1)
+    near = fmt.default_bias
+    bias = np.random.default_rng(1).integers(near - 2, near + 3, shape, np.int16)
+    measure(benchmark, cf.encode, x, fmt, bias)
+
+
+@pytest.mark.parametrize("fmt", FORMATS, ids=str)
+def test_decode(benchmark, kernels, fmt):
+    group(benchmark, widening(fmt), kernels)
+    measure(benchmark, cf.decode, cf.encode(values(SIZES[kernels]), fmt), fmt)
+
+
+@pytest.mark.parametrize("fmt", FORMATS, ids=str)
+@pytest.mark.parametrize("rounding", ["ties_to_even", "stochastic"])
+def test_round_to(benchmark, kernels, fmt, rounding):
+    group(benchmark, "float32 to float32", kernels)
+    seed = 1 if rounding == "stochastic" else None
+    measure(benchmark, cf.round_to, values(SIZES[kernels]), fmt, rounding=rounding, seed=seed)
+
+
+@pytest.mark.parametrize(
+    "kernels", [at for at in PLACES if at[1] == "large"], ids="-".join, indirect=True
+)
+@pytest.mark.parametrize("count", [1, 2], ids=["one-thread", "two-threads"])
+@pytest.mark.parametrize("work", ["ties_to_even", "stochastic", "decode", "round_to"])
+def test_threads(benchmark, kernels, work, count):
+    group(benchmark, f"one and two threads, {work}", kernels)
+    cf.set_num_threads(count)
+    x, fmt = values(SIZES[kernels]), cf.CFloat8_1_4_3
+    if work == "decode":
+        measure(benchmark, cf.decode, cf.encode(x, fmt), fmt)
+    elif work == "round_to":
+        measure(benchmark, cf.round_to, x, fmt)
+    else:
+        seed = 1 if work == "stochastic" else None
+        measure(benchmark, cf.encode, x, fmt, rounding=work, seed=seed)
+
+
+def test_small_call(benchmark):
+    benchmark.group = "a call with 3 elements"
+    x = np.array([0.1, -2.5, 1000.0], np.float32)
+    assert cf.encode(x, cf.CFloat8_1_4_3).tolist() == [29, 194, 127]
+    benchmark(cf.encode, x, cf.CFloat8_1_4_3)
+
+
+def test_numpy_small_call(benchmark):
+    benchmark.group = "a call with 3 elements"
+    x = np.array([0.1, 2.5, 100.0], np.float32)
+    benchmark(x.astype, np.uint8)
+
+
+@pytest.mark.parametrize("source", ["float32", "float64"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_numpy_as_uint8(benchmark, place, source, bits):
+    """What the goals are set against, whether 8 or 16 bits come out."""
+    group(benchmark, f"{source} to {bits} bits", place)
+    x = values(SIZES[place], source)
+    benchmark(np.copyto, np.zeros(x.shape, np.uint8), x, casting="unsafe")
+
+
+@pytest.mark.parametrize("what", ["float32 to float32", "8 bits to float32", "16 bits to float32"])
+def test_numpy_copy(benchmark, place, what):
+    """What the goals are set against, whatever is read."""
+    group(benchmark, what, place)
+    x = values(SIZES[place])
+    benchmark(np.copyto, np.zeros_like(x), x)
+
+
+def peer_casts(package, name, x):
+    """Return another package's casts, the codes that it made of x, and what it made of those."""
+    module = pytest.importorskip(package)
     fmt = getattr(cf, name)
-    out = x.astype(getattr(ml_dtypes, name))
-    assert np.array_equal(out.view(fmt.storage_dtype), cf.encode(x, fmt))
-    benchmark(np.copyto, out, x, casting="unsafe")
+    back = np.empty_like(x)
+    if package == "torch":
+        module.set_num_threads(1)
+        narrow = module.empty(x.shape, dtype=getattr(module, name))
+        source, wide = module.from_numpy(x), module.from_numpy(back)
+        codes = narrow.view(module.uint8).numpy().view(fmt.storage_dtype)
+        return (lambda: narrow.copy_(source)), (lambda: wide.copy_(narrow)), codes, back
+    narrow = np.empty(x.shape, getattr(module, name))
+    codes = narrow.view(fmt.storage_dtype)
+    return (
+        lambda: np.copyto(narrow, x, casting="unsafe"),
+        lambda: np.copyto(back, narrow, casting="unsafe"),
+        codes,
+        back,
+    )
 
 
-@pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
-def test_ml_dtypes_widening(benchmark, x, name):
-    ml_dtypes = pytest.importorskip("ml_dtypes")
-    grouped(benchmark, "8 or 16 bits to float32", x)
-    narrow = x.astype(getattr(ml_dtypes, name))
-    out = np.empty_like(x)
-    benchmark(np.copyto, out, narrow, casting="unsafe")
+@pytest.mark.parametrize(("package", "name"), PEERS, ids="-".join)
+def test_peer_narrowing(benchmark, place, package, name):
+    fmt = getattr(cf, name)
+    group(benchmark, narrowing(fmt), place)
+    x = values(SIZES[place])
+    narrow, _, codes, _ = peer_casts(package, name, x)
+    narrow()
+    assert np.array_equal(codes, cf.encode(x, fmt))
+    benchmark(narrow)
+
+
+@pytest.mark.parametrize(("package", "name"), PEERS, ids="-".join)
+def test_peer_widening(benchmark, place, package, name):
+    fmt = getattr(cf, name)
+    group(benchmark, widening(fmt), place)
+    x = values(SIZES[place])
+    narrow, widen, codes, back = peer_casts(package, name, x)
+    narrow()
+    widen()
+    assert np.array_equal(back, cf.decode(codes, fmt))
+    benchmark(widen)

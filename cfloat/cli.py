@@ -10,7 +10,8 @@ from typing import Any, Literal, NoReturn
 
 from numpy.typing import NDArray
 
-from . import __version__
+from . import __version__, _native
+from .bench import SECONDS, SIZES, bench
 from .errors import CFloatError
 from .report import (
     DEFAULT_FORMATS,
@@ -97,6 +98,43 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--json", metavar="FILE", help="write everything to a JSON file as well")
     command.add_argument("--csv", metavar="FILE", help="write the rows to a CSV file as well")
     command.set_defaults(run=_run_report)
+    command = commands.add_parser(
+        "bench",
+        help="measure the speed of conversion",
+        description="Measure the speed of conversion beside NumPy's own copies in the same run, and beside "
+        "ml_dtypes' casts if it is installed.  Each result is checked before it is timed.",
+    )
+    command.add_argument(
+        "--size",
+        action="append",
+        type=int,
+        metavar="N",
+        help="convert N elements at a time, and other numbers named likewise, instead of "
+        + " and ".join(map(str, SIZES)),
+    )
+    command.add_argument(
+        "--threads",
+        type=int,
+        default=1,
+        metavar="N",
+        help="let N threads share a conversion (NumPy's copies use one); by default 1",
+    )
+    command.add_argument(
+        "--isa",
+        choices=_native.isa_names(),
+        metavar="NAME",
+        help="use the kernels of this instruction set: " + ", ".join(_native.isa_names()),
+    )
+    command.add_argument("--torch", action="store_true", help="time PyTorch's casts as well")
+    command.add_argument(
+        "--seconds",
+        type=float,
+        default=SECONDS,
+        metavar="S",
+        help=f"time each row for S seconds; by default {SECONDS}",
+    )
+    command.add_argument("--json", metavar="FILE", help="write everything to a JSON file as well")
+    command.set_defaults(run=_run_bench)
     return parser
 
 
@@ -110,6 +148,21 @@ def _run_report(options: argparse.Namespace) -> None:
     if options.csv:
         write_text(options.csv, result.to_csv())
     _print_report(result)
+
+
+def _run_bench(options: argparse.Namespace) -> None:
+    with _progress_bar("Timing") as advance:
+        result = bench(
+            options.size or SIZES,
+            threads=options.threads,
+            isa=options.isa,
+            torch=options.torch,
+            seconds=options.seconds,
+            progress=advance,
+        )
+    if options.json:
+        write_text(options.json, result.to_json())
+    print(result.to_table())
 
 
 class _Joined(Mapping[str, NDArray[Any]]):

@@ -27,6 +27,7 @@ Rounding = Literal[
     "toward_negative",
     "stochastic",
 ]
+Variant = Literal["A", "B", "C"]
 Words = tuple[int, int, int, int]
 
 MASK32 = 0xFFFF_FFFF
@@ -227,14 +228,53 @@ def _points_away(rounding: Rounding, sign: int) -> bool:
     return rounding == ("toward_negative" if sign else "toward_positive")
 
 
-def _round(fmt: RefFormat, x: Fraction, sign: int, bias: int, rounding: Rounding, word: int) -> int:
+def stochastic_up(fraction: Fraction, bits: int, random: int, variant: Variant) -> bool:
+    """Whether stochastic rounding with few random bits goes to the upper neighbour (IEEE P3109).
+
+    Parameters
+    ----------
+    fraction : Fraction
+        How far up the value lies between its neighbours, from 0 to 1.
+    bits : int
+        The number N of random bits.
+    random : int
+        Those bits.
+    variant : {"A", "B", "C"}
+        How they decide.
+
+    Returns
+    -------
+    bool
+    """
+    if not 0 <= random < 2**bits:
+        raise ValueError(f"{random} does not have {bits} bits")
+    match variant:
+        case "A":
+            return math.floor(fraction * 2**bits) + random >= 2**bits
+        case "B":
+            return math.floor(fraction * 2 ** (bits + 1)) + 2 * random + 1 >= 2 ** (bits + 1)
+        case "C":
+            # round() of a Fraction is exact, and takes a tie to even
+            return round(fraction * 2**bits) + random >= 2**bits
+    raise ValueError(f"unknown variant {variant!r}")
+
+
+def _round(
+    fmt: RefFormat,
+    x: Fraction,
+    sign: int,
+    bias: int,
+    rounding: Rounding,
+    word: int,
+    bits: int,
+    variant: Variant,
+) -> int:
     """Round the magnitude x to a code of the unbounded grid."""
     code, lo, hi = _neighbours(fmt, x, bias)
     if x == lo:
         return code
     if rounding == "stochastic":
-        fraction = (x - lo) / (hi - lo)
-        up = math.floor(fraction * 2**32) + word >= 2**32
+        up = stochastic_up((x - lo) / (hi - lo), bits, word >> (32 - bits), variant)
     elif rounding in ("ties_to_even", "ties_to_away"):
         below, above = x - lo, hi - x
         # Neighbouring codes differ in parity, across a change of exponent too.
@@ -273,7 +313,15 @@ def decode(fmt: RefFormat, code: int, bias: int) -> Real:
     return Real(sign, magnitude=_grid_value(fmt, unsigned, bias))
 
 
-def encode(fmt: RefFormat, x: Real, bias: int, rounding: Rounding, word: int = 0) -> Encoded:
+def encode(
+    fmt: RefFormat,
+    x: Real,
+    bias: int,
+    rounding: Rounding,
+    word: int = 0,
+    bits: int = 32,
+    variant: Variant = "A",
+) -> Encoded:
     """Round an exact datum to a code.
 
     Parameters
@@ -288,6 +336,10 @@ def encode(fmt: RefFormat, x: Real, bias: int, rounding: Rounding, word: int = 0
         The rounding mode.
     word : int, optional
         The 32 random bits of stochastic rounding.
+    bits : int, optional
+        How many of them it uses: the upper ones.
+    variant : {"A", "B", "C"}, optional
+        How they decide; see `stochastic_up`.
 
     Returns
     -------
@@ -317,7 +369,7 @@ def encode(fmt: RefFormat, x: Real, bias: int, rounding: Rounding, word: int = 0
             return Encoded(sign_bit | fmt.inf_code, frozenset())
         return Encoded(sign_bit | fmt.nan_code, frozenset({"overflow"}))
 
-    code = _round(fmt, x.magnitude, x.sign, bias, rounding, word)
+    code = _round(fmt, x.magnitude, x.sign, bias, rounding, word, bits, variant)
     flags = set()
     if code > fmt.max_code:
         flags.add("overflow")

@@ -12,6 +12,12 @@ unsigned long checks_passed, checks_failed;
 static const char *current_test, *current_isa;
 static int shown;
 
+int is_thinned(void) {
+  static int thinned = -1;
+  if (thinned < 0) thinned = getenv("CFLOAT_THIN_TESTS") != NULL;
+  return thinned;
+}
+
 void check_begin(const char *test, const char *isa) {
   current_test = test;
   current_isa = isa;

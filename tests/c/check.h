@@ -22,6 +22,10 @@
 
 extern unsigned long checks_passed, checks_failed;
 
+/* Whether to leave most of what is exhaustive out: CFLOAT_THIN_TESTS is set, to anything, where an emulator
+ * is slow.  No conversion, mode or length is left out everywhere. */
+int is_thinned(void);
+
 /* The test that the reports from here on belong to, and its instruction set. */
 void check_begin(const char *test, const char *isa);
 

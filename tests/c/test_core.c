@@ -1,6 +1,7 @@
 /* Tests of the C core, without Python: its exported functions, and the scalar arithmetic behind them. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cfloat.h"
 #include "check.h"
@@ -21,6 +22,7 @@ static const test ON_EACH_ISA[] = {
     {"test_decode", test_decode},         {"test_encode", test_encode},
     {"test_stochastic", test_stochastic}, {"test_lengths", test_lengths},
     {"test_layouts", test_layouts},       {"test_status", test_status},
+    {"test_threads", test_threads},
 };
 
 static void run(const test *tests, size_t count, const char *isa) {
@@ -32,17 +34,31 @@ static void run(const test *tests, size_t count, const char *isa) {
   }
 }
 
+/* Whether CFLOAT_REQUIRE_ISA, a list of names with commas between them, has one in it. */
+static int is_required(const char *isa) {
+  const char *rest = getenv("CFLOAT_REQUIRE_ISA");
+  const size_t length = strlen(isa);
+  while (rest != NULL) {
+    const char *comma = strchr(rest, ',');
+    const size_t name = comma != NULL ? (size_t)(comma - rest) : strlen(rest);
+    if (name == length && memcmp(rest, isa, length) == 0) return 1;
+    rest = comma != NULL ? comma + 1 : NULL;
+  }
+  return 0;
+}
+
 int main(void) {
   const char *isa;
   int available;
   setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* what was printed before a crash is there to read */
   run(ONCE, sizeof ONCE / sizeof ONCE[0], "any ISA");
   for (int i = 0; cf_isa_list(i, &isa, &available) == CF_OK; ++i) {
+    check_begin("main", isa);
+    CHECK(available || !is_required(isa), "CFLOAT_REQUIRE_ISA names %s, and this CPU lacks it", isa);
     if (!available) {
       printf("%s: this CPU lacks it\n", isa);
       continue;
     }
-    check_begin("main", isa);
     CHECK(cf_isa_select(isa) == CF_OK, "%s", isa);
     run(ON_EACH_ISA, sizeof ON_EACH_ISA / sizeof ON_EACH_ISA[0], isa);
   }

@@ -8,6 +8,8 @@
 
 enum { LAYOUTS = 2000, GARBAGE_STRIDE = 1000003 };
 
+static const uint64_t SEED = 5;
+
 /* A block of memory and where the elements of one operand are in it.  It is no larger than they need, so
  * that a sanitizer sees an access outside. */
 typedef struct operand {
@@ -143,7 +145,7 @@ static int one_by_one(const format_case *test, const operand *biases, const oper
     memcpy(&bias, element(biases, shape, i), sizeof bias);
     for (size_t byte = 0; byte < source->size; ++byte)
       bytes[byte] = from[swapped ? source->size - 1 - byte : byte];
-    const int status = cf_convert(&test->format, bias, source_type, bytes, rounding, 5, offset + i,
+    const int status = cf_convert(&test->format, bias, source_type, bytes, rounding, SEED, offset + i,
                                   destination_type, to, 1, 1, flags);
     if (status != CF_OK) return status;
   }
@@ -156,7 +158,10 @@ static void random_layout(int number, uint64_t *random) {
   const int source_type = is_decode ? CF_CODES : (int)random_below(random, CF_CODES);
   const int destination_type =
       is_decode || random_below(random, 2) == 0 ? (int)random_below(random, 4) : CF_CODES;
-  const int rounding = (int)random_below(random, ROUNDING_COUNT);
+  const int mode = (int)random_below(random, ROUNDING_COUNT);
+  const int few_bits = mode == CF_STOCHASTIC && random_below(random, 2) == 0;
+  const int variant = few_bits ? (int)random_below(random, CF_STOCHASTIC_C + 1) : CF_STOCHASTIC_A;
+  const int rounding = mode + 16 * variant + (few_bits ? 256 * (int)random_below(random, 33) : 0);
   const int swapped = random_below(random, 3) == 0;
   const uint64_t offset = random_below(random, 100);
   const size_t source_size = type_size(&test->format, source_type);
@@ -177,6 +182,10 @@ static void random_layout(int number, uint64_t *random) {
   const operand *destination = in_place ? &source : &other;
   cf_flags flags = {1, 1, 1, 1}, expected_flags = {1, 1, 1, 1};
 
+  /* the stream's own words, given in place of those of another stream */
+  const int has_words = random_below(random, 3) == 0;
+  uint32_t *words = allocate(shape.count * sizeof *words);
+  cf_random_words(SEED, offset, words, shape.count);
   random_elements(&source, &shape, source_type, swapped, test, random);
   random_biases(&biases, &shape, &test->format, random);
   char *source_before = allocate(source.bytes);
@@ -187,12 +196,17 @@ static void random_layout(int number, uint64_t *random) {
                           offset, destination_type, destination, expected, &shape, &expected_flags);
   CHECK(status == CF_OK, "status %d of a single element", status);
 
-  const cf_layout layout = {shape.ndim, swapped, shape.lengths, source.strides, biases.strides,
+  const cf_layout layout = {shape.ndim,
+                            swapped,
+                            has_words ? words : NULL,
+                            shape.lengths,
+                            source.strides,
+                            biases.strides,
                             destination->strides};
-  status = cf_convert_strided(&test->format, (const int16_t *)(const void *)(biases.memory + biases.origin),
-                              source_type, source.memory + source.origin, rounding, 5, offset,
-                              destination_type, destination->memory + destination->origin, &layout, 1,
-                              &flags);
+  status = cf_convert_strided(
+      &test->format, (const int16_t *)(const void *)(biases.memory + biases.origin), source_type,
+      source.memory + source.origin, rounding, has_words ? ~SEED : SEED, has_words ? ~offset : offset,
+      destination_type, destination->memory + destination->origin, &layout, 1, &flags);
   CHECK(status == CF_OK, "layout %d: status %d", number, status);
   for (size_t i = 0; i < shape.count; ++i) {
     const char *got = element(destination, &shape, i);
@@ -212,13 +226,14 @@ static void random_layout(int number, uint64_t *random) {
   free(source.memory);
   free(biases.memory);
   free(other.memory);
+  free(words);
   free(source_before);
   free(expected);
 }
 
 /* No axes: one element, and no arrays of lengths and strides. */
 static void no_axes(void) {
-  const cf_layout layout = {0, 0, NULL, NULL, NULL, NULL};
+  const cf_layout layout = {0, 0, NULL, NULL, NULL, NULL, NULL};
   const int16_t bias = 3;
   const double one = 1;
   uint8_t code = 0;
@@ -232,7 +247,7 @@ static void empty_axis(void) {
   for (int empty = 0; empty < 3; ++empty) {
     int64_t lengths[3] = {2, 3, 4};
     const int64_t strides[3] = {96, 32, 8};
-    const cf_layout layout = {3, 0, lengths, strides, strides, strides};
+    const cf_layout layout = {3, 0, NULL, lengths, strides, strides, strides};
     lengths[empty] = 0;
     const int status = cf_convert_strided(&TESLA[0].format, NULL, CF_FLOAT64, NULL, CF_TIES_TO_EVEN,
                                           0, 0, CF_FLOAT64, NULL, &layout, 1, NULL);
@@ -244,7 +259,7 @@ static void empty_axis(void) {
 static void one_for_all(void) {
   enum { COUNT = 2 * CF_PIECE + 10 };
   const int64_t length = COUNT, none = 0, step = 1;
-  const cf_layout layout = {1, 0, &length, &none, &none, &step};
+  const cf_layout layout = {1, 0, NULL, &length, &none, &none, &step};
   const int16_t bias = 7;
   const float one = 1;
   static uint8_t codes[COUNT];

@@ -23,7 +23,7 @@ static arguments good_arguments(void) {
 static int status_of(const arguments *a) {
   static const float source[2 * COUNT] = {1, 2, 3, 4, 5, 6, 7, 8};
   const int64_t length = COUNT, source_step = 4, no_step = 0, destination_step = 8;
-  const cf_layout layout = {1, 0, &length, &source_step, &no_step, &destination_step};
+  const cf_layout layout = {1, 0, NULL, &length, &source_step, &no_step, &destination_step};
   const int16_t bias = (int16_t)a->bias;
   cf_flags flags = {0, 0, 0, 0};
   const cf_flags no_flags = {0, 0, 0, 0};
@@ -61,6 +61,40 @@ static void formats_and_biases(void) {
     a.bias = bias;
     CHECK(status_of(&a) == expected, "UHP, bias %d: status %d", bias, status_of(&a));
   }
+}
+
+/* cf_rounding, and for CF_STOCHASTIC the variant and the number of bits, in one number. */
+static int packed(int mode, int variant, int bits) { return mode + 16 * variant + 256 * bits; }
+
+static void stochastic_roundings(void) {
+  static const int wrong[][3] = {
+      {CF_STOCHASTIC, CF_STOCHASTIC_C + 1, 0},  {CF_STOCHASTIC, CF_STOCHASTIC_C + 1, 8},
+      {CF_STOCHASTIC, 15, 32},                  {CF_STOCHASTIC, CF_STOCHASTIC_A, 33},
+      {CF_STOCHASTIC, CF_STOCHASTIC_B, 64},     {CF_STOCHASTIC, CF_STOCHASTIC_C, 255},
+      {CF_STOCHASTIC, CF_STOCHASTIC_A, 65536},  {CF_STOCHASTIC, CF_STOCHASTIC_A, 256},
+      {CF_STOCHASTIC, CF_STOCHASTIC_A, 0x7FFFFF}, {CF_STOCHASTIC + 1, CF_STOCHASTIC_A, 8},
+      {15, CF_STOCHASTIC_A, 0},                 {CF_STOCHASTIC, 15, 0x7FFFFF},
+  };
+  arguments a = good_arguments();
+  for (int variant = CF_STOCHASTIC_A; variant <= CF_STOCHASTIC_C; ++variant) {
+    for (int bits = 0; bits <= 32; ++bits) {
+      a.rounding = packed(CF_STOCHASTIC, variant, bits);
+      CHECK(status_of(&a) == CF_OK, "variant %d, %d bits: status %d", variant, bits, status_of(&a));
+      for (int mode = 0; mode < CF_STOCHASTIC; ++mode) {
+        const int expected = variant == CF_STOCHASTIC_A && bits == 0 ? CF_OK : CF_BAD_ROUNDING;
+        a.rounding = packed(mode, variant, bits);
+        CHECK(status_of(&a) == expected, "mode %d, variant %d, %d bits: status %d", mode, variant,
+              bits, status_of(&a));
+      }
+    }
+  }
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
+    a.rounding = packed(wrong[i][0], wrong[i][1], wrong[i][2]);
+    CHECK(status_of(&a) == CF_BAD_ROUNDING, "mode %d, variant %d, %d bits: status %d", wrong[i][0],
+          wrong[i][1], wrong[i][2], status_of(&a));
+  }
+  a.rounding = INT_MIN + CF_STOCHASTIC;
+  CHECK(status_of(&a) == CF_BAD_ROUNDING, "a negative number: status %d", status_of(&a));
 }
 
 static void roundings(void) {
@@ -102,7 +136,7 @@ static int strided_status(int32_t ndim, const int64_t *lengths, const int16_t *b
   int64_t bias_steps[CF_MAX_NDIM + 1] = {0};
   uint8_t code;
   bias_steps[0] = bias_step;
-  const cf_layout layout = {ndim, 0, lengths, no_steps, bias_steps, no_steps};
+  const cf_layout layout = {ndim, 0, NULL, lengths, no_steps, bias_steps, no_steps};
   return cf_convert_strided(&TESLA[0].format, biases, CF_FLOAT64, source, CF_TIES_TO_EVEN, 0, 0,
                             CF_CODES, &code, &layout, 1, NULL);
 }
@@ -148,6 +182,7 @@ static void biases(void) {
 void test_status(void) {
   formats_and_biases();
   roundings();
+  stochastic_roundings();
   types();
   layouts();
   biases();

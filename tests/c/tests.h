@@ -15,5 +15,6 @@ void test_stochastic(void);
 void test_lengths(void);
 void test_layouts(void);
 void test_status(void);
+void test_threads(void);
 
 #endif
