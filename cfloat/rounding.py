@@ -5,6 +5,7 @@ import os
 from typing import Literal, SupportsIndex, get_args
 
 from .errors import ArgumentTypeError, ArgumentValueError
+from .text import shown
 
 RoundingMode = Literal[
     "ties_to_even",
@@ -32,7 +33,7 @@ def check_rounding(rounding: object) -> RoundingMode:
             f"rounding is a {type(rounding).__name__}; it takes one of {', '.join(ROUNDING_MODES)}"
         )
     raise ArgumentValueError(
-        f"rounding is {rounding!r}; it takes one of {', '.join(ROUNDING_MODES)}"
+        f"rounding is {shown(rounding)}; it takes one of {', '.join(ROUNDING_MODES)}"
     )
 
 
