@@ -31,7 +31,7 @@ LEGEND = """\
 bias   exponent bias: of all that there are, that of the least squared error
 SQNR   signal to quantisation noise ratio, dB
 max abs, max rel   largest absolute and relative error
-sat, zero, den     elements beyond the largest value, made zero, made denormal, %
+sat, zero, den   elements beyond the largest value, made zero, made denormal, %
 ieee   SQNR that ieee denormals would add, each reading at its best bias, dB"""
 
 SUMMARY_HEADINGS = ("format", "tensors", "median dB", "worst dB", "worst tensor")

@@ -265,7 +265,8 @@ def test_dtype(dtype):
 
 @pytest.mark.parametrize("dtype", ["float33", 3, FMT], ids=str)
 def test_what_is_no_dtype(dtype):
-    message = f"dtype is {dtype!r}; it takes float64, float32, float16 or bfloat16"
+    given = repr(dtype) if len(repr(dtype)) <= 60 else f"{repr(dtype)[:57]}..."
+    message = f"dtype is {given}; it takes float64, float32, float16 or bfloat16"
     type_error(message, cf.decode, CODES, FMT, dtype=dtype)
 
 
