@@ -217,6 +217,7 @@ def _print_line(console: Any, text: str, style: str | None = None) -> None:
 
 
 def _print_table(console: Any, title: str, headings: Sequence[str], rows: list[list[str]]) -> None:
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
@@ -225,7 +226,9 @@ def _print_table(console: Any, title: str, headings: Sequence[str], rows: list[l
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     for heading in headings:
         side: Literal["left", "right"] = "left" if heading in TEXT_HEADINGS else "right"
-        table.add_column(heading, justify=side, no_wrap=True, overflow="ignore")
+        table.add_column(heading, justify=side, no_wrap=True)
     for row in rows:
         table.add_row(*map(Text, row))
-    console.print(table, crop=False, width=max(console.width, 80))
+    # as wide as it is: a narrow terminal breaks lines, where rich would cut cells short
+    natural = Measurement.get(console, console.options.update(width=10_000), table).maximum
+    console.print(table, crop=False, width=natural)
