@@ -2,7 +2,7 @@
 
 The formats and their arithmetic are those of the 2021 whitepaper *A Guide to Tesla's Configurable
 Floating Point Formats & Arithmetic*.  Start with `encode`, `decode` and `round_to`; README.md has an
-example of each public name.
+example of each public function.
 """
 
 from ._native import isa

@@ -5,6 +5,7 @@ of native byte order and of one bias take a short way; all others go through the
 """
 
 import os
+import sys
 from functools import lru_cache
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from ._cfloat import ffi, lib
 from .errors import ArgumentValueError, CFloatError
 from .formats import Format
 from .rounding import ROUNDING_MODES, Rounding
+from .text import shown
 
 Array = NDArray[Any]
 
@@ -138,10 +140,20 @@ def _separate(source: Array, destination: Array) -> Array:
     return source if in_place else source.copy()
 
 
+def _strides(array: Array, shape: tuple[int, ...]) -> list[int]:
+    """Return the strides with which an array broadcasts to a shape."""
+    # not numpy.broadcast_to, which stops at 32 dimensions
+    missing = len(shape) - array.ndim
+    own = zip(array.shape, array.strides, strict=True)
+    return [0] * missing + [0 if length == 1 else stride for length, stride in own]
+
+
 def _layout(source: Array, biases: Array, destination: Array) -> tuple[Any, list[Any]]:
-    """Describe three arrays of one shape to the core, and return what must be kept alive with it."""
-    lengths = ffi.new("int64_t[]", destination.shape)
-    strides = [ffi.new("int64_t[]", array.strides) for array in (source, biases, destination)]
+    """Describe three arrays to the core, and return what must be kept alive with it."""
+    shape = destination.shape
+    lengths = ffi.new("int64_t[]", shape)
+    strides = [ffi.new("int64_t[]", _strides(array, shape)) for array in (source, biases)]
+    strides.append(ffi.new("int64_t[]", destination.strides))
     layout = ffi.new("cf_layout *")
     layout.ndim = destination.ndim
     layout.source_swapped = not source.dtype.isnative
@@ -206,8 +218,7 @@ def convert(
             to_type, _pointer(destination), source.size, threads.get_num_threads(), counter,
         )  # fmt: skip
     else:
-        source = np.broadcast_to(source, destination.shape)
-        biases = np.broadcast_to(np.asarray(bias, np.int16), destination.shape)
+        biases = np.asarray(bias, np.int16)
         layout, _alive = _layout(source, biases, destination)
         if rounding.words is not None:
             layout.words = ffi.from_buffer("uint32_t[]", rounding.words)
@@ -267,7 +278,7 @@ def isa_names(*, available: bool = True) -> list[str]:
 def select_isa(name: str | None) -> None:
     """Use the kernels of an instruction set, or the best ones; not while another thread converts."""
     if lib.cf_isa_select(ffi.NULL if name is None else name.encode()) != lib.CF_OK:
-        raise ArgumentValueError(f"ISA is {name!r}; this CPU runs {', '.join(isa_names())}")
+        raise ArgumentValueError(f"ISA is {shown(name)}; this CPU runs {', '.join(isa_names())}")
 
 
 def _text(chars: Any) -> str:
@@ -279,7 +290,17 @@ def _select_at_import() -> None:
     try:
         select_isa(os.environ.get("CFLOAT_ISA") or None)
     except ArgumentValueError as error:
-        raise ArgumentValueError(f"CFLOAT_ISA: {error}") from None
+        message = f"CFLOAT_ISA: {error}"
+        if _is_the_command():
+            sys.exit(f"cfloat: error: {message}")
+        raise ArgumentValueError(message) from None
+
+
+def _is_the_command() -> bool:
+    """Whether this import is the command's own, which shows no traceback."""
+    program = os.path.basename(sys.argv[0]) if sys.argv else ""
+    as_module = program == "-m" and "cfloat" in sys.orig_argv
+    return as_module or program in ("cfloat", "cfloat.exe", "cfloat-script.py")
 
 
 _select_at_import()

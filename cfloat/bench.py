@@ -37,7 +37,7 @@ Gelem/s    1e9 elements a second: the best of many turns, taken in alternation
 reference  what NumPy does, or one thread, behind the heading's slash: Gelem/s
 ml_dtypes, torch   their casts, Gelem/s: to or from float8_e4m3fn, float8_e5m2,
            and bfloat16 (ml_dtypes) or float16 (torch)
-Rounding is to nearest, denormals are the whitepaper's, where a row says no more."""
+Rounding is to nearest, denormals are the whitepaper's, unless a row says more."""
 
 # A turn lasts this long, in seconds, so that the clock's resolution and a cold start do not matter.
 _TURN = 0.0005

@@ -5,14 +5,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal, NoReturn
 
 from numpy.typing import NDArray
 
 from . import __version__, _native
 from .bench import SECONDS, SIZES, bench
-from .errors import CFloatError
+from .errors import CFloatError, FileError
 from .report import (
     DEFAULT_FORMATS,
     LEGEND,
@@ -21,7 +21,8 @@ from .report import (
     carried_tensors,
     report,
 )
-from .storage import TensorFile, write_text
+from .storage import TensorFile, check_writable, shown_path, write_text
+from .text import printable
 
 #: Seconds of work after which a progress bar appears.
 PROGRESS_AFTER = 1.0
@@ -33,7 +34,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}\n")
+        self.exit(2, f"{self.prog}: error: {printable(message)}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,25 +50,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit status: 0, or 1 after an error, of which one line has been printed on stderr.
     """
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    _make_streams_usable()
     try:
+        options = _parser().parse_args(arguments)
         options.run(options)
         sys.stdout.flush()
     except CFloatError as error:
-        print(f"cfloat: error: {error}", file=sys.stderr)
-        return 1
+        return _fail(f"error: {error}")
     except MemoryError:
-        print("cfloat: error: out of memory", file=sys.stderr)
-        return 1
+        return _fail("error: out of memory")
     except BrokenPipeError:
-        # the reader (head, less) has seen enough; Python must not try to flush the rest
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return 1
+    except OSError as error:
+        _forget_output()
+        return _fail(f"error: output: {error.strerror or error}")
     except KeyboardInterrupt:
-        print("cfloat: interrupted", file=sys.stderr)
-        return 130
+        return _fail("interrupted", 130)
     return 0
+
+
+def _make_streams_usable() -> None:
+    """Make sure that there are streams, and that they take any name."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for the process's life
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _forget_output() -> None:
+    """Keep Python from flushing, at its exit, what the output does not take."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(message: str, status: int = 1) -> int:
+    print(f"cfloat: {message}", file=sys.stderr)
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -139,15 +160,25 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run_report(options: argparse.Namespace) -> None:
+    outputs = [path for path in (options.json, options.csv) if path is not None]
+    for path in outputs:
+        check_writable(path)
+        if any(os.path.realpath(path) == os.path.realpath(other) for other in options.paths):
+            raise FileError(f"{shown_path(path)}: would overwrite what is to be read")
+    if len(set(map(os.path.realpath, outputs))) < len(outputs) and os.path.isfile(outputs[0]):
+        raise FileError(f"{shown_path(outputs[0])}: named for both JSON and CSV")
     tensors = _tensors(options.paths)
     formats = [fmt for fmt in DEFAULT_FORMATS if not options.format or fmt.name in options.format]
     with _progress_bar("Measuring") as advance:
         result = report(tensors, formats, progress=advance)
-    if options.json:
-        write_text(options.json, result.to_json())
-    if options.csv:
-        write_text(options.csv, result.to_csv())
+    if not result.rows:
+        reasons = [f"{name}: {reason}" for name, reason in result.skipped.items()]
+        raise FileError(f"nothing to measure: {printable(reasons[0]) if reasons else 'no tensors'}")
     _print_report(result)
+    if options.json is not None:
+        write_text(options.json, result.to_json())
+    if options.csv is not None:
+        write_text(options.csv, result.to_csv())
 
 
 def _run_bench(options: argparse.Namespace) -> None:
@@ -179,6 +210,10 @@ class _Joined(Mapping[str, NDArray[Any]]):
         tensor_file, inner = self._found[name]
         return tensor_file[inner]
 
+    def stored_dtype(self, name: str) -> str | None:
+        tensor_file, inner = self._found[name]
+        return tensor_file.stored_dtype(inner)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._found)
 
@@ -194,19 +229,17 @@ def _tensors(paths: list[str]) -> Tensors:
 
 
 @contextmanager
-def _progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+def _progress_bar(title: str) -> Iterator[Callable[[float, int], None]]:
     """Give a function that shows progress on a terminal's stderr, once the work has taken a while."""
     from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress
+    from rich.progress import Progress
 
     console = Console(stderr=True)
-    bar = Progress(
-        *Progress.get_default_columns(), MofNCompleteColumn(), console=console, transient=True
-    )
+    bar = Progress(console=console, transient=True)
     task = bar.add_task(title)
     start = time.monotonic()
 
-    def advance(done: int, total: int) -> None:
+    def advance(done: float, total: int) -> None:
         if not bar.live.is_started and time.monotonic() - start > PROGRESS_AFTER:
             bar.start()
         bar.update(task, completed=done, total=total)
@@ -225,25 +258,30 @@ def _print_report(result: Report) -> None:
     if not console.is_terminal:
         print(result.to_table())
         return
-    console.print(LEGEND, highlight=False)
-    console.print()
+    _print_line(console, LEGEND)
     for title, headings, rows in result.tables():
+        _print_line(console, "")
         _print_table(console, title, headings, rows)
 
 
-def _print_table(console: Any, title: str, headings: Sequence[str], rows: list[list[str]]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
+def _print_line(console: Any, text: str, style: str | None = None) -> None:
+    # as it stands: no markup, no emoji, no folding
+    console.out(text, style=style, highlight=False)
 
+
+def _print_table(console: Any, title: str, headings: Sequence[str], rows: list[list[str]]) -> None:
+    from rich.measure import Measurement
+    from rich.table import Table
+    from rich.text import Text
+
+    _print_line(console, title, style="bold")
     # no box and one space between columns: the widest table fits 80 columns
-    table = Table(
-        title=f"[bold]{escape(title)}[/bold]", title_justify="left", box=None, padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )  # fmt: skip
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     for heading in headings:
         side: Literal["left", "right"] = "left" if heading in TEXT_HEADINGS else "right"
-        table.add_column(heading, justify=side, overflow="fold")
+        table.add_column(heading, justify=side, no_wrap=True)
     for row in rows:
-        table.add_row(*map(escape, row))
-    console.print(table)
-    console.print()
+        table.add_row(*map(Text, row))
+    # as wide as it is: a narrow terminal breaks lines, where rich would cut cells short
+    natural = Measurement.get(console, console.options.update(width=10_000), table).maximum
+    console.print(table, crop=False, width=natural)

@@ -1,5 +1,6 @@
 """Conversion between values and codes: `encode`, `decode` and `round_to` (SPEC section 3)."""
 
+from itertools import zip_longest
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -9,6 +10,7 @@ from . import _native, flags
 from .errors import ArgumentTypeError, ArgumentValueError, MissingExtraError
 from .formats import Format, check_format
 from .rounding import RoundingMode, StochasticVariant, check_rounding
+from .text import shown
 
 Array = NDArray[Any]
 
@@ -91,8 +93,9 @@ def encode(
     Notes
     -----
     A magnitude too large becomes the largest finite value if the format saturates, as the CFloat8 formats
-    and SHP do; there, infinities and NaN become the largest value as well.  What happened is counted by
-    `record_flags`.
+    and SHP do; there, infinities and NaN become the largest value as well.  A negative number in an unsigned
+    format becomes NaN, or 0 if the format has none.  What happened is counted by `record_flags`.  The mask of
+    a masked array is not looked at.
 
     Examples
     --------
@@ -217,6 +220,8 @@ def round_to(
         As in `encode`.
     out : ndarray, optional
         Where to write the result, of a dtype that `decode` can write, in any layout.  It may be `x` itself.
+        In float16 and bfloat16 a value that they do not have is rounded a second time, to nearest, of which
+        no flag tells.
 
     Returns
     -------
@@ -259,11 +264,15 @@ def round_to(
 def _source(x: ArrayLike) -> Array:
     source = np.asarray(x)
     if not _native.is_source_dtype(source.dtype):
-        hint = " (an integer beyond 64 bits?)" if source.dtype == object else ""
+        hint = " (integers beyond 64 bits?)" if _are_integers(source) else ""
         raise ArgumentTypeError(
             f"x has dtype {source.dtype}{hint}; it takes {_native.SOURCE_DTYPES}"
         )
     return source
+
+
+def _are_integers(objects: Array) -> bool:
+    return objects.dtype == object and objects.size > 0 and type(objects.flat[0]) is int
 
 
 def _codes(codes: ArrayLike, fmt: Format) -> Array:
@@ -295,12 +304,16 @@ def _check_codes(codes: Array, fmt: Format) -> None:
 def _shape(source: Array, biases: int | NDArray[np.int16]) -> tuple[int, ...]:
     if isinstance(biases, int):
         return source.shape
-    try:
-        return np.broadcast_shapes(source.shape, biases.shape)
-    except ValueError:
-        raise ArgumentValueError(
-            f"bias has shape {biases.shape}, which does not broadcast with {source.shape}"
-        ) from None
+    # not numpy.broadcast_shapes, which stops at 32 dimensions
+    pairs = zip_longest(reversed(source.shape), reversed(biases.shape), fillvalue=1)
+    shape = []
+    for length, other in pairs:
+        if length != other and length != 1 and other != 1:
+            raise ArgumentValueError(
+                f"bias has shape {biases.shape}, which does not broadcast with {source.shape}"
+            )
+        shape.append(other if length == 1 else length)
+    return tuple(reversed(shape))
 
 
 def _value_dtype(dtype: DTypeLike | None, default: DTypeLike, out: Array | None) -> np.dtype[Any]:
@@ -312,10 +325,10 @@ def _value_dtype(dtype: DTypeLike | None, default: DTypeLike, out: Array | None)
             given, dtype = "out's dtype", out.dtype
     try:
         checked = np.dtype(dtype)
-    except TypeError:
-        if dtype != "bfloat16":
+    except (TypeError, ValueError, SyntaxError):  # NumPy evaluates some strings
+        if not (isinstance(dtype, str) and dtype == "bfloat16"):
             raise ArgumentTypeError(
-                f"dtype is {dtype!r}; it takes {_native.VALUE_DTYPES}"
+                f"dtype is {shown(dtype)}; it takes {_native.VALUE_DTYPES}"
             ) from None
         checked = _bfloat16()
     if not _native.is_value_dtype(checked):

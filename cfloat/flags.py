@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Literal, NamedTuple, get_args
 
 from .errors import ArgumentTypeError, ArgumentValueError, FlagError, FlagWarning
+from .text import shown
 
 FlagAction = Literal["ignore", "warn", "raise"]
 
@@ -183,7 +184,17 @@ def _check_action(name: str, action: object) -> None:
     if not isinstance(action, str):
         raise ArgumentTypeError(f"{name} is a {type(action).__name__}; it takes one of {allowed}")
     if action not in get_args(FlagAction):
-        raise ArgumentValueError(f"{name} is {action!r}; it takes one of {allowed}")
+        raise ArgumentValueError(f"{name} is {shown(action)}; it takes one of {allowed}")
+
+
+@contextmanager
+def quiet() -> Generator[None]:
+    """Keep operations that the caller did not ask for, such as a search's trials, from raising flags."""
+    token = _environment.set(None)
+    try:
+        yield
+    finally:
+        _environment.reset(token)
 
 
 def wanted() -> bool:

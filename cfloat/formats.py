@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, get_args
 import numpy as np
 
 from .errors import ArgumentTypeError, ArgumentValueError, FormatError
+from .text import shown
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -62,6 +63,17 @@ class Format:
         Whether a magnitude too large becomes the largest finite value, infinity included.  By default
         true if there are no non-finite codes (it must be then), and false otherwise.
 
+    Attributes
+    ----------
+    name, exponent_bits, mantissa_bits, signed, nonfinite, subnormals, saturating, default_bias
+        As given, or as they follow.
+    bias_range : (int, int)
+        The smallest and largest bias: `bias` as a pair.
+    bits : int
+        Width of a code in bits.
+    storage_dtype : numpy.dtype
+        uint8 or uint16: what codes are stored in.
+
     Raises
     ------
     FormatError
@@ -109,6 +121,8 @@ class Format:
     ) -> None:
         if not isinstance(name, str):
             raise ArgumentTypeError(f"name is a {type(name).__name__}; it takes a str")
+        if not name.isprintable() or not name:
+            raise FormatError(f"name is {shown(name)}; it takes printable characters, at least one")
         exponent_bits = _integer("exponent_bits", exponent_bits)
         mantissa_bits = _integer("mantissa_bits", mantissa_bits)
         _check_bool("signed", signed)
@@ -119,7 +133,7 @@ class Format:
         _check_bool("saturating", saturating)
         _check_fields(name, exponent_bits, mantissa_bits, signed)
 
-        ieee_bias = 2 ** (exponent_bits - 1) - 1
+        ieee_bias = _ieee_bias(exponent_bits)
         low, high = _bias_pair(ieee_bias if bias is None else bias)
         if low > high:
             raise FormatError(
@@ -205,7 +219,9 @@ class Format:
     def replace(self, **changes: Any) -> "Format":
         """Return this format with some of the constructor's arguments changed.
 
-        The name stays the same unless it is among the changes.
+        The name stays the same unless it is among the changes.  What the constructor derives is derived anew:
+        `saturating` when `nonfinite` changes, `default_bias` when `bias` does, and a fixed IEEE 754 bias when
+        `exponent_bits` does.
 
         Parameters
         ----------
@@ -238,6 +254,10 @@ class Format:
             arguments["saturating"] = None
         if "bias" in changes:
             arguments["default_bias"] = None
+        elif (
+            "exponent_bits" in changes and self.bias_range == (_ieee_bias(self.exponent_bits),) * 2
+        ):
+            arguments["bias"] = arguments["default_bias"] = None
         return Format(**(arguments | changes))
 
     def _arguments(self) -> dict[str, Any]:
@@ -269,10 +289,13 @@ class Format:
         array([0.   , 0.125, 0.25 , 0.375, 0.5  , 0.625, 0.75 , 0.875, 2.   ],
               dtype=float32)
         """
-        from .codec import decode  # the one definition of the arithmetic is below this module
+        # the one definition of the arithmetic is below this module
+        from .codec import decode
+        from .flags import quiet
 
         codes = np.arange(2**self.bits, dtype=self.storage_dtype)
-        return decode(codes, self, self.check_bias(bias))
+        with quiet():
+            return decode(codes, self, self.check_bias(bias))
 
     def check_bias(self, bias: object) -> int:
         """Return one bias as an int; the default bias for None.
@@ -363,25 +386,29 @@ def _rebuild(arguments: dict[str, Any]) -> Format:
     return Format(**arguments)
 
 
+def _ieee_bias(exponent_bits: int) -> int:
+    return (1 << (exponent_bits - 1)) - 1
+
+
 def _integer(name: str, value: Any) -> int:
     try:
         if isinstance(value, bool | np.bool_):
             raise TypeError
         return operator.index(value)
     except TypeError:
-        raise ArgumentTypeError(f"{name} is {value!r}; it takes an integer") from None
+        raise ArgumentTypeError(f"{name} is {shown(value)}; it takes an integer") from None
 
 
 def _check_bool(name: str, value: object) -> None:
     if not isinstance(value, bool):
-        raise ArgumentTypeError(f"{name} is {value!r}; it takes True or False")
+        raise ArgumentTypeError(f"{name} is {shown(value)}; it takes True or False")
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if not isinstance(value, str):
-        raise ArgumentTypeError(f"{name} is {value!r}; it takes one of {', '.join(choices)}")
+        raise ArgumentTypeError(f"{name} is {shown(value)}; it takes one of {', '.join(choices)}")
     if value not in choices:
-        raise FormatError(f"{name} is {value!r}; it takes one of {', '.join(choices)}")
+        raise FormatError(f"{name} is {shown(value)}; it takes one of {', '.join(choices)}")
 
 
 def _check_fields(name: str, exponent_bits: int, mantissa_bits: int, signed: bool) -> None:
@@ -397,7 +424,7 @@ def _check_fields(name: str, exponent_bits: int, mantissa_bits: int, signed: boo
 def _bias_pair(bias: Any) -> tuple[int, int]:
     if isinstance(bias, tuple | list):
         if len(bias) != 2:
-            raise ArgumentTypeError(f"bias is {bias!r}; it takes an integer or a pair of them")
+            raise ArgumentTypeError(f"bias is {shown(bias)}; it takes an integer or a pair of them")
         return _integer("bias", bias[0]), _integer("bias", bias[1])
     fixed = _integer("bias", bias)
     return fixed, fixed
@@ -585,5 +612,5 @@ def check_format(fmt: object) -> Format:
     if isinstance(fmt, Format):
         return fmt
     raise ArgumentTypeError(
-        f"format is {fmt!r}; it takes a cfloat.Format, such as cfloat.CFloat8_1_4_3"
+        f"format is {shown(fmt)}; it takes a cfloat.Format, such as cfloat.CFloat8_1_4_3"
     )

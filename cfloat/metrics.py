@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _native
 from .errors import ArgumentTypeError, ArgumentValueError
 from .formats import Format, check_format, finfo
+from .text import shown
 
 Floats = NDArray[np.float64]
 
@@ -88,8 +89,8 @@ def error(
 
     Notes
     -----
-    Differences and sums are computed in float64, on values scaled by a power of two such that no square
-    overflows or underflows to nothing.
+    Differences and sums are computed in float64, on values scaled by powers of two such that no square
+    overflows.
 
     Examples
     --------
@@ -103,11 +104,14 @@ def error(
     before, after = _numbers("x", x), _numbers("q", q)
     if before.shape != after.shape:
         raise ArgumentValueError(f"x has shape {before.shape} and q {after.shape}; they must agree")
+    if fmt is None and bias is not None:
+        raise ArgumentValueError(f"bias is {shown(bias)}, of no format; give fmt as well")
     limits = None if fmt is None else finfo(check_format(fmt), bias)
     before, after = before.reshape(-1), after.reshape(-1)
-    sums = _Sums(scale=scale_exponent(before, after))
-    for piece in pieces(before.size):
-        sums.add(before[piece].astype(np.float64), after[piece].astype(np.float64), limits)
+    sums = _Sums(scale_exponent(before), scale_exponent(after))
+    with np.errstate(all="ignore"):
+        for piece in pieces(before.size):
+            sums.add(before[piece].astype(np.float64), after[piece].astype(np.float64), limits)
     return sums.stats(before.size, limits is not None)
 
 
@@ -132,16 +136,17 @@ def _largest(array: NDArray[Any]) -> float:
     return peak
 
 
-def scale_exponent(*arrays: NDArray[Any]) -> int:
+def scale_exponent(array: NDArray[Any]) -> int:
     """Return the exponent e such that finite values times 2**-e are below 1."""
-    return math.frexp(max(map(_largest, arrays)))[1]
+    return math.frexp(_largest(array))[1]
 
 
 @dataclass
 class _Sums:
-    """Running sums over the pieces of a tensor, scaled by 2**-scale."""
+    """Running sums of squares over the pieces of a tensor, each scaled so that it stays in range."""
 
-    scale: int
+    x_scale: int
+    q_scale: int
     signal: float = 0.0
     noise: float = 0.0
     product: float = 0.0
@@ -153,8 +158,13 @@ class _Sums:
     underflowed: int = 0
     subnormal: int = 0
 
+    @property
+    def noise_scale(self) -> int:
+        """Exponent by which differences are scaled."""
+        return max(self.x_scale, self.q_scale) + 1
+
     def add(self, x: Floats, q: Floats, limits: finfo | None) -> None:
-        """Add a piece."""
+        """Add a piece, whose arrays are overwritten."""
         finite = np.isfinite(x)
         if not finite.all():
             x, q = x[finite], q[finite]
@@ -173,9 +183,9 @@ class _Sums:
             self.saturated += int(np.count_nonzero(magnitude > limits.max))
             tiny = (rounded > 0) & (rounded < limits.smallest_normal)
             self.subnormal += int(np.count_nonzero(tiny))
-        # two steps, because 2**-scale itself may be out of range
-        for array in (x, q, difference):
-            np.ldexp(array, -self.scale, out=array)
+        np.ldexp(difference, -self.noise_scale, out=difference)
+        np.ldexp(x, -self.x_scale, out=x)
+        np.ldexp(q, -self.q_scale, out=q)
         self.signal += float(np.dot(x, x))
         self.noise += float(np.dot(difference, difference))
         kept = np.isfinite(q)
@@ -191,8 +201,8 @@ class _Sums:
         return ErrorStats(
             size=size,
             nonfinite=size - count,
-            sqnr_db=sqnr_db(self.signal, self.noise),
-            mse=_unscaled_square(self.noise / count, self.scale) if count else 0.0,
+            sqnr_db=_ratio_db(self.signal, self.noise, 2 * (self.x_scale - self.noise_scale)),
+            mse=_ldexp(self.noise / count, 2 * self.noise_scale) if count else 0.0,
             max_abs=self.max_abs,
             max_rel=self.max_rel,
             cosine=self.product / lengths
@@ -204,18 +214,18 @@ class _Sums:
         )
 
 
-def sqnr_db(signal: float, noise: float) -> float:
-    """Return a ratio of powers in dB: infinite without noise, -infinite without signal."""
+def _ratio_db(signal: float, noise: float, exponent: int) -> float:
+    """Return signal * 2**exponent / noise in dB: infinite without noise, -infinite without signal."""
     if noise == 0.0:
         return math.inf
     if signal == 0.0 or math.isinf(noise):
         return -math.inf
-    return 10.0 * (math.log10(signal) - math.log10(noise))
+    return 10.0 * (math.log10(signal) - math.log10(noise) + exponent * math.log10(2.0))
 
 
-def _unscaled_square(square: float, scale: int) -> float:
+def _ldexp(mantissa: float, exponent: int) -> float:
     try:
-        return math.ldexp(square, 2 * scale)
+        return math.ldexp(mantissa, exponent)
     except OverflowError:
         return math.inf
 

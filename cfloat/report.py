@@ -11,9 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from . import _native
 from .bias import best_bias
 from .codec import round_to
-from .errors import ArgumentTypeError, ArgumentValueError
+from .errors import ArgumentTypeError, ArgumentValueError, FileError
+from .flags import quiet
 from .formats import COMPARISON_FORMATS, TESLA_FORMATS, Format, check_format
-from .metrics import ErrorStats, error
+from .metrics import ErrorStats, error, pieces
+from .text import printable, shown
 
 Array = NDArray[Any]
 
@@ -26,14 +28,14 @@ TABLE_HEADINGS = (
 )  # fmt: skip
 
 LEGEND = """\
-bias     exponent bias: of all that the format allows, the one with the least squared error
-SQNR     signal to quantisation noise ratio, dB
+bias   exponent bias: of all that there are, that of the least squared error
+SQNR   signal to quantisation noise ratio, dB
 max abs, max rel   largest absolute and relative error
-sat, zero, den     elements beyond the largest value, flushed to zero, and denormal, %
-ieee     SQNR that ieee denormals would add to the whitepaper's, each at its best bias, dB"""
+sat, zero, den   elements beyond the largest value, made zero, made denormal, %
+ieee   SQNR that ieee denormals would add, each reading at its best bias, dB"""
 
 SUMMARY_HEADINGS = ("format", "tensors", "median dB", "worst dB", "worst tensor")
-DENORMAL_TITLE = "What the whitepaper's denormals cost in SQNR against ieee ones"
+DENORMAL_TITLE = "What the whitepaper's denormals cost in SQNR, against ieee ones"
 DENORMAL_HEADINGS = ("format", "at its bias", "median dB", "worst dB", "worst tensor")
 SKIPPED_HEADINGS = ("tensor", "reason")
 
@@ -76,7 +78,7 @@ class ReportRow:
     dtype : str
         Its dtype before rounding.
     format : str
-        Name of the format.
+        Name of the format, with its reading of a denormal where several formats have that name.
     subnormals : str
         The format's reading of a denormal.
     bias : int
@@ -123,7 +125,7 @@ class Report:
         """Return the table as text: for each tensor its title and the cells of its lines."""
         tables: dict[str, list[list[str]]] = {}
         for row in self.rows:
-            title = f"{row.tensor}  {row.dtype} {_shape_text(row.shape)}"
+            title = f"{printable(row.tensor)}  {row.dtype} {_shape_text(row.shape)}"
             if row.stats.nonfinite:
                 title += f"  ({row.stats.nonfinite} not finite, left out)"
             tables.setdefault(title, []).append(_cells(row))
@@ -138,7 +140,13 @@ class Report:
             worst = min(rows, key=lambda row: row.stats.sqnr_db)
             median = statistics.median(row.stats.sqnr_db for row in rows)
             lines.append(
-                [name, str(len(rows)), _db(median), _db(worst.stats.sqnr_db), worst.tensor]
+                [
+                    name,
+                    str(len(rows)),
+                    _db(median),
+                    _db(worst.stats.sqnr_db),
+                    printable(worst.tensor),
+                ]
             )
         return lines
 
@@ -165,7 +173,7 @@ class Report:
         if denormals := self.denormal_rows():
             tables.append((DENORMAL_TITLE, DENORMAL_HEADINGS, denormals))
         if self.skipped:
-            skipped = [[name, reason] for name, reason in self.skipped.items()]
+            skipped = [[printable(name), reason] for name, reason in self.skipped.items()]
             tables.append(("Left out", SKIPPED_HEADINGS, skipped))
         return tables
 
@@ -242,33 +250,36 @@ class Report:
 
 def report(
     tensors: Mapping[str, ArrayLike] | ArrayLike,
-    formats: Iterable[Format] = DEFAULT_FORMATS,
+    formats: Iterable[Format] | Format = DEFAULT_FORMATS,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[float, int], None] | None = None,
 ) -> Report:
     """Measure what formats cost on tensors.
 
     Parameters
     ----------
     tensors : mapping of str to array_like, or array_like
-        The tensors by name, or a single one.  Tensors that are empty, or not floating point, are left out.
-    formats : iterable of Format, optional
+        The tensors by name, or a single one.  Those that are empty, not floating point, without a finite
+        element, or not to be read from their file, are left out, and the reason is in the report.
+    formats : Format or iterable of Format, optional
         The formats to compare: by default the whitepaper's four, float16, bfloat16, float8_e4m3fn and
-        float8_e5m2.  An unsigned format is left out for tensors with negative elements.
+        float8_e5m2.  Formats of one name are told apart by their denormals.  An unsigned format is left out
+        for tensors with negative elements.
     progress : callable, optional
-        Called as ``progress(done, total)`` when `done` of `total` tensors are finished.
+        Called as ``progress(done, total)`` when `done` of `total` tensors, a fraction, are finished.
 
     Returns
     -------
     Report
-        A row for each tensor and format, at the bias with the least squared error.
+        A row for each tensor and format, at the bias with the least squared error.  The search raises no
+        exception flags.
 
     Raises
     ------
     ArgumentTypeError
-        If `formats` holds anything but formats, or `tensors` is not of arrays.
+        If `formats` holds anything but formats, or a single tensor is not of numbers.
     ArgumentValueError
-        If there are no formats.
+        If there are no formats, or two of the same name and denormals.
 
     See Also
     --------
@@ -283,30 +294,77 @@ def report(
     >>> [(row.format, row.bias, round(row.stats.sqnr_db, 1)) for row in result.rows]
     [('CFloat8_1_4_3', 13, 31.4), ('float8_e4m3fn', 7, 31.4)]
     """
-    chosen = [check_format(fmt) for fmt in formats]
-    if not chosen:
-        raise ArgumentValueError("formats is empty; it takes at least one Format")
-    named = tensors if isinstance(tensors, Mapping) else {"x": tensors}
+    chosen = _labelled(formats)
+    named: Mapping[Any, ArrayLike]
+    if isinstance(tensors, Mapping):
+        named = tensors
+    else:
+        named = {"x": tensors}
+        if np.asarray(tensors).dtype.kind not in "biufcV":
+            dtype = np.asarray(tensors).dtype
+            raise ArgumentTypeError(f"x has dtype {dtype}; it takes {_native.SOURCE_DTYPES}")
+    # tensors that are widened when they are read from a file
+    stored_dtype = getattr(tensors, "stored_dtype", lambda name: None)
     rows: list[ReportRow] = []
     skipped: dict[str, str] = {}
     for done, name in enumerate(named):
-        if progress is not None:
-            progress(done, len(named))
-        tensor = np.asarray(named[name])
-        reason = _reason_to_skip(name, tensor)
-        if reason is not None:
-            skipped[name] = reason
+        steps = _Steps(progress, done, len(named))
+        try:
+            tensor = np.asarray(named[name])
+        except FileError as error:
+            skipped[str(name)] = str(error)
             continue
-        values = _widened(tensor)
-        negative = bool((values < 0).any())
-        rows.extend(
-            _row(name, str(tensor.dtype), values, fmt)
-            for fmt in chosen
-            if fmt.signed or not negative
-        )
+        reason = _reason_to_skip(tensor)
+        if reason is not None:
+            skipped[str(name)] = reason
+            continue
+        dtype_name = stored_dtype(name) or str(tensor.dtype)
+        rows.extend(_rows(str(name), dtype_name, _widened(tensor), chosen, steps))
     if progress is not None:
         progress(len(named), len(named))
     return Report(rows, skipped)
+
+
+class _Steps:
+    """Turns finished trials of a tensor into a fraction of all tensors."""
+
+    def __init__(
+        self, progress: Callable[[float, int], None] | None, index: int, count: int
+    ) -> None:
+        self._progress, self._index, self._count = progress, index, count
+        self.total = 1
+        self._done = 0
+        self.advance(0)
+
+    def advance(self, trials: int) -> None:
+        """Count finished trials."""
+        self._done += trials
+        if self._progress is not None:
+            self._progress(self._index + self._done / self.total, self._count)
+
+
+def _labelled(formats: Iterable[Format] | Format) -> dict[str, Format]:
+    """Return the formats by names that tell them apart."""
+    if isinstance(formats, Format):
+        formats = (formats,)
+    try:
+        chosen = [check_format(fmt) for fmt in formats]
+    except TypeError as error:
+        if isinstance(error, ArgumentTypeError):
+            raise
+        raise ArgumentTypeError(
+            f"formats is {shown(formats)}; it takes a Format or several of them"
+        ) from None
+    if not chosen:
+        raise ArgumentValueError("formats is empty; it takes at least one Format")
+    names = [fmt.name for fmt in chosen]
+    labelled: dict[str, Format] = {}
+    for fmt in chosen:
+        label = fmt.name if names.count(fmt.name) == 1 else f"{fmt.name} {fmt.subnormals}"
+        if label in labelled:
+            raise ArgumentValueError(f"two formats are called {label}; give them different names")
+        labelled[label] = fmt
+    return labelled
 
 
 def carried_tensors() -> dict[str, Array]:
@@ -333,39 +391,58 @@ def carried_tensors() -> dict[str, Array]:
         return dict(TensorFile(path))
 
 
-def _reason_to_skip(name: str, tensor: Array) -> str | None:
+def _reason_to_skip(tensor: Array) -> str | None:
     if tensor.size == 0:
         return "empty"
+    if not (_is_ml_float(tensor) or _native.is_source_dtype(tensor.dtype)):
+        return f"{tensor.dtype} is not supported"
     if tensor.dtype.kind in "biu":
         return f"{tensor.dtype}, not floating point"
-    if _is_ml_dtype(tensor) or _native.is_source_dtype(tensor.dtype):
-        return None
-    if tensor.dtype.kind in "cfV":
-        return f"{tensor.dtype} is not supported"
-    raise ArgumentTypeError(f"{name} has dtype {tensor.dtype}; it takes {_native.SOURCE_DTYPES}")
+    if not any(np.isfinite(tensor.reshape(-1)[piece]).any() for piece in pieces(tensor.size)):
+        return "no finite element"
+    return None
 
 
-def _is_ml_dtype(tensor: Array) -> bool:
-    return tensor.dtype.type.__module__.partition(".")[0] == "ml_dtypes"
+def _is_ml_float(tensor: Array) -> bool:
+    """Whether a tensor is of one of ml_dtypes' floating types."""
+    kind = tensor.dtype.type
+    return kind.__module__.startswith("ml_dtypes") and "float" in kind.__name__
 
 
 def _widened(tensor: Array) -> Array:
     """Return a tensor of one of ml_dtypes' types as float32, in which it is exact."""
-    return tensor.astype(np.float32) if _is_ml_dtype(tensor) else tensor
+    return tensor.astype(np.float32) if _is_ml_float(tensor) else tensor
 
 
-def _row(name: str, dtype: str, tensor: Array, fmt: Format) -> ReportRow:
-    bias = best_bias(tensor, fmt)
+def _rows(
+    name: str, dtype: str, tensor: Array, formats: dict[str, Format], steps: _Steps
+) -> list[ReportRow]:
+    flat = tensor.reshape(-1)
+    negative = any((flat[piece] < 0).any() for piece in pieces(flat.size))
+    fitting = {label: fmt for label, fmt in formats.items() if fmt.signed or not negative}
+    steps.total = max(1, tensor.size * sum(map(_trials, fitting.values())))
+    with quiet():
+        return [_row(name, dtype, tensor, label, fmt, steps) for label, fmt in fitting.items()]
+
+
+def _trials(fmt: Format) -> int:
+    """Return how many biases are tried: twice as many where both readings of a denormal are."""
+    low, high = fmt.bias_range
+    return (high - low + 1) * (2 if fmt.subnormals == "whitepaper" else 1)
+
+
+def _row(name: str, dtype: str, tensor: Array, label: str, fmt: Format, steps: _Steps) -> ReportRow:
+    bias = best_bias(tensor, fmt, steps.advance)
     stats = error(tensor, round_to(tensor, fmt, bias), fmt, bias)
     denormals = None
     if fmt.subnormals == "whitepaper":
-        denormals = _denormal_cost(tensor, fmt, stats.sqnr_db)
-    return ReportRow(name, tensor.shape, dtype, fmt.name, fmt.subnormals, bias, stats, denormals)
+        denormals = _denormal_cost(tensor, fmt, stats.sqnr_db, steps)
+    return ReportRow(name, tensor.shape, dtype, label, fmt.subnormals, bias, stats, denormals)
 
 
-def _denormal_cost(tensor: Array, fmt: Format, best_sqnr_db: float) -> DenormalCost:
+def _denormal_cost(tensor: Array, fmt: Format, best_sqnr_db: float, steps: _Steps) -> DenormalCost:
     ieee = fmt.replace(subnormals="ieee")
-    bias = best_bias(tensor, ieee)
+    bias = best_bias(tensor, ieee, steps.advance)
     best = _sqnr_db(tensor, ieee, bias)
     return DenormalCost(
         ieee_bias=bias,
@@ -391,7 +468,8 @@ def _median_and_worst(gains: list[tuple[float, str]]) -> list[str]:
 
     worst, tensor = max(gains)
     median = statistics.median(gain for gain, _ in gains)
-    return [f"{median:z.3f}", f"{worst:z.3f}", tensor]
+    named = printable(tensor) if worst >= 0.0005 else "-"
+    return [f"{median:z.3f}", f"{worst:z.3f}", named]
 
 
 def _cells(row: ReportRow) -> list[str]:

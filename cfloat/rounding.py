@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import ArgumentTypeError, ArgumentValueError
+from .text import shown
 
 RoundingMode = Literal[
     "ties_to_even",
@@ -56,7 +57,7 @@ def check_rounding(
         )
     if rounding not in _MODES:
         raise ArgumentValueError(
-            f"rounding is {rounding!r}; it takes one of {', '.join(ROUNDING_MODES)}"
+            f"rounding is {shown(rounding)}; it takes one of {', '.join(ROUNDING_MODES)}"
         )
     mode = _MODES[rounding]
     plain = random_bits is None and stochastic_bits == 32 and stochastic_variant == "A"
@@ -92,7 +93,7 @@ def _check_bits(bits: SupportsIndex) -> int:
             raise TypeError
         checked = operator.index(bits)
     except TypeError:
-        raise ArgumentTypeError(f"stochastic_bits is {bits!r}; it takes an integer") from None
+        raise ArgumentTypeError(f"stochastic_bits is {shown(bits)}; it takes an integer") from None
     if not 1 <= checked <= 32:
         raise ArgumentValueError(f"stochastic_bits is {checked}; it takes an integer from 1 to 32")
     return checked
@@ -104,7 +105,7 @@ def _check_variant(variant: object) -> StochasticVariant:
             checked: StochasticVariant = name
             return checked
     error = ArgumentValueError if isinstance(variant, str) else ArgumentTypeError
-    raise error(f"stochastic_variant is {variant!r}; it takes one of A, B, C")
+    raise error(f"stochastic_variant is {shown(variant)}; it takes one of A, B, C")
 
 
 def _check_words(words: ArrayLike, shape: tuple[int, ...], bits: int) -> NDArray[np.uint32]:

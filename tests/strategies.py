@@ -45,7 +45,7 @@ def formats(draw):
     arguments, least, greatest = draw(fields())
     low = draw(st.integers(least, greatest))
     high = draw(st.integers(low, greatest))
-    return cf.Format(draw(st.text(max_size=5)), bias=(low, high), **arguments)
+    return cf.Format(draw(st.text("abé_0 ", min_size=1, max_size=5)), bias=(low, high), **arguments)
 
 
 def biases(fmt):

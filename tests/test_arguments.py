@@ -89,7 +89,7 @@ def test_value_of_bias(operation, operand, bias, given):
         (np.float32(7), "bias has dtype float32; it takes integers"),
         (np.array([7.0]), "bias has dtype float64; it takes integers"),
         ([True, False, True], "bias has dtype bool; it takes integers"),
-        (["7", "7", "7"], "bias has dtype <U1; it takes integers"),
+        (["7", "7", "7"], f"bias has dtype {np.dtype('U1')}; it takes integers"),
         ([7, None, 7], "bias has dtype object; it takes integers"),
         ({7}, "bias has dtype object; it takes integers"),
     ],
@@ -157,32 +157,32 @@ def test_no_offset():
 
 @every_rounding_operation
 @pytest.mark.parametrize(
-    ("x", "dtype"),
+    "x",
     [
-        ("1.0", "<U3"),
-        (["1", "2"], "<U1"),
-        (b"1", "|S1"),
-        (1j, "complex128"),
-        (np.zeros(3, np.complex64), "complex64"),
-        (np.array([1.0, None]), "object"),
-        (None, "object"),
-        ({"a": 1.0}, "object"),
-        (2**64, "object (an integer beyond 64 bits?)"),
-        ([-(2**63) - 1], "object (an integer beyond 64 bits?)"),
-        (np.array(["2021-06-01"], "datetime64[D]"), "datetime64[D]"),
-        (np.zeros(2, "timedelta64[s]"), "timedelta64[s]"),
-        (np.zeros(2, [("a", "f4")]), "[('a', '<f4')]"),
-        (np.zeros(2, "V2"), "|V2"),
-        (np.zeros(2, ml_dtypes.float8_e4m3fn), "float8_e4m3fn"),
-        (np.zeros(2, ml_dtypes.int4), "int4"),
+        "1.0",
+        ["1", "2"],
+        b"1",
+        1j,
+        np.zeros(3, np.complex64),
+        np.array([1.0, None]),
+        None,
+        {"a": 1.0},
+        2**64,
+        [-(2**63) - 1],
+        np.array(["2021-06-01"], "datetime64[D]"),
+        np.zeros(2, "timedelta64[s]"),
+        np.zeros(2, [("a", "f4")]),
+        np.zeros(2, "V2"),
+        np.zeros(2, ml_dtypes.float8_e4m3fn),
+        np.zeros(2, ml_dtypes.int4),
     ],
     ids=str,
 )
-def test_type_of_operand(operation, x, dtype):
-    message = f"x has dtype {dtype}"
-    allowed = "; it takes float64, float32, float16, bfloat16 or an integer type"
-    type_error(message, operation, x, FMT)
-    type_error(allowed, operation, x, FMT)
+def test_type_of_operand(operation, x):
+    given = np.asarray(x).dtype
+    hint = " (integers beyond 64 bits?)" if given.kind == "O" and type(x) in (int, list) else ""
+    allowed = "float64, float32, float16, bfloat16 or an integer type"
+    type_error(f"x has dtype {given}{hint}; it takes {allowed}", operation, x, FMT)
 
 
 @pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="longdouble is float64 here")
@@ -210,7 +210,7 @@ def test_longdouble():
         ([1.0, 2.0], FMT, "float64"),
         ([True], FMT, "bool"),
         (1.0, FMT, "float64"),
-        ("1", FMT, "<U1"),
+        ("1", FMT, np.dtype("U1")),
         (None, FMT, "object"),
         (2**64, FMT, "object"),
     ],
@@ -248,7 +248,7 @@ def test_codes_out_of_range():
         bool,
         "U3",
         object,
-        ">f4",
+        np.dtype(np.float32).newbyteorder(),
         "V2",
         "datetime64[s]",
         ml_dtypes.float8_e5m2,
@@ -257,8 +257,6 @@ def test_codes_out_of_range():
 )
 def test_dtype(dtype):
     allowed = "; it takes float64, float32, float16 or bfloat16, of native byte order"
-    swapped = ">f4" if sys.byteorder == "little" else "<f4"
-    dtype = swapped if dtype == ">f4" else dtype
     type_error(allowed, cf.decode, CODES, FMT, dtype=dtype)
     out = np.zeros(3, dtype)
     type_error("out's dtype is", cf.decode, CODES, FMT, out=out)
@@ -267,7 +265,8 @@ def test_dtype(dtype):
 
 @pytest.mark.parametrize("dtype", ["float33", 3, FMT], ids=str)
 def test_what_is_no_dtype(dtype):
-    message = f"dtype is {dtype!r}; it takes float64, float32, float16 or bfloat16"
+    given = repr(dtype) if len(repr(dtype)) <= 60 else f"{repr(dtype)[:57]}..."
+    message = f"dtype is {given}; it takes float64, float32, float16 or bfloat16"
     type_error(message, cf.decode, CODES, FMT, dtype=dtype)
 
 
@@ -279,18 +278,14 @@ def test_out_of_another_dtype_than_dtype():
     )
 
 
-def out_arguments(dtype):
-    """An operation of each sort, and the dtype that `out` could have."""
-    return [
+with_out = pytest.mark.parametrize(
+    ("operation", "operand", "fmt", "dtype"),
+    [
         (cf.encode, X, FMT, "uint8"),
         (cf.encode, X, cf.CFloat16_SHP, "uint16"),
-        (cf.round_to, X, FMT, dtype),
-        (cf.decode, CODES, FMT, dtype),
-    ]
-
-
-with_out = pytest.mark.parametrize(
-    ("operation", "operand", "fmt", "dtype"), out_arguments("float32")
+        (cf.round_to, X, FMT, "float32"),
+        (cf.decode, CODES, FMT, "float32"),
+    ],
 )
 
 

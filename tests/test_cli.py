@@ -3,9 +3,12 @@
 import csv
 import io
 import json
+import os
+import re
 import shlex
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -106,9 +109,99 @@ def test_bad_files(tmp_path, suffix):
         assert path.name in refused(cfloat("report", path))
 
 
-def test_errors_of_a_tensor_inside_a_file_are_one_line(tmp_path):
-    np.savez(tmp_path / "x.npz", good=X, bad=np.array(["text"]))
-    assert "bad has dtype <U4" in refused(cfloat("report", tmp_path / "x.npz"))
+def test_tensors_that_cannot_be_measured_are_left_out(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, good=X, text=np.array(["text"]), ints=np.arange(3))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("README.txt", "not an array")
+    text = succeeded(cfloat("report", path, "--format", "float16"))
+    assert "good  float32 8x16" in text
+    for line in ("<U4 is not supported", "int64, not floating point", "README.txt"):
+        assert line in text
+
+
+def test_nothing_to_measure(tmp_path):
+    for name, tensors in (("none", {}), ("ints", {"a": np.arange(3)}), ("nan", {"a": X * np.nan})):
+        np.savez(tmp_path / f"{name}.npz", **tensors)
+        assert "nothing to measure" in refused(cfloat("report", tmp_path / f"{name}.npz"))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_bfloat16_and_8_bit_floats_need_no_ml_dtypes(tmp_path, known):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    names = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
+    tensors = {name: X.astype(getattr(ml_dtypes, name)) for name in names}
+    save_file(tensors, tmp_path / "x.safetensors")
+    block = "import sys; sys.modules['ml_dtypes'] = None\n" if not known else ""
+    program = f"{block}from cfloat.cli import main; main(['report', 'x.safetensors'])"
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert run.stderr == ""
+    for name in names:
+        assert f"{name}  {name} 8x16" in run.stdout
+        assert re.search(rf"{name} +\d+ +exact", run.stdout)
+
+
+def test_names_cannot_command_the_terminal(tmp_path):
+    name = "a\x1b[31mb\nc\u202ed:heart:[bold]e"
+    save_file({name: X}, tmp_path / "x.safetensors")
+    plain = succeeded(cfloat("report", tmp_path / "x.safetensors", "--format", "float16"))
+    colour = cfloat(
+        "report", tmp_path / "x.safetensors", "--format", "float16",
+        env={**os.environ, "FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"},
+    ).stdout  # fmt: skip
+    for text in (plain, colour):
+        assert r"a\x1b[31mb\nc\u202ed:heart:[bold]e" in text
+        assert "\x1b[31m" not in text
+    forged = tmp_path / "a\nb\x1b[2J.npy"
+    assert r"a\nb\x1b[2J.npy" in refused(cfloat("report", forged))
+
+
+def test_output_that_cannot_be_written(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    command = f"{shlex.join(CFLOAT)} report --format float16 x.npy"
+    full = subprocess.run(
+        f"{command} >/dev/full",
+        shell=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert full.returncode == 1
+    assert full.stderr == "cfloat: error: output: No space left on device\n"
+    closed = subprocess.run(
+        f"{command} >&-", shell=True, cwd=tmp_path, capture_output=True, check=False
+    )
+    assert closed.stderr == b""
+    ascii_only = cfloat(
+        "report", "--format", "float16", tmp_path / "x.npy", tmp_path / "x.npy",
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    succeeded(ascii_only)
+
+
+def test_files_are_not_overwritten_by_mistake(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    assert "overwrite" in refused(cfloat("report", "x.npy", "--csv", "./x.npy", cwd=tmp_path))
+    (tmp_path / "r").touch()
+    assert "both" in refused(cfloat("report", "x.npy", "--csv", "r", "--json", "r", cwd=tmp_path))
+    assert "not a file name" in refused(cfloat("report", "x.npy", "--json", "", cwd=tmp_path))
+
+
+def test_a_pipe_is_written_to(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    text = succeeded(
+        cfloat("report", tmp_path / "x.npy", "--format", "float16", "--json", "/dev/stdout")
+    )
+    assert json.loads(text[text.index("{") :])["rows"][0]["format"] == "float16"
+
+
+def test_an_unknown_isa_is_one_line():
+    run = cfloat("report", env={**os.environ, "CFLOAT_ISA": "nonsense"})
+    assert "CFLOAT_ISA: ISA is 'nonsense'" in refused(run)
 
 
 def test_version_and_help():
@@ -146,7 +239,9 @@ def test_a_terminal_gets_colour_and_80_columns(monkeypatch, capsys):
     assert cli.main(["report", "--format", "CFloat8_1_4_3", "--format", "float8_e4m3fn"]) == 0
     text = capsys.readouterr().out
     assert "\x1b[" in text
-    # whole lines: nothing had to be folded into 80 columns
+    # nothing had to be folded into 80 columns
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert max(map(len, plain.splitlines())) <= 80
     assert "CFloat8_1_4_3   24 31.49 4.8e-11" in text
 
 

@@ -52,6 +52,10 @@ def test_each_instruction_set_can_be_chosen(name):
     assert (result.stdout, result.stderr) == (f"{name}\n", "")
 
 
+def test_the_fixture_chooses_too(isa):
+    assert cf.isa() == isa
+
+
 def test_no_choice_is_the_best_there_is():
     for environment in ({}, {"CFLOAT_ISA": ""}):
         result = python("import cfloat; print(cfloat.isa())", **environment)

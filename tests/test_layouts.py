@@ -125,6 +125,26 @@ def test_lengths(operation, dtype, fmt, rng):
 
 @every_format
 @every_operation
+def test_what_lies_between_results_is_not_written(operation, dtype, fmt, rng):
+    x = operands(dtype, fmt, (3, 1100), rng)
+    expected = operation(x, fmt)
+    memory = np.zeros((9, 3400), expected.dtype)
+    memory.view(np.uint8)[...] = 0xA5
+    before = memory.copy()
+    for rows, columns in (
+        (slice(1, 7, 2), slice(20, 3320, 3)),
+        (slice(7, 1, -2), slice(3320, 20, -3)),
+        (slice(3, 6), slice(20, 1120)),
+    ):
+        out = memory[rows, columns]
+        operation(x, fmt, out=out)
+        exact.assert_same(out, expected)
+        out[...] = before[rows, columns]
+        exact.assert_same(memory, before)
+
+
+@every_format
+@every_operation
 def test_no_elements(operation, dtype, fmt, rng):
     for shape in ((0,), (0, 3), (3, 0), (2, 0, 5)):
         x = operands(dtype, fmt, shape, rng)

@@ -106,6 +106,11 @@ def test_squares_stay_in_range(exponent):
     assert stats.cosine == pytest.approx(reference.cosine)
 
 
+def test_cosine_of_vectors_far_apart():
+    assert cf.error([1e300], [1e100]).cosine == pytest.approx(1.0)
+    assert cf.error([1e-300, 0.0], [-1e300, 0.0]).cosine == pytest.approx(-1.0)
+
+
 def test_pieces_add_up():
     x = np.random.default_rng(0).standard_normal(3 * PIECE + 5)
     q = cf.round_to(x, cf.CFloat8_1_4_3)
@@ -124,6 +129,8 @@ def test_bad_arguments():
         cf.error([1.0], [1j])
     with pytest.raises(cf.ArgumentTypeError, match="format is 'e4m3'"):
         cf.error([1.0], [1.0], "e4m3")
+    with pytest.raises(cf.ArgumentValueError, match="bias is 7, of no format"):
+        cf.error([1.0], [1.0], bias=7)
     with pytest.raises(cf.ArgumentValueError, match="bias is 64"):
         cf.error([1.0], [1.0], cf.CFloat8_1_4_3, 64)
 

@@ -57,9 +57,10 @@ def test_a_single_array_is_called_x():
 
 def test_tensors_that_are_left_out_are_named():
     tensors = {"empty": np.empty((0, 3)), "ints": np.arange(3), "flags": np.ones(2, bool), "x": X}
-    result = cf.report({**tensors, "complex": X + 1j})
+    tensors |= {"complex": X + 1j, "text": np.array(["a"]), "nan": X * np.nan}
+    result = cf.report(tensors)
     assert {row.tensor for row in result.rows} == {"x"}
-    assert list(result.skipped) == ["empty", "ints", "flags", "complex"]
+    assert list(result.skipped) == ["empty", "ints", "flags", "complex", "text", "nan"]
     assert "Left out" in result.to_table()
     assert "int64, not floating point" in result.to_table()
 
@@ -74,10 +75,47 @@ def test_ml_dtypes_tensors(name):
     assert "exact" in cf.report({"x": x}).to_table()
 
 
-def test_progress_counts_tensors():
+def test_progress_grows_within_a_tensor():
     seen = []
-    cf.report({"a": X, "b": X}, [cf.CFloat8_1_4_3], progress=lambda *step: seen.append(step))
-    assert seen == [(0, 2), (1, 2), (2, 2)]
+    tensors = {"a": np.ones(20_000), "ints": np.arange(3), "b": X}
+    cf.report(tensors, [cf.CFloat8_1_4_3, cf.float16], progress=lambda *step: seen.append(step))
+    done = [step[0] for step in seen]
+    assert done == sorted(done)
+    assert (done[0], done[-1]) == (0, 3)
+    assert {step[1] for step in seen} == {3}
+    assert len([step for step in done if 0 < step < 1]) >= 5
+    assert any(abs(step - 1) < 1e-12 for step in done)
+
+
+def test_the_search_raises_no_flags():
+    with cf.errstate(all="raise"), cf.record_flags() as flags:
+        cf.report({"x": X})
+        cf.float16.values()
+    assert not flags
+
+
+def test_numpy_error_state_does_not_matter():
+    with np.errstate(all="raise"):
+        cf.report({"x": X * 1e-30, "y": X.astype(np.float64) * 1e300})
+        cf.error([1e308, 5e-324], [-1e308, 1.0])
+
+
+def test_formats_of_one_name_are_told_apart():
+    fmt = cf.CFloat8_1_4_3
+    result = cf.report({"a": X, "b": X}, [fmt, fmt.replace(subnormals="ieee"), cf.float16])
+    labels = ["CFloat8_1_4_3 whitepaper", "CFloat8_1_4_3 ieee", "float16"]
+    assert [row.format for row in result.rows] == labels * 2
+    assert [row[:2] for row in result.summary_rows()] == [[label, "2"] for label in labels]
+    with pytest.raises(
+        cf.ArgumentValueError, match="two formats are called CFloat8_1_4_3 whitepaper"
+    ):
+        cf.report(X, [fmt, fmt])
+
+
+def test_names_need_not_be_strings():
+    result = cf.report({1: X, ("a", 2): X}, cf.float16)
+    assert [row.tensor for row in result.rows] == ["1", "('a', 2)"]
+    json.loads(result.to_json())
 
 
 def test_table():
@@ -124,7 +162,9 @@ def test_bad_arguments():
     with pytest.raises(cf.ArgumentTypeError, match="format is 'float16'"):
         cf.report({"x": X}, ["float16"])
     with pytest.raises(cf.ArgumentTypeError, match="x has dtype <U1"):
-        cf.report({"x": ["a"]})
+        cf.report(["a"])
+    with pytest.raises(cf.ArgumentTypeError, match="formats is None; it takes a Format"):
+        cf.report(X, None)
 
 
 def test_carried_tensors_are_real_and_varied():

@@ -5,7 +5,6 @@ import os
 import pickle
 import stat
 import struct
-import sys
 import zipfile
 
 import numpy as np
@@ -175,23 +174,47 @@ def test_hostile_safetensors(tmp_path, content):
     assert read_all(path) is not None
 
 
-def test_bfloat16_without_ml_dtypes_names_the_extra(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
+def test_narrow_floats_are_widened(tmp_path, name):
     ml_dtypes = pytest.importorskip("ml_dtypes")
-    path = tmp_path / "bf16.safetensors"
-    save_file({"a": np.ones(3, ml_dtypes.bfloat16)}, path)
-    np.testing.assert_array_equal(TensorFile(path)["a"].astype(np.float32), np.ones(3, np.float32))
+    dtype = np.dtype(getattr(ml_dtypes, name))
+    codes = np.arange(2 ** (8 * dtype.itemsize)).astype(f"u{dtype.itemsize}").reshape(2, -1)
+    save_file(
+        {"a": codes.view(dtype), "b": X, "c": np.empty((0, 3), dtype)}, tmp_path / "x.safetensors"
+    )
+    tensors = TensorFile(tmp_path / "x.safetensors")
+    assert [tensors.stored_dtype(key) for key in tensors] == [name, None, name]
+    np.testing.assert_array_equal(tensors["a"], codes.view(dtype).astype(np.float32))
+    assert tensors["a"].dtype == np.float32
+    np.testing.assert_array_equal(tensors["b"], X)
+    assert tensors["c"].shape == (0, 3)
 
-    class WithoutMlDtypes:
-        get_slice = TensorFile(path)._reader._file.get_slice
 
-        def get_tensor(self, name):
-            raise TypeError("data type 'bfloat16' not understood")  # as the library does
+def test_other_dtypes_are_not_called_damaged(tmp_path):
+    path = tmp_path / "x.safetensors"
+    header = {"a": {"dtype": "F8_E8M0", "shape": [2], "data_offsets": [0, 2]}}
+    path.write_bytes(safetensors_bytes(header, b"\0\0"))
+    message = read_all(path)
+    assert "damaged" not in message
+    assert "F8_E8M0 is not supported" in message
 
-    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
-    tensors = TensorFile(path)
-    tensors._reader._file = WithoutMlDtypes()
-    with pytest.raises(cf.MissingExtraError, match=r"a is BF16.*pip install 'cfloat\[ml_dtypes\]'"):
-        tensors["a"]
+
+def test_many_tensors_are_read_in_linear_time(tmp_path, monkeypatch):
+    path = tmp_path / "many.npz"
+    np.savez(path, **{f"t{i}": X for i in range(50)})
+    opened = []
+    original = zipfile.ZipFile.__init__
+    monkeypatch.setattr(
+        zipfile.ZipFile, "__init__", lambda *a, **k: (opened.append(1), original(*a, **k))[1]
+    )
+    assert len(dict(TensorFile(path))) == 50
+    assert len(opened) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.npy")
+    assert "not a regular file" in read_all(tmp_path / "x.npy")
 
 
 @pytest.mark.parametrize("name", ["missing.npy", "missing.npz", "missing.safetensors"])
@@ -218,12 +241,27 @@ def test_write_text_is_all_or_nothing(tmp_path):
         assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(other.stat().st_mode)
 
 
-def test_write_text_that_fails_leaves_nothing(tmp_path):
+def test_write_text_that_fails_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(cf.FileError, match="No such file"):
         write_text(tmp_path / "missing" / "out.json", "text")
     (tmp_path / "folder").mkdir()
     with pytest.raises(cf.FileError, match="directory"):
         write_text(tmp_path / "folder", "text")
-    with pytest.raises(UnicodeEncodeError):
-        write_text(tmp_path / "out.json", "\ud800")
+    with pytest.raises(cf.FileError, match="not a file name"):
+        write_text("", "text")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+        with pytest.raises(cf.FileError, match="No space left"):
+            write_text(tmp_path / "out.json", "text")
     assert os.listdir(tmp_path) == ["folder"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and permissions are POSIX's")
+def test_write_text_follows_links_and_keeps_permissions(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.touch(mode=0o600)
+    link.symlink_to(target)
+    write_text(link, "text")
+    assert link.is_symlink()
+    assert target.read_text() == "text"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
