@@ -210,7 +210,7 @@ def peer_casts(package, name, x):
     )
 
 
-@pytest.mark.parametrize(("package", "name"), PEERS, ids="-".join)
+@pytest.mark.parametrize(("package", "name"), PEERS, ids=map("-".join, PEERS))
 def test_peer_narrowing(benchmark, place, package, name):
     fmt = getattr(cf, name)
     group(benchmark, narrowing(fmt), place)
@@ -221,7 +221,7 @@ def test_peer_narrowing(benchmark, place, package, name):
     benchmark(narrow)
 
 
-@pytest.mark.parametrize(("package", "name"), PEERS, ids="-".join)
+@pytest.mark.parametrize(("package", "name"), PEERS, ids=map("-".join, PEERS))
 def test_peer_widening(benchmark, place, package, name):
     fmt = getattr(cf, name)
     group(benchmark, widening(fmt), place)

@@ -182,6 +182,8 @@ def _run_report(options: argparse.Namespace) -> None:
 
 
 def _run_bench(options: argparse.Namespace) -> None:
+    if options.json is not None:
+        check_writable(options.json)
     with _progress_bar("Timing") as advance:
         result = bench(
             options.size or SIZES,
@@ -191,9 +193,9 @@ def _run_bench(options: argparse.Namespace) -> None:
             seconds=options.seconds,
             progress=advance,
         )
-    if options.json:
-        write_text(options.json, result.to_json())
     print(result.to_table())
+    if options.json is not None:
+        write_text(options.json, result.to_json())
 
 
 class _Joined(Mapping[str, NDArray[Any]]):

@@ -21,6 +21,8 @@ typedef __m256i mask;
 static inline lanes v_set1(uint32_t u) { return _mm256_set1_epi32((int)u); }
 static inline lanes v_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 static inline void v_store(void *p, lanes v) { _mm256_storeu_si256((__m256i *)p, v); }
+static inline void v_stream(void *p, lanes v) { _mm256_stream_si256((__m256i *)p, v); }
+static inline void v_stream_end(void) { _mm_sfence(); }
 static inline lanes v_add(lanes a, lanes b) { return _mm256_add_epi32(a, b); }
 static inline lanes v_sub(lanes a, lanes b) { return _mm256_sub_epi32(a, b); }
 static inline lanes v_and(lanes a, lanes b) { return _mm256_and_si256(a, b); }

@@ -22,6 +22,8 @@ typedef __mmask16 mask;
 static inline lanes v_set1(uint32_t u) { return _mm512_set1_epi32((int)u); }
 static inline lanes v_load(const void *p) { return _mm512_loadu_si512(p); }
 static inline void v_store(void *p, lanes v) { _mm512_storeu_si512(p, v); }
+static inline void v_stream(void *p, lanes v) { _mm512_stream_si512(p, v); }
+static inline void v_stream_end(void) { _mm_sfence(); }
 static inline lanes v_add(lanes a, lanes b) { return _mm512_add_epi32(a, b); }
 static inline lanes v_sub(lanes a, lanes b) { return _mm512_sub_epi32(a, b); }
 static inline lanes v_and(lanes a, lanes b) { return _mm512_and_si512(a, b); }

@@ -270,7 +270,7 @@ static void spread_biases(const walk *w, cursor *c, int16_t *biases, int64_t cou
 
 static int biases_allowed(const operation *op, const int16_t *biases, int64_t count) {
   int bad = 0;
-  for (int64_t i = 0; i < count; ++i) bad |= biases[i] < op->bias_min || biases[i] > op->bias_max;
+  for (int64_t i = 0; i < count; ++i) bad |= (biases[i] < op->bias_min) | (biases[i] > op->bias_max);
   return !bad;
 }
 

@@ -4,6 +4,7 @@
  *
  *   lanes, mask, LANES            a vector of LANES uint32_t, and one truth value for each
  *   v_set1(u) v_load(p) v_store(p, v)
+ *   v_stream(p, v) v_stream_end() a store past the caches, p aligned to a vector; after the last one
  *   v_add v_sub v_and v_or        two vectors
  *   v_slli(v, n) v_srli(v, n)     all lanes by one constant count 1..31
  *   v_sllv(v, n) v_srlv(v, n)     each lane by its own count; 0 if the count, unsigned, is 32 or more
@@ -330,12 +331,33 @@ static inline lanes biases_at(const lane_rule *r, const int16_t *bias, size_t bi
   return bias_step == 0 ? r->bias : v_load_biases(bias + i);
 }
 
+/* float32 results of this many bytes and more bypass the caches: they would not stay there, and a line that
+ * is written whole need not be read first. */
+enum { STREAM_BYTES = 1 << 23 };
+
+/* How many elements precede the first aligned vector, if results are to bypass the caches; -1 if not. */
+static inline int elements_before_stream(const void *source, const void *destination, size_t count) {
+  const size_t beyond = (uintptr_t)destination % sizeof(lanes);
+  if (count < STREAM_BYTES / 4 || source == destination || beyond % 16 != 0) return -1;
+  return beyond == 0 ? 0 : (int)((sizeof(lanes) - beyond) / 4);
+}
+
+static inline void store_values(char *destination, lanes first, lanes second, int streaming) {
+  if (streaming) {
+    v_stream(destination, first);
+    v_stream(destination + LANES * 4, second);
+  } else {
+    v_store(destination, first);
+    v_store(destination + LANES * 4, second);
+  }
+}
+
 /* The loop of a slot: whole bodies of elements, and zero-padded copies of what is left over and, for the
  * random words, of what precedes a multiple of four.  A negative rounding stands for the rule's own. */
 #define DEFINE_ENCODE_LOOP(name, operand_of, source_size, fixed_rounding, counting, is_round_to)       \
   static inline void ISA_NAME(name##_body)(                                                            \
       const lane_rule *r, const int16_t *bias, size_t bias_step, const char *source,                   \
-      random_stream *words, char *destination, cf_flags *flags) {                                      \
+      random_stream *words, char *destination, int streaming, cf_flags *flags) {                       \
     const int rounding = (fixed_rounding) < 0 ? r->rounding : (fixed_rounding);                        \
     lanes word[2] = {v_set1(0), v_set1(0)};                                                            \
     if ((fixed_rounding) == CF_STOCHASTIC) v_random(words, &word[0], &word[1]);                                \
@@ -346,8 +368,8 @@ static inline lanes biases_at(const lane_rule *r, const int16_t *bias, size_t bi
     const lanes code0 = round_pack(r, rounding, counting, x0, bias0, word[0], flags);                  \
     const lanes code1 = round_pack(r, rounding, counting, x1, bias1, word[1], flags);                  \
     if (is_round_to) {                                                                                 \
-      v_store(destination, unpack(r, 0, code0, bias0, NULL));                                          \
-      v_store(destination + LANES * 4, unpack(r, 0, code1, bias1, NULL));                              \
+      store_values(destination, unpack(r, 0, code0, bias0, NULL), unpack(r, 0, code1, bias1, NULL),    \
+                   streaming);                                                                         \
     } else {                                                                                           \
       v_store_codes(destination, r->code_size, code0, code1);                                          \
     }                                                                                                  \
@@ -360,7 +382,7 @@ static inline lanes biases_at(const lane_rule *r, const int16_t *bias, size_t bi
     int16_t bias_stage[BODY] = {0};                                                                    \
     memcpy(source_stage + lead * (source_size), source, count * (source_size));                        \
     if (bias_step != 0) memcpy(bias_stage + lead, bias, count * sizeof *bias);                         \
-    ISA_NAME(name##_body)(r, bias_stage, bias_step, source_stage, words, destination_stage, flags);    \
+    ISA_NAME(name##_body)(r, bias_stage, bias_step, source_stage, words, destination_stage, 0, flags); \
     memcpy(destination, destination_stage + lead * size, count * size);                                \
   }                                                                                                    \
   static CF_NOINLINE void ISA_NAME(name)(const lane_rule *r, const int16_t *bias, size_t bias_step,    \
@@ -369,22 +391,28 @@ static inline lanes biases_at(const lane_rule *r, const int16_t *bias, size_t bi
     const size_t size = (is_round_to) ? 4 : r->code_size;                                              \
     const int stochastic = (fixed_rounding) == CF_STOCHASTIC;                                          \
     const size_t lead = stochastic ? position % 4 : 0;                                                 \
+    const int before = (is_round_to) ? elements_before_stream(source, destination, count) : -1;        \
+    /* the first bodies are short ones where results are aligned or words begin amid a block */        \
+    const int streaming = before >= 0 && lead == 0;                                                    \
     random_stream words;                                                                               \
     if (stochastic) words = random_stream_at(r->seed, position - lead);                                \
-    if (lead > 0) {                                                                                    \
-      const size_t part = count < BODY - lead ? count : BODY - lead;                                   \
+    if (lead > 0 || (streaming && before > 0)) {                                                       \
+      size_t part = count < BODY - lead ? count : BODY - lead;                                         \
+      if (streaming) part = (size_t)before;                                                            \
       ISA_NAME(name##_part)(r, bias, bias_step, source, &words, destination, lead, part, flags);       \
+      if (stochastic) words = random_stream_at(r->seed, position + part);                              \
       source += part * (source_size);                                                                  \
       destination += part * size;                                                                      \
       bias += part * bias_step;                                                                        \
       count -= part;                                                                                   \
     }                                                                                                  \
     for (; count >= BODY; count -= BODY) {                                                             \
-      ISA_NAME(name##_body)(r, bias, bias_step, source, &words, destination, flags);                   \
+      ISA_NAME(name##_body)(r, bias, bias_step, source, &words, destination, streaming, flags);        \
       source += BODY * (source_size);                                                                  \
       destination += BODY * size;                                                                      \
       bias += BODY * bias_step;                                                                        \
     }                                                                                                  \
+    if (streaming) v_stream_end();                                                                     \
     if (count > 0)                                                                                     \
       ISA_NAME(name##_part)(r, bias, bias_step, source, &words, destination, 0, count, flags);         \
   }
@@ -422,33 +450,49 @@ DEFINE_ENCODE(round_float32, float32_operand, 4, 1)
 
 static inline void ISA_NAME(decode_float32_body)(const lane_rule *r, int counting, const int16_t *bias,
                                                  size_t bias_step, const char *codes, char *values,
-                                                 cf_flags *flags) {
+                                                 int streaming, cf_flags *flags) {
   const lanes bias0 = biases_at(r, bias, bias_step, 0);
   const lanes bias1 = biases_at(r, bias, bias_step, LANES);
   const lanes code0 = v_load_codes(codes, r->code_size);
   const lanes code1 = v_load_codes(codes + LANES * r->code_size, r->code_size);
-  v_store(values, unpack(r, counting, code0, bias0, flags));
-  v_store(values + LANES * 4, unpack(r, counting, code1, bias1, flags));
+  const lanes value0 = unpack(r, counting, code0, bias0, flags);
+  store_values(values, value0, unpack(r, counting, code1, bias1, flags), streaming);
 }
 
 #define DEFINE_DECODE_LOOP(name, counting)                                                             \
+  static CF_NOINLINE void ISA_NAME(name##_part)(const lane_rule *r, const int16_t *bias,               \
+                                                size_t bias_step, const char *codes, char *values,     \
+                                                size_t count, cf_flags *flags) {                       \
+    char code_stage[BODY * 2] = {0}, value_stage[BODY * 4];                                            \
+    int16_t bias_stage[BODY] = {0};                                                                    \
+    memcpy(code_stage, codes, count * r->code_size);                                                   \
+    if (bias_step != 0) memcpy(bias_stage, bias, count * sizeof *bias);                                \
+    ISA_NAME(decode_float32_body)                                                                      \
+    (r, counting, bias_stage, bias_step, code_stage, value_stage, 0, flags);                           \
+    memcpy(values, value_stage, count * 4);                                                            \
+  }                                                                                                    \
   static CF_NOINLINE void ISA_NAME(name)(const lane_rule *r, const int16_t *bias, size_t bias_step,    \
                                          const char *codes, char *values, size_t count,                \
                                          cf_flags *flags) {                                            \
+    const int before = elements_before_stream(codes, values, count);                                   \
+    const int streaming = before >= 0;                                                                 \
+    if (before > 0) {                                                                                  \
+      const size_t part = (size_t)before;                                                              \
+      ISA_NAME(name##_part)(r, bias, bias_step, codes, values, part, flags);                           \
+      codes += part * r->code_size;                                                                    \
+      values += part * 4;                                                                              \
+      bias += part * bias_step;                                                                        \
+      count -= part;                                                                                   \
+    }                                                                                                  \
     for (; count >= BODY; count -= BODY) {                                                             \
-      ISA_NAME(decode_float32_body)(r, counting, bias, bias_step, codes, values, flags);               \
+      ISA_NAME(decode_float32_body)                                                                    \
+      (r, counting, bias, bias_step, codes, values, streaming, flags);                                 \
       codes += BODY * r->code_size;                                                                    \
       values += BODY * 4;                                                                              \
       bias += BODY * bias_step;                                                                        \
     }                                                                                                  \
-    if (count > 0) {                                                                                   \
-      char code_stage[BODY * 2] = {0}, value_stage[BODY * 4];                                          \
-      int16_t bias_stage[BODY] = {0};                                                                  \
-      memcpy(code_stage, codes, count * r->code_size);                                                 \
-      if (bias_step != 0) memcpy(bias_stage, bias, count * sizeof *bias);                              \
-      ISA_NAME(decode_float32_body)(r, counting, bias_stage, bias_step, code_stage, value_stage, flags); \
-      memcpy(values, value_stage, count * 4);                                                          \
-    }                                                                                                  \
+    if (streaming) v_stream_end();                                                                     \
+    if (count > 0) ISA_NAME(name##_part)(r, bias, bias_step, codes, values, count, flags);             \
   }
 DEFINE_DECODE_LOOP(decode_float32_silent, 0)
 DEFINE_DECODE_LOOP(decode_float32_counting, 1)

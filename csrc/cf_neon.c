@@ -18,6 +18,8 @@ static inline lanes as_lanes(int32x4_t v) { return vreinterpretq_u32_s32(v); }
 static inline lanes v_set1(uint32_t u) { return vdupq_n_u32(u); }
 static inline lanes v_load(const void *p) { return vreinterpretq_u32_u8(vld1q_u8(p)); }
 static inline void v_store(void *p, lanes v) { vst1q_u8(p, vreinterpretq_u8_u32(v)); }
+static inline void v_stream(void *p, lanes v) { v_store(p, v); }
+static inline void v_stream_end(void) {}
 static inline lanes v_add(lanes a, lanes b) { return vaddq_u32(a, b); }
 static inline lanes v_sub(lanes a, lanes b) { return vsubq_u32(a, b); }
 static inline lanes v_and(lanes a, lanes b) { return vandq_u32(a, b); }

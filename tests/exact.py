@@ -54,11 +54,11 @@ def grid(fmt, bias, subnormals=None):
     return np.ldexp(_grid(fmt.exponent_bits, fmt.mantissa_bits, reading), -bias)
 
 
-def encode_by_reference(x, fmt, bias, rounding, words=0):
-    """Return the codes, and for each flag which elements raise it."""
+def encode_by_reference(x, fmt, bias, rounding, words=0, bits=32, variant="A"):
+    """Return the codes, and for each flag which elements raise it; words have 32 bits."""
     wanted, words = reference_format(fmt), np.broadcast_to(words, x.shape)
     encoded = [
-        ref.encode(wanted, real, bias, rounding, int(word))
+        ref.encode(wanted, real, bias, rounding, int(word), bits, variant)
         for real, word in zip(reals(x), words.flat, strict=True)
     ]
     codes = np.array([code for code, _ in encoded], fmt.storage_dtype)

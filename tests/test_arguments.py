@@ -156,6 +156,115 @@ def test_no_offset():
 
 
 @every_rounding_operation
+@pytest.mark.parametrize("bits", [0, 33, -1, 2**64, np.int64(64)])
+def test_value_of_stochastic_bits(operation, bits):
+    message = f"stochastic_bits is {bits}; it takes an integer from 1 to 32"
+    value_error(message, operation, X, FMT, rounding="stochastic", stochastic_bits=bits)
+
+
+@every_rounding_operation
+@pytest.mark.parametrize(
+    "bits",
+    [1.5, 8.0, 32.0, True, "8", None, [8], np.float32(32), np.array([8, 8]), np.array([32, 32])],
+    ids=repr,
+)
+def test_type_of_stochastic_bits(operation, bits):
+    type_error(
+        "stochastic_bits is ", operation, X, FMT, rounding="stochastic", stochastic_bits=bits
+    )
+
+
+@every_rounding_operation
+@pytest.mark.parametrize("variant", ["D", "a", "", "AB", "A "])
+def test_value_of_stochastic_variant(operation, variant):
+    message = f"stochastic_variant is {variant!r}; it takes one of A, B, C"
+    value_error(message, operation, X, FMT, rounding="stochastic", stochastic_variant=variant)
+
+
+@every_rounding_operation
+@pytest.mark.parametrize("variant", [None, 0, b"A", ["A"], np.array(["A", "B"])], ids=repr)
+def test_type_of_stochastic_variant(operation, variant):
+    type_error(
+        "stochastic_variant is ",
+        operation,
+        X,
+        FMT,
+        rounding="stochastic",
+        stochastic_variant=variant,
+    )
+
+
+@every_rounding_operation
+@pytest.mark.parametrize(
+    "words",
+    [[1.0, 2.0, 3.0], 0.5, 1j, "abc", [True, False, True], object(), [2**70, 0, 0], np.zeros(3, np.float32),
+     np.zeros(3, "M8[s]")],
+    ids=repr,
+)  # fmt: skip
+def test_type_of_random_bits(operation, words):
+    type_error("random_bits has dtype", operation, X, FMT, rounding="stochastic", random_bits=words)
+
+
+@every_rounding_operation
+@pytest.mark.parametrize("bits", [1, 8, 31, 32])
+def test_range_of_random_bits(operation, bits):
+    for wrong in (-1, 2**bits, 2**63 - 1, -(2**63)):
+        message = f"random_bits has an element {wrong}; it takes integers from 0 to 2**{bits} - 1"
+        for words in (wrong, [0, wrong, 1], np.array([[wrong], [0]])):
+            value_error(
+                message,
+                operation,
+                X,
+                FMT,
+                rounding="stochastic",
+                random_bits=words,
+                stochastic_bits=bits,
+            )
+    operation(X, FMT, rounding="stochastic", random_bits=2**bits - 1, stochastic_bits=bits)
+
+
+@every_rounding_operation
+@pytest.mark.parametrize("shape", [(2,), (4,), (2, 3), (3, 1), (1, 3), (0,)])
+def test_shape_of_random_bits(operation, shape):
+    message = f"random_bits has shape {shape}, which does not broadcast to (3,)"
+    value_error(
+        message, operation, X, FMT, rounding="stochastic", random_bits=np.zeros(shape, np.uint32)
+    )
+
+
+@every_rounding_operation
+@pytest.mark.parametrize(
+    "options", [{"seed": 1}, {"seed": 0}, {"offset": 1}, {"seed": 0, "offset": 5}]
+)
+def test_random_bits_and_a_seed(operation, options):
+    message = "random_bits takes the place of seed and offset; give one or the other"
+    value_error(message, operation, X, FMT, rounding="stochastic", random_bits=[1, 2, 3], **options)
+
+
+@every_rounding_operation
+@pytest.mark.parametrize("mode", [mode for mode in cf.ROUNDING_MODES if mode != "stochastic"])
+@pytest.mark.parametrize(
+    "options",
+    [{"random_bits": [1, 2, 3]}, {"stochastic_bits": 8}, {"stochastic_variant": "B"}, {"stochastic_bits": 33},
+     {"stochastic_bits": True}, {"stochastic_variant": "D"}],
+    ids=repr,
+)  # fmt: skip
+def test_another_mode_takes_none_of_these(operation, mode, options):
+    message = f"rounding is {mode!r}; random_bits, stochastic_bits and stochastic_variant need 'stochastic'"
+    value_error(message, operation, X, FMT, rounding=mode, **options)
+    plain = operation(X, FMT, rounding=mode)
+    same = operation(
+        X,
+        FMT,
+        rounding=mode,
+        random_bits=None,
+        stochastic_bits=32,
+        stochastic_variant="A",
+    )
+    np.testing.assert_array_equal(same, plain)
+
+
+@every_rounding_operation
 @pytest.mark.parametrize(
     "x",
     [
