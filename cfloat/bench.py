@@ -384,7 +384,7 @@ def _rows(
     seconds: float,
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[BenchRow]:
-    many = count if count > 1 else min(threads._available_cpus(), MAX_THREADS)
+    many = count if count > 1 else min(threads.available_cpus(), MAX_THREADS)
     todo = [
         (size, title, work)
         for size in sizes
@@ -588,7 +588,7 @@ def _machine(count: int, peers: Mapping[str, Any]) -> Machine:
     versions = {name: str(package.__version__) for name, package in peers.items()}
     return Machine(
         cpu=_cpu_model(),
-        cpus=threads._available_cpus(),
+        cpus=threads.available_cpus(),
         system=f"{platform.system()} {platform.machine()}",
         isa=_native.isa(),
         isas=tuple(_native.isa_names()),

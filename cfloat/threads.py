@@ -69,10 +69,11 @@ def _default() -> int:
             raise ArgumentValueError(
                 f"CFLOAT_NUM_THREADS is {given!r}; it takes an integer from 1 to {MAX_THREADS}"
             ) from None
-    return min(_available_cpus(), MAX_THREADS)
+    return min(available_cpus(), MAX_THREADS)
 
 
-def _available_cpus() -> int:
+def available_cpus() -> int:
+    """Return the number of CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
