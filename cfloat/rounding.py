@@ -60,9 +60,11 @@ def check_rounding(
             f"rounding is {shown(rounding)}; it takes one of {', '.join(ROUNDING_MODES)}"
         )
     mode = _MODES[rounding]
-    bits = _check_bits(stochastic_bits)
-    variant = _check_variant(stochastic_variant)
-    plain = random_bits is None and bits == 32 and variant == "A"
+    plain = (
+        random_bits is None
+        and _is_default(stochastic_bits, 32)
+        and _is_default(stochastic_variant, "A")
+    )
     if mode != "stochastic":
         if not plain:
             raise ArgumentValueError(
@@ -74,6 +76,8 @@ def check_rounding(
         return Rounding(mode, check_seed(0 if seed is None else seed), check_offset(offset, 0))
     if plain:
         return Rounding(mode, check_seed(seed), check_offset(offset, math.prod(shape)))
+    bits = _check_bits(stochastic_bits)
+    variant = _check_variant(stochastic_variant)
     if random_bits is None:
         checked_offset = check_offset(offset, math.prod(shape))
         return Rounding(mode, check_seed(seed), checked_offset, bits, variant)
@@ -87,9 +91,11 @@ def check_rounding(
 _PLAIN = {mode: Rounding(mode) for mode in ROUNDING_MODES}
 
 
+def _is_default(value: object, default: object) -> bool:
+    return type(value) is type(default) and value == default
+
+
 def _check_bits(bits: SupportsIndex) -> int:
-    if type(bits) is int and bits == 32:
-        return bits
     try:
         if isinstance(bits, bool):
             raise TypeError

@@ -35,6 +35,7 @@ def exact_values(fmt, bias):
     return np.ldexp(oracle_values(fmt, fmt.default_bias), fmt.default_bias - bias)
 
 
+@cache
 def code_flags(fmt):
     """The flags of each code as an operand."""
     wanted = exact.reference_format(fmt)
@@ -55,6 +56,9 @@ def test_every_code_at_every_bias(fmt, dtype):
     for bias in range(fmt.bias_range[0], fmt.bias_range[1] + 1):
         expected = exact_values(fmt, bias).astype(dtype)
         exact.assert_same(cf.decode(codes, fmt, bias, dtype=dtype), expected)
+        if fmt.bits == 8:  # a long array may be decoded through a table
+            values = cf.decode(np.tile(codes, 5), fmt, bias, dtype=dtype)
+            exact.assert_same(values, np.tile(expected, 5))
 
 
 @every_reading
@@ -80,16 +84,18 @@ def narrowed(values, dtype):
 
 @every_reading
 @pytest.mark.parametrize("dtype", exact.FLOATS[2:], ids=str)
-def test_narrow_types(fmt, dtype):
-    codes = every_code(fmt)
+@pytest.mark.parametrize("times", [1, 5])
+def test_narrow_types(fmt, dtype, times):
+    codes = np.tile(every_code(fmt), times)
     for bias in sorted({fmt.bias_range[0], fmt.default_bias, fmt.bias_range[1]}):
-        expected, flags = narrowed(exact_values(fmt, bias), dtype)
+        expected, flags = narrowed(np.tile(exact_values(fmt, bias), times), dtype)
 
         def convert(operands, bias=bias):
             return cf.decode(operands, fmt, bias, dtype=dtype)
 
         exact.assert_same(convert(codes), expected)
-        exact.assert_flags(convert, codes, code_flags(fmt) | flags)
+        operand_flags = {name: np.tile(raised, times) for name, raised in code_flags(fmt).items()}
+        exact.assert_flags(convert, codes, operand_flags | flags)
 
 
 @pytest.mark.parametrize("fmt", [cf.CFloat8_1_4_3, cf.CFloat8_1_5_2], ids=exact.label)
@@ -101,10 +107,11 @@ def test_bfloat16_holds_every_8_bit_value(fmt):
 
 @every_reading
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_flags(fmt, dtype):
-    exact.assert_flags(
-        lambda codes: cf.decode(codes, fmt, dtype=dtype), every_code(fmt), code_flags(fmt)
-    )
+@pytest.mark.parametrize("times", [1, 5])
+def test_flags(fmt, dtype, times):
+    codes = np.tile(every_code(fmt), times)
+    flags = {name: np.tile(raised, times) for name, raised in code_flags(fmt).items()}
+    exact.assert_flags(lambda operands: cf.decode(operands, fmt, dtype=dtype), codes, flags)
 
 
 def test_negative_zero():

@@ -84,6 +84,15 @@ def test_flags_with_a_bias_for_each_element():
     assert raised_by(cf.encode, x, E4M3, [[3, 7, 10, 63]]) == {"overflow": 8}
 
 
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("operation", [cf.encode, cf.round_to])
+def test_flags_of_a_large_array(operation):
+    x = np.tile(np.array([np.nan, 1e9, 1e-9, 1e-40, 1.0], np.float32), 300_000)
+    expected = {"invalid": 300_000, "overflow": 300_000, "underflow": 600_000, "denormal": 300_000}
+    assert raised_by(operation, x, E4M3) == expected
+    assert raised_by(operation, x[:, None], E4M3, [[7]]) == expected
+
+
 def overflow(count=1):
     """Raise Overflow on some of nine elements."""
     return cf.encode([1e9] * count + [1.0] * (9 - count), E4M3)
