@@ -68,7 +68,7 @@ enum cf_type {
  * are staged at a time; more threads than CF_MAX_THREADS are not started. */
 enum cf_limits { CF_MAX_NDIM = 64, CF_PIECE = 1024, CF_MAX_THREADS = 256 };
 
-/* A format of 2..16 bits: most significant first the sign (if any), exponent and mantissa fields.
+/* A format of 1..16 bits: most significant first the sign (if any), exponent and mantissa fields.
  * Codes are stored in uint8_t up to 8 bits and in uint16_t above, unused high bits zero. */
 typedef struct cf_format {
   int32_t exponent_bits;
@@ -137,7 +137,8 @@ int cf_convert_strided(const cf_format *format, const int16_t *biases, int sourc
 /* Philox4x32-10 (Salmon et al., SC'11): the four output words of one counter under one key. */
 int cf_philox4x32_10(const uint32_t counter[4], const uint32_t key[2], uint32_t words[4]);
 
-/* count words of the stream of seed from position offset on: what CF_STOCHASTIC uses. */
+/* count words of the stream of seed from position offset on: what CF_STOCHASTIC uses.  The caller sees to
+ * it that offset + count does not exceed 2^64, here and in cf_convert. */
 int cf_random_words(uint64_t seed, uint64_t offset, uint32_t *words, size_t count);
 
 /* The instruction sets this build knows, worst first (index 0, 1, ...; CF_BAD_ISA past the last), and
