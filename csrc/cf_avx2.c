@@ -7,10 +7,10 @@
 #include "cf_scalar.h"
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,popcnt"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,f16c,popcnt"))), apply_to = function)
 #elif defined(__GNUC__)
 #pragma GCC push_options
-#pragma GCC target("avx2,popcnt")
+#pragma GCC target("avx2,f16c,popcnt")
 #endif
 
 enum { LANES = 8 };
@@ -26,6 +26,7 @@ static inline void v_stream_end(void) { _mm_sfence(); }
 static inline lanes v_add(lanes a, lanes b) { return _mm256_add_epi32(a, b); }
 static inline lanes v_sub(lanes a, lanes b) { return _mm256_sub_epi32(a, b); }
 static inline lanes v_and(lanes a, lanes b) { return _mm256_and_si256(a, b); }
+static inline lanes v_andnot(lanes a, lanes b) { return _mm256_andnot_si256(b, a); }
 static inline lanes v_or(lanes a, lanes b) { return _mm256_or_si256(a, b); }
 #define v_slli(v, n) _mm256_slli_epi32(v, n)
 #define v_srli(v, n) _mm256_srli_epi32(v, n)
@@ -37,6 +38,23 @@ static inline lanes v_max_s(lanes a, lanes b) { return _mm256_max_epi32(a, b); }
 static inline lanes v_select(mask m, lanes a, lanes b) { return _mm256_blendv_epi8(b, a, m); }
 static inline lanes v_increment(lanes v, mask m) { return _mm256_sub_epi32(v, m); }
 static inline lanes v_to_float(lanes v) { return _mm256_castps_si256(_mm256_cvtepi32_ps(v)); }
+static inline lanes v_add_floats(lanes a, lanes b, int toward_zero) {
+  (void)toward_zero; /* float_enter has seen to it */
+  return _mm256_castps_si256(_mm256_add_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b)));
+}
+static inline lanes v_sub_floats(lanes a, lanes b) {
+  return _mm256_castps_si256(_mm256_sub_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b)));
+}
+static inline lanes v_mul_floats(lanes a, lanes b) {
+  return _mm256_castps_si256(_mm256_mul_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b)));
+}
+typedef unsigned float_state;
+static inline float_state float_enter(int toward_zero) {
+  const unsigned state = _mm_getcsr();
+  _mm_setcsr(_MM_MASK_MASK | (toward_zero ? _MM_ROUND_TOWARD_ZERO : _MM_ROUND_NEAREST));
+  return state;
+}
+static inline void float_leave(float_state state) { _mm_setcsr(state); }
 static inline mask m_eq(lanes a, lanes b) { return _mm256_cmpeq_epi32(a, b); }
 static inline mask m_gt_s(lanes a, lanes b) { return _mm256_cmpgt_epi32(a, b); }
 static inline mask m_gt_u(lanes a, lanes b) {
@@ -70,15 +88,29 @@ static inline lanes v_load_codes(const char *p, size_t size) {
   return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
 }
 
+static inline lanes v_load_float16(const char *p) {
+  return _mm256_castps_si256(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)));
+}
+
+/* the lower halves of 16 lanes, in sequence, and the lower quarters */
+static inline lanes narrow(lanes a, lanes b) { return in_sequence(_mm256_packus_epi32(a, b)); }
+static inline __m128i narrow_twice(lanes a, lanes b) {
+  const lanes words = narrow(a, b);
+  return _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+}
+
 static inline void v_store_codes(char *p, size_t size, lanes a, lanes b) {
-  const lanes words = in_sequence(_mm256_packus_epi32(a, b));
-  if (size == 1) {
-    const __m128i first = _mm256_castsi256_si128(words);
-    const __m128i second = _mm256_extracti128_si256(words, 1);
-    _mm_storeu_si128((__m128i *)p, _mm_packus_epi16(first, second));
-  } else {
-    v_store(p, words);
-  }
+  if (size == 1)
+    _mm_storeu_si128((__m128i *)p, narrow_twice(a, b));
+  else
+    v_store(p, narrow(a, b));
+}
+
+static inline void v_stream_codes(char *p, size_t size, lanes a, lanes b) {
+  if (size == 1)
+    _mm_stream_si128((__m128i *)p, narrow_twice(a, b));
+  else
+    v_stream(p, narrow(a, b));
 }
 
 /* Four counters at a time, each in a 64-bit lane of which only the lower half counts. */
@@ -124,7 +156,7 @@ static inline void v_random(random_stream *stream, lanes *a, lanes *b) {
   stream->counters = _mm256_add_epi64(stream->counters, _mm256_set1_epi64x(4));
 }
 
-#include "cf_lanes.h"
+#include "cf_lane_kernels.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -27,6 +27,7 @@ static inline void v_stream_end(void) { _mm_sfence(); }
 static inline lanes v_add(lanes a, lanes b) { return _mm512_add_epi32(a, b); }
 static inline lanes v_sub(lanes a, lanes b) { return _mm512_sub_epi32(a, b); }
 static inline lanes v_and(lanes a, lanes b) { return _mm512_and_si512(a, b); }
+static inline lanes v_andnot(lanes a, lanes b) { return _mm512_andnot_si512(b, a); }
 static inline lanes v_or(lanes a, lanes b) { return _mm512_or_si512(a, b); }
 #define v_slli(v, n) _mm512_slli_epi32(v, n)
 #define v_srli(v, n) _mm512_srli_epi32(v, n)
@@ -40,6 +41,23 @@ static inline lanes v_increment(lanes v, mask m) {
   return _mm512_mask_add_epi32(v, m, v, _mm512_set1_epi32(1));
 }
 static inline lanes v_to_float(lanes v) { return _mm512_castps_si512(_mm512_cvtepi32_ps(v)); }
+/* the rounding is part of the instruction, and nothing traps */
+static inline lanes v_add_floats(lanes a, lanes b, int toward_zero) {
+  const __m512 x = _mm512_castsi512_ps(a), y = _mm512_castsi512_ps(b);
+  return _mm512_castps_si512(
+      toward_zero ? _mm512_add_round_ps(x, y, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC)
+                  : _mm512_add_round_ps(x, y, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+static inline lanes v_sub_floats(lanes a, lanes b) {
+  return _mm512_castps_si512(_mm512_sub_round_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b),
+                                                 _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+static inline lanes v_mul_floats(lanes a, lanes b) {
+  return _mm512_castps_si512(_mm512_mul_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b)));
+}
+typedef int float_state;
+static inline float_state float_enter(int toward_zero) { return toward_zero; }
+static inline void float_leave(float_state state) { (void)state; }
 static inline mask m_eq(lanes a, lanes b) { return _mm512_cmpeq_epi32_mask(a, b); }
 static inline mask m_gt_u(lanes a, lanes b) { return _mm512_cmpgt_epu32_mask(a, b); }
 static inline mask m_gt_s(lanes a, lanes b) { return _mm512_cmpgt_epi32_mask(a, b); }
@@ -66,14 +84,30 @@ static inline lanes v_load_codes(const char *p, size_t size) {
   return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
 }
 
+static inline lanes v_load_float16(const char *p) {
+  return _mm512_castps_si512(_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)));
+}
+
+/* the lower halves of 32 lanes, in sequence */
+static inline __m512i narrow(lanes a, lanes b) {
+  const __m512i in_sequence = _mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0);
+  return _mm512_permutexvar_epi64(in_sequence, _mm512_packus_epi32(a, b));
+}
+
 static inline void v_store_codes(char *p, size_t size, lanes a, lanes b) {
-  if (size == 1) {
-    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a));
-    _mm_storeu_si128((__m128i *)p + 1, _mm512_cvtepi32_epi8(b));
-  } else {
-    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(a));
-    _mm256_storeu_si256((__m256i *)p + 1, _mm512_cvtepi32_epi16(b));
-  }
+  const __m512i words = narrow(a, b);
+  if (size == 1)
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi16_epi8(words));
+  else
+    v_store(p, words);
+}
+
+static inline void v_stream_codes(char *p, size_t size, lanes a, lanes b) {
+  const __m512i words = narrow(a, b);
+  if (size == 1)
+    _mm256_stream_si256((__m256i *)p, _mm512_cvtepi16_epi8(words));
+  else
+    v_stream(p, words);
 }
 
 /* Eight counters at a time, each in a 64-bit lane of which only the lower half counts. */
@@ -118,7 +152,7 @@ static inline void v_random(random_stream *stream, lanes *a, lanes *b) {
   stream->counters = _mm512_add_epi64(stream->counters, _mm512_set1_epi64(8));
 }
 
-#include "cf_lanes.h"
+#include "cf_lane_kernels.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

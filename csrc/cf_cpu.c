@@ -50,9 +50,9 @@ int cf_cpu_has_avx2(void) {
   uint32_t r[4];
   if ((saved_states() & ymm_states) != ymm_states) return 0;
   cpuid(1, 0, r);
-  const int popcnt = bit(r[2], 23), avx = bit(r[2], 28);
+  const int popcnt = bit(r[2], 23), avx = bit(r[2], 28), f16c = bit(r[2], 29);
   cpuid(7, 0, r);
-  return popcnt && avx && bit(r[1], 5);
+  return popcnt && avx && f16c && bit(r[1], 5);
 }
 
 int cf_cpu_has_avx512(void) {

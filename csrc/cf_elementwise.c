@@ -14,6 +14,7 @@ typedef struct operation {
   int bias_min, bias_max;
   cf_encode_kernel *encode;
   cf_decode_kernel *decode;
+  void (*stream_end)(void);
   size_t source_size, destination_size; /* bytes of an element */
 } operation;
 
@@ -41,6 +42,7 @@ static void choose_kernels(operation *op, const cf_format *format, int source_ty
   const int lanes_decode = cf_lanes_decode(format);
   op->encode = NULL;
   op->decode = NULL;
+  op->stream_end = isa->stream_end;
   if (source_type == CF_FLOAT32 && destination_type == CF_FLOAT32 && isa->round_float32 != NULL &&
       lanes_encode && lanes_decode) {
     op->encode = isa->round_float32;
@@ -73,6 +75,7 @@ static int prepare(operation *op, const cf_format *format, int source_type, int 
   op->rule.code_size = cf_code_size(format);
   op->rule.rounding = rounding;
   op->rule.deep = cf_lanes_deep(format);
+  op->rule.by_addition = cf_lanes_add(format);
   op->rule.seed = seed;
   op->rule.words = words;
   op->bias_min = format->bias_min;
@@ -81,6 +84,19 @@ static int prepare(operation *op, const cf_format *format, int source_type, int 
   op->destination_size = element_size(destination_type, op->rule.code_size);
   choose_kernels(op, format, source_type, destination_type);
   return CF_OK;
+}
+
+/* Results of so many bytes would not stay in the caches, and a line that is written whole and past them need not be
+ * read first; so many elements are not expected to be in the nearer caches. */
+enum { STREAMED_BYTES = 1 << 23, LARGE_COUNT = 1 << 18 };
+
+static void set_size(operation *op, size_t count, int contiguous_results) {
+  op->rule.large = count >= LARGE_COUNT;
+  op->rule.streaming = contiguous_results && count >= STREAMED_BYTES / op->destination_size;
+}
+
+static void finish(const operation *op) {
+  if (op->rule.streaming && op->stream_end != NULL) op->stream_end();
 }
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -115,7 +131,7 @@ typedef struct axis {
   int64_t source, bias, destination;
 } axis;
 
-/* The elements of an operation in row-major order.  The axes from `inner` on are one run of evenly spaced
+/* The elements of an operation, in row-major order where they have random words.  The axes from `inner` on are one run of evenly spaced
  * elements in the source and in the destination, of `run_length` elements. */
 typedef struct walk {
   const operation *op;
@@ -128,15 +144,35 @@ typedef struct walk {
   axis axes[CF_MAX_NDIM + 1];
 } walk;
 
+static int64_t distance(int64_t stride) { return stride < 0 ? -stride : stride; }
+
+/* Where the order of elements is free, the order of memory: the axis of the shortest steps last. */
+static void sort_axes(axis *axes, int count) {
+  for (int i = 1; i < count; ++i) {
+    const axis moved = axes[i];
+    const int64_t step = distance(moved.source) + distance(moved.destination);
+    int j = i;
+    for (; j > 0 && distance(axes[j - 1].source) + distance(axes[j - 1].destination) < step; --j)
+      axes[j] = axes[j - 1];
+    axes[j] = moved;
+  }
+}
+
 /* Drop axes of length 1 and join neighbours that are one run in memory for all three operands. */
-static void join_axes(walk *w, const cf_layout *layout) {
+static void join_axes(walk *w, const cf_layout *layout, int in_order) {
+  axis axes[CF_MAX_NDIM];
+  int count = 0;
   w->count = 0;
   w->size = 1;
   for (int i = 0; i < layout->ndim; ++i) {
-    axis inner = {layout->shape[i], layout->source_strides[i], layout->bias_strides[i],
-                  layout->destination_strides[i]};
-    w->size *= inner.length;
-    if (inner.length == 1) continue;
+    const axis given = {layout->shape[i], layout->source_strides[i], layout->bias_strides[i],
+                        layout->destination_strides[i]};
+    w->size *= given.length;
+    if (given.length != 1) axes[count++] = given;
+  }
+  if (!in_order) sort_axes(axes, count);
+  for (int i = 0; i < count; ++i) {
+    axis inner = axes[i];
     if (w->count > 0) {
       const axis outer = w->axes[w->count - 1];
       if (outer.source == inner.source * inner.length && outer.bias == inner.bias * inner.length &&
@@ -218,45 +254,88 @@ static uint64_t swap64(uint64_t n) {
   return (uint64_t)swap32((uint32_t)n) << 32 | swap32((uint32_t)(n >> 32));
 }
 
-#define COPY_ELEMENTS(type, changed)                                  \
+#define COPY_ELEMENTS(type, changed, to_step, from_step)              \
   for (int64_t i = 0; i < count; ++i) {                               \
     type element;                                                     \
-    memcpy(&element, from + i * from_stride, sizeof element);         \
+    memcpy(&element, from + i * (from_step), sizeof element);         \
     element = changed(element);                                       \
-    memcpy(to + i * to_stride, &element, sizeof element);             \
+    memcpy(to + i * (to_step), &element, sizeof element);             \
   }                                                                   \
   break
 
 static void copy_elements(char *to, int64_t to_stride, const char *from, int64_t from_stride,
                           size_t size, int64_t count) {
   switch (size) {
-    case 1: COPY_ELEMENTS(uint8_t, same8);
-    case 2: COPY_ELEMENTS(uint16_t, same16);
-    case 4: COPY_ELEMENTS(uint32_t, same32);
-    default: COPY_ELEMENTS(uint64_t, same64);
+    case 1: COPY_ELEMENTS(uint8_t, same8, to_stride, from_stride);
+    case 2: COPY_ELEMENTS(uint16_t, same16, to_stride, from_stride);
+    case 4: COPY_ELEMENTS(uint32_t, same32, to_stride, from_stride);
+    default: COPY_ELEMENTS(uint64_t, same64, to_stride, from_stride);
   }
 }
 
 static void copy_swapped(char *to, int64_t to_stride, const char *from, int64_t from_stride,
                          size_t size, int64_t count) {
-  switch (size) {
-    case 1: COPY_ELEMENTS(uint8_t, same8);
-    case 2: COPY_ELEMENTS(uint16_t, swap16);
-    case 4: COPY_ELEMENTS(uint32_t, swap32);
-    default: COPY_ELEMENTS(uint64_t, swap64);
+  const int64_t step = (int64_t)size;
+  if (to_stride == step && from_stride == step) { /* loops that a compiler makes vectors of */
+    switch (size) {
+      case 1: COPY_ELEMENTS(uint8_t, same8, 1, 1);
+      case 2: COPY_ELEMENTS(uint16_t, swap16, 2, 2);
+      case 4: COPY_ELEMENTS(uint32_t, swap32, 4, 4);
+      default: COPY_ELEMENTS(uint64_t, swap64, 8, 8);
+    }
+    return;
   }
+  switch (size) {
+    case 1: COPY_ELEMENTS(uint8_t, same8, to_stride, from_stride);
+    case 2: COPY_ELEMENTS(uint16_t, swap16, to_stride, from_stride);
+    case 4: COPY_ELEMENTS(uint32_t, swap32, to_stride, from_stride);
+    default: COPY_ELEMENTS(uint64_t, swap64, to_stride, from_stride);
+  }
+}
+
+static inline void fill_biases(int16_t *biases, int16_t bias, int64_t count) {
+  enum { CHUNK = 16 }; /* a constant, so that it becomes a few stores of vectors */
+  for (; count >= CHUNK; count -= CHUNK, biases += CHUNK)
+    for (int i = 0; i < CHUNK; ++i) biases[i] = bias;
+  for (int64_t i = 0; i < count; ++i) biases[i] = bias;
+}
+
+/* Whole lengths of the last axis with one bias each, as blocks have; returns how many elements. */
+static int64_t spread_blocks(const walk *w, cursor *c, int16_t *biases, int64_t count) {
+  const axis *blocks = &w->axes[c->end - 2], *block = &w->axes[c->end - 1];
+  const int64_t left = blocks->length - c->index[c->end - 2];
+  const int64_t whole = smaller(count / block->length, left);
+  const char *from = w->bias + c->bias;
+  for (int64_t i = 0; i < whole; ++i, from += blocks->bias, biases += block->length) {
+    int16_t bias;
+    memcpy(&bias, from, sizeof bias);
+    fill_biases(biases, bias, block->length);
+  }
+  cursor outer = *c;
+  outer.end = c->end - 1;
+  advance(w, &outer, whole);
+  outer.end = c->end;
+  *c = outer;
+  return whole * block->length;
 }
 
 /* The biases of the next `count` elements, spread out. */
 static void spread_biases(const walk *w, cursor *c, int16_t *biases, int64_t count) {
   const axis *last = &w->axes[c->end - 1];
   while (count > 0) {
-    const int64_t part = smaller(count, last->length - c->index[c->end - 1]);
+    const int64_t index = c->index[c->end - 1];
+    int64_t part = smaller(count, last->length - index);
     const char *from = w->bias + c->bias;
+    if (last->bias == 0 && part == last->length && c->end - c->first >= 2) {
+      part = spread_blocks(w, c, biases, count);
+      biases += part;
+      count -= part;
+      continue;
+    }
     if (last->bias == 0) {
       int16_t bias;
       memcpy(&bias, from, sizeof bias);
-      for (int64_t i = 0; i < part; ++i) biases[i] = bias;
+      fill_biases(biases, bias, part);
     } else if (last->bias == sizeof(int16_t)) {
       memcpy(biases, from, (size_t)part * sizeof *biases);
     } else {
@@ -268,43 +347,93 @@ static void spread_biases(const walk *w, cursor *c, int16_t *biases, int64_t cou
   }
 }
 
-static int biases_allowed(const operation *op, const int16_t *biases, int64_t count) {
+/* Whether the format allows all biases of a walk, each looked at once. */
+static int biases_allowed(const walk *w) {
+  walk distinct = *w;
+  distinct.count = 0;
+  int64_t count = 1;
+  for (int i = 0; i < w->count; ++i) {
+    if (w->axes[i].bias == 0) continue;
+    distinct.axes[distinct.count++] = w->axes[i];
+    count *= w->axes[i].length;
+  }
+  if (distinct.count == 0) {
+    const axis one = {1, 0, 0, 0};
+    distinct.axes[distinct.count++] = one;
+  }
+  cursor along = cursor_at(&distinct, 0, distinct.count, 0);
   int bad = 0;
-  for (int64_t i = 0; i < count; ++i) bad |= (biases[i] < op->bias_min) | (biases[i] > op->bias_max);
+  while (count > 0) {
+    int16_t biases[CF_PIECE];
+    const int64_t piece = smaller(count, CF_PIECE);
+    spread_biases(&distinct, &along, biases, piece);
+    for (int64_t i = 0; i < piece; ++i)
+      bad |= (biases[i] < w->op->bias_min) | (biases[i] > w->op->bias_max);
+    count -= piece;
+  }
   return !bad;
 }
 
+/* One bias for many elements, or one for each, as the kernels take them. */
+typedef struct bias_view {
+  const int16_t *first;
+  size_t step;
+} bias_view;
+
+enum { BIAS_PIECE = 4 * CF_PIECE };
+
+/* The biases of the next elements, where they are if that will do and else spread out in `stage`.  *count, which is
+ * at most BIAS_PIECE where something else is staged, becomes the number of elements they are for. */
+static bias_view biases_of(const walk *w, cursor *c, int16_t *stage, int64_t *count) {
+  const axis *last = &w->axes[c->end - 1];
+  const int64_t row = last->length - c->index[c->end - 1];
+  const char *from = w->bias + c->bias;
+  const int in_place = last->bias == sizeof(int16_t) && (uintptr_t)from % sizeof(int16_t) == 0;
+  bias_view view = {stage, 1};
+  if ((last->bias == 0 || in_place) && row >= smaller(*count, BIAS_PIECE)) {
+    *count = smaller(*count, row);
+    if (in_place) {
+      view.first = (const int16_t *)(const void *)from;
+    } else {
+      view.step = 0;
+      memcpy(stage, from, sizeof *stage);
+    }
+    advance(w, c, *count);
+  } else {
+    *count = smaller(*count, BIAS_PIECE);
+    spread_biases(w, c, stage, *count);
+  }
+  return view;
+}
+
+/* Whether the kernels see copies, because an operand's elements are not contiguous or swapped. */
+static int stages_source(const walk *w) {
+  return w->swapped || w->axes[w->count - 1].source != (int64_t)w->op->source_size;
+}
+static int stages_destination(const walk *w) {
+  return w->axes[w->count - 1].destination != (int64_t)w->op->destination_size;
+}
+
 /* `count` elements of one run.  The kernels see contiguous elements, staged here where the operand's are
- * not, and one bias for many elements, or a bias for each. */
-static int walk_run(const walk *w, cursor outer, int64_t begin, int64_t count, uint64_t position,
-                    cf_flags *flags) {
+ * not. */
+static void walk_run(const walk *w, cursor outer, int64_t begin, int64_t count, uint64_t position,
+                     cf_flags *flags) {
   const operation *op = w->op;
   const axis *last = &w->axes[w->count - 1];
-  const int stage_source = w->swapped || last->source != (int64_t)op->source_size;
-  const int stage_destination = last->destination != (int64_t)op->destination_size;
+  const int stage_source = stages_source(w), stage_destination = stages_destination(w);
   const char *source = w->source + outer.source + begin * last->source;
   char *destination = w->destination + outer.destination + begin * last->destination;
   cursor along = cursor_at(w, w->inner, w->count, begin);
   along.bias += outer.bias;
   while (count > 0) {
     uint64_t source_stage[CF_PIECE], destination_stage[CF_PIECE];
-    int16_t biases[CF_PIECE];
-    const int64_t row = last->length - along.index[w->count - 1];
-    int64_t piece = smaller(count, CF_PIECE);
-    size_t bias_step = 1;
-    if (last->bias == 0 && row >= piece) {
-      if (!stage_source && !stage_destination) piece = smaller(count, row);
-      bias_step = 0;
-      memcpy(biases, w->bias + along.bias, sizeof *biases);
-      advance(w, &along, piece);
-    } else {
-      spread_biases(w, &along, biases, piece);
-    }
-    if (!biases_allowed(op, biases, bias_step == 0 ? 1 : piece)) return CF_BAD_BIAS;
+    int16_t bias_stage[BIAS_PIECE];
+    int64_t piece = stage_source || stage_destination ? smaller(count, CF_PIECE) : count;
+    const bias_view bias = biases_of(w, &along, bias_stage, &piece);
     if (stage_source)
       (w->swapped ? copy_swapped : copy_elements)((char *)source_stage, (int64_t)op->source_size,
                                                   source, last->source, op->source_size, piece);
-    run(op, biases, bias_step, stage_source ? (const char *)source_stage : source, position,
+    run(op, bias.first, bias.step, stage_source ? (const char *)source_stage : source, position,
         stage_destination ? (char *)destination_stage : destination, (size_t)piece, flags);
     if (stage_destination)
       copy_elements(destination, last->destination, (const char *)destination_stage,
@@ -314,23 +443,101 @@ static int walk_run(const walk *w, cursor outer, int64_t begin, int64_t count, u
     position += (uint64_t)piece;
     count -= piece;
   }
-  return CF_OK;
+}
+
+/* A tile is some rows, which are whole runs, by so many columns: of a staged operand as many rows as fill a cache
+ * line with neighbours from all of them, so that its lines and pages are visited once for all these rows. */
+enum { TILE_COLUMNS = 256, CACHE_LINE = 64 };
+
+static int64_t tile_rows(const walk *w) {
+  size_t size = 1;
+  if (stages_source(w)) size = w->op->source_size;
+  if (stages_destination(w) && w->op->destination_size > size) size = w->op->destination_size;
+  return (int64_t)(CACHE_LINE / size);
+}
+
+/* Whether neighbours along the runs are farther apart than neighbouring runs are, as in a transposed array. */
+static int wants_tiles(const walk *w) {
+  if (w->inner == 0) return 0;
+  const axis *row = &w->axes[w->inner - 1], *column = &w->axes[w->count - 1];
+  return distance(row->source) < distance(column->source) ||
+         distance(row->destination) < distance(column->destination);
+}
+
+/* Copy a tile of results to where they belong.  Where a column's are neighbours there, they are put together first:
+ * a few wide stores leave room for many lines that are on their way from memory, many narrow ones do not. */
+static void unstage_tile(const walk *w, char *destination, const char *stage, int64_t rows,
+                         int64_t columns) {
+  const axis *row = &w->axes[w->inner - 1], *column = &w->axes[w->count - 1];
+  const size_t size = w->op->destination_size;
+  const int64_t step = (int64_t)size, pitch = TILE_COLUMNS * step;
+  uint64_t lines[CACHE_LINE * TILE_COLUMNS / 8];
+  const int together = row->destination == step;
+  for (int64_t j = 0; j < columns; ++j)
+    copy_elements(together ? (char *)lines + j * CACHE_LINE : destination + j * column->destination,
+                  row->destination, stage + j * step, pitch, size, rows);
+  for (int64_t j = 0; together && j < columns; ++j)
+    memcpy(destination + j * column->destination, (const char *)lines + j * CACHE_LINE,
+           (size_t)rows * size);
+}
+
+/* `rows` runs from `outer` on, all along the axis before them. */
+static void walk_tiles(const walk *w, cursor outer, int64_t rows, uint64_t position,
+                       cf_flags *flags) {
+  const operation *op = w->op;
+  const axis *row = &w->axes[w->inner - 1], *column = &w->axes[w->count - 1];
+  const int64_t source_size = (int64_t)op->source_size;
+  const int64_t destination_size = (int64_t)op->destination_size;
+  const int stage_source = stages_source(w), stage_destination = stages_destination(w);
+  for (int64_t first = 0; first < w->run_length; first += TILE_COLUMNS) {
+    uint64_t source_stage[CACHE_LINE * TILE_COLUMNS / 8];
+    uint64_t destination_stage[CACHE_LINE * TILE_COLUMNS / 8];
+    const int64_t columns = smaller(w->run_length - first, TILE_COLUMNS);
+    const char *source = w->source + outer.source + first * column->source;
+    char *destination = w->destination + outer.destination + first * column->destination;
+    for (int64_t j = 0; stage_source && j < columns; ++j)
+      (w->swapped ? copy_swapped : copy_elements)(
+          (char *)source_stage + j * source_size, TILE_COLUMNS * source_size,
+          source + j * column->source, row->source, op->source_size, rows);
+    for (int64_t i = 0; i < rows; ++i) {
+      const char *from = source + i * row->source;
+      char *to = destination + i * row->destination;
+      cursor along = cursor_at(w, w->inner, w->count, first);
+      along.bias += outer.bias + i * row->bias;
+      if (stage_source) from = (const char *)source_stage + i * TILE_COLUMNS * source_size;
+      if (stage_destination) to = (char *)destination_stage + i * TILE_COLUMNS * destination_size;
+      int16_t bias_stage[BIAS_PIECE];
+      int64_t count = columns; /* and stays that: it is below BIAS_PIECE */
+      const bias_view bias = biases_of(w, &along, bias_stage, &count);
+      run(op, bias.first, bias.step, from, position + (uint64_t)(i * w->run_length + first), to,
+          (size_t)columns, flags);
+    }
+    if (stage_destination)
+      unstage_tile(w, destination, (const char *)destination_stage, rows, columns);
+  }
 }
 
 /* Elements begin to end - 1 of the walk. */
-static int walk_range(const walk *w, int64_t begin, int64_t end, cf_flags *flags) {
+static void walk_range(const walk *w, int64_t begin, int64_t end, cf_flags *flags) {
+  const int tiled = wants_tiles(w);
   cursor outer = cursor_at(w, 0, w->inner, begin / w->run_length);
-  int64_t offset = begin % w->run_length;
   while (begin < end) {
-    const int64_t count = smaller(w->run_length - offset, end - begin);
     const uint64_t position = w->position + (uint64_t)begin;
-    const int status = walk_run(w, outer, offset, count, position, flags);
-    if (status != CF_OK) return status;
+    const int64_t offset = begin % w->run_length;
+    int64_t rows = 1, count = smaller(w->run_length - offset, end - begin);
+    if (tiled && count == w->run_length) {
+      const int64_t left = w->axes[w->inner - 1].length - outer.index[w->inner - 1];
+      rows = smaller(smaller((end - begin) / w->run_length, left), tile_rows(w));
+      count = rows * w->run_length;
+    }
+    if (rows > 1)
+      walk_tiles(w, outer, rows, position, flags);
+    else
+      walk_run(w, outer, offset, count, position, flags);
     begin += count;
-    offset = 0;
-    if (w->inner > 0) advance(w, &outer, 1);
+    if (w->inner > 0) advance(w, &outer, rows);
   }
-  return CF_OK;
+  finish(w->op);
 }
 
 /* A walk shared among threads, each with a range of its own. */
@@ -338,10 +545,7 @@ typedef struct shared_walk {
   const walk *walk;
   int64_t share; /* elements of each but the last */
   int counting;
-  struct {
-    int status;
-    cf_flags flags;
-  } results[CF_MAX_THREADS];
+  cf_flags flags[CF_MAX_THREADS];
 } shared_walk;
 
 static void walk_share(void *context, int index) {
@@ -349,20 +553,22 @@ static void walk_share(void *context, int index) {
   const int64_t begin = shared->share * index;
   const int64_t end = smaller(begin + shared->share, shared->walk->size);
   cf_flags flags = {0, 0, 0, 0};
-  shared->results[index].status =
-      walk_range(shared->walk, begin, end, shared->counting ? &flags : NULL);
-  shared->results[index].flags = flags;
+  walk_range(shared->walk, begin, end, shared->counting ? &flags : NULL);
+  shared->flags[index] = flags;
 }
 
 /* A thread costs some tens of microseconds: it is to have at least this many elements. */
 enum { ELEMENTS_PER_THREAD = 1 << 17 };
 
-static int walk_all(const walk *w, int threads, cf_flags *flags) {
+static void walk_all(const walk *w, int threads, cf_flags *flags) {
   const int64_t useful = w->size / ELEMENTS_PER_THREAD;
   threads = (int)smaller(smaller(threads, CF_MAX_THREADS), useful);
   /* results smaller than the source, in its place, reach into what the next thread has yet to read */
   if (w->source == w->destination && w->op->source_size != w->op->destination_size) threads = 1;
-  if (threads <= 1) return walk_range(w, 0, w->size, flags);
+  if (threads <= 1) {
+    walk_range(w, 0, w->size, flags);
+    return;
+  }
   shared_walk shared;
   shared.walk = w;
   shared.counting = flags != NULL;
@@ -370,17 +576,12 @@ static int walk_all(const walk *w, int threads, cf_flags *flags) {
   shared.share = (w->size / threads + CF_PIECE) / CF_PIECE * CF_PIECE;
   threads = (int)((w->size + shared.share - 1) / shared.share);
   cf_run_threads(threads, walk_share, &shared);
-  int status = CF_OK;
-  for (int i = 0; i < threads; ++i) {
-    if (status == CF_OK) status = shared.results[i].status;
-    if (flags != NULL) {
-      flags->invalid += shared.results[i].flags.invalid;
-      flags->denormal += shared.results[i].flags.denormal;
-      flags->overflow += shared.results[i].flags.overflow;
-      flags->underflow += shared.results[i].flags.underflow;
-    }
+  for (int i = 0; flags != NULL && i < threads; ++i) {
+    flags->invalid += shared.flags[i].invalid;
+    flags->denormal += shared.flags[i].denormal;
+    flags->overflow += shared.flags[i].overflow;
+    flags->underflow += shared.flags[i].underflow;
   }
-  return status;
 }
 
 int cf_convert(const cf_format *format, int bias, int source_type, const void *source, int rounding,
@@ -392,8 +593,10 @@ int cf_convert(const cf_format *format, int bias, int source_type, const void *s
   const int status = prepare(&op, format, source_type, rounding, seed, NULL, destination_type);
   if (status != CF_OK) return status;
   if (bias < op.bias_min || bias > op.bias_max) return CF_BAD_BIAS;
+  set_size(&op, count, 1);
   if (count < ELEMENTS_PER_THREAD || threads <= 1) {
     run(&op, &one_bias, 0, source, offset, destination, count, flags);
+    finish(&op);
     return CF_OK;
   }
   const int64_t source_stride = (int64_t)op.source_size;
@@ -425,9 +628,12 @@ int cf_convert_strided(const cf_format *format, const int16_t *biases, int sourc
   w.destination = destination;
   w.position = layout->words != NULL ? 0 : offset;
   w.swapped = layout->source_swapped != 0;
-  join_axes(&w, layout);
+  join_axes(&w, layout, cf_rounding_mode(rounding) == CF_STOCHASTIC);
   find_run(&w);
-  return walk_all(&w, threads, flags);
+  if (!biases_allowed(&w)) return CF_BAD_BIAS;
+  set_size(&op, (size_t)w.size, w.axes[w.count - 1].destination == (int64_t)op.destination_size);
+  walk_all(&w, threads, flags);
+  return CF_OK;
 }
 
 int cf_philox4x32_10(const uint32_t counter[4], const uint32_t key[2], uint32_t words[4]) {

@@ -16,6 +16,9 @@ typedef struct cf_rule {
   size_t code_size; /* bytes of a code: 1 or 2 */
   int rounding;     /* as in cf_convert; a plain cf_rounding for all kernels but the portable */
   int deep;         /* float32's own denormals matter */
+  int by_addition;  /* cf_lanes_add */
+  int large;        /* elements come from memory: they are fetched ahead of time */
+  int streaming;    /* results bypass the caches */
   uint64_t seed;
   const uint32_t *words; /* random words by position, in place of the stream's; or NULL */
 } cf_rule;
@@ -35,6 +38,7 @@ typedef struct cf_kernels {
   cf_encode_kernel *encode[CF_TYPE_COUNT];
   cf_decode_kernel *decode[CF_VALUE_TYPE_COUNT];
   cf_encode_kernel *round_float32; /* encode from, and decode to, float32 in one pass */
+  void (*stream_end)(void);        /* call after the last element where results bypass the caches */
 } cf_kernels;
 
 /* Best last.  X(name) for each instruction set; its table is cf_kernels_<name>, without a single slot
@@ -62,6 +66,12 @@ static inline int cf_lanes_decode(const cf_format *format) {
  * random bits: 2^-126 is 2^-32 quanta or more. */
 static inline int cf_lanes_deep(const cf_format *format) {
   return format->bias_max + format->mantissa_bits > 93;
+}
+/* Whether ties to even and toward zero can be had by adding floats: a code's parity is its significand's, and
+ * exponents stay in float32's range with a bias added to them. */
+static inline int cf_lanes_add(const cf_format *format) {
+  return format->mantissa_bits > 0 && format->exponent_bits <= 6 && format->bias_min >= 0 &&
+         !cf_lanes_deep(format);
 }
 
 #endif

@@ -4,48 +4,46 @@
  *
  *   lanes, mask, LANES            a vector of LANES uint32_t, and one truth value for each
  *   v_set1(u) v_load(p) v_store(p, v)
- *   v_stream(p, v) v_stream_end() a store past the caches, p aligned to a vector; after the last one
- *   v_add v_sub v_and v_or        two vectors
+ *   v_stream(p, v)                a store past the caches, p aligned to a vector
+ *   v_stream_end()                after the last one, before another thread looks
+ *   v_add v_sub v_and v_or        two vectors; v_andnot (first and not second)
  *   v_slli(v, n) v_srli(v, n)     all lanes by one constant count 1..31
  *   v_sllv(v, n) v_srlv(v, n)     each lane by its own count; 0 if the count, unsigned, is 32 or more
  *   v_min_u v_min_s v_max_s       unsigned and signed minimum, signed maximum
  *   v_select(m, a, b)             m ? a : b
  *   v_increment(v, m)             v + (m ? 1 : 0)
  *   v_to_float(v)                 the bits of (float)v, v < 2^24
+ *   v_add_floats(a, b, zero)      the bits of a sum of floats, rounded to nearest even or, if the constant zero is
+ *   v_sub_floats(a, b)            set, toward zero; an exact difference
+ *   v_mul_floats(a, b)            an exact product
+ *   float_state                   what to save around code that adds floats:
+ *   float_enter(zero)             saves it and sees to that rounding, and that nothing traps
+ *   float_leave(state)            restores it
  *   m_eq m_gt_u m_gt_s            comparisons; m_and m_or m_andnot (first and not second)
  *   m_any(m) m_count(m)           whether, and how many, are true
+ *   v_load_float16(p)             LANES float16 as float32
  *   v_load_pairs(p, low, high)    the lower and upper halves of LANES uint64_t
  *   v_load_biases(p)              LANES int16_t, sign-extended
  *   v_load_codes(p, size)         LANES codes of 1 or 2 bytes
  *   v_store_codes(p, size, a, b)  2 * LANES codes
+ *   v_stream_codes(p, size, a, b) the same past the caches, p aligned to all of them
  *   v_random(stream, a, b)        the next 2 * LANES words; the position is a multiple of 4
  *   stream, stream_at(seed, position)
  *   ISA_NAME(slot)                slot_<isa>
  *
- * Each body works on 2 * LANES elements.  What is left over is padded with zeros, which raise no flag.
- * The formats are those of cf_suits_lanes: float32's denormals need no normalisation then. */
+ * The formats are those of cf_lanes_encode and cf_lanes_decode: float32's denormals need no normalisation then. */
 #ifndef CF_LANES_H
 #define CF_LANES_H
-
-#include <string.h>
-
-#if defined(_MSC_VER) && !defined(__clang__)
-#define CF_NOINLINE __declspec(noinline)
-#else
-#define CF_NOINLINE __attribute__((noinline))
-#endif
-
-enum { BODY = 2 * LANES };
 
 /* What is the same for all elements, spread over the lanes. */
 typedef struct lane_rule {
   lanes mantissa_bits;
   lanes drop;       /* mantissa bits of a float32 that a normal result has not */
-  lanes quantum;    /* exponent of the denormals' last bit, at bias 0 */
+  lanes quantum;    /* exponent of the denormals' last bit at bias 0, in the place of a float32's */
   lanes sign_shift; /* from bit 31 to the code's sign */
   int rounding;
   uint64_t seed;
-  int whitepaper, flush, deep, is_signed, has_infinity, keeps_infinity;
+  int streaming, whitepaper, flush, deep, is_signed, has_special, has_infinity, keeps_infinity;
   size_t code_size;
   /* constants, here so that they are operands in memory and not made anew in every round */
   lanes one, thirty_two, half, all_but_sign, implicit_one, rebias, normal_place, float32_one;
@@ -67,7 +65,8 @@ static inline lane_rule lane_rule_of(const cf_rule *rule, int bias) {
   r.deep = rule->deep;
   r.is_signed = params->sign_mask != 0;
   r.sign_shift = v_set1(r.is_signed ? (uint32_t)(31 - cf_log2(params->sign_mask)) : 0);
-  r.quantum = v_set1((uint32_t)((r.whitepaper ? 0 : 1) - m));
+  r.quantum = v_set1((uint32_t)((r.whitepaper ? 0 : 1) - m) << 23);
+  r.has_special = params->max_code != params->magnitude_mask;
   r.keeps_infinity = params->has_infinity && params->overflow_code != params->max_code;
   r.code_size = rule->code_size;
   r.bias = v_set1((uint32_t)bias);
@@ -81,6 +80,7 @@ static inline lane_rule lane_rule_of(const cf_rule *rule, int bias) {
   r.has_infinity = params->has_infinity;
   r.infinity = v_set1((uint32_t)params->max_code + 1);
   r.negative_code = v_set1((uint32_t)(params->has_nan ? params->nan_code : 0));
+  r.streaming = rule->streaming;
   r.rounding = rule->rounding;
   r.seed = rule->seed;
   r.one = v_set1(1);
@@ -300,18 +300,15 @@ static inline lanes unpack(const lane_rule *r, int counting, lanes code, lanes b
   const lanes zero = v_set1(0);
   const lanes magnitude = v_and(code, r->magnitude_mask);
   const mask small = m_gt_s(r->smallest_normal, magnitude);
-  const mask nonzero = m_gt_s(magnitude, zero);
-  /* exponents are added as integers: no floating-point mode has a say in it */
   const lanes exponent = v_slli(v_sub(r->float32_one, bias), 23);
   lanes value = v_add(v_sllv(magnitude, r->drop), exponent);
   lanes denormal = zero;
-  if (!r->flush) {
-    denormal = v_add(v_to_float(magnitude), v_slli(v_sub(r->quantum, bias), 23));
-  }
-  value = v_select(small, v_select(nonzero, denormal, zero), value);
+  if (!r->flush) /* exact, and normal or zero, so that no floating-point mode has a say in it */
+    denormal = v_mul_floats(v_to_float(magnitude), v_add(exponent, r->quantum));
+  value = v_select(small, denormal, value);
   const mask special = m_gt_s(magnitude, r->max_code);
   mask nan = m_gt_s(zero, zero);
-  if (m_any(special)) {
+  if (r->has_special && m_any(special)) {
     /* infinity is the first code beyond the largest finite one */
     nan = r->has_infinity ? m_gt_s(magnitude, r->infinity) : special;
     value = v_select(special, v_set1(0x7F800000u), value);
@@ -322,197 +319,8 @@ static inline lanes unpack(const lane_rule *r, int counting, lanes code, lanes b
     value = v_or(value, sign);
   }
   if (counting)
-    count_raised(flags, nan, m_and(small, nonzero), m_gt_s(zero, zero), m_gt_s(zero, zero));
+    count_raised(flags, nan, m_and(small, m_gt_s(magnitude, zero)), m_gt_s(zero, zero), m_gt_s(zero, zero));
   return value;
 }
-
-/* The biases of the LANES elements from i on. */
-static inline lanes biases_at(const lane_rule *r, const int16_t *bias, size_t bias_step, size_t i) {
-  return bias_step == 0 ? r->bias : v_load_biases(bias + i);
-}
-
-/* float32 results of this many bytes and more bypass the caches: they would not stay there, and a line that
- * is written whole need not be read first. */
-enum { STREAM_BYTES = 1 << 23 };
-
-/* How many elements precede the first aligned vector, if results are to bypass the caches; -1 if not. */
-static inline int elements_before_stream(const void *source, const void *destination, size_t count) {
-  const size_t beyond = (uintptr_t)destination % sizeof(lanes);
-  if (count < STREAM_BYTES / 4 || source == destination || beyond % 16 != 0) return -1;
-  return beyond == 0 ? 0 : (int)((sizeof(lanes) - beyond) / 4);
-}
-
-static inline void store_values(char *destination, lanes first, lanes second, int streaming) {
-  if (streaming) {
-    v_stream(destination, first);
-    v_stream(destination + LANES * 4, second);
-  } else {
-    v_store(destination, first);
-    v_store(destination + LANES * 4, second);
-  }
-}
-
-/* The loop of a slot: whole bodies of elements, and zero-padded copies of what is left over and, for the
- * random words, of what precedes a multiple of four.  A negative rounding stands for the rule's own. */
-#define DEFINE_ENCODE_LOOP(name, operand_of, source_size, fixed_rounding, counting, is_round_to)       \
-  static inline void ISA_NAME(name##_body)(                                                            \
-      const lane_rule *r, const int16_t *bias, size_t bias_step, const char *source,                   \
-      random_stream *words, char *destination, int streaming, cf_flags *flags) {                       \
-    const int rounding = (fixed_rounding) < 0 ? r->rounding : (fixed_rounding);                        \
-    lanes word[2] = {v_set1(0), v_set1(0)};                                                            \
-    if ((fixed_rounding) == CF_STOCHASTIC) v_random(words, &word[0], &word[1]);                                \
-    const lanes bias0 = biases_at(r, bias, bias_step, 0);                                              \
-    const lanes bias1 = biases_at(r, bias, bias_step, LANES);                                          \
-    const operand x0 = operand_of(r, source);                                                          \
-    const operand x1 = operand_of(r, source + LANES * (source_size));                                  \
-    const lanes code0 = round_pack(r, rounding, counting, x0, bias0, word[0], flags);                  \
-    const lanes code1 = round_pack(r, rounding, counting, x1, bias1, word[1], flags);                  \
-    if (is_round_to) {                                                                                 \
-      store_values(destination, unpack(r, 0, code0, bias0, NULL), unpack(r, 0, code1, bias1, NULL),    \
-                   streaming);                                                                         \
-    } else {                                                                                           \
-      v_store_codes(destination, r->code_size, code0, code1);                                          \
-    }                                                                                                  \
-  }                                                                                                    \
-  static CF_NOINLINE void ISA_NAME(name##_part)(                                                       \
-      const lane_rule *r, const int16_t *bias, size_t bias_step, const char *source,                   \
-      random_stream *words, char *destination, size_t lead, size_t count, cf_flags *flags) {           \
-    const size_t size = (is_round_to) ? 4 : r->code_size;                                              \
-    char source_stage[BODY * (source_size)] = {0}, destination_stage[BODY * 4];                        \
-    int16_t bias_stage[BODY] = {0};                                                                    \
-    memcpy(source_stage + lead * (source_size), source, count * (source_size));                        \
-    if (bias_step != 0) memcpy(bias_stage + lead, bias, count * sizeof *bias);                         \
-    ISA_NAME(name##_body)(r, bias_stage, bias_step, source_stage, words, destination_stage, 0, flags); \
-    memcpy(destination, destination_stage + lead * size, count * size);                                \
-  }                                                                                                    \
-  static CF_NOINLINE void ISA_NAME(name)(const lane_rule *r, const int16_t *bias, size_t bias_step,    \
-                                         const char *source, uint64_t position, char *destination,     \
-                                         size_t count, cf_flags *flags) {                              \
-    const size_t size = (is_round_to) ? 4 : r->code_size;                                              \
-    const int stochastic = (fixed_rounding) == CF_STOCHASTIC;                                          \
-    const size_t lead = stochastic ? position % 4 : 0;                                                 \
-    const int before = (is_round_to) ? elements_before_stream(source, destination, count) : -1;        \
-    /* the first bodies are short ones where results are aligned or words begin amid a block */        \
-    const int streaming = before >= 0 && lead == 0;                                                    \
-    random_stream words;                                                                               \
-    if (stochastic) words = random_stream_at(r->seed, position - lead);                                \
-    if (lead > 0 || (streaming && before > 0)) {                                                       \
-      size_t part = count < BODY - lead ? count : BODY - lead;                                         \
-      if (streaming) part = (size_t)before;                                                            \
-      ISA_NAME(name##_part)(r, bias, bias_step, source, &words, destination, lead, part, flags);       \
-      if (stochastic) words = random_stream_at(r->seed, position + part);                              \
-      source += part * (source_size);                                                                  \
-      destination += part * size;                                                                      \
-      bias += part * bias_step;                                                                        \
-      count -= part;                                                                                   \
-    }                                                                                                  \
-    for (; count >= BODY; count -= BODY) {                                                             \
-      ISA_NAME(name##_body)(r, bias, bias_step, source, &words, destination, streaming, flags);        \
-      source += BODY * (source_size);                                                                  \
-      destination += BODY * size;                                                                      \
-      bias += BODY * bias_step;                                                                        \
-    }                                                                                                  \
-    if (streaming) v_stream_end();                                                                     \
-    if (count > 0)                                                                                     \
-      ISA_NAME(name##_part)(r, bias, bias_step, source, &words, destination, 0, count, flags);         \
-  }
-
-/* A slot: the modes that matter most have loops of their own, and each has one that counts. */
-#define DEFINE_ENCODE(name, operand_of, source_size, is_round_to)                                      \
-  DEFINE_ENCODE_LOOP(name##_even, operand_of, source_size, CF_TIES_TO_EVEN, 0, is_round_to)            \
-  DEFINE_ENCODE_LOOP(name##_even_counting, operand_of, source_size, CF_TIES_TO_EVEN, 1, is_round_to)   \
-  DEFINE_ENCODE_LOOP(name##_zero, operand_of, source_size, CF_TOWARD_ZERO, 0, is_round_to)             \
-  DEFINE_ENCODE_LOOP(name##_zero_counting, operand_of, source_size, CF_TOWARD_ZERO, 1, is_round_to)    \
-  DEFINE_ENCODE_LOOP(name##_random, operand_of, source_size, CF_STOCHASTIC, 0, is_round_to)            \
-  DEFINE_ENCODE_LOOP(name##_random_counting, operand_of, source_size, CF_STOCHASTIC, 1, is_round_to)   \
-  DEFINE_ENCODE_LOOP(name##_other, operand_of, source_size, -1, 0, is_round_to)                        \
-  DEFINE_ENCODE_LOOP(name##_other_counting, operand_of, source_size, -1, 1, is_round_to)               \
-  static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,               \
-                             const void *source, uint64_t position, void *destination, size_t count,   \
-                             cf_flags *flags) {                                                        \
-    static void (*const loops[][2])(const lane_rule *, const int16_t *, size_t, const char *,          \
-                                    uint64_t, char *, size_t, cf_flags *) = {                          \
-        [CF_TIES_TO_EVEN] = {ISA_NAME(name##_even), ISA_NAME(name##_even_counting)},                   \
-        [CF_TIES_TO_AWAY] = {ISA_NAME(name##_other), ISA_NAME(name##_other_counting)},                 \
-        [CF_TOWARD_ZERO] = {ISA_NAME(name##_zero), ISA_NAME(name##_zero_counting)},                    \
-        [CF_TOWARD_POSITIVE] = {ISA_NAME(name##_other), ISA_NAME(name##_other_counting)},              \
-        [CF_TOWARD_NEGATIVE] = {ISA_NAME(name##_other), ISA_NAME(name##_other_counting)},              \
-        [CF_STOCHASTIC] = {ISA_NAME(name##_random), ISA_NAME(name##_random_counting)},                 \
-    };                                                                                                 \
-    const lane_rule r = lane_rule_of(rule, *bias);                                                     \
-    loops[rule->rounding][flags != NULL](&r, bias, bias_step, source, position, destination, count,    \
-                                         flags);                                                       \
-  }
-
-DEFINE_ENCODE(encode_float32, float32_operand, 4, 0)
-DEFINE_ENCODE(encode_float64, float64_operand, 8, 0)
-DEFINE_ENCODE(round_float32, float32_operand, 4, 1)
-
-static inline void ISA_NAME(decode_float32_body)(const lane_rule *r, int counting, const int16_t *bias,
-                                                 size_t bias_step, const char *codes, char *values,
-                                                 int streaming, cf_flags *flags) {
-  const lanes bias0 = biases_at(r, bias, bias_step, 0);
-  const lanes bias1 = biases_at(r, bias, bias_step, LANES);
-  const lanes code0 = v_load_codes(codes, r->code_size);
-  const lanes code1 = v_load_codes(codes + LANES * r->code_size, r->code_size);
-  const lanes value0 = unpack(r, counting, code0, bias0, flags);
-  store_values(values, value0, unpack(r, counting, code1, bias1, flags), streaming);
-}
-
-#define DEFINE_DECODE_LOOP(name, counting)                                                             \
-  static CF_NOINLINE void ISA_NAME(name##_part)(const lane_rule *r, const int16_t *bias,               \
-                                                size_t bias_step, const char *codes, char *values,     \
-                                                size_t count, cf_flags *flags) {                       \
-    char code_stage[BODY * 2] = {0}, value_stage[BODY * 4];                                            \
-    int16_t bias_stage[BODY] = {0};                                                                    \
-    memcpy(code_stage, codes, count * r->code_size);                                                   \
-    if (bias_step != 0) memcpy(bias_stage, bias, count * sizeof *bias);                                \
-    ISA_NAME(decode_float32_body)                                                                      \
-    (r, counting, bias_stage, bias_step, code_stage, value_stage, 0, flags);                           \
-    memcpy(values, value_stage, count * 4);                                                            \
-  }                                                                                                    \
-  static CF_NOINLINE void ISA_NAME(name)(const lane_rule *r, const int16_t *bias, size_t bias_step,    \
-                                         const char *codes, char *values, size_t count,                \
-                                         cf_flags *flags) {                                            \
-    const int before = elements_before_stream(codes, values, count);                                   \
-    const int streaming = before >= 0;                                                                 \
-    if (before > 0) {                                                                                  \
-      const size_t part = (size_t)before;                                                              \
-      ISA_NAME(name##_part)(r, bias, bias_step, codes, values, part, flags);                           \
-      codes += part * r->code_size;                                                                    \
-      values += part * 4;                                                                              \
-      bias += part * bias_step;                                                                        \
-      count -= part;                                                                                   \
-    }                                                                                                  \
-    for (; count >= BODY; count -= BODY) {                                                             \
-      ISA_NAME(decode_float32_body)                                                                    \
-      (r, counting, bias, bias_step, codes, values, streaming, flags);                                 \
-      codes += BODY * r->code_size;                                                                    \
-      values += BODY * 4;                                                                              \
-      bias += BODY * bias_step;                                                                        \
-    }                                                                                                  \
-    if (streaming) v_stream_end();                                                                     \
-    if (count > 0) ISA_NAME(name##_part)(r, bias, bias_step, codes, values, count, flags);             \
-  }
-DEFINE_DECODE_LOOP(decode_float32_silent, 0)
-DEFINE_DECODE_LOOP(decode_float32_counting, 1)
-
-static void ISA_NAME(decode_float32)(const cf_rule *rule, const int16_t *bias, size_t bias_step,
-                                     const void *codes, void *values, size_t count, cf_flags *flags) {
-  const lane_rule r = lane_rule_of(rule, *bias);
-  if (flags != NULL)
-    ISA_NAME(decode_float32_counting)(&r, bias, bias_step, codes, values, count, flags);
-  else
-    ISA_NAME(decode_float32_silent)(&r, bias, bias_step, codes, values, count, NULL);
-}
-
-/* Slots that are left out here are the portable ones. */
-#define CF_LANE_KERNELS(isa)                                                                     \
-  {                                                                                              \
-    .name = (isa),                                                                               \
-    .encode = {[CF_FLOAT64] = ISA_NAME(encode_float64), [CF_FLOAT32] = ISA_NAME(encode_float32)}, \
-    .decode = {[CF_FLOAT32] = ISA_NAME(decode_float32)},                                         \
-    .round_float32 = ISA_NAME(round_float32),                                                    \
-  }
 
 #endif

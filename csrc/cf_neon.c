@@ -3,6 +3,9 @@
 
 #if defined(__aarch64__) || defined(_M_ARM64)
 #include <arm_neon.h>
+#if defined(_MSC_VER)
+#include <intrin.h>
+#endif
 #include <string.h>
 
 #include "cf_scalar.h"
@@ -23,6 +26,7 @@ static inline void v_stream_end(void) {}
 static inline lanes v_add(lanes a, lanes b) { return vaddq_u32(a, b); }
 static inline lanes v_sub(lanes a, lanes b) { return vsubq_u32(a, b); }
 static inline lanes v_and(lanes a, lanes b) { return vandq_u32(a, b); }
+static inline lanes v_andnot(lanes a, lanes b) { return vbicq_u32(a, b); }
 static inline lanes v_or(lanes a, lanes b) { return vorrq_u32(a, b); }
 #define v_slli(v, n) vshlq_n_u32(v, n)
 #define v_srli(v, n) vshrq_n_u32(v, n)
@@ -40,6 +44,38 @@ static inline lanes v_max_s(lanes a, lanes b) {
 static inline lanes v_select(mask m, lanes a, lanes b) { return vbslq_u32(m, a, b); }
 static inline lanes v_increment(lanes v, mask m) { return vsubq_u32(v, m); }
 static inline lanes v_to_float(lanes v) { return vreinterpretq_u32_f32(vcvtq_f32_u32(v)); }
+static inline lanes v_add_floats(lanes a, lanes b, int toward_zero) {
+  (void)toward_zero; /* float_enter has seen to it */
+  return vreinterpretq_u32_f32(vaddq_f32(vreinterpretq_f32_u32(a), vreinterpretq_f32_u32(b)));
+}
+static inline lanes v_sub_floats(lanes a, lanes b) {
+  return vreinterpretq_u32_f32(vsubq_f32(vreinterpretq_f32_u32(a), vreinterpretq_f32_u32(b)));
+}
+static inline lanes v_mul_floats(lanes a, lanes b) {
+  return vreinterpretq_u32_f32(vmulq_f32(vreinterpretq_f32_u32(a), vreinterpretq_f32_u32(b)));
+}
+typedef uint64_t float_state;
+#if defined(_MSC_VER) && !defined(__clang__)
+static inline uint64_t control_register(void) { return (uint64_t)_ReadStatusReg(ARM64_FPCR); }
+static inline void set_control_register(uint64_t fpcr) {
+  _WriteStatusReg(ARM64_FPCR, (__int64)fpcr);
+}
+#else
+static inline uint64_t control_register(void) {
+  uint64_t fpcr;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+  return fpcr;
+}
+static inline void set_control_register(uint64_t fpcr) {
+  __asm__ volatile("msr fpcr, %0" : : "r"(fpcr));
+}
+#endif
+static inline float_state float_enter(int toward_zero) {
+  const uint64_t state = control_register();
+  set_control_register(toward_zero ? (uint64_t)3 << 22 : 0); /* the field RMode */
+  return state;
+}
+static inline void float_leave(float_state state) { set_control_register(state); }
 static inline mask m_eq(lanes a, lanes b) { return vceqq_u32(a, b); }
 static inline mask m_gt_u(lanes a, lanes b) { return vcgtq_u32(a, b); }
 static inline mask m_gt_s(lanes a, lanes b) { return vcgtq_s32(as_signed(a), as_signed(b)); }
@@ -64,12 +100,21 @@ static inline lanes v_load_codes(const char *p, size_t size) {
   return vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four))));
 }
 
+static inline lanes v_load_float16(const char *p) {
+  const uint16x4_t halves = vreinterpret_u16_u8(vld1_u8((const uint8_t *)p));
+  return vreinterpretq_u32_f32(vcvt_f32_f16(vreinterpret_f16_u16(halves)));
+}
+
 static inline void v_store_codes(char *p, size_t size, lanes a, lanes b) {
   const uint16x8_t words = vcombine_u16(vmovn_u32(a), vmovn_u32(b));
   if (size == 1)
     vst1_u8((uint8_t *)p, vmovn_u16(words));
   else
     vst1q_u8((uint8_t *)p, vreinterpretq_u8_u16(words));
+}
+
+static inline void v_stream_codes(char *p, size_t size, lanes a, lanes b) {
+  v_store_codes(p, size, a, b);
 }
 
 /* Two counters at a time. */
@@ -104,7 +149,7 @@ static inline void v_random(random_stream *stream, lanes *a, lanes *b) {
   stream->counter += 2;
 }
 
-#include "cf_lanes.h"
+#include "cf_lane_kernels.h"
 
 const cf_kernels cf_kernels_neon = CF_LANE_KERNELS("neon");
 

@@ -112,4 +112,4 @@ FOR_EACH_VALUE_TYPE(DEFINE_DECODE)
 
 /* Slots in the order of enum cf_type. */
 const cf_kernels cf_kernels_portable = {
-    "portable", {FOR_EACH_SOURCE(ENCODE_SLOT)}, {FOR_EACH_VALUE_TYPE(DECODE_SLOT)}, NULL};
+    "portable", {FOR_EACH_SOURCE(ENCODE_SLOT)}, {FOR_EACH_VALUE_TYPE(DECODE_SLOT)}, NULL, NULL};

@@ -91,7 +91,7 @@ typedef struct cf_flags {
 
 /* Where the elements of an N-dimensional operation are: element (i0, i1, ...) of an operand is at
  * base + i0*strides[0] + i1*strides[1] + ...  Strides are bytes; they may be zero or negative.
- * Elements are visited, and random words assigned, in row-major order of shape. */
+ * Random words are assigned in row-major order of shape. */
 typedef struct cf_layout {
   int32_t ndim;
   int32_t source_swapped; /* the source's elements have the other byte order */
@@ -127,8 +127,8 @@ int cf_convert(const cf_format *format, int bias, int source_type, const void *s
                int threads, cf_flags *flags);
 
 /* The same over any layout and with a bias for every element, an int16_t.  source and destination must
- * not overlap, unless they are the same elements with the same strides.  On CF_BAD_BIAS a part of
- * destination may have been written. */
+ * not overlap, unless they are the same elements with the same strides.  Biases are
+ * checked before anything is written. */
 int cf_convert_strided(const cf_format *format, const int16_t *biases, int source_type,
                        const void *source, int rounding, uint64_t seed, uint64_t offset,
                        int destination_type, void *destination, const cf_layout *layout,
