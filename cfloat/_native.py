@@ -21,20 +21,12 @@ from .text import shown
 
 Array = NDArray[Any]
 
-# Element types by NumPy's kind and size, which do not depend on byte order.
-_TYPES: Final = {
-    ("f", 8): lib.CF_FLOAT64,
-    ("f", 4): lib.CF_FLOAT32,
-    ("f", 2): lib.CF_FLOAT16,
-    ("i", 8): lib.CF_INT64,
-    ("i", 4): lib.CF_INT32,
-    ("i", 2): lib.CF_INT16,
-    ("i", 1): lib.CF_INT8,
-    ("u", 8): lib.CF_UINT64,
-    ("u", 4): lib.CF_UINT32,
-    ("u", 2): lib.CF_UINT16,
-    ("u", 1): lib.CF_UINT8,
-    ("b", 1): lib.CF_UINT8,
+# Element types by the type number of NumPy's dtype, which does not depend on byte order.
+_TYPES: Final[dict[int, int]] = {
+    np.dtype(char).num: getattr(
+        lib, {"f": "CF_FLOAT", "i": "CF_INT", "u": "CF_UINT", "b": "CF_UINT"}[kind] + str(8 * size)
+    )
+    for char, kind, size in ((char, np.dtype(char).kind, np.dtype(char).itemsize) for char in "?bBhHiIlLqQefd")
 }
 _VALUE_TYPES: Final = (lib.CF_FLOAT64, lib.CF_FLOAT32, lib.CF_FLOAT16, lib.CF_BFLOAT16)
 SOURCE_DTYPES: Final = "float64, float32, float16, bfloat16 or an integer type"
@@ -57,6 +49,9 @@ _VARIANT: Final = {
     "B": lib.CF_STOCHASTIC_B,
     "C": lib.CF_STOCHASTIC_C,
 }
+# Attributes of the extension are slower to get than globals, and calls for a few elements are frequent.
+_CODES: Final = lib.CF_CODES
+_NULL: Final = ffi.NULL
 _NEAREST: Final = Rounding("ties_to_even")
 
 _STATUS: Final = {
@@ -71,7 +66,7 @@ _STATUS: Final = {
 
 def _check(status: int) -> None:
     # the callers' checks come first; what gets here is an error of this package
-    if status != lib.CF_OK:
+    if status:
         raise CFloatError(f"the C core refused the {_STATUS.get(status, status)}")
 
 
@@ -81,7 +76,7 @@ def _is_bfloat16(dtype: np.dtype[Any]) -> bool:
 
 
 def _source_type(dtype: np.dtype[Any]) -> int | None:
-    found = _TYPES.get((dtype.kind, dtype.itemsize))
+    found = _TYPES.get(dtype.num)
     return lib.CF_BFLOAT16 if found is None and _is_bfloat16(dtype) else found
 
 
@@ -200,9 +195,9 @@ def convert(
     entry, mode = _format_struct(fmt), _ROUNDING[rounding.mode]
     if rounding.bits != 32 or rounding.variant != "A":
         mode += 16 * _VARIANT[rounding.variant] + 256 * rounding.bits
-    from_type = _source_type(source.dtype) if encode else lib.CF_CODES
-    to_type = _source_type(destination.dtype) if decode else lib.CF_CODES
-    counter = ffi.new("cf_flags *") if flags.wanted() else ffi.NULL
+    from_type = _source_type(source.dtype) if encode else _CODES
+    to_type = _source_type(destination.dtype) if decode else _CODES
+    counter = ffi.new("cf_flags *") if flags.wanted() else _NULL
     if not fresh:
         source = _separate(source, destination)
     if (
@@ -227,7 +222,7 @@ def convert(
             to_type, _address(destination), layout, threads.get_num_threads(), counter,
         )  # fmt: skip
     _check(status)
-    if counter == ffi.NULL:
+    if counter is _NULL:
         return None
     return flags.Flags(counter.invalid, counter.overflow, counter.underflow, counter.denormal)
 

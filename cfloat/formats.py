@@ -354,7 +354,7 @@ class Format:
         if biases.size and (biases.min() < low or biases.max() > high):
             worst = biases.min() if biases.min() < low else biases.max()
             raise ArgumentValueError(f"bias has an element {worst}; {self._bias_rule()}")
-        return biases.astype(np.int16)
+        return biases.astype(np.int16, copy=False)
 
     def _bias_rule(self) -> str:
         low, high = self.bias_range
