@@ -214,6 +214,8 @@ def convert(
         )  # fmt: skip
     else:
         biases = np.asarray(bias, np.int16)
+        if not fresh and np.may_share_memory(biases, destination):
+            biases = biases.copy()
         layout, _alive = _layout(source, biases, destination)
         if rounding.words is not None:
             layout.words = ffi.from_buffer("uint32_t[]", rounding.words)
