@@ -6,6 +6,7 @@ example of each public function.
 """
 
 from ._native import isa
+from .array import CFloatArray, asarray
 from .codec import decode, encode, round_to
 from .errors import (
     ArgumentTypeError,
@@ -49,6 +50,7 @@ __all__ = [
     "CFloat8_1_5_2",
     "CFloat16_SHP",
     "CFloat16_UHP",
+    "CFloatArray",
     "CFloatError",
     "ErrorStats",
     "FileError",
@@ -60,6 +62,7 @@ __all__ = [
     "MissingExtraError",
     "Report",
     "ReportRow",
+    "asarray",
     "bfloat16",
     "decode",
     "encode",

@@ -26,7 +26,9 @@ _TYPES: Final[dict[int, int]] = {
     np.dtype(char).num: getattr(
         lib, {"f": "CF_FLOAT", "i": "CF_INT", "u": "CF_UINT", "b": "CF_UINT"}[kind] + str(8 * size)
     )
-    for char, kind, size in ((char, np.dtype(char).kind, np.dtype(char).itemsize) for char in "?bBhHiIlLqQefd")
+    for char, kind, size in (
+        (char, np.dtype(char).kind, np.dtype(char).itemsize) for char in "?bBhHiIlLqQefd"
+    )
 }
 _VALUE_TYPES: Final = (lib.CF_FLOAT64, lib.CF_FLOAT32, lib.CF_FLOAT16, lib.CF_BFLOAT16)
 SOURCE_DTYPES: Final = "float64, float32, float16, bfloat16 or an integer type"
@@ -242,6 +244,24 @@ def philox4x32_10(counter: tuple[int, ...], key: tuple[int, ...]) -> tuple[int, 
     words = ffi.new("uint32_t[4]")
     _check(lib.cf_philox4x32_10(counter, key, words))
     return tuple(words)
+
+
+def look_up(table: Array, codes: Array, results: Array) -> None:
+    """Write ``table[codes]`` to `results`, all of them contiguous; `table` has an element for every code."""
+    _check(
+        lib.cf_look_up(
+            _address(table), table.itemsize, _address(codes), codes.itemsize, codes.size, _address(results),
+            threads.get_num_threads(),
+        )
+    )  # fmt: skip
+
+
+def used_codes(codes: Array, count: int) -> NDArray[np.bool_]:
+    """Return which of the first `count` codes occur in a contiguous array."""
+    used = np.zeros(1 << (8 * codes.itemsize), np.uint8)
+    pointer = ffi.from_buffer("uint8_t[]", used, require_writable=True)
+    _check(lib.cf_used_codes(_address(codes), codes.itemsize, codes.size, pointer))
+    return used[:count].view(np.bool_)
 
 
 def isa() -> str:

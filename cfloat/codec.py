@@ -282,17 +282,29 @@ def _codes(codes: ArrayLike, fmt: Format) -> Array:
         # Python's own integers have no dtype to get wrong
         has_dtype = isinstance(codes, np.ndarray | np.generic)
         if has_dtype or (given.size and given.dtype.kind not in "iu"):
-            raise ArgumentTypeError(
-                f"codes have dtype {given.dtype}; those of {fmt.name} have {storage}"
-            )
-        _check_codes(given, fmt)
+            raise _wrong_dtype(given, fmt)
+        _check_range(given, fmt)
         return given.astype(storage)
+    return check_codes(given, fmt)
+
+
+def check_codes(codes: Array, fmt: Format) -> Array:
+    """Return an array that holds codes of a format and nothing else."""
+    storage = fmt.storage_dtype
+    if (codes.dtype.kind, codes.itemsize) != (storage.kind, storage.itemsize):
+        raise _wrong_dtype(codes, fmt)
     if fmt.bits < 8 * storage.itemsize:
-        _check_codes(given, fmt)
-    return given
+        _check_range(codes, fmt)
+    return codes
 
 
-def _check_codes(codes: Array, fmt: Format) -> None:
+def _wrong_dtype(codes: Array, fmt: Format) -> ArgumentTypeError:
+    return ArgumentTypeError(
+        f"codes have dtype {codes.dtype}; those of {fmt.name} have {fmt.storage_dtype}"
+    )
+
+
+def _check_range(codes: Array, fmt: Format) -> None:
     limit = 2**fmt.bits - 1
     if codes.size and (codes.min() < 0 or codes.max() > limit):
         worst = codes.min() if codes.min() < 0 else codes.max()

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _native
+from .array import CFloatArray
 from .errors import ArgumentTypeError, ArgumentValueError
 from .formats import Format, check_format, finfo
 from .text import shown
@@ -69,10 +70,11 @@ def error(
     ----------
     x : array_like
         The values before rounding: any floating or integer dtype that `encode` takes.
-    q : array_like
+    q : array_like or CFloatArray
         The values after rounding, of the same shape.
     fmt : Format, optional
-        The format of `q`, without which the shares of saturated and denormal elements are unknown.
+        The format of `q`, without which the shares of saturated and denormal elements are unknown.  A
+        CFloatArray of one bias brings format and bias with it.
     bias : int, optional
         The exponent bias of `q`; the format's default bias if None.
 
@@ -101,6 +103,8 @@ def error(
     >>> round(stats.sqnr_db, 1), stats.saturated
     (31.5, 0.0)
     """
+    if fmt is None and bias is None and isinstance(q, CFloatArray) and isinstance(q.bias, int):
+        fmt, bias = q.format, q.bias
     before, after = _numbers("x", x), _numbers("q", q)
     if before.shape != after.shape:
         raise ArgumentValueError(f"x has shape {before.shape} and q {after.shape}; they must agree")

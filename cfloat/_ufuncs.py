@@ -1,0 +1,333 @@
+"""NumPy's ufuncs on `CFloatArray` (NEP 13): values are decoded, computed on, and rounded where a destination says so.
+
+SPEC section 5: the result is a float32 ndarray, as it would be of the decoded arrays, unless ``out=`` or an in-place
+operator names a CFloatArray.  Into that, float64 results are rounded once.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from math import prod
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _native, codec, flags, odd
+from .array import CFloatArray
+from .errors import ArgumentTypeError
+
+Array = NDArray[Any]
+
+#: Elements computed at a time, so that what is decoded stays in cache and temporaries small.
+PIECE: Final = 1 << 16
+
+#: From this size on a unary ufunc of an 8-bit array is looked up.
+TABLE_SIZE: Final = 1 << 12
+
+#: Ufuncs whose rounded results are the exact ones' (SPEC section 5), by name.
+CORRECTLY_ROUNDED: Final[dict[str, Callable[..., Any]]] = {
+    "add": odd.add,
+    "subtract": odd.subtract,
+    "multiply": odd.multiply,
+    "divide": odd.divide,
+    "sqrt": odd.sqrt,
+    "square": odd.square,
+    "reciprocal": odd.reciprocal,
+}
+
+#: NumPy's ufuncs that compute on values.  Others than NumPy's do as well.
+COMPUTED: Final = frozenset(
+    """
+    absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh cbrt ceil clip conjugate copysign cos cosh deg2rad
+    degrees divide divmod equal exp exp2 expm1 fabs float_power floor floor_divide fmax fmin fmod frexp greater
+    greater_equal heaviside hypot isfinite isinf isnan ldexp less less_equal log log10 log1p log2 logaddexp
+    logaddexp2 logical_and logical_not logical_or logical_xor matmul matvec maximum minimum modf multiply negative
+    nextafter not_equal positive power rad2deg radians reciprocal remainder rint sign signbit sin sinh spacing sqrt
+    square subtract tan tanh trunc vecdot vecmat _ones_like
+    """.split()
+)
+
+_INTEGERS: Final = "it is defined for integers and their bits; a.codes are the bits of a"
+_STRINGS: Final = "it is about strings"
+
+#: NumPy's ufuncs that refuse, by name, and why.
+REFUSED: Final[dict[str, str]] = {
+    **dict.fromkeys(
+        "bitwise_and bitwise_count bitwise_or bitwise_xor gcd invert lcm left_shift right_shift".split(),
+        _INTEGERS,
+    ),
+    "isnat": "it is about dates",
+    **dict.fromkeys(
+        """
+        _center _expandtabs _expandtabs_length _ljust _lstrip_chars _lstrip_whitespace _partition _partition_index
+        _replace _rjust _rpartition _rpartition_index _rstrip_chars _rstrip_whitespace _slice _strip_chars
+        _strip_whitespace _zfill count endswith find index isalnum isalpha isdecimal isdigit islower isnumeric
+        isspace istitle isupper rfind rindex startswith str_len
+        """.split(),
+        _STRINGS,
+    ),
+}
+
+
+def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Do what ``__array_ufunc__`` is asked for."""
+    given = kwargs.get("out", ())
+    outs: tuple[Any, ...] = given if isinstance(given, tuple) else (given,)
+    if any(_is_foreign(x) for x in (*inputs, *outs)):
+        return NotImplemented
+    reason = REFUSED.get(ufunc.__name__)
+    if reason is not None:
+        raise ArgumentTypeError(f"numpy.{ufunc.__name__} does not take a CFloatArray: {reason}")
+    kwargs = {name: _float32(value) for name, value in kwargs.items() if name != "out"}
+    if method == "at":
+        return _at(ufunc, inputs)
+    into_format = any(isinstance(out, CFloatArray) for out in outs)
+    if into_format:
+        _check_casting(kwargs)
+    if method == "__call__":
+        result = _call(ufunc, inputs, outs, kwargs, into_format)
+    else:
+        operands = [_operand(x, kwargs, into_format) for x in inputs]
+        result = _into(getattr(ufunc, method), operands, outs, kwargs)
+    return result
+
+
+def _is_foreign(x: object) -> bool:
+    """Whether an operand has its own idea of ufuncs, which is to be asked in place of this one."""
+    own = getattr(type(x), "__array_ufunc__", np.ndarray.__array_ufunc__)
+    return own not in (np.ndarray.__array_ufunc__, CFloatArray.__array_ufunc__)
+
+
+def _float32(x: Any) -> Any:
+    return x.__array__() if isinstance(x, CFloatArray) else x
+
+
+def _operand(x: Any, kwargs: dict[str, Any], wide: bool) -> Any:
+    """Return an operand as NumPy takes it: float64, as far as it is floating, where the result will be rounded."""
+    if isinstance(x, CFloatArray):
+        return x.__array__(np.float64 if wide and kwargs.get("dtype") is None else np.float32)
+    if wide and kwargs.get("dtype") is None and isinstance(x, np.ndarray | np.generic):
+        # ml_dtypes' bfloat16 is of kind "V" or "f"
+        if x.dtype.kind not in "biu" and x.itemsize < 8 and _native.is_source_dtype(x.dtype):
+            return x.astype(np.float64)
+    return x
+
+
+def _check_casting(kwargs: dict[str, Any]) -> None:
+    casting = kwargs.pop("casting", "same_kind")
+    if casting not in ("same_kind", "unsafe"):
+        raise ArgumentTypeError(
+            f"casting is {casting!r}; results are rounded into a CFloatArray, which takes 'same_kind'"
+        )
+
+
+def _call(
+    ufunc: np.ufunc,
+    inputs: tuple[Any, ...],
+    outs: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    into_format: bool,
+) -> Any:
+    looked_up = _look_up(ufunc, inputs, outs, kwargs)
+    if looked_up is not None:
+        return looked_up
+    shapes = [_shape(x) for x in (*inputs, *outs, kwargs.get("where", True)) if x is not None]
+    if ufunc.signature is not None or max(map(prod, shapes)) <= PIECE:
+        operands = [_operand(x, kwargs, into_format) for x in inputs]
+        return _into(_function(ufunc, kwargs, into_format), operands, outs, kwargs)
+    return _call_in_pieces(ufunc, inputs, outs, kwargs, np.broadcast_shapes(*shapes), into_format)
+
+
+def _function(ufunc: np.ufunc, kwargs: dict[str, Any], into_format: bool) -> Callable[..., Any]:
+    """Return what computes a ufunc: where that will be rounded, what makes it the exact result's rounding."""
+    plain = not kwargs.keys() - {"where"}
+    exact = CORRECTLY_ROUNDED.get(ufunc.__name__) if into_format and plain else None
+    if exact is None:
+        return ufunc
+    compute = exact
+
+    def function(*operands: Any, where: Any = True) -> Any:
+        del where  # what is not asked for is computed and left
+        if any(np.iscomplexobj(x) for x in operands):
+            return ufunc(*operands)
+        return compute(*(np.asarray(x, np.float64) for x in operands))
+
+    return function
+
+
+def _into(
+    function: Callable[..., Any], operands: list[Any], outs: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Compute, write what goes into CFloatArrays, and return what the caller of a ufunc gets."""
+    if not any(isinstance(out, CFloatArray) for out in outs):
+        if any(out is not None for out in outs):
+            kwargs = {**kwargs, "out": outs if len(outs) > 1 else outs[0]}
+        return function(*operands, **kwargs)
+    results = function(*operands, **kwargs)
+    if not isinstance(results, tuple):
+        results = (results,)
+    where = kwargs.get("where", True)
+    written = []
+    for result, out in zip(results, outs, strict=True):
+        if out is None:
+            written.append(result)
+            continue
+        _write(out, result, where)
+        written.append(out)
+    return written[0] if len(written) == 1 else tuple(written)
+
+
+def _write(out: Any, result: Any, where: Any) -> None:
+    result = np.broadcast_to(result, out.shape)
+    if where is True or (isinstance(where, np.bool_) and where):
+        out[...] = result
+        return
+    where = np.broadcast_to(where, out.shape)
+    if isinstance(out, CFloatArray):
+        # zeros raise no flag
+        rounded = out.copy()
+        rounded[...] = np.where(where, result, np.zeros((), result.dtype))
+        np.copyto(out.codes, rounded.codes, where=where)
+    else:
+        np.copyto(out, result, where=where, casting="same_kind")
+
+
+def _call_in_pieces(
+    ufunc: np.ufunc,
+    inputs: tuple[Any, ...],
+    outs: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    shape: tuple[int, ...],
+    into_format: bool,
+) -> Any:
+    """Compute on a large array in pieces that fit in cache."""
+    for out in outs:
+        if out is not None and out.shape != shape:
+            raise ValueError(f"operands broadcast to {shape}, and an output has shape {out.shape}")
+    inputs = tuple(_apart(x, outs) for x in inputs)
+    spread = [_spread(x, shape) for x in inputs]
+    where = kwargs.get("where", True)
+    where = np.broadcast_to(where, shape) if np.ndim(where) else where
+    function = _function(ufunc, kwargs, into_format)
+    results = list(outs) if outs else [None] * ufunc.nout
+    for key in pieces(shape):
+        parts = [_operand(_at_key(x, key), kwargs, into_format) for x in spread]
+        options = kwargs if np.ndim(where) == 0 else {**kwargs, "where": where[key]}
+        targets = tuple(None if result is None else result[key] for result in results)
+        if all(target is None for target in targets):
+            targets = ()
+        computed = _into(function, parts, targets, options)
+        if ufunc.nout == 1:
+            computed = (computed,)
+        for i, part in enumerate(computed):
+            if results[i] is None:  # the first piece tells the dtype
+                results[i] = np.empty(shape, part.dtype)
+                results[i][key] = part
+    return results[0] if ufunc.nout == 1 else tuple(results)
+
+
+def pieces(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """Cut a shape into boxes of at most PIECE elements, if no single axis is that long as wide ones."""
+    axis, inner = len(shape), 1
+    while axis > 0 and inner * shape[axis - 1] <= PIECE:
+        axis -= 1
+        inner *= shape[axis]
+    if axis == 0:
+        yield (slice(None),) * len(shape)
+        return
+    step = max(1, PIECE // inner)
+    cut = axis - 1
+    outer = [range(length) for length in shape[:cut]]
+    for index in product(*outer):
+        leading = tuple(slice(i, i + 1) for i in index)
+        for start in range(0, shape[cut], step):
+            yield (*leading, slice(start, start + step))
+
+
+def _shape(x: Any) -> tuple[int, ...]:
+    # not numpy.shape, which would come back here
+    return x.shape if isinstance(x, CFloatArray | np.ndarray) else np.shape(x)
+
+
+def _spread(x: Any, shape: tuple[int, ...]) -> Any:
+    if isinstance(x, CFloatArray):
+        return x._moved(lambda a: np.broadcast_to(a, shape))
+    return np.broadcast_to(x, shape) if _shape(x) else x
+
+
+def _at_key(x: Any, key: tuple[slice, ...]) -> Any:
+    return x[key] if _shape(x) else x
+
+
+def _memory(x: Any) -> Any:
+    return x.codes if isinstance(x, CFloatArray) else x
+
+
+def _apart(x: Any, outs: tuple[Any, ...]) -> Any:
+    """Return an operand, or a copy where writing an output would change elements that are yet to be read."""
+    if not isinstance(x, CFloatArray | np.ndarray):
+        return x
+    source = _memory(x)
+    for out in outs:
+        if out is None or not np.may_share_memory(source, _memory(out)):
+            continue
+        target = _memory(out)
+        same = source.shape == target.shape and source.strides == target.strides
+        if not (same and source.ctypes.data == target.ctypes.data):
+            return x.copy()
+    return x
+
+
+def _at(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> None:
+    """``ufunc.at``: all that happens to an element happens in float32, and is rounded at the end."""
+    target, indices, *rest = inputs
+    indices = _float32(indices)
+    operands = [_float32(x) for x in rest]
+    if not isinstance(target, CFloatArray):
+        ufunc.at(target, indices, *operands)
+        return
+    values = target.__array__()
+    ufunc.at(values, indices, *operands)
+    target[indices] = values[indices]
+
+
+def _look_up(
+    ufunc: np.ufunc, inputs: tuple[Any, ...], outs: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Return a unary ufunc of an 8-bit array by way of the few values that there are, or None."""
+    if ufunc.nin != 1 or ufunc.nout != 1 or ufunc.signature is not None:
+        return None
+    array, out = inputs[0], outs[0] if outs else None
+    if not isinstance(array, CFloatArray) or array.size < TABLE_SIZE or array.itemsize != 1:
+        return None
+    bias = array._biases.one
+    if bias is None or kwargs.keys() - {"dtype"} or not array.codes.flags.c_contiguous:
+        return None
+    if isinstance(out, CFloatArray):
+        ready = out._biases.one is not None and not flags.wanted() and out.codes.dtype.isnative
+        target, values_dtype = out.codes, np.float64
+    else:
+        ready, target, values_dtype = out is None, out, np.float32
+    if not ready or (
+        out is not None and (out.shape != array.shape or not target.flags.c_contiguous)
+    ):
+        return None
+    values = array.format.values(bias).astype(values_dtype)
+    function = _function(ufunc, kwargs, out is not None)
+    try:
+        with np.errstate(all="raise"):
+            table = function(values, **kwargs)
+    except FloatingPointError:
+        # only values that occur may warn; on them NumPy does it by itself
+        function(values[_native.used_codes(array.codes, values.size)], **kwargs)
+        with np.errstate(all="ignore"):
+            table = function(values, **kwargs)
+    if not isinstance(table, np.ndarray) or table.dtype.itemsize > 8 or table.dtype.hasobject:
+        return None
+    if isinstance(out, CFloatArray):
+        table = codec.encode(table, out.format, out.bias)
+        _native.look_up(table, array.codes, target)
+        return out
+    result = np.empty(array.shape, table.dtype)
+    _native.look_up(table, array.codes, result)
+    return result

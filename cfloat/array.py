@@ -1,0 +1,740 @@
+"""`CFloatArray`: an array of codes that behaves as the float32 array of their values."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Self, SupportsIndex
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from . import codec
+from .errors import ArgumentTypeError, ArgumentValueError
+from .formats import Format, check_format
+from .layout import Biases, check_layout, compressed
+from .rounding import RoundingMode, StochasticVariant
+from .text import shown
+
+Array = NDArray[Any]
+
+_FLOAT32: Final = np.dtype(np.float32)
+
+
+class CFloatArray(NDArrayOperatorsMixin):
+    """Values of a CFloat format: codes in memory, a format, and biases.
+
+    To NumPy and to code written for its arrays it is a float32 array: operators, ufuncs and functions compute on the
+    values and give ndarrays, as SPEC section 5 says, except that a CFloatArray named by ``out=`` or assigned
+    to (``a += b``, ``a[i] = b``) keeps its format: the result is rounded into it, once.  Functions that only
+    move elements (``np.reshape``, ``np.concatenate``, ``a[i]``, ...) keep the format.
+
+    Parameters
+    ----------
+    codes : ndarray of uint8 or uint16
+        The codes, of dtype ``fmt.storage_dtype``, any shape and memory layout; not copied.
+    fmt : Format
+        The format.
+    bias : int or array_like of int, optional
+        As in `asarray`.
+    axis, block : int, optional
+        As in `asarray`.
+
+    Attributes
+    ----------
+    codes : ndarray of uint8 or uint16
+        The codes; writing to them changes the array.
+    format : Format
+        The format.
+    bias : int or ndarray of int16
+        The exponent bias; or an array that broadcasts to the shape; or, with blocks, one for each block, its
+        last axis counting them.
+    axis : int or None
+        The axis whose slices have a bias each, if biases differ along one axis.
+    block : int or None
+        How many consecutive elements of the last axis share a bias, if biases are one a block.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If `codes` is not an array of the format's storage dtype, `fmt` not a Format, or biases not integers.
+    ArgumentValueError
+        If a code is too large for the format, or biases are not allowed by it or do not fit the shape.
+
+    See Also
+    --------
+    asarray : From values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cfloat as cf
+    >>> a = cf.CFloatArray(np.array([56, 194, 127], np.uint8), cf.CFloat8_1_4_3)
+    >>> a
+    CFloatArray([  1. ,  -2.5, 480. ], CFloat8_1_4_3, bias=7)
+    >>> a + 1
+    array([  2. ,  -1.5, 481. ], dtype=float32)
+    """
+
+    __slots__ = ("__weakref__", "_biases", "_codes", "_format")
+
+    _codes: Array
+    _format: Format
+    _biases: Biases
+
+    # above ndarray's, and below none that knows more than this class does
+    __array_priority__ = 1.0
+    __hash__ = None  # type: ignore[assignment]  # mutable, as an ndarray is
+
+    def __init__(
+        self,
+        codes: Array,
+        fmt: Format,
+        bias: ArrayLike | None = None,
+        *,
+        axis: SupportsIndex | None = None,
+        block: SupportsIndex | None = None,
+    ) -> None:
+        check_format(fmt)
+        if not isinstance(codes, np.ndarray):
+            raise ArgumentTypeError(
+                f"codes are a {type(codes).__name__}; they are a numpy.ndarray of {fmt.storage_dtype}"
+            )
+        self._codes = codec.check_codes(codes, fmt)
+        self._format = fmt
+        self._biases = check_layout(fmt, bias, codes.shape, axis, block)
+
+    @classmethod
+    def _of(cls, codes: Array, fmt: Format, biases: Biases) -> Self:
+        """Return an array of parts that are known to fit together."""
+        made = cls.__new__(cls)
+        made._codes = codes
+        made._format = fmt
+        made._biases = biases
+        return made
+
+    # What it is
+
+    @property
+    def codes(self) -> Array:
+        """The codes: an ndarray of uint8 or uint16, through which the array can be changed."""
+        return self._codes
+
+    @property
+    def format(self) -> Format:
+        """The format of the codes."""
+        return self._format
+
+    @property
+    def bias(self) -> int | NDArray[np.int16]:
+        """The exponent bias, or a read-only array of biases."""
+        values = self._biases.values
+        if isinstance(values, int):
+            return values
+        view = values.view()
+        view.flags.writeable = False
+        return view
+
+    @property
+    def axis(self) -> int | None:
+        """The axis whose slices have a bias each, or None."""
+        return self._biases.axis
+
+    @property
+    def block(self) -> int | None:
+        """The number of consecutive elements of the last axis that share a bias, or None."""
+        return self._biases.block
+
+    @property
+    def dtype(self) -> np.dtype[np.float32]:
+        """What it computes as: float32, which holds every value exactly."""
+        return _FLOAT32
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        return self._codes.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._codes.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._codes.size
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one stored code: 1 or 2."""
+        return self._codes.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the codes; those of the biases are ``np.asarray(a.bias).nbytes``."""
+        return self._codes.nbytes
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """The codes' strides in bytes."""
+        return self._codes.strides
+
+    @property
+    def flags(self) -> Any:
+        """The flags of the codes' memory, as ``ndarray.flags``."""
+        return self._codes.flags
+
+    @property
+    def T(self) -> Self:  # noqa: N802
+        """The array with its axes in reverse order; it shares the codes."""
+        return self.transpose()
+
+    @property
+    def mT(self) -> Self:  # noqa: N802
+        """The array with its last two axes exchanged; it shares the codes."""
+        if self.ndim < 2:
+            raise ArgumentValueError(f"mT takes two axes or more; the array has {self.ndim}")
+        return self.swapaxes(-1, -2)
+
+    @property
+    def real(self) -> Self:
+        """The array itself."""
+        return self
+
+    @property
+    def imag(self) -> NDArray[np.float32]:
+        """Zeros of its shape, read-only."""
+        return np.broadcast_to(np.float32(0), self.shape)
+
+    @property
+    def flat(self) -> "FlatView":
+        """The elements in row-major order: to iterate over, index, and assign to."""
+        return FlatView(self)
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d array")
+        if self.ndim == 1:
+            return iter(self.__array__())
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value: object) -> bool:
+        return bool((self == value).any())
+
+    def __sizeof__(self) -> int:
+        own = self._codes.nbytes if self._codes.flags.owndata else 0
+        return object.__sizeof__(self) + own + self._biases.nbytes()
+
+    # Values
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        if copy is False:
+            raise ValueError(
+                "the values are computed from the codes; they cannot be had without a copy"
+            )
+        wanted = _FLOAT32 if dtype is None else np.dtype(dtype)
+        if wanted in (_FLOAT32, np.float64):
+            return self._decode(wanted)
+        return self._decode(_FLOAT32).astype(wanted)
+
+    def _decode(self, dtype: DTypeLike = np.float32) -> Array:
+        return decode_layout(self._codes, self._format, self._biases, np.dtype(dtype))
+
+    def item(self, *args: Any) -> float:
+        """Return one element as a Python float, as ``ndarray.item``."""
+        if not args and self.size != 1:
+            raise ValueError("can only convert an array of size 1 to a Python scalar")
+        flat = args[0] if len(args) == 1 and not isinstance(args[0], tuple) else None
+        if not args:
+            element = self.reshape(())[()]
+        elif flat is not None:
+            element = self.flat[flat]
+        else:
+            element = self[args[0] if len(args) == 1 else args]
+        return float(element)
+
+    def tolist(self) -> Any:
+        """Return the values as Python floats in nested lists, as ``ndarray.tolist``."""
+        return self._decode().tolist()
+
+    def __float__(self) -> float:
+        return float(self._scalar("a float"))
+
+    def __int__(self) -> int:
+        return int(self._scalar("an int"))
+
+    def __complex__(self) -> complex:
+        return complex(self._scalar("a complex"))
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            return bool(self._decode())  # NumPy's own error
+        return bool(self._scalar("a bool"))
+
+    def _scalar(self, what: str) -> Any:
+        if self.ndim != 0:
+            if self.size == 1 and what == "a bool":
+                return self._decode().reshape(-1)[0]
+            raise TypeError(f"only 0-dimensional arrays can be converted to {what}")
+        return self._decode()[()]
+
+    def astype(
+        self,
+        dtype: DTypeLike | Format,
+        bias: ArrayLike | None = None,
+        *,
+        copy: bool = True,
+        **how: Any,
+    ) -> Any:
+        """Convert to a NumPy dtype, or to a format.
+
+        Parameters
+        ----------
+        dtype : dtype or Format
+            What to convert to.
+        bias : int or array_like of int, optional
+            The biases if it is a Format, as in `asarray`.
+        copy : bool, default True
+            Whether to copy even if format and biases stay as they are.
+        **how
+            For a Format, the other arguments of `asarray`: `axis`, `block`, `rounding`, ...
+
+        Returns
+        -------
+        ndarray or CFloatArray
+
+        Raises
+        ------
+        ArgumentTypeError, ArgumentValueError
+            As `asarray`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import cfloat as cf
+        >>> a = cf.asarray([1.0, 2.7], cf.CFloat16_SHP)
+        >>> a.astype(np.float64)
+        array([1.        , 2.69921875])
+        >>> a.astype(cf.CFloat8_1_4_3)
+        CFloatArray([1.  , 2.75], CFloat8_1_4_3, bias=7)
+        """
+        if isinstance(dtype, Format):
+            made = asarray(self, dtype, bias, **how)
+            return made.copy() if copy and made._codes is self._codes else made
+        if bias is not None or how:
+            raise ArgumentTypeError(
+                f"dtype is {shown(dtype)}; bias and what goes with it need a Format"
+            )
+        return self.__array__(np.dtype(dtype))
+
+    def rebias(
+        self,
+        bias: ArrayLike | None,
+        *,
+        axis: SupportsIndex | None = None,
+        block: SupportsIndex | None = None,
+        rounding: RoundingMode = "ties_to_even",
+        seed: SupportsIndex | None = None,
+        return_changed: bool = False,
+    ) -> Any:
+        """Encode the values anew, with other biases.
+
+        Parameters
+        ----------
+        bias, axis, block, rounding, seed
+            As in `asarray`.
+        return_changed : bool, default False
+            Whether to tell which values the new biases do not have.
+
+        Returns
+        -------
+        CFloatArray
+            Of the same format and shape.
+        changed : ndarray of bool
+            With `return_changed`: where the new value is not the old one.
+
+        Raises
+        ------
+        ArgumentTypeError, ArgumentValueError
+            As `asarray`.
+
+        Examples
+        --------
+        >>> import cfloat as cf
+        >>> a = cf.asarray([0.25, 1.0, 480.0], cf.CFloat8_1_4_3)
+        >>> b, changed = a.rebias(8, return_changed=True)
+        >>> b
+        CFloatArray([  0.25,   1.  , 240.  ], CFloat8_1_4_3, bias=8)
+        >>> changed
+        array([False, False,  True])
+        """
+        made = asarray(
+            self._decode(), self._format, bias, axis=axis, block=block, rounding=rounding, seed=seed
+        )
+        if not return_changed:
+            return made
+        old, new = self._decode(), made._decode()
+        return made, (old != new) & ~(np.isnan(old) & np.isnan(new))
+
+    def error_against(self, x: ArrayLike) -> Any:
+        """Return the error statistics of the array as the rounded form of `x`: `cfloat.error`.
+
+        Parameters
+        ----------
+        x : array_like
+            The values before rounding, of the same shape.
+
+        Returns
+        -------
+        ErrorStats
+
+        Raises
+        ------
+        ArgumentTypeError, ArgumentValueError
+            As `cfloat.error`.
+
+        Examples
+        --------
+        >>> import cfloat as cf
+        >>> x = [0.1, 0.2, 0.3]
+        >>> round(cf.asarray(x, cf.CFloat8_1_4_3).error_against(x).sqnr_db, 1)
+        29.1
+        """
+        from .metrics import error
+
+        return error(x, self)
+
+    # Copies and files
+
+    def copy(self, order: str = "C") -> Self:
+        """Return a copy that shares nothing with the array."""
+        return self._of(self._codes.copy(order=order), self._format, self._biases)  # type: ignore[call-overload]
+
+    def __copy__(self) -> Self:
+        return self.copy("K")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.copy("K")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        biases = self._biases
+        return (_restore, (type(self), self._codes, self._format, biases.values, biases.block))
+
+    def tobytes(self, order: str = "C") -> bytes:
+        """Return the codes' bytes."""
+        return self._codes.tobytes(order)  # type: ignore[arg-type]
+
+    # Indexing
+
+    def __getitem__(self, key: Any) -> Any:
+        key = _plain_key(key)
+        codes = self._codes[key]
+        biases = self._biases.index(self.shape, key)
+        if isinstance(codes, np.ndarray):
+            return self._of(codes, self._format, biases)
+        return decode_layout(np.asarray(codes), self._format, biases, _FLOAT32)[()]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        key = _plain_key(key)
+        biases = self._biases.index(self.shape, key)
+        shape = self.shape if key is Ellipsis else np.shape(self._codes[key])
+        if isinstance(value, CFloatArray) and value._same_code_meaning(self._format, biases, shape):
+            self._codes[key] = value._codes
+            return
+        values = np.asarray(value)
+        if biases.one is None:
+            spread = np.broadcast_to(values, shape)
+            encoded = encode_layout(spread, self._format, biases, shape)
+        else:
+            encoded = codec.encode(values, self._format, biases.one)
+        self._codes[key] = encoded
+
+    def _same_code_meaning(self, fmt: Format, biases: Biases, shape: tuple[int, ...]) -> bool:
+        return self._format == fmt and self._biases.equal(biases, self.shape, shape)
+
+    # Shape
+
+    def _moved(self, move: Callable[[Array], Array]) -> Self:
+        """Return the array after a function that only moves elements, or selects them."""
+        codes = move(self._codes)
+        if self._biases.one is not None:
+            return self._of(codes, self._format, self._biases)
+        return self._of(codes, self._format, compressed(move(self._biases.full(self.shape))))
+
+    def reshape(self, *shape: Any, order: str = "C") -> Self:
+        """Return the elements in another shape, as ``ndarray.reshape``; it shares the codes if it can."""
+        wanted = shape[0] if len(shape) == 1 else shape
+        if order not in ("C", "F", "A"):
+            raise ArgumentValueError(f"order is {shown(order)}; it takes 'C', 'F' or 'A'")
+        if order == "A":  # of the codes' memory, whatever that of the biases
+            order = "F" if self._codes.flags.fnc else "C"
+        return self._moved(lambda a: a.reshape(wanted, order=order))  # type: ignore[call-overload,no-any-return]
+
+    def transpose(self, *axes: Any) -> Self:
+        """Return a view with its axes permuted, as ``ndarray.transpose``."""
+        return self._moved(lambda a: a.transpose(*axes))
+
+    def swapaxes(self, axis1: SupportsIndex, axis2: SupportsIndex) -> Self:
+        """Return a view with two axes exchanged."""
+        return self._moved(lambda a: a.swapaxes(axis1, axis2))
+
+    def squeeze(self, axis: Any = None) -> Self:
+        """Return a view without axes of length 1."""
+        return self._moved(lambda a: a.squeeze(axis))
+
+    def ravel(self, order: str = "C") -> Self:
+        """Return the elements in one axis; it shares the codes if it can."""
+        return self.reshape(-1, order=self._order(order))
+
+    def flatten(self, order: str = "C") -> Self:
+        """Return a copy of the elements in one axis."""
+        flat = self.reshape(-1, order=self._order(order))
+        return flat.copy() if np.may_share_memory(flat._codes, self._codes) else flat
+
+    def _order(self, order: str) -> str:
+        if order == "K":
+            return "F" if self._codes.flags.fnc else "C"
+        return order
+
+    def diagonal(self, offset: SupportsIndex = 0, axis1: SupportsIndex = 0, axis2: SupportsIndex = 1) -> Self:  # fmt: skip
+        """Return the diagonals, as ``ndarray.diagonal``."""
+        return self._moved(lambda a: a.diagonal(offset, axis1, axis2))
+
+    def take(self, indices: Any, axis: Any = None, mode: Any = "raise") -> Any:
+        """Return elements by their indices, as ``np.take``."""
+        return np.take(self, indices, axis, None, mode)  # type: ignore[arg-type]
+
+    def repeat(self, repeats: Any, axis: Any = None) -> Any:
+        """Return every element so many times, as ``np.repeat``."""
+        return np.repeat(self, repeats, axis)  # type: ignore[call-overload]
+
+    def compress(self, condition: Any, axis: Any = None) -> Any:
+        """Return the slices where a condition holds, as ``np.compress``."""
+        return np.compress(condition, self, axis)  # type: ignore[call-overload]
+
+    # Changes in place
+
+    def fill(self, value: Any) -> None:
+        """Set every element to a value, rounded into the format."""
+        self[...] = value
+
+    def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
+        """Set elements by their places in row-major order, as ``np.put``."""
+        np.put(self, indices, values, mode)  # type: ignore[call-overload]
+
+    def sort(self, axis: SupportsIndex = -1, kind: Any = None, *, stable: Any = None) -> None:
+        """Sort in place, as ``ndarray.sort``."""
+        values = self._decode()
+        values.sort(axis=axis, kind=kind, stable=stable)
+        self[...] = values
+
+    # Text
+
+    def __repr__(self) -> str:
+        from .display import represented
+
+        return represented(self)
+
+    def __str__(self) -> str:
+        from .display import stringed
+
+        return stringed(self)
+
+    def __format__(self, spec: str) -> str:
+        if self.ndim == 0:
+            return format(self._decode()[()], spec)
+        if not spec:
+            return str(self)
+        raise TypeError("unsupported format string passed to CFloatArray.__format__")
+
+    # Protocols
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        from ._ufuncs import call
+
+        return call(ufunc, method, inputs, kwargs)
+
+    def __array_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        from ._functions import call
+
+        return call(func, types, args, kwargs)
+
+
+def _by_function(name: str, function: str | None = None) -> None:
+    """Give the class a method that is NumPy's function of an array."""
+
+    def method(self: CFloatArray, *args: Any, **kwargs: Any) -> Any:
+        return getattr(np, function or name)(self, *args, **kwargs)
+
+    method.__name__ = name
+    method.__qualname__ = f"CFloatArray.{name}"
+    method.__doc__ = (
+        f"Return ``np.{function or name}`` of the array; float32 values where it computes."
+    )
+    setattr(CFloatArray, name, method)
+
+
+for _name in (
+    "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "clip", "cumprod", "cumsum", "dot", "max",
+    "mean", "min", "nonzero", "prod", "round", "searchsorted", "std", "sum", "trace", "var",
+):  # fmt: skip
+    _by_function(_name)
+_by_function("conj", "conjugate")
+_by_function("conjugate")
+
+
+class FlatView:
+    """The elements of a `CFloatArray` in row-major order, as ``ndarray.flat`` gives them."""
+
+    __slots__ = ("base",)
+
+    def __init__(self, base: CFloatArray) -> None:
+        self.base = base
+
+    def __len__(self) -> int:
+        return self.base.size
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.base._decode().reshape(-1))
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.base.reshape(-1)[key]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        places = np.arange(self.base.size).reshape(self.base.shape).reshape(-1)[key]
+        values = np.asarray(value)
+        # ndarray.flat repeats values that are too few
+        if np.ndim(places) and values.size != np.size(places):
+            values = np.resize(values, np.shape(places))
+        self.base[np.unravel_index(places, self.base.shape)] = values
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        return self.base.reshape(-1).__array__(dtype, copy)
+
+
+def asarray(
+    x: Any,
+    fmt: Format,
+    bias: ArrayLike | None = None,
+    *,
+    axis: SupportsIndex | None = None,
+    block: SupportsIndex | None = None,
+    rounding: RoundingMode = "ties_to_even",
+    seed: SupportsIndex | None = None,
+    offset: SupportsIndex = 0,
+    random_bits: ArrayLike | None = None,
+    stochastic_bits: SupportsIndex = 32,
+    stochastic_variant: StochasticVariant = "A",
+) -> CFloatArray:
+    """Round values into a format and return them as a `CFloatArray`.
+
+    Parameters
+    ----------
+    x : array_like
+        Values as in `encode`, torch's CPU tensors, or a CFloatArray; one that has the format and the biases
+        already is returned as it is.
+    fmt : Format
+        The format.
+    bias : int or array_like of int, optional
+        One bias, or an array that broadcasts to the shape of `x`.  The format's default if None.
+    axis : int, optional
+        The axis whose slices have a bias each: `bias` has one axis, of that length.
+    block : int, optional
+        The number of consecutive elements along the last axis that share a bias: `bias` has the shape of `x`
+        with the number of blocks, the last of which may be shorter, in place of its last length, or a shape
+        that broadcasts to it.
+    rounding, seed, offset, random_bits, stochastic_bits, stochastic_variant
+        As in `encode`.
+
+    Returns
+    -------
+    CFloatArray
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError, FlagError
+        As `encode`, or if `axis` or `block` do not fit the shape.
+
+    Examples
+    --------
+    >>> import cfloat as cf
+    >>> cf.asarray([1.0, 2.7], cf.CFloat8_1_4_3)
+    CFloatArray([1.  , 2.75], CFloat8_1_4_3, bias=7)
+    >>> w = cf.asarray([[1000.0, 2000.0], [0.01, 0.02]], cf.CFloat8_1_4_3, bias=[4, 14], axis=0)
+    >>> w
+    CFloatArray([[9.60000000e+02, 2.04800000e+03],
+                 [9.76562500e-03, 1.95312500e-02]], CFloat8_1_4_3, bias=[[4], [14]])
+    """
+    check_format(fmt)
+    source = _values(x)
+    shape = np.shape(source)
+    biases = check_layout(fmt, bias, shape, axis, block)
+    if isinstance(x, CFloatArray) and x._same_code_meaning(fmt, biases, shape):
+        return x
+    if isinstance(source, CFloatArray):
+        source = source._decode()
+    codes = encode_layout(
+        source, fmt, biases, shape, rounding=rounding, seed=seed, offset=offset, random_bits=random_bits,
+        stochastic_bits=stochastic_bits, stochastic_variant=stochastic_variant,
+    )  # fmt: skip
+    return CFloatArray._of(codes, fmt, biases)
+
+
+def _values(x: Any) -> Any:
+    if isinstance(x, CFloatArray):
+        return x
+    if type(x).__module__.partition(".")[0] == "torch" and hasattr(x, "detach"):
+        x = x.detach()
+        if str(x.dtype) == "torch.bfloat16":  # which NumPy has not; float32 holds it exactly
+            x = x.float()
+    return np.asarray(x)
+
+
+def encode_layout(
+    x: Array, fmt: Format, biases: Biases, shape: tuple[int, ...], **how: Any
+) -> Array:
+    """Return the codes of values that broadcast to a shape, with biases of that shape."""
+    spread = np.broadcast_to(x, shape)
+    if biases.block is None:
+        return codec.encode(spread, fmt, biases.values, **how)
+    if shape[-1] % biases.block or how.get("random_bits") is not None:
+        return codec.encode(spread, fmt, biases.full(shape), **how)
+    split = (*shape[:-1], shape[-1] // biases.block, biases.block)
+    values = np.asarray(biases.values)[..., np.newaxis]
+    return codec.encode(spread.reshape(split), fmt, values, **how).reshape(shape)
+
+
+def decode_layout(codes: Array, fmt: Format, biases: Biases, dtype: np.dtype[Any]) -> Array:
+    """Return the values of codes, with biases of their shape."""
+    if biases.block is None:
+        return codec.decode(codes, fmt, biases.values, dtype=dtype)
+    shape = codes.shape
+    if shape[-1] % biases.block:
+        return codec.decode(codes, fmt, biases.full(shape), dtype=dtype)
+    split = (*shape[:-1], shape[-1] // biases.block, biases.block)
+    values = np.asarray(biases.values)[..., np.newaxis]
+    return codec.decode(codes.reshape(split), fmt, values, dtype=dtype).reshape(shape)
+
+
+def _plain_key(key: Any) -> Any:
+    """Return an index in which CFloatArrays are the float32 arrays that they stand for."""
+    if isinstance(key, CFloatArray):
+        return key._decode()
+    if isinstance(key, tuple):
+        return tuple(_plain_key(part) for part in key)
+    return key
+
+
+def _restore(
+    cls: type[CFloatArray],
+    codes: Array,
+    fmt: Format,
+    values: int | NDArray[np.int16],
+    block: int | None,
+) -> CFloatArray:
+    """Rebuild a pickled array, with the checks of a new one: the bytes may come from anywhere."""
+    return cls(codes, fmt, values, block=block)

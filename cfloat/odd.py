@@ -1,0 +1,89 @@
+"""float64 arithmetic rounded to odd, after which rounding to fewer bits is the one rounding there is.
+
+A sum, product, quotient or root in float64 is off by up to half a unit; rounded again, to a format, it may come out on
+the wrong side of a tie.  Rounded to odd (an inexact result takes the neighbour whose last bit is set) it is
+never a tie, nor any other value of few bits, unless it is so exactly (Boldo and Melquiond, 2008).
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+# Veltkamp's constant: splits 53 bits into two halves whose products are exact
+_SPLITTER = 2.0**27 + 1
+
+
+def add(a: Floats, b: Floats) -> Floats:
+    """Return a + b, rounded to odd."""
+    total = a + b
+    with np.errstate(all="ignore"):
+        from_b = total - a
+        rest = (a - (total - from_b)) + (b - from_b)
+    return _to_odd(total, rest)
+
+
+def subtract(a: Floats, b: Floats) -> Floats:
+    """Return a - b, rounded to odd."""
+    return add(a, np.negative(b))
+
+
+def multiply(a: Floats, b: Floats) -> Floats:
+    """Return a * b, rounded to odd, unless the product is below 2^-969."""
+    product = a * b
+    with np.errstate(all="ignore"):
+        return _to_odd(product, _product_error(a, b, product))
+
+
+def square(a: Floats) -> Floats:
+    """Return a * a, rounded to odd."""
+    return multiply(a, a)
+
+
+def divide(a: Floats, b: Floats) -> Floats:
+    """Return a / b, rounded to odd."""
+    quotient = a / b
+    with np.errstate(all="ignore"):
+        product = quotient * b
+        rest = (a - product) - _product_error(quotient, b, product)
+        return _to_odd(quotient, np.where(np.signbit(b), -rest, rest))
+
+
+def reciprocal(a: Floats) -> Floats:
+    """Return 1 / a, rounded to odd."""
+    return divide(np.float64(1), a)
+
+
+def sqrt(a: Floats) -> Floats:
+    """Return the square root, rounded to odd."""
+    root = np.sqrt(a)
+    with np.errstate(all="ignore"):
+        product = root * root
+        return _to_odd(root, (a - product) - _product_error(root, root, product))
+
+
+def _split(a: Floats) -> tuple[Floats, Floats]:
+    scaled = a * _SPLITTER
+    high = scaled - (scaled - a)
+    return high, a - high
+
+
+def _product_error(a: Floats, b: Floats, product: Floats) -> Floats:
+    """Return a * b - product, exactly (Dekker)."""
+    a_high, a_low = _split(a)
+    b_high, b_low = _split(b)
+    partial = (a_high * b_high - product) + a_high * b_low + a_low * b_high
+    return partial + a_low * b_low
+
+
+def _to_odd(nearest: Any, rest: Any) -> Floats:
+    """Return nearest + rest rounded to odd, given a sum rounded to nearest and what is left of it."""
+    nearest = np.asarray(nearest, np.float64)
+    bits = nearest.view(np.int64)
+    inexact = (rest != 0) & np.isfinite(nearest) & np.isfinite(rest)
+    away = np.signbit(nearest) == np.signbit(rest)
+    step = np.where(inexact & (bits & 1 == 0), np.where(away, 1, -1), 0)
+    result: Floats = (bits + step).view(np.float64)
+    return result
