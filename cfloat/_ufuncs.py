@@ -1,7 +1,8 @@
-"""NumPy's ufuncs on `CFloatArray` (NEP 13): values are decoded, computed on, and rounded where a destination says so.
+"""NumPy's ufuncs on `CFloatArray` (NEP 13).
 
-SPEC section 5: the result is a float32 ndarray, as it would be of the decoded arrays, unless ``out=`` or an in-place
-operator names a CFloatArray.  Into that, float64 results are rounded once.
+Values are decoded and computed on.  SPEC section 5: the result is a float32 ndarray, as it would be of the
+decoded arrays, unless ``out=`` or an in-place operator names a CFloatArray.  Into that, float64 results are
+rounded once.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from .errors import ArgumentTypeError
 Array = NDArray[Any]
 
 #: Elements computed at a time, so that what is decoded stays in cache and temporaries small.
-PIECE: Final = 1 << 16
+PIECE: Final = 1 << 14
 
 #: From this size on a unary ufunc of an 8-bit array is looked up.
 TABLE_SIZE: Final = 1 << 12
@@ -38,8 +39,8 @@ CORRECTLY_ROUNDED: Final[dict[str, Callable[..., Any]]] = {
 #: NumPy's ufuncs that compute on values.  Others than NumPy's do as well.
 COMPUTED: Final = frozenset(
     """
-    absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh cbrt ceil clip conjugate copysign cos cosh deg2rad
-    degrees divide divmod equal exp exp2 expm1 fabs float_power floor floor_divide fmax fmin fmod frexp greater
+    absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh cbrt ceil clip conjugate copysign cos
+    cosh deg2rad degrees divide divmod equal exp exp2 expm1 fabs float_power floor floor_divide fmax fmin fmod frexp greater
     greater_equal heaviside hypot isfinite isinf isnan ldexp less less_equal log log10 log1p log2 logaddexp
     logaddexp2 logical_and logical_not logical_or logical_xor matmul matvec maximum minimum modf multiply negative
     nextafter not_equal positive power rad2deg radians reciprocal remainder rint sign signbit sin sinh spacing sqrt
@@ -106,11 +107,13 @@ def _operand(x: Any, kwargs: dict[str, Any], wide: bool) -> Any:
     """Return an operand as NumPy takes it: float64, as far as it is floating, where the result will be rounded."""
     if isinstance(x, CFloatArray):
         return x.__array__(np.float64 if wide and kwargs.get("dtype") is None else np.float32)
-    if wide and kwargs.get("dtype") is None and isinstance(x, np.ndarray | np.generic):
-        # ml_dtypes' bfloat16 is of kind "V" or "f"
-        if x.dtype.kind not in "biu" and x.itemsize < 8 and _native.is_source_dtype(x.dtype):
-            return x.astype(np.float64)
-    return x
+    narrow = (
+        isinstance(x, np.ndarray | np.generic)
+        and x.dtype.kind not in "biu"  # ml_dtypes' bfloat16 is of kind "V" or "f"
+        and x.itemsize < 8
+        and _native.is_source_dtype(x.dtype)
+    )
+    return x.astype(np.float64) if narrow and wide and kwargs.get("dtype") is None else x
 
 
 def _check_casting(kwargs: dict[str, Any]) -> None:
@@ -134,15 +137,23 @@ def _call(
     shapes = [_shape(x) for x in (*inputs, *outs, kwargs.get("where", True)) if x is not None]
     if ufunc.signature is not None or max(map(prod, shapes)) <= PIECE:
         operands = [_operand(x, kwargs, into_format) for x in inputs]
-        return _into(_function(ufunc, kwargs, into_format), operands, outs, kwargs)
+        return _into(_function(ufunc, inputs, kwargs, into_format), operands, outs, kwargs)
     return _call_in_pieces(ufunc, inputs, outs, kwargs, np.broadcast_shapes(*shapes), into_format)
 
 
-def _function(ufunc: np.ufunc, kwargs: dict[str, Any], into_format: bool) -> Callable[..., Any]:
+def _function(
+    ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[str, Any], into_format: bool
+) -> Callable[..., Any]:
     """Return what computes a ufunc: where that will be rounded, what makes it the exact result's rounding."""
-    plain = not kwargs.keys() - {"where"}
-    exact = CORRECTLY_ROUNDED.get(ufunc.__name__) if into_format and plain else None
-    if exact is None:
+    exact = CORRECTLY_ROUNDED.get(ufunc.__name__)
+    if not into_format or exact is None or kwargs.keys() - {"where"}:
+        return ufunc
+    if ufunc.__name__ in ("add", "subtract"):
+        plain = _sums_are_exact(inputs)
+    else:
+        # of 24 bits and fewer, products are exact in float64, and quotients and roots never close to a tie
+        plain = all(_has_24_bits(x) for x in inputs)
+    if plain:
         return ufunc
     compute = exact
 
@@ -153,6 +164,28 @@ def _function(ufunc: np.ufunc, kwargs: dict[str, Any], into_format: bool) -> Cal
         return compute(*(np.asarray(x, np.float64) for x in operands))
 
     return function
+
+
+def _has_24_bits(x: Any) -> bool:
+    """Whether all values of an operand are float32 or narrower."""
+    if isinstance(x, CFloatArray):
+        return True
+    if isinstance(x, np.ndarray | np.generic):
+        return x.dtype.itemsize <= (2 if x.dtype.kind in "iu" else 4)
+    return isinstance(x, int | float) and abs(x) < 2.0**64 and float(np.float32(x)) == x
+
+
+def _sums_are_exact(inputs: tuple[Any, ...]) -> bool:
+    """Whether float64 holds every sum of two operands: all their bits are within 52 binades."""
+    tops, quanta = [], []
+    for x in inputs:
+        if not isinstance(x, CFloatArray) or x._biases.one is None:
+            return False
+        info = finfo(x.format, x._biases.one)
+        tops.append(math.frexp(float(info.max))[1])
+        smallest = x.format.smallest(x._biases.one)
+        quanta.append(math.frexp(smallest)[1] - 1)
+    return max(tops) - min(quanta) <= 52
 
 
 def _into(
@@ -208,8 +241,8 @@ def _call_in_pieces(
     spread = [_spread(x, shape) for x in inputs]
     where = kwargs.get("where", True)
     where = np.broadcast_to(where, shape) if np.ndim(where) else where
-    function = _function(ufunc, kwargs, into_format)
-    results = list(outs) if outs else [None] * ufunc.nout
+    function = _function(ufunc, inputs, kwargs, into_format)
+    results: list[Any] = list(outs) if outs else [None] * ufunc.nout
     for key in pieces(shape):
         parts = [_operand(_at_key(x, key), kwargs, into_format) for x in spread]
         options = kwargs if np.ndim(where) == 0 else {**kwargs, "where": where[key]}
@@ -303,31 +336,37 @@ def _look_up(
     bias = array._biases.one
     if bias is None or kwargs.keys() - {"dtype"} or not array.codes.flags.c_contiguous:
         return None
-    if isinstance(out, CFloatArray):
-        ready = out._biases.one is not None and not flags.wanted() and out.codes.dtype.isnative
-        target, values_dtype = out.codes, np.float64
-    else:
-        ready, target, values_dtype = out is None, out, np.float32
-    if not ready or (
-        out is not None and (out.shape != array.shape or not target.flags.c_contiguous)
+    into_format = isinstance(out, CFloatArray)
+    if into_format and (out._biases.one is None or flags.wanted()):
+        return None  # flags are counted by element
+    target = _memory(out)
+    if target is not None and not (
+        target.shape == array.shape and target.flags.c_contiguous and target.dtype.isnative
     ):
         return None
-    values = array.format.values(bias).astype(values_dtype)
-    function = _function(ufunc, kwargs, out is not None)
+    values = array.format.values(bias).astype(np.float64 if into_format else np.float32)
+    table = _table(_function(ufunc, inputs, kwargs, into_format), values, array.codes, kwargs)
+    if into_format:
+        table = codec.encode(table, out.format, out.bias)
+    elif target is None:
+        target = out = np.empty(array.shape, table.dtype)
+    if table.dtype != target.dtype or table.dtype.hasobject or table.itemsize > 8:
+        return None
+    if np.may_share_memory(target, array.codes) and target is not array.codes:
+        return None
+    _native.look_up(table, array.codes, target)
+    return out
+
+
+def _table(
+    function: Callable[..., Any], values: Array, codes: Array, kwargs: dict[str, Any]
+) -> Array:
+    """Return a function of every value; NumPy warns of those that occur, and of no others."""
     try:
         with np.errstate(all="raise"):
-            table = function(values, **kwargs)
+            table: Array = function(values, **kwargs)
     except FloatingPointError:
-        # only values that occur may warn; on them NumPy does it by itself
-        function(values[_native.used_codes(array.codes, values.size)], **kwargs)
+        function(values[_native.used_codes(codes, values.size)], **kwargs)
         with np.errstate(all="ignore"):
             table = function(values, **kwargs)
-    if not isinstance(table, np.ndarray) or table.dtype.itemsize > 8 or table.dtype.hasobject:
-        return None
-    if isinstance(out, CFloatArray):
-        table = codec.encode(table, out.format, out.bias)
-        _native.look_up(table, array.codes, target)
-        return out
-    result = np.empty(array.shape, table.dtype)
-    _native.look_up(table, array.codes, result)
-    return result
+    return table

@@ -1,8 +1,8 @@
 """float64 arithmetic rounded to odd, after which rounding to fewer bits is the one rounding there is.
 
-A sum, product, quotient or root in float64 is off by up to half a unit; rounded again, to a format, it may come out on
-the wrong side of a tie.  Rounded to odd (an inexact result takes the neighbour whose last bit is set) it is
-never a tie, nor any other value of few bits, unless it is so exactly (Boldo and Melquiond, 2008).
+A sum, product, quotient or root in float64 is off by up to half a unit; rounded again, to a format, it may
+come out on the wrong side of a tie.  Rounded to odd (an inexact result takes the neighbour whose last bit is
+set) it is never a tie, nor any other value of few bits, unless it is so exactly (Boldo and Melquiond, 2008).
 """
 
 from typing import Any
@@ -53,7 +53,7 @@ def divide(a: Floats, b: Floats) -> Floats:
 
 def reciprocal(a: Floats) -> Floats:
     """Return 1 / a, rounded to odd."""
-    return divide(np.float64(1), a)
+    return divide(np.ones_like(a), a)
 
 
 def sqrt(a: Floats) -> Floats:
@@ -79,11 +79,13 @@ def _product_error(a: Floats, b: Floats, product: Floats) -> Floats:
 
 
 def _to_odd(nearest: Any, rest: Any) -> Floats:
-    """Return nearest + rest rounded to odd, given a sum rounded to nearest and what is left of it."""
-    nearest = np.asarray(nearest, np.float64)
-    bits = nearest.view(np.int64)
-    inexact = (rest != 0) & np.isfinite(nearest) & np.isfinite(rest)
-    away = np.signbit(nearest) == np.signbit(rest)
-    step = np.where(inexact & (bits & 1 == 0), np.where(away, 1, -1), 0)
-    result: Floats = (bits + step).view(np.float64)
+    """Return nearest + rest rounded to odd, given a sum rounded to nearest and what is left of it.
+
+    That is rounded toward zero, with the last bit set if anything is left; a rest that is NaN is none.
+    """
+    result = np.array(nearest, np.float64)
+    bits = result.view(np.int64)
+    below, above = rest < 0, rest > 0
+    bits -= np.where(np.signbit(result), above, below)
+    bits |= below | above
     return result
