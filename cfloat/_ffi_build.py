@@ -13,7 +13,7 @@ CSRC = Path("csrc")
 COMPILE_ARGS = (
     ["/std:c11", "/O2", "/fp:precise"]
     if sys.platform == "win32"
-    else ["-std=c11", "-O3", "-ffp-contract=off"]
+    else ["-std=c11", "-O3", "-ffp-contract=off", "-fno-fast-math"]
 )
 
 ffibuilder = FFI()

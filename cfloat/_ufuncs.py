@@ -5,9 +5,10 @@ decoded arrays, unless ``out=`` or an in-place operator names a CFloatArray.  In
 rounded once.
 """
 
+import math
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import product
-from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from . import _native, codec, flags, odd
 from .array import CFloatArray
 from .errors import ArgumentTypeError
+from .formats import Format, finfo
 
 Array = NDArray[Any]
 
@@ -42,9 +44,9 @@ COMPUTED: Final = frozenset(
     absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh cbrt ceil clip conjugate copysign cos
     cosh deg2rad degrees divide divmod equal exp exp2 expm1 fabs float_power floor floor_divide fmax fmin fmod frexp greater
     greater_equal heaviside hypot isfinite isinf isnan ldexp less less_equal log log10 log1p log2 logaddexp
-    logaddexp2 logical_and logical_not logical_or logical_xor matmul matvec maximum minimum modf multiply negative
-    nextafter not_equal positive power rad2deg radians reciprocal remainder rint sign signbit sin sinh spacing sqrt
-    square subtract tan tanh trunc vecdot vecmat _ones_like
+    logaddexp2 logical_and logical_not logical_or logical_xor matmul matvec maximum minimum modf multiply
+    negative nextafter not_equal positive power rad2deg radians reciprocal remainder rint sign signbit sin sinh
+    spacing sqrt square subtract tan tanh trunc vecdot vecmat _ones_like
     """.split()
 )
 
@@ -60,9 +62,9 @@ REFUSED: Final[dict[str, str]] = {
     "isnat": "it is about dates",
     **dict.fromkeys(
         """
-        _center _expandtabs _expandtabs_length _ljust _lstrip_chars _lstrip_whitespace _partition _partition_index
-        _replace _rjust _rpartition _rpartition_index _rstrip_chars _rstrip_whitespace _slice _strip_chars
-        _strip_whitespace _zfill count endswith find index isalnum isalpha isdecimal isdigit islower isnumeric
+        _center _expandtabs _expandtabs_length _ljust _lstrip_chars _lstrip_whitespace _partition
+        _partition_index _replace _rjust _rpartition _rpartition_index _rstrip_chars _rstrip_whitespace _slice
+        _strip_chars _strip_whitespace _zfill count endswith find index isalnum isalpha isdecimal isdigit islower isnumeric
         isspace istitle isupper rfind rindex startswith str_len
         """.split(),
         _STRINGS,
@@ -104,7 +106,7 @@ def _float32(x: Any) -> Any:
 
 
 def _operand(x: Any, kwargs: dict[str, Any], wide: bool) -> Any:
-    """Return an operand as NumPy takes it: float64, as far as it is floating, where the result will be rounded."""
+    """Return an operand as NumPy takes it: float64, if it is floating, where the result will be rounded."""
     if isinstance(x, CFloatArray):
         return x.__array__(np.float64 if wide and kwargs.get("dtype") is None else np.float32)
     narrow = (
@@ -135,7 +137,7 @@ def _call(
     if looked_up is not None:
         return looked_up
     shapes = [_shape(x) for x in (*inputs, *outs, kwargs.get("where", True)) if x is not None]
-    if ufunc.signature is not None or max(map(prod, shapes)) <= PIECE:
+    if ufunc.signature is not None or max(map(math.prod, shapes)) <= PIECE:
         operands = [_operand(x, kwargs, into_format) for x in inputs]
         return _into(_function(ufunc, inputs, kwargs, into_format), operands, outs, kwargs)
     return _call_in_pieces(ufunc, inputs, outs, kwargs, np.broadcast_shapes(*shapes), into_format)
@@ -177,15 +179,18 @@ def _has_24_bits(x: Any) -> bool:
 
 def _sums_are_exact(inputs: tuple[Any, ...]) -> bool:
     """Whether float64 holds every sum of two operands: all their bits are within 52 binades."""
-    tops, quanta = [], []
+    ranges = []
     for x in inputs:
         if not isinstance(x, CFloatArray) or x._biases.one is None:
             return False
-        info = finfo(x.format, x._biases.one)
-        tops.append(math.frexp(float(info.max))[1])
-        smallest = x.format.smallest(x._biases.one)
-        quanta.append(math.frexp(smallest)[1] - 1)
-    return max(tops) - min(quanta) <= 52
+        ranges.append(_exponents(x.format, x._biases.one))
+    return max(top for _, top in ranges) - min(bottom for bottom, _ in ranges) <= 52
+
+
+@lru_cache(maxsize=256)
+def _exponents(fmt: Format, bias: int) -> tuple[int, int]:
+    """Return the exponents of the unit of all values, and of a power of two above them."""
+    return fmt._quantum - bias, math.frexp(float(finfo(fmt, bias).max))[1]
 
 
 def _into(
@@ -336,17 +341,17 @@ def _look_up(
     bias = array._biases.one
     if bias is None or kwargs.keys() - {"dtype"} or not array.codes.flags.c_contiguous:
         return None
-    into_format = isinstance(out, CFloatArray)
-    if into_format and (out._biases.one is None or flags.wanted()):
+    if isinstance(out, CFloatArray) and (out._biases.one is None or flags.wanted()):
         return None  # flags are counted by element
     target = _memory(out)
     if target is not None and not (
         target.shape == array.shape and target.flags.c_contiguous and target.dtype.isnative
     ):
         return None
+    into_format = isinstance(out, CFloatArray)
     values = array.format.values(bias).astype(np.float64 if into_format else np.float32)
     table = _table(_function(ufunc, inputs, kwargs, into_format), values, array.codes, kwargs)
-    if into_format:
+    if isinstance(out, CFloatArray):
         table = codec.encode(table, out.format, out.bias)
     elif target is None:
         target = out = np.empty(array.shape, table.dtype)

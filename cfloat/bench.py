@@ -19,6 +19,7 @@ from .codec import decode, encode, round_to
 from .errors import ArgumentTypeError, ArgumentValueError, CFloatError, MissingExtraError
 from .formats import CFloat8_1_4_3, CFloat8_1_5_2, CFloat16_SHP, Format
 from .rounding import RoundingMode
+from .text import shown
 from .threads import MAX_THREADS
 
 Array = NDArray[Any]
@@ -288,8 +289,8 @@ def bench(
 ) -> Bench:
     """Measure the speed of conversion beside NumPy's copies, and ml_dtypes' casts if it is installed.
 
-    Each result is compared with the portable kernels' before it is timed.  Only ratios mean anything on
-    another machine, or at another time.  Nothing else may convert in this process meanwhile.
+    Both ends of each result are compared with the portable kernels' before it is timed.  Only ratios mean
+    anything on another machine, or at another time.  Nothing else may convert in this process meanwhile.
 
     Parameters
     ----------
@@ -326,13 +327,15 @@ def bench(
     >>> result.rows[0].work, result.rows[0].ratio > 0
     ('CFloat8_1_4_3', True)
     """
-    sizes = [_checked_size(size) for size in sizes]
+    if not isinstance(sizes, list | tuple | range):
+        raise ArgumentTypeError(f"sizes is {shown(sizes)}; it takes a sequence of integers")
+    low, high = SIZE_LIMITS
+    sizes = [_checked_integer("size", size, low, high) for size in sizes]
+    if not isinstance(seconds, int | float):
+        raise ArgumentTypeError(f"seconds is {shown(seconds)}; it takes a number")
     if not 0 < seconds <= 60:
         raise ArgumentValueError(f"seconds is {seconds}; it takes more than 0 and at most 60")
-    if not 1 <= threads <= MAX_THREADS:
-        raise ArgumentValueError(
-            f"threads is {threads}; it takes an integer from 1 to {MAX_THREADS}"
-        )
+    threads = _checked_integer("threads", threads, 1, MAX_THREADS)
     peers = _installed_peers(torch)
     with _settings(threads, isa):
         rows = list(_rows(sizes, threads, peers, seconds, progress))
@@ -340,13 +343,12 @@ def bench(
         return Bench(_machine(threads, peers), rows, call_us, reference_call_us)
 
 
-def _checked_size(size: object) -> int:
-    low, high = SIZE_LIMITS
-    if not isinstance(size, int) or isinstance(size, bool):
-        raise ArgumentTypeError(f"size is {size!r}; it takes an integer")
-    if not low <= size <= high:
-        raise ArgumentValueError(f"size is {size}; it takes an integer from {low} to {high}")
-    return size
+def _checked_integer(name: str, value: object, low: int, high: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ArgumentTypeError(f"{name} is {shown(value)}; it takes an integer")
+    if not low <= value <= high:
+        raise ArgumentValueError(f"{name} is {value}; it takes an integer from {low} to {high}")
+    return value
 
 
 def _installed_peers(torch: bool) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         "bench",
         help="measure the speed of conversion",
         description="Measure the speed of conversion beside NumPy's own copies in the same run, and beside "
-        "ml_dtypes' casts if it is installed.  Each result is checked before it is timed.",
+        "ml_dtypes' casts if it is installed.  Both ends of each result are checked before it is timed.",
     )
     command.add_argument(
         "--size",

@@ -61,8 +61,8 @@ def encode(
         How IEEE P3109 lets N bits decide.  With f, from 0 to 1, for how far up the value lies between its two
         neighbours, it is rounded up if
 
-        - A: ``floor(f * 2**N) + r >= 2**N``, SPEC section 3's rule.  On average low by up to half of 2**-N of
-          the gap, and exact where f needs no more than N bits.
+        - A: ``floor(f * 2**N) + r >= 2**N``, SPEC section 3's rule.  On average low by less than 2**-N of the
+          gap, and exact where f needs no more than N bits.
         - B: ``floor(f * 2**(N + 1)) + 2 * r + 1 >= 2**(N + 1)``: as A, with half a step added.
         - C: A with ``f * 2**N`` rounded to nearest, ties to even, in place of floor.
     out : ndarray, optional
@@ -81,7 +81,8 @@ def encode(
         not a Format, an integer argument something else, or `out` not an array of the right dtype.
     ArgumentValueError
         If a bias is not allowed by the format, `rounding` is unknown, an argument of stochastic rounding is
-        out of range or given with another mode, shapes do not fit, or `out` cannot be written.
+        out of range or given with another mode, shapes do not fit, `out` cannot be written, or the
+        environment variable CFLOAT_NUM_THREADS is not a number of threads.
     FlagError
         If `errstate` says so.
 

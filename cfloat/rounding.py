@@ -92,6 +92,8 @@ _PLAIN = {mode: Rounding(mode) for mode in ROUNDING_MODES}
 
 
 def _is_default(value: object, default: object) -> bool:
+    if isinstance(value, np.integer):
+        value = int(value)
     return type(value) is type(default) and value == default
 
 

@@ -5,6 +5,7 @@ import os
 from typing import SupportsIndex
 
 from .errors import ArgumentTypeError, ArgumentValueError
+from .text import shown
 
 #: As many as the C core starts.
 MAX_THREADS = 256
@@ -85,7 +86,7 @@ def _checked(name: str, n: SupportsIndex) -> int:
             raise TypeError
         count = operator.index(n)
     except TypeError:
-        raise ArgumentTypeError(f"{name} is {n!r}; it takes an integer") from None
+        raise ArgumentTypeError(f"{name} is {shown(n)}; it takes an integer") from None
     if not 1 <= count <= MAX_THREADS:
         raise ArgumentValueError(f"{name} is {count}; it takes an integer from 1 to {MAX_THREADS}")
     return count

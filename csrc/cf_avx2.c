@@ -7,10 +7,10 @@
 #include "cf_scalar.h"
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,f16c,popcnt"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,popcnt"))), apply_to = function)
 #elif defined(__GNUC__)
 #pragma GCC push_options
-#pragma GCC target("avx2,f16c,popcnt")
+#pragma GCC target("avx2,popcnt")
 #endif
 
 enum { LANES = 8 };
@@ -86,10 +86,6 @@ static inline lanes v_load_biases(const int16_t *p) {
 static inline lanes v_load_codes(const char *p, size_t size) {
   if (size == 1) return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
   return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
-}
-
-static inline lanes v_load_float16(const char *p) {
-  return _mm256_castps_si256(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)));
 }
 
 /* the lower halves of 16 lanes, in sequence, and the lower quarters */

@@ -84,10 +84,6 @@ static inline lanes v_load_codes(const char *p, size_t size) {
   return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
 }
 
-static inline lanes v_load_float16(const char *p) {
-  return _mm512_castps_si512(_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)));
-}
-
 /* the lower halves of 32 lanes, in sequence */
 static inline __m512i narrow(lanes a, lanes b) {
   const __m512i in_sequence = _mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0);

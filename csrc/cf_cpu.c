@@ -5,8 +5,8 @@
 
 int cf_cpu_has_portable(void) { return 1; }
 
-#if defined(__aarch64__) || defined(_M_ARM64)
-int cf_cpu_has_neon(void) { return 1; } /* part of the architecture */
+#if (defined(__aarch64__) && !defined(__AARCH64EB__)) || defined(_M_ARM64)
+int cf_cpu_has_neon(void) { return 1; } /* part of the architecture; lanes are read as if little-endian */
 #else
 int cf_cpu_has_neon(void) { return 0; }
 #endif
@@ -50,9 +50,9 @@ int cf_cpu_has_avx2(void) {
   uint32_t r[4];
   if ((saved_states() & ymm_states) != ymm_states) return 0;
   cpuid(1, 0, r);
-  const int popcnt = bit(r[2], 23), avx = bit(r[2], 28), f16c = bit(r[2], 29);
+  const int popcnt = bit(r[2], 23), avx = bit(r[2], 28);
   cpuid(7, 0, r);
-  return popcnt && avx && f16c && bit(r[1], 5);
+  return popcnt && avx && bit(r[1], 5);
 }
 
 int cf_cpu_has_avx512(void) {

@@ -90,9 +90,9 @@ static int prepare(operation *op, const cf_format *format, int source_type, int 
  * read first; so many elements are not expected to be in the nearer caches. */
 enum { STREAMED_BYTES = 1 << 23, LARGE_COUNT = 1 << 18 };
 
-static void set_size(operation *op, size_t count, int contiguous_results) {
-  op->rule.large = count >= LARGE_COUNT;
-  op->rule.streaming = contiguous_results && count >= STREAMED_BYTES / op->destination_size;
+static void set_size(operation *op, size_t count, int stages_source, int stages_destination) {
+  op->rule.large = !stages_source && count >= LARGE_COUNT;
+  op->rule.streaming = !stages_destination && count >= STREAMED_BYTES / op->destination_size;
 }
 
 static void finish(const operation *op) {
@@ -460,8 +460,8 @@ static int64_t tile_rows(const walk *w) {
 static int wants_tiles(const walk *w) {
   if (w->inner == 0) return 0;
   const axis *row = &w->axes[w->inner - 1], *column = &w->axes[w->count - 1];
-  return distance(row->source) < distance(column->source) ||
-         distance(row->destination) < distance(column->destination);
+  return (stages_source(w) && distance(row->source) < distance(column->source)) ||
+         (stages_destination(w) && distance(row->destination) < distance(column->destination));
 }
 
 /* Copy a tile of results to where they belong.  Where a column's are neighbours there, they are put together first:
@@ -593,7 +593,7 @@ int cf_convert(const cf_format *format, int bias, int source_type, const void *s
   const int status = prepare(&op, format, source_type, rounding, seed, NULL, destination_type);
   if (status != CF_OK) return status;
   if (bias < op.bias_min || bias > op.bias_max) return CF_BAD_BIAS;
-  set_size(&op, count, 1);
+  set_size(&op, count, 0, 0);
   if (count < ELEMENTS_PER_THREAD || threads <= 1) {
     run(&op, &one_bias, 0, source, offset, destination, count, flags);
     finish(&op);
@@ -631,7 +631,7 @@ int cf_convert_strided(const cf_format *format, const int16_t *biases, int sourc
   join_axes(&w, layout, cf_rounding_mode(rounding) == CF_STOCHASTIC);
   find_run(&w);
   if (!biases_allowed(&w)) return CF_BAD_BIAS;
-  set_size(&op, (size_t)w.size, w.axes[w.count - 1].destination == (int64_t)op.destination_size);
+  set_size(&op, (size_t)w.size, stages_source(&w), stages_destination(&w));
   walk_all(&w, threads, flags);
   return CF_OK;
 }

@@ -1,7 +1,7 @@
 /* The table of kernels that an instruction set provides, and the list of instruction sets.
  *
  * Every slot computes exactly what cf_scalar.h defines, on contiguous elements, and adds to *flags
- * what was raised (flags may be NULL).  Pointers need no alignment.  An element is written only after
+ * what was raised (flags may be NULL).  Pointers need no alignment, but for bias.  An element is written only after
  * it, and everything before it, has been read. */
 #ifndef CF_KERNELS_H
 #define CF_KERNELS_H

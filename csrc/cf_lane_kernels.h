@@ -274,7 +274,16 @@ DEFINE_SHORTEST(round_float32, add_round_float32, round_any_float32)
 /* From types of 16 bits: as float32, piece by piece. */
 enum { WIDENED = 1024 };
 
-static inline lanes widen_float16(const char *source) { return v_load_float16(source); }
+/* not the instruction for it, which heeds the floating-point modes */
+static inline lanes widen_float16(const char *source) {
+  const lanes code = v_load_codes(source, 2), rebias = v_set1((uint32_t)(127 - 15) << 23);
+  const lanes magnitude = v_and(code, v_set1(0x7FFFu)), sign = v_slli(v_sub(code, magnitude), 16);
+  const lanes normal = v_add(v_slli(magnitude, 13), rebias);
+  const lanes denormal = v_mul_floats(v_to_float(magnitude), v_set1((uint32_t)(127 - 24) << 23));
+  lanes value = v_select(m_gt_s(v_set1(0x0400u), magnitude), denormal, normal);
+  value = v_select(m_gt_s(magnitude, v_set1(0x7BFFu)), v_add(normal, rebias), value);
+  return v_or(value, sign);
+}
 static inline lanes widen_bfloat16(const char *source) { return v_slli(v_load_codes(source, 2), 16); }
 
 /* How many of LANES elements that are now float32 were denormals of a type and no longer are. */
@@ -292,7 +301,9 @@ static inline unsigned count_bfloat16_denormals(lanes values) {
                                       const void *source, uint64_t position, void *codes,             \
                                       size_t count, cf_flags *flags) {                                \
     const char *from = source;                                                                        \
+    cf_rule staged = *rule;                                                                           \
     char *to = codes;                                                                                 \
+    staged.large = 0;                                                                                 \
     while (count > 0) {                                                                               \
       char stage[WIDENED * 4], tail[LANES * 2] = {0};                                                 \
       const size_t piece = count < WIDENED ? count : WIDENED;                                         \
@@ -303,7 +314,7 @@ static inline unsigned count_bfloat16_denormals(lanes values) {
         v_store(stage + 4 * i, values);                                                               \
         if (flags != NULL) flags->denormal += count_##type##_denormals(values);                       \
       }                                                                                               \
-      ISA_NAME(encode_float32)(rule, bias, bias_step, stage, position, to, piece, flags);             \
+      ISA_NAME(encode_float32)(&staged, bias, bias_step, stage, position, to, piece, flags);          \
       from += 2 * piece;                                                                              \
       to += rule->code_size * piece;                                                                  \
       bias += bias_step * piece;                                                                      \

@@ -21,14 +21,13 @@
  *   float_leave(state)            restores it
  *   m_eq m_gt_u m_gt_s            comparisons; m_and m_or m_andnot (first and not second)
  *   m_any(m) m_count(m)           whether, and how many, are true
- *   v_load_float16(p)             LANES float16 as float32
  *   v_load_pairs(p, low, high)    the lower and upper halves of LANES uint64_t
  *   v_load_biases(p)              LANES int16_t, sign-extended
  *   v_load_codes(p, size)         LANES codes of 1 or 2 bytes
  *   v_store_codes(p, size, a, b)  2 * LANES codes
  *   v_stream_codes(p, size, a, b) the same past the caches, p aligned to all of them
  *   v_random(stream, a, b)        the next 2 * LANES words; the position is a multiple of 4
- *   stream, stream_at(seed, position)
+ *   random_stream, random_stream_at(seed, position)
  *   ISA_NAME(slot)                slot_<isa>
  *
  * The formats are those of cf_lanes_encode and cf_lanes_decode: float32's denormals need no normalisation then. */

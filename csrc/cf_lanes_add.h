@@ -12,6 +12,10 @@
 
 #include "cf_lanes.h"
 
+#if defined(__FAST_MATH__)
+#error "-ffast-math takes the additions below for ones that can be left out"
+#endif
+
 /* What is the same for all elements, spread over the lanes.  Values are the bits of a float32, at bias 0. */
 typedef struct add_rule {
   lanes scale;  /* the bias, in the place of a float32's exponent */

@@ -1,7 +1,7 @@
 /* Kernels for NEON (Advanced SIMD of 64-bit Arm). */
 #include "cf_kernels.h"
 
-#if defined(__aarch64__) || defined(_M_ARM64)
+#if (defined(__aarch64__) && !defined(__AARCH64EB__)) || defined(_M_ARM64)
 #include <arm_neon.h>
 #if defined(_MSC_VER)
 #include <intrin.h>
@@ -67,7 +67,7 @@ static inline uint64_t control_register(void) {
   return fpcr;
 }
 static inline void set_control_register(uint64_t fpcr) {
-  __asm__ volatile("msr fpcr, %0" : : "r"(fpcr));
+  __asm__ volatile("msr fpcr, %0" : : "r"(fpcr) : "memory");
 }
 #endif
 static inline float_state float_enter(int toward_zero) {
@@ -98,11 +98,6 @@ static inline lanes v_load_codes(const char *p, size_t size) {
   if (size == 2) return vmovl_u16(vreinterpret_u16_u8(vld1_u8((const uint8_t *)p)));
   memcpy(&four, p, sizeof four);
   return vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four))));
-}
-
-static inline lanes v_load_float16(const char *p) {
-  const uint16x4_t halves = vreinterpret_u16_u8(vld1_u8((const uint8_t *)p));
-  return vreinterpretq_u32_f32(vcvt_f32_f16(vreinterpret_f16_u16(halves)));
 }
 
 static inline void v_store_codes(char *p, size_t size, lanes a, lanes b) {

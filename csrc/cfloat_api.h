@@ -4,8 +4,8 @@
  * line; C code includes "cfloat.h" instead.
  *
  * Every function returns CF_OK or a negative cf_status and writes its results through pointers.  None
- * prints, aborts, allocates memory or keeps a pointer it was given.  All are safe to call
- * from several threads at once, cf_isa_select excepted.
+ * prints, aborts, calls malloc or keeps a pointer it was given.  All are safe to call from several threads at
+ * once, cf_isa_select excepted.
  */
 
 enum cf_status {
@@ -128,7 +128,7 @@ int cf_convert(const cf_format *format, int bias, int source_type, const void *s
 
 /* The same over any layout and with a bias for every element, an int16_t.  source and destination must
  * not overlap, unless they are the same elements with the same strides.  Biases are
- * checked before anything is written. */
+ * checked before anything is written; their memory and destination's are apart. */
 int cf_convert_strided(const cf_format *format, const int16_t *biases, int source_type,
                        const void *source, int rounding, uint64_t seed, uint64_t offset,
                        int destination_type, void *destination, const cf_layout *layout,

@@ -7,6 +7,7 @@ few.  Here the portable code is the oracle, and operands, formats, lengths and p
 import itertools
 
 import exact
+import ml_dtypes
 import numpy as np
 import pytest
 import strategies
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.parametrize(
 SHORT_LENGTHS = range(71)
 LONG_LENGTHS = (127, 128, 129, 1022, 1023, 1024, 1025, 1026, 1056, 2047, 2049)
 SOURCES = (np.dtype(np.float32), np.dtype(np.float64))
+SHORT_SOURCES = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
 
 
 def variants():
@@ -228,6 +230,58 @@ def conversions(fmt, rng, size):
 
 
 some_formats = pytest.mark.parametrize("fmt", SOME, ids=exact.label)
+
+
+@pytest.mark.parametrize("fmt", [*SOME, *CORNERS], ids=label)
+@pytest.mark.parametrize("dtype", SHORT_SOURCES, ids=str)
+def test_every_short_float(isa, fmt, dtype, rng):
+    """All 2**16 float16s and bfloat16s, in random order."""
+    x = rng.permutation(2**16).astype(np.uint16).view(dtype)
+    low, high = fmt.bias_range
+    biases = rng.integers(low, high + 1, x.size).astype(np.int16)
+    for mode, where in itertools.product(cf.ROUNDING_MODES, (None, biases)):
+        options = {"rounding": mode, "seed": 3, "offset": 5}
+        assert_as_portable(isa, lambda: cf.encode(x, fmt, where, **options))  # noqa: B023
+    assert_as_portable(isa, lambda: cf.round_to(x, fmt, biases))
+
+
+def test_denormals_of_short_floats(isa):
+    """float16's are normal float32s, and count all the same; bfloat16's are denormal there too."""
+    for dtype, count in zip(SHORT_SOURCES, (1023, 127), strict=True):
+        magnitudes = np.arange(2**11, dtype=np.uint16)
+        for x in (magnitudes.view(dtype), (magnitudes | 0x8000).view(dtype)):
+            for mode in cf.ROUNDING_MODES:
+                with cf.record_flags() as flags:
+                    cf.encode(x, cf.CFloat16_SHP, 30, rounding=mode, seed=1)
+                assert flags.denormal == count
+
+
+@some_formats
+@pytest.mark.parametrize("with_biases", [False, True], ids=["bias", "biases"])
+@pytest.mark.parametrize("dtype", SHORT_SOURCES, ids=str)
+def test_lengths_and_places_of_short_floats(isa, fmt, dtype, with_biases, rng):
+    """At each length, at odd addresses too and in place, and nothing beside the results is written."""
+    lengths = [*SHORT_LENGTHS, *LONG_LENGTHS]
+    x = rng.permutation(2**16)[: max(lengths)].astype(np.uint16).view(dtype)
+    biases = rng.choice(sorted({fmt.default_bias, *fmt.bias_range}), x.size).astype(np.int16)
+    for length, mode in itertools.product(lengths, ("ties_to_even", "stochastic")):
+
+        def convert(x, bias, out=None, mode=mode):
+            return cf.encode(x, fmt, bias, rounding=mode, seed=5, offset=x.size % 5, out=out)
+
+        some, where = x[:length], biases[:length] if with_biases else None
+        assert_as_portable(isa, lambda: convert(some, where))  # noqa: B023
+        expected = convert(some, where)
+        operand, _, _ = unaligned(some, 1 + length % 7)
+        out, memory, place = unaligned(np.zeros_like(expected), 1 + length % 5)
+        memory[...] = 0xA5
+        convert(operand, where, out=out)
+        exact.assert_same(out, expected)
+        memory[place] = 0xA5
+        assert (memory == 0xA5).all()
+        in_place = some.copy()
+        convert(in_place, where, out=in_place.view(expected.dtype)[:length])
+        exact.assert_same(in_place.view(expected.dtype)[:length], expected)
 
 
 @some_formats

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import cfloat as cf
+from cfloat import _native
 
 pytestmark = pytest.mark.usefixtures("isa")
 
@@ -305,3 +306,119 @@ def test_elements_between_each_other():
     cf.round_to(memory[::2], cf.CFloat8_1_5_2, out=memory[1::2])
     exact.assert_same(memory[1::2], expected)
     exact.assert_same(memory[::2], np.arange(0, 4000, 2, dtype=np.float32))
+
+
+# Longest lengths by number of dimensions: rows longer than a tile's 256 columns and than the 1024
+# elements that are staged at a time, and more rows than a tile has.
+LONGEST = [(3000,), (90, 1200), (70, 12, 300), (9, 12, 7, 40)]
+SOURCES = [np.dtype(order + kind) for order in "<>" for kind in ("f4", "f8", "f2", "i4", "u2")]
+SOURCES.append(exact.FLOATS[3])
+
+
+def any_steps(shape, dtype, rng):
+    """Memory of any order of axes, some of them backwards or with gaps; its elements are to be written."""
+    ndim = len(shape)
+    order = rng.permutation(ndim)
+    gaps = rng.choice([1, 1, 2, 3], ndim)
+    wide = np.zeros([shape[axis] * gaps[axis] for axis in order], dtype)
+    view = wide[tuple(slice(None, None, gaps[axis] * rng.choice([1, -1])) for axis in order)]
+    return view.transpose(np.argsort(order))
+
+
+def any_shape(rng):
+    longest = LONGEST[rng.integers(len(LONGEST))]
+    lengths = [int(rng.integers(1, n + 1)) for n in rng.permutation(longest)]
+    return tuple(1 if rng.random() < 0.1 else n for n in lengths)
+
+
+def any_biases(shape, rng):
+    """One, or biases that broadcast: full, or in axes chosen at random; in any order of memory."""
+    if rng.random() < 0.2:
+        return int(rng.integers(5, 25))
+    kept = rng.random(len(shape)) < rng.choice([0.5, 1])
+    shape = tuple(n if keep else 1 for n, keep in zip(shape, kept, strict=True))
+    biases = any_steps(shape, rng.choice(["<i2", ">i2", "<i8", "u1"]), rng)
+    biases[...] = rng.integers(5, 25, shape)
+    return biases
+
+
+def assert_as_contiguous(operation, fmt, x, biases, out, **options):
+    """Assert the portable code's results and flags of contiguous copies; out None stands for a new array."""
+    isa = cf.isa()
+    plain = np.ascontiguousarray(x, x.dtype.newbyteorder("=")).reshape(x.shape)
+    every = np.broadcast_to(biases, x.shape).astype(np.int16)
+    _native.select_isa("portable")
+    with cf.record_flags() as expected_flags:
+        expected = operation(plain, fmt, every, **options)
+    _native.select_isa(isa)
+    with cf.record_flags() as flags:
+        result = operation(x, fmt, biases, out=out, **options)
+    assert out is None or result is out
+    exact.assert_same(np.ascontiguousarray(result).reshape(x.shape), expected)
+    assert flags == expected_flags
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_any_layouts(seed):
+    """Operand, biases and result each in an order of their own, in every rounding mode."""
+    rng = np.random.default_rng(seed)
+    for mode in cf.ROUNDING_MODES:
+        fmt = FORMATS[rng.integers(2)]
+        x = any_steps(any_shape(rng), SOURCES[rng.integers(len(SOURCES))], rng)
+        x[...] = operands(x.dtype, fmt, x.shape, rng)
+        operation = (cf.encode, cf.round_to)[rng.integers(2)]
+        dtype = fmt.storage_dtype
+        if operation is cf.round_to:
+            dtype = np.float64 if x.dtype.newbyteorder("=") == np.float64 else np.float32
+        out = any_steps(x.shape, dtype, rng) if rng.random() < 0.5 else None
+        options = {"rounding": mode, "seed": seed, "offset": int(rng.integers(0, 9))}
+        assert_as_contiguous(operation, fmt, x, any_biases(x.shape, rng), out, **options)
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_any_layouts_of_codes(seed):
+    rng = np.random.default_rng(seed)
+    for fmt in FORMATS:
+        order = "<>"[rng.integers(2)]
+        codes = any_steps(any_shape(rng), fmt.storage_dtype.newbyteorder(order), rng)
+        codes[...] = operands(None, fmt, codes.shape, rng)
+        out = any_steps(codes.shape, np.float32, rng) if rng.random() < 0.5 else None
+        assert_as_contiguous(cf.decode, fmt, codes, any_biases(codes.shape, rng), out)
+
+
+@every_format
+@pytest.mark.parametrize("mode", ["ties_to_even", "toward_positive", "stochastic"])
+def test_biases_of_blocks(fmt, mode, rng):
+    """One for 32 neighbours, or for 48 or 7: runs of results are longer than those of biases."""
+    for rows, blocks, length in ((3, 70, 32), (5, 41, 48), (2, 1000, 7), (1, 3, 1500), (40, 3, 32)):
+        x = rng.standard_normal((rows, blocks * length)).astype(np.float32)
+        biases = rng.integers(5, 25, (rows, blocks, 1))
+        every = np.repeat(biases.reshape(rows, blocks), length, axis=1)
+        expected = cf.encode(x, fmt, every, rounding=mode, seed=4)
+        for operand in (x, spread(x), np.asfortranarray(x)):
+            parts = operand.reshape(rows, blocks, length)
+            for some in (biases, backwards(biases), spread(biases.astype(np.int16))):
+                codes = cf.encode(parts, fmt, some, rounding=mode, seed=4)
+                exact.assert_same(codes.reshape(x.shape), expected)
+
+
+@every_format
+@pytest.mark.parametrize("shape", [(300, 270), (1100, 40), (17, 5, 300)], ids=str)
+def test_transposed_in_place(fmt, shape, rng):
+    """The result in the operand's memory, both in another order than the operand's shape tells."""
+    numbers = rng.standard_normal(shape).astype(np.float32)
+    biases = rng.integers(5, 25, (*shape[:-1], 1))
+    for mode, bias in (("ties_to_even", 20), ("stochastic", 20), ("toward_zero", biases)):
+        options = {"rounding": mode, "seed": 9}
+        expected = cf.round_to(numbers, fmt, bias, **options)
+        for layout in (np.copy, np.asfortranarray, spread, mixed):
+            x = layout(numbers.copy())
+            cf.round_to(x, fmt, bias, out=x, **options)
+            exact.assert_same(x, expected)
+        # the same memory in another order: as if from a copy
+        if len(shape) == 2:
+            square = np.ascontiguousarray(numbers[:40, :40])
+            some = bias if mode != "toward_zero" else biases[:40]
+            expected = cf.round_to(square.T.copy(), fmt, some, **options)
+            cf.round_to(square.T, fmt, some, out=square, **options)
+            exact.assert_same(square, expected)

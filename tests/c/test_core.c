@@ -22,7 +22,7 @@ static const test ON_EACH_ISA[] = {
     {"test_decode", test_decode},         {"test_encode", test_encode},
     {"test_stochastic", test_stochastic}, {"test_lengths", test_lengths},
     {"test_layouts", test_layouts},       {"test_status", test_status},
-    {"test_threads", test_threads},
+    {"test_threads", test_threads},       {"test_float_modes", test_float_modes},
 };
 
 static void run(const test *tests, size_t count, const char *isa) {

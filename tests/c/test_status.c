@@ -179,6 +179,49 @@ static void biases(void) {
   }
 }
 
+/* The biases of three rows, in any order: nothing is written or counted before the last is known to be right. */
+static void biases_come_first(void) {
+  enum { ROWS = 3, LENGTH = CF_PIECE + 10, SIZE = ROWS * LENGTH };
+  static const struct {
+    int64_t origin, row, column; /* in elements */
+  } orders[] = {{0, LENGTH, 1}, {0, 1, ROWS}, {SIZE - 1, -LENGTH, -1}, {0, 0, 1}, {0, 1, 0}, {0, 0, 0}};
+  const int64_t lengths[] = {ROWS, LENGTH}, source_steps[] = {4 * LENGTH, 4};
+  const int64_t rows_first[] = {LENGTH, 1}, columns_first[] = {1, ROWS};
+  static float source[SIZE];
+  static int16_t some[SIZE];
+  static uint8_t codes[SIZE];
+  for (int i = 0; i < SIZE; ++i) {
+    source[i] = (float)i * 0.001f;
+    some[i] = (int16_t)(i % 64);
+  }
+  for (size_t i = 0; i < sizeof orders / sizeof *orders; ++i) {
+    const int64_t last = orders[i].origin + orders[i].row * (ROWS - 1) + orders[i].column * (LENGTH - 1);
+    const int64_t bias_steps[] = {2 * orders[i].row, 2 * orders[i].column};
+    for (int transposed = 0; transposed < 2; ++transposed) {
+      for (int threads = 1; threads <= 2; ++threads) {
+        const cf_layout layout = {2,          0, NULL, lengths, source_steps, bias_steps,
+                                  transposed ? columns_first : rows_first};
+        const int16_t right = some[last];
+        cf_flags flags = {1, 20, 300, 4000};
+        const cf_flags before = flags;
+        size_t written = 0;
+        memset(codes, 0x5A, sizeof codes);
+        some[last] = 64;
+        int status = cf_convert_strided(&TESLA[0].format, some + orders[i].origin, CF_FLOAT32, source,
+                                        CF_STOCHASTIC, 0, 0, CF_CODES, codes, &layout, threads, &flags);
+        for (int j = 0; j < SIZE; ++j) written += codes[j] != 0x5A;
+        CHECK(status == CF_BAD_BIAS && written == 0 && same_flags(&flags, &before),
+              "order %zu, transposed %d: status %d, wrote %zu, %s", i, transposed, status, written,
+              flags_text(&flags).text);
+        some[last] = right;
+        status = cf_convert_strided(&TESLA[0].format, some + orders[i].origin, CF_FLOAT32, source,
+                                    CF_STOCHASTIC, 0, 0, CF_CODES, codes, &layout, threads, &flags);
+        CHECK(status == CF_OK, "order %zu, right biases: status %d", i, status);
+      }
+    }
+  }
+}
+
 void test_status(void) {
   formats_and_biases();
   roundings();
@@ -186,4 +229,5 @@ void test_status(void) {
   types();
   layouts();
   biases();
+  biases_come_first();
 }

@@ -16,5 +16,6 @@ void test_lengths(void);
 void test_layouts(void);
 void test_status(void);
 void test_threads(void);
+void test_float_modes(void);
 
 #endif
