@@ -41,11 +41,12 @@ CORRECTLY_ROUNDED: Final[dict[str, Callable[..., Any]]] = {
 #: NumPy's ufuncs that compute on values.  Others than NumPy's do as well.
 COMPUTED: Final = frozenset(
     """
-    absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh cbrt ceil clip conjugate copysign cos
-    cosh deg2rad degrees divide divmod equal exp exp2 expm1 fabs float_power floor floor_divide fmax fmin fmod frexp greater
-    greater_equal heaviside hypot isfinite isinf isnan ldexp less less_equal log log10 log1p log2 logaddexp
-    logaddexp2 logical_and logical_not logical_or logical_xor matmul matvec maximum minimum modf multiply
-    negative nextafter not_equal positive power rad2deg radians reciprocal remainder rint sign signbit sin sinh
+    absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh cbrt ceil clip conjugate
+    copysign cos cosh deg2rad degrees divide divmod equal exp exp2 expm1 fabs float_power floor
+    floor_divide fmax fmin fmod frexp greater greater_equal heaviside hypot isfinite isinf isnan
+    ldexp less less_equal log log10 log1p log2 logaddexp logaddexp2 logical_and logical_not
+    logical_or logical_xor matmul matvec maximum minimum modf multiply negative nextafter
+    not_equal positive power rad2deg radians reciprocal remainder rint sign signbit sin sinh
     spacing sqrt square subtract tan tanh trunc vecdot vecmat _ones_like
     """.split()
 )
@@ -64,7 +65,8 @@ REFUSED: Final[dict[str, str]] = {
         """
         _center _expandtabs _expandtabs_length _ljust _lstrip_chars _lstrip_whitespace _partition
         _partition_index _replace _rjust _rpartition _rpartition_index _rstrip_chars _rstrip_whitespace _slice
-        _strip_chars _strip_whitespace _zfill count endswith find index isalnum isalpha isdecimal isdigit islower isnumeric
+        _strip_chars _strip_whitespace _zfill count endswith find index isalnum isalpha isdecimal isdigit
+        islower isnumeric
         isspace istitle isupper rfind rindex startswith str_len
         """.split(),
         _STRINGS,
@@ -159,8 +161,7 @@ def _function(
         return ufunc
     compute = exact
 
-    def function(*operands: Any, where: Any = True) -> Any:
-        del where  # what is not asked for is computed and left
+    def function(*operands: Any) -> Any:
         if any(np.iscomplexobj(x) for x in operands):
             return ufunc(*operands)
         return compute(*(np.asarray(x, np.float64) for x in operands))
@@ -201,10 +202,14 @@ def _into(
         if any(out is not None for out in outs):
             kwargs = {**kwargs, "out": outs if len(outs) > 1 else outs[0]}
         return function(*operands, **kwargs)
+    where = kwargs.get("where", True)
+    if where is not True:
+        # what is not asked for must not warn: of ones, hardly a function does
+        kwargs = {name: value for name, value in kwargs.items() if name != "where"}
+        operands = [np.where(where, x, np.ones((), np.asarray(x).dtype)) for x in operands]
     results = function(*operands, **kwargs)
     if not isinstance(results, tuple):
         results = (results,)
-    where = kwargs.get("where", True)
     written = []
     for result, out in zip(results, outs, strict=True):
         if out is None:
@@ -217,7 +222,7 @@ def _into(
 
 def _write(out: Any, result: Any, where: Any) -> None:
     result = np.broadcast_to(result, out.shape)
-    if where is True or (isinstance(where, np.bool_) and where):
+    if where is True:
         out[...] = result
         return
     where = np.broadcast_to(where, out.shape)
