@@ -101,6 +101,17 @@ def test_a_tie_and_a_little(ufunc, fmt, rng):
     assert_correctly_rounded(ufunc, (ties, small), fmt, bias)
 
 
+@pytest.mark.parametrize("gap", [45, 53, 70, 90])
+def test_arrays_of_far_apart_biases(gap):
+    """1088 is a tie in CFloat8_1_4_3; what is added to it may be too little for float64."""
+    a = cf.asarray(np.repeat([1088.0, -1088.0, 1152.0], 2), SHP, 10)
+    b = cf.asarray(np.tile([1.0, -1.0], 3) * 2.0 ** (10 - gap), SHP, 63 if gap > 60 else 40)
+    assert np.count_nonzero(b) == 6
+    for ufunc in (np.add, np.subtract):
+        assert_correctly_rounded(ufunc, (a, b), F8, 4)
+        assert_correctly_rounded(ufunc, (b, a), F8, 4)
+
+
 @pytest.mark.parametrize("ufunc", [np.multiply, np.divide], ids=lambda u: u.__name__)
 @pytest.mark.parametrize("fmt", cf.TESLA_FORMATS, ids=exact.label)
 def test_products_and_quotients_close_to_ties(ufunc, fmt, rng):
