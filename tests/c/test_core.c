@@ -17,6 +17,7 @@ static const test ONCE[] = {
     {"test_scalar", test_scalar},
     {"test_formats", test_formats},
     {"test_isa", test_isa},
+    {"test_look_up", test_look_up},
 };
 static const test ON_EACH_ISA[] = {
     {"test_decode", test_decode},         {"test_encode", test_encode},

@@ -7,6 +7,7 @@ void test_random(void);
 void test_scalar(void);
 void test_formats(void);
 void test_isa(void);
+void test_look_up(void);
 
 /* on each instruction set */
 void test_decode(void);

@@ -1,6 +1,4 @@
 /* Functions of codes: by a table of a result for each, and which codes there are. */
-#include <string.h>
-
 #include "cfloat.h"
 #include "cf_threads.h"
 
@@ -11,20 +9,20 @@ typedef struct look_up {
   int64_t count, share;
 } look_up;
 
-#define LOOK_UP(result_type, code_type)                     \
-  do {                                                      \
-    const result_type *table = (const void *)l->table;      \
-    const code_type *codes = (const void *)l->codes;        \
-    result_type *results = (void *)l->results;              \
+#define LOOK_UP(result_type, code_type)                                 \
+  do {                                                                  \
+    const result_type *table = (const void *)l->table;                  \
+    const code_type *codes = (const void *)l->codes;                    \
+    result_type *results = (void *)l->results;                          \
     for (int64_t i = begin; i < end; ++i) results[i] = table[codes[i]]; \
   } while (0)
 
-#define LOOK_UP_CODES(code_type)                            \
-  switch (l->result_size) {                                 \
-    case 1: LOOK_UP(uint8_t, code_type); break;             \
-    case 2: LOOK_UP(uint16_t, code_type); break;            \
-    case 4: LOOK_UP(uint32_t, code_type); break;            \
-    default: LOOK_UP(uint64_t, code_type); break;           \
+#define LOOK_UP_CODES(code_type)                \
+  switch (l->result_size) {                     \
+    case 1: LOOK_UP(uint8_t, code_type); break;  \
+    case 2: LOOK_UP(uint16_t, code_type); break; \
+    case 4: LOOK_UP(uint32_t, code_type); break; \
+    default: LOOK_UP(uint64_t, code_type); break; \
   }
 
 static void look_up_share(void *context, int index) {
