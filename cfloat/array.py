@@ -574,7 +574,7 @@ class CFloatArray(NDArrayOperatorsMixin):
 
     def put(self, indices: Any, values: Any, mode: Mode = "raise") -> None:
         """Set elements by their places in row-major order, as ``np.put``."""
-        np.put(cast(Array, self), indices, values, mode)
+        np.put(cast(Array, self.flat.base), indices, values, mode)
 
     def sort(self, axis: SupportsIndex = -1, kind: Any = None, *, stable: Any = None) -> None:
         """Sort in place, as ``ndarray.sort``; an element that gets to another bias is rounded."""
@@ -657,7 +657,8 @@ class FlatView:
     __slots__ = ("base",)
 
     def __init__(self, base: CFloatArray) -> None:
-        self.base = base
+        # of one axis at least, for numpy.unravel_index
+        self.base = base if base.ndim else base.reshape(1)
 
     def __len__(self) -> int:
         return self.base.size
