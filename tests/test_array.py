@@ -312,8 +312,8 @@ def test_attributes(a):
 
 
 REDUCTIONS = (
-    "all", "any", "argmax", "argmin", "max", "min", "mean", "sum", "argsort", "cumprod", "cumsum", "nonzero", "prod",
-    "round", "std", "var", "trace",
+    "all", "any", "argmax", "argmin", "max", "min", "mean", "sum", "argsort", "cumprod", "cumsum", "nonzero",
+    "prod", "round", "std", "var", "trace",
 )  # fmt: skip
 
 CALLS = {

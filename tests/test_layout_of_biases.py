@@ -1,5 +1,6 @@
 """Indexing, assignment and changes of shape give every element its own bias."""
 
+import itertools
 import sys
 
 import numpy as np
@@ -130,6 +131,109 @@ def test_index(data):
     assert part.flags.writeable == codes.flags.writeable
 
 
+SHAPE = (3, 4, 5)
+LAYOUTS = {
+    "full": {"bias": np.arange(60).reshape(SHAPE)},
+    "last two": {"bias": np.arange(20).reshape(4, 5)},
+    "outer two": {"bias": np.arange(12).reshape(3, 4, 1)},
+    **{f"axis {axis}": {"bias": np.arange(SHAPE[axis]), "axis": axis} for axis in range(3)},
+    **{
+        f"block {block}": {
+            "bias": np.arange(12 * -(-5 // block)).reshape(3, 4, -1) % 64,
+            "block": block,
+        }
+        for block in (1, 2, 3, 5, 9)
+    },
+    "block for all": {"bias": np.arange(3), "block": 2},
+}
+each_layout = pytest.mark.parametrize("how", LAYOUTS.values(), ids=LAYOUTS)
+I1, I2 = np.array([0, -1]), np.array([[1, -2], [-3, 0]])
+PARTS = [
+    slice(None),
+    slice(2, None),
+    slice(1, -1),
+    slice(None, None, -2),
+    slice(0, 0),
+    1,
+    -2,
+    I1,
+    I2,
+    [True, False, True],
+]
+KEYS = [
+    *((part,) for part in PARTS),
+    *((..., part) for part in PARTS[:-1]),
+    *((one, ..., other) for one in PARTS for other in PARTS[:-1]),
+    *((one, slice(None), other) for one in PARTS for other in PARTS[:-1]),
+    (slice(None), I1, ..., I1), (slice(None), I1, I1, ...), (I1, ..., I1, I1), (I2, I1, ..., 2),
+    (0, ..., I1, 1),
+    (..., None), (None, ..., slice(2, 4), None), (None, I1, None, I1), (..., slice(0, 2), None),
+    (..., -2, None),
+    (0, 1, 2, None), (np.array(1), ..., I1), np.array(True), (True, I1), (..., False), [], (), ..., None,
+    np.arange(60).reshape(SHAPE) % 7 == 1, (slice(1, 2), np.arange(20).reshape(4, 5) % 3 == 0),
+    np.ix_([2, 0], [1], [3, 4]),
+]  # fmt: skip
+
+
+def one_of_each(how):
+    codes = np.random.default_rng(0).integers(0, 256, SHAPE).astype(np.uint8)
+    a = cf.CFloatArray(codes, FMT, **how)
+    return a, full_biases(a)
+
+
+@each_layout
+def test_indices_of_every_kind(how):
+    a, biases = one_of_each(how)
+    values = np.asarray(a)
+    for key in KEYS:
+        part = a[key]
+        assert same(part, values[key]), key
+        if isinstance(part, cf.CFloatArray):
+            np.testing.assert_array_equal(full_biases(part), biases[key], str(key))
+        if np.unique(np.arange(60).reshape(SHAPE)[key]).size == np.size(values[key]):
+            b = a.copy()
+            b[key] = 0.3
+            expected = a.codes.copy()
+            expected[key] = cf.encode(np.full(np.shape(values[key]), 0.3), FMT, biases[key])
+            np.testing.assert_array_equal(b.codes, expected)
+
+
+@each_layout
+def test_shapes_of_every_kind(how):
+    a, biases = one_of_each(how)
+    places = np.arange(60).reshape(SHAPE)
+    for new in [
+        (60,),
+        (12, 5),
+        (3, 20),
+        (15, 4),
+        (4, 3, 5),
+        (2, 30),
+        (6, 10),
+        (5, 12),
+        (3, 2, 2, 5),
+        (3, 4, 1, 5),
+        (1, 60),
+    ]:
+        for order in "CF":
+            part = a.reshape(new, order=order)
+            np.testing.assert_array_equal(part.codes, a.codes.reshape(new, order=order))
+            np.testing.assert_array_equal(full_biases(part), biases.reshape(new, order=order))
+    for axes in itertools.permutations(range(3)):
+        part = a.transpose(axes)
+        np.testing.assert_array_equal(full_biases(part), biases.transpose(axes))
+        np.testing.assert_array_equal(part.ravel("K").codes, part.codes.ravel("K"))
+        np.testing.assert_array_equal(full_biases(part.ravel("K")), biases.reshape(-1))
+        for order in "CF":
+            np.testing.assert_array_equal(
+                full_biases(part.flatten(order)), biases.transpose(axes).flatten(order)
+            )
+        moved = places.transpose(axes)[::-1]
+        np.testing.assert_array_equal(
+            part[::-1].ravel("K").codes, a.codes.reshape(-1)[moved.ravel("K")]
+        )
+
+
 @given(st.data())
 def test_an_index_of_an_index(data):
     a, biases = data.draw(arrays(min_dims=1))
@@ -257,7 +361,8 @@ def test_biases_stay_few():
     few = [
         per_row[::2], per_row[::-1, 3:], per_row[:, None], per_row[[5, 1]], per_row[mask], per_row[:, [3, 2]],
         per_row[np.ix_(mask, [1, 2, 3])], per_row.T, per_row.swapaxes(0, 1), per_row.reshape(rows, 10, 100),
-        per_row.reshape(2, rows // 2, columns), per_row.ravel(), per_row.reshape(3, -1), per_row[None].squeeze(),
+        per_row.reshape(2, rows // 2, columns), per_row.ravel(), per_row.reshape(3, -1),
+        per_row[None].squeeze(),
         per_column.T, per_column[:, ::-1], per_column[mask], per_column.reshape(2, rows // 2, columns),
         per_column[..., 1], blocks[mask], blocks[:, 100:300], blocks.ravel(), blocks.reshape(-1, 500),
         blocks.reshape(rows, 10, 100), blocks.reshape(rows, 10, 10, 10), blocks.reshape(2, -1, columns),
