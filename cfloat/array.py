@@ -1,7 +1,8 @@
 """`CFloatArray`: an array of codes that behaves as the float32 array of their values."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Self, SupportsIndex
+from operator import index
+from typing import Any, Final, Literal, Self, SupportsIndex, cast
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -11,10 +12,12 @@ from . import codec
 from .errors import ArgumentTypeError, ArgumentValueError
 from .formats import Format, check_format
 from .layout import Biases, check_layout, compressed
-from .rounding import RoundingMode, StochasticVariant
+from .rounding import RoundingMode, StochasticVariant, check_rounding
 from .text import shown
 
 Array = NDArray[Any]
+Order = Literal["K", "A", "C", "F"]
+Mode = Literal["raise", "wrap", "clip"]
 
 _FLOAT32: Final = np.dtype(np.float32)
 
@@ -22,10 +25,10 @@ _FLOAT32: Final = np.dtype(np.float32)
 class CFloatArray(NDArrayOperatorsMixin):
     """Values of a CFloat format: codes in memory, a format, and biases.
 
-    To NumPy and to code written for its arrays it is a float32 array: operators, ufuncs and functions compute on the
-    values and give ndarrays, as SPEC section 5 says, except that a CFloatArray named by ``out=`` or assigned
-    to (``a += b``, ``a[i] = b``) keeps its format: the result is rounded into it, once.  Functions that only
-    move elements (``np.reshape``, ``np.concatenate``, ``a[i]``, ...) keep the format.
+    To NumPy and to code written for its arrays it is a float32 array: operators, ufuncs and functions compute
+    on the values and give ndarrays, as SPEC section 5 says, except that a CFloatArray named by ``out=`` or
+    assigned to (``a += b``, ``a[i] = b``) keeps its format: the result is rounded into it, once.  Functions
+    that only move elements (``np.reshape``, ``np.concatenate``, ``a[i]``, ...) keep the format.
 
     Parameters
     ----------
@@ -96,9 +99,10 @@ class CFloatArray(NDArrayOperatorsMixin):
         check_format(fmt)
         if not isinstance(codes, np.ndarray):
             raise ArgumentTypeError(
-                f"codes are a {type(codes).__name__}; they are a numpy.ndarray of {fmt.storage_dtype}"
+                f"codes are a {type(codes).__name__}; it takes a numpy.ndarray of {fmt.storage_dtype}"
             )
-        self._codes = codec.check_codes(codes, fmt)
+        # not a subclass's: a matrix has its own idea of indexing
+        self._codes = codec.check_codes(np.asarray(codes), fmt)
         self._format = fmt
         self._biases = check_layout(fmt, bias, codes.shape, axis, block)
 
@@ -210,6 +214,10 @@ class CFloatArray(NDArrayOperatorsMixin):
         """The elements in row-major order: to iterate over, index, and assign to."""
         return FlatView(self)
 
+    @flat.setter
+    def flat(self, value: Any) -> None:
+        self.flat[:] = value
+
     def __len__(self) -> int:
         return len(self._codes)
 
@@ -224,8 +232,24 @@ class CFloatArray(NDArrayOperatorsMixin):
         return bool((self == value).any())
 
     def __sizeof__(self) -> int:
-        own = self._codes.nbytes if self._codes.flags.owndata else 0
-        return object.__sizeof__(self) + own + self._biases.nbytes()
+        # as an ndarray's: with the codes if they are its own, and not a view of another's
+        return object.__sizeof__(self) + self._codes.__sizeof__() + self._biases.__sizeof__()
+
+    def __eq__(self, other: object) -> Any:
+        return self._compared(np.equal, other)
+
+    def __ne__(self, other: object) -> Any:
+        return self._compared(np.not_equal, other)
+
+    def _compared(self, ufunc: np.ufunc, other: object) -> Any:
+        if getattr(type(other), "__array_ufunc__", ufunc) is None:
+            return NotImplemented
+        try:
+            return ufunc(self, other)
+        except TypeError:
+            # the ufunc refuses strings; an ndarray's operator says that they differ
+            values = self._decode()
+            return values == other if ufunc is np.equal else values != other
 
     # Values
 
@@ -250,9 +274,12 @@ class CFloatArray(NDArrayOperatorsMixin):
         if not args:
             element = self.reshape(())[()]
         elif flat is not None:
-            element = self.flat[flat]
+            element = self.flat[index(flat)]
         else:
-            element = self[args[0] if len(args) == 1 else args]
+            place = args[0] if len(args) == 1 else args
+            if len(place) != self.ndim:
+                raise ValueError("incorrect number of indices for array")
+            element = self[tuple(index(i) for i in place)]
         return float(element)
 
     def tolist(self) -> Any:
@@ -299,7 +326,8 @@ class CFloatArray(NDArrayOperatorsMixin):
         copy : bool, default True
             Whether to copy even if format and biases stay as they are.
         **how
-            For a Format, the other arguments of `asarray`: `axis`, `block`, `rounding`, ...
+            For a Format, the other arguments of `asarray`: `axis`, `block`, `rounding`, ...; for a dtype,
+            those of `numpy.ndarray.astype`: `order`, `casting`, `subok`.
 
         Returns
         -------
@@ -323,11 +351,15 @@ class CFloatArray(NDArrayOperatorsMixin):
         if isinstance(dtype, Format):
             made = asarray(self, dtype, bias, **how)
             return made.copy() if copy and made._codes is self._codes else made
-        if bias is not None or how:
+        unknown = sorted(how.keys() - {"order", "casting", "subok"})
+        if bias is not None or unknown:
+            given = ", ".join(unknown) or f"bias {shown(bias)}"
             raise ArgumentTypeError(
-                f"dtype is {shown(dtype)}; bias and what goes with it need a Format"
+                f"dtype is {shown(dtype)}, and {given} is given; that takes a Format"
             )
-        return self.__array__(np.dtype(dtype))
+        wanted = np.dtype(dtype)
+        values = self._decode(wanted if wanted == np.float64 else _FLOAT32)
+        return values.astype(wanted, copy=False, **how)
 
     def rebias(
         self,
@@ -400,7 +432,7 @@ class CFloatArray(NDArrayOperatorsMixin):
         >>> import cfloat as cf
         >>> x = [0.1, 0.2, 0.3]
         >>> round(cf.asarray(x, cf.CFloat8_1_4_3).error_against(x).sqnr_db, 1)
-        29.1
+        29.2
         """
         from .metrics import error
 
@@ -408,9 +440,9 @@ class CFloatArray(NDArrayOperatorsMixin):
 
     # Copies and files
 
-    def copy(self, order: str = "C") -> Self:
+    def copy(self, order: Any = "C") -> Self:
         """Return a copy that shares nothing with the array."""
-        return self._of(self._codes.copy(order=order), self._format, self._biases)  # type: ignore[call-overload]
+        return self._of(self._codes.copy(order=order), self._format, self._biases)
 
     def __copy__(self) -> Self:
         return self.copy("K")
@@ -422,9 +454,9 @@ class CFloatArray(NDArrayOperatorsMixin):
         biases = self._biases
         return (_restore, (type(self), self._codes, self._format, biases.values, biases.block))
 
-    def tobytes(self, order: str = "C") -> bytes:
+    def tobytes(self, order: Order = "C") -> bytes:
         """Return the codes' bytes."""
-        return self._codes.tobytes(order)  # type: ignore[arg-type]
+        return self._codes.tobytes(order)
 
     # Indexing
 
@@ -438,15 +470,24 @@ class CFloatArray(NDArrayOperatorsMixin):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         key = _plain_key(key)
-        biases = self._biases.index(self.shape, key)
         shape = self.shape if key is Ellipsis else np.shape(self._codes[key])
+        biases = self._biases.index(self.shape, key)
         if isinstance(value, CFloatArray) and value._same_code_meaning(self._format, biases, shape):
             self._codes[key] = value._codes
             return
         values = np.asarray(value)
         if biases.one is None:
-            spread = np.broadcast_to(values, shape)
-            encoded = encode_layout(spread, self._format, biases, shape)
+            # NumPy lets a value have more axes, of length 1
+            extra = values.ndim - len(shape)
+            if extra > 0 and values.shape[:extra] == (1,) * extra:
+                values = values.reshape(values.shape[extra:])
+            try:
+                values = np.broadcast_to(values, shape)
+            except ValueError:
+                raise ValueError(
+                    f"could not broadcast input array from shape {values.shape} into shape {shape}"
+                ) from None
+            encoded = encode_layout(values, self._format, biases, shape)
         else:
             encoded = codec.encode(values, self._format, biases.one)
         self._codes[key] = encoded
@@ -463,56 +504,67 @@ class CFloatArray(NDArrayOperatorsMixin):
             return self._of(codes, self._format, self._biases)
         return self._of(codes, self._format, compressed(move(self._biases.full(self.shape))))
 
-    def reshape(self, *shape: Any, order: str = "C") -> Self:
+    def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Self:
         """Return the elements in another shape, as ``ndarray.reshape``; it shares the codes if it can."""
         wanted = shape[0] if len(shape) == 1 else shape
         if order not in ("C", "F", "A"):
             raise ArgumentValueError(f"order is {shown(order)}; it takes 'C', 'F' or 'A'")
         if order == "A":  # of the codes' memory, whatever that of the biases
             order = "F" if self._codes.flags.fnc else "C"
-        return self._moved(lambda a: a.reshape(wanted, order=order))  # type: ignore[call-overload,no-any-return]
+        codes: Array = self._codes.reshape(wanted, order=order)  # type: ignore[call-overload]
+        shared = np.may_share_memory(codes, self._codes)
+        if copy is False and not shared and self.size:
+            raise ValueError("Unable to avoid creating a copy while reshaping.")
+        if copy and shared:
+            codes = codes.copy()
+        return self._of(codes, self._format, self._biases.reshaped(self.shape, codes.shape, order))
 
     def transpose(self, *axes: Any) -> Self:
         """Return a view with its axes permuted, as ``ndarray.transpose``."""
-        return self._moved(lambda a: a.transpose(*axes))
+        return self._permuted(lambda a: a.transpose(*axes))
 
     def swapaxes(self, axis1: SupportsIndex, axis2: SupportsIndex) -> Self:
         """Return a view with two axes exchanged."""
-        return self._moved(lambda a: a.swapaxes(axis1, axis2))
+        return self._permuted(lambda a: a.swapaxes(axis1, axis2))
+
+    def _permuted(self, move: Callable[[Array], Array]) -> Self:
+        return self._of(move(self._codes), self._format, self._biases.transposed(self.shape, move))
 
     def squeeze(self, axis: Any = None) -> Self:
         """Return a view without axes of length 1."""
-        return self._moved(lambda a: a.squeeze(axis))
+        codes = self._codes.squeeze(axis)
+        return self._of(codes, self._format, self._biases.reshaped(self.shape, codes.shape, "C"))
 
     def ravel(self, order: str = "C") -> Self:
         """Return the elements in one axis; it shares the codes if it can."""
-        return self.reshape(-1, order=self._order(order))
+        if order != "K":
+            return self.reshape(-1, order=order)
+        # the axes in the order of memory; NumPy does not look at the strides' signs either
+        axes = sorted(range(self.ndim), key=lambda axis: -abs(self.strides[axis]))
+        return self.transpose(axes).reshape(-1)
 
     def flatten(self, order: str = "C") -> Self:
         """Return a copy of the elements in one axis."""
-        flat = self.reshape(-1, order=self._order(order))
+        flat = self.ravel(order)
         return flat.copy() if np.may_share_memory(flat._codes, self._codes) else flat
 
-    def _order(self, order: str) -> str:
-        if order == "K":
-            return "F" if self._codes.flags.fnc else "C"
-        return order
-
-    def diagonal(self, offset: SupportsIndex = 0, axis1: SupportsIndex = 0, axis2: SupportsIndex = 1) -> Self:  # fmt: skip
+    def diagonal(
+        self, offset: SupportsIndex = 0, axis1: SupportsIndex = 0, axis2: SupportsIndex = 1
+    ) -> Self:
         """Return the diagonals, as ``ndarray.diagonal``."""
         return self._moved(lambda a: a.diagonal(offset, axis1, axis2))
 
     def take(self, indices: Any, axis: Any = None, mode: Any = "raise") -> Any:
         """Return elements by their indices, as ``np.take``."""
-        return np.take(self, indices, axis, None, mode)  # type: ignore[arg-type]
+        return np.take(cast(Array, self), indices, axis, None, mode)
 
     def repeat(self, repeats: Any, axis: Any = None) -> Any:
         """Return every element so many times, as ``np.repeat``."""
-        return np.repeat(self, repeats, axis)  # type: ignore[call-overload]
+        return np.repeat(cast(Array, self), repeats, axis)
 
     def compress(self, condition: Any, axis: Any = None) -> Any:
         """Return the slices where a condition holds, as ``np.compress``."""
-        return np.compress(condition, self, axis)  # type: ignore[call-overload]
+        return np.compress(condition, cast(Array, self), axis)
 
     # Changes in place
 
@@ -520,14 +572,20 @@ class CFloatArray(NDArrayOperatorsMixin):
         """Set every element to a value, rounded into the format."""
         self[...] = value
 
-    def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
+    def put(self, indices: Any, values: Any, mode: Mode = "raise") -> None:
         """Set elements by their places in row-major order, as ``np.put``."""
-        np.put(self, indices, values, mode)  # type: ignore[call-overload]
+        np.put(cast(Array, self.flat.base), indices, values, mode)
 
     def sort(self, axis: SupportsIndex = -1, kind: Any = None, *, stable: Any = None) -> None:
-        """Sort in place, as ``ndarray.sort``."""
+        """Sort in place, as ``ndarray.sort``; an element that gets to another bias is rounded."""
         values = self._decode()
         values.sort(axis=axis, kind=kind, stable=stable)
+        self[...] = values
+
+    def partition(self, kth: Any, axis: SupportsIndex = -1, kind: Any = "introselect") -> None:
+        """Partition in place, as ``ndarray.partition``; an element that gets to another bias is rounded."""
+        values = self._decode()
+        values.partition(kth, axis=axis, kind=kind)
         self[...] = values
 
     # Text
@@ -579,8 +637,8 @@ def _by_function(name: str, function: str | None = None) -> None:
 
 
 for _name in (
-    "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "clip", "cumprod", "cumsum", "dot", "max",
-    "mean", "min", "nonzero", "prod", "round", "searchsorted", "std", "sum", "trace", "var",
+    "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "clip", "cumprod", "cumsum", "dot",
+    "max", "mean", "min", "nonzero", "prod", "round", "searchsorted", "std", "sum", "trace", "var",
 ):  # fmt: skip
     _by_function(_name)
 _by_function("conj", "conjugate")
@@ -588,12 +646,19 @@ _by_function("conjugate")
 
 
 class FlatView:
-    """The elements of a `CFloatArray` in row-major order, as ``ndarray.flat`` gives them."""
+    """The elements of a `CFloatArray` in row-major order, as ``ndarray.flat`` gives them.
+
+    Parameters
+    ----------
+    base : CFloatArray
+        The array.
+    """
 
     __slots__ = ("base",)
 
     def __init__(self, base: CFloatArray) -> None:
-        self.base = base
+        # of one axis at least, for numpy.unravel_index
+        self.base = base if base.ndim else base.reshape(1)
 
     def __len__(self) -> int:
         return self.base.size
@@ -602,18 +667,28 @@ class FlatView:
         return iter(self.base._decode().reshape(-1))
 
     def __getitem__(self, key: Any) -> Any:
-        return self.base.reshape(-1)[key]
+        if isinstance(key, int | np.integer) and not isinstance(key, bool):
+            return self.base[np.unravel_index(range(len(self))[key], self.base.shape)]
+        flat = self.base.reshape(-1)
+        found = flat[key]
+        # a copy, as ndarray.flat's, whether reshaping copied or not
+        return found.copy() if isinstance(found, CFloatArray) else found
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        places = np.arange(self.base.size).reshape(self.base.shape).reshape(-1)[key]
-        values = np.asarray(value)
-        # ndarray.flat repeats values that are too few
-        if np.ndim(places) and values.size != np.size(places):
-            values = np.resize(values, np.shape(places))
-        self.base[np.unravel_index(places, self.base.shape)] = values
+        if isinstance(key, int | np.integer) and not isinstance(key, bool):
+            self.base[np.unravel_index(range(len(self))[key], self.base.shape)] = value
+            return
+        places = np.arange(len(self))[_plain_key(key)]
+        values = np.asarray(value).reshape(-1)
+        # ndarray.flat repeats values that are too few, and leaves what is too many
+        self.base[np.unravel_index(places, self.base.shape)] = np.resize(values, places.shape)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         return self.base.reshape(-1).__array__(dtype, copy)
+
+    def copy(self) -> CFloatArray:
+        """Return a copy of the elements in one axis."""
+        return self.base.flatten()
 
 
 def asarray(
@@ -664,16 +739,18 @@ def asarray(
     >>> import cfloat as cf
     >>> cf.asarray([1.0, 2.7], cf.CFloat8_1_4_3)
     CFloatArray([1.  , 2.75], CFloat8_1_4_3, bias=7)
-    >>> w = cf.asarray([[1000.0, 2000.0], [0.01, 0.02]], cf.CFloat8_1_4_3, bias=[4, 14], axis=0)
-    >>> w
-    CFloatArray([[9.60000000e+02, 2.04800000e+03],
-                 [9.76562500e-03, 1.95312500e-02]], CFloat8_1_4_3, bias=[[4], [14]])
+    >>> cf.asarray([[100.0, 200.0], [0.5, 1.1]], cf.CFloat8_1_4_3, bias=[4, 8], axis=0)
+    CFloatArray([[ 96.   , 192.   ],
+                 [  0.5  ,   1.125]], CFloat8_1_4_3, bias=[[4], [8]])
     """
     check_format(fmt)
     source = _values(x)
     shape = np.shape(source)
     biases = check_layout(fmt, bias, shape, axis, block)
     if isinstance(x, CFloatArray) and x._same_code_meaning(fmt, biases, shape):
+        check_rounding(
+            rounding, shape, seed, offset, random_bits, stochastic_bits, stochastic_variant
+        )
         return x
     if isinstance(source, CFloatArray):
         source = source._decode()
@@ -691,6 +768,8 @@ def _values(x: Any) -> Any:
         x = x.detach()
         if str(x.dtype) == "torch.bfloat16":  # which NumPy has not; float32 holds it exactly
             x = x.float()
+    if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
+        return np.from_dlpack(x)
     return np.asarray(x)
 
 
@@ -703,21 +782,30 @@ def encode_layout(
         return codec.encode(spread, fmt, biases.values, **how)
     if shape[-1] % biases.block or how.get("random_bits") is not None:
         return codec.encode(spread, fmt, biases.full(shape), **how)
-    split = (*shape[:-1], shape[-1] // biases.block, biases.block)
-    values = np.asarray(biases.values)[..., np.newaxis]
-    return codec.encode(spread.reshape(split), fmt, values, **how).reshape(shape)
+    codes = np.empty(shape, fmt.storage_dtype)
+    codec.encode(_split(spread, biases), fmt, _of_blocks(biases), out=_split(codes, biases), **how)
+    return codes
 
 
 def decode_layout(codes: Array, fmt: Format, biases: Biases, dtype: np.dtype[Any]) -> Array:
     """Return the values of codes, with biases of their shape."""
     if biases.block is None:
         return codec.decode(codes, fmt, biases.values, dtype=dtype)
-    shape = codes.shape
-    if shape[-1] % biases.block:
-        return codec.decode(codes, fmt, biases.full(shape), dtype=dtype)
-    split = (*shape[:-1], shape[-1] // biases.block, biases.block)
-    values = np.asarray(biases.values)[..., np.newaxis]
-    return codec.decode(codes.reshape(split), fmt, values, dtype=dtype).reshape(shape)
+    if codes.shape[-1] % biases.block:
+        return codec.decode(codes, fmt, biases.full(codes.shape), dtype=dtype)
+    values = np.empty(codes.shape, dtype)
+    codec.decode(_split(codes, biases), fmt, _of_blocks(biases), out=_split(values, biases))
+    return values
+
+
+def _split(x: Array, biases: Biases) -> Array:
+    """Return an array with its last axis cut into whole blocks: a view, as cutting an axis always is."""
+    assert biases.block is not None
+    return x.reshape(*x.shape[:-1], x.shape[-1] // biases.block, biases.block)
+
+
+def _of_blocks(biases: Biases) -> Array:
+    return np.asarray(biases.values)[..., np.newaxis]
 
 
 def _plain_key(key: Any) -> Any:
@@ -737,4 +825,6 @@ def _restore(
     block: int | None,
 ) -> CFloatArray:
     """Rebuild a pickled array, with the checks of a new one: the bytes may come from anywhere."""
+    if not (isinstance(cls, type) and issubclass(cls, CFloatArray)):
+        raise ArgumentTypeError(f"the pickled array is a {shown(cls)}; it takes CFloatArray")
     return cls(codes, fmt, values, block=block)

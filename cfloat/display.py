@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .flags import quiet
+
 if TYPE_CHECKING:
     from .array import CFloatArray
 
@@ -14,7 +16,8 @@ def represented(array: "CFloatArray") -> str:
     prefix = f"{type(array).__name__}("
     values = _printed(array, separator=", ", prefix=prefix)
     biases = f"bias={_bias_text(array)}"
-    if array.size == 0 and array.shape != (0,):
+    shortened = array.size > np.get_printoptions()["threshold"]
+    if shortened or (array.size == 0 and array.shape != (0,)):
         biases += f", shape={array.shape}"
     if array.block is not None:
         biases += f", block={array.block}"
@@ -29,14 +32,14 @@ def represented(array: "CFloatArray") -> str:
 def stringed(array: "CFloatArray") -> str:
     """Return ``str(array)``, under NumPy's printing options."""
     if array.ndim == 0:
-        return str(array.__array__()[()])
+        return str(_values(array)[()])
     return _printed(array, separator=" ", prefix="")
 
 
 def _printed(array: "CFloatArray", *, separator: str, prefix: str) -> str:
     options: Any = np.get_printoptions()
     if array.size <= options["threshold"]:
-        return np.array2string(array.__array__(), separator=separator, prefix=prefix)
+        return np.array2string(_values(array), separator=separator, prefix=prefix)
     # what is left out is not decoded
     corners = _corners(array, options["edgeitems"])
     return np.array2string(corners, separator=separator, prefix=prefix, threshold=0)
@@ -44,11 +47,16 @@ def _printed(array: "CFloatArray", *, separator: str, prefix: str) -> str:
 
 def _corners(array: "CFloatArray", edge: int) -> NDArray[np.float32]:
     """Return the values that a summary shows, and one more along each axis that it shortens."""
-    for axis, length in enumerate(array.shape):
-        if length > 2 * edge + 1:
-            kept = np.r_[0 : edge + 1, length - edge : length]
-            array = array[(slice(None),) * axis + (kept,)]
-    return array.__array__()
+    kept = [
+        np.r_[0 : edge + 1, length - edge : length] if length > 2 * edge + 1 else np.arange(length)
+        for length in array.shape
+    ]
+    return _values(array[np.ix_(*kept)])
+
+
+def _values(array: "CFloatArray") -> NDArray[np.float32]:
+    with quiet():  # looking at an array is no operation on it
+        return array.__array__()
 
 
 def _bias_text(array: "CFloatArray") -> str:

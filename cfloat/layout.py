@@ -1,5 +1,8 @@
 """Where an array's biases lie: one for all elements, one a slice, one a block, or any that broadcast."""
 
+from collections.abc import Callable
+from math import prod
+from operator import index
 from typing import Any, Final, SupportsIndex
 
 import numpy as np
@@ -58,13 +61,73 @@ class Biases:
         """Return the biases of ``codes[key]``, where codes have a shape."""
         if isinstance(self.values, int):
             return self
-        if self.block is None:
+        parts = _expanded(key, len(shape))
+        if parts is None:
             return compressed(self.full(shape)[key])
-        aligned = _aligned_key(key, len(shape), shape[-1], self.block)
-        if aligned is not None:
-            leading = np.broadcast_to(self.values, (*shape[:-1], self.values.shape[-1]))
-            return _blocked(leading[aligned], self.block)
-        return compressed(self.full(shape)[key])
+        places = [i for i, part in enumerate(parts) if part is not None and part is not Ellipsis]
+        for axis, place in enumerate(places):
+            parts[place] = self._part(axis, parts[place], shape[axis])
+        if self.block is None or not isinstance(parts[places[-1]], slice):
+            return _biases(self.values[tuple(parts)])
+        # the blocks of the other axes first, and then the last axis, which stays behind those
+        start, stop, step = parts[places[-1]].indices(shape[-1])
+        parts[places[-1]] = _SLICE_ALL
+        picked = self.values[tuple(parts)]
+        whole = (
+            step == 1 and start % self.block == 0 and (stop % self.block == 0 or stop == shape[-1])
+        )
+        behind = sum(part is None for part in parts[places[-1] :])
+        if whole and start < stop and not behind:
+            return Biases(picked[..., start // self.block : -(-stop // self.block)], self.block)
+        taken = np.arange(start, stop, step) // self.block
+        return _biases(np.take(picked, taken, axis=picked.ndim - 1 - behind))
+
+    def _part(self, axis: int, part: Any, length: int) -> Any:
+        """Return what selects the biases of what an index selects along one axis of the codes."""
+        assert not isinstance(self.values, int)
+        if self.block is not None and axis == self.values.ndim - 1:
+            return part if isinstance(part, slice) else part % length // self.block
+        if self.values.shape[axis] == length:
+            return part
+        if isinstance(part, slice):
+            return _SLICE_ALL
+        # as many axes as the index has, each of length 1
+        return np.zeros((1,) * part.ndim, np.intp) if isinstance(part, np.ndarray) else 0
+
+    def transposed(self, shape: tuple[int, ...], move: Callable[[Array], Array]) -> "Biases":
+        """Return the biases after a function that permutes the axes."""
+        if isinstance(self.values, int):
+            return self
+        marked = np.empty((1,) * (len(shape) - 1) + (2,), np.bool_)
+        if self.block is None or move(marked).shape[-1] == 2:  # the last axis stays the last
+            return Biases(move(self.values), self.block)
+        return compressed(move(self.full(shape)))
+
+    def reshaped(self, shape: tuple[int, ...], new: tuple[int, ...], order: str) -> "Biases":
+        """Return the biases after the codes, of a shape, are given a new one of as many elements."""
+        if isinstance(self.values, int):
+            return self
+        if order == "F" or 0 in shape or not new:
+            return compressed(self.full(shape).reshape(new, order=order))  # type: ignore[call-overload]
+        if self.block is not None and (
+            new[-1] == shape[-1] or (shape[-1] % self.block == 0 and new[-1] % self.block == 0)
+        ):
+            values = np.broadcast_to(self.values, (*shape[:-1], self.values.shape[-1]))
+            return _blocked(values.reshape(*new[:-1], -(-new[-1] // self.block)), self.block)
+        if self.block is not None and shape[-1] % self.block:
+            return compressed(self.full(shape).reshape(new))
+        # one bias for each run of equal elements that follow each other
+        if self.block is None:
+            outer = max(axis for axis, length in enumerate(self.values.shape) if length != 1) + 1
+            values = np.broadcast_to(self.values.reshape(self.values.shape[:outer]), shape[:outer])
+        else:
+            outer = len(shape) - 1
+            values = np.broadcast_to(self.values, (*shape[:-1], self.values.shape[-1]))
+        run = prod(shape) // values.size
+        if new[-1] > run > 1 and new[-1] % run == 0:
+            return _blocked(values.reshape(*new[:-1], new[-1] // run), run)
+        spread = np.broadcast_to(values[..., np.newaxis], (*values.shape, run))
+        return compressed(spread.reshape(new))
 
     def equal(self, other: "Biases", shape: tuple[int, ...], other_shape: tuple[int, ...]) -> bool:
         """Whether two arrays of one shape have the same bias at every element."""
@@ -76,9 +139,9 @@ class Biases:
             return bool(np.all(np.asarray(self.values) == np.asarray(other.values)))
         return bool(np.array_equal(self.full(shape), other.full(shape)))
 
-    def nbytes(self) -> int:
-        """Return the bytes of the biases themselves."""
-        return 0 if isinstance(self.values, int) else self.values.nbytes
+    def __sizeof__(self) -> int:
+        own = 0 if isinstance(self.values, int) else self.values.nbytes
+        return object.__sizeof__(self) + own
 
 
 def compressed(full: Array) -> Biases:
@@ -90,7 +153,10 @@ def compressed(full: Array) -> Biases:
         slice(0, 1) if stride == 0 else _SLICE_ALL
         for stride, length in zip(full.strides, full.shape, strict=True)
     )
-    values = full[key]
+    return _biases(full[key])
+
+
+def _biases(values: Array) -> Biases:
     return Biases(int(values.reshape(-1)[0])) if values.size == 1 else Biases(values)
 
 
@@ -100,32 +166,28 @@ def _blocked(values: Array, block: int) -> Biases:
     return Biases(values[(*key, _SLICE_ALL)], block)
 
 
-def _aligned_key(key: Any, ndim: int, length: int, block: int) -> tuple[Any, ...] | None:
-    """Return the key that selects the blocks of what a key selects, if that is whole blocks in order."""
-    parts = key if isinstance(key, tuple) else (key,)
-    basic = all(
-        part is None or part is Ellipsis or isinstance(part, slice | int | np.integer)
-        for part in parts
-    )
-    if not basic or any(isinstance(part, bool | np.bool_) for part in parts):
-        return None
-    used = sum(part is not None and part is not Ellipsis for part in parts)
-    if used > ndim:
-        return None
-    if not any(part is Ellipsis for part in parts):
-        parts = (*parts, Ellipsis)
-    if used < ndim:  # the ellipsis stands for the last axis, unless something follows it
-        last = next(part for part in reversed(parts) if part is not None)
-        if last is Ellipsis:
-            return None if parts[-1] is None else parts
-    elif parts[-1] is Ellipsis:
-        parts = parts[:-1]
-    if not isinstance(parts[-1], slice):
-        return None
-    start, stop, step = parts[-1].indices(length)
-    if step != 1 or start % block or (stop % block and stop != length) or start >= stop:
-        return None
-    return (*parts[:-1], slice(start // block, -(-stop // block)))
+def _expanded(key: Any, ndim: int) -> list[Any] | None:
+    """Return a valid index with a slice, integer or integer array for each axis, and None for new ones.
+
+    None if it has what makes new axes in another way: a mask of no axes.
+    """
+    parts: list[Any] = []
+    for part in key if isinstance(key, tuple) else (key,):
+        if part is None or part is Ellipsis or isinstance(part, slice):
+            parts.append(part)
+            continue
+        array = np.asarray(part)
+        if array.dtype != np.bool_:
+            parts.append(array.astype(np.intp) if array.ndim else index(part))
+        elif array.ndim:
+            parts.extend(array.nonzero())
+        else:
+            return None
+    rest = [_SLICE_ALL] * (ndim - sum(part is not None and part is not Ellipsis for part in parts))
+    # not list.index, which compares arrays
+    place = next((i for i, part in enumerate(parts) if part is Ellipsis), len(parts))
+    # an ellipsis between two integer arrays keeps them apart even where it stands for no axis
+    return parts[:place] + (rest or parts[place : place + 1]) + parts[place + 1 :]
 
 
 def check_layout(
