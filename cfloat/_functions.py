@@ -38,6 +38,9 @@ def call(
     reason = REFUSED.get(name)
     if reason is not None:
         raise ArgumentTypeError(f"{name} does not take a CFloatArray: {reason}")
+    if not args:  # the first argument may be given by its name, which functions differ in
+        args = tuple(kwargs[first] for first in _parameters(func)[:1] if first in kwargs)
+        kwargs = {key: kwargs[key] for key in kwargs if not args or key != _parameters(func)[0]}
     keep = KEEPS.get(name)
     if keep is not None:
         return keep(func, *args, **kwargs)
@@ -101,20 +104,21 @@ def _without_out(
 
 
 #: Functions in C, of which not every NumPy release knows the signature.
-_PLACES_IN_C: Final = {"dot": 2, "concatenate": 2}
+_IN_C: Final = {"dot": ("a", "b", "out"), "concatenate": ("arrays", "axis", "out")}
 
 
 @lru_cache(maxsize=512)
-def _place_of_out(func: Function) -> int | None:
+def _parameters(func: Function) -> tuple[str, ...]:
+    """Return the names of a function's positional parameters."""
     try:
         parameters = inspect.signature(func).parameters.values()
     except (TypeError, ValueError):
-        return _PLACES_IN_C.get(key_of(func))
-    names = [
-        one.name
-        for one in parameters
-        if one.kind is one.POSITIONAL_OR_KEYWORD or one.kind is one.POSITIONAL_ONLY
-    ]
+        return _IN_C.get(key_of(func), ())
+    return tuple(one.name for one in parameters if one.kind <= one.POSITIONAL_OR_KEYWORD)
+
+
+def _place_of_out(func: Function) -> int | None:
+    names = _parameters(func)
     return names.index("out") if "out" in names else None
 
 
@@ -407,9 +411,8 @@ def _sorted(func: Function, a: CFloatArray, *args: Any, **kwargs: Any) -> Any:
 
 
 @_keeps("unique", "unique_all", "unique_counts", "unique_inverse", "unique_values")
-def _unique(func: Function, *args: Any, **kwargs: Any) -> Any:
-    a = args[0] if args else next(iter(kwargs.values()))
-    result = compute(func, *args, **kwargs)
+def _unique(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
+    result = compute(func, a, *args, **kwargs)
     if not isinstance(a, CFloatArray) or a._biases.one is None:
         return result
     if isinstance(result, tuple):

@@ -1381,6 +1381,29 @@ def test_examples(name, setup):
         assert worked or label != "one bias"
 
 
+def by_keyword(function):
+    """Return a function called by the names of its parameters alone, or None if it cannot be."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except ValueError:
+        return None
+    names = [one.name for one in parameters]
+    if any(one.kind in (one.POSITIONAL_ONLY, one.VAR_POSITIONAL) for one in parameters):
+        return None
+    return lambda *args, **kwargs: function(**dict(zip(names, args, strict=False)), **kwargs)
+
+
+@pytest.mark.filterwarnings("ignore:`in1d` is deprecated:DeprecationWarning")
+@pytest.mark.parametrize(
+    "name", [name for name in FUNCTIONS if name in EXAMPLES and by_keyword(FUNCTIONS[name])]
+)
+@pytest.mark.parametrize("label", ["one bias", "blocks"])
+def test_examples_by_keyword(name, label):
+    for kind, call in EXAMPLES[name]:
+        if name != "savetxt":
+            check(kind, by_keyword(FUNCTIONS[name]), call, operands(*SETUPS[label]))
+
+
 def test_every_function_has_an_example():
     assert EXAMPLES.keys() == (KEEPS.keys() | COMPUTED.keys()) & FUNCTIONS.keys()
 

@@ -92,7 +92,7 @@ def outcome(call, args, kwargs):
         warnings.simplefilter("always")
         try:
             result = call(*args, **kwargs)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             result = type(error)
     return result, {str(one.message) for one in caught}
 
@@ -189,7 +189,7 @@ def test_out_where_and_dtype(name, layout, rng):
         with np.errstate(all="ignore"):
             try:
                 results = ufunc(*decoded(args))
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 continue
         results = results if isinstance(results, tuple) else (results,)
         outs = tuple(np.zeros(result.shape, result.dtype) for result in results)
