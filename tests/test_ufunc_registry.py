@@ -269,8 +269,11 @@ def test_large_arrays(name, rng):
     ufunc = UFUNCS[name]
     if ufunc.signature is not None:
         pytest.skip("it is computed at once")
-    shape = (3, 50_000)
-    for layout in (one_bias, a_bias_a_row):
+    for layout, shape in (
+        (one_bias, (3, 50_000)),
+        (a_bias_a_row, (3, 50_000)),
+        (blocks, (70_001,)),
+    ):
         a = layout(rng, shape)
         rest = (
             (2,) * (ufunc.nin - 1)
