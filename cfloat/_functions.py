@@ -1,7 +1,7 @@
 """NumPy's functions on `CFloatArray` (NEP 18): each is in one of three registries.
 
-KEEPS: it moves or selects elements, and the result keeps format and biases.  COMPUTED: it computes on the float32
-values, and gives what NumPy gives of the decoded arrays.  REFUSED: it raises, for a reason.
+KEEPS: it moves or selects elements, and the result keeps format and biases.  COMPUTED: it computes on the
+float32 values, and gives what NumPy gives of the decoded arrays.  REFUSED: it raises, for a reason.
 
 The keys are a function's module and name: NumPy dispatches some functions as two objects (those that take
 ``like=``), of which only one is public.
@@ -38,6 +38,9 @@ def call(
     reason = REFUSED.get(name)
     if reason is not None:
         raise ArgumentTypeError(f"{name} does not take a CFloatArray: {reason}")
+    if not args:  # the first argument may be given by its name, which functions differ in
+        args = tuple(kwargs[first] for first in _parameters(func)[:1] if first in kwargs)
+        kwargs = {key: kwargs[key] for key in kwargs if not args or key != _parameters(func)[0]}
     keep = KEEPS.get(name)
     if keep is not None:
         return keep(func, *args, **kwargs)
@@ -47,9 +50,14 @@ def call(
     return compute(func, *args, **kwargs)
 
 
+def _names(value: Any, names: str, prefix: str = "") -> dict[str, Any]:
+    return {prefix + name: value for name in names.split()}
+
+
 def key_of(func: Function) -> str:
     """Return a function's name in the registries, without the "numpy." of NumPy's own namespace."""
-    return f"{func.__module__}.{func.__name__}".removeprefix("numpy.")
+    module = func.__module__.replace("._scimath_impl", ".scimath")  # as NumPy 2.0 says
+    return f"{module}.{func.__name__}".removeprefix("numpy.")
 
 
 def decoded(x: Any) -> Any:
@@ -96,15 +104,21 @@ def _without_out(
 
 
 #: Functions in C, of which not every NumPy release knows the signature.
-_PLACES_IN_C: Final = {"dot": 2, "concatenate": 2}
+_IN_C: Final = {"dot": ("a", "b", "out"), "concatenate": ("arrays", "axis", "out")}
 
 
 @lru_cache(maxsize=512)
-def _place_of_out(func: Function) -> int | None:
+def _parameters(func: Function) -> tuple[str, ...]:
+    """Return the names of a function's positional parameters."""
     try:
-        names = list(inspect.signature(func).parameters)
+        parameters = inspect.signature(func).parameters.values()
     except (TypeError, ValueError):
-        return _PLACES_IN_C.get(key_of(func))
+        return _IN_C.get(key_of(func), ())
+    return tuple(one.name for one in parameters if one.kind <= one.POSITIONAL_OR_KEYWORD)
+
+
+def _place_of_out(func: Function) -> int | None:
+    names = _parameters(func)
     return names.index("out") if "out" in names else None
 
 
@@ -121,7 +135,7 @@ def _keeps(*names: str) -> Callable[[Function], Function]:
 
 
 @_keeps(
-    "reshape", "ravel", "transpose", "matrix_transpose", "linalg.matrix_transpose", "moveaxis", "rollaxis", "swapaxes",
+    "transpose", "matrix_transpose", "linalg.matrix_transpose", "moveaxis", "rollaxis", "swapaxes",
     "squeeze", "expand_dims", "flip", "fliplr", "flipud", "roll", "rot90", "repeat", "tile", "diagonal",
     "linalg.diagonal", "broadcast_to", "resize", "lib.stride_tricks.sliding_window_view", "delete",
 )  # fmt: skip
@@ -133,12 +147,31 @@ def _moved(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
     return a._moved(lambda codes: func(codes, *args, **kwargs))
 
 
+@_keeps("reshape", "ravel")
+def _reshaped(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
+    """Lay biases out as the codes are, where the order is that of memory."""
+    order = kwargs.get("order", args[-1] if args else "C")
+    if not isinstance(a, CFloatArray) or not isinstance(order, str) or order not in ("A", "K"):
+        return _moved(func, a, *args, **kwargs)
+    one = a._biases.one
+    codes = func(a.codes, *args, **kwargs)
+    if one is not None:
+        return CFloatArray._of(codes, a.format, a._biases)
+    if order == "A":
+        order = "F" if a.codes.flags.fnc else "C"
+    biases: Any = np.empty_like(a.codes, np.int16, order=order)  # type: ignore[call-overload]
+    biases[...] = a._biases.full(a.shape)
+    return CFloatArray._of(codes, a.format, compressed(func(biases, *args, **kwargs)))
+
+
 @_keeps("tril", "triu", "diag", "diagflat")
 def _moved_with_zeros(func: Function, a: CFloatArray, *args: Any, **kwargs: Any) -> Any:
-    """The same, but zeros are filled in: the code 0 is the value 0, whatever the bias."""
+    """Fill in zeros: the code 0 is the value 0, whatever the bias."""
     if a._biases.one is not None:
         return a._moved(lambda codes: func(codes, *args, **kwargs))
     if key_of(func) in ("tril", "triu"):
+        if a.ndim == 1:  # which stands for each row
+            a = a._moved(lambda part: np.broadcast_to(part, (a.size, a.size)))
         return CFloatArray._of(func(a.codes, *args, **kwargs), a.format, a._biases)
     if key_of(func) == "diag" and a.ndim == 2:
         return a._moved(lambda codes: func(codes, *args, **kwargs))
@@ -150,33 +183,31 @@ def _split(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
     if not isinstance(a, CFloatArray):
         return compute(func, a, *args, **kwargs)
     parts = func(a.codes, *args, **kwargs)
-    one = a._biases.one
-    if one is not None:
-        return type(parts)(CFloatArray._of(codes, a.format, a._biases) for codes in parts)
     biases = func(a._biases.full(a.shape), *args, **kwargs)
     return type(parts)(
-        CFloatArray._of(codes, a.format, compressed(bias))
-        for codes, bias in zip(parts, biases, strict=True)
+        _element_or_array(a, codes, bias) for codes, bias in zip(parts, biases, strict=True)
     )
 
 
-@_keeps("atleast_1d", "atleast_2d", "atleast_3d")
-def _at_least(func: Function, *arrays: Any) -> Any:
-    made = tuple(a._moved(func) if isinstance(a, CFloatArray) else func(a) for a in arrays)
-    return made[0] if len(made) == 1 else made
+@_keeps("atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "meshgrid")
+def _each_moved(func: Function, *arrays: Any, **kwargs: Any) -> Any:
+    """Functions that give as many arrays as they take, each made of the one in its place."""
+    parts = func(*(_codes(a) for a in arrays), **kwargs)
+    biases = func(
+        *(a._biases.full(a.shape) if isinstance(a, CFloatArray) else a for a in arrays), **kwargs
+    )
+    if not isinstance(parts, tuple):
+        return _element_or_array(arrays[0], parts, biases)
+    return tuple(map(_element_or_array, arrays, parts, biases))
 
 
-@_keeps("broadcast_arrays")
-def _broadcast_arrays(func: Function, *arrays: Any, subok: bool = False) -> Any:
-    shape = np.broadcast_shapes(*(_shape_of(a) for a in arrays))
-    return tuple(np.broadcast_to(a, shape, subok=subok) for a in arrays)
-
-
-@_keeps("meshgrid")
-def _meshgrid(func: Function, *xi: Any, **kwargs: Any) -> Any:
-    places = func(*(np.arange(_size_of(x)) for x in xi), **kwargs)
-    flat = [x.reshape(-1) if isinstance(x, CFloatArray) else np.ravel(x) for x in xi]
-    return tuple(x[place] for x, place in zip(flat, places, strict=True))
+def _element_or_array(a: Any, codes: Any, bias: Any) -> Any:
+    """Return codes of an array as one of its format, and an array's element as float32."""
+    if not isinstance(a, CFloatArray):
+        return codes
+    biases = a._biases if a._biases.one is not None else compressed(bias)
+    made = CFloatArray._of(np.asarray(codes), a.format, biases)
+    return made if isinstance(codes, np.ndarray) else made[()]
 
 
 @_keeps("take", "take_along_axis", "compress", "extract")
@@ -187,7 +218,12 @@ def _selected(func: Function, *args: Any, **kwargs: Any) -> Any:
     a, out = bound[name], bound.pop("out", None)
     rest = {key: decoded(value) for key, value in bound.items() if key != name}
     if not isinstance(a, CFloatArray):
-        return func(**{name: a}, **rest) if out is None else func(**{name: a}, **rest, out=out)
+        result = (
+            func(**{name: a}, **rest)
+            if out is None or isinstance(out, CFloatArray)
+            else func(**{name: a}, **rest, out=out)
+        )
+        return _written(out, result) if isinstance(out, CFloatArray) else result
     result = a._moved(lambda codes: func(**{name: codes}, **rest))
     if out is None:
         return result if result.ndim else result[()]
@@ -202,6 +238,11 @@ _PARAMETERS: Final = {
     "take_along_axis": ("arr", "indices", "axis"),
     "compress": ("condition", "a", "axis", "out"),
     "extract": ("condition", "arr"),
+    "put": ("a", "ind", "v", "mode"),
+    "place": ("arr", "mask", "vals"),
+    "putmask": ("a", "mask", "values"),
+    "put_along_axis": ("arr", "indices", "values", "axis"),
+    "fill_diagonal": ("a", "val", "wrap"),
 }
 
 
@@ -241,7 +282,7 @@ def _like(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
     )  # fmt: skip
     bound = {**dict(zip(names, args, strict=False)), **kwargs}
     shape = bound.get("shape")
-    same_shape = shape is None or (tuple(np.atleast_1d(shape)) == a.shape if isinstance(a, CFloatArray) else True)  # fmt: skip
+    same_shape = shape is None or tuple(np.atleast_1d(shape)) == a.shape
     keeps = isinstance(a, CFloatArray) and (a._biases.one is not None or same_shape)
     if not keeps or bound.get("dtype") is not None:
         return compute(func, a, *args, **kwargs)
@@ -337,7 +378,9 @@ def _where(func: Function, condition: Any, *xy: Any) -> Any:
 
 
 @_keeps("pad")
-def _pad(func: Function, array: CFloatArray, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:  # fmt: skip
+def _pad(
+    func: Function, array: CFloatArray, pad_width: Any, mode: Any = "constant", **kwargs: Any
+) -> Any:
     moves = ("edge", "reflect", "symmetric", "wrap", "empty")
     if isinstance(mode, str) and mode in moves and kwargs.get("reflect_type", "even") == "even":
         return array._moved(lambda codes: func(codes, pad_width, mode, **kwargs))
@@ -368,9 +411,8 @@ def _sorted(func: Function, a: CFloatArray, *args: Any, **kwargs: Any) -> Any:
 
 
 @_keeps("unique", "unique_all", "unique_counts", "unique_inverse", "unique_values")
-def _unique(func: Function, *args: Any, **kwargs: Any) -> Any:
-    a = args[0] if args else next(iter(kwargs.values()))
-    result = compute(func, *args, **kwargs)
+def _unique(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
+    result = compute(func, a, *args, **kwargs)
     if not isinstance(a, CFloatArray) or a._biases.one is None:
         return result
     if isinstance(result, tuple):
@@ -394,7 +436,9 @@ def _set_operation(func: Function, ar1: Any, ar2: Any, *args: Any, **kwargs: Any
 
 
 @_keeps("copyto")
-def _copyto(func: Function, dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:  # fmt: skip
+def _copyto(
+    func: Function, dst: Any, src: Any, casting: str = "same_kind", where: Any = True
+) -> None:
     if not isinstance(dst, CFloatArray):
         func(dst, decoded(src), casting=casting, where=decoded(where))
         return
@@ -410,51 +454,21 @@ def _copyto(func: Function, dst: Any, src: Any, casting: str = "same_kind", wher
     dst[mask] = spread[mask]
 
 
-@_keeps("put")
-def _put(func: Function, a: CFloatArray, ind: Any, v: Any, mode: str = "raise") -> None:
-    places = np.arange(a.size).reshape(a.shape)
-    wanted = np.take(places.reshape(-1), np.ravel(decoded(ind)), mode=mode)  # type: ignore[call-overload]
-    _assign(a, wanted, v)
-
-
-@_keeps("place", "putmask")
-def _place(func: Function, a: CFloatArray, mask: Any, values: Any) -> None:
-    wanted = np.flatnonzero(np.broadcast_to(decoded(mask), a.shape))
-    v = np.ravel(decoded(values))
-    if wanted.size == 0 or v.size == 0:
-        if wanted.size and key_of(func) == "place":
-            raise ValueError("Cannot insert from an empty array!")
+@_keeps("put", "place", "putmask", "put_along_axis", "fill_diagonal")
+def _put(func: Function, *args: Any, **kwargs: Any) -> None:
+    """Functions that write values here and there: NumPy writes their numbers, which tell what goes where."""
+    name, *others = _PARAMETERS[key_of(func)]
+    bound = _arguments(func, args, kwargs)
+    a, rest = bound[name], {key: decoded(bound[key]) for key in others if key in bound}
+    if not isinstance(a, CFloatArray):
+        func(a, **rest)
         return
-    # putmask takes the value at an element's own place, place the next one of its values
-    v = v[wanted % v.size] if key_of(func) == "putmask" else v[np.arange(wanted.size) % v.size]
-    _assign(a, wanted, v)
-
-
-def _assign(a: CFloatArray, places: Any, values: Any) -> None:
-    """Set elements by their places in row-major order, the last of equal ones last, as NumPy does."""
-    v = np.ravel(decoded(values))
-    if places.size == 0 or v.size == 0:
-        return
-    v = v[np.arange(places.size) % v.size]
-    a[np.unravel_index(places, a.shape)] = v
-
-
-@_keeps("put_along_axis")
-def _put_along_axis(func: Function, arr: CFloatArray, indices: Any, values: Any, axis: Any) -> None:  # fmt: skip
-    places = np.arange(arr.size).reshape(arr.shape)
-    indices = decoded(indices)
-    if axis is None:
-        _assign(arr, places.reshape(-1)[indices], values)
-        return
-    wanted = np.take_along_axis(places, indices, axis)
-    _assign(arr, wanted.reshape(-1), np.broadcast_to(decoded(values), wanted.shape))
-
-
-@_keeps("fill_diagonal")
-def _fill_diagonal(func: Function, a: CFloatArray, val: Any, wrap: bool = False) -> None:
-    marked = np.zeros(a.shape, np.int64)
-    func(marked, 1, wrap)
-    _assign(a, np.flatnonzero(marked), val)
+    of_values = next(key for key in ("v", "val", "vals", "values") if key in rest)
+    values = np.asarray(rest[of_values])
+    numbers = np.full(a.shape, -1)
+    func(numbers, **{**rest, of_values: np.arange(values.size).reshape(values.shape)})
+    wanted = numbers >= 0
+    a[wanted] = values.reshape(-1)[numbers[wanted]]
 
 
 # Functions that compute
@@ -470,33 +484,60 @@ def _computed(*names: str) -> Callable[[Function], Function]:
 
 
 COMPUTED.update(
-    dict.fromkeys(
+    _names(
+        None,
         """
-        all allclose amax amin angle any apply_along_axis apply_over_axes argmax argmin argpartition argsort argwhere
-        around array2string array_equal array_equiv array_str average choose clip convolve corrcoef correlate
-        count_nonzero cov cross cumprod cumsum cumulative_prod cumulative_sum diag_indices_from diff digitize dot ediff1d
-        einsum einsum_path fix flatnonzero geomspace gradient histogram histogram2d histogram_bin_edges histogramdd
-        i0 imag inner interp isclose iscomplex isin isneginf isposinf isreal ix_ kron lexsort linspace logspace max mean
-        median min min_scalar_type nan_to_num nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmedian nanmin
-        nanpercentile nanprod nanquantile nanstd nansum nanvar nonzero outer percentile piecewise poly polyadd polyder
-        polydiv polyfit polyint polymul polysub polyval prod ptp quantile roots round savetxt searchsorted select sinc
-        sort_complex std sum tensordot trace trapezoid tril_indices_from triu_indices_from unwrap vander var vdot
-        trapz in1d row_stack
-        lib.scimath.arccos lib.scimath.arcsin lib.scimath.arctanh lib.scimath.log lib.scimath.log10 lib.scimath.log2
-        lib.scimath.logn lib.scimath.power lib.scimath.sqrt
-        linalg.cholesky linalg.cond linalg.cross linalg.det linalg.eig linalg.eigh linalg.eigvals linalg.eigvalsh
-        linalg.inv linalg.lstsq linalg.matmul linalg.matrix_norm linalg.matrix_power linalg.matrix_rank linalg.multi_dot
-        linalg.norm linalg.outer linalg.pinv linalg.qr linalg.slogdet linalg.solve linalg.svd linalg.svdvals
-        linalg.tensordot linalg.tensorinv linalg.tensorsolve linalg.trace linalg.vecdot linalg.vector_norm
-        fft.fft fft.fft2 fft.fftfreq fft.fftn fft.fftshift fft.hfft fft.ifft fft.ifft2 fft.ifftn fft.ifftshift fft.ihfft
-        fft.irfft fft.irfft2 fft.irfftn fft.rfft fft.rfft2 fft.rfftn
-        """.split()
+        all allclose amax amin angle any apply_along_axis apply_over_axes argmax argmin argpartition argsort
+        argwhere around array2string array_equal array_equiv array_str average choose convolve corrcoef
+        correlate count_nonzero cov cross cumprod cumsum cumulative_prod cumulative_sum diag_indices_from diff
+        digitize dot ediff1d einsum einsum_path fix flatnonzero geomspace gradient histogram histogram2d
+        histogram_bin_edges histogramdd i0 imag inner interp isclose iscomplex isin isneginf isposinf isreal
+        ix_ kron lexsort linspace logspace max mean median min min_scalar_type nanargmax nanargmin nancumprod
+        nancumsum nanmax nanmean nanmedian nanmin nanpercentile nanprod nanquantile nanstd nansum nanvar
+        nonzero outer percentile piecewise poly polyadd polyder polydiv polyfit polyint polymul polysub
+        polyval prod ptp quantile roots round savetxt searchsorted select sinc sort_complex std sum tensordot
+        trace trapezoid tril_indices_from triu_indices_from unwrap vander var vdot in1d
+        polynomial.polynomial.polygrid2d polynomial.polynomial.polyval2d lib.scimath.arccos lib.scimath.arcsin
+        lib.scimath.arctanh lib.scimath.log lib.scimath.log10 lib.scimath.log2 lib.scimath.logn
+        lib.scimath.power lib.scimath.sqrt linalg.cholesky linalg.cond linalg.cross linalg.det linalg.eig
+        linalg.eigh linalg.eigvals linalg.eigvalsh linalg.inv linalg.lstsq linalg.matmul linalg.matrix_norm
+        linalg.matrix_power linalg.matrix_rank linalg.multi_dot linalg.norm linalg.outer linalg.pinv linalg.qr
+        linalg.slogdet linalg.solve linalg.svd linalg.svdvals linalg.tensordot linalg.tensorinv
+        linalg.tensorsolve linalg.trace linalg.vecdot linalg.vector_norm fft.fft fft.fft2 fft.fftn
+        fft.fftshift fft.hfft fft.ifft fft.ifft2 fft.ifftn fft.ifftshift fft.ihfft fft.irfft fft.irfft2
+        fft.irfftn fft.rfft fft.rfft2 fft.rfftn
+        """,
     )
 )
 
 
+@_computed("clip")
+def _clip(func: Function, *args: Any, **kwargs: Any) -> Any:
+    """Leave elements of the output that are not asked for: it is a ufunc in all but name."""
+    args, kwargs, out = _without_out(func, args, kwargs)
+    if out is None:
+        return compute(func, *args, **kwargs)
+    where = kwargs.pop("where", True)
+    result = func(*decoded(args), **decoded(kwargs))
+    np.copyto(out, np.broadcast_to(result, out.shape), where=where)  # type: ignore[arg-type]
+    return out
+
+
+@_computed("nan_to_num")
+def _nan_to_num(func: Function, x: Any, copy: bool = True, *args: Any, **kwargs: Any) -> Any:
+    if copy or not isinstance(x, CFloatArray):
+        return compute(func, x, copy, *args, **kwargs)
+    return _written(x, compute(func, x, True, *args, **kwargs))
+
+
 @_computed("array_repr")
-def _array_repr(func: Function, arr: CFloatArray, max_line_width: Any = None, precision: Any = None, suppress_small: Any = None) -> str:  # fmt: skip
+def _array_repr(
+    func: Function,
+    arr: CFloatArray,
+    max_line_width: Any = None,
+    precision: Any = None,
+    suppress_small: Any = None,
+) -> str:
     options: Any = {"linewidth": max_line_width, "precision": precision, "suppress": suppress_small}
     with np.printoptions(**{name: value for name, value in options.items() if value is not None}):
         return repr(arr)
@@ -527,22 +568,24 @@ def _type_of(func: Function, *args: Any, **kwargs: Any) -> Any:
 
 
 @_computed("astype")
-def _astype(func: Function, x: CFloatArray, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:  # fmt: skip
+def _astype(
+    func: Function, x: CFloatArray, dtype: Any, /, *, copy: bool = True, device: Any = None
+) -> Any:
     return x.astype(dtype, copy=copy)
 
 
 # Functions that refuse
 
 
-def _refuses(reason: str, names: str) -> None:
-    REFUSED.update(dict.fromkeys(names.split(), reason))
+def _refuses(reason: str, names: str, prefix: str = "") -> None:
+    REFUSED.update(_names(reason, names, prefix))
 
 
 _refuses(
     "like= does not tell the format and the bias; use cfloat.asarray",
     """
-    arange array asanyarray asarray ascontiguousarray asfortranarray empty eye frombuffer fromfile fromfunction fromiter
-    fromstring full genfromtxt identity loadtxt ones require tri zeros
+    arange array asanyarray asarray ascontiguousarray asfortranarray empty eye frombuffer fromfile
+    fromfunction fromiter fromstring full genfromtxt identity loadtxt ones require tri zeros
     """,
 )
 _refuses(
@@ -555,13 +598,21 @@ _refuses(
 )
 _refuses("it is about dates", "busday_count busday_offset datetime_as_string is_busday")
 _refuses(
+    "it is about strings",
+    """
+    char.equal char.greater char.greater_equal char.less char.less_equal char.not_equal strings._join
+    strings._rsplit strings._split strings._splitlines strings.capitalize strings.center strings.decode
+    strings.encode strings.expandtabs strings.ljust strings.lower strings.mod strings.multiply
+    strings.partition strings.replace strings.rjust strings.rpartition strings.swapcase strings.title
+    strings.translate strings.upper strings.zfill
+    """,
+)
+_refuses(
     "it takes structured arrays",
-    " ".join(
-        f"lib.recfunctions.{name}"
-        for name in """
-        append_fields apply_along_fields assign_fields_by_name drop_fields find_duplicates join_by merge_arrays
-        rec_append_fields rec_drop_fields rec_join recursive_fill_fields rename_fields repack_fields require_fields
-        stack_arrays structured_to_unstructured unstructured_to_structured
-        """.split()
-    ),
+    """
+    append_fields apply_along_fields assign_fields_by_name drop_fields find_duplicates join_by merge_arrays
+    rec_append_fields rec_drop_fields rec_join recursive_fill_fields rename_fields repack_fields
+    require_fields stack_arrays structured_to_unstructured unstructured_to_structured
+    """,
+    "lib.recfunctions.",
 )
