@@ -199,16 +199,10 @@ static inline lanes scales_at(const add_rule *r, const int16_t *bias, size_t bia
       (&r, bias, bias_step, block_shift, at, code_size, source + at * 4, destination + at * size,      \
        streaming, flags);                                                                              \
     }                                                                                                  \
-    if (at < count && block_shift == 0)                                                                \
+    if (at < count) /* never where blocks share biases: they are whole bodies */                       \
       ISA_NAME(name##_part)                                                                            \
       (&r, bias + at * bias_step, bias_step, code_size, source + at * 4, destination + at * size,      \
        count - at, flags);                                                                             \
-    if (at < count && block_shift != 0) { /* a block is no shorter than a body */                      \
-      int16_t same[BODY];                                                                              \
-      for (int i = 0; i < BODY; ++i) same[i] = bias[at >> block_shift];                                \
-      ISA_NAME(name##_part)                                                                            \
-      (&r, same, 1, code_size, source + at * 4, destination + at * size, count - at, flags);           \
-    }                                                                                                  \
   }
 
 #define DEFINE_ADD(name, to_values)                                                                    \
