@@ -15,6 +15,7 @@ typedef struct operation {
   cf_encode_kernel *encode;
   cf_decode_kernel *decode;
   void (*stream_end)(void);
+  int takes_blocks; /* the kernel knows rule.block */
   size_t source_size, destination_size; /* bytes of an element */
 } operation;
 
@@ -33,6 +34,11 @@ static size_t element_size(int type, size_t code_size) {
   }
 }
 
+/* The modes that go by addition. */
+static int is_added(int rounding) {
+  return rounding == CF_TIES_TO_EVEN || rounding == CF_TOWARD_ZERO;
+}
+
 static void choose_kernels(operation *op, const cf_format *format, int source_type,
                            int destination_type) {
   const cf_kernels *isa = cf_active_kernels();
@@ -46,9 +52,12 @@ static void choose_kernels(operation *op, const cf_format *format, int source_ty
   if (source_type == CF_FLOAT32 && destination_type == CF_FLOAT32 && isa->round_float32 != NULL &&
       lanes_encode && lanes_decode) {
     op->encode = isa->round_float32;
+    op->takes_blocks = op->rule.by_addition && is_added(op->rule.rounding);
     return;
   }
   if (encodes && lanes_encode) op->encode = isa->encode[source_type];
+  op->takes_blocks = op->encode != NULL && !decodes && source_type == CF_FLOAT32 &&
+                     isa != &cf_kernels_portable && op->rule.by_addition && is_added(op->rule.rounding);
   if (encodes && op->encode == NULL) op->encode = cf_kernels_portable.encode[source_type];
   if (decodes && lanes_decode) op->decode = isa->decode[destination_type];
   if (decodes && op->decode == NULL) op->decode = cf_kernels_portable.decode[destination_type];
@@ -78,6 +87,7 @@ static int prepare(operation *op, const cf_format *format, int source_type, int 
   op->rule.by_addition = cf_lanes_add(format);
   op->rule.seed = seed;
   op->rule.words = words;
+  op->rule.block = 0;
   op->bias_min = format->bias_min;
   op->bias_max = format->bias_max;
   op->source_size = element_size(source_type, op->rule.code_size);
@@ -101,9 +111,23 @@ static void finish(const operation *op) {
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
+/* One bias for many elements (step 0), one for each (step 1), or one for each block of so many. */
+typedef struct bias_view {
+  const int16_t *first;
+  size_t step, block;
+} bias_view;
+
 /* Contiguous elements. */
-static void run(const operation *op, const int16_t *bias, size_t bias_step, const char *source,
-                uint64_t position, char *destination, size_t count, cf_flags *flags) {
+static void run(const operation *op, bias_view bias_of, const char *source, uint64_t position,
+                char *destination, size_t count, cf_flags *flags) {
+  const int16_t *bias = bias_of.first;
+  const size_t bias_step = bias_of.step;
+  if (bias_of.block != 0) {
+    cf_rule rule = op->rule;
+    rule.block = bias_of.block;
+    op->encode(&rule, bias, 0, source, position, destination, count, flags);
+    return;
+  }
   if (op->decode == NULL) {
     op->encode(&op->rule, bias, bias_step, source, position, destination, count, flags);
     return;
@@ -374,13 +398,19 @@ static int biases_allowed(const walk *w) {
   return !bad;
 }
 
-/* One bias for many elements, or one for each, as the kernels take them. */
-typedef struct bias_view {
-  const int16_t *first;
-  size_t step;
-} bias_view;
-
 enum { BIAS_PIECE = 4 * CF_PIECE };
+
+/* The length of the blocks that begin where a walk stands, of one bias each and these in a row, if the kernel takes
+ * them; or 0. */
+static int64_t block_length(const walk *w, const cursor *c) {
+  if (!w->op->takes_blocks || c->end - c->first < 2) return 0;
+  const axis *blocks = &w->axes[c->end - 2], *block = &w->axes[c->end - 1];
+  const int64_t length = block->length;
+  const int suits = block->bias == 0 && blocks->bias == sizeof(int16_t) &&
+                    length >= CF_BLOCK_MIN && length <= CF_BLOCK_MAX && (length & (length - 1)) == 0;
+  const int aligned = (uintptr_t)(w->bias + c->bias) % sizeof(int16_t) == 0;
+  return suits && aligned && c->index[c->end - 1] == 0 ? length : 0;
+}
 
 /* The biases of the next elements, where they are if that will do and else spread out in `stage`.  *count, which is
  * at most BIAS_PIECE where something else is staged, becomes the number of elements they are for. */
@@ -389,8 +419,20 @@ static bias_view biases_of(const walk *w, cursor *c, int16_t *stage, int64_t *co
   const int64_t row = last->length - c->index[c->end - 1];
   const char *from = w->bias + c->bias;
   const int in_place = last->bias == sizeof(int16_t) && (uintptr_t)from % sizeof(int16_t) == 0;
-  bias_view view = {stage, 1};
-  if ((last->bias == 0 || in_place) && row >= smaller(*count, BIAS_PIECE)) {
+  const int64_t block = block_length(w, c);
+  bias_view view = {stage, 1, 0};
+  if (block != 0 && *count >= block) {
+    cursor blocks = *c; /* the axis of blocks, and those before it */
+    blocks.end = c->end - 1;
+    const int64_t left = w->axes[c->end - 2].length - c->index[c->end - 2];
+    const int64_t whole = smaller(*count / block, left);
+    *count = whole * block;
+    view.first = (const int16_t *)(const void *)from;
+    view.block = (size_t)block;
+    advance(w, &blocks, whole);
+    blocks.end = c->end;
+    *c = blocks;
+  } else if ((last->bias == 0 || in_place) && row >= smaller(*count, BIAS_PIECE)) {
     *count = smaller(*count, row);
     if (in_place) {
       view.first = (const int16_t *)(const void *)from;
@@ -433,7 +475,7 @@ static void walk_run(const walk *w, cursor outer, int64_t begin, int64_t count, 
     if (stage_source)
       (w->swapped ? copy_swapped : copy_elements)((char *)source_stage, (int64_t)op->source_size,
                                                   source, last->source, op->source_size, piece);
-    run(op, bias.first, bias.step, stage_source ? (const char *)source_stage : source, position,
+    run(op, bias, stage_source ? (const char *)source_stage : source, position,
         stage_destination ? (char *)destination_stage : destination, (size_t)piece, flags);
     if (stage_destination)
       copy_elements(destination, last->destination, (const char *)destination_stage,
@@ -509,7 +551,7 @@ static void walk_tiles(const walk *w, cursor outer, int64_t rows, uint64_t posit
       int16_t bias_stage[BIAS_PIECE];
       int64_t count = columns; /* and stays that: it is below BIAS_PIECE */
       const bias_view bias = biases_of(w, &along, bias_stage, &count);
-      run(op, bias.first, bias.step, from, position + (uint64_t)(i * w->run_length + first), to,
+      run(op, bias, from, position + (uint64_t)(i * w->run_length + first), to,
           (size_t)columns, flags);
     }
     if (stage_destination)
@@ -595,7 +637,7 @@ int cf_convert(const cf_format *format, int bias, int source_type, const void *s
   if (bias < op.bias_min || bias > op.bias_max) return CF_BAD_BIAS;
   set_size(&op, count, 0, 0);
   if (count < ELEMENTS_PER_THREAD || threads <= 1) {
-    run(&op, &one_bias, 0, source, offset, destination, count, flags);
+    run(&op, (bias_view){&one_bias, 0, 0}, source, offset, destination, count, flags);
     finish(&op);
     return CF_OK;
   }

@@ -10,11 +10,14 @@
 
 enum { CF_TYPE_COUNT = CF_UINT8 + 1, CF_VALUE_TYPE_COUNT = CF_BFLOAT16 + 1 };
 
+enum { CF_BLOCK_MIN = 32, CF_BLOCK_MAX = 1024 };
+
 /* What is the same for all elements of a call. */
 typedef struct cf_rule {
   cf_params params;
   size_t code_size; /* bytes of a code: 1 or 2 */
   int rounding;     /* as in cf_convert; a plain cf_rounding for all kernels but the portable */
+  size_t block;     /* 0; or so many consecutive elements share a bias, for kernels that take that */
   int deep;         /* float32's own denormals matter */
   int by_addition;  /* cf_lanes_add */
   int large;        /* elements come from memory: they are fetched ahead of time */
@@ -23,7 +26,9 @@ typedef struct cf_rule {
   const uint32_t *words; /* random words by position, in place of the stream's; or NULL */
 } cf_rule;
 
-/* bias[i * bias_step] is element i's bias; bias_step is 0 or 1.  position is the random word of
+/* bias[i * bias_step] is element i's bias; bias_step is 0 or 1.  Where rule->block is not 0, it is
+ * bias[i / rule->block] instead; that is a power of two from CF_BLOCK_MIN to CF_BLOCK_MAX, count a
+ * multiple of it, and the kernel one that goes by addition (cf_lanes_add) from float32.  position is the random word of
  * element 0. */
 typedef void cf_encode_kernel(const cf_rule *rule, const int16_t *bias, size_t bias_step,
                               const void *source, uint64_t position, void *codes, size_t count,

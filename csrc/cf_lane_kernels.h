@@ -133,13 +133,21 @@ static inline void store_codes(char *destination, size_t size, lanes first, lane
       ISA_NAME(name##_part)(r, bias, bias_step, source, &words, destination, 0, count, flags);         \
   }
 
+/* The biases of the LANES elements from i on, in the place of a float32's exponent. */
+static inline lanes scales_at(const add_rule *r, const int16_t *bias, size_t bias_step,
+                              int block_shift, size_t i) {
+  if (block_shift != 0) return v_slli(v_set1((uint32_t)(int32_t)bias[i >> block_shift]), 23);
+  return bias_step == 0 ? r->scale : v_slli(v_load_biases(bias + i), 23);
+}
+
 /* The same by addition: from float32, to codes or to float32. */
 #define DEFINE_ADD_LOOP(name, rounding, counting, to_values)                                           \
-  static inline void ISA_NAME(name##_body)(const add_rule *r, const int16_t *bias, size_t bias_step,   \
-                                           size_t code_size, const char *source, char *destination,    \
-                                           int streaming, cf_flags *flags) {                           \
-    const lanes scale0 = bias_step == 0 ? r->scale : v_slli(v_load_biases(bias), 23);                  \
-    const lanes scale1 = bias_step == 0 ? r->scale : v_slli(v_load_biases(bias + LANES), 23);          \
+  static inline void ISA_NAME(name##_body)(                                                            \
+      const add_rule *r, const int16_t *bias, size_t bias_step, int block_shift, size_t at,            \
+      size_t code_size, const char *source, char *destination, int streaming, cf_flags *flags) {       \
+    const lanes scale0 = scales_at(r, bias, bias_step, block_shift, at);                               \
+    const lanes scale1 =                                                                               \
+        block_shift != 0 ? scale0 : scales_at(r, bias, bias_step, 0, at + LANES);                      \
     const lanes x0 = v_load(source), x1 = v_load(source + LANES * 4);                                  \
     const lanes result0 = round_by_addition(r, rounding, counting, to_values, x0, scale0, flags);      \
     const lanes result1 = round_by_addition(r, rounding, counting, to_values, x1, scale1, flags);      \
@@ -157,7 +165,7 @@ static inline void store_codes(char *destination, size_t size, lanes first, lane
     memcpy(source_stage, source, count * 4);                                                           \
     if (bias_step != 0) memcpy(bias_stage, bias, count * sizeof *bias);                                \
     ISA_NAME(name##_body)                                                                              \
-    (r, bias_stage, bias_step, code_size, source_stage, destination_stage, 0, flags);                  \
+    (r, bias_stage, bias_step, 0, 0, code_size, source_stage, destination_stage, 0, flags);            \
     memcpy(destination, destination_stage, count * size);                                              \
   }                                                                                                    \
   static CF_NOINLINE void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,   \
@@ -165,41 +173,36 @@ static inline void store_codes(char *destination, size_t size, lanes first, lane
                                          cf_flags *flags) {                                            \
     const add_rule r = add_rule_of(rule, *bias, rounding);                                             \
     const size_t code_size = rule->code_size, size = (to_values) ? 4 : code_size;                      \
+    const int block_shift = rule->block == 0 ? 0 : cf_log2(rule->block);                               \
     const int before =                                                                                 \
         elements_before_stream(rule->streaming, source, destination, size, count);                     \
-    const int streaming = before >= 0, paired = rule->large && source != destination;                  \
-    if (before > 0) {                                                                                  \
-      const size_t part = (size_t)before;                                                              \
-      ISA_NAME(name##_part)(&r, bias, bias_step, code_size, source, destination, part, flags);         \
-      source += part * 4;                                                                              \
-      destination += part * size;                                                                      \
-      bias += part * bias_step;                                                                        \
-      count -= part;                                                                                   \
+    const int streaming = before >= 0 && block_shift == 0;                                             \
+    const int paired = rule->large && source != destination;                                           \
+    size_t at = 0;                                                                                     \
+    if (streaming && before > 0) {                                                                     \
+      at = (size_t)before;                                                                             \
+      ISA_NAME(name##_part)(&r, bias, bias_step, code_size, source, destination, at, flags);           \
     }                                                                                                  \
-    while (paired && count >= 2 * PAGE_COUNT) {                                                        \
-      for (size_t first = 0; first < PAGE_COUNT; first += BODY) {                                      \
-        for (size_t i = first; i < 2 * PAGE_COUNT; i += PAGE_COUNT) {                                  \
+    for (; paired && count - at >= 2 * PAGE_COUNT; at += 2 * PAGE_COUNT) {                             \
+      for (size_t first = at; first < at + PAGE_COUNT; first += BODY) {                                \
+        for (size_t i = first; i < at + 2 * PAGE_COUNT; i += PAGE_COUNT) {                             \
           prefetch_ahead(source + i * 4);                                                              \
           ISA_NAME(name##_body)                                                                        \
-          (&r, bias + i * bias_step, bias_step, code_size, source + i * 4, destination + i * size,     \
+          (&r, bias, bias_step, block_shift, i, code_size, source + i * 4, destination + i * size,     \
            streaming, flags);                                                                          \
         }                                                                                              \
       }                                                                                                \
-      source += 2 * PAGE_COUNT * 4;                                                                    \
-      destination += 2 * PAGE_COUNT * size;                                                            \
-      bias += 2 * PAGE_COUNT * bias_step;                                                              \
-      count -= 2 * PAGE_COUNT;                                                                         \
     }                                                                                                  \
-    for (; count >= BODY; count -= BODY) {                                                             \
-      if (paired) prefetch_ahead(source);                                                              \
+    for (; count - at >= BODY; at += BODY) {                                                           \
+      if (paired) prefetch_ahead(source + at * 4);                                                     \
       ISA_NAME(name##_body)                                                                            \
-      (&r, bias, bias_step, code_size, source, destination, streaming, flags);                         \
-      source += BODY * 4;                                                                              \
-      destination += BODY * size;                                                                      \
-      bias += BODY * bias_step;                                                                        \
+      (&r, bias, bias_step, block_shift, at, code_size, source + at * 4, destination + at * size,      \
+       streaming, flags);                                                                              \
     }                                                                                                  \
-    if (count > 0)                                                                                     \
-      ISA_NAME(name##_part)(&r, bias, bias_step, code_size, source, destination, count, flags);        \
+    if (at < count) /* never where blocks share biases: they are whole bodies */                       \
+      ISA_NAME(name##_part)                                                                            \
+      (&r, bias + at * bias_step, bias_step, code_size, source + at * 4, destination + at * size,      \
+       count - at, flags);                                                                             \
   }
 
 #define DEFINE_ADD(name, to_values)                                                                    \

@@ -390,7 +390,15 @@ def test_any_layouts_of_codes(seed):
 @pytest.mark.parametrize("mode", ["ties_to_even", "toward_positive", "stochastic"])
 def test_biases_of_blocks(fmt, mode, rng):
     """One for 32 neighbours, or for 48 or 7: runs of results are longer than those of biases."""
-    for rows, blocks, length in ((3, 70, 32), (5, 41, 48), (2, 1000, 7), (1, 3, 1500), (40, 3, 32)):
+    for rows, blocks, length in (
+        (3, 70, 32),
+        (5, 41, 48),
+        (2, 1000, 7),
+        (1, 3, 1500),
+        (40, 3, 32),
+        (3, 5, 1024),
+        (7, 700, 64),
+    ):
         x = rng.standard_normal((rows, blocks * length)).astype(np.float32)
         biases = rng.integers(5, 25, (rows, blocks, 1))
         every = np.repeat(biases.reshape(rows, blocks), length, axis=1)
