@@ -135,8 +135,7 @@ def _keeps(*names: str) -> Callable[[Function], Function]:
 
 
 @_keeps(
-    "transpose", "matrix_transpose", "linalg.matrix_transpose", "moveaxis", "rollaxis", "swapaxes",
-    "squeeze", "expand_dims", "flip", "fliplr", "flipud", "roll", "rot90", "repeat", "tile", "diagonal",
+    "expand_dims", "flip", "fliplr", "flipud", "roll", "rot90", "repeat", "tile", "diagonal",
     "linalg.diagonal", "broadcast_to", "resize", "lib.stride_tricks.sliding_window_view", "delete",
 )  # fmt: skip
 def _moved(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
@@ -147,21 +146,29 @@ def _moved(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
     return a._moved(lambda codes: func(codes, *args, **kwargs))
 
 
-@_keeps("reshape", "ravel")
-def _reshaped(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
-    """Lay biases out as the codes are, where the order is that of memory."""
-    order = kwargs.get("order", args[-1] if args else "C")
-    if not isinstance(a, CFloatArray) or not isinstance(order, str) or order not in ("A", "K"):
-        return _moved(func, a, *args, **kwargs)
-    one = a._biases.one
-    codes = func(a.codes, *args, **kwargs)
-    if one is not None:
-        return CFloatArray._of(codes, a.format, a._biases)
-    if order == "A":
-        order = "F" if a.codes.flags.fnc else "C"
-    biases: Any = np.empty_like(a.codes, np.int16, order=order)  # type: ignore[call-overload]
-    biases[...] = a._biases.full(a.shape)
-    return CFloatArray._of(codes, a.format, compressed(func(biases, *args, **kwargs)))
+@_keeps(
+    "transpose", "matrix_transpose", "linalg.matrix_transpose", "moveaxis", "rollaxis", "swapaxes"
+)
+def _permuted(func: Function, a: CFloatArray, *args: Any, **kwargs: Any) -> Any:
+    return a._permuted(lambda codes: func(codes, *args, **kwargs))
+
+
+@_keeps("reshape")
+def _reshape(func: Function, a: CFloatArray, *args: Any, **kwargs: Any) -> Any:
+    names = ("shape", "order")
+    bound = {**dict(zip(names, args, strict=False)), **kwargs}
+    shape = bound.pop("newshape", None) if "newshape" in bound else bound.pop("shape")  # NumPy 2.0
+    return a.reshape(shape, **bound)
+
+
+@_keeps("ravel")
+def _ravel(func: Function, a: CFloatArray, order: Any = "C") -> Any:
+    return a.ravel(order)
+
+
+@_keeps("squeeze")
+def _squeeze(func: Function, a: CFloatArray, axis: Any = None) -> Any:
+    return a.squeeze(axis)
 
 
 @_keeps("tril", "triu", "diag", "diagflat")

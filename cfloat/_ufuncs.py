@@ -222,6 +222,8 @@ def _into(
 
 def _write(out: Any, result: Any, where: Any) -> None:
     result = np.broadcast_to(result, out.shape)
+    if isinstance(out, CFloatArray):
+        result = _canonical(result)
     if where is True:
         out[...] = result
         return
@@ -233,6 +235,14 @@ def _write(out: Any, result: Any, where: Any) -> None:
         np.copyto(out.codes, rounded.codes, where=where)
     else:
         np.copyto(out, result, where=where, casting="same_kind")
+
+
+def _canonical(result: Array) -> Array:
+    """Return results with NaNs that are positive: the sign of 0 / 0 differs from machine to machine."""
+    if result.dtype.kind != "f":
+        return result
+    nan = np.isnan(result)
+    return np.where(nan, result.dtype.type(np.nan), result) if nan.any() else result
 
 
 def _call_in_pieces(
@@ -294,7 +304,7 @@ def _shape(x: Any) -> tuple[int, ...]:
 
 def _spread(x: Any, shape: tuple[int, ...]) -> Any:
     if isinstance(x, CFloatArray):
-        return x._moved(lambda a: np.broadcast_to(a, shape))
+        return x if x.shape == shape else x._moved(lambda a: np.broadcast_to(a, shape))
     return np.broadcast_to(x, shape) if _shape(x) else x
 
 
@@ -357,7 +367,7 @@ def _look_up(
     values = array.format.values(bias).astype(np.float64 if into_format else np.float32)
     table = _table(_function(ufunc, inputs, kwargs, into_format), values, array.codes, kwargs)
     if isinstance(out, CFloatArray):
-        table = codec.encode(table, out.format, out.bias)
+        table = codec.encode(_canonical(table), out.format, out.bias)
     elif target is None:
         target = out = np.empty(array.shape, table.dtype)
     if table.dtype != target.dtype or table.dtype.hasobject or table.itemsize > 8:

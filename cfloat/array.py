@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import codec
+from . import codec, flags
 from .errors import ArgumentTypeError, ArgumentValueError
 from .formats import Format, check_format
 from .layout import Biases, check_layout, compressed
@@ -476,7 +476,7 @@ class CFloatArray(NDArrayOperatorsMixin):
             self._codes[key] = value._codes
             return
         values = np.asarray(value)
-        if biases.one is None:
+        if biases.one is None or flags.wanted():  # flags count every element that is assigned to
             # NumPy lets a value have more axes, of length 1
             extra = values.ndim - len(shape)
             if extra > 0 and values.shape[:extra] == (1,) * extra:

@@ -194,6 +194,26 @@ def test_flags_of_what_is_written():
         a *= 1000
 
 
+@pytest.mark.parametrize("size", [1, 5000])
+def test_nan_of_an_operation_is_positive(size):
+    """The sign of 0 / 0 and of the root of -1 is the processor's; in a format without NaN it would show."""
+    a = cf.CFloatArray(np.zeros(size, np.uint8), F8)
+    with np.errstate(all="ignore"):
+        a /= 0
+        np.testing.assert_array_equal(a, 480)
+        a[...] = -1
+        np.sqrt(a, out=a)
+    np.testing.assert_array_equal(a, 480)
+
+
+def test_flags_count_every_element_assigned_to():
+    for bias in (7, [7, 8]):
+        a = cf.asarray(np.zeros((3, 2)), F8, bias)
+        with cf.record_flags() as flags:
+            a[...] = 1e6
+        assert flags.overflow == 6
+
+
 def test_where_leaves_the_others(rng):
     a = any_codes(rng, F8, 50, 7)
     before = a.codes.copy()
