@@ -36,7 +36,7 @@ static const float_mode MODES[] = {
 };
 enum { MODES_COUNT = sizeof MODES / sizeof MODES[0] };
 
-/* The control register without what operations leave in it; 0 where there is none that is known. */
+/* The control register without what operations leave in it. */
 #if defined(__x86_64__) || defined(_M_X64)
 static unsigned long long control(void) { return _mm_getcsr() & ~0x3Fu; }
 static void set_extras(enum extras extras) {
@@ -55,10 +55,10 @@ static void set_extras(enum extras extras) {
   __asm__ volatile("msr fpcr, %0" : : "r"(control() | all[extras]));
 }
 #else
-static unsigned long long control(void) { return 0; }
-static void set_extras(enum extras extras) { (void)extras; }
+#define NO_MODES /* only the portable code runs here, and the emulators know no other mode */
 #endif
 
+#ifndef NO_MODES
 /* One conversion, and what the portable code makes of it in the default mode. */
 typedef struct conversion {
   const format_case *test;
@@ -164,3 +164,6 @@ void test_float_modes(void) {
   }
   free(elements);
 }
+#else
+void test_float_modes(void) { CHECK(MODES_COUNT > 0, "no modes"); }
+#endif
