@@ -2,14 +2,14 @@
 
 Values are decoded and computed on.  SPEC section 5: the result is a float32 ndarray, as it would be of the
 decoded arrays, unless ``out=`` or an in-place operator names a CFloatArray.  Into that, float64 results are
-rounded once.
+rounded once; integers beyond 2^53 are float64 before that.
 """
 
 import math
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import product
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ Array = NDArray[Any]
 
 #: Elements computed at a time, so that what is decoded stays in cache and temporaries small.
 PIECE: Final = 1 << 14
+
+_FLOAT32: Final = np.dtype(np.float32)
 
 #: From this size on a unary ufunc of an 8-bit array is looked up.
 TABLE_SIZE: Final = 1 << 12
@@ -80,44 +82,81 @@ def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str
     outs: tuple[Any, ...] = given if isinstance(given, tuple) else (given,)
     if any(_is_foreign(x) for x in (*inputs, *outs)):
         return NotImplemented
+    for out in outs:
+        if not (out is None or isinstance(out, CFloatArray | np.ndarray)):
+            raise ArgumentTypeError(f"out is a {type(out).__name__}; it takes an array")
     reason = REFUSED.get(ufunc.__name__)
-    if reason is not None:
+    if reason is not None and not any("f" in loop for loop in ufunc.types):
         raise ArgumentTypeError(f"numpy.{ufunc.__name__} does not take a CFloatArray: {reason}")
     kwargs = {name: _float32(value) for name, value in kwargs.items() if name != "out"}
-    if method == "at":
-        return _at(ufunc, inputs)
-    into_format = any(isinstance(out, CFloatArray) for out in outs)
-    if into_format:
+    written = [out for out in outs if isinstance(out, CFloatArray)]
+    if written:
         _check_casting(kwargs)
-    if method == "__call__":
-        result = _call(ufunc, inputs, outs, kwargs, into_format)
-    else:
-        operands = [_operand(x, kwargs, into_format) for x in inputs]
-        result = _into(getattr(ufunc, method), operands, outs, kwargs)
+    if method == "at" and isinstance(inputs[0], CFloatArray):
+        written = [inputs[0]]
+    if not (written and flags.wanted()):
+        return _do(ufunc, method, inputs, outs, kwargs)
+    # flags are those of what is written: of the whole, whatever the pieces, and when it is complete
+    with flags.collected() as raised:
+        result = _do(ufunc, method, inputs, outs, kwargs)
+    if raised:
+        flags.report(raised, f"{ufunc.__name__} to {written[0].format.name}", written[0].size)
     return result
+
+
+def _do(
+    ufunc: np.ufunc,
+    method: str,
+    inputs: tuple[Any, ...],
+    outs: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    into_format = any(isinstance(out, CFloatArray) for out in outs)
+    if method == "at":
+        _at(ufunc, inputs)
+        return None
+    if method == "outer":
+        first, second = (x if isinstance(x, CFloatArray) else np.asanyarray(x) for x in inputs)
+        inputs = (first.reshape(first.shape + (1,) * second.ndim), second)
+    if method in ("__call__", "outer"):
+        return _call(ufunc, inputs, outs, kwargs, into_format)
+    operands = [_operand(ufunc, x, kwargs, into_format) for x in inputs]
+    if not into_format:
+        return getattr(ufunc, method)(*operands, **_with_out(outs, kwargs))
+    result = getattr(ufunc, method)(*operands, **kwargs)
+    if np.shape(result) != outs[0].shape:
+        raise ValueError(f"the result has shape {np.shape(result)}, and the output {outs[0].shape}")
+    _write(outs[0], result, True)
+    return outs[0]
 
 
 def _is_foreign(x: object) -> bool:
     """Whether an operand has its own idea of ufuncs, which is to be asked in place of this one."""
     own = getattr(type(x), "__array_ufunc__", np.ndarray.__array_ufunc__)
-    return own not in (np.ndarray.__array_ufunc__, CFloatArray.__array_ufunc__)
+    return own is not np.ndarray.__array_ufunc__ and not isinstance(x, CFloatArray)
 
 
 def _float32(x: Any) -> Any:
-    return x.__array__() if isinstance(x, CFloatArray) else x
+    if not isinstance(x, CFloatArray):
+        return x
+    with flags.quiet():
+        return x.__array__()
 
 
-def _operand(x: Any, kwargs: dict[str, Any], wide: bool) -> Any:
-    """Return an operand as NumPy takes it: float64, if it is floating, where the result will be rounded."""
+def _operand(ufunc: np.ufunc, x: Any, kwargs: dict[str, Any], wide: bool) -> Any:
+    """Return an operand as NumPy takes it: in float64, if it is real, where the result will be rounded."""
     if isinstance(x, CFloatArray):
-        return x.__array__(np.float64 if wide and kwargs.get("dtype") is None else np.float32)
+        with flags.quiet():
+            return x.__array__(np.float64 if wide and kwargs.get("dtype") is None else np.float32)
+    if not wide or kwargs.get("dtype") is not None or ufunc is np.ldexp:
+        return x
     narrow = (
         isinstance(x, np.ndarray | np.generic)
-        and x.dtype.kind not in "biu"  # ml_dtypes' bfloat16 is of kind "V" or "f"
-        and x.itemsize < 8
+        and x.dtype.kind != "b"
+        and x.dtype != np.float64
         and _native.is_source_dtype(x.dtype)
     )
-    return x.astype(np.float64) if narrow and wide and kwargs.get("dtype") is None else x
+    return x.astype(np.float64) if narrow else x
 
 
 def _check_casting(kwargs: dict[str, Any]) -> None:
@@ -128,6 +167,12 @@ def _check_casting(kwargs: dict[str, Any]) -> None:
         )
 
 
+def _with_out(outs: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    if all(out is None for out in outs):
+        return kwargs
+    return {**kwargs, "out": outs if len(outs) > 1 else outs[0]}
+
+
 def _call(
     ufunc: np.ufunc,
     inputs: tuple[Any, ...],
@@ -135,14 +180,20 @@ def _call(
     kwargs: dict[str, Any],
     into_format: bool,
 ) -> Any:
+    inputs = tuple(np.asarray(x) if isinstance(x, list | tuple) else x for x in inputs)
     looked_up = _look_up(ufunc, inputs, outs, kwargs)
     if looked_up is not None:
         return looked_up
-    shapes = [_shape(x) for x in (*inputs, *outs, kwargs.get("where", True)) if x is not None]
-    if ufunc.signature is not None or max(map(math.prod, shapes)) <= PIECE:
-        operands = [_operand(x, kwargs, into_format) for x in inputs]
-        return _into(_function(ufunc, inputs, kwargs, into_format), operands, outs, kwargs)
-    return _call_in_pieces(ufunc, inputs, outs, kwargs, np.broadcast_shapes(*shapes), into_format)
+    everything = [x for x in (*inputs, *outs, kwargs.get("where", True)) if x is not None]
+    small = max(math.prod(_shape(x)) for x in everything) <= PIECE
+    # subclasses, such as masked arrays, keep more than elements: they go through in one
+    plain = all(type(x) is np.ndarray or not isinstance(x, np.ndarray) for x in everything)
+    if ufunc.signature is not None or small or not plain:
+        operands = [_operand(ufunc, x, kwargs, into_format) for x in inputs]
+        function = _function(ufunc, inputs, kwargs, into_format)
+        return _into(function, operands, outs, kwargs, ufunc.signature is None)
+    shape = np.broadcast_shapes(*(_shape(x) for x in everything))
+    return _call_in_pieces(ufunc, inputs, outs, kwargs, shape, into_format)
 
 
 def _function(
@@ -150,23 +201,34 @@ def _function(
 ) -> Callable[..., Any]:
     """Return what computes a ufunc: where that will be rounded, what makes it the exact result's rounding."""
     exact = CORRECTLY_ROUNDED.get(ufunc.__name__)
-    if not into_format or exact is None or kwargs.keys() - {"where"}:
-        return ufunc
+    own = getattr(np, ufunc.__name__, None) is ufunc and not kwargs.keys() - {
+        "where",
+        "order",
+        "subok",
+    }
+    if not (into_format and exact is not None and own and all(map(_is_number, inputs))):
+        return cast(Callable[..., Any], ufunc)
     if ufunc.__name__ in ("add", "subtract"):
         plain = _sums_are_exact(inputs)
     else:
         # of 24 bits and fewer, products are exact in float64, and quotients and roots never close to a tie
         plain = all(_has_24_bits(x) for x in inputs)
     if plain:
-        return ufunc
+        return cast(Callable[..., Any], ufunc)
     compute = exact
 
-    def function(*operands: Any) -> Any:
-        if any(np.iscomplexobj(x) for x in operands):
-            return ufunc(*operands)
+    def function(*operands: Any, **options: Any) -> Any:
+        del options  # of the result's memory, which is none that anybody sees
         return compute(*(np.asarray(x, np.float64) for x in operands))
 
     return function
+
+
+def _is_number(x: Any) -> bool:
+    """Whether an operand is real numbers; of others NumPy knows better.  Of bools, it adds no numbers."""
+    if isinstance(x, np.ndarray | np.generic):
+        return x.dtype.kind != "b" and _native.is_source_dtype(x.dtype)
+    return isinstance(x, CFloatArray) or (isinstance(x, int | float) and not isinstance(x, bool))
 
 
 def _has_24_bits(x: Any) -> bool:
@@ -175,7 +237,7 @@ def _has_24_bits(x: Any) -> bool:
         return True
     if isinstance(x, np.ndarray | np.generic):
         return x.dtype.itemsize <= (2 if x.dtype.kind in "iu" else 4)
-    return isinstance(x, int | float) and abs(x) < 2.0**64 and float(np.float32(x)) == x
+    return bool(abs(x) < 2.0**64 and float(np.float32(x)) == x)
 
 
 def _sums_are_exact(inputs: tuple[Any, ...]) -> bool:
@@ -195,13 +257,15 @@ def _exponents(fmt: Format, bias: int) -> tuple[int, int]:
 
 
 def _into(
-    function: Callable[..., Any], operands: list[Any], outs: tuple[Any, ...], kwargs: dict[str, Any]
+    function: Callable[..., Any],
+    operands: list[Any],
+    outs: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    elementwise: bool = True,
 ) -> Any:
     """Compute, write what goes into CFloatArrays, and return what the caller of a ufunc gets."""
     if not any(isinstance(out, CFloatArray) for out in outs):
-        if any(out is not None for out in outs):
-            kwargs = {**kwargs, "out": outs if len(outs) > 1 else outs[0]}
-        return function(*operands, **kwargs)
+        return function(*operands, **_with_out(outs, kwargs))
     where = kwargs.get("where", True)
     if where is not True:
         # what is not asked for must not warn: of ones, hardly a function does
@@ -215,26 +279,26 @@ def _into(
         if out is None:
             written.append(result)
             continue
+        if np.shape(result) != out.shape and not elementwise:
+            raise ValueError(f"the result has shape {np.shape(result)}, and the output {out.shape}")
         _write(out, result, where)
         written.append(out)
     return written[0] if len(written) == 1 else tuple(written)
 
 
 def _write(out: Any, result: Any, where: Any) -> None:
-    result = np.broadcast_to(result, out.shape)
-    if isinstance(out, CFloatArray):
-        result = _canonical(result)
+    if not isinstance(out, CFloatArray):
+        np.copyto(out, result, where=where, casting="same_kind")
+        return
+    result = _canonical(np.broadcast_to(result, out.shape))
     if where is True:
         out[...] = result
         return
     where = np.broadcast_to(where, out.shape)
-    if isinstance(out, CFloatArray):
-        # zeros raise no flag
-        rounded = out.copy()
-        rounded[...] = np.where(where, result, np.zeros((), result.dtype))
-        np.copyto(out.codes, rounded.codes, where=where)
-    else:
-        np.copyto(out, result, where=where, casting="same_kind")
+    # zeros raise no flag
+    rounded = out.copy()
+    rounded[...] = np.where(where, result, np.zeros((), result.dtype))
+    np.copyto(out.codes, rounded.codes, where=where)
 
 
 def _canonical(result: Array) -> Array:
@@ -259,12 +323,12 @@ def _call_in_pieces(
             raise ValueError(f"operands broadcast to {shape}, and an output has shape {out.shape}")
     inputs = tuple(_apart(x, outs) for x in inputs)
     spread = [_spread(x, shape) for x in inputs]
-    where = kwargs.get("where", True)
+    where = _apart(kwargs.get("where", True), outs)
     where = np.broadcast_to(where, shape) if np.ndim(where) else where
     function = _function(ufunc, inputs, kwargs, into_format)
     results: list[Any] = list(outs) if outs else [None] * ufunc.nout
     for key in pieces(shape):
-        parts = [_operand(_at_key(x, key), kwargs, into_format) for x in spread]
+        parts = [_operand(ufunc, _at_key(x, key), kwargs, into_format) for x in spread]
         options = kwargs if np.ndim(where) == 0 else {**kwargs, "where": where[key]}
         targets = tuple(None if result is None else result[key] for result in results)
         if all(target is None for target in targets):
@@ -274,7 +338,7 @@ def _call_in_pieces(
             computed = (computed,)
         for i, part in enumerate(computed):
             if results[i] is None:  # the first piece tells the dtype
-                results[i] = np.empty(shape, part.dtype)
+                results[i] = np.empty(shape, part.dtype, "F" if kwargs.get("order") == "F" else "C")
                 results[i][key] = part
     return results[0] if ufunc.nout == 1 else tuple(results)
 
@@ -332,23 +396,24 @@ def _apart(x: Any, outs: tuple[Any, ...]) -> Any:
 
 
 def _at(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> None:
-    """``ufunc.at``: all that happens to an element happens in float32, and is rounded at the end."""
+    """``ufunc.at``: all that happens to an element happens in float64, and is rounded at the end."""
     target, indices, *rest = inputs
     indices = _float32(indices)
     operands = [_float32(x) for x in rest]
     if not isinstance(target, CFloatArray):
         ufunc.at(target, indices, *operands)
         return
-    values = target.__array__()
+    with flags.quiet():
+        values = target.__array__(np.float64)
     ufunc.at(values, indices, *operands)
-    target[indices] = values[indices]
+    target[indices] = _canonical(values[indices])
 
 
 def _look_up(
     ufunc: np.ufunc, inputs: tuple[Any, ...], outs: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """Return a unary ufunc of an 8-bit array by way of the few values that there are, or None."""
-    if ufunc.nin != 1 or ufunc.nout != 1 or ufunc.signature is not None:
+    if ufunc.nin != 1 or ufunc.nout != 1 or getattr(np, ufunc.__name__, None) is not ufunc:
         return None
     array, out = inputs[0], outs[0] if outs else None
     if not isinstance(array, CFloatArray) or array.size < TABLE_SIZE or array.itemsize != 1:
@@ -358,9 +423,17 @@ def _look_up(
         return None
     if isinstance(out, CFloatArray) and (out._biases.one is None or flags.wanted()):
         return None  # flags are counted by element
+    if array.format.bits < 8:
+        codec.check_codes(array.codes, array.format)  # they may have been written to
     target = _memory(out)
     if target is not None and not (
-        target.shape == array.shape and target.flags.c_contiguous and target.dtype.isnative
+        (type(out) is np.ndarray or isinstance(out, CFloatArray))
+        and target.shape == array.shape
+        and target.flags.carray
+        and (
+            isinstance(out, CFloatArray)
+            or target.dtype == ufunc.resolve_dtypes((_FLOAT32, None))[1]
+        )
     ):
         return None
     into_format = isinstance(out, CFloatArray)

@@ -197,6 +197,18 @@ def quiet() -> Generator[None]:
         _environment.reset(token)
 
 
+@contextmanager
+def collected() -> Generator[Flags]:
+    """Count the flags of the parts of an operation, of which its own `report` will tell."""
+    flags = Flags()
+    recorder = _Recorder(flags, threading.get_ident())
+    token = _environment.set(_Environment((recorder,)))
+    try:
+        yield flags
+    finally:
+        _environment.reset(token)
+
+
 def wanted() -> bool:
     """Whether anybody wants to know of flags now; counting can be left out otherwise."""
     environment = _environment.get()

@@ -31,10 +31,12 @@ def subtract(a: Floats, b: Floats) -> Floats:
 
 
 def multiply(a: Floats, b: Floats) -> Floats:
-    """Return a * b, rounded to odd, unless the product is below 2^-969."""
+    """Return a * b, rounded to odd."""
+    a, a_exponent = np.frexp(a)
+    b, b_exponent = np.frexp(b)
     product = a * b
     with np.errstate(all="ignore"):
-        return _to_odd(product, _product_error(a, b, product))
+        return _scaled(_to_odd(product, _product_error(a, b, product)), a_exponent + b_exponent)
 
 
 def square(a: Floats) -> Floats:
@@ -44,11 +46,14 @@ def square(a: Floats) -> Floats:
 
 def divide(a: Floats, b: Floats) -> Floats:
     """Return a / b, rounded to odd."""
+    a, a_exponent = np.frexp(a)
+    b, b_exponent = np.frexp(b)
     quotient = a / b
     with np.errstate(all="ignore"):
         product = quotient * b
         rest = (a - product) - _product_error(quotient, b, product)
-        return _to_odd(quotient, np.where(np.signbit(b), -rest, rest))
+        rounded = _to_odd(quotient, np.where(np.signbit(b), -rest, rest))
+        return _scaled(rounded, a_exponent - b_exponent)
 
 
 def reciprocal(a: Floats) -> Floats:
@@ -58,10 +63,26 @@ def reciprocal(a: Floats) -> Floats:
 
 def sqrt(a: Floats) -> Floats:
     """Return the square root, rounded to odd."""
+    a, exponent = np.frexp(a)
+    odd = exponent & 1
+    a = np.ldexp(a, odd)
     root = np.sqrt(a)
     with np.errstate(all="ignore"):
         product = root * root
-        return _to_odd(root, (a - product) - _product_error(root, root, product))
+        rounded = _to_odd(root, (a - product) - _product_error(root, root, product))
+        return _scaled(rounded, (exponent - odd) // 2)
+
+
+def _scaled(mantissa: Floats, exponent: NDArray[np.intc]) -> Floats:
+    """Return mantissa * 2**exponent; what float64 has not is its largest or its smallest number."""
+    result: Floats = np.asarray(np.ldexp(mantissa, exponent))
+    too_small = (result == 0) & (mantissa != 0)
+    too_large = np.isinf(result) & np.isfinite(mantissa)
+    if too_small.any() or too_large.any():
+        limits = np.finfo(np.float64)
+        result = np.where(too_small, np.copysign(limits.smallest_subnormal, mantissa), result)
+        result = np.where(too_large, np.copysign(limits.max, mantissa), result)
+    return result
 
 
 def _split(a: Floats) -> tuple[Floats, Floats]:

@@ -419,3 +419,164 @@ def test_shapes_that_do_not_fit():
         np.add(a, a, out=b)
     with pytest.raises(ValueError, match="broadcast"):
         a + cf.asarray([1.0, 2.0, 3.0], F8)
+
+
+def read_only(codes):
+    codes.flags.writeable = False
+    return codes
+
+
+@pytest.mark.parametrize("size", [100, 5000])
+def test_outputs_that_cannot_be_written(size, tmp_path):
+    a = cf.asarray(np.linspace(-1, 1, size), F8)
+    np.save(tmp_path / "codes.npy", a.codes)
+    for codes in (read_only(a.codes.copy()), np.load(tmp_path / "codes.npy", mmap_mode="r")):
+        out = cf.CFloatArray(codes, F8)
+        before = codes.copy()
+        with pytest.raises(ValueError, match="read-only"):
+            np.negative(a, out=out)
+        np.testing.assert_array_equal(codes, before)
+    with pytest.raises(ValueError, match="read-only"):
+        np.negative(a, out=read_only(np.zeros(size, np.float32)))
+    with pytest.raises(TypeError, match="out is a list"):
+        np.negative(a, out=[0.0] * size)
+    unaligned = np.zeros(4 * size + 1, np.uint8)[1:].view(np.float32)
+    np.testing.assert_array_equal(np.negative(a, out=unaligned), -np.asarray(a))
+
+
+def test_codes_that_a_format_has_not():
+    six = cf.Format("fp6", exponent_bits=3, mantissa_bits=2)
+    a = cf.asarray(np.ones(5000), six)
+    np.testing.assert_array_equal(np.negative(a), np.full(5000, -1, np.float32))
+    a.codes[0] = 255
+    with pytest.raises(cf.ArgumentValueError, match="255"):
+        np.negative(a)
+
+
+def test_where_of_a_reduction():
+    x = np.arange(9.0).reshape(3, 3)
+    for where in ([True, False, True], [[True], [False], [True]]):
+        for axis in (0, 1):
+            out = cf.asarray([7.0, 7.0, 7.0], SHP)
+            np.add.reduce(x, axis=axis, where=where, out=out)
+            np.testing.assert_array_equal(out, np.add.reduce(x, axis=axis, where=where))
+
+
+@pytest.mark.parametrize(
+    "wrong", ["1.5", None, b"2", np.datetime64("2020-01-01"), np.array(["1", "2"]), [None, 2], 1j]
+)
+def test_operands_that_are_no_numbers(wrong):
+    a = cf.asarray([1.0, 2.0], F8)
+    before = a.codes.copy()
+    with pytest.raises((TypeError, ValueError)):
+        a += wrong
+    np.testing.assert_array_equal(a.codes, before)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "i8"])
+def test_integers_of_every_width(dtype):
+    x = np.array([100, 20, 3, 2], dtype)
+    out = cf.asarray(np.zeros(4), SHP)
+    for ufunc, operands in (
+        (np.multiply, (x, x[::-1])), (np.square, (x,)), (np.reciprocal, (x,)), (np.sqrt, (x,)),
+        (np.exp, (x % 5,)),
+    ):  # fmt: skip
+        ufunc(*operands, out=out)
+        wide = ufunc(*(np.asarray(operand, np.float64) for operand in operands))
+        np.testing.assert_array_equal(out, cf.round_to(wide, SHP))
+
+
+def test_the_ends_of_float64(rng):
+    """Products and quotients whose parts would overflow, or vanish."""
+    ties = midpoints(rng, F8, 7, 100)
+    for exponent in (1000, -1000):
+        factors = np.ldexp(1 + rng.integers(1, 2**52, 100) * 2.0**-52, exponent)
+        assert_correctly_rounded(np.divide, (ties * factors, factors), F8, 7)
+        assert_correctly_rounded(np.multiply, (ties / factors, factors), F8, 7)
+    out = cf.asarray([1.0], F8)
+    with cf.record_flags() as flags:
+        np.multiply([1e-200], [1e-200], out=out)
+    assert (float(out[0]), flags.underflow) == (0, 1)
+    with cf.record_flags() as flags:
+        np.multiply([1e200], [1e200], out=cf.asarray([1.0], UHP))
+    assert flags.overflow == 1
+
+
+def test_outputs_of_another_shape():
+    ones = np.ones((2, 3), np.float32)
+    with pytest.raises(ValueError, match="shape"):
+        np.matmul(ones, ones.T[:, :1], out=cf.asarray(np.zeros((2, 4)), F8))
+    with pytest.raises(ValueError, match="shape"):
+        np.add.reduce(ones, axis=0, out=cf.asarray(np.zeros((2, 3)), F8))
+
+
+@pytest.mark.parametrize("size", [10, 20000])
+def test_masked_arrays_stay_masked(size):
+    a = cf.asarray(np.ones(size), F8)
+    masked = np.ma.masked_array(np.ones(size, np.float32), np.arange(size) % 2)
+    for result in (a + masked, masked + a):
+        assert isinstance(result, np.ma.MaskedArray)
+        np.testing.assert_array_equal(result.mask, masked.mask)
+
+
+def test_outer_and_at_and_options_are_correctly_rounded():
+    tie, little = cf.asarray([17 / 16], SHP), cf.asarray([2.0**-70], SHP, 63)
+    for result in (
+        np.add.outer(tie, little, out=cf.asarray([[0.0]], F8)),
+        np.add(tie, little, out=cf.asarray([0.0], F8), order="K"),
+    ):
+        assert result.item() == 1.125
+    a = cf.asarray([1.0], F8)
+    np.add.at(a, [0], 0.0625 + 2.0**-40)
+    assert a.item() == 1.125
+
+
+def test_a_mask_that_is_the_output(rng):
+    for size in (100, 50000):
+        mask = rng.random(size) < 0.5
+        a = cf.asarray(rng.standard_normal(size) > 0, F8)
+        expected = mask.copy()
+        np.logical_not(np.asarray(a), out=expected[::-1], where=mask.copy())
+        np.logical_not(a, out=mask[::-1], where=mask)
+        np.testing.assert_array_equal(mask, expected)
+
+
+def test_casting_of_other_outputs():
+    a = cf.asarray([7.0], F8)
+    with pytest.raises(TypeError, match="cast"):
+        np.divmod(a, 2, out=(cf.asarray([0.0], F8), np.zeros(1, int)))
+
+
+@pytest.mark.parametrize("size", [10, 5000, 40000])
+def test_flags_do_not_depend_on_the_size(size):
+    a = cf.CFloatArray(np.full(size, 1, np.uint8), F8)  # denormals
+    with cf.record_flags() as flags:
+        np.exp(a)
+        a + np.ones((2, size), np.float32)
+        assert "1" not in str(flags).replace("invalid=0", "")
+        np.add(a, 1, out=a)
+    assert flags == cf.Flags()
+    a[size - 1] = 480
+    with cf.errstate(overflow="raise"), pytest.raises(cf.FlagError, match=f"1 of {size} "):
+        a *= 2
+    np.testing.assert_array_equal(a, [2.0] * (size - 1) + [480.0])
+    nan = cf.asarray([np.nan] * size, UHP)
+    with cf.record_flags() as flags:
+        nan += nan
+    assert flags.invalid == size
+
+
+def test_ufuncs_of_others():
+    reciprocal = np.frompyfunc(lambda x: 1 / x, 1, 1)
+    a = cf.asarray(np.linspace(1, 2, 5000), F8)
+    np.testing.assert_array_equal(reciprocal(a).astype(float), 1 / np.asarray(a, float))
+
+
+class Derived(cf.CFloatArray):
+    def __array_ufunc__(self, *args, **kwargs):
+        return super().__array_ufunc__(*args, **kwargs)
+
+
+def test_subclasses_may_define_it_too():
+    a = Derived(np.array([56], np.uint8), F8)
+    np.testing.assert_array_equal(a + 1, [2.0])
