@@ -243,22 +243,19 @@ def philox4x32_10(counter: tuple[int, ...], key: tuple[int, ...]) -> tuple[int, 
     return tuple(words)
 
 
-def look_up(table: Array, codes: Array, results: Array) -> None:
-    """Write ``table[codes]`` to `results`, all of them contiguous; `table` has an element for every code."""
+def look_up(
+    table: Array, codes: Array, results: Array, *, mark: bool = False
+) -> NDArray[np.bool_] | None:
+    """Write ``table[codes]`` to `results`, all contiguous; return, if asked, which codes of 8 bits occur."""
+    used = np.zeros(256, np.uint8)
+    marks = ffi.from_buffer("uint8_t[]", used, require_writable=True) if mark else _NULL
     _check(
         lib.cf_look_up(
-            _address(table), table.itemsize, _address(codes), codes.itemsize, codes.size, _address(results),
-            threads.get_num_threads(),
+            _address(table), table.itemsize, _address(codes), codes.itemsize, codes.size,
+            _address(results), marks, threads.get_num_threads(),
         )
     )  # fmt: skip
-
-
-def used_codes(codes: Array, count: int) -> NDArray[np.bool_]:
-    """Return which of the first `count` codes occur in a contiguous array."""
-    used = np.zeros(1 << (8 * codes.itemsize), np.uint8)
-    pointer = ffi.from_buffer("uint8_t[]", used, require_writable=True)
-    _check(lib.cf_used_codes(_address(codes), codes.itemsize, codes.size, pointer))
-    return used[:count].view(np.bool_)
+    return used.view(np.bool_) if mark else None
 
 
 def isa() -> str:

@@ -146,8 +146,8 @@ def _float32(x: Any) -> Any:
 def _operand(ufunc: np.ufunc, x: Any, kwargs: dict[str, Any], wide: bool) -> Any:
     """Return an operand as NumPy takes it: in float64, if it is real, where the result will be rounded."""
     if isinstance(x, CFloatArray):
-        with flags.quiet():
-            return x.__array__(np.float64 if wide and kwargs.get("dtype") is None else np.float32)
+        values = _float32(x)
+        return values.astype(np.float64) if wide and kwargs.get("dtype") is None else values
     if not wide or kwargs.get("dtype") is not None or ufunc is np.ldexp:
         return x
     narrow = (
@@ -438,7 +438,13 @@ def _look_up(
         return None
     into_format = isinstance(out, CFloatArray)
     values = array.format.values(bias).astype(np.float64 if into_format else np.float32)
-    table = _table(_function(ufunc, inputs, kwargs, into_format), values, array.codes, kwargs)
+    function = _function(ufunc, inputs, kwargs, into_format)
+    try:
+        with np.errstate(all="raise"):
+            table, warns = function(values, **kwargs), False
+    except FloatingPointError:
+        with np.errstate(all="ignore"):
+            table, warns = function(values, **kwargs), True
     if isinstance(out, CFloatArray):
         table = codec.encode(_canonical(table), out.format, out.bias)
     elif target is None:
@@ -447,19 +453,9 @@ def _look_up(
         return None
     if np.may_share_memory(target, array.codes) and target is not array.codes:
         return None
-    _native.look_up(table, array.codes, target)
+    used = _native.look_up(table, array.codes, target, mark=warns)
+    if used is not None:
+        function(
+            values[used[: values.size]], **kwargs
+        )  # NumPy warns of values that occur, and no others
     return out
-
-
-def _table(
-    function: Callable[..., Any], values: Array, codes: Array, kwargs: dict[str, Any]
-) -> Array:
-    """Return a function of every value; NumPy warns of those that occur, and of no others."""
-    try:
-        with np.errstate(all="raise"):
-            table: Array = function(values, **kwargs)
-    except FloatingPointError:
-        function(values[_native.used_codes(codes, values.size)], **kwargs)
-        with np.errstate(all="ignore"):
-            table = function(values, **kwargs)
-    return table

@@ -17,7 +17,7 @@ static void look_up(size_t result_size, size_t code_size, size_t count, int thre
   for (size_t i = 0; i < table_count * result_size; ++i) table[i] = (unsigned char)random_bits(&state);
   for (size_t i = 0; i < count * code_size; ++i) codes[i] = (unsigned char)random_bits(&state);
   memset(results, 0xA5, count * result_size + GUARD);
-  const int status = cf_look_up(table, result_size, codes, code_size, count, results, threads);
+  const int status = cf_look_up(table, result_size, codes, code_size, count, results, NULL, threads);
   CHECK(status == CF_OK, "status %d", status);
   size_t wrong = 0;
   for (size_t i = 0; i < count; ++i) {
@@ -41,27 +41,31 @@ static void in_place(void) {
   uint8_t table[256], codes[1000];
   for (int i = 0; i < 256; ++i) table[i] = (uint8_t)(i * 7 + 3);
   for (int i = 0; i < 1000; ++i) codes[i] = (uint8_t)i;
-  CHECK(cf_look_up(table, 1, codes, 1, 1000, codes, 1) == CF_OK, "in place");
+  CHECK(cf_look_up(table, 1, codes, 1, 1000, codes, NULL, 1) == CF_OK, "in place");
   int wrong = 0;
   for (int i = 0; i < 1000; ++i) wrong += codes[i] != (uint8_t)((uint8_t)i * 7 + 3);
   CHECK(wrong == 0, "%d wrong in place", wrong);
 }
 
-static void used_codes(void) {
-  static uint8_t used[65536];
-  const uint8_t narrow[] = {3, 255, 3, 0};
-  const uint16_t wide[] = {3, 65535, 256};
-  CHECK(cf_used_codes(narrow, 1, 4, used) == CF_OK, "8 bits");
-  for (int i = 0; i < 65536; ++i) CHECK(used[i] == (i == 3 || i == 255 || i == 0), "code %d", i);
-  CHECK(cf_used_codes(wide, 2, 3, used) == CF_OK, "16 bits");
-  CHECK(used[256] == 1 && used[65535] == 1 && used[255] == 1 && used[257] == 0, "16 bits");
+static void used_codes(size_t count, int threads) {
+  uint32_t table[256] = {0}, *results = allocate(count * sizeof *results);
+  uint8_t used[256] = {0}, *codes = allocate(count);
+  for (size_t i = 0; i < count; ++i) codes[i] = (uint8_t)(i % 3 == 0 ? 3 : 255);
+  codes[count - 1] = 0;
+  used[7] = 1;
+  CHECK(cf_look_up(table, 4, codes, 1, count, results, used, threads) == CF_OK, "marking");
+  for (int i = 0; i < 256; ++i)
+    CHECK(used[i] == (i == 0 || i == 3 || i == 7 || i == 255), "code %d of %zu, %d threads", i, count,
+          threads);
+  free(results);
+  free(codes);
 }
 
 static void wrong_sizes(void) {
   uint8_t byte = 0;
-  CHECK(cf_look_up(&byte, 3, &byte, 1, 0, &byte, 1) == CF_BAD_TYPE, "results of 3 bytes");
-  CHECK(cf_look_up(&byte, 1, &byte, 4, 0, &byte, 1) == CF_BAD_TYPE, "codes of 4 bytes");
-  CHECK(cf_used_codes(&byte, 3, 0, &byte) == CF_BAD_TYPE, "codes of 3 bytes");
+  CHECK(cf_look_up(&byte, 3, &byte, 1, 0, &byte, NULL, 1) == CF_BAD_TYPE, "results of 3 bytes");
+  CHECK(cf_look_up(&byte, 1, &byte, 4, 0, &byte, NULL, 1) == CF_BAD_TYPE, "codes of 4 bytes");
+  CHECK(cf_look_up(&byte, 1, &byte, 2, 0, &byte, &byte, 1) == CF_BAD_TYPE, "marking 16 bits");
 }
 
 void test_look_up(void) {
@@ -73,6 +77,7 @@ void test_look_up(void) {
         for (int threads = 1; threads <= 3; ++threads)
           look_up(sizes[result], code_size, counts[count], threads);
   in_place();
-  used_codes();
+  used_codes(4, 1);
+  used_codes(((size_t)3 << 18) + 5, 3);
   wrong_sizes();
 }
