@@ -420,7 +420,8 @@ def _padded_with_anything(
     func: Function, array: CFloatArray, pad_width: Any, **kwargs: Any
 ) -> CFloatArray:
     """Pad with codes that may be any, but are codes of the format, with biases that it allows."""
-    mode = "empty" if _fills_storage(array) else "constant"
+    # "empty" takes no arguments, and says so
+    mode = "empty" if kwargs or _fills_storage(array) else "constant"
     codes = func(array.codes, pad_width, mode, **kwargs)
     biases = array._biases
     if biases.one is None:

@@ -355,11 +355,11 @@ class CFloatArray(NDArrayOperatorsMixin):
 
         The default bias is taken, whatever that of the array:
 
-        >>> b = cf.asarray([0.125, 1000.0], cf.CFloat8_1_4_3, bias=5)
+        >>> b = cf.asarray([1.5, 1000.0], cf.CFloat8_1_4_3, bias=5)
         >>> b.astype(cf.CFloat8_1_4_3)
-        CFloatArray([  0.125, 480.   ], CFloat8_1_4_3, bias=7)
+        CFloatArray([  1.5, 480. ], CFloat8_1_4_3, bias=7)
         >>> b.astype(cf.CFloat8_1_4_3, b.bias)
-        CFloatArray([   0.125, 1024.   ], CFloat8_1_4_3, bias=5)
+        CFloatArray([   1.5, 1024. ], CFloat8_1_4_3, bias=5)
         """
         if isinstance(dtype, Format):
             foreign = sorted(how.keys() - _OF_ASARRAY)

@@ -1522,7 +1522,9 @@ def test_copyto_takes_same_kind():
         np.copyto(a, [1.0, 2.0], casting="safe")
 
 
-@pytest.mark.parametrize("where", [1, 0, True, False, [1, 0, 1], np.array([True, False, False])])
+@pytest.mark.parametrize(
+    "where", [1, 0, 1.0, True, False, [1, 0, 1], np.array([True, False, False])]
+)
 def test_copyto_takes_masks_as_numpy_does(where):
     a, expected = cf.asarray([1, 2, 3], cf.CFloat8_1_4_3), np.array([1, 2, 3], np.float32)
     np.copyto(a, 9, where=where)
@@ -1530,9 +1532,7 @@ def test_copyto_takes_masks_as_numpy_does(where):
     np.testing.assert_array_equal(np.asarray(a), expected)
 
 
-@pytest.mark.parametrize(
-    "where", [np.array([0, 1, 2]), 1.0, cf.asarray([1, 0, 1], cf.CFloat8_1_4_3)]
-)
+@pytest.mark.parametrize("where", [np.array([0, 1, 2]), cf.asarray([1, 0, 1], cf.CFloat8_1_4_3)])
 def test_copyto_refuses_masks_as_numpy_does(where):
     for a in (cf.asarray([1, 2, 3], cf.CFloat8_1_4_3), np.ones(3, np.float32)):
         with pytest.raises(TypeError, match="Cannot cast"):
