@@ -136,7 +136,7 @@ def _keeps(*names: str) -> Callable[[Function], Function]:
 
 @_keeps(
     "expand_dims", "flip", "fliplr", "flipud", "roll", "rot90", "repeat", "tile", "diagonal",
-    "linalg.diagonal", "broadcast_to", "resize", "lib.stride_tricks.sliding_window_view", "delete",
+    "linalg.diagonal", "broadcast_to", "lib.stride_tricks.sliding_window_view", "delete",
 )  # fmt: skip
 def _moved(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
     """Functions of one array, the first argument."""
@@ -144,6 +144,14 @@ def _moved(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
         return compute(func, a, *args, **kwargs)
     args, kwargs = decoded(args), decoded(kwargs)
     return a._moved(lambda codes: func(codes, *args, **kwargs))
+
+
+@_keeps("resize")
+def _resized(func: Function, a: Any, new_shape: Any) -> Any:
+    if isinstance(a, CFloatArray) and a.size == 0 and a._biases.one is None:
+        # NumPy makes zeros from nothing, and 0 may be no bias of the format
+        return CFloatArray(func(a.codes, decoded(new_shape)), a.format)
+    return _moved(func, a, new_shape)
 
 
 @_keeps(
@@ -294,11 +302,16 @@ def _like(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
     if not keeps or bound.get("dtype") is not None:
         return compute(func, a, *args, **kwargs)
     options = {key: bound[key] for key in ("order", "shape") if bound.get(key) is not None}
-    make = np.empty_like if name == "empty_like" else np.zeros_like
+    # what memory happens to hold is a code only where every pattern of its bits is
+    make = np.empty_like if name == "empty_like" and _fills_storage(a) else np.zeros_like
     made = CFloatArray._of(make(a.codes, subok=False, **options), a.format, a._biases)
     if name in ("ones_like", "full_like"):
         made[...] = 1 if name == "ones_like" else bound["fill_value"]
     return made
+
+
+def _fills_storage(a: CFloatArray) -> bool:
+    return a.format.bits == 8 * a.itemsize
 
 
 def _shape_of(x: Any) -> tuple[int, ...]:
@@ -388,7 +401,9 @@ def _where(func: Function, condition: Any, *xy: Any) -> Any:
 def _pad(
     func: Function, array: CFloatArray, pad_width: Any, mode: Any = "constant", **kwargs: Any
 ) -> Any:
-    moves = ("edge", "reflect", "symmetric", "wrap", "empty")
+    if isinstance(mode, str) and mode == "empty":
+        return _padded_with_anything(func, array, pad_width, **kwargs)
+    moves = ("edge", "reflect", "symmetric", "wrap")
     if isinstance(mode, str) and mode in moves and kwargs.get("reflect_type", "even") == "even":
         return array._moved(lambda codes: func(codes, pad_width, mode, **kwargs))
     one = array._biases.one
@@ -399,6 +414,22 @@ def _pad(
         codes = func(array.codes, pad_width, mode, constant_values=values)
         return CFloatArray._of(codes, array.format, array._biases)
     return compute(func, array, pad_width, mode, **kwargs)
+
+
+def _padded_with_anything(
+    func: Function, array: CFloatArray, pad_width: Any, **kwargs: Any
+) -> CFloatArray:
+    """Pad with codes that may be any, but are codes of the format, with biases that it allows."""
+    # "empty" takes no arguments, and says so
+    mode = "empty" if kwargs or _fills_storage(array) else "constant"
+    codes = func(array.codes, pad_width, mode, **kwargs)
+    biases = array._biases
+    if biases.one is None:
+        full = biases.full(array.shape)
+        # an empty axis has no edge
+        how = {"mode": "edge"} if array.size else {"constant_values": array.format.default_bias}
+        biases = compressed(func(full, pad_width, **how))
+    return CFloatArray._of(codes, array.format, biases)
 
 
 def _exactly(a: CFloatArray, values: Any) -> CFloatArray:
@@ -456,7 +487,8 @@ def _copyto(
     if where is True:
         dst[...] = src
         return
-    mask = np.broadcast_to(decoded(where), dst.shape)
+    mask = np.zeros(dst.shape, np.bool_)
+    np.copyto(mask, True, where=decoded(where))  # by NumPy's rules of what is a mask
     spread = np.broadcast_to(src, dst.shape)
     dst[mask] = spread[mask]
 

@@ -20,6 +20,9 @@ Order = Literal["K", "A", "C", "F"]
 Mode = Literal["raise", "wrap", "clip"]
 
 _FLOAT32: Final = np.dtype(np.float32)
+_OF_ASARRAY: Final = (
+    "axis", "block", "rounding", "seed", "offset", "random_bits", "stochastic_bits", "stochastic_variant",
+)  # fmt: skip
 
 
 class CFloatArray(NDArrayOperatorsMixin):
@@ -53,7 +56,8 @@ class CFloatArray(NDArrayOperatorsMixin):
     axis : int or None
         The axis whose slices have a bias each, if biases differ along one axis.
     block : int or None
-        How many consecutive elements of the last axis share a bias, if biases are one a block.
+        How many consecutive elements of the last axis share a bias, if biases are one a block; no more than
+        the axis has when the array is made.
 
     Raises
     ------
@@ -322,7 +326,8 @@ class CFloatArray(NDArrayOperatorsMixin):
         dtype : dtype or Format
             What to convert to.
         bias : int or array_like of int, optional
-            The biases if it is a Format, as in `asarray`.
+            The biases if it is a Format, as in `asarray`: the format's default if None, and not the
+            array's own, even if the format stays the same.
         copy : bool, default True
             Whether to copy even if format and biases stay as they are.
         **how
@@ -347,8 +352,22 @@ class CFloatArray(NDArrayOperatorsMixin):
         array([1.        , 2.69921875])
         >>> a.astype(cf.CFloat8_1_4_3)
         CFloatArray([1.  , 2.75], CFloat8_1_4_3, bias=7)
+
+        The default bias is taken, whatever that of the array:
+
+        >>> b = cf.asarray([1.5, 1000.0], cf.CFloat8_1_4_3, bias=5)
+        >>> b.astype(cf.CFloat8_1_4_3)
+        CFloatArray([  1.5, 480. ], CFloat8_1_4_3, bias=7)
+        >>> b.astype(cf.CFloat8_1_4_3, b.bias)
+        CFloatArray([   1.5, 1024. ], CFloat8_1_4_3, bias=5)
         """
         if isinstance(dtype, Format):
+            foreign = sorted(how.keys() - _OF_ASARRAY)
+            if foreign:
+                raise ArgumentTypeError(
+                    f"dtype is the Format {dtype.name}, and {', '.join(foreign)} is given; a Format takes "
+                    f"{', '.join(_OF_ASARRAY)}"
+                )
             made = asarray(self, dtype, bias, **how)
             return made.copy() if copy and made._codes is self._codes else made
         unknown = sorted(how.keys() - {"order", "casting", "subok"})
@@ -407,7 +426,8 @@ class CFloatArray(NDArrayOperatorsMixin):
         )
         if not return_changed:
             return made
-        old, new = self._decode(), made._decode()
+        with flags.quiet():  # made of the same values once already
+            old, new = self._decode(), made._decode()
         return made, (old != new) & ~(np.isnan(old) & np.isnan(new))
 
     def error_against(self, x: ArrayLike) -> Any:
@@ -537,11 +557,11 @@ class CFloatArray(NDArrayOperatorsMixin):
 
     def ravel(self, order: str = "C") -> Self:
         """Return the elements in one axis; it shares the codes if it can."""
+        if order not in ("C", "F", "A", "K"):
+            raise ArgumentValueError(f"order is {shown(order)}; it takes 'C', 'F', 'A' or 'K'")
         if order != "K":
             return self.reshape(-1, order=order)
-        # the axes in the order of memory; NumPy does not look at the strides' signs either
-        axes = sorted(range(self.ndim), key=lambda axis: -abs(self.strides[axis]))
-        return self.transpose(axes).reshape(-1)
+        return self.transpose(_axes_in_memory(self._codes)).reshape(-1)
 
     def flatten(self, order: str = "C") -> Self:
         """Return a copy of the elements in one axis."""
@@ -565,6 +585,104 @@ class CFloatArray(NDArrayOperatorsMixin):
     def compress(self, condition: Any, axis: Any = None) -> Any:
         """Return the slices where a condition holds, as ``np.compress``."""
         return np.compress(condition, cast(Array, self), axis)
+
+    # NumPy's functions as methods: what they compute is float32
+
+    def all(self, *args: Any, **kwargs: Any) -> Any:
+        """Return whether all values are true: ``np.all``."""
+        return np.all(self, *args, **kwargs)
+
+    def any(self, *args: Any, **kwargs: Any) -> Any:
+        """Return whether any value is true: ``np.any``."""
+        return np.any(self, *args, **kwargs)
+
+    def argmax(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the place of the largest value: ``np.argmax``."""
+        return np.argmax(self, *args, **kwargs)
+
+    def argmin(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the place of the smallest value: ``np.argmin``."""
+        return np.argmin(self, *args, **kwargs)
+
+    def argpartition(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the places that would partition the values: ``np.argpartition``."""
+        return np.argpartition(self, *args, **kwargs)
+
+    def argsort(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the places that would sort the values: ``np.argsort``."""
+        return np.argsort(self, *args, **kwargs)
+
+    def choose(self, *args: Any, **kwargs: Any) -> Any:
+        """Return elements of arrays that the values choose: ``np.choose``."""
+        return np.choose(self, *args, **kwargs)
+
+    def clip(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the values within limits, as float32: ``np.clip``."""
+        return np.clip(self, *args, **kwargs)
+
+    def conj(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the values, as float32: ``np.conjugate``."""
+        return np.conjugate(self, *args, **kwargs)
+
+    def conjugate(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the values, as float32: ``np.conjugate``."""
+        return np.conjugate(self, *args, **kwargs)
+
+    def cumprod(self, *args: Any, **kwargs: Any) -> Any:
+        """Return running products, as float32: ``np.cumprod``."""
+        return np.cumprod(self, *args, **kwargs)
+
+    def cumsum(self, *args: Any, **kwargs: Any) -> Any:
+        """Return running sums, as float32: ``np.cumsum``."""
+        return np.cumsum(self, *args, **kwargs)
+
+    def dot(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the dot product with another array: ``np.dot``."""
+        return np.dot(self, *args, **kwargs)
+
+    def max(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the largest value: ``np.max``."""
+        return np.max(self, *args, **kwargs)
+
+    def mean(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the mean of the values: ``np.mean``."""
+        return np.mean(self, *args, **kwargs)
+
+    def min(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the smallest value: ``np.min``."""
+        return np.min(self, *args, **kwargs)
+
+    def nonzero(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the places of the values that are not zero: ``np.nonzero``."""
+        return np.nonzero(self, *args, **kwargs)
+
+    def prod(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the product of the values: ``np.prod``."""
+        return np.prod(self, *args, **kwargs)
+
+    def round(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the values rounded to decimals, as float32: ``np.round``."""
+        return np.round(self, *args, **kwargs)
+
+    def searchsorted(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the places where values are to be inserted: ``np.searchsorted``."""
+        return np.searchsorted(self, *args, **kwargs)
+
+    def std(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the standard deviation of the values: ``np.std``."""
+        return np.std(self, *args, **kwargs)
+
+    def sum(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the sum of the values: ``np.sum``."""
+        return np.sum(self, *args, **kwargs)
+
+    def trace(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the sum of the diagonal: ``np.trace``."""
+        return np.trace(self, *args, **kwargs)
+
+    def var(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the variance of the values: ``np.var``."""
+        return np.var(self, *args, **kwargs)
 
     # Changes in place
 
@@ -622,29 +740,6 @@ class CFloatArray(NDArrayOperatorsMixin):
         return call(func, types, args, kwargs)
 
 
-def _by_function(name: str, function: str | None = None) -> None:
-    """Give the class a method that is NumPy's function of an array."""
-
-    def method(self: CFloatArray, *args: Any, **kwargs: Any) -> Any:
-        return getattr(np, function or name)(self, *args, **kwargs)
-
-    method.__name__ = name
-    method.__qualname__ = f"CFloatArray.{name}"
-    method.__doc__ = (
-        f"Return ``np.{function or name}`` of the array; float32 values where it computes."
-    )
-    setattr(CFloatArray, name, method)
-
-
-for _name in (
-    "all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "clip", "cumprod", "cumsum", "dot",
-    "max", "mean", "min", "nonzero", "prod", "round", "searchsorted", "std", "sum", "trace", "var",
-):  # fmt: skip
-    _by_function(_name)
-_by_function("conj", "conjugate")
-_by_function("conjugate")
-
-
 class FlatView:
     """The elements of a `CFloatArray` in row-major order, as ``ndarray.flat`` gives them.
 
@@ -680,6 +775,8 @@ class FlatView:
             return
         places = np.arange(len(self))[_plain_key(key)]
         values = np.asarray(value).reshape(-1)
+        if values.size == 0:
+            return
         # ndarray.flat repeats values that are too few, and leaves what is too many
         self.base[np.unravel_index(places, self.base.shape)] = np.resize(values, places.shape)
 
@@ -806,6 +903,28 @@ def _split(x: Array, biases: Biases) -> Array:
 
 def _of_blocks(biases: Biases) -> Array:
     return np.asarray(biases.values)[..., np.newaxis]
+
+
+def _axes_in_memory(codes: Array) -> list[int]:
+    """Return the axes of an array in the order of memory, as NumPy's iterators do: by insertion.
+
+    They do not look at the strides' signs, and let an axis that repeats one element, which is nowhere in
+    particular, pass others only together with them.
+    """
+    steps = [
+        0 if length == 1 else abs(stride)
+        for stride, length in zip(codes.strides, codes.shape, strict=True)
+    ]
+    order: list[int] = []
+    for axis in reversed(range(codes.ndim)):  # from the fastest in row-major order on
+        place = len(order)
+        for before in reversed(range(len(order))):
+            if steps[axis] and steps[order[before]]:
+                if steps[order[before]] <= steps[axis]:
+                    break
+                place = before
+        order.insert(place, axis)
+    return order[::-1]
 
 
 def _plain_key(key: Any) -> Any:

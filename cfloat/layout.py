@@ -36,6 +36,11 @@ class Biases:
     def __init__(self, values: int | NDArray[np.int16], block: int | None = None) -> None:
         self.values = values
         self.block = block
+        # arrays share their biases: not even a view may become writable, which takes a base that is
+        memory: Any = values
+        while isinstance(memory, np.ndarray):
+            memory.flags.writeable = False
+            memory = memory.base
 
     @property
     def one(self) -> int | None:
@@ -54,7 +59,8 @@ class Biases:
         """Return one bias an element, read-only, without a copy unless there are blocks."""
         values = np.asarray(self.values, np.int16)
         if self.block is not None:
-            values = np.repeat(values, self.block, axis=-1)[..., : shape[-1]]
+            run = min(self.block, shape[-1])
+            values = np.repeat(values, run, axis=-1)[..., : shape[-1]]
         return np.broadcast_to(values, shape)
 
     def index(self, shape: tuple[int, ...], key: Any) -> "Biases":
@@ -229,7 +235,6 @@ def _stored(values: NDArray[np.int16], block: int | None = None) -> Biases:
     if values.size == 1 and block is None:
         return Biases(int(values.reshape(-1)[0]))
     copied = np.array(values, np.int16)
-    copied.flags.writeable = False
     return Biases(copied, block)
 
 
@@ -247,7 +252,8 @@ def _check_block(block: SupportsIndex, shape: tuple[int, ...]) -> int:
         raise ArgumentValueError(f"block is {checked}; it takes an integer from 1 on")
     if not shape:
         raise ArgumentValueError("block is given for an array of no axes")
-    return checked
+    # one block may be longer than the axis; how much longer, nothing depends on
+    return min(checked, max(shape[-1], 1))
 
 
 def _integer(name: str, value: SupportsIndex) -> int:
@@ -271,11 +277,11 @@ def _in_blocks(values: NDArray[np.int16], block: int, shape: tuple[int, ...]) ->
     count = -(-shape[-1] // block)
     wanted = (*shape[:-1], count)
     fits = values.ndim <= len(wanted) and all(
-        length == own or (length == 1 and i > 0)
-        for i, (length, own) in enumerate(zip(values.shape[::-1], wanted[::-1], strict=False))
+        length in (1, own) for length, own in zip(values.shape[::-1], wanted[::-1], strict=False)
     )
     if not fits or values.ndim == 0:
         raise ArgumentValueError(
             f"bias has shape {values.shape}; blocks of {block} take {wanted}, or one that broadcasts to it"
         )
+    values = np.broadcast_to(values, (*values.shape[:-1], count))  # the last axis counts the blocks
     return _stored(values.reshape((1,) * (len(shape) - values.ndim) + values.shape), block)

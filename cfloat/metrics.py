@@ -74,9 +74,9 @@ def error(
         The values after rounding, of the same shape.
     fmt : Format, optional
         The format of `q`, without which the shares of saturated and denormal elements are unknown.  A
-        CFloatArray of one bias brings format and bias with it.
+        CFloatArray brings format and bias with it; if its biases differ, those shares are unknown.
     bias : int, optional
-        The exponent bias of `q`; the format's default bias if None.
+        The exponent bias of `q`; if None, its own, or the format's default bias.
 
     Returns
     -------
@@ -87,7 +87,8 @@ def error(
     ArgumentTypeError
         If `x` or `q` are not real numbers, or `fmt` is not a Format.
     ArgumentValueError
-        If their shapes differ, or `bias` is not allowed by the format.
+        If their shapes differ, `bias` is not allowed by the format, or `fmt` or `bias` is not what a
+        CFloatArray `q` has.
 
     Notes
     -----
@@ -103,8 +104,8 @@ def error(
     >>> round(stats.sqnr_db, 1), stats.saturated
     (31.5, 0.0)
     """
-    if fmt is None and bias is None and isinstance(q, CFloatArray) and isinstance(q.bias, int):
-        fmt, bias = q.format, q.bias
+    if isinstance(q, CFloatArray):
+        fmt, bias = _own_format(q, fmt, bias)
     before, after = _numbers("x", x), _numbers("q", q)
     if before.shape != after.shape:
         raise ArgumentValueError(f"x has shape {before.shape} and q {after.shape}; they must agree")
@@ -117,6 +118,19 @@ def error(
         for piece in pieces(before.size):
             sums.add(before[piece].astype(np.float64), after[piece].astype(np.float64), limits)
     return sums.stats(before.size, limits is not None)
+
+
+def _own_format(
+    q: CFloatArray, fmt: Format | None, bias: SupportsIndex | None
+) -> tuple[Format | None, int | None]:
+    """Return an array's format and bias, or neither if its biases differ; those given must be these."""
+    if fmt is not None and check_format(fmt) != q.format:
+        raise ArgumentValueError(f"fmt is {shown(fmt)}, and q has {shown(q.format)}")
+    own = np.unique(np.asarray(q.bias))
+    if bias is not None and np.any(own != q.format.check_bias(bias)):
+        has = int(own[0]) if own.size == 1 else f"biases from {own[0]} to {own[-1]}"
+        raise ArgumentValueError(f"bias is {shown(bias)}, and q has {has}")
+    return (q.format, int(own[0])) if own.size == 1 else (None, None)
 
 
 def pieces(size: int) -> Iterator[slice]:

@@ -32,6 +32,8 @@ def shown(value: Any) -> str:
     >>> shown("fp8"), shown([1] * 100)
     ("'fp8'", '[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,...')
     """
+    if isinstance(value, type):
+        return printable(value.__name__)  # not as an array: a scalar's class has its attributes
     if hasattr(value, "shape") and hasattr(value, "dtype") and value.shape != ():
         return f"an array of shape {value.shape} and dtype {value.dtype}"
     text = printable(" ".join(repr(value).split()))

@@ -731,7 +731,7 @@ def test_tampered_pickles():
         (cls, codes, fmt, values.astype(float), block),
         (cls, codes, fmt, values[:2], block),
         (cls, codes[:2], fmt, values, block),
-        (cls, codes, fmt, values, 2),
+        (cls, codes, fmt, values.repeat(3, axis=1), 2),
         (cls, codes, fmt, values, 0),
         (cls, codes, fmt, values, -4),
         (cls, codes, fmt, 99, block),
@@ -953,3 +953,40 @@ def test_error_against():
 def test_asarray_is_round_to(x):
     assert same(cf.asarray(x, FMT), cf.round_to(x, FMT))
     assert same(cf.asarray(x, SHP, 9), cf.round_to(x, SHP, 9))
+
+
+def test_assigning_nothing_to_flat():
+    for key in (slice(None), [0, 2], slice(0, 0)):
+        a, x = cf.asarray([1, 2, 3], FMT), np.array([1, 2, 3], np.float32)
+        a.flat[key] = []
+        x.flat[key] = []
+        assert same(a, x)
+    a.flat = []
+    assert same(a, x)
+
+
+def test_astype_names_what_it_does_not_take():
+    a = sample()
+    with pytest.raises(cf.ArgumentTypeError, match=r"the Format CFloat8_1_4_3, and order is given"):
+        a.astype(FMT, 5, order="C")
+    with pytest.raises(cf.ArgumentTypeError, match=r"dtype is float32, and rounding is given"):
+        a.astype(np.float32, rounding="x")
+    with pytest.raises(cf.ArgumentValueError, match=r"order is 'x'; it takes 'C', 'F', 'A' or 'K'"):
+        a.ravel("x")
+
+
+def test_rebias_counts_flags_once():
+    a = cf.asarray([2.0**-10, 1.0, 480.0], FMT)
+    counts = []
+    for return_changed in (False, True):
+        with cf.record_flags() as counted:
+            a.rebias(8, return_changed=return_changed)
+        counts.append((counted.overflow, counted.denormal))
+    assert counts == [(1, 1), (1, 1)]
+
+
+def test_methods_are_known_to_type_checkers():
+    for name in ("sum", "max", "round", "conj", "nonzero", "trace"):
+        method = vars(cf.CFloatArray)[name]
+        assert method.__code__.co_filename.endswith("array.py")
+        assert method.__code__.co_name == name

@@ -1520,3 +1520,59 @@ def test_copyto_takes_same_kind():
     a = cf.asarray([1.0, 2.0], cf.CFloat8_1_4_3)
     with pytest.raises(cf.ArgumentTypeError, match="casting is 'safe'"):
         np.copyto(a, [1.0, 2.0], casting="safe")
+
+
+@pytest.mark.parametrize(
+    "where", [1, 0, 1.0, True, False, [1, 0, 1], np.array([True, False, False])]
+)
+def test_copyto_takes_masks_as_numpy_does(where):
+    a, expected = cf.asarray([1, 2, 3], cf.CFloat8_1_4_3), np.array([1, 2, 3], np.float32)
+    np.copyto(a, 9, where=where)
+    np.copyto(expected, 9, where=where)
+    np.testing.assert_array_equal(np.asarray(a), expected)
+
+
+@pytest.mark.parametrize("where", [np.array([0, 1, 2]), cf.asarray([1, 0, 1], cf.CFloat8_1_4_3)])
+def test_copyto_refuses_masks_as_numpy_does(where):
+    for a in (cf.asarray([1, 2, 3], cf.CFloat8_1_4_3), np.ones(3, np.float32)):
+        with pytest.raises(TypeError, match="Cannot cast"):
+            np.copyto(a, 9, where=where)
+        np.testing.assert_array_equal(np.asarray(a)[:1], 1)
+
+
+SIX_BITS = cf.Format("f6", exponent_bits=3, mantissa_bits=2, bias=3)
+
+
+def test_empty_like_holds_codes(monkeypatch):
+    a = cf.asarray(np.ones((3, 4)), SIX_BITS)
+    empty_like = np.empty_like
+    with monkeypatch.context() as patched:  # memory as it may be
+        patched.setattr(np, "empty_like", lambda x, **how: np.full_like(x, 255, **how))
+        made = empty_like(a)
+    assert (made.format, made.shape) == (SIX_BITS, (3, 4))
+    assert made.codes.max() < 64
+
+
+def test_padding_with_anything_gives_codes_and_biases():
+    junk = [np.full(n, 255, np.uint8) for n in (20, 36, 64) for _ in range(50)]
+    del junk  # what padding may find in its memory
+    a = cf.asarray(np.ones((3, 4)), SIX_BITS)
+    assert np.pad(a, 1, mode="empty").codes.max() < 64
+    shp = cf.CFloat16_SHP
+    b = cf.asarray(np.ones((3, 4)), shp, [20, 21, 22], axis=0)
+    padded = np.pad(b, ((1, 2), (0, 3)), mode="empty")
+    expected = np.repeat([[20], [20], [21], [22], [22], [22]], 7, axis=1)
+    np.testing.assert_array_equal(np.broadcast_to(padded.bias, (6, 7)), expected)
+    np.testing.assert_array_equal(np.asarray(padded)[1:4, :4], 1)
+    empty = np.pad(b[:, :0], ((0, 0), (1, 0)), mode="empty")
+    assert np.asarray(empty).shape == (3, 1)
+    with pytest.raises(ValueError, match="unsupported keyword"):
+        np.pad(a, 1, mode="empty", constant_values=1)
+
+
+def test_resizing_nothing_gives_zeros_of_the_default_bias():
+    uhp = cf.CFloat16_UHP
+    a = cf.asarray(np.ones((2, 3)), uhp, [31, 30] if uhp.bias_range[0] < 31 else [31, 31], axis=0)
+    made = np.resize(a[:, :0], (2, 2))
+    assert np.asarray(made.bias).tolist() == uhp.default_bias
+    np.testing.assert_array_equal(made.codes, 0)

@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -500,7 +501,6 @@ LAYOUT_ERRORS = [
     ({"bias": [1, 2], "block": "4"}, TypeError, "block is '4'; it takes an integer"),
     ({"bias": [1, 2], "block": 2}, ValueError, r"bias has shape \(2,\); blocks of 2 take \(2, 3\)"),
     ({"bias": [[[1, 2, 3]]], "block": 2}, ValueError, r"bias has shape \(1, 1, 3\)"),
-    ({"bias": [[1]], "block": 2}, ValueError, r"bias has shape \(1, 1\); blocks of 2"),
     (
         {"bias": [1, 2, 3]},
         ValueError,
@@ -543,3 +543,83 @@ def test_stochastic_rounding_does_not_depend_on_the_layout(data):
     np.testing.assert_array_equal(
         made.codes, cf.encode(x, FMT, biases, rounding="stochastic", random_bits=bits)
     )
+
+
+@given(st.data())
+def test_ravel_in_the_order_of_memory(data):
+    shape = data.draw(hnp.array_shapes(max_dims=4, max_side=3))
+    codes = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
+    codes = codes.transpose(data.draw(st.permutations(range(len(shape)))))
+    for axis in range(codes.ndim):
+        if data.draw(st.booleans()):
+            repeated = [2 if i == axis else n for i, n in enumerate(codes.shape)]
+            codes = np.broadcast_to(codes.take([0], axis), repeated)
+        elif data.draw(st.booleans()):
+            codes = np.flip(codes, axis)
+    codes = codes.transpose(data.draw(st.permutations(range(codes.ndim))))
+    a = cf.CFloatArray(codes, FMT)
+    np.testing.assert_array_equal(a.ravel("K").codes, codes.ravel("K"))
+    np.testing.assert_array_equal(a.flatten("K").codes, codes.flatten("K"))
+
+
+def test_ravel_of_repeated_elements():
+    a = cf.asarray([1, 2, 3], FMT)
+    for codes in (
+        np.broadcast_to(a.codes, (2, 2, 3)),
+        np.broadcast_to(a.codes, (2, 2, 3)).T,
+        np.broadcast_to(a.codes[:, None], (2, 3, 2)).transpose(1, 0, 2),
+        np.broadcast_to(np.arange(12, dtype=np.uint8).reshape(3, 1, 4), (3, 2, 4)).transpose(
+            2, 1, 0
+        ),
+    ):
+        b = cf.CFloatArray(codes, FMT)
+        np.testing.assert_array_equal(b.ravel("K").codes, codes.ravel("K"))
+
+
+@pytest.mark.parametrize("block", [3, 10**8, 2**62, 2**70])
+def test_blocks_longer_than_the_axis(block):
+    tracemalloc.start()
+    a = cf.asarray(np.ones(2), FMT, [1], block=block)
+    b = cf.CFloatArray(a.codes, FMT, [1], block=block)
+    rebuilt, parts = a.__reduce__()
+    c = rebuilt(*parts[:-1], block)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10**6
+    for made in (a, b, c):
+        assert made.block == 2
+        np.testing.assert_array_equal(np.asarray(made), np.ones(2))
+        np.testing.assert_array_equal(made[::-1].bias, 1)
+        np.testing.assert_array_equal(made[[0, 1]].bias, 1)
+    assert cf.asarray(np.ones((2, 0)), FMT, np.ones((2, 0), int), block=block).shape == (2, 0)
+
+
+@given(arrays(), st.data())
+def test_biases_are_never_writable(drawn, data):
+    a, _ = drawn
+    moves = [
+        lambda: a,
+        lambda: a.reshape(-1),
+        lambda: a.T,
+        lambda: a[..., ::-1] if a.ndim else a,
+        lambda: a.copy(),
+        lambda: np.broadcast_to(a, (2, *a.shape)),
+        lambda: np.expand_dims(a, 0),
+        lambda: a.ravel("F"),
+        lambda: np.repeat(a, 2),
+        lambda: np.atleast_2d(a),
+    ]
+    bias = data.draw(st.sampled_from(moves))().bias
+    if not isinstance(bias, int):
+        with pytest.raises(ValueError, match="cannot set WRITEABLE"):
+            bias.flags.writeable = True
+
+
+def test_biases_of_blocks_broadcast():
+    x = np.arange(8.0).reshape(2, 4)
+    for bias, expected in (([[1]], [[1, 1]]), ([3], [[3, 3]]), ([[1], [2]], [[1, 1], [2, 2]])):
+        a = cf.asarray(x, FMT, bias, block=2)
+        assert a.block == 2
+        assert a.bias.tolist() == expected
+        np.testing.assert_array_equal(full_biases(a), np.broadcast_to(bias, (2, 4)))
+        np.testing.assert_array_equal(a.codes, cf.encode(x, FMT, bias))

@@ -161,3 +161,32 @@ def test_best_bias_where_values_become_nan(fmt):
 def test_best_bias_leaves_nonfinite_elements_out():
     x = np.array([1e-5, 2e-5, np.inf, np.nan])
     assert best_bias(x, cf.CFloat8_1_4_3) == best_bias(x[:2], cf.CFloat8_1_4_3)
+
+
+def test_an_array_brings_its_bias():
+    x = np.array([1.0, 500.0, 300.0])
+    fmt = cf.CFloat8_1_4_3
+    q = cf.asarray(x, fmt, 5)
+    expected = cf.error(x, np.asarray(q), fmt, 5)
+    assert expected.saturated == 0
+    for how in ((), (fmt,), (fmt, 5), (None, 5), (fmt, np.int64(5))):
+        assert cf.error(x, q, *how) == expected
+    slices = cf.asarray([x, x], fmt, [5, 5], axis=0)
+    assert cf.error([x, x], slices, fmt).saturated == 0
+    slices = cf.asarray([x, x], fmt, [5, 7], axis=0)
+    assert math.isnan(cf.error([x, x], slices, fmt).saturated)
+
+
+def test_an_array_is_not_contradicted():
+    q = cf.asarray([1.0], cf.CFloat8_1_4_3, 5)
+    for other in (cf.CFloat8_1_5_2, cf.CFloat8_1_4_3.replace(subnormals="ieee")):
+        with pytest.raises(cf.ArgumentValueError, match="and q has"):
+            cf.error([1.0], q, other)
+    for how in ((cf.CFloat8_1_4_3, 7), (None, 7)):
+        with pytest.raises(cf.ArgumentValueError, match="bias is 7, and q has 5"):
+            cf.error([1.0], q, *how)
+    with pytest.raises(cf.ArgumentTypeError, match="format is 'e4m3'"):
+        cf.error([1.0], q, "e4m3")
+    slices = cf.asarray([1.0, 2.0], cf.CFloat8_1_4_3, [5, 7])
+    with pytest.raises(cf.ArgumentValueError, match="q has biases from 5 to 7"):
+        cf.error([1.0, 2.0], slices, cf.CFloat8_1_4_3, 7)
