@@ -365,7 +365,9 @@ def test_a_table_is_looked_up(rng, monkeypatch):
     """So that the test above compares two ways, and not one with itself."""
     called = []
     look_up = _ufuncs._native.look_up
-    monkeypatch.setattr(_ufuncs._native, "look_up", lambda *a, **k: called.append(a) or look_up(*a, **k))
+    monkeypatch.setattr(
+        _ufuncs._native, "look_up", lambda *a, **k: called.append(a) or look_up(*a, **k)
+    )
     np.tanh(any_codes(rng, F8, 1 << 13, 7))
     assert len(called) == 1
 
