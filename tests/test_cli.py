@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 
+import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -128,7 +129,6 @@ def test_nothing_to_measure(tmp_path):
 
 @pytest.mark.parametrize("known", [True, False])
 def test_bfloat16_and_8_bit_floats_need_no_ml_dtypes(tmp_path, known):
-    ml_dtypes = pytest.importorskip("ml_dtypes")
     names = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
     tensors = {name: X.astype(getattr(ml_dtypes, name)) for name in names}
     save_file(tensors, tmp_path / "x.safetensors")

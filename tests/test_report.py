@@ -5,6 +5,7 @@ import io
 import json
 import math
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -67,7 +68,6 @@ def test_tensors_that_are_left_out_are_named():
 
 @pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
 def test_ml_dtypes_tensors(name):
-    ml_dtypes = pytest.importorskip("ml_dtypes")
     x = X.astype(getattr(ml_dtypes, name))
     rows = {row.format: row for row in cf.report({"x": x}).rows}
     assert rows[name].dtype == name

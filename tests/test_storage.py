@@ -7,6 +7,7 @@ import stat
 import struct
 import zipfile
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -176,7 +177,6 @@ def test_hostile_safetensors(tmp_path, content):
 
 @pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
 def test_narrow_floats_are_widened(tmp_path, name):
-    ml_dtypes = pytest.importorskip("ml_dtypes")
     dtype = np.dtype(getattr(ml_dtypes, name))
     codes = np.arange(2 ** (8 * dtype.itemsize)).astype(f"u{dtype.itemsize}").reshape(2, -1)
     save_file(

@@ -23,7 +23,13 @@ OF_SOME_RELEASES = """
 #: Those that take integers beside the values.
 OTHER_SECOND_OPERAND = {"ldexp"}
 
-names = pytest.mark.parametrize("name", sorted(COMPUTED & UFUNCS.keys()))
+NAMES = sorted(COMPUTED & UFUNCS.keys())
+ELEMENTWISE = [name for name in NAMES if UFUNCS[name].signature is None]
+names = pytest.mark.parametrize("name", NAMES)
+elementwise = pytest.mark.parametrize("name", ELEMENTWISE)
+taken_by_at = pytest.mark.parametrize(
+    "name", [name for name in ELEMENTWISE if UFUNCS[name].nin <= 2 and UFUNCS[name].nout == 1]
+)
 binary = pytest.mark.parametrize(
     "name",
     sorted(
@@ -244,13 +250,11 @@ def test_methods(name, layout, rng):
     assert worked or name in OTHER_SECOND_OPERAND
 
 
-@names
+@taken_by_at
 @pytest.mark.parametrize("layout", [one_bias, nonfinite], ids=lambda layout: layout.__name__)
 def test_at_on_codes(name, layout, rng):
     """What happens to elements happens in float64, and is rounded; NaN is positive."""
     ufunc = UFUNCS[name]
-    if ufunc.nout != 1 or ufunc.signature is not None or ufunc.nin == 3:
-        pytest.skip("at takes ufuncs of one or two operands and one result")
     a = layout(rng, (6,))
     operand = (np.arange(4) if name in OTHER_SECOND_OPERAND else layout(rng, (4,)),)[
         : ufunc.nin - 1
@@ -264,12 +268,10 @@ def test_at_on_codes(name, layout, rng):
     np.testing.assert_array_equal(a.codes, cf.encode(expected, a.format, a.bias))
 
 
-@names
+@elementwise
 def test_large_arrays(name, rng):
     """Work in pieces and by tables gives what work on the whole gives."""
     ufunc = UFUNCS[name]
-    if ufunc.signature is not None:
-        pytest.skip("it is computed at once")
     for layout, shape in (
         (one_bias, (3, 50_000)),
         (a_bias_a_row, (3, 50_000)),
