@@ -48,12 +48,6 @@ void *allocate(size_t size) {
   return memory;
 }
 
-void *allocate_zeros(size_t size) {
-  char *memory = allocate(size);
-  for (size_t i = 0; i < size; ++i) memory[i] = 0;
-  return memory;
-}
-
 /* SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014). */
 uint64_t random_bits(uint64_t *state) {
   uint64_t bits = *state += 0x9E3779B97F4A7C15u;

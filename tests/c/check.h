@@ -32,9 +32,8 @@ void check_begin(const char *test, const char *isa);
 void check_failed(const char *file, int line, const char *condition, const char *format, ...)
     CHECK_PRINTF;
 
-/* malloc and calloc for tests: never NULL, not even for 0 bytes. */
+/* malloc for tests: never NULL, not even for 0 bytes. */
 void *allocate(size_t size);
-void *allocate_zeros(size_t size);
 
 /* The next 64 random bits of a state that may start anywhere, and a random number below n > 0. */
 uint64_t random_bits(uint64_t *state);
