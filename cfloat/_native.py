@@ -244,18 +244,19 @@ def philox4x32_10(counter: tuple[int, ...], key: tuple[int, ...]) -> tuple[int, 
 
 
 def look_up(
-    table: Array, codes: Array, results: Array, *, mark: bool = False
-) -> NDArray[np.bool_] | None:
-    """Write ``table[codes]`` to `results`, all contiguous; return, if asked, which codes of 8 bits occur."""
-    used = np.zeros(256, np.uint8)
-    marks = ffi.from_buffer("uint8_t[]", used, require_writable=True) if mark else _NULL
+    table: Array, codes: Array, results: Array, asked: NDArray[np.bool_] | None = None
+) -> None:
+    """Write ``table[codes]`` to `results`, and to `asked` which of the codes asked for occur.
+
+    Codes and results are contiguous; the tables have an entry for each of 256 codes.
+    """
+    asks = _NULL if asked is None else _address(asked.view(np.uint8))
     _check(
         lib.cf_look_up(
-            _address(table), table.itemsize, _address(codes), codes.itemsize, codes.size,
-            _address(results), marks, threads.get_num_threads(),
+            _address(table), table.itemsize, _address(codes), codes.size, _address(results), asks,
+            threads.get_num_threads(),
         )
     )  # fmt: skip
-    return used.view(np.bool_) if mark else None
 
 
 def isa() -> str:

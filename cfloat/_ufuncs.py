@@ -7,7 +7,8 @@ rounded once; integers beyond 2^53 are float64 before that.
 
 import math
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from contextlib import nullcontext
+from functools import lru_cache, partial
 from itertools import product
 from typing import Any, Final, cast
 
@@ -437,14 +438,11 @@ def _look_up(
     ):
         return None
     into_format = isinstance(out, CFloatArray)
-    values = array.format.values(bias).astype(np.float64 if into_format else np.float32)
-    function = _function(ufunc, inputs, kwargs, into_format)
-    try:
-        with np.errstate(all="raise"):
-            table, warns = function(values, **kwargs), False
-    except FloatingPointError:
-        with np.errstate(all="ignore"):
-            table, warns = function(values, **kwargs), True
+    values = _every_code(array.format, bias).astype(np.float64 if into_format else np.float32)
+    function = partial(_function(ufunc, inputs, kwargs, into_format), **kwargs)
+    warns = _raises(function, values)
+    with np.errstate(all="ignore") if warns else nullcontext():
+        table = function(values)
     if isinstance(out, CFloatArray):
         table = codec.encode(_canonical(table), out.format, out.bias)
     elif target is None:
@@ -453,9 +451,39 @@ def _look_up(
         return None
     if np.may_share_memory(target, array.codes) and target is not array.codes:
         return None
-    used = _native.look_up(table, array.codes, target, mark=warns)
-    if used is not None:
-        function(
-            values[used[: values.size]], **kwargs
-        )  # NumPy warns of values that occur, and no others
+    occur = _warning(function, values) if warns else None
+    _native.look_up(table, array.codes, target, occur)
+    if occur is not None and occur.any():
+        function(values[occur])  # NumPy warns of values that occur, and no others
     return out
+
+
+def _every_code(fmt: Format, bias: int) -> Array:
+    """Return what each of 256 codes stands for; codes that a narrower format lacks, for one."""
+    values = fmt.values(bias)
+    return np.concatenate([values, np.ones(256 - values.size, values.dtype)])
+
+
+def _raises(function: Callable[[Array], Array], values: Array) -> bool:
+    try:
+        with np.errstate(all="raise"):
+            function(values)
+    except FloatingPointError:
+        return True
+    return False
+
+
+def _warning(function: Callable[[Array], Array], values: Array) -> NDArray[np.bool_]:
+    """Return which of some values raise a floating-point exception, by halves of those that do."""
+    found = np.zeros(values.size, np.bool_)
+    suspects = [slice(0, values.size)]
+    while suspects:
+        part = suspects.pop()
+        if not _raises(function, values[part]):
+            continue
+        middle = (part.start + part.stop) // 2
+        if middle == part.start:
+            found[part] = True
+        else:
+            suspects += [slice(part.start, middle), slice(middle, part.stop)]
+    return found

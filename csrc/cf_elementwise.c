@@ -96,13 +96,12 @@ static int prepare(operation *op, const cf_format *format, int source_type, int 
   return CF_OK;
 }
 
-/* Results of so many bytes would not stay in the caches, and a line that is written whole and past them need not be
- * read first; so many elements are not expected to be in the nearer caches. */
-enum { STREAMED_BYTES = 1 << 23, LARGE_COUNT = 1 << 18 };
+/* So many elements are not expected to be in the nearer caches. */
+enum { LARGE_COUNT = 1 << 18 };
 
 static void set_size(operation *op, size_t count, int stages_source, int stages_destination) {
   op->rule.large = !stages_source && count >= LARGE_COUNT;
-  op->rule.streaming = !stages_destination && count >= STREAMED_BYTES / op->destination_size;
+  op->rule.streaming = !stages_destination && count >= CF_STREAMED_BYTES / op->destination_size;
 }
 
 static void finish(const operation *op) {

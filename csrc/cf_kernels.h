@@ -36,6 +36,21 @@ typedef void cf_encode_kernel(const cf_rule *rule, const int16_t *bias, size_t b
 typedef void cf_decode_kernel(const cf_rule *rule, const int16_t *bias, size_t bias_step,
                               const void *codes, void *values, size_t count, cf_flags *flags);
 
+/* results[i] = table[codes[i]], of a table of 256 results; results are aligned to their elements and, where
+ * streaming, to CF_STREAM_ALIGNMENT, and then bypass the caches.  results of 1 byte may be the codes. */
+typedef void cf_look_up_kernel(const void *table, const uint8_t *codes, void *results, size_t count,
+                               int streaming);
+/* Whether one of the codes is in a set: code c is in it if bit c / 16 % 8 of rows[c / 128 * 16 + c % 16] is set. */
+typedef int cf_any_of_kernel(const uint8_t *rows, const uint8_t *codes, size_t count);
+enum { CF_STREAM_ALIGNMENT = 64 };
+
+/* Sizes of what is looked up: 1, 2, 4 and 8 bytes, by the logarithm. */
+enum { CF_LOOK_UP_SIZES = 4 };
+
+/* Results of so many bytes would not stay in the caches, and a line that is written whole and past them need not be
+ * read first. */
+enum { CF_STREAMED_BYTES = 1 << 23 };
+
 /* A slot that is NULL is the portable one, which has every slot but round_float32: there, rounding to the
  * grid is encoding and decoding piece by piece. */
 typedef struct cf_kernels {
@@ -43,6 +58,8 @@ typedef struct cf_kernels {
   cf_encode_kernel *encode[CF_TYPE_COUNT];
   cf_decode_kernel *decode[CF_VALUE_TYPE_COUNT];
   cf_encode_kernel *round_float32; /* encode from, and decode to, float32 in one pass */
+  cf_look_up_kernel *look_up[CF_LOOK_UP_SIZES];
+  cf_any_of_kernel *any_of; /* NULL: there is no faster way than to look up */
   void (*stream_end)(void);        /* call after the last element where results bypass the caches */
 } cf_kernels;
 

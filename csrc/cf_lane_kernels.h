@@ -397,6 +397,8 @@ static void ISA_NAME(stream_end)(void) { v_stream_end(); }
                [CF_BFLOAT16] = ISA_NAME(encode_bfloat16)},                                       \
     .decode = {[CF_FLOAT32] = ISA_NAME(decode_float32)},                                         \
     .round_float32 = ISA_NAME(round_float32),                                                    \
+    .look_up = LOOK_UPS,                                                                         \
+    .any_of = ANY_OF,                                                                            \
     .stream_end = ISA_NAME(stream_end),                                                          \
   }
 

@@ -1,78 +1,103 @@
 /* Functions of codes, by a table of a result for each. */
 #include <string.h>
 
-#include "cfloat.h"
+#include "cf_kernels.h"
 #include "cf_threads.h"
 
 typedef struct look_up {
-  const char *table, *codes;
+  cf_look_up_kernel *of_results, *of_bytes;
+  cf_any_of_kernel *any_of;
+  void (*stream_end)(void);
+  const void *table;
+  const uint8_t *codes;
   char *results;
-  size_t result_size, code_size;
-  int64_t count, share;
-  int marking;
-  uint8_t used[CF_MAX_THREADS][CF_CODES_MARKED];
+  const uint8_t *asked;
+  size_t result_size, count, share;
+  int streaming;
+  uint8_t missing[CF_MAX_THREADS][CF_CODES8]; /* asked for, and not yet seen by a thread */
 } look_up;
 
-#define LOOK_UP(result_type, code_type)                                    \
-  do {                                                                     \
-    const result_type *table = (const void *)l->table;                     \
-    const code_type *codes = (const void *)l->codes;                       \
-    result_type *results = (void *)l->results;                             \
-    if (used != NULL) /* of 8 bits */                                      \
-      for (int64_t i = begin; i < end; ++i) {                              \
-        const uint8_t code = (uint8_t)codes[i];                            \
-        results[i] = table[code];                                          \
-        used[code] = 1;                                                    \
-      }                                                                    \
-    else                                                                   \
-      for (int64_t i = begin; i < end; ++i) results[i] = table[codes[i]]; \
-  } while (0)
+/* Codes that are asked about are looked at twice, so they are to stay in cache; a thread costs some tens of
+ * microseconds. */
+enum { LOOK_UPS_AT_A_TIME = 1 << 13, LOOK_UPS_PER_THREAD = 1 << 18 };
 
-#define LOOK_UP_CODES(code_type)                  \
-  switch (l->result_size) {                       \
-    case 1: LOOK_UP(uint8_t, code_type); break;   \
-    case 2: LOOK_UP(uint16_t, code_type); break;  \
-    case 4: LOOK_UP(uint32_t, code_type); break;  \
-    default: LOOK_UP(uint64_t, code_type); break; \
-  }
+/* A set of codes as cf_any_of_kernel takes it. */
+static void set_rows(uint8_t *rows, const uint8_t *asked) {
+  memset(rows, 0, CF_CODES8 / 8);
+  for (int code = 0; code < CF_CODES8; ++code)
+    rows[code / 128 * 16 + code % 16] |= (uint8_t)((asked[code] != 0) << (code / 16 % 8));
+}
+
+static int any_asked(const look_up *l, const uint8_t *asked, const uint8_t *rows, const uint8_t *codes,
+                     size_t count) {
+  uint8_t among[LOOK_UPS_AT_A_TIME];
+  if (l->any_of != NULL) return l->any_of(rows, codes, count);
+  l->of_bytes(asked, codes, among, count, 0);
+  return memchr(among, 1, count) != NULL;
+}
 
 static void look_up_share(void *context, int index) {
   look_up *l = context;
-  const int64_t begin = l->share * index;
-  const int64_t end = begin + l->share < l->count ? begin + l->share : l->count;
-  uint8_t *used = l->marking ? l->used[index] : NULL;
-  if (l->code_size == 1)
-    LOOK_UP_CODES(uint8_t)
-  else
-    LOOK_UP_CODES(uint16_t)
+  const size_t begin = l->share * (size_t)index;
+  const size_t end = begin + l->share < l->count ? begin + l->share : l->count;
+  uint8_t rows[CF_CODES8 / 8], *missing = NULL;
+  if (l->asked != NULL) {
+    missing = memcpy(l->missing[index], l->asked, CF_CODES8);
+    set_rows(rows, missing);
+  }
+  for (size_t i = begin; i < end;) {
+    char *results = l->results + i * l->result_size;
+    const size_t past_line = (size_t)((uintptr_t)results % CF_STREAM_ALIGNMENT);
+    size_t count = LOOK_UPS_AT_A_TIME;
+    if (past_line != 0) count = (CF_STREAM_ALIGNMENT - past_line) / l->result_size;
+    if (count > end - i) count = end - i;
+    if (missing != NULL && any_asked(l, missing, rows, l->codes + i, count)) {
+      for (size_t j = i; j < i + count; ++j) missing[l->codes[j]] = 0;
+      set_rows(rows, missing);
+    }
+    l->of_results(l->table, l->codes + i, results, count, l->streaming && past_line == 0);
+    i += count;
+  }
+  if (l->streaming && l->stream_end != NULL) l->stream_end();
 }
 
-/* A thread costs some tens of microseconds. */
-enum { LOOK_UPS_PER_THREAD = 1 << 18 };
+static cf_look_up_kernel *kernel_of(const cf_kernels *kernels, int log2_size) {
+  cf_look_up_kernel *kernel = kernels->look_up[log2_size];
+  return kernel != NULL ? kernel : cf_kernels_portable.look_up[log2_size];
+}
 
-int cf_look_up(const void *table, size_t result_size, const void *codes, size_t code_size, size_t count,
-               void *results, uint8_t *used, int threads) {
-  if (code_size != 1 && (code_size != 2 || used != NULL)) return CF_BAD_TYPE;
-  if (result_size != 1 && result_size != 2 && result_size != 4 && result_size != 8) return CF_BAD_TYPE;
+int cf_look_up(const void *table, size_t result_size, const uint8_t *codes, size_t count, void *results,
+               uint8_t *asked, int threads) {
+  const cf_kernels *kernels = cf_active_kernels();
   look_up l;
+  int log2_size = 0;
+  while (log2_size < CF_LOOK_UP_SIZES && (size_t)1 << log2_size != result_size) ++log2_size;
+  if (log2_size == CF_LOOK_UP_SIZES) return CF_BAD_TYPE;
+  l.of_results = kernel_of(kernels, log2_size);
+  l.of_bytes = kernel_of(kernels, 0);
+  l.any_of = kernels->any_of;
+  l.stream_end = kernels->stream_end;
   l.table = table;
   l.codes = codes;
   l.results = results;
+  l.asked = asked;
   l.result_size = result_size;
-  l.code_size = code_size;
-  l.count = (int64_t)count;
-  l.marking = used != NULL;
-  const int64_t useful = l.count / LOOK_UPS_PER_THREAD;
+  l.count = count;
+  l.streaming = count >= CF_STREAMED_BYTES / result_size && results != codes;
+  const size_t useful = count / LOOK_UPS_PER_THREAD;
   if (threads > CF_MAX_THREADS) threads = CF_MAX_THREADS;
-  if (threads > useful) threads = (int)useful;
+  if (threads > 1 && (size_t)threads > useful) threads = (int)useful;
   if (threads < 1) threads = 1;
-  l.share = (l.count + threads - 1) / threads;
-  for (int i = 0; l.marking && i < threads; ++i) memset(l.used[i], 0, CF_CODES_MARKED);
+  l.share = (count + (size_t)threads - 1) / (size_t)threads;
   if (threads == 1)
     look_up_share(&l, 0);
   else
     cf_run_threads(threads, look_up_share, &l);
-  for (int i = 0; l.marking && i < threads; ++i)
-    for (int code = 0; code < CF_CODES_MARKED; ++code) used[code] |= l.used[i][code];
+  if (asked == NULL) return CF_OK;
+  for (int code = 0; code < CF_CODES8; ++code) {
+    int seen = 0;
+    for (int i = 0; i < threads; ++i) seen |= asked[code] != 0 && l.missing[i][code] == 0;
+    asked[code] = (uint8_t)seen;
+  }
   return CF_OK;
 }

@@ -134,13 +134,13 @@ int cf_convert_strided(const cf_format *format, const int16_t *biases, int sourc
                        int destination_type, void *destination, const cf_layout *layout,
                        int threads, cf_flags *flags);
 
-/* results[i] = table[codes[i]], of elements of result_size 1, 2, 4 or 8 bytes and codes of 1 or 2.  The table has a
- * result for every code that occurs.  used, which may be NULL, is for codes of 1 byte: used[c] becomes 1 for every c
- * of 0..255 that occurs, and the others stay as they are.  All pointers are aligned to their elements, and
- * nothing overlaps, but that results of a code's size may be the codes. */
-enum cf_look_up_limits { CF_CODES_MARKED = 256 };
-int cf_look_up(const void *table, size_t result_size, const void *codes, size_t code_size, size_t count,
-               void *results, uint8_t *used, int threads);
+/* results[i] = table[codes[i]], of a table of CF_CODES8 results of result_size 1, 2, 4 or 8 bytes and codes of 1.
+ * asked, which may be NULL, has CF_CODES8 bytes of 0 or 1: those that are 1 at first stay so where that code occurs,
+ * and become 0 where it does not.  Tables and results are aligned to their elements, and
+ * nothing overlaps, but that results of 1 byte may be the codes. */
+enum cf_look_up_limits { CF_CODES8 = 256 };
+int cf_look_up(const void *table, size_t result_size, const uint8_t *codes, size_t count, void *results,
+               uint8_t *asked, int threads);
 
 /* Philox4x32-10 (Salmon et al., SC'11): the four output words of one counter under one key. */
 int cf_philox4x32_10(const uint32_t counter[4], const uint32_t key[2], uint32_t words[4]);

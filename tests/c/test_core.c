@@ -17,13 +17,13 @@ static const test ONCE[] = {
     {"test_scalar", test_scalar},
     {"test_formats", test_formats},
     {"test_isa", test_isa},
-    {"test_look_up", test_look_up},
 };
 static const test ON_EACH_ISA[] = {
     {"test_decode", test_decode},         {"test_encode", test_encode},
     {"test_stochastic", test_stochastic}, {"test_lengths", test_lengths},
     {"test_layouts", test_layouts},       {"test_status", test_status},
     {"test_threads", test_threads},       {"test_float_modes", test_float_modes},
+    {"test_look_up", test_look_up},
 };
 
 static void run(const test *tests, size_t count, const char *isa) {
