@@ -4,7 +4,7 @@
  * line; C code includes "cfloat.h" instead.
  *
  * Every function returns CF_OK or a negative cf_status and writes its results through pointers.  None
- * prints, aborts, calls malloc or keeps a pointer it was given.  All are safe to call from several threads at
+ * prints, aborts or keeps a pointer it was given, and none but the matrix products calls malloc.  All are safe to call from several threads at
  * once, cf_isa_select excepted.
  */
 
@@ -15,7 +15,8 @@ enum cf_status {
   CF_BAD_ROUNDING = -3, /* not a cf_rounding */
   CF_BAD_TYPE = -4,     /* not a cf_type, or not one that can stand there */
   CF_BAD_LAYOUT = -5,   /* ndim outside 0..CF_MAX_NDIM, or a negative length */
-  CF_BAD_ISA = -6       /* an unknown ISA, or one that this CPU or build lacks */
+  CF_BAD_ISA = -6,      /* an unknown ISA, or one that this CPU or build lacks */
+  CF_NO_MEMORY = -7     /* there is none for what is packed */
 };
 
 enum cf_nonfinite {
@@ -141,6 +142,33 @@ int cf_convert_strided(const cf_format *format, const int16_t *biases, int sourc
 enum cf_look_up_limits { CF_CODES8 = 256 };
 int cf_look_up(const void *table, size_t result_size, const uint8_t *codes, size_t count, void *results,
                uint8_t *asked, int threads);
+
+/* A stack of matrices: the operands of matrix products.  The arrays of strides count the axes of the stack first, then
+ * rows, then columns. */
+typedef struct cf_matrix {
+  int32_t type;                /* CF_CODES, CF_FLOAT32 or CF_BFLOAT16; values are of native byte order */
+  const cf_format *format;     /* of codes */
+  const void *elements;        /* aligned to their size */
+  const int64_t *strides;      /* bytes; they may be zero or negative */
+  const int16_t *biases;       /* of codes, each within the format's range */
+  const int64_t *bias_strides; /* bytes; from one block to the next along rows and columns */
+  int64_t bias_block[2];       /* so many consecutive rows, and columns, share a bias: 1 or more */
+} cf_matrix;
+
+/* results = a @ b for each pair of matrices of a stack: a of rows x inner, b of inner x columns. */
+typedef struct cf_product {
+  cf_matrix a, b;
+  float *results; /* no memory of an operand */
+  const int64_t *result_strides; /* bytes, multiples of 4 */
+  int32_t stack_ndim;            /* 0..CF_MAX_NDIM - 2 */
+  const int64_t *stack_shape;
+  int64_t rows, inner, columns;
+} cf_product;
+
+/* Products in float32 (SPEC section 5).  |result - exact| <= inner * 2^-23 * (|a| @ |b|), where nothing leaves
+ * float32's range; infinities and NaNs as IEEE 754 says.  An inner of 0 gives zeros.  Nothing in the result
+ * depends on the number of threads.  CF_NO_MEMORY: nothing of use was written. */
+int cf_matmul(const cf_product *product, int threads);
 
 /* Philox4x32-10 (Salmon et al., SC'11): the four output words of one counter under one key. */
 int cf_philox4x32_10(const uint32_t counter[4], const uint32_t key[2], uint32_t words[4]);
