@@ -1,70 +1,496 @@
-/* Matrix products. */
+/* Matrix products: blocks, packing, and threads. */
+#include "cf_matmul.h"
+
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cfloat.h"
+#include "cf_operand.h"
+#include "cf_threads.h"
 
-/* The values of one matrix of a stack, rows x columns, in row-major order. */
-static int decode_matrix(const cf_matrix *matrix, const char *elements, const char *biases,
-                         const int64_t *strides, const int64_t *bias_strides, int64_t rows, int64_t columns,
-                         float *values) {
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < columns; ++j) {
-      const char *element = elements + i * strides[0] + j * strides[1];
-      float *value = values + i * columns + j;
-      int status;
-      if (matrix->type == CF_FLOAT32) {
-        memcpy(value, element, sizeof *value);
-      } else if (matrix->type == CF_BFLOAT16) {
-        uint16_t bits;
-        memcpy(&bits, element, sizeof bits);
-        const uint32_t wide = (uint32_t)bits << 16;
-        memcpy(value, &wide, sizeof wide);
-      } else {
-        const int16_t bias = *(const int16_t *)(const void *)(biases + i / matrix->bias_block[0] * bias_strides[0] +
-                                                              j / matrix->bias_block[1] * bias_strides[1]);
-        status = cf_convert(matrix->format, bias, CF_CODES, element, CF_TIES_TO_EVEN, 0, 0, CF_FLOAT32, value, 1,
-                            1, NULL);
-        if (status != CF_OK) return status;
-      }
+enum {
+  LINES_AT_A_TIME = 2048,  /* of either operand, that are packed together */
+  PANEL_GROUP_BYTES = 1 << 19, /* panels of a that stay in cache while all of b pass */
+  STAGED_ACROSS = 256,     /* columns, a multiple of every panel's, that are decoded at a time */
+  STAGED_INNER = 64,       /* and inner elements, where they have to be copied first */
+  STAGED_LINE = 256,       /* inner elements of a line, likewise */
+  WORK_PER_THREAD = 1 << 20 /* products that are worth the start of a thread */
+};
+
+/* One product of two matrices. */
+typedef struct multiplication {
+  cf_operand a, b;
+  const cf_tiles *tiles;
+  int64_t rows, inner, columns;
+  char *results;
+  int64_t row_step, column_step; /* bytes */
+  int swapped; /* the transposed product of the transposed operands */
+  int planes_a, planes_b;
+  uint32_t low_a, low_b; /* magnitudes that planes take */
+  float *row_scale, *column_scale; /* or NULL: all 1 */
+  int scaled_apart; /* the scales' exponents are beyond what one float holds */
+  int threads;
+  /* the block at work */
+  int64_t row, row_count, column, column_count, k, k_count, k_padded;
+  char *panels_a, *panels_b;
+  size_t plane_a, plane_b; /* bytes of one plane of all panels */
+  size_t panel_a, panel_b; /* and of a panel */
+  int packs_b;
+  int unfit[CF_MAX_THREADS];
+} multiplication;
+
+static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
+
+/* The part of count that a thread takes. */
+static void share_of(int64_t count, int threads, int index, int64_t *begin, int64_t *end) {
+  *begin = count * index / threads;
+  *end = count * (index + 1) / threads;
+}
+
+/* Packing */
+
+static int is_bfloat16(const multiplication *m) { return m->tiles->packing == CF_PACKED_BFLOAT16; }
+
+/* Lines of one panel of a; returns whether all elements could be packed. */
+static int pack_line(const multiplication *m, int64_t line, int64_t k, const char *from, int64_t count, char *to) {
+  float staged[STAGED_LINE];
+  uint16_t *planes[CF_PLANES_MAX];
+  int fit = 1;
+  if (!is_bfloat16(m)) {
+    cf_operand_decode_line(&m->a, line, k, from, count, (float *)(void *)to);
+    return 1;
+  }
+  for (int64_t done = 0; done < count; done += STAGED_LINE) {
+    const int64_t part = at_most(STAGED_LINE, count - done);
+    for (int p = 0; p < m->planes_a; ++p)
+      planes[p] = (uint16_t *)(void *)(to + (size_t)p * m->plane_a) + done;
+    cf_operand_decode_line(&m->a, line, k + done, from + (size_t)done * m->a.size, part, staged);
+    fit &= m->tiles->split(staged, (size_t)part, m->planes_a, m->low_a, planes);
+  }
+  return fit;
+}
+
+static int pack_panel_of_a(const multiplication *m, int64_t panel) {
+  const size_t element = is_bfloat16(m) ? 2 : 4;
+  const int64_t line_step = is_bfloat16(m) ? CF_LINE_BFLOAT16 * 2 : CF_LINE_FLOAT32 * 4;
+  const int64_t first = m->row + panel * m->tiles->rows;
+  const int64_t lines = at_most(m->tiles->rows, m->row + m->row_count - first);
+  const int contiguous = m->a.inner_step == (int64_t)m->a.size;
+  char staged[CF_TILE_LINES_MAX * STAGED_LINE * 4];
+  char *to = m->panels_a + (size_t)panel * m->panel_a;
+  int fit = 1;
+  for (int64_t done = 0; done < m->k_count; done += STAGED_LINE) {
+    const int64_t k = m->k + done, count = at_most(STAGED_LINE, m->k_count - done);
+    const char *from = m->a.elements + first * m->a.line_step + k * m->a.inner_step;
+    int64_t step = m->a.line_step;
+    if (!contiguous) {
+      step = STAGED_LINE * (int64_t)m->a.size;
+      cf_operand_copy_lines(&m->a, first, lines, k, count, staged, step);
+      from = staged;
     }
+    for (int64_t i = 0; i < lines; ++i)
+      fit &= pack_line(m, first + i, k, from + i * step, count, to + i * line_step + (size_t)done * element);
+  }
+  const size_t rest = (size_t)(m->k_padded - m->k_count) * element;
+  for (int p = 0; p < m->planes_a; ++p)
+    for (int64_t i = 0; i < m->tiles->rows; ++i) {
+      char *line = to + (size_t)p * m->plane_a + i * line_step;
+      if (i < lines)
+        memset(line + (size_t)m->k_count * element, 0, rest);
+      else
+        memset(line, 0, (size_t)m->k_padded * element);
+    }
+  return fit;
+}
+
+/* One group of inner elements (one of float32, two of bfloat16) of several columns, into as many panels as they fill. */
+static void scatter(const multiplication *m, int64_t panel, int64_t group, const void *from, int64_t columns, int p) {
+  const size_t bytes = (size_t)m->tiles->columns * 4;
+  char *to = m->panels_b + (size_t)p * m->plane_b + (size_t)panel * m->panel_b + (size_t)group * bytes;
+  for (int64_t done = 0; done < columns; done += m->tiles->columns, to += m->panel_b) {
+    const size_t part = (size_t)at_most(m->tiles->columns, columns - done) * 4;
+    memcpy(to, (const char *)from + done * 4, part);
+    if (part < bytes) memset(to + part, 0, bytes - part);
+  }
+}
+
+static int pack_panels_of_b(const multiplication *m, int64_t chunk) {
+  const int64_t at = chunk * STAGED_ACROSS, first = m->column + at;
+  const int64_t columns = at_most(STAGED_ACROSS, m->column_count - at), panel = at / m->tiles->columns;
+  const int contiguous = m->b.line_step == (int64_t)m->b.size;
+  CF_ALIGNED(64) char staged[STAGED_ACROSS * STAGED_INNER * 4];
+  CF_ALIGNED(64) float values[2][STAGED_ACROSS];
+  CF_ALIGNED(64) uint16_t pairs[CF_PLANES_MAX][2 * STAGED_ACROSS];
+  uint16_t *const planes[CF_PLANES_MAX] = {pairs[0], pairs[1], pairs[2]};
+  int fit = 1;
+  for (int64_t done = 0; done < m->k_count; done += STAGED_INNER) {
+    const int64_t k = m->k + done, count = at_most(STAGED_INNER, m->k_count - done);
+    const char *from = m->b.elements + first * m->b.line_step + k * m->b.inner_step;
+    int64_t step = m->b.inner_step;
+    if (!contiguous) {
+      step = STAGED_ACROSS * (int64_t)m->b.size;
+      cf_operand_copy_across(&m->b, k, count, first, columns, staged, step);
+      from = staged;
+    }
+    if (!is_bfloat16(m)) {
+      for (int64_t i = 0; i < count; ++i) {
+        cf_operand_decode_across(&m->b, k + i, first, from + i * step, columns, values[0]);
+        scatter(m, panel, done + i, values[0], columns, 0);
+      }
+      continue;
+    }
+    for (int64_t i = 0; i < count; i += 2) {
+      cf_operand_decode_across(&m->b, k + i, first, from + i * step, columns, values[0]);
+      if (i + 1 < count)
+        cf_operand_decode_across(&m->b, k + i + 1, first, from + (i + 1) * step, columns, values[1]);
+      else
+        memset(values[1], 0, sizeof values[1]);
+      fit &= m->tiles->split_pairs(values[0], values[1], (size_t)columns, m->planes_b, m->low_b, planes);
+      for (int p = 0; p < m->planes_b; ++p) scatter(m, panel, (done + i) / 2, pairs[p], columns, p);
+    }
+  }
+  if (is_bfloat16(m)) {
+    memset(pairs[0], 0, sizeof pairs[0]);
+    for (int64_t group = (m->k_count + 1) / 2; group < m->k_padded / 2; ++group)
+      for (int p = 0; p < m->planes_b; ++p) scatter(m, panel, group, pairs[0], columns, p);
+  }
+  return fit;
+}
+
+static void pack(void *context, int index) {
+  multiplication *m = context;
+  const uint64_t state = m->tiles->enter();
+  int64_t begin, end;
+  int fit = 1;
+  share_of(divide_up(m->row_count, m->tiles->rows), m->threads, index, &begin, &end);
+  for (int64_t panel = begin; panel < end && fit; ++panel) fit &= pack_panel_of_a(m, panel);
+  if (m->packs_b) {
+    share_of(divide_up(m->column_count, STAGED_ACROSS), m->threads, index, &begin, &end);
+    for (int64_t chunk = begin; chunk < end && fit; ++chunk) fit &= pack_panels_of_b(m, chunk);
+  }
+  m->tiles->leave(state);
+  m->unfit[index] = !fit;
+}
+
+/* Multiplying */
+
+/* Planes from the smallest products to the largest, so that the small ones are not rounded to the large ones' precision
+ * more often than need be; in one order whichever operand is a. */
+static void set_planes(const multiplication *m, cf_tile *tile, const char *panel_a, const char *panel_b) {
+  tile->pairs = 0;
+  for (int order = m->planes_a + m->planes_b - 2; order >= 0; --order)
+    for (int i = 0; i <= order; ++i) {
+      const int p = m->swapped ? order - i : i, q = order - p;
+      if (p >= m->planes_a || q >= m->planes_b) continue;
+      tile->a[tile->pairs] = panel_a + (size_t)p * m->plane_a;
+      tile->b[tile->pairs++] = panel_b + (size_t)q * m->plane_b;
+    }
+}
+
+static char *result_at(const multiplication *m, int64_t row, int64_t column) {
+  return m->results + row * m->row_step + column * m->column_step;
+}
+
+/* A tile that is cut off by an edge, or whose results are not where a kernel can write them. */
+static void multiply_by_way_of_copy(const multiplication *m, cf_tile *tile, int64_t row, int64_t rows, int64_t column,
+                                    int64_t columns) {
+  CF_ALIGNED(64) float copy[CF_TILE_LINES_MAX * CF_TILE_LINES_MAX];
+  const int64_t step = m->tiles->columns;
+  tile->c = copy;
+  tile->c_step = step;
+  if (!tile->first) {
+    memset(copy, 0, sizeof copy);
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < columns; ++j) memcpy(copy + i * step + j, result_at(m, row + i, column + j), sizeof *copy);
+  }
+  m->tiles->tile(tile);
+  for (int64_t i = 0; i < rows; ++i)
+    if (m->column_step == (int64_t)sizeof *copy)
+      memcpy(result_at(m, row + i, column), copy + i * step, (size_t)columns * sizeof *copy);
+    else
+      for (int64_t j = 0; j < columns; ++j) memcpy(result_at(m, row + i, column + j), copy + i * step + j, sizeof *copy);
+}
+
+static void multiply_panels(const multiplication *m, int64_t panel_a, int64_t panel_b) {
+  const int64_t row = m->row + panel_a * m->tiles->rows, column = m->column + panel_b * m->tiles->columns;
+  const int64_t rows = at_most(m->tiles->rows, m->row + m->row_count - row);
+  const int64_t columns = at_most(m->tiles->columns, m->column + m->column_count - column);
+  cf_tile tile;
+  tile.inner = m->k_padded;
+  tile.first = m->k == 0;
+  tile.row_scale = tile.column_scale = NULL;
+  if (m->row_scale != NULL && !m->scaled_apart && m->k + m->k_count == m->inner) {
+    tile.row_scale = m->row_scale + row;
+    tile.column_scale = m->column_scale + column;
+  }
+  set_planes(m, &tile, m->panels_a + (size_t)panel_a * m->panel_a, m->panels_b + (size_t)panel_b * m->panel_b);
+  tile.c = (float *)(void *)result_at(m, row, column);
+  tile.c_step = m->row_step / (int64_t)sizeof(float);
+  if (rows == m->tiles->rows && columns == m->tiles->columns && m->column_step == sizeof(float))
+    m->tiles->tile(&tile);
+  else
+    multiply_by_way_of_copy(m, &tile, row, rows, column, columns);
+}
+
+/* A thread takes panels of the operand that has more of them. */
+static void multiply(void *context, int index) {
+  const multiplication *m = context;
+  const int64_t panels_a = divide_up(m->row_count, m->tiles->rows);
+  const int64_t panels_b = divide_up(m->column_count, m->tiles->columns);
+  const int64_t group = at_most(panels_a, 1 + PANEL_GROUP_BYTES / (int64_t)(m->panel_a * (size_t)m->planes_a));
+  int64_t begin_a = 0, end_a = panels_a, begin_b = 0, end_b = panels_b;
+  if (panels_a >= panels_b)
+    share_of(panels_a, m->threads, index, &begin_a, &end_a);
+  else
+    share_of(panels_b, m->threads, index, &begin_b, &end_b);
+  const uint64_t state = m->tiles->enter();
+  for (int64_t i = begin_a; i < end_a; i += group)
+    for (int64_t j = begin_b; j < end_b; ++j)
+      for (int64_t panel = i; panel < end_a && panel < i + group; ++panel) multiply_panels(m, panel, j);
+  m->tiles->leave(state);
+}
+
+static void on_threads(multiplication *m, void (*task)(void *context, int index)) {
+  if (m->threads == 1)
+    task(m, 0);
+  else
+    cf_run_threads(m->threads, task, m);
+}
+
+/* Scales that no float holds, one by one. */
+static void scale_apart(const multiplication *m) {
+  for (int64_t i = 0; i < m->rows; ++i) {
+    const int exponent = cf_operand_exponent(&m->a, i);
+    for (int64_t j = 0; j < m->columns; ++j) {
+      float result;
+      memcpy(&result, result_at(m, i, j), sizeof result);
+      result = ldexpf(result, exponent + cf_operand_exponent(&m->b, j));
+      memcpy(result_at(m, i, j), &result, sizeof result);
+    }
+  }
+}
+
+static void zero_results(const multiplication *m) {
+  const float zero = 0;
+  for (int64_t i = 0; i < m->rows; ++i)
+    for (int64_t j = 0; j < m->columns; ++j) memcpy(result_at(m, i, j), &zero, sizeof zero);
+}
+
+/* The scales of lines, of which there are `padded`, and the range of their exponents. */
+static void set_scales(const cf_operand *operand, int64_t lines, int64_t padded, float *scale, int *low, int *high) {
+  for (int64_t i = 0; i < padded; ++i) {
+    const int exponent = i < lines ? cf_operand_exponent(operand, i) : 0;
+    scale[i] = exponent < -126 || exponent > 127 ? 0 : ldexpf(1, exponent);
+    if (i >= lines) continue;
+    if (i == 0 || exponent < *low) *low = exponent;
+    if (i == 0 || exponent > *high) *high = exponent;
+  }
+}
+
+static int prepare_scales(multiplication *m) {
+  const int64_t padded_rows = m->rows + CF_TILE_LINES_MAX, padded_columns = m->columns + CF_TILE_LINES_MAX;
+  int low_a = 0, high_a = 0, low_b = 0, high_b = 0;
+  m->scaled_apart = 0;
+  m->row_scale = malloc((size_t)(padded_rows + padded_columns) * sizeof *m->row_scale);
+  if (m->row_scale == NULL) return CF_NO_MEMORY;
+  m->column_scale = m->row_scale + padded_rows;
+  set_scales(&m->a, m->rows, padded_rows, m->row_scale, &low_a, &high_a);
+  set_scales(&m->b, m->columns, padded_columns, m->column_scale, &low_b, &high_b);
+  if (low_a == 0 && high_a == 0 && low_b == 0 && high_b == 0) {
+    free(m->row_scale);
+    m->row_scale = NULL;
+  } else {
+    m->scaled_apart = low_a < -126 || low_b < -126 || high_a > 127 || high_b > 127 || low_a + low_b < -126 ||
+                      high_a + high_b > 127;
+  }
   return CF_OK;
 }
 
-int cf_matmul(const cf_product *product, int threads) {
-  const int64_t rows = product->rows, inner = product->inner, columns = product->columns;
-  const int ndim = product->stack_ndim;
-  int64_t count = 1;
-  (void)threads;
-  for (int axis = 0; axis < ndim; ++axis) count *= product->stack_shape[axis];
-  float *a = malloc((size_t)(rows * inner + 1) * sizeof *a), *b = malloc((size_t)(inner * columns + 1) * sizeof *b);
-  if (a == NULL || b == NULL) return CF_NO_MEMORY;
-  for (int64_t index = 0; index < count; ++index) {
-    const char *at_a = product->a.elements, *at_b = product->b.elements;
-    const char *bias_a = (const char *)product->a.biases, *bias_b = (const char *)product->b.biases;
-    char *result = (char *)product->results;
-    int64_t rest = index;
-    for (int axis = ndim - 1; axis >= 0; --axis) {
-      const int64_t i = rest % product->stack_shape[axis];
-      rest /= product->stack_shape[axis];
-      at_a += i * product->a.strides[axis];
-      at_b += i * product->b.strides[axis];
-      if (bias_a != NULL) bias_a += i * product->a.bias_strides[axis];
-      if (bias_b != NULL) bias_b += i * product->b.bias_strides[axis];
-      result += i * product->result_strides[axis];
-    }
-    decode_matrix(&product->a, at_a, bias_a, product->a.strides + ndim,
-                  bias_a != NULL ? product->a.bias_strides + ndim : NULL, rows, inner, a);
-    decode_matrix(&product->b, at_b, bias_b, product->b.strides + ndim,
-                  bias_b != NULL ? product->b.bias_strides + ndim : NULL, inner, columns, b);
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t j = 0; j < columns; ++j) {
-        float sum = 0;
-        for (int64_t k = 0; k < inner; ++k) sum += a[i * inner + k] * b[k * columns + j];
-        memcpy(result + i * product->result_strides[ndim] + j * product->result_strides[ndim + 1], &sum, sizeof sum);
+/* The bits of the smallest power of two that an operand's values may have for no plane, and no product of planes, to be
+ * subnormal. */
+static uint32_t lowest_of_planes(int planes, int other_lowest) {
+  const int lost = other_lowest < 0 ? -other_lowest : 0;
+  const int exponent = (planes > 1 ? 8 * planes : 0) - 126 + lost;
+  return (uint32_t)(exponent < -126 ? 1 : exponent > 127 ? 254 : exponent + 127) << 23;
+}
+
+static int choose_planes(multiplication *m, const cf_tiles *tiles) {
+  m->tiles = tiles;
+  m->planes_a = m->planes_b = 1;
+  if (tiles->packing == CF_PACKED_FLOAT32) return 1;
+  m->planes_a = (m->a.significant + 7) / 8;
+  m->planes_b = (m->b.significant + 7) / 8;
+  m->low_a = lowest_of_planes(m->planes_a, m->b.type == CF_CODES ? m->b.lowest : -126);
+  m->low_b = lowest_of_planes(m->planes_b, m->a.type == CF_CODES ? m->a.lowest : -126);
+  return m->planes_a * m->planes_b <= tiles->pairs_max;
+}
+
+/* 1 if an element turned out not to be for planes. */
+static int multiply_blocks(multiplication *m) {
+  const int64_t block = is_bfloat16(m) ? CF_MATMUL_BLOCK_BFLOAT16 : CF_MATMUL_BLOCK_FLOAT32;
+  for (m->column = 0; m->column < m->columns; m->column += LINES_AT_A_TIME) {
+    m->column_count = at_most(LINES_AT_A_TIME, m->columns - m->column);
+    for (m->k = 0; m->k < m->inner; m->k += block) {
+      m->k_count = at_most(block, m->inner - m->k);
+      m->k_padded = is_bfloat16(m) ? round_up(m->k_count, CF_MATMUL_STEP) : m->k_count;
+      m->packs_b = 1;
+      for (m->row = 0; m->row < m->rows; m->row += LINES_AT_A_TIME) {
+        m->row_count = at_most(LINES_AT_A_TIME, m->rows - m->row);
+        on_threads(m, pack);
+        for (int i = 0; i < m->threads; ++i)
+          if (m->unfit[i]) return 1;
+        on_threads(m, multiply);
+        m->packs_b = 0;
       }
+    }
   }
-  free(a);
-  free(b);
+  if (m->scaled_apart) scale_apart(m);
+  return 0;
+}
+
+static int multiply_by(multiplication *m, const cf_tiles *tiles) {
+  if (!choose_planes(m, tiles)) return 1;
+  const int64_t block = is_bfloat16(m) ? CF_MATMUL_BLOCK_BFLOAT16 : CF_MATMUL_BLOCK_FLOAT32;
+  const int64_t inner = round_up(at_most(block, m->inner), is_bfloat16(m) ? CF_MATMUL_STEP : 1);
+  const size_t element = is_bfloat16(m) ? 2 : 4;
+  const int64_t panels_a = divide_up(at_most(LINES_AT_A_TIME, m->rows), tiles->rows);
+  const int64_t panels_b = divide_up(at_most(LINES_AT_A_TIME, m->columns), tiles->columns);
+  m->panel_a = (size_t)tiles->rows * (is_bfloat16(m) ? CF_LINE_BFLOAT16 : CF_LINE_FLOAT32) * element;
+  m->panel_b = (size_t)round_up((int64_t)((size_t)(tiles->columns * inner) * element), CF_TILE_ALIGNMENT);
+  m->plane_a = (size_t)round_up((int64_t)((size_t)panels_a * m->panel_a), CF_TILE_ALIGNMENT);
+  m->plane_b = (size_t)panels_b * m->panel_b;
+  char *memory = malloc(m->plane_a * (size_t)m->planes_a + m->plane_b * (size_t)m->planes_b + CF_TILE_ALIGNMENT);
+  if (memory == NULL) return CF_NO_MEMORY;
+  m->panels_a = memory + (CF_TILE_ALIGNMENT - (uintptr_t)memory % CF_TILE_ALIGNMENT);
+  m->panels_b = m->panels_a + m->plane_a * (size_t)m->planes_a;
+  const int unfit = multiply_blocks(m);
+  free(memory);
+  return unfit;
+}
+
+static int multiply_matrices(multiplication *m) {
+  const cf_tiles *bfloat16 = cf_active_tiles(CF_PACKED_BFLOAT16);
+  int status;
+  if (m->rows == 0 || m->columns == 0) return CF_OK;
+  if (m->inner == 0) {
+    zero_results(m);
+    return CF_OK;
+  }
+  status = prepare_scales(m);
+  if (status != CF_OK) return status;
+  status = bfloat16 != NULL ? multiply_by(m, bfloat16) : 1;
+  if (status == 1) status = multiply_by(m, cf_active_tiles(CF_PACKED_FLOAT32));
+  free(m->row_scale);
+  return status;
+}
+
+/* Stacks */
+
+typedef struct stack {
+  const cf_product *product;
+  cf_operand a, b; /* of the first matrices */
+  int64_t count;
+  int swapped, threads, threads_each;
+  int status[CF_MAX_THREADS];
+} stack;
+
+/* Put a product in the place of the stack's i-th. */
+static void go_to(const stack *s, int64_t index, multiplication *m) {
+  const cf_product *product = s->product;
+  const int ndim = product->stack_ndim;
+  int64_t of_a = 0, of_b = 0, bias_a = 0, bias_b = 0, result = 0;
+  for (int axis = ndim - 1; axis >= 0; --axis) {
+    const int64_t i = index % product->stack_shape[axis];
+    index /= product->stack_shape[axis];
+    of_a += i * product->a.strides[axis];
+    of_b += i * product->b.strides[axis];
+    if (product->a.type == CF_CODES) bias_a += i * product->a.bias_strides[axis];
+    if (product->b.type == CF_CODES) bias_b += i * product->b.bias_strides[axis];
+    result += i * product->result_strides[axis];
+  }
+  m->a = s->a;
+  m->b = s->b;
+  m->a.elements += of_a;
+  m->b.elements += of_b;
+  if (m->a.biases != NULL) m->a.biases += bias_a;
+  if (m->b.biases != NULL) m->b.biases += bias_b;
+  m->results = (char *)product->results + result;
+  m->rows = product->rows;
+  m->columns = product->columns;
+  m->inner = product->inner;
+  m->row_step = product->result_strides[ndim];
+  m->column_step = product->result_strides[ndim + 1];
+  m->threads = s->threads_each;
+  m->swapped = s->swapped;
+  if (m->swapped) {
+    const cf_operand operand = m->a;
+    m->a = m->b;
+    m->b = operand;
+    m->rows = product->columns;
+    m->columns = product->rows;
+    m->row_step = product->result_strides[ndim + 1];
+    m->column_step = product->result_strides[ndim];
+  }
+}
+
+static void multiply_share(void *context, int index) {
+  stack *s = context;
+  multiplication m;
+  int64_t begin, end;
+  share_of(s->count, s->threads, index, &begin, &end);
+  s->status[index] = CF_OK;
+  for (int64_t i = begin; i < end && s->status[index] == CF_OK; ++i) {
+    go_to(s, i, &m);
+    s->status[index] = multiply_matrices(&m);
+  }
+}
+
+static int check_matrix(const cf_matrix *matrix) {
+  if (matrix->type == CF_FLOAT32 || matrix->type == CF_BFLOAT16) return CF_OK;
+  if (matrix->type != CF_CODES) return CF_BAD_TYPE;
+  if (matrix->bias_block[0] < 1 || matrix->bias_block[1] < 1) return CF_BAD_LAYOUT;
+  return cf_format_check(matrix->format);
+}
+
+static int check_product(const cf_product *product) {
+  if (product->stack_ndim < 0 || product->stack_ndim > CF_MAX_NDIM - 2) return CF_BAD_LAYOUT;
+  if (product->rows < 0 || product->inner < 0 || product->columns < 0) return CF_BAD_LAYOUT;
+  for (int axis = 0; axis < product->stack_ndim; ++axis)
+    if (product->stack_shape[axis] < 0) return CF_BAD_LAYOUT;
+  const int status = check_matrix(&product->a);
+  return status != CF_OK ? status : check_matrix(&product->b);
+}
+
+/* As many threads as the work is worth. */
+static int useful_threads(double work, int threads) {
+  const double useful = work / WORK_PER_THREAD;
+  if (threads > CF_MAX_THREADS) threads = CF_MAX_THREADS;
+  if (useful < threads) threads = (int)useful;
+  return threads < 1 ? 1 : threads;
+}
+
+int cf_matmul(const cf_product *product, int threads) {
+  const int ndim = product->stack_ndim, status = check_product(product);
+  stack s;
+  if (status != CF_OK) return status;
+  s.product = product;
+  s.count = 1;
+  for (int axis = 0; axis < ndim; ++axis) s.count *= product->stack_shape[axis];
+  if (s.count == 0 || product->rows == 0 || product->columns == 0) return CF_OK;
+  cf_operand_describe(&s.a, &product->a, ndim, 0, product->inner);
+  cf_operand_describe(&s.b, &product->b, ndim, 1, product->inner);
+  s.swapped = product->result_strides[ndim + 1] != sizeof(float) && product->result_strides[ndim] == sizeof(float);
+  const double work = (double)product->rows * (double)product->columns * (double)(product->inner + 1);
+  s.threads_each = useful_threads(work, threads);
+  s.threads = s.threads_each > 1 ? 1 : useful_threads(work * (double)s.count, threads);
+  if (s.threads > s.count) s.threads = (int)s.count;
+  if (s.threads == 1)
+    multiply_share(&s, 0);
+  else
+    cf_run_threads(s.threads, multiply_share, &s);
+  for (int i = 0; i < s.threads; ++i)
+    if (s.status[i] != CF_OK) return s.status[i];
   return CF_OK;
 }
