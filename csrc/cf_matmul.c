@@ -10,7 +10,7 @@
 
 enum {
   LINES_AT_A_TIME = 2048,  /* of either operand, that are packed together */
-  PANEL_GROUP_BYTES = 1 << 19, /* panels of a that stay in cache while all of b pass */
+  PANELS_IN_A_GROUP = 8,   /* of a, that stay in cache while all of b pass */
   STAGED_ACROSS = 256,     /* columns, a multiple of every panel's, that are decoded at a time */
   STAGED_INNER = 64,       /* and inner elements, where they have to be copied first */
   STAGED_LINE = 256,       /* inner elements of a line, likewise */
@@ -27,12 +27,14 @@ typedef struct multiplication {
   int swapped; /* the transposed product of the transposed operands */
   int planes_a, planes_b;
   uint32_t low_a, low_b; /* magnitudes that planes take */
+  int looks_up_a, looks_up_b;
+  uint16_t table_a[256], table_b[256];
   float *row_scale, *column_scale; /* or NULL: all 1 */
   int scaled_apart; /* the scales' exponents are beyond what one float holds */
   int threads;
   /* the block at work */
   int64_t row, row_count, column, column_count, k, k_count, k_padded;
-  char *panels_a, *panels_b;
+  char *panels_a, *panels_b, *sums;
   size_t plane_a, plane_b; /* bytes of one plane of all panels */
   size_t panel_a, panel_b; /* and of a panel */
   int packs_b;
@@ -53,28 +55,26 @@ static void share_of(int64_t count, int threads, int index, int64_t *begin, int6
 
 static int is_bfloat16(const multiplication *m) { return m->tiles->packing == CF_PACKED_BFLOAT16; }
 
-/* Lines of one panel of a; returns whether all elements could be packed. */
+/* At most STAGED_LINE elements of a line of a; returns whether all could be packed. */
 static int pack_line(const multiplication *m, int64_t line, int64_t k, const char *from, int64_t count, char *to) {
   float staged[STAGED_LINE];
   uint16_t *planes[CF_PLANES_MAX];
-  int fit = 1;
   if (!is_bfloat16(m)) {
     cf_operand_decode_line(&m->a, line, k, from, count, (float *)(void *)to);
     return 1;
   }
-  for (int64_t done = 0; done < count; done += STAGED_LINE) {
-    const int64_t part = at_most(STAGED_LINE, count - done);
-    for (int p = 0; p < m->planes_a; ++p)
-      planes[p] = (uint16_t *)(void *)(to + (size_t)p * m->plane_a) + done;
-    cf_operand_decode_line(&m->a, line, k + done, from + (size_t)done * m->a.size, part, staged);
-    fit &= m->tiles->split(staged, (size_t)part, m->planes_a, m->low_a, planes);
+  if (m->looks_up_a) {
+    m->tiles->widen(m->table_a, (const uint8_t *)from, (size_t)count, (uint16_t *)(void *)to);
+    return 1;
   }
-  return fit;
+  for (int p = 0; p < m->planes_a; ++p) planes[p] = (uint16_t *)(void *)(to + (size_t)p * m->plane_a);
+  cf_operand_decode_line(&m->a, line, k, from, count, staged);
+  return m->tiles->split(staged, (size_t)count, m->planes_a, m->low_a, planes);
 }
 
 static int pack_panel_of_a(const multiplication *m, int64_t panel) {
   const size_t element = is_bfloat16(m) ? 2 : 4;
-  const int64_t line_step = is_bfloat16(m) ? CF_LINE_BFLOAT16 * 2 : CF_LINE_FLOAT32 * 4;
+  const int64_t line_step = CF_MATMUL_LINE * (int64_t)element;
   const int64_t first = m->row + panel * m->tiles->rows;
   const int64_t lines = at_most(m->tiles->rows, m->row + m->row_count - first);
   const int contiguous = m->a.inner_step == (int64_t)m->a.size;
@@ -116,14 +116,48 @@ static void scatter(const multiplication *m, int64_t panel, int64_t group, const
   }
 }
 
+/* Contiguous columns and consecutive inner elements, `step` bytes apart, as pairs of inner elements. */
+static int pack_pairs(const multiplication *m, int64_t k, int64_t count, int64_t column, int64_t columns,
+                      const char *from, int64_t step) {
+  CF_ALIGNED(64) float values[2][STAGED_ACROSS];
+  CF_ALIGNED(64) uint16_t pairs[CF_PLANES_MAX][2 * STAGED_ACROSS];
+  uint16_t *const planes[CF_PLANES_MAX] = {pairs[0], pairs[1], pairs[2]};
+  const int64_t panel = (column - m->column) / m->tiles->columns;
+  int fit = 1;
+  for (int64_t i = 0; i < count; i += 2) {
+    cf_operand_decode_across(&m->b, k + i, column, from + i * step, columns, values[0]);
+    if (i + 1 < count)
+      cf_operand_decode_across(&m->b, k + i + 1, column, from + (i + 1) * step, columns, values[1]);
+    else
+      memset(values[1], 0, sizeof values[1]);
+    fit &= m->tiles->split_pairs(values[0], values[1], (size_t)columns, m->planes_b, m->low_b, planes);
+    for (int p = 0; p < m->planes_b; ++p) scatter(m, panel, (k - m->k + i) / 2, pairs[p], columns, p);
+  }
+  return fit;
+}
+
+/* The same of codes that are looked up; what does not fill the registers of that goes the other way. */
+static int widen_pairs(const multiplication *m, int64_t k, int64_t count, int64_t column, int64_t columns,
+                       const char *from, int64_t step) {
+  const size_t group_bytes = (size_t)m->tiles->columns * 4;
+  int64_t done = 0;
+  for (; done + CF_WIDENED_COLUMNS <= columns; done += CF_WIDENED_COLUMNS) {
+    char *to = m->panels_b + (size_t)((column - m->column + done) / m->tiles->columns) * m->panel_b +
+               (size_t)((k - m->k) / 2) * group_bytes;
+    m->tiles->widen_columns(m->table_b, (const uint8_t *)from + done, step, count / 2, (uint16_t *)(void *)to,
+                            (uint16_t *)(void *)(to + m->panel_b));
+  }
+  int fit = done == columns || pack_pairs(m, k, count, column + done, columns - done, from + done, step);
+  if (count % 2 != 0 && done > 0)
+    fit &= pack_pairs(m, k + count - 1, 1, column, done, from + (count - 1) * step, step);
+  return fit;
+}
+
 static int pack_panels_of_b(const multiplication *m, int64_t chunk) {
   const int64_t at = chunk * STAGED_ACROSS, first = m->column + at;
   const int64_t columns = at_most(STAGED_ACROSS, m->column_count - at), panel = at / m->tiles->columns;
   const int contiguous = m->b.line_step == (int64_t)m->b.size;
   CF_ALIGNED(64) char staged[STAGED_ACROSS * STAGED_INNER * 4];
-  CF_ALIGNED(64) float values[2][STAGED_ACROSS];
-  CF_ALIGNED(64) uint16_t pairs[CF_PLANES_MAX][2 * STAGED_ACROSS];
-  uint16_t *const planes[CF_PLANES_MAX] = {pairs[0], pairs[1], pairs[2]};
   int fit = 1;
   for (int64_t done = 0; done < m->k_count; done += STAGED_INNER) {
     const int64_t k = m->k + done, count = at_most(STAGED_INNER, m->k_count - done);
@@ -134,27 +168,22 @@ static int pack_panels_of_b(const multiplication *m, int64_t chunk) {
       cf_operand_copy_across(&m->b, k, count, first, columns, staged, step);
       from = staged;
     }
-    if (!is_bfloat16(m)) {
+    if (m->looks_up_b) {
+      fit &= widen_pairs(m, k, count, first, columns, from, step);
+    } else if (is_bfloat16(m)) {
+      fit &= pack_pairs(m, k, count, first, columns, from, step);
+    } else {
+      CF_ALIGNED(64) float values[STAGED_ACROSS];
       for (int64_t i = 0; i < count; ++i) {
-        cf_operand_decode_across(&m->b, k + i, first, from + i * step, columns, values[0]);
-        scatter(m, panel, done + i, values[0], columns, 0);
+        cf_operand_decode_across(&m->b, k + i, first, from + i * step, columns, values);
+        scatter(m, panel, done + i, values, columns, 0);
       }
-      continue;
-    }
-    for (int64_t i = 0; i < count; i += 2) {
-      cf_operand_decode_across(&m->b, k + i, first, from + i * step, columns, values[0]);
-      if (i + 1 < count)
-        cf_operand_decode_across(&m->b, k + i + 1, first, from + (i + 1) * step, columns, values[1]);
-      else
-        memset(values[1], 0, sizeof values[1]);
-      fit &= m->tiles->split_pairs(values[0], values[1], (size_t)columns, m->planes_b, m->low_b, planes);
-      for (int p = 0; p < m->planes_b; ++p) scatter(m, panel, (done + i) / 2, pairs[p], columns, p);
     }
   }
   if (is_bfloat16(m)) {
-    memset(pairs[0], 0, sizeof pairs[0]);
+    const uint32_t zeros[STAGED_ACROSS] = {0};
     for (int64_t group = (m->k_count + 1) / 2; group < m->k_padded / 2; ++group)
-      for (int p = 0; p < m->planes_b; ++p) scatter(m, panel, group, pairs[0], columns, p);
+      for (int p = 0; p < m->planes_b; ++p) scatter(m, panel, group, zeros, columns, p);
   }
   return fit;
 }
@@ -176,79 +205,82 @@ static void pack(void *context, int index) {
 
 /* Multiplying */
 
-/* Planes from the smallest products to the largest, so that the small ones are not rounded to the large ones' precision
- * more often than need be; in one order whichever operand is a. */
-static void set_planes(const multiplication *m, cf_tile *tile, const char *panel_a, const char *panel_b) {
+/* A part of two panels, as a tile takes it.  Planes go from the smallest products to the largest, so that the small ones are
+ * not rounded to the large ones' precision more often than need be; in one order whichever operand is a. */
+static void set_part(const multiplication *m, cf_tile *tile, int64_t panel_a, int64_t panel_b, int64_t part) {
+  const size_t element = is_bfloat16(m) ? 2 : 4;
+  const char *a = m->panels_a + (size_t)panel_a * m->panel_a + (size_t)part * element;
+  const char *b = m->panels_b + (size_t)panel_b * m->panel_b + (size_t)(part * m->tiles->columns) * element;
   tile->pairs = 0;
   for (int order = m->planes_a + m->planes_b - 2; order >= 0; --order)
     for (int i = 0; i <= order; ++i) {
       const int p = m->swapped ? order - i : i, q = order - p;
       if (p >= m->planes_a || q >= m->planes_b) continue;
-      tile->a[tile->pairs] = panel_a + (size_t)p * m->plane_a;
-      tile->b[tile->pairs++] = panel_b + (size_t)q * m->plane_b;
+      tile->a[tile->pairs] = a + (size_t)p * m->plane_a;
+      tile->b[tile->pairs++] = b + (size_t)q * m->plane_b;
     }
+  tile->inner = at_most(CF_MATMUL_PART, m->k_padded - part);
+  tile->first = part == 0;
 }
 
 static char *result_at(const multiplication *m, int64_t row, int64_t column) {
   return m->results + row * m->row_step + column * m->column_step;
 }
 
-/* A tile that is cut off by an edge, or whose results are not where a kernel can write them. */
-static void multiply_by_way_of_copy(const multiplication *m, cf_tile *tile, int64_t row, int64_t rows, int64_t column,
-                                    int64_t columns) {
-  CF_ALIGNED(64) float copy[CF_TILE_LINES_MAX * CF_TILE_LINES_MAX];
-  const int64_t step = m->tiles->columns;
-  tile->c = copy;
-  tile->c_step = step;
-  if (!tile->first) {
-    memset(copy, 0, sizeof copy);
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t j = 0; j < columns; ++j) memcpy(copy + i * step + j, result_at(m, row + i, column + j), sizeof *copy);
-  }
-  m->tiles->tile(tile);
-  for (int64_t i = 0; i < rows; ++i)
-    if (m->column_step == (int64_t)sizeof *copy)
-      memcpy(result_at(m, row + i, column), copy + i * step, (size_t)columns * sizeof *copy);
-    else
-      for (int64_t j = 0; j < columns; ++j) memcpy(result_at(m, row + i, column + j), copy + i * step + j, sizeof *copy);
-}
-
-static void multiply_panels(const multiplication *m, int64_t panel_a, int64_t panel_b) {
+static void end_tile(const multiplication *m, int64_t panel_a, int64_t panel_b, const float *sums) {
   const int64_t row = m->row + panel_a * m->tiles->rows, column = m->column + panel_b * m->tiles->columns;
-  const int64_t rows = at_most(m->tiles->rows, m->row + m->row_count - row);
-  const int64_t columns = at_most(m->tiles->columns, m->column + m->column_count - column);
-  cf_tile tile;
-  tile.inner = m->k_padded;
-  tile.first = m->k == 0;
-  tile.row_scale = tile.column_scale = NULL;
+  CF_ALIGNED(64) float copy[CF_TILE_LINES_MAX * CF_TILE_LINES_MAX];
+  cf_tile_end end;
+  end.sums = sums;
+  end.rows = (int)at_most(m->tiles->rows, m->row + m->row_count - row);
+  end.columns = (int)at_most(m->tiles->columns, m->column + m->column_count - column);
+  end.adds = m->k > 0;
+  end.row_scale = end.column_scale = NULL;
   if (m->row_scale != NULL && !m->scaled_apart && m->k + m->k_count == m->inner) {
-    tile.row_scale = m->row_scale + row;
-    tile.column_scale = m->column_scale + column;
+    end.row_scale = m->row_scale + row;
+    end.column_scale = m->column_scale + column;
   }
-  set_planes(m, &tile, m->panels_a + (size_t)panel_a * m->panel_a, m->panels_b + (size_t)panel_b * m->panel_b);
-  tile.c = (float *)(void *)result_at(m, row, column);
-  tile.c_step = m->row_step / (int64_t)sizeof(float);
-  if (rows == m->tiles->rows && columns == m->tiles->columns && m->column_step == sizeof(float))
-    m->tiles->tile(&tile);
-  else
-    multiply_by_way_of_copy(m, &tile, row, rows, column, columns);
+  end.results = (float *)(void *)result_at(m, row, column);
+  end.step = m->row_step / (int64_t)sizeof(float);
+  if (m->column_step == sizeof(float)) {
+    m->tiles->end(&end);
+    return;
+  }
+  end.results = copy;
+  end.step = m->tiles->columns;
+  for (int i = 0; end.adds && i < end.rows; ++i)
+    for (int j = 0; j < end.columns; ++j) memcpy(copy + i * end.step + j, result_at(m, row + i, column + j), sizeof *copy);
+  m->tiles->end(&end);
+  for (int i = 0; i < end.rows; ++i)
+    for (int j = 0; j < end.columns; ++j) memcpy(result_at(m, row + i, column + j), copy + i * end.step + j, sizeof *copy);
 }
 
-/* A thread takes panels of the operand that has more of them. */
+/* A thread takes panels of the operand that has more of them.  A part of one panel of b stays in the nearest cache while
+ * a group of panels of a passes, which with its sums stays in the next. */
 static void multiply(void *context, int index) {
   const multiplication *m = context;
   const int64_t panels_a = divide_up(m->row_count, m->tiles->rows);
   const int64_t panels_b = divide_up(m->column_count, m->tiles->columns);
-  const int64_t group = at_most(panels_a, 1 + PANEL_GROUP_BYTES / (int64_t)(m->panel_a * (size_t)m->planes_a));
+  const size_t tile_size = (size_t)m->tiles->rows * (size_t)m->tiles->columns;
+  float *sums = (float *)(void *)(m->sums + (size_t)index * PANELS_IN_A_GROUP * tile_size * sizeof(float));
   int64_t begin_a = 0, end_a = panels_a, begin_b = 0, end_b = panels_b;
+  cf_tile tile;
   if (panels_a >= panels_b)
     share_of(panels_a, m->threads, index, &begin_a, &end_a);
   else
     share_of(panels_b, m->threads, index, &begin_b, &end_b);
   const uint64_t state = m->tiles->enter();
-  for (int64_t i = begin_a; i < end_a; i += group)
-    for (int64_t j = begin_b; j < end_b; ++j)
-      for (int64_t panel = i; panel < end_a && panel < i + group; ++panel) multiply_panels(m, panel, j);
+  for (int64_t i = begin_a; i < end_a; i += PANELS_IN_A_GROUP)
+    for (int64_t j = begin_b; j < end_b; ++j) {
+      const int64_t count = at_most(PANELS_IN_A_GROUP, end_a - i);
+      for (int64_t part = 0; part < m->k_padded; part += CF_MATMUL_PART)
+        for (int64_t panel = 0; panel < count; ++panel) {
+          tile.sums = sums + (size_t)panel * tile_size;
+          set_part(m, &tile, i + panel, j, part);
+          m->tiles->tile(&tile);
+        }
+      for (int64_t panel = 0; panel < count; ++panel) end_tile(m, i + panel, j, sums + (size_t)panel * tile_size);
+    }
   m->tiles->leave(state);
 }
 
@@ -319,21 +351,25 @@ static uint32_t lowest_of_planes(int planes, int other_lowest) {
 static int choose_planes(multiplication *m, const cf_tiles *tiles) {
   m->tiles = tiles;
   m->planes_a = m->planes_b = 1;
+  m->looks_up_a = m->looks_up_b = 0;
   if (tiles->packing == CF_PACKED_FLOAT32) return 1;
   m->planes_a = (m->a.significant + 7) / 8;
   m->planes_b = (m->b.significant + 7) / 8;
   m->low_a = lowest_of_planes(m->planes_a, m->b.type == CF_CODES ? m->b.lowest : -126);
   m->low_b = lowest_of_planes(m->planes_b, m->a.type == CF_CODES ? m->a.lowest : -126);
+  if (tiles->widen != NULL) {
+    m->looks_up_a = m->planes_a == 1 && cf_operand_table(&m->a, m->table_a);
+    m->looks_up_b = m->planes_b == 1 && tiles->columns * 2 == CF_WIDENED_COLUMNS && cf_operand_table(&m->b, m->table_b);
+  }
   return m->planes_a * m->planes_b <= tiles->pairs_max;
 }
 
 /* 1 if an element turned out not to be for planes. */
 static int multiply_blocks(multiplication *m) {
-  const int64_t block = is_bfloat16(m) ? CF_MATMUL_BLOCK_BFLOAT16 : CF_MATMUL_BLOCK_FLOAT32;
   for (m->column = 0; m->column < m->columns; m->column += LINES_AT_A_TIME) {
     m->column_count = at_most(LINES_AT_A_TIME, m->columns - m->column);
-    for (m->k = 0; m->k < m->inner; m->k += block) {
-      m->k_count = at_most(block, m->inner - m->k);
+    for (m->k = 0; m->k < m->inner; m->k += CF_MATMUL_BLOCK) {
+      m->k_count = at_most(CF_MATMUL_BLOCK, m->inner - m->k);
       m->k_padded = is_bfloat16(m) ? round_up(m->k_count, CF_MATMUL_STEP) : m->k_count;
       m->packs_b = 1;
       for (m->row = 0; m->row < m->rows; m->row += LINES_AT_A_TIME) {
@@ -352,19 +388,21 @@ static int multiply_blocks(multiplication *m) {
 
 static int multiply_by(multiplication *m, const cf_tiles *tiles) {
   if (!choose_planes(m, tiles)) return 1;
-  const int64_t block = is_bfloat16(m) ? CF_MATMUL_BLOCK_BFLOAT16 : CF_MATMUL_BLOCK_FLOAT32;
-  const int64_t inner = round_up(at_most(block, m->inner), is_bfloat16(m) ? CF_MATMUL_STEP : 1);
+  const int64_t inner = round_up(at_most(CF_MATMUL_BLOCK, m->inner), is_bfloat16(m) ? CF_MATMUL_STEP : 1);
   const size_t element = is_bfloat16(m) ? 2 : 4;
   const int64_t panels_a = divide_up(at_most(LINES_AT_A_TIME, m->rows), tiles->rows);
   const int64_t panels_b = divide_up(at_most(LINES_AT_A_TIME, m->columns), tiles->columns);
-  m->panel_a = (size_t)tiles->rows * (is_bfloat16(m) ? CF_LINE_BFLOAT16 : CF_LINE_FLOAT32) * element;
+  m->panel_a = (size_t)tiles->rows * CF_MATMUL_LINE * element;
   m->panel_b = (size_t)round_up((int64_t)((size_t)(tiles->columns * inner) * element), CF_TILE_ALIGNMENT);
   m->plane_a = (size_t)round_up((int64_t)((size_t)panels_a * m->panel_a), CF_TILE_ALIGNMENT);
   m->plane_b = (size_t)panels_b * m->panel_b;
-  char *memory = malloc(m->plane_a * (size_t)m->planes_a + m->plane_b * (size_t)m->planes_b + CF_TILE_ALIGNMENT);
+  const size_t sums = (size_t)m->threads * PANELS_IN_A_GROUP * (size_t)(tiles->rows * tiles->columns) * sizeof(float);
+  const size_t all_a = m->plane_a * (size_t)m->planes_a, all_b = m->plane_b * (size_t)m->planes_b;
+  char *memory = malloc(all_a + all_b + sums + CF_TILE_ALIGNMENT);
   if (memory == NULL) return CF_NO_MEMORY;
   m->panels_a = memory + (CF_TILE_ALIGNMENT - (uintptr_t)memory % CF_TILE_ALIGNMENT);
-  m->panels_b = m->panels_a + m->plane_a * (size_t)m->planes_a;
+  m->panels_b = m->panels_a + all_a;
+  m->sums = m->panels_b + all_b;
   const int unfit = multiply_blocks(m);
   free(memory);
   return unfit;

@@ -1,8 +1,8 @@
 /* What a matrix product is made of: panels of packed operands, and the kernel that multiplies two of them.
  *
  * Both operands are lines along the inner axis: a's rows and b's columns.  They are decoded once, while they are packed
- * into panels of so many lines and at most CF_MATMUL_BLOCK of the inner axis; a kernel multiplies a panel of a by one of b into
- * a tile of the result (the structure of BLIS).  Each block of the inner axis is summed from zero, and the
+ * into panels of so many lines and at most CF_MATMUL_BLOCK of the inner axis; a kernel multiplies a part of a panel of a by one
+ * of b into a tile of sums (the structure of BLIS).  Each block of the inner axis is summed from zero, and the
  * blocks' sums are added in order. */
 #ifndef CF_MATMUL_H
 #define CF_MATMUL_H
@@ -22,36 +22,44 @@
 typedef enum cf_packing { CF_PACKED_FLOAT32, CF_PACKED_BFLOAT16 } cf_packing;
 
 enum {
-  CF_MATMUL_BLOCK_FLOAT32 = 256,   /* inner elements of a panel of float32 */
-  CF_MATMUL_BLOCK_BFLOAT16 = 1024, /* and of bfloat16 */
-  CF_MATMUL_STEP = 32,             /* bfloat16 panels are padded with zeros to a multiple of this */
-  /* elements from one line of a panel to the next; of powers of two, lines would share cache sets */
-  CF_LINE_FLOAT32 = CF_MATMUL_BLOCK_FLOAT32 + 32,
-  CF_LINE_BFLOAT16 = CF_MATMUL_BLOCK_BFLOAT16 + 32,
+  CF_MATMUL_BLOCK = 1024, /* inner elements that are packed together */
+  CF_MATMUL_PART = 256,   /* and of a panel, that stay in the nearest cache */
+  CF_MATMUL_STEP = 32,    /* bfloat16 panels are padded with zeros to a multiple of this */
+  CF_MATMUL_LINE = CF_MATMUL_BLOCK + 32, /* from line to line of a panel: of powers of two, lines would share cache sets */
   CF_PLANES_MAX = 3,
   CF_PAIRS_MAX = 6,
-  CF_TILE_LINES_MAX = 64, /* lines of a panel */
+  CF_TILE_LINES_MAX = 32, /* of a panel */
   CF_TILE_ALIGNMENT = 64
 };
 
-/* A tile: c = (first ? 0 : c) + sum over pairs of a[p] @ b[p], times row_scale[i] * column_scale[j] if those are not
- * NULL.  The sum is complete before c is added.
+/* A tile: sums = (first ? 0 : sums) + sum over pairs of a[p] @ b[p], `rows` x `columns` of the kernels.
  *
- * float32, one pair: a[0] has the lines of a panel, CF_LINE_FLOAT32 elements from one to the next; b[0] has `inner` groups of
+ * float32, one pair: a[0] has the lines of a panel, CF_MATMUL_LINE elements from one to the next; b[0] has `inner` groups of
  * one element of each line.
- * bfloat16: a's lines are CF_LINE_BFLOAT16 elements apart; b's panels have inner / 2 groups of two consecutive elements of each line.  inner is a multiple
+ * bfloat16: a's panels likewise; b's have inner / 2 groups of two consecutive elements of each line.  inner is a multiple
  * of CF_MATMUL_STEP.  No element is subnormal, nor is any product.
- * Panels are aligned to CF_TILE_ALIGNMENT; c is not, and its rows are c_step elements apart. */
+ * Everything is aligned to CF_TILE_ALIGNMENT, but for the lines of a, which are to their elements' pairs. */
 typedef struct cf_tile {
   const void *a[CF_PAIRS_MAX], *b[CF_PAIRS_MAX];
   int64_t inner;
-  float *c;
-  int64_t c_step;
-  const float *row_scale, *column_scale;
+  float *sums;
   int pairs, first;
 } cf_tile;
 
 typedef void cf_tile_kernel(const cf_tile *tile);
+
+/* The end of a tile: results = (adds ? results : 0) + sums, of its first rows and columns, times row_scale[i] *
+ * column_scale[j] if those are not NULL.  Rows of sums are whole, those of results `step` elements apart. */
+typedef struct cf_tile_end {
+  const float *sums;
+  float *results;
+  int64_t step;
+  int rows, columns;
+  int adds;
+  const float *row_scale, *column_scale;
+} cf_tile_end;
+
+typedef void cf_tile_end_kernel(const cf_tile_end *end);
 
 /* count float32 as planes of bfloat16: planes[p][i].  Returns whether all were 0 or of magnitude `low` (bits of a float32)
  * and more, and finite where there are two planes or more. */
@@ -60,11 +68,13 @@ typedef int cf_split_kernel(const float *values, size_t count, int planes, uint3
 typedef int cf_split_pairs_kernel(const float *even, const float *odd, size_t count, int planes, uint32_t low,
                                   uint16_t *const *to);
 
-/* Decode codes of 8 bits to bfloat16 by a table of 256; of a signed format, whose upper half is the lower with the
- * sign set. */
+/* Decode count codes of 8 bits by a table of 256 bfloat16, of which the upper half is the lower with the sign set. */
 typedef void cf_widen_kernel(const uint16_t *table, const uint8_t *codes, size_t count, uint16_t *to);
-typedef void cf_widen_pairs_kernel(const uint16_t *table, const uint8_t *even, const uint8_t *odd, size_t count,
-                                   uint16_t *to);
+/* The same for CF_WIDENED_COLUMNS columns and 2 * groups rows of codes, `step` bytes apart, into two neighbouring panels of
+ * half as many columns. */
+enum { CF_WIDENED_COLUMNS = 64 };
+typedef void cf_widen_columns_kernel(const uint16_t *table, const uint8_t *codes, int64_t step, int64_t groups,
+                                     uint16_t *to0, uint16_t *to1);
 
 /* The kernels of an instruction set for one packing.  Panels of a have `rows` lines and those of b `columns`; enter is called
  * before kernels, on the same thread, and leave, with what it returned, after them: floating-point modes are the
@@ -74,10 +84,11 @@ typedef struct cf_tiles {
   int rows, columns;
   int pairs_max; /* of bfloat16: so many products of planes are faster than one of float32 */
   cf_tile_kernel *tile;
+  cf_tile_end_kernel *end;
   cf_split_kernel *split; /* these of bfloat16 only */
   cf_split_pairs_kernel *split_pairs;
   cf_widen_kernel *widen;
-  cf_widen_pairs_kernel *widen_pairs;
+  cf_widen_columns_kernel *widen_columns;
   uint64_t (*enter)(void);
   void (*leave)(uint64_t state);
 } cf_tiles;

@@ -18,6 +18,7 @@
 
 #include "cf_matmul_512.h"
 #include "cf_matmul_split.h"
+#include "cf_matmul_widen.h"
 
 enum { ROWS = 32, COLUMNS = 32, TILE_BYTES = 64, TILE_ROWS = 16 };
 
@@ -43,9 +44,9 @@ static void leave_amx(uint64_t state) {
 }
 
 static void tile_bfloat16_amx(const cf_tile *tile) {
-  const int steps_of_a = CF_LINE_BFLOAT16 * 2, steps_of_b = COLUMNS * 4;
-  const size_t step = (size_t)tile->c_step * sizeof(float);
-  float *const upper = tile->c, *const lower = tile->c + TILE_ROWS * tile->c_step;
+  const int step_of_a = CF_MATMUL_LINE * 2, step_of_b = COLUMNS * 4, step = COLUMNS * 4;
+  float *const upper = tile->sums, *const lower = tile->sums + TILE_ROWS * COLUMNS;
+  /* one pair goes on with the sums that are there; several are summed apart, the smallest first */
   const int goes_on = !tile->first && tile->pairs == 1;
   if (goes_on) {
     _tile_loadd(0, upper, step);
@@ -61,17 +62,17 @@ static void tile_bfloat16_amx(const cf_tile *tile) {
   for (int pair = 0; pair < tile->pairs; ++pair) {
     const uint16_t *a = tile->a[pair], *b = tile->b[pair];
     for (int64_t k = 0; k < tile->inner; k += CF_MATMUL_STEP, a += CF_MATMUL_STEP, b += CF_MATMUL_STEP * COLUMNS) {
-      _tile_loadd(4, a, steps_of_a);
-      _tile_loadd(6, b, steps_of_b);
-      _tile_loadd(5, a + TILE_ROWS * CF_LINE_BFLOAT16, steps_of_a);
-      _tile_loadd(7, b + 32, steps_of_b);
+      _tile_loadd(4, a, step_of_a);
+      _tile_loadd(6, b, step_of_b);
+      _tile_loadd(5, a + TILE_ROWS * CF_MATMUL_LINE, step_of_a);
+      _tile_loadd(7, b + 32, step_of_b);
       _tile_dpbf16ps(0, 4, 6);
       _tile_dpbf16ps(1, 4, 7);
       _tile_dpbf16ps(2, 5, 6);
       _tile_dpbf16ps(3, 5, 7);
     }
   }
-  if ((tile->first || goes_on) && tile->row_scale == NULL) {
+  if (tile->first || goes_on) {
     _tile_stored(0, upper, step);
     _tile_stored(1, upper + 16, step);
     _tile_stored(2, lower, step);
@@ -79,13 +80,11 @@ static void tile_bfloat16_amx(const cf_tile *tile) {
     return;
   }
   CF_ALIGNED(CF_TILE_ALIGNMENT) float sums[ROWS][COLUMNS];
-  _tile_stored(0, sums[0], sizeof sums[0]);
-  _tile_stored(1, sums[0] + 16, sizeof sums[0]);
-  _tile_stored(2, sums[TILE_ROWS], sizeof sums[0]);
-  _tile_stored(3, sums[TILE_ROWS] + 16, sizeof sums[0]);
-  cf_tile rest = *tile;
-  rest.first |= goes_on;
-  for (int i = 0; i < ROWS; ++i) finish_row(&rest, i, _mm512_load_ps(sums[i]), _mm512_load_ps(sums[i] + 16));
+  _tile_stored(0, sums[0], step);
+  _tile_stored(1, sums[0] + 16, step);
+  _tile_stored(2, sums[TILE_ROWS], step);
+  _tile_stored(3, sums[TILE_ROWS] + 16, step);
+  for (int i = 0; i < ROWS; ++i) put_row(tile, i, _mm512_load_ps(sums[i]), _mm512_load_ps(sums[i] + 16));
 }
 
 #if defined(__clang__)
@@ -102,6 +101,9 @@ const cf_tiles cf_tiles_amx = {
     .tile = tile_bfloat16_amx,
     .split = split,
     .split_pairs = split_pairs,
+    .widen = widen,
+    .widen_columns = widen_columns,
+    .end = end_tile_512,
     .enter = enter_amx,
     .leave = leave_amx,
 };

@@ -25,25 +25,21 @@ static void tile_float32_avx2(const cf_tile *tile) {
     const __m256 b0 = _mm256_load_ps(b), b1 = _mm256_load_ps(b + 8);
 #pragma GCC unroll 6
     for (int i = 0; i < ROWS; ++i) {
-      const __m256 element = _mm256_set1_ps(a[i * CF_LINE_FLOAT32]);
+      const __m256 element = _mm256_set1_ps(a[i * CF_MATMUL_LINE]);
       sums[i][0] = _mm256_fmadd_ps(element, b0, sums[i][0]);
       sums[i][1] = _mm256_fmadd_ps(element, b1, sums[i][1]);
     }
   }
 #pragma GCC unroll 6
-  for (int i = 0; i < ROWS; ++i) {
+  for (int i = 0; i < ROWS; ++i)
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
-      float *c = tile->c + i * tile->c_step + 8 * half;
-      __m256 sum = sums[i][half];
-      if (!tile->first) sum = _mm256_add_ps(_mm256_loadu_ps(c), sum);
-      if (tile->row_scale != NULL)
-        sum = _mm256_mul_ps(sum, _mm256_mul_ps(_mm256_set1_ps(tile->row_scale[i]),
-                                               _mm256_loadu_ps(tile->column_scale + 8 * half)));
-      _mm256_storeu_ps(c, sum);
+      float *to = tile->sums + COLUMNS * i + 8 * half;
+      _mm256_store_ps(to, tile->first ? sums[i][half] : _mm256_add_ps(_mm256_load_ps(to), sums[i][half]));
     }
-  }
 }
+
+#include "cf_matmul_end.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -56,6 +52,7 @@ const cf_tiles cf_tiles_avx2 = {
     .rows = ROWS,
     .columns = COLUMNS,
     .tile = tile_float32_avx2,
+    .end = end_tile,
     .enter = cf_default_modes,
     .leave = cf_restore_modes,
 };

@@ -27,13 +27,13 @@ static void tile_float32_avx512(const cf_tile *tile) {
     const __m512 b0 = _mm512_load_ps(b), b1 = _mm512_load_ps(b + 16);
 #pragma GCC unroll 14
     for (int i = 0; i < ROWS; ++i) {
-      const __m512 element = _mm512_set1_ps(a[i * CF_LINE_FLOAT32]);
+      const __m512 element = _mm512_set1_ps(a[i * CF_MATMUL_LINE]);
       sums[i][0] = _mm512_fmadd_ps(element, b0, sums[i][0]);
       sums[i][1] = _mm512_fmadd_ps(element, b1, sums[i][1]);
     }
   }
 #pragma GCC unroll 14
-  for (int i = 0; i < ROWS; ++i) finish_row(tile, i, sums[i][0], sums[i][1]);
+  for (int i = 0; i < ROWS; ++i) put_row(tile, i, sums[i][0], sums[i][1]);
 }
 
 #if defined(__clang__)
@@ -47,6 +47,7 @@ const cf_tiles cf_tiles_avx512 = {
     .rows = ROWS,
     .columns = COLUMNS,
     .tile = tile_float32_avx512,
+    .end = end_tile_512,
     .enter = cf_default_modes,
     .leave = cf_restore_modes,
 };

@@ -18,6 +18,7 @@
 
 #include "cf_matmul_512.h"
 #include "cf_matmul_split.h"
+#include "cf_matmul_widen.h"
 
 enum { ROWS = 14, COLUMNS = 32 };
 
@@ -32,7 +33,7 @@ static void tile_bfloat16_avx512bf16(const cf_tile *tile) {
 #pragma GCC unroll 14
       for (int i = 0; i < ROWS; ++i) {
         int two;
-        memcpy(&two, a + i * CF_LINE_BFLOAT16, sizeof two);
+        memcpy(&two, a + i * CF_MATMUL_LINE, sizeof two);
         const __m512bh elements = (__m512bh)_mm512_set1_epi32(two);
         sums[i][0] = _mm512_dpbf16_ps(sums[i][0], elements, b0);
         sums[i][1] = _mm512_dpbf16_ps(sums[i][1], elements, b1);
@@ -40,7 +41,7 @@ static void tile_bfloat16_avx512bf16(const cf_tile *tile) {
     }
   }
 #pragma GCC unroll 14
-  for (int i = 0; i < ROWS; ++i) finish_row(tile, i, sums[i][0], sums[i][1]);
+  for (int i = 0; i < ROWS; ++i) put_row(tile, i, sums[i][0], sums[i][1]);
 }
 
 #if defined(__clang__)
@@ -57,6 +58,9 @@ const cf_tiles cf_tiles_avx512bf16 = {
     .tile = tile_bfloat16_avx512bf16,
     .split = split,
     .split_pairs = split_pairs,
+    .widen = widen,
+    .widen_columns = widen_columns,
+    .end = end_tile_512,
     .enter = cf_default_modes,
     .leave = cf_restore_modes,
 };

@@ -16,7 +16,7 @@ static void tile_float32_neon(const cf_tile *tile) {
   for (int64_t k = 0; k < tile->inner; ++k, ++a, b += COLUMNS) {
     const float32x4_t b0 = vld1q_f32(b), b1 = vld1q_f32(b + 4), b2 = vld1q_f32(b + 8);
     for (int i = 0; i < ROWS; ++i) {
-      const float32x4_t element = vdupq_n_f32(a[i * CF_LINE_FLOAT32]);
+      const float32x4_t element = vdupq_n_f32(a[i * CF_MATMUL_LINE]);
       sums[i][0] = vfmaq_f32(sums[i][0], element, b0);
       sums[i][1] = vfmaq_f32(sums[i][1], element, b1);
       sums[i][2] = vfmaq_f32(sums[i][2], element, b2);
@@ -24,20 +24,19 @@ static void tile_float32_neon(const cf_tile *tile) {
   }
   for (int i = 0; i < ROWS; ++i)
     for (int part = 0; part < 3; ++part) {
-      float *c = tile->c + i * tile->c_step + 4 * part;
-      float32x4_t sum = sums[i][part];
-      if (!tile->first) sum = vaddq_f32(vld1q_f32(c), sum);
-      if (tile->row_scale != NULL)
-        sum = vmulq_f32(sum, vmulq_f32(vdupq_n_f32(tile->row_scale[i]), vld1q_f32(tile->column_scale + 4 * part)));
-      vst1q_f32(c, sum);
+      float *to = tile->sums + COLUMNS * i + 4 * part;
+      vst1q_f32(to, tile->first ? sums[i][part] : vaddq_f32(vld1q_f32(to), sums[i][part]));
     }
 }
+
+#include "cf_matmul_end.h"
 
 const cf_tiles cf_tiles_neon = {
     .packing = CF_PACKED_FLOAT32,
     .rows = ROWS,
     .columns = COLUMNS,
     .tile = tile_float32_neon,
+    .end = end_tile,
     .enter = cf_default_modes,
     .leave = cf_restore_modes,
 };

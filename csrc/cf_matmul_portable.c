@@ -10,21 +10,22 @@ static void tile_float32_portable(const cf_tile *tile) {
   float sums[ROWS][COLUMNS] = {{0}};
   for (int64_t k = 0; k < tile->inner; ++k, ++a, b += COLUMNS)
     for (int i = 0; i < ROWS; ++i)
-      for (int j = 0; j < COLUMNS; ++j) sums[i][j] += a[i * CF_LINE_FLOAT32] * b[j];
+      for (int j = 0; j < COLUMNS; ++j) sums[i][j] += a[i * CF_MATMUL_LINE] * b[j];
   for (int i = 0; i < ROWS; ++i)
     for (int j = 0; j < COLUMNS; ++j) {
-      float *c = tile->c + i * tile->c_step + j;
-      float sum = tile->first ? sums[i][j] : *c + sums[i][j];
-      if (tile->row_scale != NULL) sum *= tile->row_scale[i] * tile->column_scale[j];
-      *c = sum;
+      float *to = tile->sums + COLUMNS * i + j;
+      *to = tile->first ? sums[i][j] : *to + sums[i][j];
     }
 }
+
+#include "cf_matmul_end.h"
 
 const cf_tiles cf_tiles_portable = {
     .packing = CF_PACKED_FLOAT32,
     .rows = ROWS,
     .columns = COLUMNS,
     .tile = tile_float32_portable,
+    .end = end_tile,
     .enter = cf_default_modes,
     .leave = cf_restore_modes,
 };

@@ -67,6 +67,20 @@ int cf_operand_exponent(const cf_operand *operand, int64_t line) {
   return operand->along ? -operand->shift : operand->bias - bias_at(operand, line, 0);
 }
 
+int cf_operand_table(const cf_operand *operand, uint16_t *table) {
+  const int16_t bias = (int16_t)operand->bias;
+  uint8_t codes[256];
+  uint32_t values[256];
+  if (operand->type != CF_CODES || operand->size != 1 || operand->along || operand->significant > 8) return 0;
+  if (operand->rule.params.sign_mask != 0x80) return 0;
+  for (int code = 0; code < 256; ++code) codes[code] = (uint8_t)code;
+  operand->decode(&operand->rule, &bias, 0, codes, values, 256, NULL);
+  for (int code = 0; code < 256; ++code) table[code] = (uint16_t)(values[code] >> 16);
+  int is_symmetric = table[0] == 0;
+  for (int code = 0; code < 128; ++code) is_symmetric &= table[code + 128] == (table[code] | 0x8000);
+  return is_symmetric;
+}
+
 /* Elements whose biases are gathered at a time. */
 enum { GATHERED = 256 };
 

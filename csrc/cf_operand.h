@@ -30,6 +30,10 @@ void cf_operand_describe(cf_operand *operand, const cf_matrix *matrix, int stack
 /* The exponent by which results of a line are to be scaled. */
 int cf_operand_exponent(const cf_operand *operand, int64_t line);
 
+/* Fill a table of all codes as bfloat16.  0 if there is none to be had: if codes are not of 8 bits, all with one bias and
+ * exactly bfloat16, zero first and the upper half the lower with the sign set. */
+int cf_operand_table(const cf_operand *operand, uint16_t *table);
+
 /* Decode elements from `from` on, contiguous, that are those of one line from `inner` on. */
 void cf_operand_decode_line(const cf_operand *operand, int64_t line, int64_t inner, const char *from, int64_t count,
                             float *to);
