@@ -340,11 +340,11 @@ static int prepare_scales(multiplication *m) {
   return CF_OK;
 }
 
-/* The bits of the smallest power of two that an operand's values may have for no plane, and no product of planes, to be
- * subnormal. */
-static uint32_t lowest_of_planes(int planes, int other_lowest) {
-  const int lost = other_lowest < 0 ? -other_lowest : 0;
-  const int exponent = (planes > 1 ? 8 * planes : 0) - 126 + lost;
+/* The bits of the smallest magnitude of an operand's values for which no plane, and no product of planes, is subnormal. */
+static uint32_t lowest_of_planes(const cf_operand *operand, int planes, const cf_operand *other) {
+  const uint32_t smallest_normal = (uint32_t)1 << 23;
+  if (operand->type == CF_CODES) return smallest_normal; /* which all are */
+  const int exponent = (planes > 1 ? 8 * planes : 0) - 126 - (other->type == CF_CODES ? other->lowest : -126);
   return (uint32_t)(exponent < -126 ? 1 : exponent > 127 ? 254 : exponent + 127) << 23;
 }
 
@@ -355,8 +355,8 @@ static int choose_planes(multiplication *m, const cf_tiles *tiles) {
   if (tiles->packing == CF_PACKED_FLOAT32) return 1;
   m->planes_a = (m->a.significant + 7) / 8;
   m->planes_b = (m->b.significant + 7) / 8;
-  m->low_a = lowest_of_planes(m->planes_a, m->b.type == CF_CODES ? m->b.lowest : -126);
-  m->low_b = lowest_of_planes(m->planes_b, m->a.type == CF_CODES ? m->a.lowest : -126);
+  m->low_a = lowest_of_planes(&m->a, m->planes_a, &m->b);
+  m->low_b = lowest_of_planes(&m->b, m->planes_b, &m->a);
   if (tiles->widen != NULL) {
     m->looks_up_a = m->planes_a == 1 && cf_operand_table(&m->a, m->table_a);
     m->looks_up_b = m->planes_b == 1 && tiles->columns * 2 == CF_WIDENED_COLUMNS && cf_operand_table(&m->b, m->table_b);
@@ -408,18 +408,128 @@ static int multiply_by(multiplication *m, const cf_tiles *tiles) {
   return unfit;
 }
 
+/* Few rows: the other operand is read once, and not packed. */
+
+enum { SKINNY_ROWS = 16, SKINNY_LINES = 1024, SKINNY_INNER = 1024 };
+
+typedef struct skinny_task {
+  const multiplication *m;
+  const cf_tiles *codes, *values; /* kernels for codes that are looked up, or NULL; for others */
+  const float *x;                 /* a's values */
+} skinny_task;
+
+static void put_skinny(const multiplication *m, int64_t line, int64_t lines, const float *sums, int64_t sums_step) {
+  for (int64_t r = 0; r < m->rows; ++r)
+    for (int64_t i = 0; i < lines; ++i) {
+      float result = sums[r * sums_step + i];
+      if (m->row_scale != NULL && !m->scaled_apart) result *= m->row_scale[r] * m->column_scale[line + i];
+      memcpy(result_at(m, r, line + i), &result, sizeof result);
+    }
+}
+
+/* Lines along which the inner elements are contiguous. */
+static void dot_lines(const skinny_task *task, int64_t line, int64_t lines, float *sums) {
+  const multiplication *m = task->m;
+  CF_ALIGNED(64) float values[SKINNY_INNER];
+  for (int64_t i = 0; i < lines; ++i) {
+    float line_sums[SKINNY_ROWS] = {0};
+    const char *from = m->b.elements + (line + i) * m->b.line_step;
+    for (int64_t k = 0; k < m->inner; k += SKINNY_INNER) {
+      const int64_t count = at_most(SKINNY_INNER, m->inner - k);
+      cf_operand_decode_line(&m->b, line + i, k, from + k * m->b.inner_step, count, values);
+      task->values->dot(task->x + k, m->inner, (int)m->rows, values, count, line_sums);
+    }
+    for (int64_t r = 0; r < m->rows; ++r) sums[r * SKINNY_LINES + i] = line_sums[r];
+  }
+}
+
+/* Lines of which elements of the same place are contiguous. */
+static void update_lines(const skinny_task *task, int64_t line, int64_t lines, float *sums) {
+  const multiplication *m = task->m;
+  CF_ALIGNED(64) float values[CF_UPDATES][SKINNY_LINES];
+  float x[SKINNY_ROWS][CF_UPDATES];
+  memset(sums, 0, SKINNY_ROWS * SKINNY_LINES * sizeof *sums);
+  for (int64_t k = 0; k < m->inner; k += CF_UPDATES) {
+    for (int64_t i = 0; i < CF_UPDATES; ++i) {
+      const char *from = m->b.elements + (k + i) * m->b.inner_step + line * m->b.line_step;
+      if (k + i < m->inner)
+        cf_operand_decode_across(&m->b, k + i, line, from, lines, values[i]);
+      else
+        memset(values[i], 0, sizeof values[i]);
+      for (int64_t r = 0; r < m->rows; ++r) x[r][i] = k + i < m->inner ? task->x[r * m->inner + k + i] : 0;
+    }
+    task->values->update(x[0], CF_UPDATES, (int)m->rows, values[0], SKINNY_LINES, lines, sums, SKINNY_LINES);
+  }
+}
+
+static void multiply_few_rows(void *context, int index) {
+  const skinny_task *task = context;
+  const multiplication *m = task->m;
+  const int along = m->b.inner_step == (int64_t)m->b.size;
+  CF_ALIGNED(64) float sums[SKINNY_ROWS * SKINNY_LINES];
+  int64_t begin, end;
+  share_of(m->columns, m->threads, index, &begin, &end);
+  const uint64_t state = task->values->enter();
+  for (int64_t line = begin; line < end; line += SKINNY_LINES) {
+    const int64_t lines = at_most(SKINNY_LINES, end - line);
+    if (task->codes != NULL) {
+      const cf_skinny skinny = {m->table_b, (const uint8_t *)m->b.elements + line * m->b.line_step,
+                                along ? m->b.line_step : m->b.inner_step, lines, m->inner, task->x, m->inner,
+                                (int)m->rows, sums, SKINNY_LINES};
+      (along ? task->codes->dot_codes : task->codes->update_codes)(&skinny);
+    } else {
+      (along ? dot_lines : update_lines)(task, line, lines, sums);
+    }
+    put_skinny(m, line, lines, sums, SKINNY_LINES);
+  }
+  task->values->leave(state);
+}
+
+static int is_skinny(const multiplication *m) {
+  return m->rows <= SKINNY_ROWS &&
+         (m->b.inner_step == (int64_t)m->b.size || m->b.line_step == (int64_t)m->b.size);
+}
+
+static int multiply_skinny(multiplication *m) {
+  const cf_tiles *bfloat16 = cf_active_tiles(CF_PACKED_BFLOAT16);
+  skinny_task task = {m, NULL, cf_active_tiles(CF_PACKED_FLOAT32), NULL};
+  float *x = malloc((size_t)(m->rows * m->inner) * sizeof *x);
+  if (x == NULL) return CF_NO_MEMORY;
+  for (int64_t r = 0; r < m->rows; ++r) {
+    const size_t step = m->a.size;
+    char staged[STAGED_LINE * 4];
+    for (int64_t k = 0; k < m->inner; k += STAGED_LINE) {
+      const int64_t count = at_most(STAGED_LINE, m->inner - k);
+      cf_operand_copy_lines(&m->a, r, 1, k, count, staged, (int64_t)(step * STAGED_LINE));
+      cf_operand_decode_line(&m->a, r, k, staged, count, x + r * m->inner + k);
+    }
+  }
+  task.x = x;
+  if (bfloat16 != NULL && bfloat16->dot_codes != NULL && cf_operand_table(&m->b, m->table_b)) task.codes = bfloat16;
+  if (m->threads == 1)
+    multiply_few_rows(&task, 0);
+  else
+    cf_run_threads(m->threads, multiply_few_rows, &task);
+  free(x);
+  if (m->scaled_apart) scale_apart(m);
+  return CF_OK;
+}
+
 static int multiply_matrices(multiplication *m) {
   const cf_tiles *bfloat16 = cf_active_tiles(CF_PACKED_BFLOAT16);
   int status;
-  if (m->rows == 0 || m->columns == 0) return CF_OK;
   if (m->inner == 0) {
     zero_results(m);
     return CF_OK;
   }
   status = prepare_scales(m);
   if (status != CF_OK) return status;
-  status = bfloat16 != NULL ? multiply_by(m, bfloat16) : 1;
-  if (status == 1) status = multiply_by(m, cf_active_tiles(CF_PACKED_FLOAT32));
+  if (is_skinny(m)) {
+    status = multiply_skinny(m);
+  } else {
+    status = bfloat16 != NULL ? multiply_by(m, bfloat16) : 1;
+    if (status == 1) status = multiply_by(m, cf_active_tiles(CF_PACKED_FLOAT32));
+  }
   free(m->row_scale);
   return status;
 }
@@ -519,7 +629,9 @@ int cf_matmul(const cf_product *product, int threads) {
   if (s.count == 0 || product->rows == 0 || product->columns == 0) return CF_OK;
   cf_operand_describe(&s.a, &product->a, ndim, 0, product->inner);
   cf_operand_describe(&s.b, &product->b, ndim, 1, product->inner);
-  s.swapped = product->result_strides[ndim + 1] != sizeof(float) && product->result_strides[ndim] == sizeof(float);
+  s.swapped = product->columns <= SKINNY_ROWS && product->rows > SKINNY_ROWS;
+  if (product->columns > SKINNY_ROWS && product->rows > SKINNY_ROWS) /* results that are contiguous along columns */
+    s.swapped = product->result_strides[ndim + 1] != sizeof(float) && product->result_strides[ndim] == sizeof(float);
   const double work = (double)product->rows * (double)product->columns * (double)(product->inner + 1);
   s.threads_each = useful_threads(work, threads);
   s.threads = s.threads_each > 1 ? 1 : useful_threads(work * (double)s.count, threads);

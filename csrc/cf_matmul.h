@@ -76,6 +76,28 @@ enum { CF_WIDENED_COLUMNS = 64 };
 typedef void cf_widen_columns_kernel(const uint16_t *table, const uint8_t *codes, int64_t step, int64_t groups,
                                      uint16_t *to0, uint16_t *to1);
 
+/* Few rows times a matrix that is read once and not packed.
+ *
+ * sums[r] += x[r] . values, of count elements; x's rows are x_step elements apart */
+typedef void cf_dot_kernel(const float *x, int64_t x_step, int rows, const float *values, int64_t count, float *sums);
+/* sums[r][i] += x[r][0] * values[0][i] + ... + x[r][3] * values[3][i], in sequence */
+enum { CF_UPDATES = 4 };
+typedef void cf_update_kernel(const float *x, int64_t x_step, int rows, const float *values, int64_t values_step,
+                              int64_t count, float *sums, int64_t sums_step);
+/* The same by a table of 256 bfloat16 (see cf_widen_kernel), of many lines at once: sums[r][line] = x[r] . line.  Lines are
+ * contiguous and `step` bytes apart, or places along the inner axis are. */
+typedef struct cf_skinny {
+  const uint16_t *table;
+  const uint8_t *codes;
+  int64_t step, lines, inner;
+  const float *x;
+  int64_t x_step;
+  int rows;
+  float *sums;
+  int64_t sums_step;
+} cf_skinny;
+typedef void cf_skinny_kernel(const cf_skinny *skinny);
+
 /* The kernels of an instruction set for one packing.  Panels of a have `rows` lines and those of b `columns`; enter is called
  * before kernels, on the same thread, and leave, with what it returned, after them: floating-point modes are the
  * default ones in between. */
@@ -89,6 +111,9 @@ typedef struct cf_tiles {
   cf_split_pairs_kernel *split_pairs;
   cf_widen_kernel *widen;
   cf_widen_columns_kernel *widen_columns;
+  cf_skinny_kernel *dot_codes, *update_codes;
+  cf_dot_kernel *dot; /* these of float32 only */
+  cf_update_kernel *update;
   uint64_t (*enter)(void);
   void (*leave)(uint64_t state);
 } cf_tiles;

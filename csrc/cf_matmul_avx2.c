@@ -41,6 +41,21 @@ static void tile_float32_avx2(const cf_tile *tile) {
 
 #include "cf_matmul_end.h"
 
+typedef __m256 vector;
+enum { VECTOR = 8 };
+static inline vector f_zero(void) { return _mm256_setzero_ps(); }
+static inline vector f_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline void f_store(float *p, vector v) { _mm256_storeu_ps(p, v); }
+static inline vector f_set1(float x) { return _mm256_set1_ps(x); }
+static inline vector f_add(vector a, vector b) { return _mm256_add_ps(a, b); }
+static inline vector f_multiply_add(vector a, vector b, vector c) { return _mm256_fmadd_ps(a, b, c); }
+static inline float f_sum(vector v) {
+  __m128 sum = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+  return _mm_cvtss_f32(_mm_add_ss(sum, _mm_shuffle_ps(sum, sum, 1)));
+}
+#include "cf_matmul_skinny.h"
+
 #if defined(__clang__)
 #pragma clang attribute pop
 #elif defined(__GNUC__)
@@ -53,6 +68,8 @@ const cf_tiles cf_tiles_avx2 = {
     .columns = COLUMNS,
     .tile = tile_float32_avx2,
     .end = end_tile,
+    .dot = dot,
+    .update = update,
     .enter = cf_default_modes,
     .leave = cf_restore_modes,
 };

@@ -36,6 +36,17 @@ static void tile_float32_avx512(const cf_tile *tile) {
   for (int i = 0; i < ROWS; ++i) put_row(tile, i, sums[i][0], sums[i][1]);
 }
 
+typedef __m512 vector;
+enum { VECTOR = 16 };
+static inline vector f_zero(void) { return _mm512_setzero_ps(); }
+static inline vector f_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline void f_store(float *p, vector v) { _mm512_storeu_ps(p, v); }
+static inline vector f_set1(float x) { return _mm512_set1_ps(x); }
+static inline vector f_add(vector a, vector b) { return _mm512_add_ps(a, b); }
+static inline vector f_multiply_add(vector a, vector b, vector c) { return _mm512_fmadd_ps(a, b, c); }
+static inline float f_sum(vector v) { return _mm512_reduce_add_ps(v); }
+#include "cf_matmul_skinny.h"
+
 #if defined(__clang__)
 #pragma clang attribute pop
 #elif defined(__GNUC__)
@@ -48,6 +59,8 @@ const cf_tiles cf_tiles_avx512 = {
     .columns = COLUMNS,
     .tile = tile_float32_avx512,
     .end = end_tile_512,
+    .dot = dot,
+    .update = update,
     .enter = cf_default_modes,
     .leave = cf_restore_modes,
 };

@@ -31,12 +31,25 @@ static void tile_float32_neon(const cf_tile *tile) {
 
 #include "cf_matmul_end.h"
 
+typedef float32x4_t vector;
+enum { VECTOR = 4 };
+static inline vector f_zero(void) { return vdupq_n_f32(0); }
+static inline vector f_load(const float *p) { return vld1q_f32(p); }
+static inline void f_store(float *p, vector v) { vst1q_f32(p, v); }
+static inline vector f_set1(float x) { return vdupq_n_f32(x); }
+static inline vector f_add(vector a, vector b) { return vaddq_f32(a, b); }
+static inline vector f_multiply_add(vector a, vector b, vector c) { return vfmaq_f32(c, a, b); }
+static inline float f_sum(vector v) { return vaddvq_f32(v); }
+#include "cf_matmul_skinny.h"
+
 const cf_tiles cf_tiles_neon = {
     .packing = CF_PACKED_FLOAT32,
     .rows = ROWS,
     .columns = COLUMNS,
     .tile = tile_float32_neon,
     .end = end_tile,
+    .dot = dot,
+    .update = update,
     .enter = cf_default_modes,
     .leave = cf_restore_modes,
 };

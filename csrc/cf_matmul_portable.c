@@ -20,12 +20,25 @@ static void tile_float32_portable(const cf_tile *tile) {
 
 #include "cf_matmul_end.h"
 
+typedef float vector;
+enum { VECTOR = 1 };
+static inline vector f_zero(void) { return 0; }
+static inline vector f_load(const float *p) { return *p; }
+static inline void f_store(float *p, vector v) { *p = v; }
+static inline vector f_set1(float x) { return x; }
+static inline vector f_add(vector a, vector b) { return a + b; }
+static inline vector f_multiply_add(vector a, vector b, vector c) { return a * b + c; }
+static inline float f_sum(vector v) { return v; }
+#include "cf_matmul_skinny.h"
+
 const cf_tiles cf_tiles_portable = {
     .packing = CF_PACKED_FLOAT32,
     .rows = ROWS,
     .columns = COLUMNS,
     .tile = tile_float32_portable,
     .end = end_tile,
+    .dot = dot,
+    .update = update,
     .enter = cf_default_modes,
     .leave = cf_restore_modes,
 };

@@ -60,4 +60,97 @@ static void widen_columns(const uint16_t *table, const uint8_t *codes, int64_t s
   }
 }
 
+/* Few rows */
+
+/* 64 codes in sequence, as float32 */
+static inline void widen_to_float32(const byte_tables *tables, __m512i codes, __m512 *values) {
+  const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+  const __m512i zero = _mm512_setzero_si512();
+  __m512i first, second;
+  widen_64(tables, _mm512_permutexvar_epi32(order, codes), &first, &second);
+  values[0] = _mm512_castsi512_ps(_mm512_unpacklo_epi16(zero, first));
+  values[1] = _mm512_castsi512_ps(_mm512_unpackhi_epi16(zero, first));
+  values[2] = _mm512_castsi512_ps(_mm512_unpacklo_epi16(zero, second));
+  values[3] = _mm512_castsi512_ps(_mm512_unpackhi_epi16(zero, second));
+}
+
+static inline __mmask64 first_of_64(int64_t count) { return count >= 64 ? UINT64_MAX : UINT64_MAX >> (64 - count); }
+
+static inline __m512 load_part(__mmask64 there, int q, const float *x) {
+  return _mm512_maskz_loadu_ps((__mmask16)(there >> (16 * q)), x + 16 * q);
+}
+
+enum { ROWS_AT_A_TIME = 4, AHEAD = 16 };
+
+/* Some rows, of which there are at most ROWS_AT_A_TIME, times one line. */
+static inline void dot_line(const byte_tables *tables, const cf_skinny *skinny, int64_t line, int row, int rows) {
+  const uint8_t *codes = skinny->codes + line * skinny->step;
+  const float *x = skinny->x + row * skinny->x_step;
+  __m512 sums[ROWS_AT_A_TIME][4], values[4];
+  for (int r = 0; r < ROWS_AT_A_TIME; ++r)
+    for (int q = 0; q < 4; ++q) sums[r][q] = _mm512_setzero_ps();
+  int64_t k = 0;
+  for (; k + 64 <= skinny->inner; k += 64) {
+    widen_to_float32(tables, _mm512_loadu_si512(codes + k), values);
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; ++q)
+        sums[r][q] = _mm512_fmadd_ps(values[q], _mm512_loadu_ps(x + r * skinny->x_step + k + 16 * q), sums[r][q]);
+  }
+  if (k < skinny->inner) {
+    const __mmask64 there = first_of_64(skinny->inner - k);
+    widen_to_float32(tables, _mm512_maskz_loadu_epi8(there, codes + k), values);
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; ++q)
+        sums[r][q] = _mm512_fmadd_ps(values[q], load_part(there, q, x + r * skinny->x_step + k), sums[r][q]);
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < rows; ++r)
+    skinny->sums[(row + r) * skinny->sums_step + line] = _mm512_reduce_add_ps(
+        _mm512_add_ps(_mm512_add_ps(sums[r][0], sums[r][1]), _mm512_add_ps(sums[r][2], sums[r][3])));
+}
+
+/* Some rows times 64 neighbouring lines or fewer. */
+static inline void update_lines(const byte_tables *tables, const cf_skinny *skinny, int64_t line, int row, int rows) {
+  const __mmask64 there = first_of_64(skinny->lines - line);
+  const uint8_t *codes = skinny->codes + line;
+  const float *x = skinny->x + row * skinny->x_step;
+  __m512 sums[ROWS_AT_A_TIME][4], values[4];
+  for (int r = 0; r < ROWS_AT_A_TIME; ++r)
+    for (int q = 0; q < 4; ++q) sums[r][q] = _mm512_setzero_ps();
+  for (int64_t k = 0; k < skinny->inner; ++k, codes += skinny->step) {
+    _mm_prefetch((const char *)codes + AHEAD * skinny->step, _MM_HINT_T0);
+    widen_to_float32(tables, _mm512_maskz_loadu_epi8(there, codes), values);
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; ++r) {
+      const __m512 element = _mm512_set1_ps(x[r * skinny->x_step + k]);
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; ++q) sums[r][q] = _mm512_fmadd_ps(values[q], element, sums[r][q]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q)
+      _mm512_mask_storeu_ps(skinny->sums + (row + r) * skinny->sums_step + line + 16 * q,
+                            (__mmask16)(there >> (16 * q)), sums[r][q]);
+}
+
+/* The number of rows is a constant to the functions above. */
+#define IN_ROWS(function, step)                                                     \
+  const byte_tables tables = byte_tables_of(skinny->table);                         \
+  for (int64_t line = 0; line < skinny->lines; line += (step))                      \
+    for (int row = 0; row < skinny->rows; row += ROWS_AT_A_TIME) switch (skinny->rows - row) { \
+        case 1: function(&tables, skinny, line, row, 1); break;                     \
+        case 2: function(&tables, skinny, line, row, 2); break;                     \
+        case 3: function(&tables, skinny, line, row, 3); break;                     \
+        default: function(&tables, skinny, line, row, 4); break;                    \
+      }
+
+static void dot_codes(const cf_skinny *skinny) { IN_ROWS(dot_line, 1) }
+static void update_codes(const cf_skinny *skinny) { IN_ROWS(update_lines, 64) }
+
 #endif
