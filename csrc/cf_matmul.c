@@ -410,7 +410,7 @@ static int multiply_by(multiplication *m, const cf_tiles *tiles) {
 
 /* Few rows: the other operand is read once, and not packed. */
 
-enum { SKINNY_ROWS = 16, SKINNY_LINES = 1024, SKINNY_INNER = 1024 };
+enum { SKINNY_ROWS = 4, SKINNY_LINES = 2048, SKINNY_INNER = 1024 };
 
 typedef struct skinny_task {
   const multiplication *m;

@@ -80,53 +80,64 @@ static inline __m512 load_part(__mmask64 there, int q, const float *x) {
   return _mm512_maskz_loadu_ps((__mmask16)(there >> (16 * q)), x + 16 * q);
 }
 
-enum { ROWS_AT_A_TIME = 4, AHEAD = 16 };
+enum { ROWS_AT_A_TIME = 4, PLACES_AT_A_TIME = 8, INNER_AT_A_TIME = 2048 };
 
-/* Some rows, of which there are at most ROWS_AT_A_TIME, times one line. */
-static inline void dot_line(const byte_tables *tables, const cf_skinny *skinny, int64_t line, int row, int rows) {
-  const uint8_t *codes = skinny->codes + line * skinny->step;
-  const float *x = skinny->x + row * skinny->x_step;
+/* Some rows, of which there are at most ROWS_AT_A_TIME, times a part of one line, from k on. */
+static inline void dot_line(const byte_tables *tables, const cf_skinny *skinny, int64_t k, int64_t count, int64_t line,
+                            int row, int rows) {
+  const uint8_t *codes = skinny->codes + line * skinny->step + k;
+  const float *x = skinny->x + row * skinny->x_step + k;
+  float *to = skinny->sums + row * skinny->sums_step + line;
   __m512 sums[ROWS_AT_A_TIME][4], values[4];
-  for (int r = 0; r < ROWS_AT_A_TIME; ++r)
-    for (int q = 0; q < 4; ++q) sums[r][q] = _mm512_setzero_ps();
-  int64_t k = 0;
-  for (; k + 64 <= skinny->inner; k += 64) {
-    widen_to_float32(tables, _mm512_loadu_si512(codes + k), values);
-#pragma GCC unroll 4
-    for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 4
-      for (int q = 0; q < 4; ++q)
-        sums[r][q] = _mm512_fmadd_ps(values[q], _mm512_loadu_ps(x + r * skinny->x_step + k + 16 * q), sums[r][q]);
-  }
-  if (k < skinny->inner) {
-    const __mmask64 there = first_of_64(skinny->inner - k);
-    widen_to_float32(tables, _mm512_maskz_loadu_epi8(there, codes + k), values);
-#pragma GCC unroll 4
-    for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 4
-      for (int q = 0; q < 4; ++q)
-        sums[r][q] = _mm512_fmadd_ps(values[q], load_part(there, q, x + r * skinny->x_step + k), sums[r][q]);
-  }
 #pragma GCC unroll 4
   for (int r = 0; r < rows; ++r)
-    skinny->sums[(row + r) * skinny->sums_step + line] = _mm512_reduce_add_ps(
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q) sums[r][q] = _mm512_setzero_ps();
+  int64_t i = 0;
+  for (; i + 64 <= count; i += 64) {
+    _mm_prefetch((const char *)codes + i + skinny->step, _MM_HINT_T0);
+    widen_to_float32(tables, _mm512_loadu_si512(codes + i), values);
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; ++q)
+        sums[r][q] = _mm512_fmadd_ps(values[q], _mm512_loadu_ps(x + r * skinny->x_step + i + 16 * q), sums[r][q]);
+  }
+  if (i < count) {
+    const __mmask64 there = first_of_64(count - i);
+    widen_to_float32(tables, _mm512_maskz_loadu_epi8(there, codes + i), values);
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; ++q)
+        sums[r][q] = _mm512_fmadd_ps(values[q], load_part(there, q, x + r * skinny->x_step + i), sums[r][q]);
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < rows; ++r) {
+    const float sum = _mm512_reduce_add_ps(
         _mm512_add_ps(_mm512_add_ps(sums[r][0], sums[r][1]), _mm512_add_ps(sums[r][2], sums[r][3])));
+    to[r * skinny->sums_step] = k == 0 ? sum : to[r * skinny->sums_step] + sum;
+  }
 }
 
-/* Some rows times 64 neighbouring lines or fewer. */
-static inline void update_lines(const byte_tables *tables, const cf_skinny *skinny, int64_t line, int row, int rows) {
+/* Some rows times 64 neighbouring lines or fewer, `count` places along the inner axis from k on. */
+static inline void update_lines(const byte_tables *tables, const cf_skinny *skinny, int64_t k, int64_t count,
+                                int64_t line, int row, int rows) {
   const __mmask64 there = first_of_64(skinny->lines - line);
-  const uint8_t *codes = skinny->codes + line;
-  const float *x = skinny->x + row * skinny->x_step;
+  const uint8_t *codes = skinny->codes + k * skinny->step + line;
+  const float *x = skinny->x + row * skinny->x_step + k;
+  float *to = skinny->sums + row * skinny->sums_step + line;
   __m512 sums[ROWS_AT_A_TIME][4], values[4];
-  for (int r = 0; r < ROWS_AT_A_TIME; ++r)
-    for (int q = 0; q < 4; ++q) sums[r][q] = _mm512_setzero_ps();
-  for (int64_t k = 0; k < skinny->inner; ++k, codes += skinny->step) {
-    _mm_prefetch((const char *)codes + AHEAD * skinny->step, _MM_HINT_T0);
+#pragma GCC unroll 4
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q) sums[r][q] = k == 0 ? _mm512_setzero_ps() : load_part(there, q, to + r * skinny->sums_step);
+  for (int64_t i = 0; i < count; ++i, codes += skinny->step) {
+    _mm_prefetch((const char *)codes + PLACES_AT_A_TIME * skinny->step, _MM_HINT_T0);
     widen_to_float32(tables, _mm512_maskz_loadu_epi8(there, codes), values);
 #pragma GCC unroll 4
     for (int r = 0; r < rows; ++r) {
-      const __m512 element = _mm512_set1_ps(x[r * skinny->x_step + k]);
+      const __m512 element = _mm512_set1_ps(x[r * skinny->x_step + i]);
 #pragma GCC unroll 4
       for (int q = 0; q < 4; ++q) sums[r][q] = _mm512_fmadd_ps(values[q], element, sums[r][q]);
     }
@@ -135,22 +146,36 @@ static inline void update_lines(const byte_tables *tables, const cf_skinny *skin
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 4
     for (int q = 0; q < 4; ++q)
-      _mm512_mask_storeu_ps(skinny->sums + (row + r) * skinny->sums_step + line + 16 * q,
-                            (__mmask16)(there >> (16 * q)), sums[r][q]);
+      _mm512_mask_storeu_ps(to + r * skinny->sums_step + 16 * q, (__mmask16)(there >> (16 * q)), sums[r][q]);
 }
 
 /* The number of rows is a constant to the functions above. */
-#define IN_ROWS(function, step)                                                     \
-  const byte_tables tables = byte_tables_of(skinny->table);                         \
-  for (int64_t line = 0; line < skinny->lines; line += (step))                      \
-    for (int row = 0; row < skinny->rows; row += ROWS_AT_A_TIME) switch (skinny->rows - row) { \
-        case 1: function(&tables, skinny, line, row, 1); break;                     \
-        case 2: function(&tables, skinny, line, row, 2); break;                     \
-        case 3: function(&tables, skinny, line, row, 3); break;                     \
-        default: function(&tables, skinny, line, row, 4); break;                    \
-      }
+#define IN_ROWS(call)                                                      \
+  for (int row = 0; row < skinny->rows; row += ROWS_AT_A_TIME) switch (skinny->rows - row) { \
+      case 1: call(1); break;                                              \
+      case 2: call(2); break;                                              \
+      case 3: call(3); break;                                              \
+      default: call(4); break;                                             \
+    }
 
-static void dot_codes(const cf_skinny *skinny) { IN_ROWS(dot_line, 1) }
-static void update_codes(const cf_skinny *skinny) { IN_ROWS(update_lines, 64) }
+/* So much of the rows as stays in the nearest cache, times all lines. */
+static void dot_codes(const cf_skinny *skinny) {
+  const byte_tables tables = byte_tables_of(skinny->table);
+#define DOT(rows) dot_line(&tables, skinny, k, count, line, row, rows)
+  for (int64_t k = 0; k < skinny->inner; k += INNER_AT_A_TIME) {
+    const int64_t rest = skinny->inner - k, count = rest < INNER_AT_A_TIME ? rest : INNER_AT_A_TIME;
+    for (int64_t line = 0; line < skinny->lines; ++line) IN_ROWS(DOT)
+  }
+}
+
+/* Some rows of codes at a time, each from its first line to its last: memory is read in as many streams. */
+static void update_codes(const cf_skinny *skinny) {
+  const byte_tables tables = byte_tables_of(skinny->table);
+#define UPDATE(rows) update_lines(&tables, skinny, k, count, line, row, rows)
+  for (int64_t k = 0; k < skinny->inner; k += PLACES_AT_A_TIME) {
+    const int64_t rest = skinny->inner - k, count = rest < PLACES_AT_A_TIME ? rest : PLACES_AT_A_TIME;
+    for (int64_t line = 0; line < skinny->lines; line += 64) IN_ROWS(UPDATE)
+  }
+}
 
 #endif

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "cf_transpose.h"
+
 /* Powers of two within which the values of an operand are, whatever their biases, so that no product of two leaves
  * float32's range. */
 enum { HALF_RANGE = 58 };
@@ -130,27 +132,46 @@ void cf_operand_decode_across(const cf_operand *operand, int64_t inner, int64_t 
   decode_run(operand, line, inner, 1, from, count, to);
 }
 
-/* Squares small enough for the lines of both sides to stay in the nearest cache. */
-enum { SQUARE = 16 };
+#define COPY(type, i0, i1, j0, j1)                                                               \
+  for (int64_t i = i0; i < (i1); ++i)                                                            \
+    for (int64_t j = j0; j < (j1); ++j)                                                          \
+  memcpy(to + i * to_step + j * (int64_t)sizeof(type), from + i * row_step + j * column_step, sizeof(type))
 
-#define TRANSPOSE(type)                                                                            \
-  for (int64_t i0 = 0; i0 < rows; i0 += SQUARE)                                                    \
-    for (int64_t j0 = 0; j0 < columns; j0 += SQUARE)                                               \
-      for (int64_t i = i0; i < rows && i < i0 + SQUARE; ++i)                                       \
-        for (int64_t j = j0; j < columns && j < j0 + SQUARE; ++j)                                  \
-          memcpy(to + i * to_step + j * (int64_t)sizeof(type), from + i * row_step + j * column_step, sizeof(type))
+#if CF_CAN_TRANSPOSE
+/* Where columns are contiguous, squares; what is left at the edges, one by one. */
+#define TRANSPOSE(type, size)                                                                          \
+  const int64_t side = 16 / size, whole_rows = rows - rows % side, whole_columns = columns - columns % side; \
+  for (int64_t i = 0; i < whole_rows; i += side)                                                       \
+    for (int64_t j = 0; j < whole_columns; j += side)                                                  \
+      cf_transpose_##size(from + i * row_step + j * column_step, column_step, to + i * to_step + j * size, to_step); \
+  COPY(type, 0, whole_rows, whole_columns, columns);                                                   \
+  COPY(type, whole_rows, rows, 0, columns)
+#else
+#define TRANSPOSE(type, size) COPY(type, 0, rows, 0, columns)
+#endif
 
 /* Copy rows x columns elements of any strides into contiguous rows. */
+#define DEFINE_COPY_ROWS(type, size)                                                               \
+  static void copy_rows_##size(const char *from, int64_t row_step, int64_t column_step, int64_t rows, \
+                               int64_t columns, char *to, int64_t to_step) {                       \
+    if (row_step == size) {                                                                        \
+      TRANSPOSE(type, size);                                                                       \
+    } else {                                                                                       \
+      COPY(type, 0, rows, 0, columns);                                                             \
+    }                                                                                              \
+  }
+DEFINE_COPY_ROWS(uint8_t, 1)
+DEFINE_COPY_ROWS(uint16_t, 2)
+DEFINE_COPY_ROWS(uint32_t, 4)
+
 static void copy_rows(size_t size, const char *from, int64_t row_step, int64_t column_step, int64_t rows,
                       int64_t columns, char *to, int64_t to_step) {
   if (column_step == (int64_t)size)
     for (int64_t i = 0; i < rows; ++i) memcpy(to + i * to_step, from + i * row_step, (size_t)columns * size);
-  else if (size == 1)
-    TRANSPOSE(uint8_t);
-  else if (size == 2)
-    TRANSPOSE(uint16_t);
   else
-    TRANSPOSE(uint32_t);
+    (size == 1   ? copy_rows_1
+     : size == 2 ? copy_rows_2
+                 : copy_rows_4)(from, row_step, column_step, rows, columns, to, to_step);
 }
 
 void cf_operand_copy_lines(const cf_operand *operand, int64_t line, int64_t lines, int64_t inner, int64_t count,
