@@ -80,8 +80,15 @@ int cf_cpu_has_avx512bf16(void) {
   cpuid(7, 1, r);
   return has_subleaf && vbmi && bit(r[0], 5);
 }
+
+int cf_cpu_is_slow_avx512bf16(void) {
+  uint32_t r[4];
+  cpuid(0, 0, r);
+  return r[1] == 0x756E6547; /* "Genu" */
+}
 #else
 int cf_cpu_has_avx512bf16(void) { return 0; }
+int cf_cpu_is_slow_avx512bf16(void) { return 0; }
 #endif
 
 #if defined(CF_HAVE_AMX)
@@ -102,5 +109,6 @@ int cf_cpu_has_amx(void) { return 0; }
 int cf_cpu_has_avx2(void) { return 0; }
 int cf_cpu_has_avx512(void) { return 0; }
 int cf_cpu_has_avx512bf16(void) { return 0; }
+int cf_cpu_is_slow_avx512bf16(void) { return 0; }
 int cf_cpu_has_amx(void) { return 0; }
 #endif

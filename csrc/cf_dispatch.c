@@ -11,16 +11,18 @@ typedef struct isa {
   int (*available)(void);
   const cf_kernels *elementwise;
   const cf_tiles *float32, *bfloat16;
+  int (*slow)(void); /* NULL, or whether the one before is faster */
 } isa;
 
 /* Best last. */
 static const isa isas[] = {
-    {"portable", cf_cpu_has_portable, &cf_kernels_portable, &cf_tiles_portable, NULL},
-    {"neon", cf_cpu_has_neon, &cf_kernels_neon, &cf_tiles_neon, NULL},
-    {"avx2", cf_cpu_has_avx2, &cf_kernels_avx2, &cf_tiles_avx2, NULL},
-    {"avx512", cf_cpu_has_avx512, &cf_kernels_avx512, &cf_tiles_avx512, NULL},
-    {"avx512bf16", cf_cpu_has_avx512bf16, &cf_kernels_avx512, &cf_tiles_avx512, &cf_tiles_avx512bf16},
-    {"amx", cf_cpu_has_amx, &cf_kernels_avx512, &cf_tiles_avx512, &cf_tiles_amx},
+    {"portable", cf_cpu_has_portable, &cf_kernels_portable, &cf_tiles_portable, NULL, NULL},
+    {"neon", cf_cpu_has_neon, &cf_kernels_neon, &cf_tiles_neon, NULL, NULL},
+    {"avx2", cf_cpu_has_avx2, &cf_kernels_avx2, &cf_tiles_avx2, NULL, NULL},
+    {"avx512", cf_cpu_has_avx512, &cf_kernels_avx512, &cf_tiles_avx512, NULL, NULL},
+    {"avx512bf16", cf_cpu_has_avx512bf16, &cf_kernels_avx512, &cf_tiles_avx512, &cf_tiles_avx512bf16,
+     cf_cpu_is_slow_avx512bf16},
+    {"amx", cf_cpu_has_amx, &cf_kernels_avx512, &cf_tiles_avx512, &cf_tiles_amx, NULL},
 };
 enum { ISA_COUNT = sizeof isas / sizeof isas[0] };
 
@@ -48,6 +50,7 @@ int cf_isa_name(const char **name) {
 int cf_isa_select(const char *name) {
   for (int i = (int)ISA_COUNT - 1; i >= 0; --i) {
     if (name != NULL && strcmp(name, isas[i].name) != 0) continue;
+    if (name == NULL && isas[i].slow != NULL && isas[i].slow()) continue;
     if (isas[i].available()) {
       active = &isas[i];
       return CF_OK;

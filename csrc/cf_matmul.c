@@ -423,6 +423,7 @@ static void put_skinny(const multiplication *m, int64_t line, int64_t lines, con
     for (int64_t i = 0; i < lines; ++i) {
       float result = sums[r * sums_step + i];
       if (m->row_scale != NULL && !m->scaled_apart) result *= m->row_scale[r] * m->column_scale[line + i];
+      if (isnan(result)) result = CF_NAN;
       memcpy(result_at(m, r, line + i), &result, sizeof result);
     }
 }

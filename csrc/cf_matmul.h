@@ -7,6 +7,7 @@
 #ifndef CF_MATMUL_H
 #define CF_MATMUL_H
 
+#include <math.h>
 #include <stddef.h>
 
 #include "cfloat.h"
@@ -48,8 +49,11 @@ typedef struct cf_tile {
 
 typedef void cf_tile_kernel(const cf_tile *tile);
 
+/* The one NaN that results have: which of several a sum keeps, and with what sign, depends on the processor. */
+#define CF_NAN ((float)NAN)
+
 /* The end of a tile: results = (adds ? results : 0) + sums, of its first rows and columns, times row_scale[i] *
- * column_scale[j] if those are not NULL.  Rows of sums are whole, those of results `step` elements apart. */
+ * column_scale[j] if those are not NULL; any NaN is CF_NAN.  Rows of sums are whole, those of results `step` elements apart. */
 typedef struct cf_tile_end {
   const float *sums;
   float *results;

@@ -24,6 +24,7 @@ static void end_tile_512(const cf_tile_end *end) {
       __m512 sum = _mm512_load_ps(end->sums + 32 * i + j);
       if (end->adds) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(there, results), sum);
       if (end->row_scale != NULL) sum = _mm512_mul_ps(sum, _mm512_mul_ps(_mm512_set1_ps(end->row_scale[i]), column_scale));
+      sum = _mm512_mask_mov_ps(sum, _mm512_cmp_ps_mask(sum, sum, _CMP_UNORD_Q), _mm512_set1_ps(CF_NAN));
       _mm512_mask_storeu_ps(results, there, sum);
     }
   }

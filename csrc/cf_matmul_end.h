@@ -8,12 +8,11 @@ static void end_tile(const cf_tile_end *end) {
     const float *sums = end->sums + COLUMNS * i;
     float *results = end->results + i * end->step;
     const float scale = end->row_scale != NULL ? end->row_scale[i] : 1;
-    if (end->adds)
-      for (int j = 0; j < end->columns; ++j) results[j] += sums[j];
-    else
-      for (int j = 0; j < end->columns; ++j) results[j] = sums[j];
-    if (end->row_scale != NULL)
-      for (int j = 0; j < end->columns; ++j) results[j] *= scale * end->column_scale[j];
+    for (int j = 0; j < end->columns; ++j) {
+      float sum = end->adds ? results[j] + sums[j] : sums[j];
+      if (end->column_scale != NULL) sum *= scale * end->column_scale[j];
+      results[j] = sum == sum ? sum : CF_NAN;
+    }
   }
 }
 
