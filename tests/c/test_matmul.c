@@ -211,13 +211,17 @@ static void compare(int kind_a, int kind_b, int64_t rows, int64_t inner, int64_t
   free(others);
 }
 
-/* Sums of powers of two, which are exact: every size up to a tile and one more. */
+/* Sums of powers of two, which are exact: every number of rows and of columns up to a tile and one more. */
 static void edges(uint64_t *state) {
+  static const int64_t others[] = {1, 7, 14, 16, 32, 33};
   const int64_t step = is_thinned() ? 5 : 1;
-  for (int64_t rows = 1; rows <= 34; rows += step)
-    for (int64_t columns = 1; columns <= 34; columns += step)
-      compare((int)random_below(state, KINDS), (int)random_below(state, FORMAT_COUNT), rows,
-              1 + (int64_t)random_below(state, 40), columns, ONE, ONE, 1, state);
+  for (int64_t length = 1; length <= 34; length += step)
+    for (size_t i = 0; i < sizeof others / sizeof *others; ++i) {
+      const int a = (int)random_below(state, KINDS), b = (int)random_below(state, FORMAT_COUNT);
+      const int64_t inner = 1 + (int64_t)random_below(state, 40);
+      compare(a, b, length, inner, others[i], ONE, ONE, 1, state);
+      compare(b, a, others[i], inner, length, ONE, ONE, 1, state);
+    }
   for (int64_t columns = 60; columns <= 68; ++columns)
     compare(0, 1, 5 + (int64_t)random_below(state, 30), 64, columns, ONE, ONE, 1, state);
 }
@@ -225,9 +229,9 @@ static void edges(uint64_t *state) {
 static void pairings(uint64_t *state) {
   for (int a = 0; a < KINDS; ++a)
     for (int b = 0; b < KINDS; ++b)
-      for (int layout = 0; layout < BIAS_LAYOUTS * (is_thinned() ? 1 : 3); ++layout)
-        compare(a, b, 1 + (int64_t)random_below(state, 70), 1 + (int64_t)random_below(state, 150),
-                1 + (int64_t)random_below(state, 70), (biases)(layout % BIAS_LAYOUTS),
+      for (int layout = 0; layout < BIAS_LAYOUTS; ++layout)
+        compare(a, b, 1 + (int64_t)random_below(state, 70), 1 + (int64_t)random_below(state, 100),
+                1 + (int64_t)random_below(state, 70), (biases)layout,
                 (biases)random_below(state, BIAS_LAYOUTS), 0, state);
 }
 
@@ -236,7 +240,7 @@ static void lengths(uint64_t *state) {
   static const int64_t inner[] = {0, 1, 2, 3, 31, 32, 33, 63, 65, 255, 256, 257, 1023, 1024, 1025, 2049};
   for (size_t i = 0; i < sizeof inner / sizeof *inner; ++i)
     for (int kind = 0; kind <= TESLA; ++kind)
-      for (int64_t rows = 1; rows <= 40; rows = rows < 6 ? rows + 1 : 40) {
+      for (int64_t rows = 1; rows <= 40; rows = rows == 1 ? 4 : rows == 4 ? 5 : 40) {
         compare(kind == TESLA ? FORMAT_COUNT : kind, kind % TESLA, rows, inner[i], 35, ONE, OF_ROWS, 0, state);
         compare(kind % TESLA, kind == TESLA ? FORMAT_COUNT : kind, 35, inner[i], rows, ONE, ONE, 0, state);
         if (rows == 40) break;
