@@ -33,6 +33,7 @@ from .formats import (
     float8_e5m2,
     float16,
 )
+from .linalg import matmul
 from .metrics import ErrorStats, error
 from .report import Report, ReportRow, report
 from .rounding import ROUNDING_MODES
@@ -74,6 +75,7 @@ __all__ = [
     "float16",
     "get_num_threads",
     "isa",
+    "matmul",
     "record_flags",
     "report",
     "round_to",
