@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _native, codec, flags, odd
+from . import _native, _products, codec, flags, odd
 from .array import CFloatArray
 from .boxes import boxes
 from .errors import ArgumentTypeError
@@ -182,6 +182,9 @@ def _call(
     into_format: bool,
 ) -> Any:
     inputs = tuple(np.asarray(x) if isinstance(x, list | tuple) else x for x in inputs)
+    multiplied = _products.call_ufunc(ufunc, inputs, outs, kwargs)
+    if multiplied is not None:
+        return multiplied
     looked_up = _look_up(ufunc, inputs, outs, kwargs)
     if looked_up is not None:
         return looked_up

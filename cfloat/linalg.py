@@ -124,7 +124,7 @@ def matmul(
             f"a is a {type(a).__name__} and b a {type(b).__name__}; one of them must be a CFloatArray"
         )
     a, b = _operand("a", a), _operand("b", b)
-    shape = _result_shape(a.shape, b.shape)
+    shape = result_shape(a.shape, b.shape)
     multiply, how = _multiplication(
         accumulate, accumulator_bias, accumulate_every, rounding, seed, offset, out, shape, a.shape[-1]
     )  # fmt: skip
@@ -148,8 +148,7 @@ def takes(*operands: Any) -> bool:
     Of arrays of other dtypes NumPy says what they are computed as, and of subclasses they themselves.
     """
     return any(isinstance(x, CFloatArray) for x in operands) and all(
-        isinstance(x, CFloatArray)
-        or (type(x) is np.ndarray and _native.is_operand_dtype(x.dtype))
+        isinstance(x, CFloatArray) or (type(x) is np.ndarray and _native.is_operand_dtype(x.dtype))
         for x in operands
     )
 
@@ -179,7 +178,8 @@ def _readable(memory: Array) -> Array:
     return memory.astype(memory.dtype.newbyteorder("="))
 
 
-def _result_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+def result_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of the product of operands of two shapes."""
     if not a or not b:
         raise ArgumentValueError(f"a has shape {a} and b {b}; each takes at least one axis")
     if a[-1] != (b[-2] if len(b) > 1 else b[0]):
