@@ -35,6 +35,7 @@ from .formats import (
 )
 from .linalg import matmul
 from .metrics import ErrorStats, error
+from .product_error import MatmulError, matmul_error
 from .report import Report, ReportRow, report
 from .rounding import ROUNDING_MODES
 from .threads import get_num_threads, set_num_threads
@@ -60,6 +61,7 @@ __all__ = [
     "Flags",
     "Format",
     "FormatError",
+    "MatmulError",
     "MissingExtraError",
     "Report",
     "ReportRow",
@@ -76,6 +78,7 @@ __all__ = [
     "get_num_threads",
     "isa",
     "matmul",
+    "matmul_error",
     "record_flags",
     "report",
     "round_to",

@@ -231,7 +231,7 @@ def _multiplication(
             f"rounding is {how.mode!r}; it needs a CFloatArray as out, or a Format as accumulate"
         )
     core = _native.matmul if accumulate == "float32" else _native.matmul_exact
-    return lambda a, b, results, start: core(a, b, results), how
+    return lambda a, b, results, start: core(*_as_one(a, b, results)), how
 
 
 def _accumulating(
@@ -241,9 +241,37 @@ def _accumulating(
         a: _native.Matrices, b: _native.Matrices, results: NDArray[np.float32], start: int
     ) -> None:
         here = how._replace(offset=how.offset + start * count)
-        _native.matmul_rounded(a, b, results, accumulator, bias, here, every)
+        _native.matmul_rounded(*_as_one(a, b, results), accumulator, bias, here, every)
 
     return multiply
+
+
+def _as_one(
+    a: _native.Matrices, b: _native.Matrices, results: NDArray[np.float32]
+) -> tuple[_native.Matrices, _native.Matrices, NDArray[np.float32]]:
+    """Return the products of a stack with one matrix as one product, if that takes no copy."""
+    *stack, rows, inner = a.elements.shape
+    of_b = math.prod(b.elements.shape[:-2])
+    if math.prod(stack) == 1 or of_b != 1 or results.shape[:-2] != tuple(stack):
+        return a, b, results
+    height = math.prod(stack) * rows
+    elements = a.elements.reshape(height, inner)
+    flat_results = results.reshape(height, results.shape[-1])
+    if not (
+        np.may_share_memory(elements, a.elements) and np.may_share_memory(flat_results, results)
+    ):
+        return a, b, results
+    biases = a.biases
+    if biases is not None:
+        if biases.shape[:-1] not in ((1,) * (len(stack) + 1), (*stack, rows)):
+            return a, b, results
+        biases = biases.reshape(math.prod(biases.shape[:-1]), biases.shape[-1])
+    flat_a = a._replace(elements=elements, biases=biases)
+    flat_b = b._replace(
+        elements=b.elements.reshape(b.elements.shape[-2:]),
+        biases=b.biases if b.biases is None else b.biases.reshape(b.biases.shape[-2:]),
+    )
+    return flat_a, flat_b, flat_results
 
 
 def _check_every(every: SupportsIndex) -> int:
