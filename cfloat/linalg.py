@@ -357,12 +357,13 @@ def _into_format(
         codes = np.empty(out.shape, out.codes.dtype)
     first, second = _matrices(a, column=False), _matrices(b, column=True)
     axes_missing = (b.ndim == 1, a.ndim == 1)
+    buffer = np.empty(min(size, out.size), np.float32)
     steps = [math.prod(out.shape[axis + 1 :]) for axis in range(out.ndim)]
     for key in boxes(out.shape, size):
         part: Array = codes[key] if key else codes  # of no axes, an index gives a number
         start = sum((one.start or 0) * step for one, step in zip(key, steps, strict=True))
         rows, columns = _key_of_matrices(key, *axes_missing)
-        results = np.empty(part.shape, np.float32)
+        results = buffer[: part.size].reshape(part.shape)
         multiply(
             _part(first, (*rows, _ALL)),
             _part(second, (*rows[:-1], _ALL, columns)),
