@@ -122,8 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "bench",
         help="measure the speed of conversions and matrix products",
-        description="Measure the speed of conversions and matrix products beside NumPy's own copies and products "
-        "in the same run, and beside ml_dtypes' if it is installed.  Both ends of each result are checked before it is timed.",
+        description="Measure the speed of conversions and matrix products beside NumPy's own copies and "
+        "products in the same run, and beside ml_dtypes' if it is installed.  Both ends of each result are "
+        "checked before it is timed.",
     )
     command.add_argument(
         "--size",

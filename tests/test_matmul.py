@@ -333,6 +333,21 @@ def test_outputs_that_overlap(rng):
     np.testing.assert_array_equal(out, expected)
 
 
+def test_a_stack_that_the_output_overlaps(rng):
+    """What is written for one matrix is not read for the next."""
+    memory = operand(rng, np.dtype(np.float32), (4, 4, 4))
+    b = operand(rng, F8, (4, 4))
+    for x, out in ((memory[:3], memory[1:]), (memory[1:], memory[:3])):
+        expected = cf.matmul(x, b), cf.matmul(b, x)
+        before = memory.copy()
+        cf.matmul(x, b, out=out)
+        np.testing.assert_array_equal(out, expected[0])
+        memory[...] = before
+        cf.matmul(b, x, out=out)
+        np.testing.assert_array_equal(out, expected[1])
+        memory[...] = before
+
+
 def test_outputs_of_codes_that_overlap(rng, monkeypatch):
     monkeypatch.setattr(linalg, "STRIP_BYTES", 4 * 4 * 3)
     for name in ("a", "b", "both", "shifted"):
@@ -446,6 +461,20 @@ def test_memory_beside_the_result(block):
     assert peak < 16 << 20
 
 
+def test_memory_of_a_product_in_place():
+    """Each strip of rows is read before it is written: the codes are not copied."""
+    a = cf.CFloatArray(np.full((5_000_000, 4), 56, np.uint8), F8)
+    b = cf.asarray(np.eye(4), F8)
+    tracemalloc.start()
+    try:
+        a @= b
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert np.all(a.codes == 56)
+    assert peak < 16 << 20
+
+
 # NumPy's ways to say it
 
 
@@ -556,6 +585,12 @@ def test_functions(rng, calls, name):
             continue
         assert (np.shape(got), got.dtype) == (np.shape(expected), expected.dtype)
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_a_transposed_product_lies_in_order(rng):
+    a, b = operand(rng, F8, (4, 6)), operand(rng, SHP, (6, 5))
+    assert np.einsum("ij,jk->ki", a, b).flags.c_contiguous
+    assert np.tensordot(a.T, b, (0, 0)).flags.c_contiguous
 
 
 def test_in_place(rng, calls):
