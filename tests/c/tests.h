@@ -18,5 +18,6 @@ void test_layouts(void);
 void test_status(void);
 void test_threads(void);
 void test_float_modes(void);
+void test_matmul_exact(void);
 
 #endif
