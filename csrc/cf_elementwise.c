@@ -4,7 +4,7 @@
 
 #include "cf_kernels.h"
 #include "cf_philox.h"
-#include "cf_scalar.h"
+#include "cf_rule.h"
 #include "cf_threads.h"
 
 /* encode, decode, both in a row, or both in one pass (round_float32); the kernels that are not needed are
@@ -43,8 +43,7 @@ static void choose_kernels(operation *op, const cf_format *format, int source_ty
                            int destination_type) {
   const cf_kernels *isa = cf_active_kernels();
   const int encodes = source_type != CF_CODES, decodes = destination_type != CF_CODES;
-  const int plain = op->rule.rounding <= CF_STOCHASTIC && op->rule.words == NULL;
-  const int lanes_encode = plain && cf_lanes_encode(format);
+  const int lanes_encode = cf_lanes_take(format, &op->rule);
   const int lanes_decode = cf_lanes_decode(format);
   op->encode = NULL;
   op->decode = NULL;
@@ -55,39 +54,24 @@ static void choose_kernels(operation *op, const cf_format *format, int source_ty
     op->takes_blocks = op->rule.by_addition && is_added(op->rule.rounding);
     return;
   }
-  if (encodes && lanes_encode) op->encode = isa->encode[source_type];
-  op->takes_blocks = op->encode != NULL && !decodes && source_type == CF_FLOAT32 &&
-                     isa != &cf_kernels_portable && op->rule.by_addition && is_added(op->rule.rounding);
-  if (encodes && op->encode == NULL) op->encode = cf_kernels_portable.encode[source_type];
-  if (decodes && lanes_decode) op->decode = isa->decode[destination_type];
-  if (decodes && op->decode == NULL) op->decode = cf_kernels_portable.decode[destination_type];
-}
-
-static int is_rounding(int rounding) {
-  const int mode = cf_rounding_mode(rounding);
-  if (rounding < 0 || mode > CF_STOCHASTIC) return 0;
-  if (mode != CF_STOCHASTIC) return rounding == mode;
-  return cf_rounding_variant(rounding) <= CF_STOCHASTIC_C && cf_rounding_bits(rounding) <= 32;
+  if (encodes) op->encode = cf_encode_kernel_of(format, &op->rule, source_type);
+  op->takes_blocks = encodes && !decodes && source_type == CF_FLOAT32 &&
+                     op->encode != cf_kernels_portable.encode[source_type] && op->rule.by_addition &&
+                     is_added(op->rule.rounding);
+  if (decodes) op->decode = cf_decode_kernel_of(format, destination_type);
 }
 
 static int prepare(operation *op, const cf_format *format, int source_type, int rounding,
                    uint64_t seed, const uint32_t *words, int destination_type) {
   const int status = cf_format_check(format);
   if (status != CF_OK) return status;
-  if (!is_rounding(rounding)) return CF_BAD_ROUNDING;
+  if (!cf_is_rounding(rounding)) return CF_BAD_ROUNDING;
   if (source_type < 0 || source_type > CF_CODES) return CF_BAD_TYPE;
   if (destination_type != CF_CODES &&
       (destination_type < 0 || destination_type >= CF_VALUE_TYPE_COUNT))
     return CF_BAD_TYPE;
   if (source_type == CF_CODES && destination_type == CF_CODES) return CF_BAD_TYPE;
-  op->rule.params = cf_format_params(format);
-  op->rule.code_size = cf_code_size(format);
-  op->rule.rounding = rounding;
-  op->rule.deep = cf_lanes_deep(format);
-  op->rule.by_addition = cf_lanes_add(format);
-  op->rule.seed = seed;
-  op->rule.words = words;
-  op->rule.block = 0;
+  op->rule = cf_rule_of(format, rounding, seed, words);
   op->bias_min = format->bias_min;
   op->bias_max = format->bias_max;
   op->source_size = element_size(source_type, op->rule.code_size);

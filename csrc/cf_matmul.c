@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cf_operand.h"
+#include "cf_lines.h"
 #include "cf_threads.h"
 
 enum {
@@ -19,7 +19,7 @@ enum {
 
 /* One product of two matrices. */
 typedef struct multiplication {
-  cf_operand a, b;
+  cf_lines a, b;
   const cf_tiles *tiles;
   int64_t rows, inner, columns;
   char *results;
@@ -60,7 +60,7 @@ static int pack_line(const multiplication *m, int64_t line, int64_t k, const cha
   float staged[STAGED_LINE];
   uint16_t *planes[CF_PLANES_MAX];
   if (!is_bfloat16(m)) {
-    cf_operand_decode_line(&m->a, line, k, from, count, (float *)(void *)to);
+    cf_lines_decode(&m->a, CF_ALONG_LINE, line, k, from, count, (float *)(void *)to);
     return 1;
   }
   if (m->looks_up_a) {
@@ -68,7 +68,7 @@ static int pack_line(const multiplication *m, int64_t line, int64_t k, const cha
     return 1;
   }
   for (int p = 0; p < m->planes_a; ++p) planes[p] = (uint16_t *)(void *)(to + (size_t)p * m->plane_a);
-  cf_operand_decode_line(&m->a, line, k, from, count, staged);
+  cf_lines_decode(&m->a, CF_ALONG_LINE, line, k, from, count, staged);
   return m->tiles->split(staged, (size_t)count, m->planes_a, m->low_a, planes);
 }
 
@@ -77,17 +77,17 @@ static int pack_panel_of_a(const multiplication *m, int64_t panel) {
   const int64_t line_step = CF_MATMUL_LINE * (int64_t)element;
   const int64_t first = m->row + panel * m->tiles->rows;
   const int64_t lines = at_most(m->tiles->rows, m->row + m->row_count - first);
-  const int contiguous = m->a.inner_step == (int64_t)m->a.size;
+  const int contiguous = m->a.of.inner_stride == (int64_t)m->a.of.size;
   char staged[CF_TILE_LINES_MAX * STAGED_LINE * 4];
   char *to = m->panels_a + (size_t)panel * m->panel_a;
   int fit = 1;
   for (int64_t done = 0; done < m->k_count; done += STAGED_LINE) {
     const int64_t k = m->k + done, count = at_most(STAGED_LINE, m->k_count - done);
-    const char *from = m->a.elements + first * m->a.line_step + k * m->a.inner_step;
-    int64_t step = m->a.line_step;
+    const char *from = m->a.of.elements + first * m->a.of.line_stride + k * m->a.of.inner_stride;
+    int64_t step = m->a.of.line_stride;
     if (!contiguous) {
-      step = STAGED_LINE * (int64_t)m->a.size;
-      cf_operand_copy_lines(&m->a, first, lines, k, count, staged, step);
+      step = STAGED_LINE * (int64_t)m->a.of.size;
+      cf_lines_copy(&m->a, CF_ALONG_LINE, first, lines, k, count, staged, step);
       from = staged;
     }
     for (int64_t i = 0; i < lines; ++i)
@@ -125,9 +125,9 @@ static int pack_pairs(const multiplication *m, int64_t k, int64_t count, int64_t
   const int64_t panel = (column - m->column) / m->tiles->columns;
   int fit = 1;
   for (int64_t i = 0; i < count; i += 2) {
-    cf_operand_decode_across(&m->b, k + i, column, from + i * step, columns, values[0]);
+    cf_lines_decode(&m->b, CF_ACROSS_LINES, column, k + i, from + i * step, columns, values[0]);
     if (i + 1 < count)
-      cf_operand_decode_across(&m->b, k + i + 1, column, from + (i + 1) * step, columns, values[1]);
+      cf_lines_decode(&m->b, CF_ACROSS_LINES, column, k + i + 1, from + (i + 1) * step, columns, values[1]);
     else
       memset(values[1], 0, sizeof values[1]);
     fit &= m->tiles->split_pairs(values[0], values[1], (size_t)columns, m->planes_b, m->low_b, planes);
@@ -156,16 +156,16 @@ static int widen_pairs(const multiplication *m, int64_t k, int64_t count, int64_
 static int pack_panels_of_b(const multiplication *m, int64_t chunk) {
   const int64_t at = chunk * STAGED_ACROSS, first = m->column + at;
   const int64_t columns = at_most(STAGED_ACROSS, m->column_count - at), panel = at / m->tiles->columns;
-  const int contiguous = m->b.line_step == (int64_t)m->b.size;
+  const int contiguous = m->b.of.line_stride == (int64_t)m->b.of.size;
   CF_ALIGNED(64) char staged[STAGED_ACROSS * STAGED_INNER * 4];
   int fit = 1;
   for (int64_t done = 0; done < m->k_count; done += STAGED_INNER) {
     const int64_t k = m->k + done, count = at_most(STAGED_INNER, m->k_count - done);
-    const char *from = m->b.elements + first * m->b.line_step + k * m->b.inner_step;
-    int64_t step = m->b.inner_step;
+    const char *from = m->b.of.elements + first * m->b.of.line_stride + k * m->b.of.inner_stride;
+    int64_t step = m->b.of.inner_stride;
     if (!contiguous) {
-      step = STAGED_ACROSS * (int64_t)m->b.size;
-      cf_operand_copy_across(&m->b, k, count, first, columns, staged, step);
+      step = STAGED_ACROSS * (int64_t)m->b.of.size;
+      cf_lines_copy(&m->b, CF_ACROSS_LINES, first, columns, k, count, staged, step);
       from = staged;
     }
     if (m->looks_up_b) {
@@ -175,7 +175,7 @@ static int pack_panels_of_b(const multiplication *m, int64_t chunk) {
     } else {
       CF_ALIGNED(64) float values[STAGED_ACROSS];
       for (int64_t i = 0; i < count; ++i) {
-        cf_operand_decode_across(&m->b, k + i, first, from + i * step, columns, values);
+        cf_lines_decode(&m->b, CF_ACROSS_LINES, first, k + i, from + i * step, columns, values);
         scatter(m, panel, done + i, values, columns, 0);
       }
     }
@@ -294,11 +294,11 @@ static void on_threads(multiplication *m, void (*task)(void *context, int index)
 /* Scales that no float holds, one by one. */
 static void scale_apart(const multiplication *m) {
   for (int64_t i = 0; i < m->rows; ++i) {
-    const int exponent = cf_operand_exponent(&m->a, i);
+    const int exponent = cf_lines_exponent(&m->a, i);
     for (int64_t j = 0; j < m->columns; ++j) {
       float result;
       memcpy(&result, result_at(m, i, j), sizeof result);
-      result = ldexpf(result, exponent + cf_operand_exponent(&m->b, j));
+      result = ldexpf(result, exponent + cf_lines_exponent(&m->b, j));
       memcpy(result_at(m, i, j), &result, sizeof result);
     }
   }
@@ -311,9 +311,9 @@ static void zero_results(const multiplication *m) {
 }
 
 /* The scales of lines, of which there are `padded`, and the range of their exponents. */
-static void set_scales(const cf_operand *operand, int64_t lines, int64_t padded, float *scale, int *low, int *high) {
+static void set_scales(const cf_lines *operand, int64_t lines, int64_t padded, float *scale, int *low, int *high) {
   for (int64_t i = 0; i < padded; ++i) {
-    const int exponent = i < lines ? cf_operand_exponent(operand, i) : 0;
+    const int exponent = i < lines ? cf_lines_exponent(operand, i) : 0;
     scale[i] = exponent < -126 || exponent > 127 ? 0 : ldexpf(1, exponent);
     if (i >= lines) continue;
     if (i == 0 || exponent < *low) *low = exponent;
@@ -341,10 +341,10 @@ static int prepare_scales(multiplication *m) {
 }
 
 /* The bits of the smallest magnitude of an operand's values for which no plane, and no product of planes, is subnormal. */
-static uint32_t lowest_of_planes(const cf_operand *operand, int planes, const cf_operand *other) {
+static uint32_t lowest_of_planes(const cf_lines *operand, int planes, const cf_lines *other) {
   const uint32_t smallest_normal = (uint32_t)1 << 23;
-  if (operand->type == CF_CODES) return smallest_normal; /* which all are */
-  const int exponent = (planes > 1 ? 8 * planes : 0) - 126 - (other->type == CF_CODES ? other->lowest : -126);
+  if (operand->of.type == CF_CODES) return smallest_normal; /* which all are */
+  const int exponent = (planes > 1 ? 8 * planes : 0) - 126 - (other->of.type == CF_CODES ? other->lowest : -126);
   return (uint32_t)(exponent < -126 ? 1 : exponent > 127 ? 254 : exponent + 127) << 23;
 }
 
@@ -358,8 +358,8 @@ static int choose_planes(multiplication *m, const cf_tiles *tiles) {
   m->low_a = lowest_of_planes(&m->a, m->planes_a, &m->b);
   m->low_b = lowest_of_planes(&m->b, m->planes_b, &m->a);
   if (tiles->widen != NULL) {
-    m->looks_up_a = m->planes_a == 1 && cf_operand_table(&m->a, m->table_a);
-    m->looks_up_b = m->planes_b == 1 && tiles->columns * 2 == CF_WIDENED_COLUMNS && cf_operand_table(&m->b, m->table_b);
+    m->looks_up_a = m->planes_a == 1 && cf_lines_table(&m->a, m->table_a);
+    m->looks_up_b = m->planes_b == 1 && tiles->columns * 2 == CF_WIDENED_COLUMNS && cf_lines_table(&m->b, m->table_b);
   }
   return m->planes_a * m->planes_b <= tiles->pairs_max;
 }
@@ -434,10 +434,10 @@ static void dot_lines(const skinny_task *task, int64_t line, int64_t lines, floa
   CF_ALIGNED(64) float values[SKINNY_INNER];
   for (int64_t i = 0; i < lines; ++i) {
     float line_sums[SKINNY_ROWS] = {0};
-    const char *from = m->b.elements + (line + i) * m->b.line_step;
+    const char *from = m->b.of.elements + (line + i) * m->b.of.line_stride;
     for (int64_t k = 0; k < m->inner; k += SKINNY_INNER) {
       const int64_t count = at_most(SKINNY_INNER, m->inner - k);
-      cf_operand_decode_line(&m->b, line + i, k, from + k * m->b.inner_step, count, values);
+      cf_lines_decode(&m->b, CF_ALONG_LINE, line + i, k, from + k * m->b.of.inner_stride, count, values);
       task->values->dot(task->x + k, m->inner, (int)m->rows, values, count, line_sums);
     }
     for (int64_t r = 0; r < m->rows; ++r) sums[r * SKINNY_LINES + i] = line_sums[r];
@@ -452,9 +452,9 @@ static void update_lines(const skinny_task *task, int64_t line, int64_t lines, f
   memset(sums, 0, SKINNY_ROWS * SKINNY_LINES * sizeof *sums);
   for (int64_t k = 0; k < m->inner; k += CF_UPDATES) {
     for (int64_t i = 0; i < CF_UPDATES; ++i) {
-      const char *from = m->b.elements + (k + i) * m->b.inner_step + line * m->b.line_step;
+      const char *from = m->b.of.elements + (k + i) * m->b.of.inner_stride + line * m->b.of.line_stride;
       if (k + i < m->inner)
-        cf_operand_decode_across(&m->b, k + i, line, from, lines, values[i]);
+        cf_lines_decode(&m->b, CF_ACROSS_LINES, line, k + i, from, lines, values[i]);
       else
         memset(values[i], 0, sizeof values[i]);
       for (int64_t r = 0; r < m->rows; ++r) x[r][i] = k + i < m->inner ? task->x[r * m->inner + k + i] : 0;
@@ -466,7 +466,7 @@ static void update_lines(const skinny_task *task, int64_t line, int64_t lines, f
 static void multiply_few_rows(void *context, int index) {
   const skinny_task *task = context;
   const multiplication *m = task->m;
-  const int along = m->b.inner_step == (int64_t)m->b.size;
+  const int along = m->b.of.inner_stride == (int64_t)m->b.of.size;
   CF_ALIGNED(64) float sums[SKINNY_ROWS * SKINNY_LINES];
   int64_t begin, end;
   share_of(m->columns, m->threads, index, &begin, &end);
@@ -474,8 +474,8 @@ static void multiply_few_rows(void *context, int index) {
   for (int64_t line = begin; line < end; line += SKINNY_LINES) {
     const int64_t lines = at_most(SKINNY_LINES, end - line);
     if (task->codes != NULL) {
-      const cf_skinny skinny = {m->table_b, (const uint8_t *)m->b.elements + line * m->b.line_step,
-                                along ? m->b.line_step : m->b.inner_step, lines, m->inner, task->x, m->inner,
+      const cf_skinny skinny = {m->table_b, (const uint8_t *)m->b.of.elements + line * m->b.of.line_stride,
+                                along ? m->b.of.line_stride : m->b.of.inner_stride, lines, m->inner, task->x, m->inner,
                                 (int)m->rows, sums, SKINNY_LINES};
       (along ? task->codes->dot_codes : task->codes->update_codes)(&skinny);
     } else {
@@ -488,7 +488,7 @@ static void multiply_few_rows(void *context, int index) {
 
 static int is_skinny(const multiplication *m) {
   return m->rows <= SKINNY_ROWS &&
-         (m->b.inner_step == (int64_t)m->b.size || m->b.line_step == (int64_t)m->b.size);
+         (m->b.of.inner_stride == (int64_t)m->b.of.size || m->b.of.line_stride == (int64_t)m->b.of.size);
 }
 
 static int multiply_skinny(multiplication *m) {
@@ -497,16 +497,16 @@ static int multiply_skinny(multiplication *m) {
   float *x = malloc((size_t)(m->rows * m->inner) * sizeof *x);
   if (x == NULL) return CF_NO_MEMORY;
   for (int64_t r = 0; r < m->rows; ++r) {
-    const size_t step = m->a.size;
+    const size_t step = m->a.of.size;
     char staged[STAGED_LINE * 4];
     for (int64_t k = 0; k < m->inner; k += STAGED_LINE) {
       const int64_t count = at_most(STAGED_LINE, m->inner - k);
-      cf_operand_copy_lines(&m->a, r, 1, k, count, staged, (int64_t)(step * STAGED_LINE));
-      cf_operand_decode_line(&m->a, r, k, staged, count, x + r * m->inner + k);
+      cf_lines_copy(&m->a, CF_ALONG_LINE, r, 1, k, count, staged, (int64_t)(step * STAGED_LINE));
+      cf_lines_decode(&m->a, CF_ALONG_LINE, r, k, staged, count, x + r * m->inner + k);
     }
   }
   task.x = x;
-  if (bfloat16 != NULL && bfloat16->dot_codes != NULL && cf_operand_table(&m->b, m->table_b)) task.codes = bfloat16;
+  if (bfloat16 != NULL && bfloat16->dot_codes != NULL && cf_lines_table(&m->b, m->table_b)) task.codes = bfloat16;
   if (m->threads == 1)
     multiply_few_rows(&task, 0);
   else
@@ -539,7 +539,7 @@ static int multiply_matrices(multiplication *m) {
 
 typedef struct stack {
   const cf_product *product;
-  cf_operand a, b; /* of the first matrices */
+  cf_lines a, b; /* of the first matrices */
   int64_t count;
   int swapped, threads, threads_each;
   int status[CF_MAX_THREADS];
@@ -549,23 +549,11 @@ typedef struct stack {
 static void go_to(const stack *s, int64_t index, multiplication *m) {
   const cf_product *product = s->product;
   const int ndim = product->stack_ndim;
-  int64_t of_a = 0, of_b = 0, bias_a = 0, bias_b = 0, result = 0;
-  for (int axis = ndim - 1; axis >= 0; --axis) {
-    const int64_t i = index % product->stack_shape[axis];
-    index /= product->stack_shape[axis];
-    of_a += i * product->a.strides[axis];
-    of_b += i * product->b.strides[axis];
-    if (product->a.type == CF_CODES) bias_a += i * product->a.bias_strides[axis];
-    if (product->b.type == CF_CODES) bias_b += i * product->b.bias_strides[axis];
-    result += i * product->result_strides[axis];
-  }
   m->a = s->a;
   m->b = s->b;
-  m->a.elements += of_a;
-  m->b.elements += of_b;
-  if (m->a.biases != NULL) m->a.biases += bias_a;
-  if (m->b.biases != NULL) m->b.biases += bias_b;
-  m->results = (char *)product->results + result;
+  m->a.of = cf_operand_a(product, index);
+  m->b.of = cf_operand_b(product, index);
+  m->results = cf_product_results(product, index);
   m->rows = product->rows;
   m->columns = product->columns;
   m->inner = product->inner;
@@ -574,9 +562,9 @@ static void go_to(const stack *s, int64_t index, multiplication *m) {
   m->threads = s->threads_each;
   m->swapped = s->swapped;
   if (m->swapped) {
-    const cf_operand operand = m->a;
+    const cf_lines lines = m->a;
     m->a = m->b;
-    m->b = operand;
+    m->b = lines;
     m->rows = product->columns;
     m->columns = product->rows;
     m->row_step = product->result_strides[ndim + 1];
@@ -596,22 +584,6 @@ static void multiply_share(void *context, int index) {
   }
 }
 
-static int check_matrix(const cf_matrix *matrix) {
-  if (matrix->type == CF_FLOAT32 || matrix->type == CF_BFLOAT16) return CF_OK;
-  if (matrix->type != CF_CODES) return CF_BAD_TYPE;
-  if (matrix->bias_block[0] < 1 || matrix->bias_block[1] < 1) return CF_BAD_LAYOUT;
-  return cf_format_check(matrix->format);
-}
-
-static int check_product(const cf_product *product) {
-  if (product->stack_ndim < 0 || product->stack_ndim > CF_MAX_NDIM - 2) return CF_BAD_LAYOUT;
-  if (product->rows < 0 || product->inner < 0 || product->columns < 0) return CF_BAD_LAYOUT;
-  for (int axis = 0; axis < product->stack_ndim; ++axis)
-    if (product->stack_shape[axis] < 0) return CF_BAD_LAYOUT;
-  const int status = check_matrix(&product->a);
-  return status != CF_OK ? status : check_matrix(&product->b);
-}
-
 /* As many threads as the work is worth. */
 static int useful_threads(double work, int threads) {
   const double useful = work / WORK_PER_THREAD;
@@ -621,15 +593,15 @@ static int useful_threads(double work, int threads) {
 }
 
 int cf_matmul(const cf_product *product, int threads) {
-  const int ndim = product->stack_ndim, status = check_product(product);
+  const int ndim = product->stack_ndim;
   stack s;
-  if (status != CF_OK) return status;
   s.product = product;
-  s.count = 1;
-  for (int axis = 0; axis < ndim; ++axis) s.count *= product->stack_shape[axis];
+  const int status = cf_product_check(product, &s.count);
+  if (status != CF_OK) return status;
   if (s.count == 0 || product->rows == 0 || product->columns == 0) return CF_OK;
-  cf_operand_describe(&s.a, &product->a, ndim, 0, product->inner);
-  cf_operand_describe(&s.b, &product->b, ndim, 1, product->inner);
+  const cf_operand a = cf_operand_a(product, 0), b = cf_operand_b(product, 0);
+  s.a = cf_lines_of(&a, &product->a);
+  s.b = cf_lines_of(&b, &product->b);
   s.swapped = product->columns <= SKINNY_ROWS && product->rows > SKINNY_ROWS;
   if (product->columns > SKINNY_ROWS && product->rows > SKINNY_ROWS) /* results that are contiguous along columns */
     s.swapped = product->result_strides[ndim + 1] != sizeof(float) && product->result_strides[ndim] == sizeof(float);

@@ -1,187 +1,177 @@
-/* Operands of matrix products. */
+/* The operands of a matrix product: checks, addresses, and decoding in either direction. */
 #include "cf_operand.h"
 
 #include <string.h>
 
-#include "cf_transpose.h"
+#include "cf_rule.h"
 
-/* Powers of two within which the values of an operand are, whatever their biases, so that no product of two leaves
- * float32's range. */
-enum { HALF_RANGE = 58 };
-
-static int field_max(const cf_format *format) {
-  const int all_ones = (1 << format->exponent_bits) - 1;
-  return format->nonfinite == CF_NONFINITE_IEEE ? all_ones - 1 : all_ones;
+static int check_matrix(const cf_matrix *matrix) {
+  if (matrix->type == CF_FLOAT32 || matrix->type == CF_BFLOAT16) return CF_OK;
+  if (matrix->type != CF_CODES) return CF_BAD_TYPE;
+  if (matrix->bias_block[0] < 1 || matrix->bias_block[1] < 1) return CF_BAD_LAYOUT;
+  return cf_format_check(matrix->format);
 }
 
-static void choose_bias(cf_operand *operand, const cf_format *format, int differ) {
-  const int bottom = cf_format_quantum(format), top = field_max(format) + 1; /* exponents at bias 0 */
-  const int lowest = bottom - format->bias_max, highest = top - format->bias_min;
-  operand->along = 0;
-  operand->bias = operand->shift = 0;
-  if (!differ && (top - bottom) / 2 <= HALF_RANGE) {
-    operand->bias = (top + bottom) / 2;
-    operand->lowest = bottom - operand->bias;
-    return;
+int cf_product_check(const cf_product *product, int64_t *stacked) {
+  const int status_a = check_matrix(&product->a), status_b = check_matrix(&product->b);
+  if (status_a != CF_OK) return status_a;
+  if (status_b != CF_OK) return status_b;
+  if (product->stack_ndim < 0 || product->stack_ndim > CF_MAX_NDIM - 2) return CF_BAD_LAYOUT;
+  if (product->rows < 0 || product->inner < 0 || product->columns < 0) return CF_BAD_LAYOUT;
+  *stacked = 1;
+  for (int i = 0; i < product->stack_ndim; ++i) {
+    if (product->stack_shape[i] < 0) return CF_BAD_LAYOUT;
+    *stacked *= product->stack_shape[i];
   }
-  operand->along = 1;
-  if ((highest - lowest) / 2 <= HALF_RANGE) operand->shift = -(highest + lowest) / 2;
-  operand->lowest = lowest + operand->shift;
+  return CF_OK;
 }
 
-void cf_operand_describe(cf_operand *operand, const cf_matrix *matrix, int stack_ndim, int line_axis, int64_t inner) {
-  const int inner_axis = 1 - line_axis;
-  memset(operand, 0, sizeof *operand);
-  operand->type = matrix->type;
-  operand->elements = matrix->elements;
-  operand->line_step = matrix->strides[stack_ndim + line_axis];
-  operand->inner_step = matrix->strides[stack_ndim + inner_axis];
-  if (matrix->type != CF_CODES) {
-    operand->size = matrix->type == CF_FLOAT32 ? 4 : 2;
-    operand->lowest = -149;
-    operand->significant = matrix->type == CF_FLOAT32 ? 24 : 8;
-    return;
+/* How far matrix `index` of the stack is from the first. */
+static int64_t offset_of(const cf_product *product, const int64_t *strides, int64_t index) {
+  int64_t offset = 0;
+  for (int axis = product->stack_ndim - 1; axis >= 0; --axis) {
+    offset += index % product->stack_shape[axis] * strides[axis];
+    index /= product->stack_shape[axis];
   }
-  operand->biases = (const char *)matrix->biases;
-  operand->bias_line_step = matrix->bias_strides[stack_ndim + line_axis];
-  operand->bias_inner_step = matrix->bias_strides[stack_ndim + inner_axis];
-  operand->bias_line_block = matrix->bias_block[line_axis];
-  operand->bias_inner_block = matrix->bias_block[inner_axis];
-  operand->rule.params = cf_format_params(matrix->format);
-  operand->rule.code_size = operand->size = cf_code_size(matrix->format);
-  operand->significant = matrix->format->mantissa_bits + 1;
-  choose_bias(operand, matrix->format, operand->bias_inner_step != 0 && inner > operand->bias_inner_block);
-  operand->decode = operand->lowest >= -126 ? cf_active_kernels()->decode[CF_FLOAT32] : NULL;
-  if (operand->decode == NULL) operand->decode = cf_kernels_portable.decode[CF_FLOAT32];
+  return offset;
 }
 
-static int16_t bias_at(const cf_operand *operand, int64_t line, int64_t inner) {
+/* `inner` is the matrix's axis that is the inner one. */
+static cf_operand operand_of(const cf_product *product, const cf_matrix *matrix, int64_t index, int inner) {
+  const int lines = 1 - inner, ndim = product->stack_ndim;
+  cf_operand operand;
+  memset(&operand, 0, sizeof operand);
+  operand.type = matrix->type;
+  operand.elements = (const char *)matrix->elements + offset_of(product, matrix->strides, index);
+  operand.inner = product->inner;
+  operand.line_stride = matrix->strides[ndim + lines];
+  operand.inner_stride = matrix->strides[ndim + inner];
+  operand.size = matrix->type == CF_FLOAT32 ? sizeof(uint32_t) : sizeof(uint16_t);
+  operand.line_block = operand.inner_block = 1;
+  if (matrix->type != CF_CODES) return operand;
+  operand.rule = cf_rule_of(matrix->format, CF_TIES_TO_EVEN, 0, NULL);
+  operand.decode = cf_decode_kernel_of(matrix->format, CF_FLOAT32);
+  operand.bias_min = matrix->format->bias_min;
+  operand.bias_max = matrix->format->bias_max;
+  operand.quantum = cf_format_quantum(matrix->format);
+  operand.size = operand.rule.code_size;
+  operand.biases = (const char *)matrix->biases + offset_of(product, matrix->bias_strides, index);
+  operand.line_bias_stride = matrix->bias_strides[ndim + lines];
+  operand.inner_bias_stride = matrix->bias_strides[ndim + inner];
+  operand.line_block = matrix->bias_block[lines];
+  operand.inner_block = matrix->bias_block[inner];
+  return operand;
+}
+
+cf_operand cf_operand_a(const cf_product *product, int64_t index) {
+  cf_operand operand = operand_of(product, &product->a, index, 1);
+  operand.lines = product->rows;
+  return operand;
+}
+
+cf_operand cf_operand_b(const cf_product *product, int64_t index) {
+  cf_operand operand = operand_of(product, &product->b, index, 0);
+  operand.lines = product->columns;
+  return operand;
+}
+
+char *cf_product_results(const cf_product *product, int64_t index) {
+  return (char *)product->results + offset_of(product, product->result_strides, index);
+}
+
+static int64_t distance(int64_t stride) { return stride < 0 ? -stride : stride; }
+
+cf_direction cf_operand_direction(const cf_operand *operand) {
+  return operand->lines > 1 && distance(operand->line_stride) < distance(operand->inner_stride)
+             ? CF_ACROSS_LINES
+             : CF_ALONG_LINE;
+}
+
+int cf_operand_has_line_biases(const cf_operand *operand) {
+  return operand->biases == NULL || operand->inner_bias_stride == 0 ||
+         operand->inner_block >= operand->inner;
+}
+
+int cf_operand_bias(const cf_operand *operand, int64_t line, int64_t k) {
   int16_t bias;
   memcpy(&bias,
-         operand->biases + line / operand->bias_line_block * operand->bias_line_step +
-             inner / operand->bias_inner_block * operand->bias_inner_step,
+         operand->biases + line / operand->line_block * operand->line_bias_stride +
+             k / operand->inner_block * operand->inner_bias_stride,
          sizeof bias);
   return bias;
 }
 
-int cf_operand_exponent(const cf_operand *operand, int64_t line) {
-  if (operand->type != CF_CODES) return 0;
-  return operand->along ? -operand->shift : operand->bias - bias_at(operand, line, 0);
-}
-
-int cf_operand_table(const cf_operand *operand, uint16_t *table) {
-  const int16_t bias = (int16_t)operand->bias;
-  uint8_t codes[256];
-  uint32_t values[256];
-  if (operand->type != CF_CODES || operand->size != 1 || operand->along || operand->significant > 8) return 0;
-  if (operand->rule.params.sign_mask != 0x80) return 0;
-  for (int code = 0; code < 256; ++code) codes[code] = (uint8_t)code;
-  operand->decode(&operand->rule, &bias, 0, codes, values, 256, NULL);
-  for (int code = 0; code < 256; ++code) table[code] = (uint16_t)(values[code] >> 16);
-  int is_symmetric = table[0] == 0;
-  for (int code = 0; code < 128; ++code) is_symmetric &= table[code + 128] == (table[code] | 0x8000);
-  return is_symmetric;
-}
-
-/* Elements whose biases are gathered at a time. */
-enum { GATHERED = 256 };
-
-/* Decode elements whose place along one axis changes: `line_moves` says which. */
-static void decode_run(const cf_operand *operand, int64_t line, int64_t inner, int line_moves, const char *from,
-                       int64_t count, float *to) {
-  if (operand->type == CF_FLOAT32) {
-    memcpy(to, from, (size_t)count * sizeof *to);
-    return;
+void cf_operand_bias_range(const cf_operand *operand, int64_t line, int *least, int *greatest) {
+  const int64_t end = cf_operand_has_line_biases(operand) ? 1 : operand->inner;
+  *least = *greatest = cf_operand_bias(operand, line, 0);
+  for (int64_t k = operand->inner_block; k < end; k += operand->inner_block) {
+    const int bias = cf_operand_bias(operand, line, k);
+    if (bias < *least) *least = bias;
+    if (bias > *greatest) *greatest = bias;
   }
-  if (operand->type == CF_BFLOAT16) {
-    for (int64_t i = 0; i < count; ++i) {
-      uint16_t half;
-      memcpy(&half, from + 2 * i, sizeof half);
-      const uint32_t bits = (uint32_t)half << 16;
-      memcpy(to + i, &bits, sizeof bits);
+}
+
+int cf_operand_biases_allowed(const cf_operand *operand) {
+  const int64_t step = operand->line_bias_stride == 0 ? operand->lines : operand->line_block;
+  if (operand->biases == NULL || operand->inner == 0) return 1;
+  for (int64_t line = 0; line < operand->lines; line += step) {
+    int least, greatest;
+    cf_operand_bias_range(operand, line, &least, &greatest);
+    if (least < operand->bias_min || greatest > operand->bias_max) return 0;
+  }
+  return 1;
+}
+
+/* The biases of a run, in `stage` where they are not all the same; returns the step from one to the next. */
+static size_t biases_of_run(const cf_operand *operand, cf_direction direction, int64_t line, int64_t k, size_t count,
+                            int16_t *stage) {
+  const int along = direction == CF_ALONG_LINE;
+  const int64_t stride = along ? operand->inner_bias_stride : operand->line_bias_stride;
+  const int64_t block = along ? operand->inner_block : operand->line_block;
+  int64_t at = along ? k : line;
+  const int64_t end = at + (int64_t)count;
+  stage[0] = (int16_t)cf_operand_bias(operand, line, k);
+  if (stride == 0 || at / block == (end - 1) / block) return 0;
+  for (size_t i = 0; at < end;) {
+    const int16_t bias = (int16_t)cf_operand_bias(operand, along ? line : at, along ? at : k);
+    const int64_t next = (at / block + 1) * block;
+    for (; at < end && at < next; ++at) stage[i++] = bias;
+  }
+  return 1;
+}
+
+#define GATHER(type)                                             \
+  for (size_t i = 0; i < count; ++i) {                           \
+    memcpy((type *)stage + i, from, sizeof(type));               \
+    from += stride;                                              \
+  }                                                              \
+  break
+
+void cf_operand_decode(const cf_operand *operand, cf_direction direction, int64_t line, int64_t k, size_t count,
+                       uint32_t *values) {
+  const int64_t stride = direction == CF_ALONG_LINE ? operand->inner_stride : operand->line_stride;
+  const char *from = operand->elements + line * operand->line_stride + k * operand->inner_stride;
+  uint32_t gathered[CF_RUN_MAX];
+  if (stride != (int64_t)operand->size) {
+    void *stage = operand->type == CF_FLOAT32 ? values : gathered;
+    switch (operand->size) {
+      case 1: GATHER(uint8_t);
+      case 2: GATHER(uint16_t);
+      default: GATHER(uint32_t);
     }
-    return;
+    from = stage;
   }
-  const int64_t block = line_moves ? operand->bias_line_block : operand->bias_inner_block;
-  const int64_t step = line_moves ? operand->bias_line_step : operand->bias_inner_step;
-  const int64_t place = line_moves ? line : inner;
-  int16_t biases[GATHERED];
-  if (!operand->along || step == 0 || place / block == (place + count - 1) / block) {
-    biases[0] = (int16_t)(operand->along ? bias_at(operand, line, inner) - operand->shift : operand->bias);
-    operand->decode(&operand->rule, biases, 0, from, to, (size_t)count, NULL);
-    return;
-  }
-  for (int64_t done = 0; done < count; done += GATHERED) {
-    const int64_t part = count - done < GATHERED ? count - done : GATHERED;
-    for (int64_t i = 0; i < part; ++i) {
-      const int64_t at = done + i;
-      biases[i] = (int16_t)((line_moves ? bias_at(operand, line + at, inner) : bias_at(operand, line, inner + at)) -
-                            operand->shift);
+  if (operand->type == CF_CODES) {
+    int16_t biases[CF_RUN_MAX];
+    const size_t step = biases_of_run(operand, direction, line, k, count, biases);
+    operand->decode(&operand->rule, biases, step, from, values, count, NULL);
+  } else if (operand->type == CF_BFLOAT16) {
+    for (size_t i = 0; i < count; ++i) {
+      uint16_t bits;
+      memcpy(&bits, from + i * sizeof bits, sizeof bits);
+      values[i] = (uint32_t)bits << 16;
     }
-    operand->decode(&operand->rule, biases, 1, from + (size_t)done * operand->size, to + done, (size_t)part, NULL);
+  } else if (from != (const char *)values) {
+    memcpy(values, from, count * sizeof *values);
   }
-}
-
-void cf_operand_decode_line(const cf_operand *operand, int64_t line, int64_t inner, const char *from, int64_t count,
-                            float *to) {
-  decode_run(operand, line, inner, 0, from, count, to);
-}
-
-void cf_operand_decode_across(const cf_operand *operand, int64_t inner, int64_t line, const char *from,
-                              int64_t count, float *to) {
-  decode_run(operand, line, inner, 1, from, count, to);
-}
-
-#define COPY(type, i0, i1, j0, j1)                                                               \
-  for (int64_t i = i0; i < (i1); ++i)                                                            \
-    for (int64_t j = j0; j < (j1); ++j)                                                          \
-  memcpy(to + i * to_step + j * (int64_t)sizeof(type), from + i * row_step + j * column_step, sizeof(type))
-
-#if CF_CAN_TRANSPOSE
-/* Where columns are contiguous, squares; what is left at the edges, one by one. */
-#define TRANSPOSE(type, size)                                                                          \
-  const int64_t side = 16 / size, whole_rows = rows - rows % side, whole_columns = columns - columns % side; \
-  for (int64_t i = 0; i < whole_rows; i += side)                                                       \
-    for (int64_t j = 0; j < whole_columns; j += side)                                                  \
-      cf_transpose_##size(from + i * row_step + j * column_step, column_step, to + i * to_step + j * size, to_step); \
-  COPY(type, 0, whole_rows, whole_columns, columns);                                                   \
-  COPY(type, whole_rows, rows, 0, columns)
-#else
-#define TRANSPOSE(type, size) COPY(type, 0, rows, 0, columns)
-#endif
-
-/* Copy rows x columns elements of any strides into contiguous rows. */
-#define DEFINE_COPY_ROWS(type, size)                                                               \
-  static void copy_rows_##size(const char *from, int64_t row_step, int64_t column_step, int64_t rows, \
-                               int64_t columns, char *to, int64_t to_step) {                       \
-    if (row_step == size) {                                                                        \
-      TRANSPOSE(type, size);                                                                       \
-    } else {                                                                                       \
-      COPY(type, 0, rows, 0, columns);                                                             \
-    }                                                                                              \
-  }
-DEFINE_COPY_ROWS(uint8_t, 1)
-DEFINE_COPY_ROWS(uint16_t, 2)
-DEFINE_COPY_ROWS(uint32_t, 4)
-
-static void copy_rows(size_t size, const char *from, int64_t row_step, int64_t column_step, int64_t rows,
-                      int64_t columns, char *to, int64_t to_step) {
-  if (column_step == (int64_t)size)
-    for (int64_t i = 0; i < rows; ++i) memcpy(to + i * to_step, from + i * row_step, (size_t)columns * size);
-  else
-    (size == 1   ? copy_rows_1
-     : size == 2 ? copy_rows_2
-                 : copy_rows_4)(from, row_step, column_step, rows, columns, to, to_step);
-}
-
-void cf_operand_copy_lines(const cf_operand *operand, int64_t line, int64_t lines, int64_t inner, int64_t count,
-                           char *to, int64_t to_step) {
-  copy_rows(operand->size, operand->elements + line * operand->line_step + inner * operand->inner_step,
-            operand->line_step, operand->inner_step, lines, count, to, to_step);
-}
-
-void cf_operand_copy_across(const cf_operand *operand, int64_t inner, int64_t count, int64_t line, int64_t lines,
-                            char *to, int64_t to_step) {
-  copy_rows(operand->size, operand->elements + line * operand->line_step + inner * operand->inner_step,
-            operand->inner_step, operand->line_step, count, lines, to, to_step);
 }

@@ -1,51 +1,54 @@
-/* An operand of a matrix product: lines along the inner axis (a's rows, b's columns), and their decoding.
- *
- * A bias is a power of two, so it need not be there while products are summed: values are decoded near 1, and results are
- * scaled at the end.  Where biases differ along the inner axis they are decoded with, and only what is common to all of
- * them is left to the end. */
+/* The operands of a matrix product, one matrix of a stack at a time. */
 #ifndef CF_OPERAND_H
 #define CF_OPERAND_H
 
 #include "cf_kernels.h"
 
+/* A matrix as lines along the inner axis: a's rows, or b's columns.  bias_* are bytes from one block to the next. */
 typedef struct cf_operand {
-  int type;    /* CF_CODES, CF_FLOAT32 or CF_BFLOAT16 */
-  size_t size; /* bytes of an element */
-  const char *elements;
-  int64_t line_step, inner_step; /* bytes */
-  const char *biases;            /* of codes, as what follows */
-  int64_t bias_line_step, bias_inner_step, bias_line_block, bias_inner_block;
+  int type; /* as in cf_matrix */
   cf_rule rule;
   cf_decode_kernel *decode;
-  int along;      /* biases are decoded with: they differ along the inner axis, or the range is float32's own */
-  int bias;       /* otherwise: what all codes are decoded with */
-  int shift;      /* what is taken from biases that are decoded with */
-  int lowest;     /* no value decoded has a smaller exponent, nor a bit below it; of a float32, not known */
-  int significant; /* bits of a value */
+  int bias_min, bias_max, quantum; /* of the format; cf_format_quantum */
+  const char *elements, *biases;
+  size_t size; /* bytes of an element */
+  int64_t lines, inner;
+  int64_t line_stride, inner_stride;
+  int64_t line_bias_stride, inner_bias_stride;
+  int64_t line_block, inner_block;
 } cf_operand;
 
-/* The operand that has the lines of a matrix along one axis of its two: 0 for a, 1 for b. */
-void cf_operand_describe(cf_operand *operand, const cf_matrix *matrix, int stack_ndim, int line_axis, int64_t inner);
+/* So many elements are decoded at a time: more than one block of the inner axis, and few enough for the nearest cache. */
+enum { CF_RUN_MAX = 256 };
 
-/* The exponent by which results of a line are to be scaled. */
-int cf_operand_exponent(const cf_operand *operand, int64_t line);
+/* Which way a run of elements goes. */
+typedef enum cf_direction { CF_ALONG_LINE, CF_ACROSS_LINES } cf_direction;
 
-/* Fill a table of all codes as bfloat16.  0 if there is none to be had: if codes are not of 8 bits, all with one bias and
- * exactly bfloat16, zero first and the upper half the lower with the sign set. */
-int cf_operand_table(const cf_operand *operand, uint16_t *table);
+/* Whether a product is one, and how many matrices its stack has; biases are not looked at. */
+int cf_product_check(const cf_product *product, int64_t *stacked);
 
-/* Decode elements from `from` on, contiguous, that are those of one line from `inner` on. */
-void cf_operand_decode_line(const cf_operand *operand, int64_t line, int64_t inner, const char *from, int64_t count,
-                            float *to);
-/* Decode elements from `from` on, contiguous, that are those of several lines from `line` on. */
-void cf_operand_decode_across(const cf_operand *operand, int64_t inner, int64_t line, const char *from,
-                              int64_t count, float *to);
+/* The operands and the results of matrix `index` of the stack, in row-major order. */
+cf_operand cf_operand_a(const cf_product *product, int64_t index);
+cf_operand cf_operand_b(const cf_product *product, int64_t index);
+char *cf_product_results(const cf_product *product, int64_t index);
 
-/* Copy lines x inner elements of any layout, so that those of a line are contiguous and lines are to_step bytes apart; or
- * so that those of one place along the inner axis are, and places are to_step bytes apart. */
-void cf_operand_copy_lines(const cf_operand *operand, int64_t line, int64_t lines, int64_t inner, int64_t count,
-                           char *to, int64_t to_step);
-void cf_operand_copy_across(const cf_operand *operand, int64_t inner, int64_t count, int64_t line, int64_t lines,
-                            char *to, int64_t to_step);
+/* The direction in which elements are nearer to each other. */
+cf_direction cf_operand_direction(const cf_operand *operand);
+
+/* The bias of one element, of codes. */
+int cf_operand_bias(const cf_operand *operand, int64_t line, int64_t k);
+
+/* Whether all elements of a line have one bias, or none. */
+int cf_operand_has_line_biases(const cf_operand *operand);
+
+/* The least and the greatest bias in a line, of codes. */
+void cf_operand_bias_range(const cf_operand *operand, int64_t line, int *least, int *greatest);
+
+/* Whether all biases are within the format's range. */
+int cf_operand_biases_allowed(const cf_operand *operand);
+
+/* The values of a run of at most CF_RUN_MAX elements from (line, k) on, as the bits of float32. */
+void cf_operand_decode(const cf_operand *operand, cf_direction direction, int64_t line, int64_t k, size_t count,
+                       uint32_t *values);
 
 #endif

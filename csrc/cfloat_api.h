@@ -170,6 +170,12 @@ typedef struct cf_product {
  * depends on the number of threads.  CF_NO_MEMORY: nothing of use was written. */
 int cf_matmul(const cf_product *product, int threads);
 
+/* The float32 next to the exact sum of the products, ties to even: one rounding.  The same bits on every machine.  Sums of
+ * zero are +0, whatever the signs of what was summed; what rounds to 2^128 or more is an infinity; and where there are
+ * infinities or NaNs among the operands, IEEE 754's sum of products is it, with every NaN 0x7FC00000.  CF_BAD_BIAS or
+ * CF_NO_MEMORY: nothing of use was written. */
+int cf_matmul_exact(const cf_product *product, int threads);
+
 /* Philox4x32-10 (Salmon et al., SC'11): the four output words of one counter under one key. */
 int cf_philox4x32_10(const uint32_t counter[4], const uint32_t key[2], uint32_t words[4]);
 
