@@ -26,7 +26,7 @@ typedef struct multiplication {
   int64_t row_step, column_step; /* bytes */
   int swapped; /* the transposed product of the transposed operands */
   int planes_a, planes_b;
-  uint32_t low_a, low_b; /* magnitudes that planes take */
+  cf_plane_range range_a, range_b;
   int looks_up_a, looks_up_b;
   uint16_t table_a[256], table_b[256];
   float *row_scale, *column_scale; /* or NULL: all 1 */
@@ -69,7 +69,7 @@ static int pack_line(const multiplication *m, int64_t line, int64_t k, const cha
   }
   for (int p = 0; p < m->planes_a; ++p) planes[p] = (uint16_t *)(void *)(to + (size_t)p * m->plane_a);
   cf_lines_decode(&m->a, CF_ALONG_LINE, line, k, from, count, staged);
-  return m->tiles->split(staged, (size_t)count, m->planes_a, m->low_a, planes);
+  return m->tiles->split(staged, (size_t)count, m->planes_a, m->range_a, planes);
 }
 
 static int pack_panel_of_a(const multiplication *m, int64_t panel) {
@@ -130,7 +130,7 @@ static int pack_pairs(const multiplication *m, int64_t k, int64_t count, int64_t
       cf_lines_decode(&m->b, CF_ACROSS_LINES, column, k + i + 1, from + (i + 1) * step, columns, values[1]);
     else
       memset(values[1], 0, sizeof values[1]);
-    fit &= m->tiles->split_pairs(values[0], values[1], (size_t)columns, m->planes_b, m->low_b, planes);
+    fit &= m->tiles->split_pairs(values[0], values[1], (size_t)columns, m->planes_b, m->range_b, planes);
     for (int p = 0; p < m->planes_b; ++p) scatter(m, panel, (k - m->k + i) / 2, pairs[p], columns, p);
   }
   return fit;
@@ -340,12 +340,27 @@ static int prepare_scales(multiplication *m) {
   return CF_OK;
 }
 
-/* The bits of the smallest magnitude of an operand's values for which no plane, and no product of planes, is subnormal. */
-static uint32_t lowest_of_planes(const cf_lines *operand, int planes, const cf_lines *other) {
-  const uint32_t smallest_normal = (uint32_t)1 << 23;
-  if (operand->of.type == CF_CODES) return smallest_normal; /* which all are */
-  const int exponent = (planes > 1 ? 8 * planes : 0) - 126 - (other->of.type == CF_CODES ? other->lowest : -126);
-  return (uint32_t)(exponent < -126 ? 1 : exponent > 127 ? 254 : exponent + 127) << 23;
+/* What values of an operand are in no plane subnormal, nor in any product of planes; and finite, if there are several
+ * products: the other operand's may be 0. */
+static cf_plane_range range_of(const cf_lines *operand, int planes, const cf_lines *other, int other_planes) {
+  const int lowest = other->of.type == CF_CODES ? other->lowest : -126;
+  int exponent = (planes > 1 ? 8 * planes : 0) - 126 - lowest;
+  cf_plane_range range;
+  if (operand->of.type == CF_CODES || exponent < -126) exponent = -126; /* which all codes' are above, or subnormal */
+  if (exponent > 126) exponent = 126;
+  range.low = (uint32_t)(exponent + 127) << 23;
+  range.high = planes * other_planes > 1 ? 0x7F800000u : 0x80000000u;
+  return range;
+}
+
+static int is_finite_table(const uint16_t *table) {
+  int finite = 1;
+  for (int code = 0; code < 256; ++code) finite &= (table[code] & 0x7F80) != 0x7F80;
+  return finite;
+}
+
+static int looks_up(const cf_lines *operand, int pairs, uint16_t *table) {
+  return cf_lines_table(operand, table) && (pairs == 1 || is_finite_table(table));
 }
 
 static int choose_planes(multiplication *m, const cf_tiles *tiles) {
@@ -355,13 +370,14 @@ static int choose_planes(multiplication *m, const cf_tiles *tiles) {
   if (tiles->packing == CF_PACKED_FLOAT32) return 1;
   m->planes_a = (m->a.significant + 7) / 8;
   m->planes_b = (m->b.significant + 7) / 8;
-  m->low_a = lowest_of_planes(&m->a, m->planes_a, &m->b);
-  m->low_b = lowest_of_planes(&m->b, m->planes_b, &m->a);
+  m->range_a = range_of(&m->a, m->planes_a, &m->b, m->planes_b);
+  m->range_b = range_of(&m->b, m->planes_b, &m->a, m->planes_a);
+  const int pairs = m->planes_a * m->planes_b;
   if (tiles->widen != NULL) {
-    m->looks_up_a = m->planes_a == 1 && cf_lines_table(&m->a, m->table_a);
-    m->looks_up_b = m->planes_b == 1 && tiles->columns * 2 == CF_WIDENED_COLUMNS && cf_lines_table(&m->b, m->table_b);
+    m->looks_up_a = looks_up(&m->a, pairs, m->table_a);
+    m->looks_up_b = tiles->columns * 2 == CF_WIDENED_COLUMNS && looks_up(&m->b, pairs, m->table_b);
   }
-  return m->planes_a * m->planes_b <= tiles->pairs_max;
+  return pairs <= tiles->pairs_max;
 }
 
 /* 1 if an element turned out not to be for planes. */

@@ -65,11 +65,15 @@ typedef struct cf_tile_end {
 
 typedef void cf_tile_end_kernel(const cf_tile_end *end);
 
-/* count float32 as planes of bfloat16: planes[p][i].  Returns whether all were 0 or of magnitude `low` (bits of a float32)
- * and more, and finite where there are two planes or more. */
-typedef int cf_split_kernel(const float *values, size_t count, int planes, uint32_t low, uint16_t *const *to);
+/* The magnitudes, as the bits of a float32, that planes take beside 0: from `low` on and below `high`. */
+typedef struct cf_plane_range {
+  uint32_t low, high;
+} cf_plane_range;
+
+/* count float32 as planes of bfloat16: planes[p][i].  Returns whether all were 0 or within the range. */
+typedef int cf_split_kernel(const float *values, size_t count, int planes, cf_plane_range range, uint16_t *const *to);
 /* The same for two lines, whose elements alternate: planes[p][2 * i] and planes[p][2 * i + 1]. */
-typedef int cf_split_pairs_kernel(const float *even, const float *odd, size_t count, int planes, uint32_t low,
+typedef int cf_split_pairs_kernel(const float *even, const float *odd, size_t count, int planes, cf_plane_range range,
                                   uint16_t *const *to);
 
 /* Decode count codes of 8 bits by a table of 256 bfloat16, of which the upper half is the lower with the sign set. */

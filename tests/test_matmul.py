@@ -86,7 +86,7 @@ def calls(monkeypatch):
 
 
 @pytest.mark.parametrize(("left", "right"), PAIRS, ids=str)
-def test_every_pairing(isa, rng, left, right):
+def test_every_pairing(matmul_isa, rng, left, right):
     def biases(kind):
         return (0, None, 63) if isinstance(kind, cf.Format) and kind != UHP else (None,)
 
@@ -118,7 +118,7 @@ def layouts_of_biases(rng, kind, rows, columns):
 
 
 @pytest.mark.parametrize("kind", [F8, SHP], ids=str)
-def test_layouts_of_biases(isa, rng, kind):
+def test_layouts_of_biases(matmul_isa, rng, kind):
     for a in layouts_of_biases(rng, kind, 9, 70):
         for b in layouts_of_biases(rng, F8W, 70, 11):
             assert_near(cf.matmul(a, b), a, b)
@@ -128,7 +128,7 @@ def test_layouts_of_biases(isa, rng, kind):
         assert_near(cf.matmul(a.T, vector), a.T, vector)
 
 
-def test_biases_of_stacks(isa, rng):
+def test_biases_of_stacks(matmul_isa, rng):
     kinds = {
         "each matrix": ((3, 1, 1), {}),
         "each row": ((3, 4, 1), {}),
@@ -145,7 +145,7 @@ def test_biases_of_stacks(isa, rng):
 
 
 @given(data=st.data())
-def test_shapes(isa, data):
+def test_shapes(matmul_isa, data):
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     lengths = st.integers(0, 70)
     rows, inner, columns = data.draw(lengths), data.draw(lengths), data.draw(lengths)
@@ -166,7 +166,7 @@ def test_shapes(isa, data):
     assert_near(cf.matmul(a, b), a, b)
 
 
-def test_narrow_powers_of_two_are_exact(isa, rng):
+def test_narrow_powers_of_two_are_exact(matmul_isa, rng):
     """Sums of so few bits that float32 holds them in any order."""
     for left, right in PAIRS:
         made = []
@@ -180,7 +180,7 @@ def test_narrow_powers_of_two_are_exact(isa, rng):
         np.testing.assert_array_equal(cf.matmul(a, b), wide(a) @ wide(b))
 
 
-def test_infinities_and_nan(isa, rng):
+def test_infinities_and_nan(matmul_isa, rng):
     for _ in range(20):
         x, y = values(rng, (6, 9), False), values(rng, (9, 7), False)
         for z in (x, y):
@@ -196,7 +196,7 @@ def test_infinities_and_nan(isa, rng):
 
 
 @pytest.mark.parametrize("left", [F8, SHP], ids=str)
-def test_threads_change_nothing(isa, rng, left):
+def test_threads_change_nothing(matmul_isa, rng, left):
     a = operand(rng, left, (150, 300))
     b = operand(rng, F8, (300, 170), rng.integers(4, 11, (300, 6)), block=32)
     results = []
@@ -222,8 +222,8 @@ def views(x):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_strides(isa, rng, calls, kind):
-    x, y = operand(rng, kind, (6, 10)), operand(rng, F8, (10, 4))
+def test_strides(matmul_isa, rng, calls, kind):
+    x, y = operand(rng, kind, (6, 10)), operand(rng, F8, (10, 7))
     expected = cf.matmul(x, y)
     for a in views(x):
         for b in views(y):
@@ -264,7 +264,7 @@ def test_one_matrix_for_a_stack_is_one_product(rng, calls):
 @pytest.mark.parametrize("kind", [SHP, np.dtype(np.float32), BFLOAT16], ids=str)
 @pytest.mark.parametrize("how", ["unaligned", "swapped"])
 def test_memory_that_the_core_does_not_read(rng, kind, how):
-    x, y = operand(rng, kind, (6, 10)), operand(rng, F8, (10, 4))
+    x, y = operand(rng, kind, (6, 10)), operand(rng, F8, (10, 7))
     memory = getattr(x, "codes", x)
     if how == "swapped":
         odd = memory.astype(memory.dtype.newbyteorder("S"))
@@ -660,7 +660,7 @@ def accumulated(a, b, fmt, bias, every, **how):
 
 @pytest.mark.parametrize("every", [1, 3, 16, 100])
 @pytest.mark.parametrize("rounding", ["ties_to_even", "toward_zero"])
-def test_accumulators(isa, rng, every, rounding):
+def test_accumulators(matmul_isa, rng, every, rounding):
     a, b = operand(rng, F8, (5, 16)), operand(rng, F8W, (16, 6))
     for fmt, bias in ((SHP, None), (SHP, 12), (F8, 4), (cf.bfloat16, None)):
         got = cf.matmul(
@@ -671,7 +671,7 @@ def test_accumulators(isa, rng, every, rounding):
 
 
 @pytest.mark.parametrize("every", [1, 5])
-def test_random_words_of_accumulators(isa, rng, monkeypatch, every):
+def test_random_words_of_accumulators(matmul_isa, rng, monkeypatch, every):
     """Rounding s of element i takes word offset + i * count + s, whatever the strips."""
     a, b = operand(rng, F8, (4, 16)), operand(rng, F8W, (16, 6))
     count = -(-16 // every)
@@ -688,7 +688,7 @@ def test_random_words_of_accumulators(isa, rng, monkeypatch, every):
     np.testing.assert_array_equal(np.asarray(out), total)
 
 
-def test_exact_sums_cancel(isa):
+def test_exact_sums_cancel(matmul_isa):
     a = cf.asarray([[1024.0, 2.0**-14, -1024.0]], SHP)
     b = cf.asarray([[1.0], [1.0], [1.0]], F8)
     assert cf.matmul(a, b, accumulate="exact").item() == 2.0**-14
@@ -820,7 +820,7 @@ def test_matmul_error(rng, monkeypatch, strip, left, right):
     a, b = cf.asarray(x, F8), cf.asarray(y, SHP)
     got = cf.matmul_error(a, b, x, y)
     expected = cf.error(x @ wide(y), cf.matmul(a, b)).sqnr_db
-    assert got.sqnr_db == pytest.approx(expected, rel=1e-9)
+    assert got.sqnr_db == pytest.approx(expected, rel=1e-5)
     assert got.a_sqnr_db == cf.error(x, a).sqnr_db
     assert got.b_sqnr_db == cf.error(y, b).sqnr_db
     noise = 10 ** (-got.a_sqnr_db / 10) + 10 ** (-got.b_sqnr_db / 10)

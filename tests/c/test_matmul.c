@@ -57,6 +57,8 @@ static void put_element(const cf_matrix *given, char *element, int powers_of_two
   const double fraction = powers_of_two ? 1 : 1 + (double)random_below(state, 1 << 23) / (1 << 23);
   const double sign = random_bits(state) & 1 ? -1 : 1;
   float value = (float)(sign * ldexp(fraction, exponent - (powers_of_two ? 1 : 10)));
+  if (!powers_of_two && random_below(state, 16) == 0) value = 0;
+  if (!powers_of_two && random_below(state, 1000) == 0) value = (float)(sign * HUGE_VAL);
   if (given->type == CF_FLOAT32) {
     memcpy(element, &value, sizeof value);
   } else if (given->type == CF_BFLOAT16) {
