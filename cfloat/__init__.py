@@ -35,7 +35,7 @@ from .formats import (
 )
 from .linalg import matmul
 from .metrics import ErrorStats, error
-from .product_error import MatmulError, matmul_error
+from .product_error import MatmulStats, matmul_error
 from .report import Report, ReportRow, report
 from .rounding import ROUNDING_MODES
 from .threads import get_num_threads, set_num_threads
@@ -61,7 +61,7 @@ __all__ = [
     "Flags",
     "Format",
     "FormatError",
-    "MatmulError",
+    "MatmulStats",
     "MissingExtraError",
     "Report",
     "ReportRow",

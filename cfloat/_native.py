@@ -124,6 +124,8 @@ def _pointer(array: Array) -> Any:
 
 def _address(array: Array) -> Any:
     """Return the address of the first element of an array of any layout; the array must outlive it."""
+    if array.flags.c_contiguous and array.dtype.kind != "V":  # the short way
+        return ffi.cast("void *", ffi.from_buffer(array))
     return ffi.cast("void *", array.__array_interface__["data"][0])
 
 
@@ -244,16 +246,16 @@ class Matrices(NamedTuple):
         Codes of `format`, float32 or bfloat16: aligned, of native byte order, with any strides.
     format : Format or None
         The format of codes.
-    biases : ndarray of int16 or None
-        The checked biases of codes, as many axes as `elements`, each of length 1, or the elements' own, or as
-        many as there are blocks of it.
+    biases : int, ndarray of int16 or None
+        The checked bias of codes; or biases of as many axes as `elements`, each of length 1, or the elements'
+        own, or as many as there are blocks of it.
     blocks : (int, int)
         How many consecutive rows and columns share a bias.
     """
 
     elements: Array
     format: Format | None = None
-    biases: NDArray[np.int16] | None = None
+    biases: int | NDArray[np.int16] | None = None
     blocks: tuple[int, int] = (1, 1)
 
 
@@ -261,18 +263,26 @@ def _fill_matrix(matrix: Any, operand: Matrices, stack: tuple[int, ...]) -> list
     """Describe an operand to the core, and return what must be kept alive with it."""
     elements, fmt, biases, blocks = operand
     shape = (*stack, *elements.shape[-2:])
-    strides = ffi.new("int64_t[]", _strides(elements, shape))
+    own = elements.strides if elements.shape == shape else _strides(elements, shape)
+    strides = ffi.new("int64_t[]", own)
     matrix.elements, matrix.strides = _address(elements), strides
     if fmt is None or biases is None:
         matrix.type = _source_type(elements.dtype)
         return [strides]
     matrix.type, matrix.format = _CODES, _format_struct(fmt)
-    bias_strides = ffi.new("int64_t[]", _strides(biases, (*stack, *biases.shape[-2:])))
-    matrix.biases = ffi.cast("int16_t *", _address(biases))
-    matrix.bias_strides = bias_strides
     # one bias along an axis is one block, as long as the axis
-    for axis, (length, count) in enumerate(zip(shape[-2:], biases.shape[-2:], strict=True)):
-        matrix.bias_block[axis] = max(1, length) if count == 1 else blocks[axis]
+    whole = [max(1, length) for length in shape[-2:]]
+    if isinstance(biases, int):
+        bias, bias_strides = ffi.new("int16_t *", biases), ffi.new("int64_t[]", len(shape))
+        matrix.biases, matrix.bias_strides, matrix.bias_block = bias, bias_strides, whole
+        return [strides, bias, bias_strides]
+    counts = biases.shape[-2:]
+    bias_strides = ffi.new("int64_t[]", _strides(biases, (*stack, *counts)))
+    matrix.biases, matrix.bias_strides = ffi.cast("int16_t *", _address(biases)), bias_strides
+    matrix.bias_block = [
+        length if count == 1 else block
+        for length, count, block in zip(whole, counts, blocks, strict=True)
+    ]
     return [strides, bias_strides]
 
 

@@ -250,6 +250,8 @@ def _as_one(
     a: _native.Matrices, b: _native.Matrices, results: NDArray[np.float32]
 ) -> tuple[_native.Matrices, _native.Matrices, NDArray[np.float32]]:
     """Return the products of a stack with one matrix as one product, if that takes no copy."""
+    if a.elements.ndim == 2:
+        return a, b, results
     *stack, rows, inner = a.elements.shape
     of_b = math.prod(b.elements.shape[:-2])
     if math.prod(stack) == 1 or of_b != 1 or results.shape[:-2] != tuple(stack):
@@ -262,14 +264,16 @@ def _as_one(
     ):
         return a, b, results
     biases = a.biases
-    if biases is not None:
+    if isinstance(biases, np.ndarray):
         if biases.shape[:-1] not in ((1,) * (len(stack) + 1), (*stack, rows)):
             return a, b, results
         biases = biases.reshape(math.prod(biases.shape[:-1]), biases.shape[-1])
     flat_a = a._replace(elements=elements, biases=biases)
     flat_b = b._replace(
         elements=b.elements.reshape(b.elements.shape[-2:]),
-        biases=b.biases if b.biases is None else b.biases.reshape(b.biases.shape[-2:]),
+        biases=b.biases.reshape(b.biases.shape[-2:])
+        if isinstance(b.biases, np.ndarray)
+        else b.biases,
     )
     return flat_a, flat_b, flat_results
 
@@ -306,15 +310,16 @@ def _matrices(x: Operand, *, column: bool) -> _native.Matrices:
         place = (_ALL, np.newaxis) if column else (np.newaxis, _ALL)
     if not isinstance(x, CFloatArray):
         return _native.Matrices(x[place])
+    elements = _readable(x.codes)[place]
     values, axis, run = x._biases.runs
+    if isinstance(values, int):
+        return _native.Matrices(elements, x.format, values)
     from_the_end = axis - x.ndim if axis >= 0 else axis
     if from_the_end < -2:  # blocks along the stack
-        values, run = x._biases.values, 1
-    biases = np.asarray(values, np.int16)
-    biases = biases[place] if biases.ndim else biases.reshape((1,) * max(x.ndim, 2))
+        values, run = cast(NDArray[np.int16], x._biases.values), 1
     along_rows = from_the_end == -2 or place[-1] is np.newaxis
     blocks = (run, 1) if along_rows else (1, run)
-    return _native.Matrices(_readable(x.codes)[place], x.format, biases, blocks)
+    return _native.Matrices(elements, x.format, values[place], blocks)
 
 
 def _as_matrices(results: Array, a: Operand, b: Operand) -> Array:
@@ -398,8 +403,8 @@ def _part(operand: _native.Matrices, key: tuple[slice, ...]) -> _native.Matrices
         for part, length in zip(key[len(key) - len(lengths) :], lengths, strict=True)
     ]
     elements = elements[tuple(own)]
-    if biases is None:
-        return _native.Matrices(elements)
+    if not isinstance(biases, np.ndarray):
+        return operand._replace(elements=elements)
     runs = [1] * (len(lengths) - 2) + list(blocks)
     for axis, (part, length) in enumerate(zip(own, lengths, strict=True)):
         if biases.shape[axis] == 1 or part == _ALL:

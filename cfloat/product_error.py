@@ -24,7 +24,7 @@ _ALL: Final = slice(None)
 
 
 @dataclass(frozen=True)
-class MatmulError:
+class MatmulStats:
     """What rounding the operands did to a matrix product.
 
     Attributes
@@ -49,7 +49,7 @@ class MatmulError:
         )
 
 
-def matmul_error(a: Any, b: Any, x: ArrayLike, y: ArrayLike) -> MatmulError:
+def matmul_error(a: Any, b: Any, x: ArrayLike, y: ArrayLike) -> MatmulStats:
     """Measure what rounding the operands of a matrix product cost, beside what their own errors predict.
 
     Parameters
@@ -62,7 +62,7 @@ def matmul_error(a: Any, b: Any, x: ArrayLike, y: ArrayLike) -> MatmulError:
 
     Returns
     -------
-    MatmulError
+    MatmulStats
 
     Raises
     ------
@@ -110,7 +110,7 @@ def matmul_error(a: Any, b: Any, x: ArrayLike, y: ArrayLike) -> MatmulError:
             )
     with flags.quiet():  # nothing is rounded here
         of_a, of_b = (error(x, q).sqnr_db for x, q in zip(exact, rounded, strict=True))
-        return MatmulError(_measured(rounded, exact), _predicted(of_a, of_b), of_a, of_b)
+        return MatmulStats(_measured(rounded, exact), _predicted(of_a, of_b), of_a, of_b)
 
 
 def _numbers(name: str, x: ArrayLike) -> Array:

@@ -850,12 +850,12 @@ def test_matmul_error_at_its_limits():
     one = np.ones((2, 2))
     exact = cf.asarray(one, F8)
     inf = float("inf")
-    assert cf.matmul_error(exact, exact, one, one) == cf.MatmulError(inf, inf, inf, inf)
+    assert cf.matmul_error(exact, exact, one, one) == cf.MatmulStats(inf, inf, inf, inf)
     zero = np.zeros((2, 2))
-    assert cf.matmul_error(cf.asarray(zero, F8), exact, zero, one) == cf.MatmulError(
+    assert cf.matmul_error(cf.asarray(zero, F8), exact, zero, one) == cf.MatmulStats(
         inf, inf, inf, inf
     )
-    assert cf.matmul_error(exact, exact, zero, one) == cf.MatmulError(-inf, -inf, -inf, inf)
+    assert cf.matmul_error(exact, exact, zero, one) == cf.MatmulStats(-inf, -inf, -inf, inf)
     big = cf.asarray([[1.0, 1e30], [1.0, 1.0]], UHP)
     got = cf.matmul_error(big, exact, [[1.0, 1e30], [1.0, 1.0]], one)
     assert (got.sqnr_db, got.predicted_db, got.a_sqnr_db) == (-inf, -inf, -inf)
