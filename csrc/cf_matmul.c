@@ -10,7 +10,7 @@
 
 enum {
   LINES_AT_A_TIME = 2048,  /* of either operand, that are packed together */
-  PANELS_IN_A_GROUP = 8,   /* of a, that stay in cache while all of b pass */
+  PANELS_IN_A_GROUP = 4,   /* of a, that stay in cache while all of b pass */
   STAGED_ACROSS = 256,     /* columns, a multiple of every panel's, that are decoded at a time */
   STAGED_INNER = 64,       /* and inner elements, where they have to be copied first */
   STAGED_LINE = 256,       /* inner elements of a line, likewise */
@@ -205,6 +205,8 @@ static void pack(void *context, int index) {
 
 /* Multiplying */
 
+static int64_t part_length(const multiplication *m) { return is_bfloat16(m) ? CF_PART_BFLOAT16 : CF_PART_FLOAT32; }
+
 /* A part of two panels, as a tile takes it.  Planes go from the smallest products to the largest, so that the small ones are
  * not rounded to the large ones' precision more often than need be; in one order whichever operand is a. */
 static void set_part(const multiplication *m, cf_tile *tile, int64_t panel_a, int64_t panel_b, int64_t part) {
@@ -219,7 +221,7 @@ static void set_part(const multiplication *m, cf_tile *tile, int64_t panel_a, in
       tile->a[tile->pairs] = a + (size_t)p * m->plane_a;
       tile->b[tile->pairs++] = b + (size_t)q * m->plane_b;
     }
-  tile->inner = at_most(CF_MATMUL_PART, m->k_padded - part);
+  tile->inner = at_most(part_length(m), m->k_padded - part);
   tile->first = part == 0;
 }
 
@@ -273,7 +275,7 @@ static void multiply(void *context, int index) {
   for (int64_t i = begin_a; i < end_a; i += PANELS_IN_A_GROUP)
     for (int64_t j = begin_b; j < end_b; ++j) {
       const int64_t count = at_most(PANELS_IN_A_GROUP, end_a - i);
-      for (int64_t part = 0; part < m->k_padded; part += CF_MATMUL_PART)
+      for (int64_t part = 0; part < m->k_padded; part += part_length(m))
         for (int64_t panel = 0; panel < count; ++panel) {
           tile.sums = sums + (size_t)panel * tile_size;
           set_part(m, &tile, i + panel, j, part);

@@ -24,7 +24,8 @@ typedef enum cf_packing { CF_PACKED_FLOAT32, CF_PACKED_BFLOAT16 } cf_packing;
 
 enum {
   CF_MATMUL_BLOCK = 1024, /* inner elements that are packed together */
-  CF_MATMUL_PART = 256,   /* and of a panel, that stay in the nearest cache */
+  CF_PART_FLOAT32 = 256,  /* and of a panel, that stay in the nearest cache */
+  CF_PART_BFLOAT16 = 256,
   CF_MATMUL_STEP = 32,    /* bfloat16 panels are padded with zeros to a multiple of this */
   CF_MATMUL_LINE = CF_MATMUL_BLOCK + 32, /* from line to line of a panel: of powers of two, lines would share cache sets */
   CF_PLANES_MAX = 3,
