@@ -1,9 +1,12 @@
-/* The choice of the float64 tile, and the one in plain C. */
+/* The choice of the float64 kernels, and those in plain C. */
 #include "cf_float64_tile.h"
 
 #include <string.h>
 
 #include "cf_kernels.h"
+
+#define ISA_NAME(slot) slot##_portable
+#include "cf_add_odd.h"
 
 enum { ROWS = 4, COLUMNS = 4 };
 
@@ -16,7 +19,7 @@ static void multiply_portable(int64_t inner, const double *a, const double *b, d
   memcpy(c, sums, sizeof sums);
 }
 
-const cf_float64_tile cf_float64_tile_portable = {"portable", ROWS, COLUMNS, multiply_portable};
+const cf_float64_tile cf_float64_tile_portable = {"portable", ROWS, COLUMNS, multiply_portable, add_odd_portable};
 
 const cf_float64_tile *cf_active_float64_tile(void) {
   static const cf_float64_tile *const tiles[] = {&cf_float64_tile_neon, &cf_float64_tile_avx2,

@@ -19,5 +19,6 @@ void test_status(void);
 void test_threads(void);
 void test_float_modes(void);
 void test_matmul_exact(void);
+void test_matmul_rounded(void);
 
 #endif
