@@ -328,18 +328,19 @@ def matmul_rounded(
     accumulator: Format,
     bias: int,
     rounding: Rounding,
+    words: int,
     every: int,
 ) -> None:
     """Write products whose running sums are rounded to a format after every so many products.
 
     Rounding s = 0, 1, ... of element i, in row-major order of the results, takes random word
-    ``offset + i * count + s`` if there are `count` roundings an element.
+    ``offset + s * words + i``.
     """
     product, _alive = _product(a, b, results)
     _check(
         lib.cf_matmul_rounded(
             product, _format_struct(accumulator), bias, _ROUNDING[rounding.mode], rounding.seed,
-            rounding.offset, every, threads.get_num_threads(),
+            rounding.offset, words, every, threads.get_num_threads(),
         )
     )  # fmt: skip
 

@@ -63,7 +63,7 @@ def matmul(
     rounding, seed, offset
         As in `encode`: of an accumulator that is a Format, or else of a CFloatArray `out`.  Rounding s = 0,
         1, ... of the accumulator of element i, in row-major order of the result, takes random word
-        ``offset + i * n + s``, n being the number of roundings of each element.
+        ``offset + s * n + i``, n being the number of elements.
     out : ndarray or CFloatArray, optional
         Where to write the result, of its shape.  It may overlap the operands.  An ndarray is float32, in any
         layout.  A CFloatArray gets float32 results rounded into its format: by `rounding`, or to nearest if
@@ -211,8 +211,8 @@ def _multiplication(
         bias = accumulate.check_bias(accumulator_bias)
         every = min(_check_every(every), max(inner, 1))
         count = -(-inner // every)
-        how = check_rounding(rounding, (*shape, count), seed, offset)
-        return _accumulating(accumulate, bias, how, every, count), _NEAREST
+        how = check_rounding(rounding, (count, *shape), seed, offset)
+        return _accumulating(accumulate, bias, how, every, math.prod(shape)), _NEAREST
     if not isinstance(accumulate, str):
         raise ArgumentTypeError(
             f"accumulate is {shown(accumulate)}; it takes 'float32', 'exact' or a Format"
@@ -235,13 +235,13 @@ def _multiplication(
 
 
 def _accumulating(
-    accumulator: Format, bias: int, how: Rounding, every: int, count: int
+    accumulator: Format, bias: int, how: Rounding, every: int, words: int
 ) -> Multiply:
     def multiply(
         a: _native.Matrices, b: _native.Matrices, results: NDArray[np.float32], start: int
     ) -> None:
-        here = how._replace(offset=how.offset + start * count)
-        _native.matmul_rounded(*_as_one(a, b, results), accumulator, bias, here, every)
+        here = how._replace(offset=how.offset + start)
+        _native.matmul_rounded(*_as_one(a, b, results), accumulator, bias, here, words, every)
 
     return multiply
 

@@ -1,4 +1,4 @@
-/* The float64 tile for AVX2: multiplication and addition apart, for not every such CPU has them fused. */
+/* The float64 kernels for AVX2: multiplication and addition apart, for not every such CPU has them fused. */
 #include "cf_float64_tile.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -10,6 +10,9 @@
 #pragma GCC push_options
 #pragma GCC target("avx2")
 #endif
+
+#define ISA_NAME(slot) slot##_avx2
+#include "cf_add_odd.h"
 
 /* 12 sums, and a vector of b, a number of a and a product in what is left of the 16 registers */
 enum { ROWS = 4, VECTORS = 3, COLUMNS = 4 * VECTORS };
@@ -41,7 +44,7 @@ static void multiply_avx2(int64_t inner, const double *a, const double *b, doubl
 #pragma GCC pop_options
 #endif
 
-const cf_float64_tile cf_float64_tile_avx2 = {ROWS, COLUMNS, multiply_avx2};
+const cf_float64_tile cf_float64_tile_avx2 = {ROWS, COLUMNS, multiply_avx2, add_odd_avx2};
 
 #else
 const cf_float64_tile cf_float64_tile_avx2 = {.multiply = NULL};

@@ -1,8 +1,11 @@
-/* The float64 tile for NEON. */
+/* The float64 kernels for NEON. */
 #include "cf_float64_tile.h"
 
 #if (defined(__aarch64__) && !defined(__AARCH64EB__)) || defined(_M_ARM64)
 #include <arm_neon.h>
+
+#define ISA_NAME(slot) slot##_neon
+#include "cf_add_odd.h"
 
 /* 24 sums, four vectors of b and a number of a in the 32 registers */
 enum { ROWS = 6, VECTORS = 4, COLUMNS = 2 * VECTORS };
@@ -30,7 +33,7 @@ static void multiply_neon(int64_t inner, const double *a, const double *b, doubl
     for (int j = 0; j < VECTORS; ++j) vst1q_f64(c + i * COLUMNS + 2 * j, sums[i][j]);
 }
 
-const cf_float64_tile cf_float64_tile_neon = {ROWS, COLUMNS, multiply_neon};
+const cf_float64_tile cf_float64_tile_neon = {ROWS, COLUMNS, multiply_neon, add_odd_neon};
 
 #else
 const cf_float64_tile cf_float64_tile_neon = {.multiply = NULL};

@@ -1,7 +1,10 @@
-/* The float64 tile in plain C. */
+/* The float64 kernels in plain C. */
 #include "cf_float64_tile.h"
 
 #include <string.h>
+
+#define ISA_NAME(slot) slot##_portable
+#include "cf_add_odd.h"
 
 enum { ROWS = 4, COLUMNS = 4 };
 
@@ -14,4 +17,4 @@ static void multiply_portable(int64_t inner, const double *a, const double *b, d
   memcpy(c, sums, sizeof sums);
 }
 
-const cf_float64_tile cf_float64_tile_portable = {ROWS, COLUMNS, multiply_portable};
+const cf_float64_tile cf_float64_tile_portable = {ROWS, COLUMNS, multiply_portable, add_odd_portable};

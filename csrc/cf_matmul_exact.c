@@ -1,9 +1,9 @@
 /* Exact matrix products, rounded once.
  *
- * The elements of both operands are integers times powers of two that a whole line shares, and the integers are sums of digits
- * (cf_digits.h).  Products of digits of the same weight are summed up in float64, which is exact up to 2^53: so many planes of
- * sums, each an ordinary matrix product, are the exact result in a number system of large digits.  Long before a
- * sum could become inexact, its upper part is carried over to the plane above. */
+ * The elements of both operands are integers times powers of two that a whole line shares, and the integers are
+ * sums of digits (cf_digits.h).  Products of digits of the same weight are summed up in float64, which is exact up
+ * to 2^53: so many planes of sums, each an ordinary matrix product, are the exact result in a number system of
+ * large digits.  Long before a sum could become inexact, its upper part is carried over to the plane above. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,7 +60,8 @@ static double largest_term(const exact *e, int planes_a, int planes_b, int width
          (planes_a < planes_b ? planes_a : planes_b);
 }
 
-/* The fewest products of digits with which at least a block of the inner axis is summed up exactly; returns how many. */
+/* The fewest products of digits with which at least a block of the inner axis is summed up exactly; returns how
+ * many. */
 static int choose_digits(exact *e) {
   const double block = (double)smaller(e->inner, BLOCK_INNER);
   int best = 0, best_a = 1, best_b = 1, best_width = 0;
@@ -159,7 +160,7 @@ static uint32_t round_sums(const double *sums, int64_t step, int planes, int wid
 /* What a thread works with. */
 typedef struct bench {
   double *a, *b;
-  double *sums;     /* a plane for each weight, and one of classes; planes have tiles, which are in the order of b's panels, then a's */
+  double *sums;     /* a plane for each weight, then one of classes; in each a tile for each panel of b, then of a */
   int64_t plane;    /* numbers in a plane */
   int64_t b_panels; /* of a block of columns */
   int64_t a_panels; /* of a block of rows */
@@ -188,8 +189,8 @@ static void multiply_panels(const exact *e, const bench *bench, int64_t first_b,
 static void store_result(char *result, uint32_t bits) { memcpy(result, &bits, sizeof bits); }
 
 /* The results of a tile. */
-static void finish_tile(const exact *e, const bench *bench, const double *sums, int64_t row, int64_t rows, int64_t column,
-                        int64_t columns) {
+static void finish_tile(const exact *e, const bench *bench, const double *sums, int64_t row, int64_t rows,
+                        int64_t column, int64_t columns) {
   const int32_t *units_b = e->b.units + column;
   double scales[CF_TILE64_LINES_MAX];
   for (int64_t j = 0; j < columns; ++j) scales[j] = cf_power_of_2(units_b[j]);
@@ -261,7 +262,8 @@ static void multiply_block(const exact *e, bench *bench, int64_t row, int64_t ro
 }
 
 /* A thread's share of the results. */
-static int multiply_range(const exact *e, int64_t first_row, int64_t end_row, int64_t first_column, int64_t end_column) {
+static int multiply_range(const exact *e, int64_t first_row, int64_t end_row, int64_t first_column,
+                          int64_t end_column) {
   const int64_t group = CF_TILE64_ALIGNMENT / (int64_t)sizeof(double);
   const int64_t count = smaller(e->inner, BLOCK_INNER);
   const int64_t a_size = round_up(e->step_rows * count * cf_digits_packed_planes(&e->a), group);
@@ -375,7 +377,7 @@ static void store_zeros(const cf_product *product, int64_t index) {
     for (int64_t j = 0; j < product->columns; ++j) store_result(results + i * strides[0] + j * strides[1], 0);
 }
 
-int cf_matmul_exact(const cf_product *product, int threads) {
+static int multiply_all(const cf_product *product, int threads) {
   const double products = (double)product->rows * (double)product->columns * (double)product->inner;
   stack s;
   const int status = cf_product_check(product, &s.count);
@@ -403,4 +405,12 @@ int cf_matmul_exact(const cf_product *product, int threads) {
   for (int i = 0; i < threads; ++i)
     if (s.status[i] != CF_OK) return s.status[i];
   return CF_OK;
+}
+
+int cf_matmul_exact(const cf_product *product, int threads) {
+  /* threads have modes of their own, but here is arithmetic too */
+  const uint64_t modes = cf_default_modes();
+  const int status = multiply_all(product, threads);
+  cf_restore_modes(modes);
+  return status;
 }

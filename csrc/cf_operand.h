@@ -18,7 +18,8 @@ typedef struct cf_operand {
   int64_t line_block, inner_block;
 } cf_operand;
 
-/* So many elements are decoded at a time: more than one block of the inner axis, and few enough for the nearest cache. */
+/* So many elements are decoded at a time: more than one block of the inner axis, and few enough for the nearest
+ * cache. */
 enum { CF_RUN_MAX = 256 };
 
 /* Which way a run of elements goes. */

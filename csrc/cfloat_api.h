@@ -170,11 +170,24 @@ typedef struct cf_product {
  * depends on the number of threads.  CF_NO_MEMORY: nothing of use was written. */
 int cf_matmul(const cf_product *product, int threads);
 
-/* The float32 next to the exact sum of the products, ties to even: one rounding.  The same bits on every machine.  Sums of
- * zero are +0, whatever the signs of what was summed; what rounds to 2^128 or more is an infinity; and where there are
- * infinities or NaNs among the operands, IEEE 754's sum of products is it, with every NaN 0x7FC00000.  CF_BAD_BIAS or
- * CF_NO_MEMORY: nothing of use was written. */
+/* The float32 next to the exact sum of the products, ties to even: one rounding.  The same bits on every machine.
+ * Sums of zero are +0, whatever the signs of what was summed; what rounds to 2^128 or more is an infinity; and
+ * where there are infinities or NaNs among the operands, IEEE 754's sum of products is it, with every NaN
+ * 0x7FC00000.  CF_BAD_BIAS or CF_NO_MEMORY: nothing of use was written. */
 int cf_matmul_exact(const cf_product *product, int threads);
+
+/* Products as hardware has them whose accumulator is of a format.  For each result a sum starts at +0 and gains
+ * the products of k = 0, 1, ... in this order; after every `every` of them, which is 1 or more, and after the
+ * last, it is rounded to the format at `bias`, and the result is its value.  With `every` of 1 each rounding is
+ * that of the exact sum; with more, what is added in between is rounded to odd in float64, of 53 bits.
+ *
+ * rounding and seed are as in cf_convert.  Results are numbered in row-major order of all the stack's, and for the
+ * step-th rounding, counted from 0, result p takes random word offset + step * words + p, `words` being the number of
+ * results, or, where these are some of more, of all.  Overflow is the
+ * format's, as is rounding an infinity or NaN; the NaN of a sum is a positive one, and every NaN result is
+ * 0x7FC00000.  CF_BAD_LAYOUT also where `every` is less than 1; CF_NO_MEMORY: nothing of use was written. */
+int cf_matmul_rounded(const cf_product *product, const cf_format *accumulator, int bias, int rounding, uint64_t seed,
+                      uint64_t offset, uint64_t words, int64_t every, int threads);
 
 /* Philox4x32-10 (Salmon et al., SC'11): the four output words of one counter under one key. */
 int cf_philox4x32_10(const uint32_t counter[4], const uint32_t key[2], uint32_t words[4]);

@@ -672,15 +672,15 @@ def test_accumulators(matmul_isa, rng, every, rounding):
 
 @pytest.mark.parametrize("every", [1, 5])
 def test_random_words_of_accumulators(matmul_isa, rng, monkeypatch, every):
-    """Rounding s of element i takes word offset + i * count + s, whatever the strips."""
+    """Rounding s of element i takes word offset + s * 24 + i, whatever the strips."""
     a, b = operand(rng, F8, (4, 16)), operand(rng, F8W, (16, 6))
     count = -(-16 // every)
     total = np.zeros((4, 6))
-    words = _native.random_words(9, 100, 24 * count).reshape(4, 6, count)
+    words = _native.random_words(9, 100, 24 * count).reshape(count, 4, 6)
     for s in range(count):
         part = slice(s * every, (s + 1) * every)
         exact = total + wide(a)[:, part] @ wide(b)[part]
-        total = wide(cf.round_to(exact, SHP, rounding="stochastic", random_bits=words[..., s]))
+        total = wide(cf.round_to(exact, SHP, rounding="stochastic", random_bits=words[s]))
     how = {"accumulate": SHP, "accumulate_every": every, "rounding": "stochastic", "seed": 9}
     np.testing.assert_array_equal(cf.matmul(a, b, offset=100, **how), total)
     monkeypatch.setattr(linalg, "STRIP_BYTES", 4 * 6)

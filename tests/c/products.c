@@ -86,9 +86,9 @@ static void fill(test_product *p, int which, int elements, uint64_t *random) {
       for (int64_t j = 0; j < columns; ++j) {
         const int64_t k = which == 0 ? j : i;
         uint64_t bits = random_element(kind, elements, k, random);
-        const int is_copy = elements == HILL_ELEMENTS ? kind.type != CF_CODES || k % 4 != 0
-                                                      : elements == CANCELLING_ELEMENTS && random_below(random, 50) != 0;
-        if (is_copy && k >= half && k < 2 * half) {
+        const int cancels = (elements == CANCELLING_ELEMENTS && random_below(random, 50) != 0) ||
+                            (elements == HILL_ELEMENTS && (kind.type != CF_CODES || k % 4 != 0));
+        if (cancels && k >= half && k < 2 * half) {
           bits = load_bits(which == 0 ? element_at(p, 0, s, i, j - half) : element_at(p, 1, s, i - half, j), size);
           if (which == 1) bits ^= sign;
         }

@@ -65,8 +65,8 @@ number product_element(const test_product *p, int which, int64_t stack, int64_t 
 /* Its value; infinities and NaNs too. */
 double product_value(const test_product *p, int which, int64_t stack, int64_t row, int64_t column);
 
-/* Before a call: fill the memory of the results. After it: whether the results are these, in row-major order, and nothing else was
- * written; else report. */
+/* Before a call: fill the memory of the results. After it: whether the results are these, in row-major order, and
+ * nothing else was written; else report. */
 void product_clear(test_product *p);
 void product_check(const test_product *p, const float *expected, const char *what);
 

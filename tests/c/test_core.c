@@ -24,6 +24,7 @@ static const test ON_EACH_ISA[] = {
     {"test_layouts", test_layouts},       {"test_status", test_status},
     {"test_threads", test_threads},       {"test_float_modes", test_float_modes},
     {"test_look_up", test_look_up},       {"test_matmul_exact", test_matmul_exact},
+    {"test_matmul_rounded", test_matmul_rounded},
 };
 
 static const test ON_EACH_MATMUL[] = {

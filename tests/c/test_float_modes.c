@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include "oracle.h"
+#include "products.h"
 #include "tests.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -144,12 +145,49 @@ static void fill(const format_case *test, int type, char *elements, uint64_t *ra
   }
 }
 
+/* Exact, or rounded to a format after each addition. */
+static int multiply(test_product *p, int is_exact, int threads) {
+  product_clear(p);
+  if (is_exact) return cf_matmul_exact(&p->product, threads);
+  return cf_matmul_rounded(&p->product, &TESLA[7].format, 15, CF_TIES_TO_EVEN, 0, 0, 0, 2, threads);
+}
+
+/* float32 whose products are denormals, and codes; the result is made in the default mode first. */
+static void products_in_every_mode(int element_type, int is_exact) {
+  const operand_kind kind = {element_type, &TESLA[6]};
+  uint64_t random = 9;
+  test_product p = product_new(kind, kind, (product_shape){0, 40, 30, 50}, FINITE_ELEMENTS, GREATEST_BIAS, GREATEST_BIAS,
+                               ROW_MAJOR, &random);
+  char *expected = allocate(p.results_size);
+  CHECK(multiply(&p, is_exact, 1) == CF_OK, "the default mode");
+  memcpy(expected, p.results, p.results_size);
+  for (int i = 0; i < 2 * MODES_COUNT; ++i) {
+    const float_mode *mode = &MODES[i / 2];
+    fenv_t before;
+    fegetenv(&before);
+    fesetround(mode->rounding);
+    set_extras(mode->extras);
+    const unsigned long long control_before = control();
+    const int status = multiply(&p, is_exact, 1 + i % 2);
+    const unsigned long long control_after = control();
+    fesetenv(&before);
+    CHECK(status == CF_OK, "status %d", status);
+    CHECK(control_after == control_before, "%s: control register %llx, was %llx", mode->name, control_after,
+          control_before);
+    CHECK(memcmp(expected, p.results, p.results_size) == 0, "%s, %s: a product is another", mode->name,
+          is_exact ? "exact" : "rounded");
+  }
+  free(expected);
+  product_free(&p);
+}
+
 void test_float_modes(void) {
   static const int sources[] = {CF_FLOAT32, CF_FLOAT64, CF_FLOAT16, CF_BFLOAT16, CF_INT32};
   const format_case *const formats[] = {&TESLA[0], &TESLA[4], &TESLA[6], &TESLA[11],
                                         &OTHERS[1], &OTHERS[2], &OTHERS[4], &OTHERS[9]};
   char *elements = allocate(COUNT * 8);
   uint64_t random = 8;
+  for (int i = 0; i < 4; ++i) products_in_every_mode(i < 2 ? CF_CODES : CF_FLOAT32, i % 2);
   for (size_t i = 0; i < sizeof formats / sizeof *formats; ++i) {
     for (size_t j = 0; j < sizeof sources / sizeof *sources; ++j) {
       fill(formats[i], sources[j], elements, &random);

@@ -179,8 +179,8 @@ static void wide_ones(void) {
 /* Enough products for several threads, by rows and by columns. */
 static void shared_ones(void) {
   uint64_t random = 6;
-  test_product p = product_new(NARROW, NARROW, shape_of(161, 150, is_thinned() ? 1 : 90), CANCELLING_ELEMENTS, LINE_BIASES, LINE_BIASES,
-                               ROW_MAJOR, &random);
+  test_product p = product_new(NARROW, NARROW, shape_of(161, 150, is_thinned() ? 1 : 90), CANCELLING_ELEMENTS,
+                               LINE_BIASES, LINE_BIASES, ROW_MAJOR, &random);
   multiply(&p, "shared");
   p = product_new(FLOAT32, FLOAT32, shape_of(3, 90, 100), FINITE_ELEMENTS, USUAL_BIAS, USUAL_BIAS, REVERSED, &random);
   multiply(&p, "shared");
@@ -192,7 +192,8 @@ static void stacks(void) {
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i)
     for (int layout = 0; layout < LAYOUT_KINDS; ++layout) {
       if (shapes[i].stack > 100 && (layout > 0 || is_thinned())) continue;
-      test_product p = product_new(NARROW, WIDE, shapes[i], FINITE_ELEMENTS, LINE_BIASES, BLOCK_BIASES, layout, &random);
+      test_product p =
+          product_new(NARROW, WIDE, shapes[i], FINITE_ELEMENTS, LINE_BIASES, BLOCK_BIASES, layout, &random);
       multiply(&p, "stacks");
     }
 }

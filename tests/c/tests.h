@@ -22,5 +22,6 @@ void test_look_up(void);
 /* on each that multiplies matrices in its own way */
 void test_matmul(void);
 void test_matmul_exact(void);
+void test_matmul_rounded(void);
 
 #endif
