@@ -93,16 +93,29 @@ def matmul(
     Notes
     -----
     Elements of the result are at most ``K * 2**-23 * (abs(a) @ abs(b))`` from the exact ones, K being the
-    length of the sums.  Sums go in blocks of consecutive k, each from zero, and the blocks' sums are added in
-    order; inside a block the order depends on the instruction set.  Nothing depends on the number of threads.
-    With "exact" or a Format the result has the same bits on every machine.
+    length of the sums, if nothing leaves float32's range.  Nothing depends on the number of threads.  With
+    "exact" or a Format the result has the same bits on every machine.  float32 sums do not: their order is the
+    instruction set's (`isa`).
+
+    - Everywhere, blocks of 1024 consecutive k are summed from zero, and the blocks' sums added in order.  So
+      are, in a block, parts of 256 k, but for amx's of 8-bit operands, which go on.
+    - portable, neon, avx2, avx512: k = 0, 1, ...; a product is rounded and then added (portable), or added by
+      one fused operation (the others).
+    - avx512bf16, if both operands have 8 significant bits at most: two k at a time, the second first, each by
+      one fused operation.  Else as avx512.
+    - amx: 32 k at a time, the 16 of even place and the 16 of odd place each in sequence, then those two sums to
+      each other and to the sum so far.  Operands of more than 8 significant bits are split into two or three
+      bfloat16 (but for values not finite, or below about 2**-80: those as avx512), and of a part the products
+      of the smallest pieces are summed first.
+    - Four rows, or columns, or fewer are summed in vectors, each lane by itself, where the other operand is
+      contiguous along an axis; the order then depends on which axis that is.
 
     ``a @ b``, `numpy.matmul` and NumPy's other products (`numpy.dot`, `numpy.einsum`, ...) come here if no
     operand is wider.  With an operand that NumPy computes in float64 with, they compute in float64 on the
     decoded values, and this function refuses it.
 
-    Flags are those of rounding into a CFloatArray `out`: operands raise none.  Beside the operands and the
-    result, that takes less than 16 MB, and an array of the result's size if it overlaps an operand.
+    Flags are those of rounding into a CFloatArray `out`: operands raise none.  That takes less than 16 MB
+    of memory, and an array of the result's size if it overlaps an operand; packing takes less than 40 MB.
 
     Examples
     --------
