@@ -382,8 +382,9 @@ def isa() -> str:
     Returns
     -------
     str
-        "portable", "neon", "avx2", "avx512", "avx512bf16" or "amx": the best that CPU and operating system run,
-        or the one that the environment variable CFLOAT_ISA names.  The last two add matrix products to "avx512".
+        "portable", "neon", "avx2", "avx512", "avx512bf16" or "amx": the best that CPU and operating system
+        run, or the one that the environment variable CFLOAT_ISA names.  The last two add matrix products to
+        "avx512".
 
     Examples
     --------

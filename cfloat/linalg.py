@@ -94,8 +94,8 @@ def matmul(
     -----
     Elements of the result are at most ``K * 2**-23 * (abs(a) @ abs(b))`` from the exact ones, K being the
     length of the sums, if nothing leaves float32's range.  Nothing depends on the number of threads.  With
-    "exact" or a Format the result has the same bits on every machine.  float32 sums do not: their order is the
-    instruction set's (`isa`).
+    "exact" or a Format the result has the same bits on every machine.  float32 sums do not: their order is
+    the instruction set's (`isa`).
 
     - Everywhere, blocks of 1024 consecutive k are summed from zero, and the blocks' sums added in order.  So
       are, in a block, parts of 256 k, but for amx's of 8-bit operands, which go on.
@@ -103,10 +103,10 @@ def matmul(
       one fused operation (the others).
     - avx512bf16, if both operands have 8 significant bits at most: two k at a time, the second first, each by
       one fused operation.  Else as avx512.
-    - amx: 32 k at a time, the 16 of even place and the 16 of odd place each in sequence, then those two sums to
-      each other and to the sum so far.  Operands of more than 8 significant bits are split into two or three
-      bfloat16 (but for values not finite, or below about 2**-80: those as avx512), and of a part the products
-      of the smallest pieces are summed first.
+    - amx: 32 k at a time, the 16 of even place and the 16 of odd place each in sequence, then those two sums
+      to each other and to the sum so far.  Operands of more than 8 significant bits are split into two or
+      three bfloat16 (but for values not finite, or below about 2**-80: those as avx512), and of a part the
+      products of the smallest pieces are summed first.
     - Four rows, or columns, or fewer are summed in vectors, each lane by itself, where the other operand is
       contiguous along an axis; the order then depends on which axis that is.
 
