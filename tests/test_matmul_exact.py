@@ -119,7 +119,9 @@ def test_threads(isa, rng):
 
 def test_instruction_sets_agree(rng):
     a, _ = operand(rng, cf.CFloat16_UHP, (40, 300))
-    b = (rng.standard_normal((300, 50)) * np.exp(rng.standard_normal((300, 50)) * 9)).astype(np.float32)
+    b = (rng.standard_normal((300, 50)) * np.exp(rng.standard_normal((300, 50)) * 9)).astype(
+        np.float32
+    )
     before, results = cf.isa(), []
     try:
         for name in _native.isa_names():
@@ -155,7 +157,9 @@ def rounded_sum(products, fmt, bias, every, rounding):
 
 
 @pytest.mark.parametrize("rounding", [r for r in cf.ROUNDING_MODES if r != "stochastic"])
-@pytest.mark.parametrize("fmt", [f for f in exact.TESLA_READINGS if f.nonfinite == "none"], ids=label)
+@pytest.mark.parametrize(
+    "fmt", [f for f in exact.TESLA_READINGS if f.nonfinite == "none"], ids=label
+)
 def test_accumulator(isa, rng, fmt, rounding):
     """Few products at a time are exact in the 53 bits of what is added in between."""
     a, exact_a = operand(rng, cf.CFloat8_1_4_3, (3, 12))
@@ -174,7 +178,11 @@ def test_accumulator(isa, rng, fmt, rounding):
 def test_stochastic_sums_are_right_on_average(rng):
     """2048 stays 2048 to nearest, however often a half is added; at random it grows as it should."""
     n = 400
-    a = cf.asarray(np.concatenate([np.full((n, 1), 2048.0), np.full((n, 100), 0.5)], axis=1), cf.CFloat16_SHP, 10)
+    a = cf.asarray(
+        np.concatenate([np.full((n, 1), 2048.0), np.full((n, 100), 0.5)], axis=1),
+        cf.CFloat16_SHP,
+        10,
+    )
     b = cf.asarray(np.ones((101, 1)), cf.CFloat8_1_4_3)
     how = {"accumulate": cf.CFloat16_SHP, "accumulator_bias": 10}
     np.testing.assert_array_equal(cf.matmul(a, b, **how), 2048)
