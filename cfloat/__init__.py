@@ -33,7 +33,9 @@ from .formats import (
     float8_e5m2,
     float16,
 )
+from .linalg import matmul
 from .metrics import ErrorStats, error
+from .product_error import MatmulStats, matmul_error
 from .report import Report, ReportRow, report
 from .rounding import ROUNDING_MODES
 from .threads import get_num_threads, set_num_threads
@@ -59,6 +61,7 @@ __all__ = [
     "Flags",
     "Format",
     "FormatError",
+    "MatmulStats",
     "MissingExtraError",
     "Report",
     "ReportRow",
@@ -74,6 +77,8 @@ __all__ = [
     "float16",
     "get_num_threads",
     "isa",
+    "matmul",
+    "matmul_error",
     "record_flags",
     "report",
     "round_to",

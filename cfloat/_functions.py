@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from . import _products
 from .array import CFloatArray
 from .errors import ArgumentTypeError
 from .layout import compressed
@@ -529,25 +530,32 @@ COMPUTED.update(
         all allclose amax amin angle any apply_along_axis apply_over_axes argmax argmin argpartition argsort
         argwhere around array2string array_equal array_equiv array_str average choose convolve corrcoef
         correlate count_nonzero cov cross cumprod cumsum cumulative_prod cumulative_sum diag_indices_from diff
-        digitize dot ediff1d einsum einsum_path fix flatnonzero geomspace gradient histogram histogram2d
-        histogram_bin_edges histogramdd i0 imag inner interp isclose iscomplex isin isneginf isposinf isreal
+        digitize ediff1d einsum_path fix flatnonzero geomspace gradient histogram histogram2d
+        histogram_bin_edges histogramdd i0 imag interp isclose iscomplex isin isneginf isposinf isreal
         ix_ kron lexsort linspace logspace max mean median min min_scalar_type nanargmax nanargmin nancumprod
         nancumsum nanmax nanmean nanmedian nanmin nanpercentile nanprod nanquantile nanstd nansum nanvar
         nonzero outer percentile piecewise poly polyadd polyder polydiv polyfit polyint polymul polysub
-        polyval prod ptp quantile roots round savetxt searchsorted select sinc sort_complex std sum tensordot
-        trace trapezoid tril_indices_from triu_indices_from unwrap vander var vdot in1d
+        polyval prod ptp quantile roots round savetxt searchsorted select sinc sort_complex std sum
+        trace trapezoid tril_indices_from triu_indices_from unwrap vander var in1d
         polynomial.polynomial.polygrid2d polynomial.polynomial.polyval2d lib.scimath.arccos lib.scimath.arcsin
         lib.scimath.arctanh lib.scimath.log lib.scimath.log10 lib.scimath.log2 lib.scimath.logn
         lib.scimath.power lib.scimath.sqrt linalg.cholesky linalg.cond linalg.cross linalg.det linalg.eig
-        linalg.eigh linalg.eigvals linalg.eigvalsh linalg.inv linalg.lstsq linalg.matmul linalg.matrix_norm
-        linalg.matrix_power linalg.matrix_rank linalg.multi_dot linalg.norm linalg.outer linalg.pinv linalg.qr
-        linalg.slogdet linalg.solve linalg.svd linalg.svdvals linalg.tensordot linalg.tensorinv
+        linalg.eigh linalg.eigvals linalg.eigvalsh linalg.inv linalg.lstsq linalg.matrix_norm
+        linalg.matrix_power linalg.matrix_rank linalg.norm linalg.outer linalg.pinv linalg.qr
+        linalg.slogdet linalg.solve linalg.svd linalg.svdvals linalg.tensorinv
         linalg.tensorsolve linalg.trace linalg.vecdot linalg.vector_norm fft.fft fft.fft2 fft.fftn
         fft.fftshift fft.hfft fft.ifft fft.ifft2 fft.ifftn fft.ifftshift fft.ihfft fft.irfft fft.irfft2
         fft.irfftn fft.rfft fft.rfft2 fft.rfftn
         """,
     )
 )
+
+
+@_computed(*_products.FUNCTIONS)
+def _product(func: Function, *args: Any, **kwargs: Any) -> Any:
+    """Functions that are matrix products, of operands that `cfloat.matmul` takes."""
+    result = _products.FUNCTIONS[key_of(func)](*args, **kwargs)
+    return compute(func, *args, **kwargs) if result is None else result
 
 
 @_computed("clip")

@@ -7,7 +7,7 @@ of native byte order and of one bias take a short way; all others go through the
 import os
 import sys
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,9 @@ _STATUS: Final = {
 
 
 def _check(status: int) -> None:
-    # the callers' checks come first; what gets here is an error of this package
+    if status == lib.CF_NO_MEMORY:
+        raise MemoryError("there is no memory for what a matrix product packs")
+    # the callers' checks come first; what else gets here is an error of this package
     if status:
         raise CFloatError(f"the C core refused the {_STATUS.get(status, status)}")
 
@@ -83,6 +85,11 @@ def _source_type(dtype: np.dtype[Any]) -> int | None:
 def is_source_dtype(dtype: np.dtype[Any]) -> bool:
     """Whether arrays of a dtype, in either byte order, can be encoded."""
     return _source_type(dtype) is not None
+
+
+def is_operand_dtype(dtype: np.dtype[Any]) -> bool:
+    """Whether matrix products take values of a dtype, in either byte order, without a conversion."""
+    return _source_type(dtype) in (lib.CF_FLOAT32, lib.CF_BFLOAT16)
 
 
 def is_value_dtype(dtype: np.dtype[Any]) -> bool:
@@ -117,6 +124,8 @@ def _pointer(array: Array) -> Any:
 
 def _address(array: Array) -> Any:
     """Return the address of the first element of an array of any layout; the array must outlive it."""
+    if array.flags.c_contiguous and array.dtype.kind != "V":  # the short way
+        return ffi.cast("void *", ffi.from_buffer(array))
     return ffi.cast("void *", array.__array_interface__["data"][0])
 
 
@@ -228,6 +237,114 @@ def convert(
     return flags.Flags(counter.invalid, counter.overflow, counter.underflow, counter.denormal)
 
 
+class Matrices(NamedTuple):
+    """An operand of matrix products: a stack of matrices, whose rows and columns are the last two axes.
+
+    Attributes
+    ----------
+    elements : ndarray
+        Codes of `format`, float32 or bfloat16: aligned, of native byte order, with any strides.
+    format : Format or None
+        The format of codes.
+    biases : int, ndarray of int16 or None
+        The checked bias of codes; or biases of as many axes as `elements`, each of length 1, or the elements'
+        own, or as many as there are blocks of it.
+    blocks : (int, int)
+        How many consecutive rows and columns share a bias.
+    """
+
+    elements: Array
+    format: Format | None = None
+    biases: int | NDArray[np.int16] | None = None
+    blocks: tuple[int, int] = (1, 1)
+
+
+def _fill_matrix(matrix: Any, operand: Matrices, stack: tuple[int, ...]) -> list[Any]:
+    """Describe an operand to the core, and return what must be kept alive with it."""
+    elements, fmt, biases, blocks = operand
+    shape = (*stack, *elements.shape[-2:])
+    own = elements.strides if elements.shape == shape else _strides(elements, shape)
+    strides = ffi.new("int64_t[]", own)
+    matrix.elements, matrix.strides = _address(elements), strides
+    if fmt is None or biases is None:
+        matrix.type = _source_type(elements.dtype)
+        return [strides]
+    matrix.type, matrix.format = _CODES, _format_struct(fmt)
+    # one bias along an axis is one block, as long as the axis
+    whole = [max(1, length) for length in shape[-2:]]
+    if isinstance(biases, int):
+        bias, bias_strides = ffi.new("int16_t *", biases), ffi.new("int64_t[]", len(shape))
+        matrix.biases, matrix.bias_strides, matrix.bias_block = bias, bias_strides, whole
+        return [strides, bias, bias_strides]
+    counts = biases.shape[-2:]
+    bias_strides = ffi.new("int64_t[]", _strides(biases, (*stack, *counts)))
+    matrix.biases, matrix.bias_strides = ffi.cast("int16_t *", _address(biases)), bias_strides
+    matrix.bias_block = [
+        length if count == 1 else block
+        for length, count, block in zip(whole, counts, blocks, strict=True)
+    ]
+    return [strides, bias_strides]
+
+
+def _product(a: Matrices, b: Matrices, results: NDArray[np.float32]) -> tuple[Any, list[Any]]:
+    """Describe a product to the core, and return what must be kept alive with it."""
+    stack = results.shape[:-2]
+    product = ffi.new("cf_product *")
+    alive = _fill_matrix(product.a, a, stack) + _fill_matrix(product.b, b, stack)
+    result_strides = ffi.new("int64_t[]", results.strides)
+    stack_shape = ffi.new("int64_t[]", stack)
+    product.results = ffi.cast("float *", _address(results))
+    product.result_strides, product.stack_shape = result_strides, stack_shape
+    product.stack_ndim = len(stack)
+    product.rows, product.inner = a.elements.shape[-2:]
+    product.columns = b.elements.shape[-1]
+    return product, [*alive, result_strides, stack_shape]
+
+
+def matmul(a: Matrices, b: Matrices, results: NDArray[np.float32]) -> None:
+    """Write products, summed in float32.
+
+    Parameters
+    ----------
+    a, b : Matrices
+        Operands whose shapes fit; their stacks broadcast to that of the results.
+    results : ndarray of float32
+        Aligned and writable, with any strides; no memory of an operand.
+    """
+    product, _alive = _product(a, b, results)
+    _check(lib.cf_matmul(product, threads.get_num_threads()))
+
+
+def matmul_exact(a: Matrices, b: Matrices, results: NDArray[np.float32]) -> None:
+    """Write products, each the exact sum rounded once to float32; as `matmul`."""
+    product, _alive = _product(a, b, results)
+    _check(lib.cf_matmul_exact(product, threads.get_num_threads()))
+
+
+def matmul_rounded(
+    a: Matrices,
+    b: Matrices,
+    results: NDArray[np.float32],
+    accumulator: Format,
+    bias: int,
+    rounding: Rounding,
+    words: int,
+    every: int,
+) -> None:
+    """Write products whose running sums are rounded to a format after every so many products.
+
+    Rounding s = 0, 1, ... of element i, in row-major order of the results, takes random word
+    ``offset + s * words + i``.
+    """
+    product, _alive = _product(a, b, results)
+    _check(
+        lib.cf_matmul_rounded(
+            product, _format_struct(accumulator), bias, _ROUNDING[rounding.mode], rounding.seed,
+            rounding.offset, words, every, threads.get_num_threads(),
+        )
+    )  # fmt: skip
+
+
 def random_words(seed: int, offset: int, size: int) -> NDArray[np.uint32]:
     """Return `size` words of the stream of `seed` from position `offset` on (SPEC section 3)."""
     words = np.empty(size, np.uint32)
@@ -265,8 +382,8 @@ def isa() -> str:
     Returns
     -------
     str
-        "portable", "neon", "avx2" or "avx512": the best that CPU and operating system run, or the one that
-        the environment variable CFLOAT_ISA names.
+        "portable", "neon", "avx2", "avx512", "avx512bf16" or "amx": the best that CPU and operating system run,
+        or the one that the environment variable CFLOAT_ISA names.  The last two add matrix products to "avx512".
 
     Examples
     --------

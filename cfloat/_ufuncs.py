@@ -9,14 +9,14 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import lru_cache, partial
-from itertools import product
 from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _native, codec, flags, odd
+from . import _native, _products, codec, flags, odd
 from .array import CFloatArray
+from .boxes import boxes
 from .errors import ArgumentTypeError
 from .formats import Format, finfo
 
@@ -182,6 +182,9 @@ def _call(
     into_format: bool,
 ) -> Any:
     inputs = tuple(np.asarray(x) if isinstance(x, list | tuple) else x for x in inputs)
+    multiplied = _products.call_ufunc(ufunc, inputs, outs, kwargs)
+    if multiplied is not None:
+        return multiplied
     looked_up = _look_up(ufunc, inputs, outs, kwargs)
     if looked_up is not None:
         return looked_up
@@ -345,21 +348,8 @@ def _call_in_pieces(
 
 
 def pieces(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Cut a shape into boxes of at most PIECE elements, if no single axis is that long as wide ones."""
-    axis, inner = len(shape), 1
-    while axis > 0 and inner * shape[axis - 1] <= PIECE:
-        axis -= 1
-        inner *= shape[axis]
-    if axis == 0:
-        yield (slice(None),) * len(shape)
-        return
-    step = max(1, PIECE // inner)
-    cut = axis - 1
-    outer = [range(length) for length in shape[:cut]]
-    for index in product(*outer):
-        leading = tuple(slice(i, i + 1) for i in index)
-        for start in range(0, shape[cut], step):
-            yield (*leading, slice(start, start + step))
+    """Cut a shape into boxes of at most PIECE elements."""
+    return boxes(shape, PIECE)
 
 
 def _shape(x: Any) -> tuple[int, ...]:

@@ -871,15 +871,20 @@ def _values(x: Any) -> Any:
 
 
 def encode_layout(
-    x: Array, fmt: Format, biases: Biases, shape: tuple[int, ...], **how: Any
+    x: Array,
+    fmt: Format,
+    biases: Biases,
+    shape: tuple[int, ...],
+    out: Array | None = None,
+    **how: Any,
 ) -> Array:
     """Return the codes of values that broadcast to a shape, with biases of that shape."""
     spread = np.broadcast_to(x, shape)
     if biases.block is None:
-        return codec.encode(spread, fmt, biases.values, **how)
+        return codec.encode(spread, fmt, biases.values, out=out, **how)
     if shape[-1] % biases.block or how.get("random_bits") is not None:
-        return codec.encode(spread, fmt, biases.full(shape), **how)
-    codes = np.empty(shape, fmt.storage_dtype)
+        return codec.encode(spread, fmt, biases.full(shape), out=out, **how)
+    codes = np.empty(shape, fmt.storage_dtype) if out is None else out
     codec.encode(_split(spread, biases), fmt, _of_blocks(biases), out=_split(codes, biases), **how)
     return codes
 

@@ -1,4 +1,4 @@
-"""A short measurement of speed, for a person: conversion beside NumPy's own copies in the same run."""
+"""A short measurement of speed, for a person: beside NumPy's own copies and products in the same run."""
 
 import math
 import os
@@ -14,7 +14,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _native, formats, threads
+from . import _native, bench_products, formats, threads
+from .bench_products import ProductRow
 from .codec import decode, encode, round_to
 from .errors import ArgumentTypeError, ArgumentValueError, CFloatError, MissingExtraError
 from .formats import CFloat8_1_4_3, CFloat8_1_5_2, CFloat16_SHP, Format
@@ -234,12 +235,15 @@ class Bench:
         Where.
     rows : list of BenchRow
         The table.
+    products : list of ProductRow
+        The table of matrix products.
     call_us, reference_call_us : float
         Time of a call with three elements, in microseconds: `cfloat.encode`, and NumPy's ``astype(uint8)``.
     """
 
     machine: Machine
     rows: list[BenchRow]
+    products: list[ProductRow]
     call_us: float
     reference_call_us: float
 
@@ -249,11 +253,13 @@ class Bench:
         Returns
         -------
         str
-            The machine, a table for each number of elements, and the time of a small call.
+            The machine, a table for each number of elements, one of matrix products, and the time of a
+            small call.
         """
         blocks = [str(self.machine), LEGEND]
         for elements in dict.fromkeys(row.elements for row in self.rows):
             blocks.append(_table([row for row in self.rows if row.elements == elements]))
+        blocks += [bench_products.LEGEND, bench_products.table(self.products)]
         blocks.append(
             f"encode, 3 elements: {self.call_us:.2f} us a call; "
             f"astype(uint8): {self.reference_call_us:.2f} us"
@@ -266,12 +272,14 @@ class Bench:
         Returns
         -------
         str
-            An object with "machine", "rows" (each with its "ratio"), "call_us" and "reference_call_us".
+            An object with "machine", "rows" and "products" (each with its "ratio"), "call_us" and
+            "reference_call_us".
         """
         import json
 
         everything = asdict(self)
-        everything["rows"] = [asdict(row) | {"ratio": row.ratio} for row in self.rows]
+        for name in ("rows", "products"):
+            everything[name] = [asdict(row) | {"ratio": row.ratio} for row in getattr(self, name)]
         return json.dumps(everything, indent=1, allow_nan=False) + "\n"
 
     def __str__(self) -> str:
@@ -287,7 +295,7 @@ def bench(
     seconds: float = SECONDS,
     progress: Callable[[int, int], None] | None = None,
 ) -> Bench:
-    """Measure the speed of conversion beside NumPy's copies, and ml_dtypes' casts if it is installed.
+    """Measure the speed of conversions and products beside NumPy's, and ml_dtypes' if it is installed.
 
     Both ends of each result are compared with the portable kernels' before it is timed.  Only ratios mean
     anything on another machine, or at another time.  Nothing else may convert in this process meanwhile.
@@ -295,13 +303,14 @@ def bench(
     Parameters
     ----------
     sizes : sequence of int, optional
-        Numbers of elements, each at least 32.
+        Numbers of elements, each at least 32.  Matrices are square, of as many elements or, as their products
+        take long, fewer.
     threads : int, default 1
-        How many threads may share a conversion; NumPy's copies use one.
+        How many threads may share a conversion or a product; NumPy's copies use one.
     isa : str, optional
         The instruction set; the one in use if None.
     torch : bool, default False
-        Whether to time PyTorch's casts as well, with the same number of threads.
+        Whether to time PyTorch's casts and products as well, with the same number of threads.
     seconds : float, optional
         For how long a row's own call and its reference are timed, together.
     progress : callable, optional
@@ -338,9 +347,35 @@ def bench(
     threads = _checked_integer("threads", threads, 1, MAX_THREADS)
     peers = _installed_peers(torch)
     with _settings(threads, isa):
-        rows = list(_rows(sizes, threads, peers, seconds, progress))
+        products = list(dict.fromkeys(one for size in sizes for one in bench_products.works(size)))
+        count = len(_todo(sizes, threads))
+        total = count + len(products)
+
+        def tell(done: int) -> None:
+            if progress is not None:
+                progress(done, total)
+
+        rows = list(_rows(sizes, threads, peers, seconds, tell))
+        timed = []
+        with bench_products.blas_threads(threads):
+            for done, (shape, work) in enumerate(products, count):
+                tell(done)
+                timed.append(_product_row(shape, work, peers, seconds))
+        tell(total)
         call_us, reference_call_us = _small_call(seconds)
-        return Bench(_machine(threads, peers), rows, call_us, reference_call_us)
+        return Bench(_machine(threads, peers), rows, timed, call_us, reference_call_us)
+
+
+def _product_row(
+    shape: tuple[int, int, int],
+    work: bench_products.Work,
+    peers: Mapping[str, Any],
+    seconds: float,
+) -> ProductRow:
+    names, calls = bench_products.calls(shape, work, peers)
+    operations = 2 * math.prod(shape)
+    rate, reference, *others = (operations / best / 1e9 for best in _best(calls, seconds))
+    return ProductRow(*shape, work.name, rate, reference, dict(zip(names, others, strict=True)))
 
 
 def _checked_integer(name: str, value: object, low: int, high: int) -> int:
@@ -379,33 +414,37 @@ def _settings(count: int, isa: str | None) -> Iterator[None]:
         _native.select_isa(before[1])
 
 
+def _todo(sizes: Sequence[int], count: int) -> list[tuple[int, str, _Work]]:
+    return [
+        (size, title, work)
+        for size in sizes
+        for title, works in _SECTIONS.items()
+        if title != _THREADED or (_many(count) > 1 and size >= _MIN_THREADED)
+        for work in works
+    ]
+
+
+def _many(count: int) -> int:
+    """Return how many threads one is compared with."""
+    return count if count > 1 else min(threads.available_cpus(), MAX_THREADS)
+
+
 def _rows(
     sizes: Sequence[int],
     count: int,
     peers: Mapping[str, Any],
     seconds: float,
-    progress: Callable[[int, int], None] | None,
+    tell: Callable[[int], None],
 ) -> Iterator[BenchRow]:
-    many = count if count > 1 else min(threads.available_cpus(), MAX_THREADS)
-    todo = [
-        (size, title, work)
-        for size in sizes
-        for title, works in _SECTIONS.items()
-        if title != _THREADED or (many > 1 and size >= _MIN_THREADED)
-        for work in works
-    ]
     values: Array = np.empty(0)
-    for done, (size, title, work) in enumerate(todo):
-        if progress is not None:
-            progress(done, len(todo))
+    for done, (size, title, work) in enumerate(_todo(sizes, count)):
+        tell(done)
         if values.size != size:
             values = np.abs(np.random.default_rng(0).standard_normal(size))
         if title == _THREADED:
-            yield _threaded_row(work, values, many, count, seconds)
+            yield _threaded_row(work, values, _many(count), count, seconds)
         else:
             yield _row(title, work, values, peers, seconds)
-    if progress is not None:
-        progress(len(todo), len(todo))
 
 
 class _Operands(NamedTuple):

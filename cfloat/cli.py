@@ -121,9 +121,10 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_run_report)
     command = commands.add_parser(
         "bench",
-        help="measure the speed of conversion",
-        description="Measure the speed of conversion beside NumPy's own copies in the same run, and beside "
-        "ml_dtypes' casts if it is installed.  Both ends of each result are checked before it is timed.",
+        help="measure the speed of conversions and matrix products",
+        description="Measure the speed of conversions and matrix products beside NumPy's own copies and "
+        "products in the same run, and beside ml_dtypes' if it is installed.  Both ends of each result are "
+        "checked before it is timed.",
     )
     command.add_argument(
         "--size",
@@ -138,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=1,
         metavar="N",
-        help="let N threads share a conversion (NumPy's copies use one); by default 1",
+        help="let N threads share a conversion or a product (NumPy's copies use one); by default 1",
     )
     command.add_argument(
         "--isa",
@@ -146,7 +147,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="use the kernels of this instruction set: " + ", ".join(_native.isa_names()),
     )
-    command.add_argument("--torch", action="store_true", help="time PyTorch's casts as well")
+    command.add_argument(
+        "--torch", action="store_true", help="time PyTorch's casts and products as well"
+    )
     command.add_argument(
         "--seconds",
         type=float,

@@ -113,7 +113,7 @@ def encode(
     how = check_rounding(
         rounding, shape, seed, offset, random_bits, stochastic_bits, stochastic_variant
     )
-    codes = _destination(out, shape, fmt.storage_dtype)
+    codes = destination(out, shape, fmt.storage_dtype)
     raised = _native.convert(
         fmt, biases, source, codes, encode=True, decode=False, fresh=out is None, rounding=how,
     )  # fmt: skip
@@ -187,7 +187,7 @@ def decode(
     source = _codes(codes, fmt)
     biases = fmt.check_biases(bias)
     value_dtype = _value_dtype(dtype, np.float32, out)
-    values = _destination(out, _shape(source, biases), value_dtype)
+    values = destination(out, _shape(source, biases), value_dtype)
     raised = _native.convert(
         fmt, biases, source, values, encode=False, decode=True, fresh=out is None
     )
@@ -253,7 +253,7 @@ def round_to(
         rounding, shape, seed, offset, random_bits, stochastic_bits, stochastic_variant
     )
     default = np.float64 if source.dtype.kind == "f" and source.itemsize == 8 else np.float32
-    values = _destination(out, shape, _value_dtype(None, default, out))
+    values = destination(out, shape, _value_dtype(None, default, out))
     raised = _native.convert(
         fmt, biases, source, values, encode=True, decode=True, fresh=out is None, rounding=how,
     )  # fmt: skip
@@ -363,7 +363,8 @@ def _bfloat16() -> np.dtype[Any]:
     return dtype
 
 
-def _destination(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+def destination(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return `out`, checked, or a new array."""
     if out is None:
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray):

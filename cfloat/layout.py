@@ -36,16 +36,17 @@ class Biases:
     def __init__(self, values: int | NDArray[np.int16], block: int | None = None) -> None:
         self.values = values
         self.block = block
-        # arrays share their biases: not even a view may become writable, which takes a base that is
-        memory: Any = values
-        while isinstance(memory, np.ndarray):
-            memory.flags.writeable = False
-            memory = memory.base
+        _make_read_only(values)
 
     @property
     def one(self) -> int | None:
         """The bias if it is one for all elements."""
         return self.values if isinstance(self.values, int) else None
+
+    @property
+    def runs(self) -> tuple[int | NDArray[np.int16], int, int]:
+        """Values as above, the axis along which each may stand for several elements, and for how many."""
+        return self.values, -1, self.block or 1
 
     @property
     def axis(self) -> int | None:
@@ -104,10 +105,9 @@ class Biases:
         """Return the biases after a function that permutes the axes."""
         if isinstance(self.values, int):
             return self
-        marked = np.empty((1,) * (len(shape) - 1) + (2,), np.bool_)
-        if self.block is None or move(marked).shape[-1] == 2:  # the last axis stays the last
-            return Biases(move(self.values), self.block)
-        return compressed(move(self.full(shape)))
+        if self.block is None:
+            return Biases(move(self.values))
+        return _across(move(self.values), _moved_axis(move, len(shape), -1), self.block, shape[-1])
 
     def reshaped(self, shape: tuple[int, ...], new: tuple[int, ...], order: str) -> "Biases":
         """Return the biases after the codes, of a shape, are given a new one of as many elements."""
@@ -148,6 +148,83 @@ class Biases:
     def __sizeof__(self) -> int:
         own = 0 if isinstance(self.values, int) else self.values.nbytes
         return object.__sizeof__(self) + own
+
+
+def _make_read_only(memory: Any) -> None:
+    """Make an array read-only: arrays share their biases."""
+    # not even a view may become writable, which takes a base that is
+    while isinstance(memory, np.ndarray):
+        memory.flags.writeable = False
+        memory = memory.base
+
+
+class BlocksAcross(Biases):
+    """Biases of blocks that run along another axis than the last: transposing makes them.
+
+    There is one a block in memory, and one an element only when somebody asks for values.  To all but
+    matrix products these are biases without blocks.
+
+    Attributes
+    ----------
+    runs
+        One bias a block, the axis along which blocks run, and their length.
+    """
+
+    __slots__ = ("_length", "_runs", "_values")
+
+    def __init__(self, values: NDArray[np.int16], axis: int, run: int, length: int) -> None:
+        _make_read_only(values)
+        self._runs = values, axis, run
+        self._length = length
+        self._values: NDArray[np.int16] | None = None
+
+    @property
+    def values(self) -> NDArray[np.int16]:  # type: ignore[override]
+        """One bias an element along the axis of the blocks."""
+        if self._values is None:
+            values, axis, run = self._runs
+            spread = np.repeat(values, run, axis)
+            self._values = spread[(_SLICE_ALL,) * axis + (slice(self._length),)]
+            _make_read_only(self._values)
+        return self._values
+
+    @property
+    def block(self) -> None:  # type: ignore[override]
+        """None: blocks of the last axis there are none."""
+        return None
+
+    @property
+    def one(self) -> None:
+        """None: biases are one a block."""
+        return None
+
+    @property
+    def runs(self) -> tuple[NDArray[np.int16], int, int]:
+        """One bias a block, the axis along which blocks run, and their length."""
+        return self._runs
+
+    def transposed(self, shape: tuple[int, ...], move: Callable[[Array], Array]) -> Biases:
+        """Return the biases after a function that permutes the axes."""
+        values, axis, run = self._runs
+        return _across(move(values), _moved_axis(move, len(shape), axis), run, self._length)
+
+    def __sizeof__(self) -> int:
+        spread = 0 if self._values is None else self._values.nbytes
+        return object.__sizeof__(self) + self._runs[0].nbytes + spread
+
+
+def _across(values: NDArray[np.int16], axis: int, run: int, length: int) -> Biases:
+    """Return the biases of blocks along an axis of that length."""
+    if axis == values.ndim - 1:
+        return Biases(values, run)
+    return BlocksAcross(values, axis, run, length)
+
+
+def _moved_axis(move: Callable[[Array], Array], ndim: int, axis: int) -> int:
+    """Return where a function that permutes axes puts one."""
+    lengths = [1] * ndim
+    lengths[axis] = 2
+    return move(np.empty(lengths, np.bool_)).shape.index(2)
 
 
 def compressed(full: Array) -> Biases:

@@ -113,7 +113,7 @@ def error(
         raise ArgumentValueError(f"bias is {shown(bias)}, of no format; give fmt as well")
     limits = None if fmt is None else finfo(check_format(fmt), bias)
     before, after = before.reshape(-1), after.reshape(-1)
-    sums = _Sums(scale_exponent(before), scale_exponent(after))
+    sums = Sums(scale_exponent(before), scale_exponent(after))
     with np.errstate(all="ignore"):
         for piece in pieces(before.size):
             sums.add(before[piece].astype(np.float64), after[piece].astype(np.float64), limits)
@@ -160,8 +160,11 @@ def scale_exponent(array: NDArray[Any]) -> int:
 
 
 @dataclass
-class _Sums:
-    """Running sums of squares over the pieces of a tensor, each scaled so that it stays in range."""
+class Sums:
+    """Running sums of squares over the pieces of a tensor, each scaled so that it stays in range.
+
+    The scales are exponents of powers of two above all finite magnitudes.
+    """
 
     x_scale: int
     q_scale: int

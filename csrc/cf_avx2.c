@@ -214,8 +214,8 @@ static int any_of_avx2(const uint8_t *rows, const uint8_t *codes, size_t count) 
 #pragma GCC pop_options
 #endif
 
-const cf_kernels cf_kernels_avx2 = CF_LANE_KERNELS("avx2");
+const cf_kernels cf_kernels_avx2 = CF_LANE_KERNELS;
 
 #else
-const cf_kernels cf_kernels_avx2 = {.name = "avx2"};
+const cf_kernels cf_kernels_avx2 = {.round_float32 = NULL};
 #endif

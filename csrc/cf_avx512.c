@@ -240,8 +240,8 @@ static int any_of_avx512(const uint8_t *rows, const uint8_t *codes, size_t count
 #pragma GCC pop_options
 #endif
 
-const cf_kernels cf_kernels_avx512 = CF_LANE_KERNELS("avx512");
+const cf_kernels cf_kernels_avx512 = CF_LANE_KERNELS;
 
 #else
-const cf_kernels cf_kernels_avx512 = {.name = "avx512"};
+const cf_kernels cf_kernels_avx512 = {.round_float32 = NULL};
 #endif

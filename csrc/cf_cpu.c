@@ -1,7 +1,14 @@
 /* Detection of instruction sets. */
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE /* syscall */
+#endif
 #include "cf_cpu.h"
 
 #include <stdint.h>
+#if defined(CF_HAVE_AMX)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 int cf_cpu_has_portable(void) { return 1; }
 
@@ -50,9 +57,9 @@ int cf_cpu_has_avx2(void) {
   uint32_t r[4];
   if ((saved_states() & ymm_states) != ymm_states) return 0;
   cpuid(1, 0, r);
-  const int popcnt = bit(r[2], 23), avx = bit(r[2], 28);
+  const int popcnt = bit(r[2], 23), avx = bit(r[2], 28), fma = bit(r[2], 12);
   cpuid(7, 0, r);
-  return popcnt && avx && bit(r[1], 5);
+  return popcnt && avx && fma && bit(r[1], 5);
 }
 
 int cf_cpu_has_avx512(void) {
@@ -64,7 +71,44 @@ int cf_cpu_has_avx512(void) {
   return f && dq && bw && vl;
 }
 
+#if defined(CF_HAVE_AVX512BF16)
+int cf_cpu_has_avx512bf16(void) {
+  uint32_t r[4];
+  if (!cf_cpu_has_avx512()) return 0;
+  cpuid(7, 0, r);
+  const int has_subleaf = r[0] >= 1, vbmi = bit(r[2], 1);
+  cpuid(7, 1, r);
+  return has_subleaf && vbmi && bit(r[0], 5);
+}
+
+int cf_cpu_is_slow_avx512bf16(void) {
+  uint32_t r[4];
+  cpuid(0, 0, r);
+  return r[1] == 0x756E6547; /* "Genu" */
+}
+#else
+int cf_cpu_has_avx512bf16(void) { return 0; }
+int cf_cpu_is_slow_avx512bf16(void) { return 0; }
+#endif
+
+#if defined(CF_HAVE_AMX)
+int cf_cpu_has_amx(void) {
+  const uint64_t tile_states = 0x60000;
+  const int request_permission = 0x1023, tile_data = 18; /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA */
+  uint32_t r[4];
+  if (!cf_cpu_has_avx512bf16() || (saved_states() & tile_states) != tile_states) return 0;
+  cpuid(7, 0, r);
+  const int bf16 = bit(r[3], 22), tile = bit(r[3], 24);
+  return bf16 && tile && syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+}
+#else
+int cf_cpu_has_amx(void) { return 0; }
+#endif
+
 #else
 int cf_cpu_has_avx2(void) { return 0; }
 int cf_cpu_has_avx512(void) { return 0; }
+int cf_cpu_has_avx512bf16(void) { return 0; }
+int cf_cpu_is_slow_avx512bf16(void) { return 0; }
+int cf_cpu_has_amx(void) { return 0; }
 #endif

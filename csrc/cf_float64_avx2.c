@@ -44,8 +44,8 @@ static void multiply_avx2(int64_t inner, const double *a, const double *b, doubl
 #pragma GCC pop_options
 #endif
 
-const cf_float64_tile cf_float64_tile_avx2 = {"avx2", ROWS, COLUMNS, multiply_avx2, add_odd_avx2};
+const cf_float64_tile cf_float64_tile_avx2 = {ROWS, COLUMNS, multiply_avx2, add_odd_avx2};
 
 #else
-const cf_float64_tile cf_float64_tile_avx2 = {.isa = "avx2"};
+const cf_float64_tile cf_float64_tile_avx2 = {.multiply = NULL};
 #endif

@@ -72,8 +72,8 @@ static void add_odd_avx512(double *sums, double a, const double *b, int64_t coun
 #pragma GCC pop_options
 #endif
 
-const cf_float64_tile cf_float64_tile_avx512 = {"avx512", ROWS, COLUMNS, multiply_avx512, add_odd_avx512};
+const cf_float64_tile cf_float64_tile_avx512 = {ROWS, COLUMNS, multiply_avx512, add_odd_avx512};
 
 #else
-const cf_float64_tile cf_float64_tile_avx512 = {.isa = "avx512"};
+const cf_float64_tile cf_float64_tile_avx512 = {.multiply = NULL};
 #endif

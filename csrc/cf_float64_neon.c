@@ -33,8 +33,8 @@ static void multiply_neon(int64_t inner, const double *a, const double *b, doubl
     for (int j = 0; j < VECTORS; ++j) vst1q_f64(c + i * COLUMNS + 2 * j, sums[i][j]);
 }
 
-const cf_float64_tile cf_float64_tile_neon = {"neon", ROWS, COLUMNS, multiply_neon, add_odd_neon};
+const cf_float64_tile cf_float64_tile_neon = {ROWS, COLUMNS, multiply_neon, add_odd_neon};
 
 #else
-const cf_float64_tile cf_float64_tile_neon = {.isa = "neon"};
+const cf_float64_tile cf_float64_tile_neon = {.multiply = NULL};
 #endif

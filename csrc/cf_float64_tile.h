@@ -25,7 +25,6 @@ typedef void cf_add_odd_kernel(double *sums, double a, const double *b, int64_t 
 #define CF_FLOAT64_NAN ((uint64_t)0x7FF8 << 48)
 
 typedef struct cf_float64_tile {
-  const char *isa; /* the instruction set, as cf_isa_name has it; those that extend it begin with its name */
   int rows, columns; /* at most CF_TILE64_LINES_MAX */
   cf_float64_kernel *multiply; /* NULL: the target architecture is another */
   cf_add_odd_kernel *add_odd;

@@ -1,4 +1,4 @@
-/* The table of kernels that an instruction set provides, and the list of instruction sets.
+/* The table of elementwise kernels that an instruction set provides.
  *
  * Every slot computes exactly what cf_scalar.h defines, on contiguous elements, and adds to *flags
  * what was raised (flags may be NULL).  Pointers need no alignment, but for bias.  An element is written only after
@@ -54,22 +54,16 @@ enum { CF_STREAMED_BYTES = 1 << 23 };
 /* A slot that is NULL is the portable one, which has every slot but round_float32: there, rounding to the
  * grid is encoding and decoding piece by piece. */
 typedef struct cf_kernels {
-  const char *name;
   cf_encode_kernel *encode[CF_TYPE_COUNT];
   cf_decode_kernel *decode[CF_VALUE_TYPE_COUNT];
   cf_encode_kernel *round_float32; /* encode from, and decode to, float32 in one pass */
   cf_look_up_kernel *look_up[CF_LOOK_UP_SIZES];
   cf_any_of_kernel *any_of; /* NULL: there is no faster way than to look up */
-  void (*stream_end)(void);        /* call after the last element where results bypass the caches */
+  void (*stream_end)(void); /* call after the last element where results bypass the caches */
 } cf_kernels;
 
-/* Best last.  X(name) for each instruction set; its table is cf_kernels_<name>, without a single slot
- * where the target architecture is another. */
-#define CF_FOR_EACH_ISA(X) X(portable) X(neon) X(avx2) X(avx512)
-
-#define CF_DECLARE_TABLE(name) extern const cf_kernels cf_kernels_##name;
-CF_FOR_EACH_ISA(CF_DECLARE_TABLE)
-#undef CF_DECLARE_TABLE
+/* Without a single slot where the target architecture is another. */
+extern const cf_kernels cf_kernels_portable, cf_kernels_neon, cf_kernels_avx2, cf_kernels_avx512;
 
 /* The table in use. */
 const cf_kernels *cf_active_kernels(void);

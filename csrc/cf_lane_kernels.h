@@ -388,9 +388,8 @@ static void ISA_NAME(decode_float32)(const cf_rule *rule, const int16_t *bias, s
 static void ISA_NAME(stream_end)(void) { v_stream_end(); }
 
 /* Slots that are left out here are the portable ones. */
-#define CF_LANE_KERNELS(isa)                                                                     \
+#define CF_LANE_KERNELS                                                                          \
   {                                                                                              \
-    .name = (isa),                                                                               \
     .encode = {[CF_FLOAT64] = ISA_NAME(encode_float64),                                          \
                [CF_FLOAT32] = ISA_NAME(encode_float32),                                          \
                [CF_FLOAT16] = ISA_NAME(encode_float16),                                          \

@@ -30,7 +30,7 @@ typedef struct rounded {
   cf_encode_kernel *encode;
   cf_decode_kernel *decode;
   int16_t bias;
-  uint64_t offset;
+  uint64_t offset, words;
   int64_t every;
   int64_t stacked, tile_rows, tile_columns;
   int64_t tiles, share; /* so many tiles has each thread but the last */
@@ -77,7 +77,7 @@ static void round_sums(const rounded *r, bench *bench, const tile *t, uint64_t s
   const cf_product *product = r->product;
   const size_t size = (size_t)(t->rows * t->columns), code_size = r->rule.code_size;
   const uint64_t rows = (uint64_t)product->rows, columns = (uint64_t)product->columns;
-  uint64_t position = r->offset + step * ((uint64_t)r->stacked * rows * columns) +
+  uint64_t position = r->offset + step * r->words +
                       ((uint64_t)t->stack * rows + (uint64_t)t->row) * columns + (uint64_t)t->column;
   if (cf_rounding_mode(r->rule.rounding) != CF_STOCHASTIC || t->columns == product->columns) {
     r->encode(&r->rule, &r->bias, 0, bench->sums, position, bench->codes, size, NULL);
@@ -159,7 +159,7 @@ static int plan_tiles(rounded *r, int threads) {
 }
 
 static int multiply_all(const cf_product *product, const cf_format *accumulator, int bias, int rounding, uint64_t seed,
-                        uint64_t offset, int64_t every, int threads) {
+                        uint64_t offset, uint64_t words, int64_t every, int threads) {
   rounded r;
   int status = cf_product_check(product, &r.stacked);
   if (status == CF_OK) status = cf_format_check(accumulator);
@@ -179,6 +179,7 @@ static int multiply_all(const cf_product *product, const cf_format *accumulator,
   r.decode = cf_decode_kernel_of(accumulator, CF_FLOAT32);
   r.bias = (int16_t)bias;
   r.offset = offset;
+  r.words = words;
   r.every = every;
   threads = plan_tiles(&r, threads);
   cf_run_threads(threads, multiply_share, &r);
@@ -188,10 +189,10 @@ static int multiply_all(const cf_product *product, const cf_format *accumulator,
 }
 
 int cf_matmul_rounded(const cf_product *product, const cf_format *accumulator, int bias, int rounding, uint64_t seed,
-                      uint64_t offset, int64_t every, int threads) {
+                      uint64_t offset, uint64_t words, int64_t every, int threads) {
   /* threads have modes of their own, but here is arithmetic too */
   const uint64_t modes = cf_default_modes();
-  const int status = multiply_all(product, accumulator, bias, rounding, seed, offset, every, threads);
+  const int status = multiply_all(product, accumulator, bias, rounding, seed, offset, words, every, threads);
   cf_restore_modes(modes);
   return status;
 }

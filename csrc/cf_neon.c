@@ -166,8 +166,8 @@ static void look_up_8_neon(const void *table, const uint8_t *codes, void *result
 #define ANY_OF NULL
 #include "cf_lane_kernels.h"
 
-const cf_kernels cf_kernels_neon = CF_LANE_KERNELS("neon");
+const cf_kernels cf_kernels_neon = CF_LANE_KERNELS;
 
 #else
-const cf_kernels cf_kernels_neon = {.name = "neon"};
+const cf_kernels cf_kernels_neon = {.round_float32 = NULL};
 #endif

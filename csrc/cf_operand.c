@@ -92,7 +92,7 @@ int cf_operand_has_line_biases(const cf_operand *operand) {
          operand->inner_block >= operand->inner;
 }
 
-static int16_t bias_at(const cf_operand *operand, int64_t line, int64_t k) {
+int cf_operand_bias(const cf_operand *operand, int64_t line, int64_t k) {
   int16_t bias;
   memcpy(&bias,
          operand->biases + line / operand->line_block * operand->line_bias_stride +
@@ -103,9 +103,9 @@ static int16_t bias_at(const cf_operand *operand, int64_t line, int64_t k) {
 
 void cf_operand_bias_range(const cf_operand *operand, int64_t line, int *least, int *greatest) {
   const int64_t end = cf_operand_has_line_biases(operand) ? 1 : operand->inner;
-  *least = *greatest = bias_at(operand, line, 0);
+  *least = *greatest = cf_operand_bias(operand, line, 0);
   for (int64_t k = operand->inner_block; k < end; k += operand->inner_block) {
-    const int bias = bias_at(operand, line, k);
+    const int bias = cf_operand_bias(operand, line, k);
     if (bias < *least) *least = bias;
     if (bias > *greatest) *greatest = bias;
   }
@@ -130,10 +130,10 @@ static size_t biases_of_run(const cf_operand *operand, cf_direction direction, i
   const int64_t block = along ? operand->inner_block : operand->line_block;
   int64_t at = along ? k : line;
   const int64_t end = at + (int64_t)count;
-  stage[0] = bias_at(operand, line, k);
+  stage[0] = (int16_t)cf_operand_bias(operand, line, k);
   if (stride == 0 || at / block == (end - 1) / block) return 0;
   for (size_t i = 0; at < end;) {
-    const int16_t bias = along ? bias_at(operand, line, at) : bias_at(operand, at, k);
+    const int16_t bias = (int16_t)cf_operand_bias(operand, along ? line : at, along ? at : k);
     const int64_t next = (at / block + 1) * block;
     for (; at < end && at < next; ++at) stage[i++] = bias;
   }

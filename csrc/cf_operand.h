@@ -36,6 +36,9 @@ char *cf_product_results(const cf_product *product, int64_t index);
 /* The direction in which elements are nearer to each other. */
 cf_direction cf_operand_direction(const cf_operand *operand);
 
+/* The bias of one element, of codes. */
+int cf_operand_bias(const cf_operand *operand, int64_t line, int64_t k);
+
 /* Whether all elements of a line have one bias, or none. */
 int cf_operand_has_line_biases(const cf_operand *operand);
 

@@ -132,5 +132,5 @@ DEFINE_LOOK_UP(64)
 
 /* Slots in the order of enum cf_type. */
 const cf_kernels cf_kernels_portable = {
-    "portable", {FOR_EACH_SOURCE(ENCODE_SLOT)}, {FOR_EACH_VALUE_TYPE(DECODE_SLOT)}, NULL,
+    {FOR_EACH_SOURCE(ENCODE_SLOT)}, {FOR_EACH_VALUE_TYPE(DECODE_SLOT)}, NULL,
     {look_up_8_portable, look_up_16_portable, look_up_32_portable, look_up_64_portable}, NULL, NULL};

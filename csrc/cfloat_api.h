@@ -182,11 +182,12 @@ int cf_matmul_exact(const cf_product *product, int threads);
  * that of the exact sum; with more, what is added in between is rounded to odd in float64, of 53 bits.
  *
  * rounding and seed are as in cf_convert.  Results are numbered in row-major order of all the stack's, and for the
- * step-th rounding, counted from 0, result p of n takes random word offset + step * n + p.  Overflow is the
+ * step-th rounding, counted from 0, result p takes random word offset + step * words + p, `words` being the number of
+ * results, or, where these are some of more, of all.  Overflow is the
  * format's, as is rounding an infinity or NaN; the NaN of a sum is a positive one, and every NaN result is
  * 0x7FC00000.  CF_BAD_LAYOUT also where `every` is less than 1; CF_NO_MEMORY: nothing of use was written. */
 int cf_matmul_rounded(const cf_product *product, const cf_format *accumulator, int bias, int rounding, uint64_t seed,
-                      uint64_t offset, int64_t every, int threads);
+                      uint64_t offset, uint64_t words, int64_t every, int threads);
 
 /* Philox4x32-10 (Salmon et al., SC'11): the four output words of one counter under one key. */
 int cf_philox4x32_10(const uint32_t counter[4], const uint32_t key[2], uint32_t words[4]);

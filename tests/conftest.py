@@ -14,6 +14,9 @@ settings.load_profile("cfloat")
 
 ISAS = _native.isa_names(available=False)
 
+# Those that add nothing but matrix products to the one before.
+MATMUL_ISAS = ("avx512bf16", "amx")
+
 
 def _required_isas():
     """What CFLOAT_REQUIRE_ISA names: a machine that lacks one of these fails instead of skipping."""
@@ -31,10 +34,7 @@ def pytest_configure(config):
     config.required_isas = _required_isas()
 
 
-# For a function, scope "class" means the same as "function", but Hypothesis accepts it: it runs many
-# examples in one test, and all may use the same instruction set.
-@pytest.fixture(params=ISAS, scope="class")
-def isa(request):
+def _select(request):
     name = request.param
     if name not in _native.isa_names():
         stop = pytest.fail if name in request.config.required_isas else pytest.skip
@@ -43,6 +43,20 @@ def isa(request):
     _native.select_isa(name)
     yield name
     _native.select_isa(before)
+
+
+# For a function, scope "class" means the same as "function", but Hypothesis accepts it: it runs many
+# examples in one test, and all may use the same instruction set.
+@pytest.fixture(params=[name for name in ISAS if name not in MATMUL_ISAS], scope="class")
+def isa(request):
+    """Each instruction set that converts in its own way."""
+    yield from _select(request)
+
+
+@pytest.fixture(params=ISAS, scope="class")
+def matmul_isa(request):
+    """Each instruction set that multiplies matrices in its own way."""
+    yield from _select(request)
 
 
 @pytest.fixture

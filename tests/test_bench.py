@@ -12,7 +12,7 @@ import pytest
 from test_cli import cfloat, refused, succeeded
 
 import cfloat as cf
-from cfloat import _native, cli
+from cfloat import _native, bench_products, cli
 from cfloat import bench as bench_module
 from cfloat.bench import bench
 
@@ -68,6 +68,40 @@ def test_an_instruction_set_is_used_and_put_back(name):
     assert (cf.isa(), cf.get_num_threads()) == before
 
 
+def test_products(tmp_path):
+    path = tmp_path / "bench.json"
+    text = succeeded(cfloat("bench", *QUICK, "--size", "100", "--json", path))
+    result = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
+    shapes = [(64, 64, 64), (64, 64, 1), (10, 10, 10), (10, 10, 1)]
+    rows = [(row["rows"], row["inner"], row["columns"]) for row in result["products"]]
+    assert list(dict.fromkeys(rows)) == shapes
+    for row in result["products"]:
+        assert row["ratio"] == row["rate"] / row["reference_rate"] > 0
+        assert f"\n  {row['work']} " in text
+    for shape in shapes:
+        assert "matmul {}x{}x{} / float32 ".format(*shape) in text
+    assert bench_products.LEGEND in text
+    assert set(result["products"][0]["peers"]) == {"ml_dtypes"}
+
+
+def test_large_products_are_of_a_part_of_the_elements():
+    shapes = dict.fromkeys(shape for shape, _ in bench_products.works(1 << 24))
+    assert list(shapes) == [(1024, 1024, 1024), (4096, 4096, 1)]
+    # one that two sizes share is timed once
+    products = bench([100, 101], seconds=1e-6).products
+    assert len(products) == len(list(bench_products.works(100)))
+
+
+def test_a_wrong_product_is_found_before_it_is_timed(monkeypatch):
+    def wrong(a, b, *, accumulate, out):
+        cf.matmul(a, b, out=out)
+        out[-1] *= np.float32(1.001)
+
+    monkeypatch.setattr(bench_products, "matmul", wrong)
+    with pytest.raises(cf.CFloatError, match=r"^matmul CFloat8_1_4_3: wrong"):
+        bench([4096], seconds=1e-6)
+
+
 def test_threads_have_rows_where_they_are_used():
     result = bench([bench_module._MIN_THREADED], threads=2, seconds=1e-6)
     works = [row.work for row in result.rows if row.section == "encode, 2 threads / 1 thread"]
@@ -77,7 +111,7 @@ def test_threads_have_rows_where_they_are_used():
 def test_progress():
     calls = []
     result = bench([64], seconds=1e-6, progress=lambda *call: calls.append(call))
-    total = len(result.rows)
+    total = len(result.rows) + len(result.products)
     assert calls == [(done, total) for done in range(total + 1)]
 
 

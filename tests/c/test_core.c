@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cfloat.h"
+#include "cf_kernels.h"
 #include "check.h"
 #include "tests.h"
 
@@ -25,6 +25,10 @@ static const test ON_EACH_ISA[] = {
     {"test_threads", test_threads},       {"test_float_modes", test_float_modes},
     {"test_look_up", test_look_up},       {"test_matmul_exact", test_matmul_exact},
     {"test_matmul_rounded", test_matmul_rounded},
+};
+
+static const test ON_EACH_MATMUL[] = {
+    {"test_matmul", test_matmul},
 };
 
 static void run(const test *tests, size_t count, const char *isa) {
@@ -52,6 +56,7 @@ static int is_required(const char *isa) {
 int main(void) {
   const char *isa;
   int available;
+  const cf_kernels *last = NULL;
   setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* what was printed before a crash is there to read */
   run(ONCE, sizeof ONCE / sizeof ONCE[0], "any ISA");
   for (int i = 0; cf_isa_list(i, &isa, &available) == CF_OK; ++i) {
@@ -62,7 +67,9 @@ int main(void) {
       continue;
     }
     CHECK(cf_isa_select(isa) == CF_OK, "%s", isa);
-    run(ON_EACH_ISA, sizeof ON_EACH_ISA / sizeof ON_EACH_ISA[0], isa);
+    if (cf_active_kernels() != last) run(ON_EACH_ISA, sizeof ON_EACH_ISA / sizeof ON_EACH_ISA[0], isa);
+    last = cf_active_kernels(); /* some ISAs differ only in matrix products */
+    run(ON_EACH_MATMUL, sizeof ON_EACH_MATMUL / sizeof ON_EACH_MATMUL[0], isa);
   }
   printf("%lu passed, %lu failed\n", checks_passed, checks_failed);
   return checks_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

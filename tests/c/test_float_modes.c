@@ -149,7 +149,7 @@ static void fill(const format_case *test, int type, char *elements, uint64_t *ra
 static int multiply(test_product *p, int is_exact, int threads) {
   product_clear(p);
   if (is_exact) return cf_matmul_exact(&p->product, threads);
-  return cf_matmul_rounded(&p->product, &TESLA[7].format, 15, CF_TIES_TO_EVEN, 0, 0, 2, threads);
+  return cf_matmul_rounded(&p->product, &TESLA[7].format, 15, CF_TIES_TO_EVEN, 0, 0, 0, 2, threads);
 }
 
 /* float32 whose products are denormals, and codes; the result is made in the default mode first. */

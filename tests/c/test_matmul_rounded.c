@@ -11,6 +11,14 @@
 
 static const uint64_t SEED = 0x123456789u, OFFSET = 1001;
 
+/* So many results more than these are taken to be there, each with words of its own. */
+enum { MORE_RESULTS = 7 };
+
+static uint64_t result_count(const test_product *p) {
+  const int64_t stack = p->shape.stack == 0 ? 1 : p->shape.stack;
+  return (uint64_t)(stack * p->shape.rows * p->shape.columns);
+}
+
 /* How sums are rounded. */
 typedef struct accumulator {
   const format_case *test;
@@ -66,7 +74,7 @@ static double round_once(const accumulator *acc, double x, uint64_t position) {
 
 static float *rounded_results(const test_product *p, const accumulator *acc) {
   const int64_t stack = p->shape.stack == 0 ? 1 : p->shape.stack;
-  const uint64_t count = (uint64_t)(stack * p->shape.rows * p->shape.columns);
+  const uint64_t count = result_count(p);
   const uint32_t nan = 0x7FC00000u;
   float *results = allocate((size_t)count * sizeof *results);
   uint64_t i = 0;
@@ -78,7 +86,7 @@ static float *rounded_results(const test_product *p, const accumulator *acc) {
         for (int64_t k = 0; k < p->shape.inner; ++k) {
           sum = add(sum, product_value(p, 0, s, row, k) * product_value(p, 1, s, k, column));
           if ((k + 1) % acc->every == 0 || k + 1 == p->shape.inner)
-            sum = round_once(acc, sum, OFFSET + step++ * count + i);
+            sum = round_once(acc, sum, OFFSET + step++ * (count + MORE_RESULTS) + i);
         }
         results[i] = (float)sum;
         if (isnan(sum)) memcpy(&results[i], &nan, sizeof nan);
@@ -92,7 +100,7 @@ static void multiply(test_product *p, accumulator acc, const char *what) {
     char name[120];
     product_clear(p);
     const int status = cf_matmul_rounded(&p->product, &acc.test->format, acc.bias, acc.rounding, SEED, OFFSET,
-                                         acc.every, threads);
+                                         result_count(p) + MORE_RESULTS, acc.every, threads);
     CHECK(status == CF_OK, "%s: status %d", what, status);
     snprintf(name, sizeof name, "%s, to %s, bias %d, %s, every %d", what, acc.test->name, acc.bias,
              acc.rounding <= CF_STOCHASTIC ? rounding_name(acc.rounding) : "stochastic otherwise", (int)acc.every);
@@ -201,7 +209,7 @@ static void wrong_arguments(void) {
       case 6: rounding = CF_STOCHASTIC + 1; expected = CF_BAD_ROUNDING; break;
       default: every = 0; break;
     }
-    const int status = cf_matmul_rounded(&p.product, &format, bias, rounding, SEED, OFFSET, every, 2);
+    const int status = cf_matmul_rounded(&p.product, &format, bias, rounding, SEED, OFFSET, 9, every, 2);
     CHECK(status == expected, "wrong argument %d: status %d, expected %d", wrong, status, expected);
     for (size_t i = 0; i < p.results_size; ++i) CHECK((unsigned char)p.results[i] == 0xA5, "wrote");
     product_free(&p);

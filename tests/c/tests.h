@@ -7,7 +7,6 @@ void test_random(void);
 void test_scalar(void);
 void test_formats(void);
 void test_isa(void);
-void test_look_up(void);
 
 /* on each instruction set */
 void test_decode(void);
@@ -18,6 +17,10 @@ void test_layouts(void);
 void test_status(void);
 void test_threads(void);
 void test_float_modes(void);
+void test_look_up(void);
+
+/* on each that multiplies matrices in its own way */
+void test_matmul(void);
 void test_matmul_exact(void);
 void test_matmul_rounded(void);
 

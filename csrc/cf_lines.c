@@ -1,0 +1,153 @@
+/* Operands of matrix products in float32: their decoding, and copies in another order. */
+#include "cf_lines.h"
+
+#include <string.h>
+
+#include "cf_transpose.h"
+
+/* Powers of two within which the values of an operand are, whatever their biases, so that no product of two leaves
+ * float32's range. */
+enum { HALF_RANGE = 58 };
+
+static int field_max(const cf_format *format) {
+  const int all_ones = (1 << format->exponent_bits) - 1;
+  return format->nonfinite == CF_NONFINITE_IEEE ? all_ones - 1 : all_ones;
+}
+
+static void choose_bias(cf_lines *lines, const cf_format *format, int differ) {
+  const int bottom = cf_format_quantum(format), top = field_max(format) + 1; /* exponents at bias 0 */
+  const int lowest = bottom - format->bias_max, highest = top - format->bias_min;
+  lines->along = 0;
+  lines->bias = lines->shift = 0;
+  if (!differ && (top - bottom) / 2 <= HALF_RANGE) {
+    lines->bias = (top + bottom) / 2;
+    lines->lowest = bottom - lines->bias;
+    return;
+  }
+  lines->along = 1;
+  if ((highest - lowest) / 2 <= HALF_RANGE) lines->shift = -(highest + lowest) / 2;
+  lines->lowest = lowest + lines->shift;
+}
+
+cf_lines cf_lines_of(const cf_operand *operand, const cf_matrix *matrix) {
+  cf_lines lines;
+  memset(&lines, 0, sizeof lines);
+  lines.of = *operand;
+  if (operand->type != CF_CODES) {
+    lines.lowest = -149;
+    lines.significant = operand->type == CF_FLOAT32 ? 24 : 8;
+    return lines;
+  }
+  lines.significant = matrix->format->mantissa_bits + 1;
+  choose_bias(&lines, matrix->format, !cf_operand_has_line_biases(operand));
+  lines.decode = lines.lowest >= -126 ? cf_active_kernels()->decode[CF_FLOAT32] : NULL;
+  if (lines.decode == NULL) lines.decode = cf_kernels_portable.decode[CF_FLOAT32];
+  return lines;
+}
+
+int cf_lines_exponent(const cf_lines *lines, int64_t line) {
+  if (lines->of.type != CF_CODES) return 0;
+  return lines->along ? -lines->shift : lines->bias - cf_operand_bias(&lines->of, line, 0);
+}
+
+int cf_lines_table(const cf_lines *lines, uint16_t *table) {
+  const int16_t bias = (int16_t)lines->bias;
+  uint8_t codes[256];
+  uint32_t values[256];
+  if (lines->of.type != CF_CODES || lines->of.size != 1 || lines->along || lines->significant > 8) return 0;
+  if (lines->of.rule.params.sign_mask != 0x80) return 0;
+  for (int code = 0; code < 256; ++code) codes[code] = (uint8_t)code;
+  lines->decode(&lines->of.rule, &bias, 0, codes, values, 256, NULL);
+  for (int code = 0; code < 256; ++code) table[code] = (uint16_t)(values[code] >> 16);
+  int is_symmetric = table[0] == 0;
+  for (int code = 0; code < 128; ++code) is_symmetric &= table[code + 128] == (table[code] | 0x8000);
+  return is_symmetric;
+}
+
+/* Elements whose biases are gathered at a time. */
+enum { GATHERED = 256 };
+
+void cf_lines_decode(const cf_lines *lines, cf_direction direction, int64_t line, int64_t k, const char *from,
+                     int64_t count, float *to) {
+  const cf_operand *of = &lines->of;
+  if (of->type == CF_FLOAT32) {
+    memcpy(to, from, (size_t)count * sizeof *to);
+    return;
+  }
+  if (of->type == CF_BFLOAT16) {
+    for (int64_t i = 0; i < count; ++i) {
+      uint16_t half;
+      memcpy(&half, from + 2 * i, sizeof half);
+      const uint32_t bits = (uint32_t)half << 16;
+      memcpy(to + i, &bits, sizeof bits);
+    }
+    return;
+  }
+  const int across = direction == CF_ACROSS_LINES;
+  const int64_t block = across ? of->line_block : of->inner_block, place = across ? line : k;
+  const int64_t stride = across ? of->line_bias_stride : of->inner_bias_stride;
+  int16_t biases[GATHERED];
+  if (!lines->along || stride == 0 || place / block == (place + count - 1) / block) {
+    biases[0] = (int16_t)(lines->along ? cf_operand_bias(of, line, k) - lines->shift : lines->bias);
+    lines->decode(&of->rule, biases, 0, from, to, (size_t)count, NULL);
+    return;
+  }
+  for (int64_t done = 0; done < count; done += GATHERED) {
+    const int64_t part = count - done < GATHERED ? count - done : GATHERED;
+    for (int64_t i = done; i < done + part; ++i)
+      biases[i - done] = (int16_t)(cf_operand_bias(of, across ? line + i : line, across ? k : k + i) - lines->shift);
+    lines->decode(&of->rule, biases, 1, from + (size_t)done * of->size, to + done, (size_t)part, NULL);
+  }
+}
+
+#define COPY(type, i0, i1, j0, j1)                                                               \
+  for (int64_t i = i0; i < (i1); ++i)                                                            \
+    for (int64_t j = j0; j < (j1); ++j)                                                          \
+  memcpy(to + i * to_step + j * (int64_t)sizeof(type), from + i * row_step + j * column_step, sizeof(type))
+
+#if CF_CAN_TRANSPOSE
+/* Where columns are contiguous, squares; what is left at the edges, one by one. */
+#define TRANSPOSE(type, size)                                                                          \
+  const int64_t side = 16 / size, whole_rows = rows - rows % side, whole_columns = columns - columns % side; \
+  for (int64_t i = 0; i < whole_rows; i += side)                                                       \
+    for (int64_t j = 0; j < whole_columns; j += side)                                                  \
+      cf_transpose_##size(from + i * row_step + j * column_step, column_step, to + i * to_step + j * size, to_step); \
+  COPY(type, 0, whole_rows, whole_columns, columns);                                                   \
+  COPY(type, whole_rows, rows, 0, columns)
+#else
+#define TRANSPOSE(type, size) COPY(type, 0, rows, 0, columns)
+#endif
+
+/* Copy rows x columns elements of any strides into contiguous rows. */
+#define DEFINE_COPY_ROWS(type, size)                                                               \
+  static void copy_rows_##size(const char *from, int64_t row_step, int64_t column_step, int64_t rows, \
+                               int64_t columns, char *to, int64_t to_step) {                       \
+    if (row_step == size) {                                                                        \
+      TRANSPOSE(type, size);                                                                       \
+    } else {                                                                                       \
+      COPY(type, 0, rows, 0, columns);                                                             \
+    }                                                                                              \
+  }
+DEFINE_COPY_ROWS(uint8_t, 1)
+DEFINE_COPY_ROWS(uint16_t, 2)
+DEFINE_COPY_ROWS(uint32_t, 4)
+
+static void copy_rows(size_t size, const char *from, int64_t row_step, int64_t column_step, int64_t rows,
+                      int64_t columns, char *to, int64_t to_step) {
+  if (column_step == (int64_t)size)
+    for (int64_t i = 0; i < rows; ++i) memcpy(to + i * to_step, from + i * row_step, (size_t)columns * size);
+  else
+    (size == 1   ? copy_rows_1
+     : size == 2 ? copy_rows_2
+                 : copy_rows_4)(from, row_step, column_step, rows, columns, to, to_step);
+}
+
+void cf_lines_copy(const cf_lines *lines, cf_direction direction, int64_t line, int64_t line_count, int64_t k,
+                   int64_t count, char *to, int64_t to_step) {
+  const cf_operand *of = &lines->of;
+  const char *from = of->elements + line * of->line_stride + k * of->inner_stride;
+  if (direction == CF_ALONG_LINE)
+    copy_rows(of->size, from, of->line_stride, of->inner_stride, line_count, count, to, to_step);
+  else
+    copy_rows(of->size, from, of->inner_stride, of->line_stride, count, line_count, to, to_step);
+}

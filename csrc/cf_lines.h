@@ -1,0 +1,40 @@
+/* Operands of matrix products in float32, decoded near 1.
+ *
+ * A bias is a power of two, so it need not be there while products are summed: values are decoded near 1, and results are
+ * scaled at the end.  Where biases differ along the inner axis they are decoded with, and only what is common to all of
+ * them is left to the end. */
+#ifndef CF_LINES_H
+#define CF_LINES_H
+
+#include "cf_operand.h"
+
+typedef struct cf_lines {
+  cf_operand of;
+  cf_decode_kernel *decode;
+  int along;       /* biases are decoded with: they differ along the inner axis, or the range is float32's own */
+  int bias;        /* otherwise: what all codes are decoded with */
+  int shift;       /* what is taken from biases that are decoded with */
+  int lowest;      /* no value decoded has a smaller exponent, nor a bit below it; of values as such, not known */
+  int significant; /* bits of a value */
+} cf_lines;
+
+/* How to decode an operand of this matrix; `of` changes from one matrix of a stack to the next, the rest does not. */
+cf_lines cf_lines_of(const cf_operand *operand, const cf_matrix *matrix);
+
+/* The exponent by which results of a line are to be scaled. */
+int cf_lines_exponent(const cf_lines *lines, int64_t line);
+
+/* Fill a table of all codes as bfloat16.  0 if there is none to be had: if codes are not of 8 bits, all with one bias and
+ * exactly bfloat16, zero first and the upper half the lower with the sign set. */
+int cf_lines_table(const cf_lines *lines, uint16_t *table);
+
+/* Decode `count` elements from (line, k) on, which are at `from` and contiguous, in a direction. */
+void cf_lines_decode(const cf_lines *lines, cf_direction direction, int64_t line, int64_t k, const char *from,
+                     int64_t count, float *to);
+
+/* Copy `line_count` lines by `count` elements, of any layout, from (line, k) on, so that those in a direction are contiguous:
+ * lines, or elements of the same place, are to_step bytes apart. */
+void cf_lines_copy(const cf_lines *lines, cf_direction direction, int64_t line, int64_t line_count, int64_t k,
+                   int64_t count, char *to, int64_t to_step);
+
+#endif
