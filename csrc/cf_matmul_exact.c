@@ -125,15 +125,47 @@ static void add_shifted(uint64_t *limbs, int count, double integer, int shift) {
   }
 }
 
-/* The float32 next to sum over planes of sums[i * step] * 2^(width * i + exponent). */
-static uint32_t round_sums(const double *sums, int64_t step, int planes, int width, int exponent) {
+/* The float32 next to +-(upper + something, if there is a rest) * 2^exponent; upper has its first bit set. */
+static float round_magnitude(uint64_t upper, uint64_t rest, int exponent, int sign) {
+  /* rounded to odd, to the 53 bits of a float64: its conversion then rounds the number itself */
+  const uint64_t odd = upper >> 11 | ((upper & 0x7FF) != 0 || rest != 0);
+  const double magnitude = (double)(int64_t)odd * cf_power_of_2(exponent + 11);
+  return (float)(sign ? -magnitude : magnitude);
+}
+
+/* The float32 next to sum over planes of sums[i * step] * 2^(width * i + exponent), of 127 bits before its exponent. */
+static float round_narrow_sums(const double *sums, int64_t step, int planes, int width, int exponent) {
+  uint64_t low = 0, high = 0; /* an integer in two's complement */
+  for (int plane = planes - 1; plane >= 0; --plane) {
+    const int64_t n = (int64_t)sums[plane * step];
+    high = high << width | low >> (64 - width);
+    low = (low << width) + (uint64_t)n;
+    high += (uint64_t)(low < (uint64_t)n) - (uint64_t)(n < 0);
+  }
+  const int sign = (int)(high >> 63);
+  if (sign) {
+    low = 0 - low;
+    high = ~high + (low == 0);
+  }
+  if (high == 0) {
+    high = low;
+    low = 0;
+    exponent -= 64;
+  }
+  if (high == 0) return 0;
+  const int unused = 63 - cf_log2(high);
+  if (unused > 0) high = high << unused | low >> (64 - unused);
+  return round_magnitude(high, low << unused, exponent + 64 - unused, sign);
+}
+
+/* The same of any sums. */
+static float round_sums(const double *sums, int64_t step, int planes, int width, int exponent) {
   const int count = (width * (planes - 1) + 64) / 64 + 1;
   uint64_t limbs[LIMBS] = {0};
-  unsigned raised = 0;
   for (int plane = 0; plane < planes; ++plane)
     if (sums[plane * step] != 0) add_shifted(limbs, count, sums[plane * step], plane * width);
-  cf_real real = {0, exponent, (int)(limbs[count - 1] >> 63), CF_FINITE, 0};
-  if (real.sign) { /* negate */
+  const int sign = (int)(limbs[count - 1] >> 63);
+  if (sign) { /* negate */
     uint64_t carry = 1;
     for (int i = 0; i < count; ++i) {
       limbs[i] = ~limbs[i] + carry;
@@ -143,18 +175,14 @@ static uint32_t round_sums(const double *sums, int64_t step, int planes, int wid
   int top = count - 1;
   while (top >= 0 && limbs[top] == 0) --top;
   if (top < 0) return 0;
-  /* the upper 64 bits, the last of them odd if anything is below: float32 has 24 */
   const int unused = 63 - cf_log2(limbs[top]);
-  uint64_t rest = 0;
-  real.significand = limbs[top] << unused;
+  uint64_t upper = limbs[top] << unused, rest = 0;
   if (top > 0) {
-    if (unused > 0) real.significand |= limbs[top - 1] >> (64 - unused);
+    if (unused > 0) upper |= limbs[top - 1] >> (64 - unused);
     rest = limbs[top - 1] << unused;
   }
   for (int i = top - 2; i >= 0; --i) rest |= limbs[i];
-  real.significand |= rest != 0;
-  real.exponent += 64 * top - unused;
-  return (uint32_t)cf_round_pack(&CF_FLOAT32_PARAMS, CF_FLOAT32_BIAS, real, CF_TIES_TO_EVEN, 0, &raised);
+  return round_magnitude(upper, rest, exponent + 64 * top - unused, sign);
 }
 
 /* What a thread works with. */
@@ -192,6 +220,8 @@ static void store_result(char *result, uint32_t bits) { memcpy(result, &bits, si
 static void finish_tile(const exact *e, const bench *bench, const double *sums, int64_t row, int64_t rows,
                         int64_t column, int64_t columns) {
   const int32_t *units_b = e->b.units + column;
+  /* the uppermost plane has 53 bits and a sign */
+  const int is_narrow = e->width * (e->planes - 1) + 54 < 127;
   double scales[CF_TILE64_LINES_MAX];
   for (int64_t j = 0; j < columns; ++j) scales[j] = cf_power_of_2(units_b[j]);
   for (int64_t i = 0; i < rows; ++i, sums += e->tile->columns) {
@@ -203,10 +233,9 @@ static void finish_tile(const exact *e, const bench *bench, const double *sums, 
     if (e->planes == 1)
       for (int64_t j = 0; j < columns; ++j) rounded[j] = (float)(sums[j] * scale * scales[j]);
     else
-      for (int64_t j = 0; j < columns; ++j) {
-        const uint32_t bits = round_sums(sums + j, bench->plane, e->planes, e->width, unit + units_b[j]);
-        memcpy(&rounded[j], &bits, sizeof bits);
-      }
+      for (int64_t j = 0; j < columns; ++j)
+        rounded[j] = (is_narrow ? round_narrow_sums : round_sums)(sums + j, bench->plane, e->planes, e->width,
+                                                                   unit + units_b[j]);
     for (int64_t j = 0; e->a.has_special && j < columns; ++j) {
       const double class = sums[e->planes * bench->plane + j];
       const uint32_t nan = 0x7FC00000u;
