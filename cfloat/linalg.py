@@ -59,8 +59,8 @@ def matmul(
     accumulator_bias : int, optional
         The exponent bias of an accumulator that is a Format; its default bias if None.
     accumulate_every : int, default 1
-        How many products are added before each rounding to an accumulator that is a Format: one, and it is the
-        exact sum that is rounded; more, and they are added in float64, of 53 bits, each time rounded to odd.
+        How many products are added before each rounding to an accumulator that is a Format: one, and it is
+        the exact sum that is rounded; more, and they are added in float64, each time rounded to odd.
     rounding, seed, offset
         As in `encode`: of an accumulator that is a Format, or else of a CFloatArray `out`.  Rounding s = 0,
         1, ... of the accumulator of element i, in row-major order of the result, takes random word
