@@ -1,0 +1,61 @@
+/* One product of two matrices, while it is done: what the parts of cf_matmul share. */
+#ifndef CF_MULTIPLICATION_H
+#define CF_MULTIPLICATION_H
+
+#include "cf_lines.h"
+#include "cf_matmul.h"
+
+typedef struct cf_multiplication {
+  cf_lines a, b;
+  const cf_tiles *tiles;
+  int64_t rows, inner, columns;
+  char *results;
+  int64_t row_step, column_step; /* bytes */
+  int swapped; /* the transposed product of the transposed operands */
+  int planes_a, planes_b;
+  cf_plane_range range_a, range_b;
+  int looks_up_a, looks_up_b;
+  uint16_t table_a[256], table_b[256];
+  float *row_scale, *column_scale; /* or NULL: all 1 */
+  int scaled_apart; /* the scales' exponents are beyond what one float holds */
+  int threads;
+  /* the block at work */
+  int64_t row, row_count, column, column_count, k, k_count, k_padded;
+  char *panels_a, *panels_b, *sums;
+  size_t plane_a, plane_b; /* bytes of one plane of all panels */
+  size_t panel_a, panel_b; /* and of a panel */
+  int packs_b;
+  int unfit[CF_MAX_THREADS];
+} cf_multiplication;
+
+static inline int64_t cf_at_most(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t cf_divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t cf_round_up(int64_t a, int64_t b) { return cf_divide_up(a, b) * b; }
+
+/* The part of count that a thread takes. */
+static inline void cf_share_of(int64_t count, int threads, int index, int64_t *begin, int64_t *end) {
+  *begin = count * index / threads;
+  *end = count * (index + 1) / threads;
+}
+
+static inline int cf_is_bfloat16(const cf_multiplication *m) { return m->tiles->packing == CF_PACKED_BFLOAT16; }
+
+static inline char *cf_result_at(const cf_multiplication *m, int64_t row, int64_t column) {
+  return m->results + row * m->row_step + column * m->column_step;
+}
+
+/* Tasks for cf_run_threads pack a thread's share of the block at work, and set m->unfit[index] to whether an element is not
+ * for the planes.  CF_STAGED_ACROSS columns, a multiple of every panel's, are packed at a time. */
+enum { CF_STAGED_ACROSS = 256 };
+void cf_matmul_pack(void *context, int index);
+
+/* The product by way of panels for these tiles: CF_OK, CF_NO_MEMORY, or 1 if elements or formats are not for them, and nothing
+ * of use was written. */
+int cf_matmul_blocks(cf_multiplication *m, const cf_tiles *tiles);
+
+/* Products of CF_FEW_ROWS rows or fewer, whose other operand is read where it is, and whether this is one. */
+enum { CF_FEW_ROWS = 4 };
+int cf_matmul_has_few_rows(const cf_multiplication *m);
+int cf_matmul_few_rows(cf_multiplication *m);
+
+#endif
