@@ -208,6 +208,18 @@ def test_threads_change_nothing(matmul_isa, rng, left):
     assert results[0].tobytes() == results[1].tobytes() == results[2].tobytes()
 
 
+def test_threads_change_nothing_of_few_rows(matmul_isa, rng):
+    x = rng.standard_normal((3, 1500)).astype(np.float32)
+    b = operand(rng, SHP, (1500, 1001))  # each share ends within a vector
+    before = cf.get_num_threads()
+    results = []
+    for count in (1, 2, 3, 7):
+        cf.set_num_threads(count)
+        results.append(cf.matmul(x, b).tobytes())
+    cf.set_num_threads(before)
+    assert len(set(results)) == 1
+
+
 # Memory of the operands
 
 
