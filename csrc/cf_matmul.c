@@ -514,6 +514,7 @@ static int is_skinny(const multiplication *m) {
 static int multiply_skinny(multiplication *m) {
   const cf_tiles *bfloat16 = cf_active_tiles(CF_PACKED_BFLOAT16);
   skinny_task task = {m, NULL, cf_active_tiles(CF_PACKED_FLOAT32), NULL};
+  if ((uint64_t)m->inner > SIZE_MAX / (SKINNY_ROWS * sizeof *task.x)) return CF_NO_MEMORY;
   float *x = malloc((size_t)(m->rows * m->inner) * sizeof *x);
   if (x == NULL) return CF_NO_MEMORY;
   for (int64_t r = 0; r < m->rows; ++r) {

@@ -220,6 +220,14 @@ def test_threads_change_nothing_of_few_rows(matmul_isa, rng):
     assert len(set(results)) == 1
 
 
+def test_inner_axes_that_no_memory_holds(matmul_isa):
+    code = np.uint8(0x38)
+    a = cf.CFloatArray(np.broadcast_to(code, (4, 2**60)), F8, 7)
+    b = cf.CFloatArray(np.broadcast_to(np.full(5, code), (2**60, 5)), F8, 7)
+    with pytest.raises(MemoryError):
+        cf.matmul(a, b)
+
+
 # Memory of the operands
 
 
