@@ -642,6 +642,31 @@ def test_outputs_of_functions(rng, name):
         np.testing.assert_array_equal(np.asarray(out), rounded)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda a, b: np.einsum("ij.,jk", a, b),
+        lambda a, b: np.einsum("\xe9j,jk", a, b),
+        lambda a, b: np.einsum(a, [0, -1], b, [-1, 2]),
+        lambda a, b: np.einsum(a, [0, 99], b, [99, 2]),
+        lambda a, b: np.einsum(a, [True, 0], b, [0, 2]),
+    ],
+)
+def test_einsum_refuses_what_numpy_refuses(rng, wrong):
+    a, b = operand(rng, F8, (4, 6)), operand(rng, F8, (6, 5))
+    with pytest.raises((TypeError, ValueError)) as numpys:
+        wrong(np.asarray(a), np.asarray(b))
+    with pytest.raises(numpys.type):
+        wrong(a, b)
+
+
+def test_einsum_of_lists_and_numbers(rng):
+    a = operand(rng, F8, (3, 4))
+    given, number = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], 2.0
+    assert np.allclose(np.einsum("ij,jk", given, a), given @ wide(a))
+    assert np.allclose(np.einsum(",ij", number, a), number * wide(a))
+
+
 def test_an_output_of_einsum_in_another_order(rng, calls):
     a, b = operand(rng, F8, (2, 3, 4)), operand(rng, SHP, (4, 5))
     expected = np.einsum("abc,cd->adb", np.asarray(a), np.asarray(b))
