@@ -21,6 +21,12 @@ typedef struct cf_lines {
 /* How to decode an operand of this matrix; `of` changes from one matrix of a stack to the next, the rest does not. */
 cf_lines cf_lines_of(const cf_operand *operand, const cf_matrix *matrix);
 
+/* Whether values are decoded near 1: products of two such operands stay within float32's range.  Those with another operand's
+ * may leave it, where the products of the values themselves do not, unless biases are kept: always where all lines have one,
+ * or biases are decoded with anyway, and else if the other operand's values are large or small enough for that. */
+int cf_lines_are_near_1(const cf_lines *lines);
+void cf_lines_keep_biases(cf_lines *lines, const cf_operand *other);
+
 /* The exponent by which results of a line are to be scaled. */
 int cf_lines_exponent(const cf_lines *lines, int64_t line);
 

@@ -228,6 +228,25 @@ def test_inner_axes_that_no_memory_holds(matmul_isa):
         cf.matmul(a, b)
 
 
+# Operands of float32's own range: what is in range is so whatever the bias of the other operand
+
+
+@pytest.mark.parametrize("columns", [1, 8])
+@pytest.mark.parametrize("biases", ["one", "of columns", "of rows"])
+@pytest.mark.parametrize("kind", [np.dtype(np.float32), BFLOAT16, cf.bfloat16])
+@pytest.mark.parametrize("fmt", [F8, F8W, SHP])
+def test_products_in_range(matmul_isa, fmt, kind, biases, columns):
+    for bias, large, small in ((63, 3e38, 2.0**-40), (0, 2.0**-126 * 1.2345678, 4.0)):
+        shape = {"one": (), "of columns": (1, columns), "of rows": (2, 1)}[biases]
+        each = np.full(shape, bias)
+        each.flat[-1:] = abs(bias - 1)  # they differ, where there are several
+        b = cf.asarray(np.full((2, columns), small), fmt, each if each.ndim else bias)
+        x = np.full((8, 2), large, np.float32)
+        x[:, 0] = 0
+        a = cf.asarray(x, kind) if isinstance(kind, cf.Format) else x.astype(kind)
+        assert_within_bound(cf.matmul(a, b), a, b)
+
+
 # Memory of the operands
 
 
