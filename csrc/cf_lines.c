@@ -20,12 +20,14 @@ static void choose_bias(cf_lines *lines, const cf_format *format, int differ) {
   lines->along = 0;
   lines->bias = lines->shift = 0;
   if (!differ && (top - bottom) / 2 <= HALF_RANGE) {
+    lines->near_1 = 1;
     lines->bias = (top + bottom) / 2;
     lines->lowest = bottom - lines->bias;
     return;
   }
   lines->along = 1;
-  if ((highest - lowest) / 2 <= HALF_RANGE) lines->shift = -(highest + lowest) / 2;
+  lines->near_1 = (highest - lowest) / 2 <= HALF_RANGE;
+  if (lines->near_1) lines->shift = -(highest + lowest) / 2;
   lines->lowest = lowest + lines->shift;
 }
 
@@ -43,10 +45,6 @@ cf_lines cf_lines_of(const cf_operand *operand, const cf_matrix *matrix) {
   lines.decode = lines.lowest >= -126 ? cf_active_kernels()->decode[CF_FLOAT32] : NULL;
   if (lines.decode == NULL) lines.decode = cf_kernels_portable.decode[CF_FLOAT32];
   return lines;
-}
-
-int cf_lines_are_near_1(const cf_lines *lines) {
-  return lines->of.type == CF_CODES && (!lines->along || lines->shift != 0);
 }
 
 /* Whether all values but zeros and special ones are from 2^low on and below 2^high in magnitude. */

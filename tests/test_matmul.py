@@ -247,6 +247,16 @@ def test_products_in_range(matmul_isa, fmt, kind, biases, columns):
         assert_within_bound(cf.matmul(a, b), a, b)
 
 
+@pytest.mark.parametrize("fmt", [F8W, SHP, cf.float16, cf.bfloat16])
+def test_products_of_small_codes(matmul_isa, rng, fmt):
+    for exponent in (-124, -110, -100, -65):
+        other = -122 - exponent if fmt is cf.bfloat16 else 0
+        x = rng.uniform(1.0, 2.0, (9, 6)) * 2.0**exponent
+        a = cf.asarray(x, cf.bfloat16)
+        b = cf.asarray(rng.uniform(1.0, 2.0, (6, 7)) * 2.0**other, fmt)
+        assert_within_bound(cf.matmul(a, b), a, b)
+
+
 # Memory of the operands
 
 
