@@ -17,6 +17,9 @@ class Terms(NamedTuple):
 # what stands for the axes that an operand has more than labels
 _REST = "."
 
+# NumPy takes integers below this as labels
+_LABELS = 52
+
 
 def parse(operands: tuple[Any, ...]) -> Terms | None:
     """Return what the positional arguments of ``np.einsum`` say, or None of others than two operands.
@@ -27,6 +30,8 @@ def parse(operands: tuple[Any, ...]) -> Terms | None:
     if given is None:
         return None
     a, b, *terms, output = given
+    if not (hasattr(a, "ndim") and hasattr(b, "ndim")):  # lists and numbers
+        return None
     counts = [x.ndim - len(term) + term.count(_REST) for x, term in zip((a, b), terms, strict=True)]
     for count, term in zip(counts, terms, strict=True):
         if count < 0 or term.count(_REST) > 1 or (count > 0 and _REST not in term):
@@ -44,10 +49,12 @@ def parse(operands: tuple[Any, ...]) -> Terms | None:
 
 def _from_text(operands: tuple[Any, ...]) -> list[Any] | None:
     text, *arrays = operands
+    if text.count(".") != 3 * text.count("..."):
+        return None
     inputs, arrow, output = text.replace(" ", "").replace("...", _REST).partition("->")
     terms = [list(term) for term in inputs.split(",")]
     labels = "".join(inputs.split(",")) + output
-    if len(arrays) != 2 or len(terms) != 2 or not labels.replace(_REST, "").isalpha():
+    if len(arrays) != 2 or len(terms) != 2 or not _are_letters(labels):
         return None
     return [*arrays, *terms, list(output) if arrow else None]
 
@@ -61,9 +68,18 @@ def _from_lists(operands: tuple[Any, ...]) -> list[Any] | None:
         if not isinstance(given, list | tuple):
             return None
         lists.append([_REST if label is Ellipsis else label for label in given])
-        if not all(label == _REST or isinstance(label, int) for label in lists[-1]):
+        if not all(label == _REST or _is_number(label) for label in lists[-1]):
             return None
     return [a, b, *lists[:2], lists[2] if output else None]
+
+
+def _are_letters(labels: str) -> bool:
+    letters = labels.replace(_REST, "")
+    return letters.isascii() and letters.isalpha()
+
+
+def _is_number(label: object) -> bool:
+    return type(label) is int and 0 <= label < _LABELS
 
 
 def _with_rest(term: list[Any], count: int) -> list[Hashable]:

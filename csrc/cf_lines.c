@@ -20,12 +20,14 @@ static void choose_bias(cf_lines *lines, const cf_format *format, int differ) {
   lines->along = 0;
   lines->bias = lines->shift = 0;
   if (!differ && (top - bottom) / 2 <= HALF_RANGE) {
+    lines->near_1 = 1;
     lines->bias = (top + bottom) / 2;
     lines->lowest = bottom - lines->bias;
     return;
   }
   lines->along = 1;
-  if ((highest - lowest) / 2 <= HALF_RANGE) lines->shift = -(highest + lowest) / 2;
+  lines->near_1 = (highest - lowest) / 2 <= HALF_RANGE;
+  if (lines->near_1) lines->shift = -(highest + lowest) / 2;
   lines->lowest = lowest + lines->shift;
 }
 
@@ -45,6 +47,49 @@ cf_lines cf_lines_of(const cf_operand *operand, const cf_matrix *matrix) {
   return lines;
 }
 
+/* Whether all values but zeros and special ones are from 2^low on and below 2^high in magnitude. */
+static int are_within(const cf_operand *operand, int low, int high) {
+  const cf_direction direction = cf_operand_direction(operand);
+  const int along = direction == CF_ALONG_LINE;
+  const int64_t runs = along ? operand->lines : operand->inner, length = along ? operand->inner : operand->lines;
+  const uint32_t first = (uint32_t)(low + 127) << 23, count_of_bits = ((uint32_t)(high + 127) << 23) - first;
+  uint32_t values[CF_RUN_MAX], beyond = 0;
+  for (int64_t run = 0; run < runs && !beyond; ++run)
+    for (int64_t at = 0; at < length; at += CF_RUN_MAX) {
+      const size_t count = (size_t)(length - at < CF_RUN_MAX ? length - at : CF_RUN_MAX);
+      cf_operand_decode(operand, direction, along ? run : at, along ? at : run, count, values);
+      for (size_t i = 0; i < count; ++i) {
+        const uint32_t magnitude = values[i] & 0x7FFFFFFFu;
+        beyond |= (uint32_t)(magnitude - first >= count_of_bits) & (uint32_t)(magnitude != 0) &
+                  (uint32_t)(magnitude < 0x7F800000u);
+      }
+    }
+  return !beyond;
+}
+
+void cf_lines_keep_biases(cf_lines *lines, const cf_operand *other) {
+  const cf_operand *of = &lines->of;
+  const int64_t step = of->line_bias_stride == 0 ? of->lines : of->line_block;
+  int least = INT16_MAX, greatest = INT16_MIN;
+  if (of->type != CF_CODES) return;
+  if (lines->along) {
+    lines->lowest -= lines->shift;
+    lines->shift = 0;
+  } else {
+    for (int64_t line = 0; line < of->lines; line += step) {
+      const int bias = cf_operand_bias(of, line, 0);
+      if (bias < least) least = bias;
+      if (bias > greatest) greatest = bias;
+    }
+    /* sums of 2^32 products and fewer; decoding each line with its own takes longer */
+    if (least != greatest && are_within(other, -126 - lines->lowest, 127 - 32 + lines->lowest)) return;
+    lines->along = least != greatest;
+    lines->bias = least;
+    lines->lowest = of->quantum - greatest;
+  }
+  if (lines->lowest < -126) lines->decode = cf_kernels_portable.decode[CF_FLOAT32];
+}
+
 int cf_lines_exponent(const cf_lines *lines, int64_t line) {
   if (lines->of.type != CF_CODES) return 0;
   return lines->along ? -lines->shift : lines->bias - cf_operand_bias(&lines->of, line, 0);
@@ -55,6 +100,7 @@ int cf_lines_table(const cf_lines *lines, uint16_t *table) {
   uint8_t codes[256];
   uint32_t values[256];
   if (lines->of.type != CF_CODES || lines->of.size != 1 || lines->along || lines->significant > 8) return 0;
+  if (lines->lowest < -126) return 0; /* what is subnormal, the kernels of tables take for zero */
   if (lines->of.rule.params.sign_mask != 0x80) return 0;
   for (int code = 0; code < 256; ++code) codes[code] = (uint8_t)code;
   lines->decode(&lines->of.rule, &bias, 0, codes, values, 256, NULL);

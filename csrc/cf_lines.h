@@ -15,11 +15,17 @@ typedef struct cf_lines {
   int bias;        /* otherwise: what all codes are decoded with */
   int shift;       /* what is taken from biases that are decoded with */
   int lowest;      /* no value decoded has a smaller exponent, nor a bit below it; of values as such, not known */
+  int near_1;      /* such codes as can be decoded near 1, whatever their biases */
   int significant; /* bits of a value */
 } cf_lines;
 
 /* How to decode an operand of this matrix; `of` changes from one matrix of a stack to the next, the rest does not. */
 cf_lines cf_lines_of(const cf_operand *operand, const cf_matrix *matrix);
+
+/* Operands that are near_1 have no products with each other that leave float32's range.  Those with another operand may
+ * leave it, where the products of the values themselves do not, unless biases are kept: always where all lines have one,
+ * or biases are decoded with anyway, and else if the other operand's values are large or small enough for that. */
+void cf_lines_keep_biases(cf_lines *lines, const cf_operand *other);
 
 /* The exponent by which results of a line are to be scaled. */
 int cf_lines_exponent(const cf_lines *lines, int64_t line);

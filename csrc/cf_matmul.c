@@ -97,6 +97,10 @@ static void go_to(const stack *s, int64_t index, cf_multiplication *m) {
   m->b = s->b;
   m->a.of = cf_operand_a(product, index);
   m->b.of = cf_operand_b(product, index);
+  if (product->inner > 0 && !(s->a.near_1 && s->b.near_1)) {
+    cf_lines_keep_biases(&m->a, &m->b.of);
+    cf_lines_keep_biases(&m->b, &m->a.of);
+  }
   m->results = cf_product_results(product, index);
   m->rows = product->rows;
   m->columns = product->columns;

@@ -89,8 +89,9 @@ typedef void cf_widen_columns_kernel(const uint16_t *table, const uint8_t *codes
  *
  * sums[r] += x[r] . values, of count elements; x's rows are x_step elements apart */
 typedef void cf_dot_kernel(const float *x, int64_t x_step, int rows, const float *values, int64_t count, float *sums);
-/* sums[r][i] += x[r][0] * values[0][i] + ... + x[r][3] * values[3][i], in sequence */
-enum { CF_UPDATES = 4 };
+/* sums[r][i] += x[r][0] * values[0][i] + ... + x[r][3] * values[3][i], in sequence; count is a multiple of CF_UPDATE_STEP, so
+ * that all are computed alike, wherever a thread's share ends */
+enum { CF_UPDATES = 4, CF_UPDATE_STEP = 16 };
 typedef void cf_update_kernel(const float *x, int64_t x_step, int rows, const float *values, int64_t values_step,
                               int64_t count, float *sums, int64_t sums_step);
 /* The same by a table of 256 bfloat16 (see cf_widen_kernel), of many lines at once: sums[r][line] = x[r] . line.  Lines are

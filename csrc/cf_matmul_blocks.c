@@ -90,10 +90,10 @@ static void multiply(void *context, int index) {
 /* What values of an operand are in no plane subnormal, nor in any product of planes; and finite, if there are several
  * products: the other operand's may be 0. */
 static cf_plane_range range_of(const cf_lines *operand, int planes, const cf_lines *other, int other_planes) {
-  const int lowest = other->of.type == CF_CODES ? other->lowest : -126;
+  const int lowest = other->near_1 ? other->lowest : -63; /* of two that may be anywhere, each takes half the range */
   int exponent = (planes > 1 ? 8 * planes : 0) - 126 - lowest;
   cf_plane_range range;
-  if (operand->of.type == CF_CODES || exponent < -126) exponent = -126; /* which all codes' are above, or subnormal */
+  if (operand->near_1 || exponent < -126) exponent = -126; /* which all codes' are above, or subnormal */
   if (exponent > 126) exponent = 126;
   range.low = (uint32_t)(exponent + 127) << 23;
   range.high = planes * other_planes > 1 ? 0x7F800000u : 0x80000000u;

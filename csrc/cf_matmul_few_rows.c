@@ -44,7 +44,9 @@ static void update_lines(const skinny_task *task, int64_t line, int64_t lines, f
   const cf_multiplication *m = task->m;
   CF_ALIGNED(64) float values[CF_UPDATES][SKINNY_LINES];
   float x[CF_FEW_ROWS][CF_UPDATES];
+  const int64_t padded = cf_round_up(lines, CF_UPDATE_STEP);
   memset(sums, 0, CF_FEW_ROWS * SKINNY_LINES * sizeof *sums);
+  for (int64_t i = 0; i < CF_UPDATES; ++i) memset(values[i] + lines, 0, (size_t)(padded - lines) * sizeof **values);
   for (int64_t k = 0; k < m->inner; k += CF_UPDATES) {
     for (int64_t i = 0; i < CF_UPDATES; ++i) {
       const char *from = m->b.of.elements + (k + i) * m->b.of.inner_stride + line * m->b.of.line_stride;
@@ -54,7 +56,7 @@ static void update_lines(const skinny_task *task, int64_t line, int64_t lines, f
         memset(values[i], 0, sizeof values[i]);
       for (int64_t r = 0; r < m->rows; ++r) x[r][i] = k + i < m->inner ? task->x[r * m->inner + k + i] : 0;
     }
-    task->values->update(x[0], CF_UPDATES, (int)m->rows, values[0], SKINNY_LINES, lines, sums, SKINNY_LINES);
+    task->values->update(x[0], CF_UPDATES, (int)m->rows, values[0], SKINNY_LINES, padded, sums, SKINNY_LINES);
   }
 }
 
@@ -89,6 +91,7 @@ int cf_matmul_has_few_rows(const cf_multiplication *m) {
 int cf_matmul_few_rows(cf_multiplication *m) {
   const cf_tiles *bfloat16 = cf_active_tiles(CF_PACKED_BFLOAT16);
   skinny_task task = {m, NULL, cf_active_tiles(CF_PACKED_FLOAT32), NULL};
+  if ((uint64_t)m->inner > SIZE_MAX / (CF_FEW_ROWS * sizeof *task.x)) return CF_NO_MEMORY;
   float *x = malloc((size_t)(m->rows * m->inner) * sizeof *x);
   if (x == NULL) return CF_NO_MEMORY;
   for (int64_t r = 0; r < m->rows; ++r) {

@@ -28,18 +28,11 @@ static void update(const float *x, int64_t x_step, int rows, const float *values
   const float *v0 = values, *v1 = v0 + values_step, *v2 = v1 + values_step, *v3 = v2 + values_step;
   for (int r = 0; r < rows; ++r, x += x_step, sums += sums_step) {
     const vector x0 = f_set1(x[0]), x1 = f_set1(x[1]), x2 = f_set1(x[2]), x3 = f_set1(x[3]);
-    int64_t i = 0;
-    for (; i + VECTOR <= count; i += VECTOR) {
+    for (int64_t i = 0; i < count; i += VECTOR) {
       vector sum = f_multiply_add(x0, f_load(v0 + i), f_load(sums + i));
       sum = f_multiply_add(x1, f_load(v1 + i), sum);
       sum = f_multiply_add(x2, f_load(v2 + i), sum);
       f_store(sums + i, f_multiply_add(x3, f_load(v3 + i), sum));
-    }
-    for (; i < count; ++i) {
-      float sum = sums[i] + x[0] * v0[i];
-      sum += x[1] * v1[i];
-      sum += x[2] * v2[i];
-      sums[i] = sum + x[3] * v3[i];
     }
   }
 }

@@ -208,6 +208,55 @@ def test_threads_change_nothing(matmul_isa, rng, left):
     assert results[0].tobytes() == results[1].tobytes() == results[2].tobytes()
 
 
+def test_threads_change_nothing_of_few_rows(matmul_isa, rng):
+    x = rng.standard_normal((3, 1500)).astype(np.float32)
+    b = operand(rng, SHP, (1500, 1001))  # each share ends within a vector
+    before = cf.get_num_threads()
+    results = []
+    for count in (1, 2, 3, 7):
+        cf.set_num_threads(count)
+        results.append(cf.matmul(x, b).tobytes())
+    cf.set_num_threads(before)
+    assert len(set(results)) == 1
+
+
+def test_inner_axes_that_no_memory_holds(matmul_isa):
+    code = np.uint8(0x38)
+    a = cf.CFloatArray(np.broadcast_to(code, (4, 2**60)), F8, 7)
+    b = cf.CFloatArray(np.broadcast_to(np.full(5, code), (2**60, 5)), F8, 7)
+    with pytest.raises(MemoryError):
+        cf.matmul(a, b)
+
+
+# Operands of float32's own range: what is in range is so whatever the bias of the other operand
+
+
+@pytest.mark.parametrize("columns", [1, 8])
+@pytest.mark.parametrize("biases", ["one", "of columns", "of rows"])
+@pytest.mark.parametrize("kind", [np.dtype(np.float32), BFLOAT16, cf.bfloat16])
+@pytest.mark.parametrize("fmt", [F8, F8W, SHP])
+def test_products_in_range(matmul_isa, fmt, kind, biases, columns):
+    for bias, large, small in ((63, 3e38, 2.0**-40), (0, 2.0**-126 * 1.2345678, 4.0)):
+        shape = {"one": (), "of columns": (1, columns), "of rows": (2, 1)}[biases]
+        each = np.full(shape, bias)
+        each.flat[-1:] = abs(bias - 1)  # they differ, where there are several
+        b = cf.asarray(np.full((2, columns), small), fmt, each if each.ndim else bias)
+        x = np.full((8, 2), large, np.float32)
+        x[:, 0] = 0
+        a = cf.asarray(x, kind) if isinstance(kind, cf.Format) else x.astype(kind)
+        assert_within_bound(cf.matmul(a, b), a, b)
+
+
+@pytest.mark.parametrize("fmt", [F8W, SHP, cf.float16, cf.bfloat16])
+def test_products_of_small_codes(matmul_isa, rng, fmt):
+    for exponent in (-124, -110, -100, -65):
+        other = -122 - exponent if fmt is cf.bfloat16 else 0
+        x = rng.uniform(1.0, 2.0, (9, 6)) * 2.0**exponent
+        a = cf.asarray(x, cf.bfloat16)
+        b = cf.asarray(rng.uniform(1.0, 2.0, (6, 7)) * 2.0**other, fmt)
+        assert_within_bound(cf.matmul(a, b), a, b)
+
+
 # Memory of the operands
 
 
@@ -620,6 +669,31 @@ def test_outputs_of_functions(rng, name):
         assert call(a, b, out=out) is out
         rounded = cf.round_to(expected, F8W) if isinstance(out, cf.CFloatArray) else expected
         np.testing.assert_array_equal(np.asarray(out), rounded)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda a, b: np.einsum("ij.,jk", a, b),
+        lambda a, b: np.einsum("\xe9j,jk", a, b),
+        lambda a, b: np.einsum(a, [0, -1], b, [-1, 2]),
+        lambda a, b: np.einsum(a, [0, 99], b, [99, 2]),
+        lambda a, b: np.einsum(a, [True, 0], b, [0, 2]),
+    ],
+)
+def test_einsum_refuses_what_numpy_refuses(rng, wrong):
+    a, b = operand(rng, F8, (4, 6)), operand(rng, F8, (6, 5))
+    with pytest.raises((TypeError, ValueError)) as numpys:
+        wrong(np.asarray(a), np.asarray(b))
+    with pytest.raises(numpys.type):
+        wrong(a, b)
+
+
+def test_einsum_of_lists_and_numbers(rng):
+    a = operand(rng, F8, (3, 4))
+    given, number = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], 2.0
+    assert np.allclose(np.einsum("ij,jk", given, a), given @ wide(a))
+    assert np.allclose(np.einsum(",ij", number, a), number * wide(a))
 
 
 def test_an_output_of_einsum_in_another_order(rng, calls):
