@@ -173,6 +173,8 @@ def _operand(name: str, x: Any) -> Operand:
         if x.format.bits < 8 * x.itemsize:
             codec.check_codes(x.codes, x.format)  # they may have been written to
         return x
+    if isinstance(x, np.ndarray) and type(x) is not np.ndarray and np.ma.isMaskedArray(x):
+        raise ArgumentTypeError(f"{name} is a masked array, whose mask would be lost")
     values = np.asarray(x)
     if not _native.is_operand_dtype(values.dtype):
         try:
@@ -271,12 +273,10 @@ def _as_one(
     if math.prod(stack) == 1 or of_b != 1 or results.shape[:-2] != tuple(stack):
         return a, b, results
     height = math.prod(stack) * rows
+    if not (_rows_are_one_axis(a.elements) and _rows_are_one_axis(results)):
+        return a, b, results
     elements = a.elements.reshape(height, inner)
     flat_results = results.reshape(height, results.shape[-1])
-    if not (
-        np.may_share_memory(elements, a.elements) and np.may_share_memory(flat_results, results)
-    ):
-        return a, b, results
     biases = a.biases
     if isinstance(biases, np.ndarray):
         if biases.shape[:-1] not in ((1,) * (len(stack) + 1), (*stack, rows)):
@@ -290,6 +290,13 @@ def _as_one(
         else b.biases,
     )
     return flat_a, flat_b, flat_results
+
+
+def _rows_are_one_axis(x: Array) -> bool:
+    """Whether all axes but the last can become one without a copy."""
+    lengths = [(n, step) for n, step in zip(x.shape[:-1], x.strides[:-1], strict=True) if n != 1]
+    inner = lengths[1:]
+    return all(step == n * below for (_, step), (n, below) in zip(lengths, inner, strict=False))
 
 
 def _check_every(every: SupportsIndex) -> int:

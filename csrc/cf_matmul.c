@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cf_modes.h"
 #include "cf_multiplication.h"
 #include "cf_threads.h"
 
@@ -74,7 +75,11 @@ static int multiply_matrices(cf_multiplication *m) {
     status = bfloat16 != NULL ? cf_matmul_blocks(m, bfloat16) : 1;
     if (status == 1) status = cf_matmul_blocks(m, cf_active_tiles(CF_PACKED_FLOAT32));
   }
-  if (status == CF_OK && m->scaled_apart) scale_apart(m);
+  if (status == CF_OK && m->scaled_apart) {
+    const uint64_t modes = cf_default_modes();
+    scale_apart(m);
+    cf_restore_modes(modes);
+  }
   free(m->row_scale);
   return status;
 }

@@ -959,3 +959,20 @@ def test_matmul_error_raises_no_flags():
     with cf.record_flags() as flags:
         cf.matmul_error(a, a, [[1.0]], [[1.0]])
     assert flags == cf.Flags()
+
+
+def test_masks_are_not_lost(rng):
+    a = operand(rng, F8, (4, 4))
+    with pytest.raises(TypeError, match="b is a masked array"):
+        cf.matmul(a, np.ma.masked_array(np.ones((4, 4), np.float32), np.eye(4)))
+
+
+def test_stacks_that_are_not_one_matrix_are_not_copied(rng):
+    codes = np.zeros((64, 500, 256), np.uint8).transpose(1, 0, 2)
+    a, b = cf.CFloatArray(codes, F8), operand(rng, F8, (256, 3))
+    tracemalloc.start()
+    got = cf.matmul(a, b)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert got.shape == (500, 64, 3)
+    assert peak < got.nbytes + 100_000
