@@ -18,6 +18,20 @@ int is_thinned(void) {
   return thinned;
 }
 
+#if defined(__has_feature)
+#define HAS_FEATURE(feature) __has_feature(feature)
+#else
+#define HAS_FEATURE(feature) 0
+#endif
+
+int is_brief(void) {
+#if defined(__SANITIZE_ADDRESS__) || HAS_FEATURE(address_sanitizer)
+  return 1;
+#else
+  return is_thinned();
+#endif
+}
+
 void check_begin(const char *test, const char *isa) {
   current_test = test;
   current_isa = isa;

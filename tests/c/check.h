@@ -26,6 +26,9 @@ extern unsigned long checks_passed, checks_failed;
  * is slow.  No conversion, mode or length is left out everywhere. */
 int is_thinned(void);
 
+/* Whether matrix products are to be fewer: where tests are thinned, and under the sanitizers, which the plain builds go with. */
+int is_brief(void);
+
 /* The test that the reports from here on belong to, and its instruction set. */
 void check_begin(const char *test, const char *isa);
 

@@ -94,7 +94,7 @@ static void every_pairing(void) {
   for (int i = 0; i < count; ++i)
     for (int j = 0; j < count; ++j, ++turn) {
       const int64_t inner = 1 + turn % 37;
-      if (is_thinned() && turn % 7 != 0) continue;
+      if (is_brief() && turn % 7 != 0) continue;
       test_product p =
           product_new(operands[i], operands[j], shape_of(1 + turn % 5, inner, 1 + turn % 11), kinds[turn % 4],
                       turn % BIAS_KINDS, turn / 3 % BIAS_KINDS, turn / 2 % LAYOUT_KINDS, &random);
@@ -110,7 +110,7 @@ static void every_bias(void) {
   for (int a = 0; a < BIAS_KINDS; ++a)
     for (int b = 0; b < BIAS_KINDS; ++b)
       for (int pair = 0; pair < 16; ++pair) {
-        if (is_thinned() && (a + b + pair) % 5 != 0) continue;
+        if (is_brief() && (a + b + pair) % 5 != 0) continue;
         test_product p = product_new(operands[pair / 4], operands[pair % 4], shape_of(5, 26, 7), CANCELLING_ELEMENTS, a,
                                      b, (a + pair) % LAYOUT_KINDS, &random);
         multiply(&p, "biases");
@@ -142,8 +142,8 @@ static void long_ones(void) {
   };
   uint64_t random = 4;
   for (size_t i = 0; i < sizeof products / sizeof *products; ++i)
-    for (int layout = 0; layout < LAYOUT_KINDS; layout += is_thinned() ? 3 : 1) {
-      if ((layout > 0 || is_thinned()) && products[i].inner > 10000) continue;
+    for (int layout = 0; layout < LAYOUT_KINDS; layout += is_brief() ? 3 : 1) {
+      if ((layout > 0 || is_brief()) && products[i].inner > 10000) continue;
       test_product p = product_new(products[i].a, products[i].b,
                                    shape_of(products[i].rows, products[i].inner, products[i].columns),
                                    products[i].elements, products[i].biases, products[i].biases, layout, &random);
@@ -154,7 +154,7 @@ static void long_ones(void) {
 /* More sums than are held at a time; here they are exact in float64. */
 static void wide_ones(void) {
   uint64_t random = 5;
-  const product_shape shape = {0, is_thinned() ? 300 : 1201, 2, 1100};
+  const product_shape shape = {0, is_brief() ? 300 : 1201, 2, 1100};
   test_product p = product_new(NARROW, NARROW, shape, FINITE_ELEMENTS, USUAL_BIAS, LINE_BIASES, ROW_MAJOR, &random);
   float *expected = allocate((size_t)(shape.rows * shape.columns) * sizeof *expected);
   for (int64_t i = 0; i < shape.rows; ++i)
@@ -169,7 +169,7 @@ static void wide_ones(void) {
   }
   free(expected);
   product_free(&p);
-  p = product_new(FLOAT32, FLOAT32, shape_of(250, 3, is_thinned() ? 20 : 410), FINITE_ELEMENTS, USUAL_BIAS, USUAL_BIAS,
+  p = product_new(FLOAT32, FLOAT32, shape_of(250, 3, is_brief() ? 20 : 410), FINITE_ELEMENTS, USUAL_BIAS, USUAL_BIAS,
                   ROW_MAJOR, &random);
   multiply(&p, "wide, many digits");
   p = product_new(WIDE, WIDE, shape_of(3, 5, 700), ANY_ELEMENTS, USUAL_BIAS, USUAL_BIAS, ROW_MAJOR, &random);
@@ -179,7 +179,7 @@ static void wide_ones(void) {
 /* Enough products for several threads, by rows and by columns. */
 static void shared_ones(void) {
   uint64_t random = 6;
-  test_product p = product_new(NARROW, NARROW, shape_of(161, 150, is_thinned() ? 1 : 90), CANCELLING_ELEMENTS,
+  test_product p = product_new(NARROW, NARROW, shape_of(161, 150, is_brief() ? 1 : 90), CANCELLING_ELEMENTS,
                                LINE_BIASES, LINE_BIASES, ROW_MAJOR, &random);
   multiply(&p, "shared");
   p = product_new(FLOAT32, FLOAT32, shape_of(3, 90, 100), FINITE_ELEMENTS, USUAL_BIAS, USUAL_BIAS, REVERSED, &random);
@@ -191,7 +191,7 @@ static void stacks(void) {
   uint64_t random = 7;
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i)
     for (int layout = 0; layout < LAYOUT_KINDS; ++layout) {
-      if (shapes[i].stack > 100 && (layout > 0 || is_thinned())) continue;
+      if (shapes[i].stack > 100 && (layout > 0 || is_brief())) continue;
       test_product p =
           product_new(NARROW, WIDE, shapes[i], FINITE_ELEMENTS, LINE_BIASES, BLOCK_BIASES, layout, &random);
       multiply(&p, "stacks");

@@ -130,7 +130,7 @@ static void every_accumulator(void) {
         const product_shape shape = {turn % 6 == 0 ? 2 : 0, 1 + turn % 4, 1 + turn % 23, 1 + turn % 37};
         const int range = test->format.bias_max - test->format.bias_min;
         int bias = test->bias;
-        if (is_thinned() && turn % 5 != 0) continue;
+        if (is_brief() && turn % 5 != 0) continue;
         if (again > 1) bias = test->format.bias_min + (int)random_below(&random, (uint64_t)range + 1);
         test_product p = product_new(a, b, shape, kinds[turn % 4], again == 0 ? USUAL_BIAS : turn % BIAS_KINDS,
                                      again == 0 ? USUAL_BIAS : turn / 5 % BIAS_KINDS, turn % LAYOUT_KINDS, &random);
@@ -144,7 +144,7 @@ static void usual_sums(void) {
   uint64_t random = 2;
   for (int i = 0; i < TESLA_COUNT; ++i)
     for (int rounding = 0; rounding <= CF_STOCHASTIC; ++rounding) {
-      if (is_thinned() && (i + rounding) % 3 != 0) continue;
+      if (is_brief() && (i + rounding) % 3 != 0) continue;
       test_product p = product_new(narrow, wide, (product_shape){0, 7, 20, 9}, ORDINARY_ELEMENTS, USUAL_BIAS,
                                    USUAL_BIAS, ROW_MAJOR, &random);
       multiply(&p, accumulator_new(&TESLA[i], TESLA[i].bias, rounding, 1), "usual sums");
@@ -159,7 +159,7 @@ static void large_ones(void) {
   uint64_t random = 3;
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i)
     for (int rounding = 0; rounding <= CF_STOCHASTIC; rounding += CF_STOCHASTIC) {
-      if (is_thinned() && i != 4 && i != 5) continue;
+      if (is_brief() && i != 4 && i != 5) continue;
       test_product p = product_new(narrow, i % 2 ? wide : narrow, shapes[i], FINITE_ELEMENTS, LINE_BIASES, BLOCK_BIASES,
                                    (int)i % LAYOUT_KINDS, &random);
       multiply(&p, accumulator_new(&TESLA[7], 15, rounding, 1 + (int64_t)i % 3), "large");
