@@ -95,7 +95,7 @@ int cf_lines_exponent(const cf_lines *lines, int64_t line) {
   return lines->along ? -lines->shift : lines->bias - cf_operand_bias(&lines->of, line, 0);
 }
 
-int cf_lines_table(const cf_lines *lines, uint16_t *table) {
+int cf_lines_table(const cf_lines *lines, int must_be_finite, cf_bytes *table) {
   const int16_t bias = (int16_t)lines->bias;
   uint8_t codes[256];
   uint32_t values[256];
@@ -104,10 +104,15 @@ int cf_lines_table(const cf_lines *lines, uint16_t *table) {
   if (lines->of.rule.params.sign_mask != 0x80) return 0;
   for (int code = 0; code < 256; ++code) codes[code] = (uint8_t)code;
   lines->decode(&lines->of.rule, &bias, 0, codes, values, 256, NULL);
-  for (int code = 0; code < 256; ++code) table[code] = (uint16_t)(values[code] >> 16);
-  int is_symmetric = table[0] == 0;
-  for (int code = 0; code < 128; ++code) is_symmetric &= table[code + 128] == (table[code] | 0x8000);
-  return is_symmetric;
+  int fits = values[0] == 0;
+  for (int code = 0; code < 128; ++code) {
+    const uint32_t value = values[code];
+    table->lower[code] = (uint8_t)(value >> 16);
+    table->upper[code] = (uint8_t)(value >> 24);
+    fits &= values[code + 128] == (value | 0x80000000u);
+    fits &= !must_be_finite || (value & 0x7F800000u) != 0x7F800000u;
+  }
+  return fits;
 }
 
 /* Elements whose biases are gathered at a time. */

@@ -6,6 +6,7 @@
 #ifndef CF_LINES_H
 #define CF_LINES_H
 
+#include "cf_matmul.h"
 #include "cf_operand.h"
 
 typedef struct cf_lines {
@@ -31,8 +32,8 @@ void cf_lines_keep_biases(cf_lines *lines, const cf_operand *other);
 int cf_lines_exponent(const cf_lines *lines, int64_t line);
 
 /* Fill a table of all codes as bfloat16.  0 if there is none to be had: if codes are not of 8 bits, all with one bias and
- * exactly bfloat16, zero first and the upper half the lower with the sign set. */
-int cf_lines_table(const cf_lines *lines, uint16_t *table);
+ * exactly bfloat16, zero first and the upper half the lower with the sign set; or if one is not finite, and all must be. */
+int cf_lines_table(const cf_lines *lines, int must_be_finite, cf_bytes *table);
 
 /* Decode `count` elements from (line, k) on, which are at `from` and contiguous, in a direction. */
 void cf_lines_decode(const cf_lines *lines, cf_direction direction, int64_t line, int64_t k, const char *from,

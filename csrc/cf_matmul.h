@@ -77,12 +77,17 @@ typedef int cf_split_kernel(const float *values, size_t count, int planes, cf_pl
 typedef int cf_split_pairs_kernel(const float *even, const float *odd, size_t count, int planes, cf_plane_range range,
                                   uint16_t *const *to);
 
-/* Decode count codes of 8 bits by a table of 256 bfloat16, of which the upper half is the lower with the sign set. */
-typedef void cf_widen_kernel(const uint16_t *table, const uint8_t *codes, size_t count, uint16_t *to);
+/* The bfloat16 of codes of 8 bits, by bytes: of 128, the others being the same with the sign set. */
+typedef struct cf_bytes {
+  uint8_t lower[128], upper[128];
+} cf_bytes;
+
+/* Decode count codes by a table. */
+typedef void cf_widen_kernel(const cf_bytes *table, const uint8_t *codes, size_t count, uint16_t *to);
 /* The same for CF_WIDENED_COLUMNS columns and 2 * groups rows of codes, `step` bytes apart, into two neighbouring panels of
  * half as many columns. */
 enum { CF_WIDENED_COLUMNS = 64 };
-typedef void cf_widen_columns_kernel(const uint16_t *table, const uint8_t *codes, int64_t step, int64_t groups,
+typedef void cf_widen_columns_kernel(const cf_bytes *table, const uint8_t *codes, int64_t step, int64_t groups,
                                      uint16_t *to0, uint16_t *to1);
 
 /* Few rows times a matrix that is read once and not packed.
@@ -94,10 +99,10 @@ typedef void cf_dot_kernel(const float *x, int64_t x_step, int rows, const float
 enum { CF_UPDATES = 4, CF_UPDATE_STEP = 16 };
 typedef void cf_update_kernel(const float *x, int64_t x_step, int rows, const float *values, int64_t values_step,
                               int64_t count, float *sums, int64_t sums_step);
-/* The same by a table of 256 bfloat16 (see cf_widen_kernel), of many lines at once: sums[r][line] = x[r] . line.  Lines are
+/* The same of codes by a table, of many lines at once: sums[r][line] = x[r] . line.  Lines are
  * contiguous and `step` bytes apart, or places along the inner axis are. */
 typedef struct cf_skinny {
-  const uint16_t *table;
+  const cf_bytes *table;
   const uint8_t *codes;
   int64_t step, lines, inner;
   const float *x;

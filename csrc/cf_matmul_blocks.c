@@ -100,16 +100,6 @@ static cf_plane_range range_of(const cf_lines *operand, int planes, const cf_lin
   return range;
 }
 
-static int is_finite_table(const uint16_t *table) {
-  int finite = 1;
-  for (int code = 0; code < 256; ++code) finite &= (table[code] & 0x7F80) != 0x7F80;
-  return finite;
-}
-
-static int looks_up(const cf_lines *operand, int pairs, uint16_t *table) {
-  return cf_lines_table(operand, table) && (pairs == 1 || is_finite_table(table));
-}
-
 static int choose_planes(cf_multiplication *m, const cf_tiles *tiles) {
   m->tiles = tiles;
   m->planes_a = m->planes_b = 1;
@@ -121,8 +111,8 @@ static int choose_planes(cf_multiplication *m, const cf_tiles *tiles) {
   m->range_b = range_of(&m->b, m->planes_b, &m->a, m->planes_a);
   const int pairs = m->planes_a * m->planes_b;
   if (tiles->widen != NULL) {
-    m->looks_up_a = looks_up(&m->a, pairs, m->table_a);
-    m->looks_up_b = tiles->columns * 2 == CF_WIDENED_COLUMNS && looks_up(&m->b, pairs, m->table_b);
+    m->looks_up_a = cf_lines_table(&m->a, pairs > 1, &m->table_a);
+    m->looks_up_b = tiles->columns * 2 == CF_WIDENED_COLUMNS && cf_lines_table(&m->b, pairs > 1, &m->table_b);
   }
   return pairs <= tiles->pairs_max;
 }

@@ -71,7 +71,7 @@ static void multiply_few_rows(void *context, int index) {
   for (int64_t line = begin; line < end; line += SKINNY_LINES) {
     const int64_t lines = cf_at_most(SKINNY_LINES, end - line);
     if (task->codes != NULL) {
-      const cf_skinny skinny = {m->table_b, (const uint8_t *)m->b.of.elements + line * m->b.of.line_stride,
+      const cf_skinny skinny = {&m->table_b, (const uint8_t *)m->b.of.elements + line * m->b.of.line_stride,
                                 along ? m->b.of.line_stride : m->b.of.inner_stride, lines, m->inner, task->x, m->inner,
                                 (int)m->rows, sums, SKINNY_LINES};
       (along ? task->codes->dot_codes : task->codes->update_codes)(&skinny);
@@ -104,7 +104,7 @@ int cf_matmul_few_rows(cf_multiplication *m) {
     }
   }
   task.x = x;
-  if (bfloat16 != NULL && bfloat16->dot_codes != NULL && cf_lines_table(&m->b, m->table_b)) task.codes = bfloat16;
+  if (bfloat16 != NULL && bfloat16->dot_codes != NULL && cf_lines_table(&m->b, 0, &m->table_b)) task.codes = bfloat16;
   cf_run_threads(m->threads, multiply_few_rows, &task);
   free(x);
   return CF_OK;

@@ -17,7 +17,7 @@ static int pack_line(const cf_multiplication *m, int64_t line, int64_t k, const 
     return 1;
   }
   if (m->looks_up_a) {
-    m->tiles->widen(m->table_a, (const uint8_t *)from, (size_t)count, (uint16_t *)(void *)to);
+    m->tiles->widen(&m->table_a, (const uint8_t *)from, (size_t)count, (uint16_t *)(void *)to);
     return 1;
   }
   for (int p = 0; p < m->planes_a; ++p) planes[p] = (uint16_t *)(void *)(to + (size_t)p * m->plane_a);
@@ -97,7 +97,7 @@ static int widen_pairs(const cf_multiplication *m, int64_t k, int64_t count, int
   for (; done + CF_WIDENED_COLUMNS <= columns; done += CF_WIDENED_COLUMNS) {
     char *to = m->panels_b + (size_t)((column - m->column + done) / m->tiles->columns) * m->panel_b +
                (size_t)((k - m->k) / 2) * group_bytes;
-    m->tiles->widen_columns(m->table_b, (const uint8_t *)from + done, step, count / 2, (uint16_t *)(void *)to,
+    m->tiles->widen_columns(&m->table_b, (const uint8_t *)from + done, step, count / 2, (uint16_t *)(void *)to,
                             (uint16_t *)(void *)(to + m->panel_b));
   }
   int fit = done == columns || pack_pairs(m, k, count, column + done, columns - done, from + done, step);

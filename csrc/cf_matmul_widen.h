@@ -8,16 +8,11 @@ typedef struct byte_tables {
   __m512i lower[2], upper[2];
 } byte_tables;
 
-static inline byte_tables byte_tables_of(const uint16_t *table) {
-  uint8_t lower[128], upper[128];
+static inline byte_tables byte_tables_of(const cf_bytes *table) {
   byte_tables tables;
-  for (int code = 0; code < 128; ++code) {
-    lower[code] = (uint8_t)table[code];
-    upper[code] = (uint8_t)(table[code] >> 8);
-  }
   for (int half = 0; half < 2; ++half) {
-    tables.lower[half] = _mm512_loadu_si512(lower + 64 * half);
-    tables.upper[half] = _mm512_loadu_si512(upper + 64 * half);
+    tables.lower[half] = _mm512_loadu_si512(table->lower + 64 * half);
+    tables.upper[half] = _mm512_loadu_si512(table->upper + 64 * half);
   }
   return tables;
 }
@@ -32,7 +27,7 @@ static inline void widen_64(const byte_tables *tables, __m512i codes, __m512i *f
   *second = _mm512_unpackhi_epi8(lower, signed_upper);
 }
 
-static void widen(const uint16_t *table, const uint8_t *codes, size_t count, uint16_t *to) {
+static void widen(const cf_bytes *table, const uint8_t *codes, size_t count, uint16_t *to) {
   const __m512i order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
   const byte_tables tables = byte_tables_of(table);
   for (; count >= 64; count -= 64, codes += 64, to += 64) {
@@ -41,10 +36,13 @@ static void widen(const uint16_t *table, const uint8_t *codes, size_t count, uin
     _mm512_storeu_si512(to, first);
     _mm512_storeu_si512(to + 32, second);
   }
-  for (size_t i = 0; i < count; ++i) to[i] = table[codes[i]];
+  for (size_t i = 0; i < count; ++i) {
+    const int magnitude = codes[i] & 0x7F, sign = codes[i] & 0x80;
+    to[i] = (uint16_t)(table->lower[magnitude] | (table->upper[magnitude] | sign) << 8);
+  }
 }
 
-static void widen_columns(const uint16_t *table, const uint8_t *codes, int64_t step, int64_t groups, uint16_t *to0,
+static void widen_columns(const cf_bytes *table, const uint8_t *codes, int64_t step, int64_t groups, uint16_t *to0,
                           uint16_t *to1) {
   /* what unpacking twice puts in sequence */
   const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);

@@ -15,7 +15,7 @@ typedef struct cf_multiplication {
   int planes_a, planes_b;
   cf_plane_range range_a, range_b;
   int looks_up_a, looks_up_b;
-  uint16_t table_a[256], table_b[256];
+  cf_bytes table_a, table_b;
   float *row_scale, *column_scale; /* or NULL: all 1 */
   int scaled_apart; /* the scales' exponents are beyond what one float holds */
   int threads;
