@@ -98,15 +98,14 @@ def matmul(
     "exact" or a Format the result has the same bits on every machine.  float32 sums do not: their order is
     the instruction set's (`isa`).
 
-    - Everywhere, blocks of 1024 consecutive k are summed from zero, and the blocks' sums added in order.  So
-      are, in a block, parts of 256 k, but for amx's of 8-bit operands, which go on.
-    - portable, neon, avx2, avx512: k = 0, 1, ...; a product is rounded and then added (portable), or added by
-      one fused operation (the others).
+    - Everywhere, blocks of 1024 consecutive k are summed from zero, and the blocks' sums added in order.
+    - portable, neon, avx2, avx512: and so are parts of 256 k, in a block; in a part k = 0, 1, ...; a product
+      is rounded and then added (portable), or added by one fused operation (the others).
     - avx512bf16, if both operands have 8 significant bits at most: two k at a time, the second first, each by
       one fused operation.  Else as avx512.
     - amx: 32 k at a time, the 16 of even place and the 16 of odd place each in sequence, then those two sums
       to each other and to the sum so far.  Operands of more than 8 significant bits are split into two or
-      three bfloat16 (but for values not finite, or below about 2**-80: those as avx512), and of a part the
+      three bfloat16 (but for values not finite, or below about 2**-80: those as avx512), and of a block the
       products of the smallest pieces are summed first.
     - Four rows, or columns, or fewer are summed in vectors, each lane by itself, where the other operand is
       contiguous along an axis; the order then depends on which axis that is.

@@ -8,6 +8,7 @@
 
 #include "cf_lanes.h"
 #include "cf_lanes_add.h"
+#include "cf_prefetch.h"
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #define CF_NOINLINE __declspec(noinline)
@@ -21,12 +22,6 @@ enum { BODY = 2 * LANES };
 static inline lanes biases_at(const lane_rule *r, const int16_t *bias, size_t bias_step, size_t i) {
   return bias_step == 0 ? r->bias : v_load_biases(bias + i);
 }
-
-#if defined(_MSC_VER) && !defined(__clang__)
-#define CF_PREFETCH(address) ((void)(address))
-#else
-#define CF_PREFETCH(address) __builtin_prefetch(address)
-#endif
 
 /* Large arrays are read and written in two pages at a time, each while the next two are fetched: a
  * processor's own prefetching stops at the end of a page, and memory serves several pages at once better
@@ -47,7 +42,7 @@ static inline int elements_before_stream(int streaming, const void *source, cons
 /* Fetch the float32 of a body two pages ahead of time; beyond the end of the array nothing comes of it. */
 static inline void prefetch_ahead(const char *source) {
   const uintptr_t address = (uintptr_t)source + 2 * PAGE_COUNT * 4;
-  for (size_t line = 0; line < BODY * 4; line += 64) CF_PREFETCH((const void *)(address + line));
+  for (size_t line = 0; line < BODY * 4; line += CF_CACHE_LINE) CF_PREFETCH((const void *)(address + line));
 }
 
 static inline void store_values(char *destination, lanes first, lanes second, int streaming) {

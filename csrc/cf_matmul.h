@@ -1,8 +1,8 @@
 /* What a matrix product is made of: panels of packed operands, and the kernel that multiplies two of them.
  *
- * Both operands are lines along the inner axis: a's rows and b's columns.  They are decoded once, while they are packed
- * into panels of so many lines and at most CF_MATMUL_BLOCK of the inner axis; a kernel multiplies a part of a panel of a by one
- * of b into a tile of sums (the structure of BLIS).  Each block of the inner axis is summed from zero, and the
+ * Both operands are lines along the inner axis: a's rows and b's columns.  They are decoded while they are packed
+ * into panels of so many lines and at most CF_MATMUL_BLOCK of the inner axis; a kernel multiplies a panel of a, or a part of it, by
+ * one of b into a tile of sums (the structure of BLIS).  Each block of the inner axis is summed from zero, and the
  * blocks' sums are added in order. */
 #ifndef CF_MATMUL_H
 #define CF_MATMUL_H
@@ -24,10 +24,9 @@ typedef enum cf_packing { CF_PACKED_FLOAT32, CF_PACKED_BFLOAT16 } cf_packing;
 
 enum {
   CF_MATMUL_BLOCK = 1024, /* inner elements that are packed together */
-  CF_PART_FLOAT32 = 256,  /* and of a panel, that stay in the nearest cache */
-  CF_PART_BFLOAT16 = 256,
+  CF_PART_FLOAT32 = 256,  /* and of a panel of float32, that stay in the nearest cache */
   CF_MATMUL_STEP = 32,    /* bfloat16 panels are padded with zeros to a multiple of this */
-  CF_MATMUL_LINE = CF_MATMUL_BLOCK + 32, /* from line to line of a panel: of powers of two, lines would share cache sets */
+  CF_MATMUL_LINE = CF_MATMUL_BLOCK + 32, /* from line to line of float32: of powers of two, lines would share cache sets */
   CF_PLANES_MAX = 3,
   CF_PAIRS_MAX = 6,
   CF_TILE_LINES_MAX = 32, /* of a panel */
@@ -38,8 +37,8 @@ enum {
  *
  * float32, one pair: a[0] has the lines of a panel, CF_MATMUL_LINE elements from one to the next; b[0] has `inner` groups of
  * one element of each line.
- * bfloat16: a's panels likewise; b's have inner / 2 groups of two consecutive elements of each line.  inner is a multiple
- * of CF_MATMUL_STEP.  No element is subnormal, nor is any product.
+ * bfloat16, always the first: a's panels have groups of CF_MATMUL_STEP consecutive elements of each line, b's of two.  inner
+ * is a multiple of CF_MATMUL_STEP.  No element is subnormal, nor is any product.
  * Everything is aligned to CF_TILE_ALIGNMENT, but for the lines of a, which are to their elements' pairs. */
 typedef struct cf_tile {
   const void *a[CF_PAIRS_MAX], *b[CF_PAIRS_MAX];
@@ -82,8 +81,8 @@ typedef struct cf_bytes {
   uint8_t lower[128], upper[128];
 } cf_bytes;
 
-/* Decode count codes by a table. */
-typedef void cf_widen_kernel(const cf_bytes *table, const uint8_t *codes, size_t count, uint16_t *to);
+/* Decode count codes by a table, in groups of CF_MATMUL_STEP that are `step` elements apart; the last is filled with zeros. */
+typedef void cf_widen_kernel(const cf_bytes *table, const uint8_t *codes, int64_t count, uint16_t *to, int64_t step);
 /* The same for CF_WIDENED_COLUMNS columns and 2 * groups rows of codes, `step` bytes apart, into two neighbouring panels of
  * half as many columns. */
 enum { CF_WIDENED_COLUMNS = 64 };

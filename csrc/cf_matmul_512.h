@@ -2,17 +2,6 @@
 #ifndef CF_MATMUL_512_H
 #define CF_MATMUL_512_H
 
-/* Row i of a tile: the sums of a part, or added to those before. */
-static inline void put_row(const cf_tile *tile, int i, __m512 sum0, __m512 sum1) {
-  float *sums = tile->sums + 32 * i;
-  if (!tile->first) {
-    sum0 = _mm512_add_ps(_mm512_load_ps(sums), sum0);
-    sum1 = _mm512_add_ps(_mm512_load_ps(sums + 16), sum1);
-  }
-  _mm512_store_ps(sums, sum0);
-  _mm512_store_ps(sums + 16, sum1);
-}
-
 static inline __m512 end_vector(const cf_tile_end *end, __mmask16 there, __m512 sum, const float *results,
                                 __m512 scale) {
   if (end->adds) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(there, results), sum);

@@ -1,5 +1,5 @@
 /* Tiles of matrix products by AMX, from bfloat16: 32 products at a time are added, the 16 of even place and the 16 of odd
- * place apart and in sequence, then those two sums to each other and to what is there. */
+ * place apart and in sequence, then those two sums to each other and to the sum so far. */
 #include "cf_matmul.h"
 
 #include "cf_cpu.h"
@@ -44,27 +44,18 @@ static void leave_amx(uint64_t state) {
 }
 
 static void tile_bfloat16_amx(const cf_tile *tile) {
-  const int step_of_a = CF_MATMUL_LINE * 2, step_of_b = COLUMNS * 4, step = COLUMNS * 4;
+  const int step_of_a = TILE_BYTES, step_of_b = COLUMNS * 4, step = COLUMNS * 4;
   float *const upper = tile->sums, *const lower = tile->sums + TILE_ROWS * COLUMNS;
-  /* one pair goes on with the sums that are there; several are summed apart, the smallest first */
-  const int goes_on = !tile->first && tile->pairs == 1;
-  if (goes_on) {
-    _tile_loadd(0, upper, step);
-    _tile_loadd(1, upper + 16, step);
-    _tile_loadd(2, lower, step);
-    _tile_loadd(3, lower + 16, step);
-  } else {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-  }
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
   for (int pair = 0; pair < tile->pairs; ++pair) {
     const uint16_t *a = tile->a[pair], *b = tile->b[pair];
-    for (int64_t k = 0; k < tile->inner; k += CF_MATMUL_STEP, a += CF_MATMUL_STEP, b += CF_MATMUL_STEP * COLUMNS) {
+    for (int64_t k = 0; k < tile->inner; k += CF_MATMUL_STEP, a += CF_MATMUL_STEP * ROWS, b += CF_MATMUL_STEP * COLUMNS) {
       _tile_loadd(4, a, step_of_a);
       _tile_loadd(6, b, step_of_b);
-      _tile_loadd(5, a + TILE_ROWS * CF_MATMUL_LINE, step_of_a);
+      _tile_loadd(5, a + CF_MATMUL_STEP * TILE_ROWS, step_of_a);
       _tile_loadd(7, b + 32, step_of_b);
       _tile_dpbf16ps(0, 4, 6);
       _tile_dpbf16ps(1, 4, 7);
@@ -72,19 +63,10 @@ static void tile_bfloat16_amx(const cf_tile *tile) {
       _tile_dpbf16ps(3, 5, 7);
     }
   }
-  if (tile->first || goes_on) {
-    _tile_stored(0, upper, step);
-    _tile_stored(1, upper + 16, step);
-    _tile_stored(2, lower, step);
-    _tile_stored(3, lower + 16, step);
-    return;
-  }
-  CF_ALIGNED(CF_TILE_ALIGNMENT) float sums[ROWS][COLUMNS];
-  _tile_stored(0, sums[0], step);
-  _tile_stored(1, sums[0] + 16, step);
-  _tile_stored(2, sums[TILE_ROWS], step);
-  _tile_stored(3, sums[TILE_ROWS] + 16, step);
-  for (int i = 0; i < ROWS; ++i) put_row(tile, i, _mm512_load_ps(sums[i]), _mm512_load_ps(sums[i] + 16));
+  _tile_stored(0, upper, step);
+  _tile_stored(1, upper + 16, step);
+  _tile_stored(2, lower, step);
+  _tile_stored(3, lower + 16, step);
 }
 
 #if defined(__clang__)

@@ -18,6 +18,17 @@
 
 enum { ROWS = 14, COLUMNS = 32 };
 
+/* Row i of a tile: the sums of a part, or added to those before. */
+static inline void put_row(const cf_tile *tile, int i, __m512 sum0, __m512 sum1) {
+  float *sums = tile->sums + 32 * i;
+  if (!tile->first) {
+    sum0 = _mm512_add_ps(_mm512_load_ps(sums), sum0);
+    sum1 = _mm512_add_ps(_mm512_load_ps(sums + 16), sum1);
+  }
+  _mm512_store_ps(sums, sum0);
+  _mm512_store_ps(sums + 16, sum1);
+}
+
 static void tile_float32_avx512(const cf_tile *tile) {
   const float *a = tile->a[0], *b = tile->b[0];
   __m512 sums[ROWS][2];

@@ -28,20 +28,24 @@ static void tile_bfloat16_avx512bf16(const cf_tile *tile) {
   for (int i = 0; i < ROWS; ++i) sums[i][0] = sums[i][1] = _mm512_setzero_ps();
   for (int pair = 0; pair < tile->pairs; ++pair) {
     const uint16_t *a = tile->a[pair], *b = tile->b[pair];
-    for (int64_t k = 0; k < tile->inner; k += 2, a += 2, b += 2 * COLUMNS) {
-      const __m512bh b0 = (__m512bh)_mm512_load_si512(b), b1 = (__m512bh)_mm512_load_si512(b + 32);
+    for (int64_t k = 0; k < tile->inner; k += CF_MATMUL_STEP, a += ROWS * CF_MATMUL_STEP)
+      for (int two = 0; two < CF_MATMUL_STEP; two += 2, b += 2 * COLUMNS) {
+        const __m512bh b0 = (__m512bh)_mm512_load_si512(b), b1 = (__m512bh)_mm512_load_si512(b + 32);
 #pragma GCC unroll 14
-      for (int i = 0; i < ROWS; ++i) {
-        int two;
-        memcpy(&two, a + i * CF_MATMUL_LINE, sizeof two);
-        const __m512bh elements = (__m512bh)_mm512_set1_epi32(two);
-        sums[i][0] = _mm512_dpbf16_ps(sums[i][0], elements, b0);
-        sums[i][1] = _mm512_dpbf16_ps(sums[i][1], elements, b1);
+        for (int i = 0; i < ROWS; ++i) {
+          int bits;
+          memcpy(&bits, a + i * CF_MATMUL_STEP + two, sizeof bits);
+          const __m512bh elements = (__m512bh)_mm512_set1_epi32(bits);
+          sums[i][0] = _mm512_dpbf16_ps(sums[i][0], elements, b0);
+          sums[i][1] = _mm512_dpbf16_ps(sums[i][1], elements, b1);
+        }
       }
-    }
   }
 #pragma GCC unroll 14
-  for (int i = 0; i < ROWS; ++i) put_row(tile, i, sums[i][0], sums[i][1]);
+  for (int i = 0; i < ROWS; ++i) {
+    _mm512_store_ps(tile->sums + COLUMNS * i, sums[i][0]);
+    _mm512_store_ps(tile->sums + COLUMNS * i + 16, sums[i][1]);
+  }
 }
 
 #if defined(__clang__)

@@ -27,18 +27,20 @@ static inline void widen_64(const byte_tables *tables, __m512i codes, __m512i *f
   *second = _mm512_unpackhi_epi8(lower, signed_upper);
 }
 
-static void widen(const cf_bytes *table, const uint8_t *codes, size_t count, uint16_t *to) {
+static void widen(const cf_bytes *table, const uint8_t *codes, int64_t count, uint16_t *to, int64_t step) {
   const __m512i order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
   const byte_tables tables = byte_tables_of(table);
-  for (; count >= 64; count -= 64, codes += 64, to += 64) {
-    __m512i first, second;
+  __m512i first, second;
+  for (; count >= 64; count -= 64, codes += 64, to += 2 * step) {
     widen_64(&tables, _mm512_permutexvar_epi64(order, _mm512_loadu_si512(codes)), &first, &second);
-    _mm512_storeu_si512(to, first);
-    _mm512_storeu_si512(to + 32, second);
+    _mm512_store_si512(to, first);
+    _mm512_store_si512(to + step, second);
   }
-  for (size_t i = 0; i < count; ++i) {
-    const int magnitude = codes[i] & 0x7F, sign = codes[i] & 0x80;
-    to[i] = (uint16_t)(table->lower[magnitude] | (table->upper[magnitude] | sign) << 8);
+  if (count > 0) { /* the code 0 is 0 */
+    const __m512i rest = _mm512_maskz_loadu_epi8(UINT64_MAX >> (64 - count), codes);
+    widen_64(&tables, _mm512_permutexvar_epi64(order, rest), &first, &second);
+    _mm512_store_si512(to, first);
+    if (count > 32) _mm512_store_si512(to + step, second);
   }
 }
 

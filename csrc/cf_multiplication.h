@@ -5,6 +5,12 @@
 #include "cf_lines.h"
 #include "cf_matmul.h"
 
+/* Columns of b that are packed together. */
+typedef struct cf_columns {
+  int64_t first, count;
+  char *panels;
+} cf_columns;
+
 typedef struct cf_multiplication {
   cf_lines a, b;
   const cf_tiles *tiles;
@@ -16,15 +22,16 @@ typedef struct cf_multiplication {
   cf_plane_range range_a, range_b;
   int looks_up_a, looks_up_b;
   cf_bytes table_a, table_b;
+  int packs_late; /* panels of a, one at a time, whenever they are multiplied */
   float *row_scale, *column_scale; /* or NULL: all 1 */
   int scaled_apart; /* the scales' exponents are beyond what one float holds */
   int threads;
   /* the block at work */
-  int64_t row, row_count, column, column_count, k, k_count, k_padded;
-  char *panels_a, *panels_b, *sums;
+  int64_t row, row_count, k, k_count, k_padded;
+  cf_columns columns_now, columns_next;
+  char *panels_a, *sums; /* of a: all, or one a thread */
   size_t plane_a, plane_b; /* bytes of one plane of all panels */
   size_t panel_a, panel_b; /* and of a panel */
-  int packs_b;
   int unfit[CF_MAX_THREADS];
 } cf_multiplication;
 
@@ -44,10 +51,13 @@ static inline char *cf_result_at(const cf_multiplication *m, int64_t row, int64_
   return m->results + row * m->row_step + column * m->column_step;
 }
 
-/* Tasks for cf_run_threads pack a thread's share of the block at work, and set m->unfit[index] to whether an element is not
- * for the planes.  CF_STAGED_ACROSS columns, a multiple of every panel's, are packed at a time. */
+/* Pack one panel of the block's rows; returns whether all its elements are for the planes. */
+int cf_matmul_pack_panel(const cf_multiplication *m, int64_t panel, char *to);
+/* Pack a thread's share of all of them, or of columns; m->unfit[index] is set if an element is not for the planes.
+ * CF_STAGED_ACROSS columns, a multiple of every panel's, are packed at a time. */
 enum { CF_STAGED_ACROSS = 256 };
-void cf_matmul_pack(void *context, int index);
+void cf_matmul_pack_rows(cf_multiplication *m, int index);
+void cf_matmul_pack_columns(cf_multiplication *m, const cf_columns *columns, int index);
 
 /* The product by way of panels for these tiles: CF_OK, CF_NO_MEMORY, or 1 if elements or formats are not for them, and nothing
  * of use was written. */
