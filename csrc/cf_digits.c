@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cf_integers.h"
 #include "cf_modes.h"
 #include "cf_scalar.h"
 #include "cf_threads.h"
@@ -21,10 +22,8 @@ double cf_power_of_2(int exponent) {
   return power;
 }
 
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /* The number of lines in a run across them that starts at `line`, or elements in one along a line. */
-static size_t run_length(int64_t at, int64_t end, int64_t most) { return (size_t)smaller(end - at, most); }
+static size_t run_length(int64_t at, int64_t end, int64_t most) { return (size_t)cf_at_most(end - at, most); }
 
 /* What a thread finds out about its lines. */
 typedef struct findings {
@@ -118,7 +117,7 @@ static void measure_lines(const cf_digits *digits, int64_t begin, int64_t end, f
 
 static void measure_share(void *context, int index) {
   const measuring *m = context;
-  const int64_t begin = m->share * index, end = smaller(begin + m->share, m->digits->operand.lines);
+  const int64_t begin = m->share * index, end = cf_at_most(begin + m->share, m->digits->operand.lines);
   findings *found = &m->found[index];
   memset(found, 0, sizeof *found);
   if (m->digits->by_table) {
@@ -174,7 +173,7 @@ int cf_digits_measure(cf_digits *digits, int threads) {
   const int64_t useful = (int64_t)((double)lines * (double)digits->operand.inner / MEASURED_PER_THREAD);
   measuring m;
   if (digits->is_measured) return CF_OK;
-  threads = (int)smaller(smaller(threads, CF_MAX_THREADS), smaller(useful, lines));
+  threads = (int)cf_at_most(cf_at_most(threads, CF_MAX_THREADS), cf_at_most(useful, lines));
   if (threads < 1) threads = 1;
   m.digits = digits;
   m.share = (lines + threads - 1) / threads;
@@ -363,6 +362,6 @@ void cf_digits_pack(const cf_digits *digits, int64_t line, int64_t lines, int64_
     for (int64_t i = 0; digits->by_table && i < lines; i += width)
       for (int plane = 0; plane < planes; ++plane)
         look_up_along(digits->tables[plane], codes + i * operand->line_stride, operand->line_stride,
-                      smaller(lines - i, width), packed + plane * plane_size + i / width * p.panel + j * width, 1);
+                      cf_at_most(lines - i, width), packed + plane * plane_size + i / width * p.panel + j * width, 1);
   }
 }

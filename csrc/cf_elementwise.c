@@ -2,6 +2,7 @@
  * fit in cache. */
 #include <string.h>
 
+#include "cf_integers.h"
 #include "cf_kernels.h"
 #include "cf_philox.h"
 #include "cf_rule.h"
@@ -91,8 +92,6 @@ static void set_size(operation *op, size_t count, int stages_source, int stages_
 static void finish(const operation *op) {
   if (op->rule.streaming && op->stream_end != NULL) op->stream_end();
 }
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* One bias for many elements (step 0), one for each (step 1), or one for each block of so many. */
 typedef struct bias_view {
@@ -311,7 +310,7 @@ static inline void fill_biases(int16_t *biases, int16_t bias, int64_t count) {
 static int64_t spread_blocks(const walk *w, cursor *c, int16_t *biases, int64_t count) {
   const axis *blocks = &w->axes[c->end - 2], *block = &w->axes[c->end - 1];
   const int64_t left = blocks->length - c->index[c->end - 2];
-  const int64_t whole = smaller(count / block->length, left);
+  const int64_t whole = cf_at_most(count / block->length, left);
   const char *from = w->bias + c->bias;
   for (int64_t i = 0; i < whole; ++i, from += blocks->bias, biases += block->length) {
     int16_t bias;
@@ -331,7 +330,7 @@ static void spread_biases(const walk *w, cursor *c, int16_t *biases, int64_t cou
   const axis *last = &w->axes[c->end - 1];
   while (count > 0) {
     const int64_t index = c->index[c->end - 1];
-    int64_t part = smaller(count, last->length - index);
+    int64_t part = cf_at_most(count, last->length - index);
     const char *from = w->bias + c->bias;
     if (last->bias == 0 && part == last->length && c->end - c->first >= 2) {
       part = spread_blocks(w, c, biases, count);
@@ -372,7 +371,7 @@ static int biases_allowed(const walk *w) {
   int bad = 0;
   while (count > 0) {
     int16_t biases[CF_PIECE];
-    const int64_t piece = smaller(count, CF_PIECE);
+    const int64_t piece = cf_at_most(count, CF_PIECE);
     spread_biases(&distinct, &along, biases, piece);
     for (int64_t i = 0; i < piece; ++i)
       bad |= (biases[i] < w->op->bias_min) | (biases[i] > w->op->bias_max);
@@ -408,15 +407,15 @@ static bias_view biases_of(const walk *w, cursor *c, int16_t *stage, int64_t *co
     cursor blocks = *c; /* the axis of blocks, and those before it */
     blocks.end = c->end - 1;
     const int64_t left = w->axes[c->end - 2].length - c->index[c->end - 2];
-    const int64_t whole = smaller(*count / block, left);
+    const int64_t whole = cf_at_most(*count / block, left);
     *count = whole * block;
     view.first = (const int16_t *)(const void *)from;
     view.block = (size_t)block;
     advance(w, &blocks, whole);
     blocks.end = c->end;
     *c = blocks;
-  } else if ((last->bias == 0 || in_place) && row >= smaller(*count, BIAS_PIECE)) {
-    *count = smaller(*count, row);
+  } else if ((last->bias == 0 || in_place) && row >= cf_at_most(*count, BIAS_PIECE)) {
+    *count = cf_at_most(*count, row);
     if (in_place) {
       view.first = (const int16_t *)(const void *)from;
     } else {
@@ -425,7 +424,7 @@ static bias_view biases_of(const walk *w, cursor *c, int16_t *stage, int64_t *co
     }
     advance(w, c, *count);
   } else {
-    *count = smaller(*count, BIAS_PIECE);
+    *count = cf_at_most(*count, BIAS_PIECE);
     spread_biases(w, c, stage, *count);
   }
   return view;
@@ -453,7 +452,7 @@ static void walk_run(const walk *w, cursor outer, int64_t begin, int64_t count, 
   while (count > 0) {
     uint64_t source_stage[CF_PIECE], destination_stage[CF_PIECE];
     int16_t bias_stage[BIAS_PIECE];
-    int64_t piece = stage_source || stage_destination ? smaller(count, CF_PIECE) : count;
+    int64_t piece = stage_source || stage_destination ? cf_at_most(count, CF_PIECE) : count;
     const bias_view bias = biases_of(w, &along, bias_stage, &piece);
     if (stage_source)
       (w->swapped ? copy_swapped : copy_elements)((char *)source_stage, (int64_t)op->source_size,
@@ -517,7 +516,7 @@ static void walk_tiles(const walk *w, cursor outer, int64_t rows, uint64_t posit
   for (int64_t first = 0; first < w->run_length; first += TILE_COLUMNS) {
     uint64_t source_stage[CACHE_LINE * TILE_COLUMNS / 8];
     uint64_t destination_stage[CACHE_LINE * TILE_COLUMNS / 8];
-    const int64_t columns = smaller(w->run_length - first, TILE_COLUMNS);
+    const int64_t columns = cf_at_most(w->run_length - first, TILE_COLUMNS);
     const char *source = w->source + outer.source + first * column->source;
     char *destination = w->destination + outer.destination + first * column->destination;
     for (int64_t j = 0; stage_source && j < columns; ++j)
@@ -549,10 +548,10 @@ static void walk_range(const walk *w, int64_t begin, int64_t end, cf_flags *flag
   while (begin < end) {
     const uint64_t position = w->position + (uint64_t)begin;
     const int64_t offset = begin % w->run_length;
-    int64_t rows = 1, count = smaller(w->run_length - offset, end - begin);
+    int64_t rows = 1, count = cf_at_most(w->run_length - offset, end - begin);
     if (tiled && count == w->run_length) {
       const int64_t left = w->axes[w->inner - 1].length - outer.index[w->inner - 1];
-      rows = smaller(smaller((end - begin) / w->run_length, left), tile_rows(w));
+      rows = cf_at_most(cf_at_most((end - begin) / w->run_length, left), tile_rows(w));
       count = rows * w->run_length;
     }
     if (rows > 1)
@@ -576,7 +575,7 @@ typedef struct shared_walk {
 static void walk_share(void *context, int index) {
   shared_walk *shared = context;
   const int64_t begin = shared->share * index;
-  const int64_t end = smaller(begin + shared->share, shared->walk->size);
+  const int64_t end = cf_at_most(begin + shared->share, shared->walk->size);
   cf_flags flags = {0, 0, 0, 0};
   walk_range(shared->walk, begin, end, shared->counting ? &flags : NULL);
   shared->flags[index] = flags;
@@ -587,7 +586,7 @@ enum { ELEMENTS_PER_THREAD = 1 << 17 };
 
 static void walk_all(const walk *w, int threads, cf_flags *flags) {
   const int64_t useful = w->size / ELEMENTS_PER_THREAD;
-  threads = (int)smaller(smaller(threads, CF_MAX_THREADS), useful);
+  threads = (int)cf_at_most(cf_at_most(threads, CF_MAX_THREADS), useful);
   /* results smaller than the source, in its place, reach into what the next thread has yet to read */
   if (w->source == w->destination && w->op->source_size != w->op->destination_size) threads = 1;
   if (threads <= 1) {

@@ -14,11 +14,11 @@ enum { WORK_PER_THREAD = 1 << 20 }; /* products that are worth the start of a th
 /* Scales that no float holds, one by one. */
 static void scale_apart(const cf_multiplication *m) {
   for (int64_t i = 0; i < m->rows; ++i) {
-    const int exponent = cf_lines_exponent(&m->a, i);
+    const int exponent = cf_scaled_exponent(&m->a, i);
     for (int64_t j = 0; j < m->columns; ++j) {
       float result;
       memcpy(&result, cf_result_at(m, i, j), sizeof result);
-      result = ldexpf(result, exponent + cf_lines_exponent(&m->b, j));
+      result = ldexpf(result, exponent + cf_scaled_exponent(&m->b, j));
       memcpy(cf_result_at(m, i, j), &result, sizeof result);
     }
   }
@@ -31,9 +31,9 @@ static void zero_results(const cf_multiplication *m) {
 }
 
 /* The scales of lines, of which there are `padded`, and the range of their exponents. */
-static void set_scales(const cf_lines *operand, int64_t lines, int64_t padded, float *scale, int *low, int *high) {
+static void set_scales(const cf_scaled *operand, int64_t lines, int64_t padded, float *scale, int *low, int *high) {
   for (int64_t i = 0; i < padded; ++i) {
-    const int exponent = i < lines ? cf_lines_exponent(operand, i) : 0;
+    const int exponent = i < lines ? cf_scaled_exponent(operand, i) : 0;
     scale[i] = exponent < -126 || exponent > 127 ? 0 : ldexpf(1, exponent);
     if (i >= lines) continue;
     if (i == 0 || exponent < *low) *low = exponent;
@@ -88,7 +88,7 @@ static int multiply_matrices(cf_multiplication *m) {
 
 typedef struct stack {
   const cf_product *product;
-  cf_lines a, b; /* of the first matrices */
+  cf_scaled a, b; /* of the first matrices */
   int64_t count;
   int swapped, threads, threads_each;
   int status[CF_MAX_THREADS];
@@ -103,8 +103,8 @@ static void go_to(const stack *s, int64_t index, cf_multiplication *m) {
   m->a.of = cf_operand_a(product, index);
   m->b.of = cf_operand_b(product, index);
   if (product->inner > 0 && !(s->a.near_1 && s->b.near_1)) {
-    cf_lines_keep_biases(&m->a, &m->b.of);
-    cf_lines_keep_biases(&m->b, &m->a.of);
+    cf_scaled_keep_biases(&m->a, &m->b.of);
+    cf_scaled_keep_biases(&m->b, &m->a.of);
   }
   m->results = cf_product_results(product, index);
   m->rows = product->rows;
@@ -115,7 +115,7 @@ static void go_to(const stack *s, int64_t index, cf_multiplication *m) {
   m->threads = s->threads_each;
   m->swapped = s->swapped;
   if (m->swapped) {
-    const cf_lines lines = m->a;
+    const cf_scaled lines = m->a;
     m->a = m->b;
     m->b = lines;
     m->rows = product->columns;
@@ -153,8 +153,8 @@ int cf_matmul(const cf_product *product, int threads) {
   if (status != CF_OK) return status;
   if (s.count == 0 || product->rows == 0 || product->columns == 0) return CF_OK;
   const cf_operand a = cf_operand_a(product, 0), b = cf_operand_b(product, 0);
-  s.a = cf_lines_of(&a, &product->a);
-  s.b = cf_lines_of(&b, &product->b);
+  s.a = cf_scaled_of(&a, &product->a);
+  s.b = cf_scaled_of(&b, &product->b);
   s.swapped = product->columns <= CF_FEW_ROWS && product->rows > CF_FEW_ROWS;
   if (product->columns > CF_FEW_ROWS && product->rows > CF_FEW_ROWS) /* results that are contiguous along columns */
     s.swapped = product->result_strides[ndim + 1] != sizeof(float) && product->result_strides[ndim] == sizeof(float);

@@ -126,7 +126,7 @@ static void go_on(void *context, int index) {
 
 /* What values of an operand are in no plane subnormal, nor in any product of planes; and finite, if there are several
  * products: the other operand's may be 0. */
-static cf_plane_range range_of(const cf_lines *operand, int planes, const cf_lines *other, int other_planes) {
+static cf_plane_range range_of(const cf_scaled *operand, int planes, const cf_scaled *other, int other_planes) {
   const int lowest = other->near_1 ? other->lowest : -63; /* of two that may be anywhere, each takes half the range */
   int exponent = (planes > 1 ? 8 * planes : 0) - 126 - lowest;
   cf_plane_range range;
@@ -148,8 +148,8 @@ static int choose_planes(cf_multiplication *m, const cf_tiles *tiles) {
   m->range_b = range_of(&m->b, m->planes_b, &m->a, m->planes_a);
   const int pairs = m->planes_a * m->planes_b;
   if (tiles->widen != NULL) {
-    m->looks_up_a = cf_lines_table(&m->a, pairs > 1, &m->table_a);
-    m->looks_up_b = tiles->columns * 2 == CF_WIDENED_COLUMNS && cf_lines_table(&m->b, pairs > 1, &m->table_b);
+    m->looks_up_a = cf_scaled_table(&m->a, pairs > 1, &m->table_a);
+    m->looks_up_b = tiles->columns * 2 == CF_WIDENED_COLUMNS && cf_scaled_table(&m->b, pairs > 1, &m->table_b);
   }
   m->packs_late = m->looks_up_a && m->a.of.inner_stride == 1; /* so fast that packing again costs less than keeping */
   return pairs <= tiles->pairs_max;
@@ -175,7 +175,7 @@ static int multiply_blocks(cf_multiplication *m, int64_t columns_max) {
   memset(m->unfit, 0, sizeof m->unfit);
   for (m->k = 0; m->k < m->inner; m->k += CF_MATMUL_BLOCK) {
     m->k_count = cf_at_most(CF_MATMUL_BLOCK, m->inner - m->k);
-    m->k_padded = cf_is_bfloat16(m) ? cf_round_up(m->k_count, CF_MATMUL_STEP) : m->k_count;
+    m->k_padded = cf_is_bfloat16(m) ? cf_multiple(m->k_count, CF_MATMUL_STEP) : m->k_count;
     for (m->row = 0; m->row < m->rows; m->row += LINES_AT_A_TIME) {
       m->row_count = cf_at_most(LINES_AT_A_TIME, m->rows - m->row);
       m->columns_now = (cf_columns){0, cf_at_most(columns_max, m->columns), panels[0]};
@@ -194,14 +194,14 @@ static int multiply_blocks(cf_multiplication *m, int64_t columns_max) {
 
 int cf_matmul_blocks(cf_multiplication *m, const cf_tiles *tiles) {
   if (!choose_planes(m, tiles)) return 1;
-  const int64_t inner = cf_round_up(cf_at_most(CF_MATMUL_BLOCK, m->inner), cf_is_bfloat16(m) ? CF_MATMUL_STEP : 1);
+  const int64_t inner = cf_multiple(cf_at_most(CF_MATMUL_BLOCK, m->inner), cf_is_bfloat16(m) ? CF_MATMUL_STEP : 1);
   const size_t element = cf_is_bfloat16(m) ? 2 : 4;
   const int64_t columns_max = columns_at_a_time(m, inner);
   const int64_t panels_a = m->packs_late ? m->threads : cf_divide_up(cf_at_most(LINES_AT_A_TIME, m->rows), tiles->rows);
   const int64_t panels_b = cf_divide_up(cf_at_most(columns_max, m->columns), tiles->columns);
   m->panel_a = (size_t)tiles->rows * element * (cf_is_bfloat16(m) ? (size_t)inner : CF_MATMUL_LINE);
-  m->panel_b = (size_t)cf_round_up((int64_t)((size_t)(tiles->columns * inner) * element), CF_TILE_ALIGNMENT);
-  m->plane_a = (size_t)cf_round_up((int64_t)((size_t)panels_a * m->panel_a), CF_TILE_ALIGNMENT);
+  m->panel_b = (size_t)cf_multiple((int64_t)((size_t)(tiles->columns * inner) * element), CF_TILE_ALIGNMENT);
+  m->plane_a = (size_t)cf_multiple((int64_t)((size_t)panels_a * m->panel_a), CF_TILE_ALIGNMENT);
   m->plane_b = (size_t)panels_b * m->panel_b;
   const size_t sums = (size_t)m->threads * PANELS_OF_A * (size_t)(tiles->rows * tiles->columns) * sizeof(float);
   const size_t all_a = m->plane_a * (size_t)m->planes_a, all_b = m->plane_b * (size_t)m->planes_b;

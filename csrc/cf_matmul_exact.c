@@ -9,6 +9,7 @@
 
 #include "cf_digits.h"
 #include "cf_float64_tile.h"
+#include "cf_integers.h"
 #include "cf_modes.h"
 #include "cf_scalar.h"
 #include "cf_threads.h"
@@ -46,8 +47,6 @@ typedef struct exact {
   int status[CF_MAX_THREADS];
 } exact;
 
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
 /* How large a digit may be. */
 static double largest_digit(const cf_digits *digits, int planes, int width) {
@@ -63,7 +62,7 @@ static double largest_term(const exact *e, int planes_a, int planes_b, int width
 /* The fewest products of digits with which at least a block of the inner axis is summed up exactly; returns how
  * many. */
 static int choose_digits(exact *e) {
-  const double block = (double)smaller(e->inner, BLOCK_INNER);
+  const double block = (double)cf_at_most(e->inner, BLOCK_INNER);
   int best = 0, best_a = 1, best_b = 1, best_width = 0;
   for (int a = 1; a <= CF_DIGITS_MAX; ++a)
     for (int b = 1; b <= CF_DIGITS_MAX; ++b) {
@@ -266,17 +265,17 @@ static void multiply_block(const exact *e, bench *bench, int64_t row, int64_t ro
   memset(bench->sums, 0, (size_t)(planes * bench->plane) * sizeof *bench->sums);
   int64_t summed = 0;
   for (int64_t k = 0; k < e->inner; k += BLOCK_INNER) {
-    const int64_t count = smaller(e->inner - k, BLOCK_INNER);
+    const int64_t count = cf_at_most(e->inner - k, BLOCK_INNER);
     if (summed + count > e->carry_interval) {
       carry_sums(bench->sums, e->planes, bench->plane, e->width);
       summed = 0;
     }
     summed += count;
     for (int64_t j = 0; j < columns; j += e->step_columns) {
-      const int64_t some_columns = smaller(columns - j, e->step_columns);
+      const int64_t some_columns = cf_at_most(columns - j, e->step_columns);
       cf_digits_pack(&e->b, column + j, some_columns, k, count, tile_columns, bench->b);
       for (int64_t i = 0; i < rows; i += e->step_rows) {
-        const int64_t some_rows = smaller(rows - i, e->step_rows);
+        const int64_t some_rows = cf_at_most(rows - i, e->step_rows);
         cf_digits_pack(&e->a, row + i, some_rows, k, count, tile_rows, bench->a);
         multiply_panels(e, bench, j / tile_columns, (some_columns + tile_columns - 1) / tile_columns, i / tile_rows,
                         (some_rows + tile_rows - 1) / tile_rows, count);
@@ -286,17 +285,17 @@ static void multiply_block(const exact *e, bench *bench, int64_t row, int64_t ro
   const double *sums = bench->sums;
   for (int64_t j = 0; j < columns; j += tile_columns)
     for (int64_t i = 0; i < rows; i += tile_rows, sums += tile)
-      finish_tile(e, bench, sums, row + i, smaller(rows - i, tile_rows), column + j,
-                  smaller(columns - j, tile_columns));
+      finish_tile(e, bench, sums, row + i, cf_at_most(rows - i, tile_rows), column + j,
+                  cf_at_most(columns - j, tile_columns));
 }
 
 /* A thread's share of the results. */
 static int multiply_range(const exact *e, int64_t first_row, int64_t end_row, int64_t first_column,
                           int64_t end_column) {
   const int64_t group = CF_TILE64_ALIGNMENT / (int64_t)sizeof(double);
-  const int64_t count = smaller(e->inner, BLOCK_INNER);
-  const int64_t a_size = round_up(e->step_rows * count * cf_digits_packed_planes(&e->a), group);
-  const int64_t b_size = round_up(e->step_columns * count * cf_digits_packed_planes(&e->b), group);
+  const int64_t count = cf_at_most(e->inner, BLOCK_INNER);
+  const int64_t a_size = cf_multiple(e->step_rows * count * cf_digits_packed_planes(&e->a), group);
+  const int64_t b_size = cf_multiple(e->step_columns * count * cf_digits_packed_planes(&e->b), group);
   const int64_t sums_size = e->block_rows * e->block_columns * (e->planes + e->a.has_special);
   double *memory = malloc((size_t)(a_size + b_size + sums_size + group) * sizeof *memory);
   if (memory == NULL) return CF_NO_MEMORY;
@@ -306,7 +305,7 @@ static int multiply_range(const exact *e, int64_t first_row, int64_t end_row, in
   bench.sums = bench.b + b_size;
   for (int64_t i = first_row; i < end_row; i += e->block_rows)
     for (int64_t j = first_column; j < end_column; j += e->block_columns)
-      multiply_block(e, &bench, i, smaller(end_row - i, e->block_rows), j, smaller(end_column - j, e->block_columns));
+      multiply_block(e, &bench, i, cf_at_most(end_row - i, e->block_rows), j, cf_at_most(end_column - j, e->block_columns));
   free(memory);
   return CF_OK;
 }
@@ -314,7 +313,7 @@ static int multiply_range(const exact *e, int64_t first_row, int64_t end_row, in
 static void multiply_share(void *context, int index) {
   exact *e = context;
   const int64_t rows = e->a.operand.lines, columns = e->b.operand.lines;
-  const int64_t begin = e->share * index, end = smaller(begin + e->share, e->by_rows ? rows : columns);
+  const int64_t begin = e->share * index, end = cf_at_most(begin + e->share, e->by_rows ? rows : columns);
   const uint64_t modes = cf_default_modes();
   e->status[index] =
       e->by_rows ? multiply_range(e, begin, end, 0, columns) : multiply_range(e, 0, rows, begin, end);
@@ -332,21 +331,21 @@ static int plan_blocks(exact *e, int threads) {
   if (threads < 1) threads = 1;
   e->by_rows = rows >= columns;
   const int64_t length = e->by_rows ? rows : columns;
-  e->share = round_up((length + threads - 1) / threads, e->by_rows ? tile_rows : tile_columns);
+  e->share = cf_multiple((length + threads - 1) / threads, e->by_rows ? tile_rows : tile_columns);
   threads = (int)((length + e->share - 1) / e->share);
-  e->block_rows = round_up(e->by_rows ? e->share : rows, tile_rows);
-  e->block_columns = round_up(e->by_rows ? columns : e->share, tile_columns);
-  const int64_t most = smaller(SUMS_BYTES, ALL_SUMS_BYTES / threads) / (int64_t)sizeof(double) /
+  e->block_rows = cf_multiple(e->by_rows ? e->share : rows, tile_rows);
+  e->block_columns = cf_multiple(e->by_rows ? columns : e->share, tile_columns);
+  const int64_t most = cf_at_most(SUMS_BYTES, ALL_SUMS_BYTES / threads) / (int64_t)sizeof(double) /
                        (e->planes + e->a.has_special);
   while (e->block_rows * e->block_columns > most &&
          (e->block_rows > tile_rows || e->block_columns > tile_columns)) {
     if (e->block_rows > e->block_columns || e->block_columns == tile_columns)
-      e->block_rows = round_up(e->block_rows / 2, tile_rows);
+      e->block_rows = cf_multiple(e->block_rows / 2, tile_rows);
     else
-      e->block_columns = round_up(e->block_columns / 2, tile_columns);
+      e->block_columns = cf_multiple(e->block_columns / 2, tile_columns);
   }
-  e->step_rows = smaller(e->block_rows, round_up(BLOCK_ROWS / e->a.planes, tile_rows));
-  e->step_columns = smaller(e->block_columns, round_up(BLOCK_COLUMNS / e->b.planes, tile_columns));
+  e->step_rows = cf_at_most(e->block_rows, cf_multiple(BLOCK_ROWS / e->a.planes, tile_rows));
+  e->step_columns = cf_at_most(e->block_columns, cf_multiple(BLOCK_COLUMNS / e->b.planes, tile_columns));
   return threads;
 }
 
@@ -392,7 +391,7 @@ typedef struct stack {
 
 static void multiply_stack(void *context, int index) {
   stack *s = context;
-  const int64_t begin = s->share * index, end = smaller(begin + s->share, s->count);
+  const int64_t begin = s->share * index, end = cf_at_most(begin + s->share, s->count);
   int status = CF_OK;
   for (int64_t i = begin; i < end && status == CF_OK; ++i) status = multiply(s->product, i, s->threads);
   s->status[index] = status;

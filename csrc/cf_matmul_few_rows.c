@@ -32,7 +32,7 @@ static void dot_lines(const skinny_task *task, int64_t line, int64_t lines, floa
     const char *from = m->b.of.elements + (line + i) * m->b.of.line_stride;
     for (int64_t k = 0; k < m->inner; k += SKINNY_INNER) {
       const int64_t count = cf_at_most(SKINNY_INNER, m->inner - k);
-      cf_lines_decode(&m->b, CF_ALONG_LINE, line + i, k, from + k * m->b.of.inner_stride, count, values);
+      cf_scaled_decode(&m->b, CF_ALONG_LINE, line + i, k, from + k * m->b.of.inner_stride, count, values);
       task->values->dot(task->x + k, m->inner, (int)m->rows, values, count, line_sums);
     }
     for (int64_t r = 0; r < m->rows; ++r) sums[r * SKINNY_LINES + i] = line_sums[r];
@@ -44,14 +44,14 @@ static void update_lines(const skinny_task *task, int64_t line, int64_t lines, f
   const cf_multiplication *m = task->m;
   CF_ALIGNED(64) float values[CF_UPDATES][SKINNY_LINES];
   float x[CF_FEW_ROWS][CF_UPDATES];
-  const int64_t padded = cf_round_up(lines, CF_UPDATE_STEP);
+  const int64_t padded = cf_multiple(lines, CF_UPDATE_STEP);
   memset(sums, 0, CF_FEW_ROWS * SKINNY_LINES * sizeof *sums);
   for (int64_t i = 0; i < CF_UPDATES; ++i) memset(values[i] + lines, 0, (size_t)(padded - lines) * sizeof **values);
   for (int64_t k = 0; k < m->inner; k += CF_UPDATES) {
     for (int64_t i = 0; i < CF_UPDATES; ++i) {
       const char *from = m->b.of.elements + (k + i) * m->b.of.inner_stride + line * m->b.of.line_stride;
       if (k + i < m->inner)
-        cf_lines_decode(&m->b, CF_ACROSS_LINES, line, k + i, from, lines, values[i]);
+        cf_scaled_decode(&m->b, CF_ACROSS_LINES, line, k + i, from, lines, values[i]);
       else
         memset(values[i], 0, sizeof values[i]);
       for (int64_t r = 0; r < m->rows; ++r) x[r][i] = k + i < m->inner ? task->x[r * m->inner + k + i] : 0;
@@ -99,12 +99,12 @@ int cf_matmul_few_rows(cf_multiplication *m) {
     char staged[SKINNY_INNER * 4];
     for (int64_t k = 0; k < m->inner; k += SKINNY_INNER) {
       const int64_t count = cf_at_most(SKINNY_INNER, m->inner - k);
-      cf_lines_copy(&m->a, CF_ALONG_LINE, r, 1, k, count, staged, (int64_t)(step * SKINNY_INNER));
-      cf_lines_decode(&m->a, CF_ALONG_LINE, r, k, staged, count, x + r * m->inner + k);
+      cf_scaled_copy(&m->a, CF_ALONG_LINE, r, 1, k, count, staged, (int64_t)(step * SKINNY_INNER));
+      cf_scaled_decode(&m->a, CF_ALONG_LINE, r, k, staged, count, x + r * m->inner + k);
     }
   }
   task.x = x;
-  if (bfloat16 != NULL && bfloat16->dot_codes != NULL && cf_lines_table(&m->b, 0, &m->table_b)) task.codes = bfloat16;
+  if (bfloat16 != NULL && bfloat16->dot_codes != NULL && cf_scaled_table(&m->b, 0, &m->table_b)) task.codes = bfloat16;
   cf_run_threads(m->threads, multiply_few_rows, &task);
   free(x);
   return CF_OK;

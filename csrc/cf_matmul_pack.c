@@ -11,11 +11,11 @@ enum {
 /* At most STAGED_LINE elements of a line of a as bfloat16, padded with zeros, into its place in as many groups of all lines;
  * returns whether all could be packed. */
 static int split_line(const cf_multiplication *m, int64_t line, int64_t k, const char *from, int64_t count, char *to) {
-  const int64_t padded = cf_round_up(count, CF_MATMUL_STEP);
+  const int64_t padded = cf_multiple(count, CF_MATMUL_STEP);
   float values[STAGED_LINE];
   uint16_t staged[CF_PLANES_MAX][STAGED_LINE];
   uint16_t *const planes[CF_PLANES_MAX] = {staged[0], staged[1], staged[2]};
-  cf_lines_decode(&m->a, CF_ALONG_LINE, line, k, from, count, values);
+  cf_scaled_decode(&m->a, CF_ALONG_LINE, line, k, from, count, values);
   const int fit = m->tiles->split(values, (size_t)count, m->planes_a, m->range_a, planes);
   for (int p = 0; p < m->planes_a; ++p) {
     memset(staged[p] + count, 0, (size_t)(padded - count) * 2);
@@ -31,7 +31,7 @@ static int pack_line(const cf_multiplication *m, int64_t line, int64_t done, con
   const int64_t rows = m->tiles->rows, k = m->k + done;
   if (!cf_is_bfloat16(m)) {
     float *place = (float *)(void *)to + line_of_panel * CF_MATMUL_LINE + done;
-    cf_lines_decode(&m->a, CF_ALONG_LINE, line, k, from, count, place);
+    cf_scaled_decode(&m->a, CF_ALONG_LINE, line, k, from, count, place);
     return 1;
   }
   to += (done * rows + line_of_panel * CF_MATMUL_STEP) * 2;
@@ -55,7 +55,7 @@ int cf_matmul_pack_panel(const cf_multiplication *m, int64_t panel, char *to) {
     int64_t step = m->a.of.line_stride;
     if (!contiguous) {
       step = STAGED_LINE * (int64_t)m->a.of.size;
-      cf_lines_copy(&m->a, CF_ALONG_LINE, first, lines, k, count, staged, step);
+      cf_scaled_copy(&m->a, CF_ALONG_LINE, first, lines, k, count, staged, step);
       from = staged;
     }
     for (int64_t i = 0; i < lines; ++i, from += step) fit &= pack_line(m, first + i, done, from, count, to, i);
@@ -84,9 +84,9 @@ static int pack_pairs(const cf_multiplication *m, const cf_columns *to, int64_t 
   const int64_t panel = (column - to->first) / m->tiles->columns;
   int fit = 1;
   for (int64_t i = 0; i < count; i += 2) {
-    cf_lines_decode(&m->b, CF_ACROSS_LINES, column, k + i, from + i * step, columns, values[0]);
+    cf_scaled_decode(&m->b, CF_ACROSS_LINES, column, k + i, from + i * step, columns, values[0]);
     if (i + 1 < count)
-      cf_lines_decode(&m->b, CF_ACROSS_LINES, column, k + i + 1, from + (i + 1) * step, columns, values[1]);
+      cf_scaled_decode(&m->b, CF_ACROSS_LINES, column, k + i + 1, from + (i + 1) * step, columns, values[1]);
     else
       memset(values[1], 0, sizeof values[1]);
     fit &= m->tiles->split_pairs(values[0], values[1], (size_t)columns, m->planes_b, m->range_b, planes);
@@ -124,7 +124,7 @@ static int pack_piece_of_b(const cf_multiplication *m, const cf_columns *to, int
   int fit = 1;
   if (!contiguous) {
     step = CF_STAGED_ACROSS * (int64_t)m->b.of.size;
-    cf_lines_copy(&m->b, CF_ACROSS_LINES, first, columns, k, count, staged, step);
+    cf_scaled_copy(&m->b, CF_ACROSS_LINES, first, columns, k, count, staged, step);
     from = staged;
   }
   if (m->looks_up_b) {
@@ -134,7 +134,7 @@ static int pack_piece_of_b(const cf_multiplication *m, const cf_columns *to, int
   } else {
     CF_ALIGNED(64) float values[CF_STAGED_ACROSS];
     for (int64_t i = 0; i < count; ++i) {
-      cf_lines_decode(&m->b, CF_ACROSS_LINES, first, k + i, from + i * step, columns, values);
+      cf_scaled_decode(&m->b, CF_ACROSS_LINES, first, k + i, from + i * step, columns, values);
       scatter(m, to->panels, panel, done + i, values, columns, 0);
     }
   }

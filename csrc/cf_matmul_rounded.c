@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cf_float64_tile.h"
+#include "cf_integers.h"
 #include "cf_modes.h"
 #include "cf_operand.h"
 #include "cf_rule.h"
@@ -50,8 +51,6 @@ typedef struct tile {
   int64_t stack, row, rows, column, columns;
 } tile;
 
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t divide_up(int64_t n, int64_t by) { return (n + by - 1) / by; }
 
 /* The values of `count` elements from k on of `lines` lines: to[j * lines + i] is element k + j of line i. */
 static void decode_lines(const cf_operand *operand, int64_t line, int64_t lines, int64_t k, int64_t count, double *to) {
@@ -96,7 +95,7 @@ static void multiply_tile(const rounded *r, bench *bench, const tile *t) {
   const int64_t *strides = product->result_strides + product->stack_ndim;
   for (int64_t i = 0; i < t->rows * t->columns; ++i) bench->sums[i] = bench->values[i] = 0;
   for (int64_t k = 0; k < product->inner; k += INNER_BLOCK) {
-    const int64_t count = smaller(product->inner - k, INNER_BLOCK);
+    const int64_t count = cf_at_most(product->inner - k, INNER_BLOCK);
     decode_lines(&a, t->row, t->rows, k, count, bench->a);
     decode_lines(&b, t->column, t->columns, k, count, bench->b);
     for (int64_t j = 0; j < count; ++j) {
@@ -120,8 +119,8 @@ static void multiply_tile(const rounded *r, bench *bench, const tile *t) {
 static void multiply_share(void *context, int index) {
   rounded *r = context;
   const cf_product *product = r->product;
-  const int64_t across = divide_up(product->columns, r->tile_columns), down = divide_up(product->rows, r->tile_rows);
-  const int64_t begin = r->share * index, end = smaller(begin + r->share, r->tiles);
+  const int64_t across = cf_divide_up(product->columns, r->tile_columns), down = cf_divide_up(product->rows, r->tile_rows);
+  const int64_t begin = r->share * index, end = cf_at_most(begin + r->share, r->tiles);
   bench *bench = malloc(sizeof *bench);
   r->status[index] = bench == NULL ? CF_NO_MEMORY : CF_OK;
   if (bench == NULL) return;
@@ -131,8 +130,8 @@ static void multiply_share(void *context, int index) {
     t.stack = i / across / down;
     t.row = i / across % down * r->tile_rows;
     t.column = i % across * r->tile_columns;
-    t.rows = smaller(product->rows - t.row, r->tile_rows);
-    t.columns = smaller(product->columns - t.column, r->tile_columns);
+    t.rows = cf_at_most(product->rows - t.row, r->tile_rows);
+    t.columns = cf_at_most(product->columns - t.column, r->tile_columns);
     multiply_tile(r, bench, &t);
   }
   cf_restore_modes(modes);
@@ -146,16 +145,16 @@ static int plan_tiles(rounded *r, int threads) {
   if (threads > CF_MAX_THREADS) threads = CF_MAX_THREADS;
   if (threads > products / PRODUCTS_PER_THREAD) threads = (int)(products / PRODUCTS_PER_THREAD);
   if (threads < 1) threads = 1;
-  r->tile_columns = smaller(columns, TILE_COLUMNS);
+  r->tile_columns = cf_at_most(columns, TILE_COLUMNS);
   if (r->stacked * rows < threads && columns > LEAST_COLUMNS) {
-    const int64_t narrow = divide_up(columns, divide_up(threads, r->stacked * rows));
+    const int64_t narrow = cf_divide_up(columns, cf_divide_up(threads, r->stacked * rows));
     if (narrow < r->tile_columns) r->tile_columns = narrow < LEAST_COLUMNS ? LEAST_COLUMNS : narrow;
   }
-  const int64_t across = r->stacked * divide_up(columns, r->tile_columns);
-  r->tile_rows = smaller(smaller(TILE_SIZE / r->tile_columns, TILE_ROWS), divide_up(rows, divide_up(threads, across)));
-  r->tiles = across * divide_up(rows, r->tile_rows);
-  r->share = divide_up(r->tiles, threads);
-  return (int)divide_up(r->tiles, r->share);
+  const int64_t across = r->stacked * cf_divide_up(columns, r->tile_columns);
+  r->tile_rows = cf_at_most(cf_at_most(TILE_SIZE / r->tile_columns, TILE_ROWS), cf_divide_up(rows, cf_divide_up(threads, across)));
+  r->tiles = across * cf_divide_up(rows, r->tile_rows);
+  r->share = cf_divide_up(r->tiles, threads);
+  return (int)cf_divide_up(r->tiles, r->share);
 }
 
 static int multiply_all(const cf_product *product, const cf_format *accumulator, int bias, int rounding, uint64_t seed,

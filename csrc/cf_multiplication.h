@@ -2,7 +2,8 @@
 #ifndef CF_MULTIPLICATION_H
 #define CF_MULTIPLICATION_H
 
-#include "cf_lines.h"
+#include "cf_integers.h"
+#include "cf_scaled.h"
 #include "cf_matmul.h"
 
 /* Columns of b that are packed together. */
@@ -12,7 +13,7 @@ typedef struct cf_columns {
 } cf_columns;
 
 typedef struct cf_multiplication {
-  cf_lines a, b;
+  cf_scaled a, b;
   const cf_tiles *tiles;
   int64_t rows, inner, columns;
   char *results;
@@ -35,9 +36,6 @@ typedef struct cf_multiplication {
   int unfit[CF_MAX_THREADS];
 } cf_multiplication;
 
-static inline int64_t cf_at_most(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t cf_divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static inline int64_t cf_round_up(int64_t a, int64_t b) { return cf_divide_up(a, b) * b; }
 
 /* The part of count that a thread takes. */
 static inline void cf_share_of(int64_t count, int threads, int index, int64_t *begin, int64_t *end) {

@@ -1,5 +1,5 @@
 /* Operands of matrix products in float32: their decoding, and copies in another order. */
-#include "cf_lines.h"
+#include "cf_scaled.h"
 
 #include <string.h>
 
@@ -14,37 +14,37 @@ static int field_max(const cf_format *format) {
   return format->nonfinite == CF_NONFINITE_IEEE ? all_ones - 1 : all_ones;
 }
 
-static void choose_bias(cf_lines *lines, const cf_format *format, int differ) {
+static void choose_bias(cf_scaled *scaled, const cf_format *format, int differ) {
   const int bottom = cf_format_quantum(format), top = field_max(format) + 1; /* exponents at bias 0 */
   const int lowest = bottom - format->bias_max, highest = top - format->bias_min;
-  lines->along = 0;
-  lines->bias = lines->shift = 0;
+  scaled->along = 0;
+  scaled->bias = scaled->shift = 0;
   if (!differ && (top - bottom) / 2 <= HALF_RANGE) {
-    lines->near_1 = 1;
-    lines->bias = (top + bottom) / 2;
-    lines->lowest = bottom - lines->bias;
+    scaled->near_1 = 1;
+    scaled->bias = (top + bottom) / 2;
+    scaled->lowest = bottom - scaled->bias;
     return;
   }
-  lines->along = 1;
-  lines->near_1 = (highest - lowest) / 2 <= HALF_RANGE;
-  if (lines->near_1) lines->shift = -(highest + lowest) / 2;
-  lines->lowest = lowest + lines->shift;
+  scaled->along = 1;
+  scaled->near_1 = (highest - lowest) / 2 <= HALF_RANGE;
+  if (scaled->near_1) scaled->shift = -(highest + lowest) / 2;
+  scaled->lowest = lowest + scaled->shift;
 }
 
-cf_lines cf_lines_of(const cf_operand *operand, const cf_matrix *matrix) {
-  cf_lines lines;
-  memset(&lines, 0, sizeof lines);
-  lines.of = *operand;
+cf_scaled cf_scaled_of(const cf_operand *operand, const cf_matrix *matrix) {
+  cf_scaled scaled;
+  memset(&scaled, 0, sizeof scaled);
+  scaled.of = *operand;
   if (operand->type != CF_CODES) {
-    lines.lowest = -149;
-    lines.significant = operand->type == CF_FLOAT32 ? 24 : 8;
-    return lines;
+    scaled.lowest = -149;
+    scaled.significant = operand->type == CF_FLOAT32 ? 24 : 8;
+    return scaled;
   }
-  lines.significant = matrix->format->mantissa_bits + 1;
-  choose_bias(&lines, matrix->format, !cf_operand_has_line_biases(operand));
-  lines.decode = lines.lowest >= -126 ? cf_active_kernels()->decode[CF_FLOAT32] : NULL;
-  if (lines.decode == NULL) lines.decode = cf_kernels_portable.decode[CF_FLOAT32];
-  return lines;
+  scaled.significant = matrix->format->mantissa_bits + 1;
+  choose_bias(&scaled, matrix->format, !cf_operand_has_line_biases(operand));
+  scaled.decode = scaled.lowest >= -126 ? cf_active_kernels()->decode[CF_FLOAT32] : NULL;
+  if (scaled.decode == NULL) scaled.decode = cf_kernels_portable.decode[CF_FLOAT32];
+  return scaled;
 }
 
 /* Whether all values but zeros and special ones are from 2^low on and below 2^high in magnitude. */
@@ -67,14 +67,14 @@ static int are_within(const cf_operand *operand, int low, int high) {
   return !beyond;
 }
 
-void cf_lines_keep_biases(cf_lines *lines, const cf_operand *other) {
-  const cf_operand *of = &lines->of;
+void cf_scaled_keep_biases(cf_scaled *scaled, const cf_operand *other) {
+  const cf_operand *of = &scaled->of;
   const int64_t step = of->line_bias_stride == 0 ? of->lines : of->line_block;
   int least = INT16_MAX, greatest = INT16_MIN;
   if (of->type != CF_CODES) return;
-  if (lines->along) {
-    lines->lowest -= lines->shift;
-    lines->shift = 0;
+  if (scaled->along) {
+    scaled->lowest -= scaled->shift;
+    scaled->shift = 0;
   } else {
     for (int64_t line = 0; line < of->lines; line += step) {
       const int bias = cf_operand_bias(of, line, 0);
@@ -82,28 +82,28 @@ void cf_lines_keep_biases(cf_lines *lines, const cf_operand *other) {
       if (bias > greatest) greatest = bias;
     }
     /* sums of 2^32 products and fewer; decoding each line with its own takes longer */
-    if (least != greatest && are_within(other, -126 - lines->lowest, 127 - 32 + lines->lowest)) return;
-    lines->along = least != greatest;
-    lines->bias = least;
-    lines->lowest = of->quantum - greatest;
+    if (least != greatest && are_within(other, -126 - scaled->lowest, 127 - 32 + scaled->lowest)) return;
+    scaled->along = least != greatest;
+    scaled->bias = least;
+    scaled->lowest = of->quantum - greatest;
   }
-  if (lines->lowest < -126) lines->decode = cf_kernels_portable.decode[CF_FLOAT32];
+  if (scaled->lowest < -126) scaled->decode = cf_kernels_portable.decode[CF_FLOAT32];
 }
 
-int cf_lines_exponent(const cf_lines *lines, int64_t line) {
-  if (lines->of.type != CF_CODES) return 0;
-  return lines->along ? -lines->shift : lines->bias - cf_operand_bias(&lines->of, line, 0);
+int cf_scaled_exponent(const cf_scaled *scaled, int64_t line) {
+  if (scaled->of.type != CF_CODES) return 0;
+  return scaled->along ? -scaled->shift : scaled->bias - cf_operand_bias(&scaled->of, line, 0);
 }
 
-int cf_lines_table(const cf_lines *lines, int must_be_finite, cf_bytes *table) {
-  const int16_t bias = (int16_t)lines->bias;
+int cf_scaled_table(const cf_scaled *scaled, int must_be_finite, cf_bytes *table) {
+  const int16_t bias = (int16_t)scaled->bias;
   uint8_t codes[256];
   uint32_t values[256];
-  if (lines->of.type != CF_CODES || lines->of.size != 1 || lines->along || lines->significant > 8) return 0;
-  if (lines->lowest < -126) return 0; /* what is subnormal, the kernels of tables take for zero */
-  if (lines->of.rule.params.sign_mask != 0x80) return 0;
+  if (scaled->of.type != CF_CODES || scaled->of.size != 1 || scaled->along || scaled->significant > 8) return 0;
+  if (scaled->lowest < -126) return 0; /* what is subnormal, the kernels of tables take for zero */
+  if (scaled->of.rule.params.sign_mask != 0x80) return 0;
   for (int code = 0; code < 256; ++code) codes[code] = (uint8_t)code;
-  lines->decode(&lines->of.rule, &bias, 0, codes, values, 256, NULL);
+  scaled->decode(&scaled->of.rule, &bias, 0, codes, values, 256, NULL);
   int fits = values[0] == 0;
   for (int code = 0; code < 128; ++code) {
     const uint32_t value = values[code];
@@ -118,9 +118,9 @@ int cf_lines_table(const cf_lines *lines, int must_be_finite, cf_bytes *table) {
 /* Elements whose biases are gathered at a time. */
 enum { GATHERED = 256 };
 
-void cf_lines_decode(const cf_lines *lines, cf_direction direction, int64_t line, int64_t k, const char *from,
+void cf_scaled_decode(const cf_scaled *scaled, cf_direction direction, int64_t line, int64_t k, const char *from,
                      int64_t count, float *to) {
-  const cf_operand *of = &lines->of;
+  const cf_operand *of = &scaled->of;
   if (of->type == CF_FLOAT32) {
     memcpy(to, from, (size_t)count * sizeof *to);
     return;
@@ -138,16 +138,16 @@ void cf_lines_decode(const cf_lines *lines, cf_direction direction, int64_t line
   const int64_t block = across ? of->line_block : of->inner_block, place = across ? line : k;
   const int64_t stride = across ? of->line_bias_stride : of->inner_bias_stride;
   int16_t biases[GATHERED];
-  if (!lines->along || stride == 0 || place / block == (place + count - 1) / block) {
-    biases[0] = (int16_t)(lines->along ? cf_operand_bias(of, line, k) - lines->shift : lines->bias);
-    lines->decode(&of->rule, biases, 0, from, to, (size_t)count, NULL);
+  if (!scaled->along || stride == 0 || place / block == (place + count - 1) / block) {
+    biases[0] = (int16_t)(scaled->along ? cf_operand_bias(of, line, k) - scaled->shift : scaled->bias);
+    scaled->decode(&of->rule, biases, 0, from, to, (size_t)count, NULL);
     return;
   }
   for (int64_t done = 0; done < count; done += GATHERED) {
     const int64_t part = count - done < GATHERED ? count - done : GATHERED;
     for (int64_t i = done; i < done + part; ++i)
-      biases[i - done] = (int16_t)(cf_operand_bias(of, across ? line + i : line, across ? k : k + i) - lines->shift);
-    lines->decode(&of->rule, biases, 1, from + (size_t)done * of->size, to + done, (size_t)part, NULL);
+      biases[i - done] = (int16_t)(cf_operand_bias(of, across ? line + i : line, across ? k : k + i) - scaled->shift);
+    scaled->decode(&of->rule, biases, 1, from + (size_t)done * of->size, to + done, (size_t)part, NULL);
   }
 }
 
@@ -193,9 +193,9 @@ static void copy_rows(size_t size, const char *from, int64_t row_step, int64_t c
                  : copy_rows_4)(from, row_step, column_step, rows, columns, to, to_step);
 }
 
-void cf_lines_copy(const cf_lines *lines, cf_direction direction, int64_t line, int64_t line_count, int64_t k,
+void cf_scaled_copy(const cf_scaled *scaled, cf_direction direction, int64_t line, int64_t line_count, int64_t k,
                    int64_t count, char *to, int64_t to_step) {
-  const cf_operand *of = &lines->of;
+  const cf_operand *of = &scaled->of;
   const char *from = of->elements + line * of->line_stride + k * of->inner_stride;
   if (direction == CF_ALONG_LINE)
     copy_rows(of->size, from, of->line_stride, of->inner_stride, line_count, count, to, to_step);
