@@ -161,9 +161,8 @@ static int is_unfit(const cf_multiplication *m) {
   return unfit;
 }
 
-/* How many columns are packed together: panels of few rows are read but once or twice. */
+/* How many columns are packed together. */
 static int64_t columns_at_a_time(const cf_multiplication *m, int64_t inner) {
-  if (m->rows <= 2 * m->tiles->rows) return LINES_AT_A_TIME;
   const int64_t chunk = inner * CF_STAGED_ACROSS * m->planes_b * (cf_is_bfloat16(m) ? 2 : 4);
   return cf_at_most(LINES_AT_A_TIME, cf_divide_up(COLUMN_BYTES, chunk) * CF_STAGED_ACROSS);
 }
