@@ -7,6 +7,7 @@ example of each public function.
 
 from ._native import isa
 from .array import CFloatArray, asarray
+from .bias import BiasTracker, choose_bias
 from .codec import decode, encode, round_to
 from .errors import (
     ArgumentTypeError,
@@ -48,6 +49,7 @@ __all__ = [
     "TESLA_FORMATS",
     "ArgumentTypeError",
     "ArgumentValueError",
+    "BiasTracker",
     "CFloat8_1_4_3",
     "CFloat8_1_5_2",
     "CFloat16_SHP",
@@ -67,6 +69,7 @@ __all__ = [
     "ReportRow",
     "asarray",
     "bfloat16",
+    "choose_bias",
     "decode",
     "encode",
     "error",
