@@ -151,7 +151,7 @@ def _choose_one(x: Array, fmt: Format, method: BiasMethod, share: float) -> int:
 
 
 def bias_for(magnitudes: Floats, fmt: Format) -> Biases:
-    """Return the largest biases at which magnitudes are within a format's largest value; for 0 the default."""
+    """Return the largest biases at which magnitudes are within a format's range; for 0 the default."""
     low, high = fmt.bias_range
     top, top_exponent = math.frexp(float(finfo(fmt, low).max))
     fraction, exponent = np.frexp(magnitudes)
