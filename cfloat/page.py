@@ -59,6 +59,6 @@ def _source(text: str) -> str:
 
 
 def _embedded(content: dict[str, Any]) -> str:
-    """Return JSON that no name can end: an HTML script ends, or hides its end, only where there is a ``<``."""
+    """Return JSON that no name can end: only a ``<`` ends an HTML script, or hides its end."""
     text = json.dumps(content, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")

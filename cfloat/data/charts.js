@@ -6,8 +6,7 @@ window.addEventListener("error", (event) => {
 });
 
 const SVG = "http://www.w3.org/2000/svg";
-// What tells formats apart besides the colour: the dashes of a line and the shape of a marker.
-const DASHES = ["", "7 3", "2 3", "10 3 2 3", "5 5", "12 4", "1 4", "8 3 2 3 2 3"];
+// What tells formats apart besides the colour: the shape of a marker.
 const SHAPES = [
   "M-5,0A5,5 0 1 0 5,0A5,5 0 1 0 -5,0Z",
   "M-4.5,-4.5H4.5V4.5H-4.5Z",
@@ -69,7 +68,8 @@ function decibels(value, digits = 1) {
   if (value === Infinity) return "exact";
   if (value === -Infinity) return "−∞";
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
-  return signed(value.toFixed(digits));
+  const text = value.toFixed(digits);
+  return signed(Number(text) === 0 ? text.replace("-", "") : text); // no negative zero
 }
 
 /** The curve of a row at each bias; the nulls of an exact row's plateau are exact too. */
@@ -86,8 +86,7 @@ const chooses = (row) => row.curve.sqnr_db.length > 1;
 
 /** Line and marker of a format, for legends. */
 function swatch(style) {
-  const line = draw("path", { d: "M0,6H32", stroke: "currentColor", "stroke-width": 2.2,
-    "stroke-dasharray": DASHES[style] });
+  const line = draw("path", { d: "M0,6H32", stroke: "currentColor", "stroke-width": 2.2 });
   const marker = draw("path", { class: "ring", d: SHAPES[style], transform: "translate(16,6)" });
   return draw("svg", { class: `swatch c${style}`, viewBox: "0 0 32 12", "aria-hidden": "true" }, line, marker);
 }
@@ -164,16 +163,16 @@ function curveChart(rows, styles, { width, height, small = false, name }) {
     const [from, to] = row.plateau;
     const [start, end] = [Math.max(box.left, x(from - 0.5)), Math.min(box.right, x(to + 0.5))];
     const peak = y(level(row));
-    chart.append(draw("path", { class: `plateau c${styles.get(row.format)}`, fill: "currentColor", "fill-opacity": 0.13,
+    chart.append(draw("path", { class: `plateau c${styles.get(row.format)}`, fill: "currentColor", "fill-opacity": 0.1,
       d: `M${start},${box.bottom}V${peak}H${end}V${box.bottom}Z` }));
   }
   const labels = [];
-  for (const row of rows) {
+  // curves over the level lines: the same SQNR at many biases is the rule, not the exception
+  for (const row of [...rows.filter((each) => !chooses(each)), ...several]) {
     const style = styles.get(row.format);
     const group = draw("g", { class: `c${style}` });
     const line = { fill: "none", stroke: "currentColor", "stroke-width": small ? 1.6 : 2, "stroke-linejoin": "round" };
     let d = `M${box.left},${y(level(row))}H${box.right}`;
-    let end = level(row);
     if (chooses(row)) {
       d = "";
       let pen = "M";
@@ -181,16 +180,15 @@ function curveChart(rows, styles, { width, height, small = false, name }) {
         if (value === -Infinity) { pen = "M"; continue; }
         d += `${pen}${x(bias).toFixed(1)},${y(value).toFixed(1)}`;
         pen = "L";
-        end = value;
       }
     }
     group.append(draw("path", { ...line, class: chooses(row) ? "curve" : "fixed", d: d || "M0,0",
-      "stroke-dasharray": small && chooses(row) ? null : DASHES[style] }));
+      "stroke-dasharray": chooses(row) ? null : "7 4" }));
     // fixed formats are marked at the edge, each in its own place
     const at = chooses(row) ? x(row.bias) : box.right - 14 - (style % 4) * 16;
     group.append(draw("path", { class: "ring", d: SHAPES[style],
       transform: `translate(${at.toFixed(1)},${y(level(row)).toFixed(1)})${small ? " scale(.8)" : ""}` }));
-    labels.push({ row, style, y: y(end) });
+    labels.push({ row, style, y: y(level(row)) });
     chart.append(group);
   }
   if (labelled) {
@@ -231,6 +229,10 @@ function exponentChart(tensor, rows, styles, { width, height, small = false, nam
     const label = text(box.left - 6, y(10 ** power) + 4, power < 1 ? "1" : "10", { "text-anchor": "end" });
     if (power > 0) label.append(draw("tspan", { dy: -4, "font-size": "9px" }, String(power)));
     chart.append(label);
+  }
+  if (labelled) {
+    chart.append(text(0, 0, "elements", { "text-anchor": "middle",
+      transform: `translate(${box.left - 34},${(box.top + box.bottom) / 2}) rotate(-90)` }));
   }
   let bars = "";
   counts.forEach((count, index) => {

@@ -58,8 +58,9 @@ function shapeText(shape) {
   return shape.length > 0 ? shape.join(" × ") : "scalar";
 }
 
-function formatName(format) {
-  const parts = visible(format).split(/(?<=_)/);
+/** A format's name; in headings it may break after the first part, which keeps columns narrow. */
+function formatName(format, breaks = false) {
+  const parts = breaks ? visible(format).split(/(?<=^[^_]*_)/) : [visible(format)];
   return make("span", { class: "format" }, ...parts.flatMap((part, index) => (index > 0 ? [make("wbr"), part] : [part])));
 }
 
@@ -89,7 +90,7 @@ function showSummary() {
   const left = Object.keys(content.skipped ?? {}).length;
   at("measured").append(`${plural(tensors.length, "tensor")} of ${plural(elements, "element")} in ` +
     `${plural(formats.length, "format")}, each at its best exponent bias` +
-    `${left > 0 ? `; ${plural(left, "tensor")} left out` : ""}. cfloat ${content.cfloat ?? ""}`);
+    `${left > 0 ? `; ${plural(left, "tensor")} left out` : ""}. cfloat\u00a0${content.cfloat ?? ""}`);
   const levels = content.rows.map(level).filter(Number.isFinite);
   const scale = [Math.min(0, ...levels), Math.max(10, ...levels)];
   const lines = formats.map((format) => {
@@ -160,6 +161,9 @@ function compared(one, other) {
   if (more >= 2 * less && 2 * more >= gains.length) {
     return make("li", {}, "Prefer ", names(first), " to ", names(second), `: better on ${count}${rest}${size}`);
   }
+  if (2 * even >= gains.length) {
+    return make("li", {}, "Little between ", names(first), " and ", names(second), `: the former is better on ${count}${rest}${size}`);
+  }
   return make("li", {}, names(first), " or ", names(second), `, tensor by tensor: the former is better on ${count}${rest}${size}`);
 }
 
@@ -216,7 +220,7 @@ function showHead() {
       const turned = state.sort === column.key ? `-${column.key}` : state.sort === `-${column.key}` ? column.key : null;
       set({ sort: turned ?? (column.down ? `-${column.key}` : column.key), page: 1 });
       showRows();
-    } }, ...(column.format ? [formatName(column.format)] : [column.label]), make("span", { class: "arrow", "aria-hidden": "true" }, ""));
+    } }, ...(column.format ? [formatName(column.format, true)] : [column.label]), make("span", { class: "arrow", "aria-hidden": "true" }, ""));
     return make("th", { scope: "col", class: column.kind || null, "data-key": column.key }, button);
   });
   at("tensor-table").replaceChildren(make("table", { class: "clickable", "aria-labelledby": "tensors-title" },
@@ -308,22 +312,22 @@ function drawDetails() {
   const several = rows.filter(chooses);
   const curves = curveChart(rows, styles, { width, height: width < 500 ? 270 : 340, name });
   at("curves").replaceChildren(make("h3", {}, "SQNR against the exponent bias"),
+    make("figcaption", {}, "Marked: the chosen bias. Shaded: the plateau, within 0.1 dB of it. Dashed: formats of one bias."),
     probed(curves, several[0]?.bias ?? 0, (bias) => [make("b", {}, `bias ${signed(String(bias))}`), ...several.map((row) => {
       const point = curveOf(row).find((each) => each.bias === bias);
       return entry(row, point ? `${decibels(point.value)} dB` : "–");
-    })]),
-    make("figcaption", {}, "The marker is the chosen bias; the plateau, within 0.1 dB of it, is shaded. A level line is a format of one bias."));
+    })]));
   const histogram = exponentChart(tensor, rows, styles, { width, height: 190, name });
   const { first, counts } = tensor.exponents;
   const finite = Math.max(1, tensor.size - tensor.nonfinite);
   at("exponents").replaceChildren(make("h3", {}, "Exponents of the elements, and each format’s window"),
+    make("figcaption", {}, `Below: the exponents of normal numbers (thick) and of denormals (thin); ${plural(tensor.zeros, "zero")} not shown.`),
     probed(histogram, first + counts.length - 1, (exponent) => {
       const count = counts[exponent - first] ?? 0;
       const inside = rows.filter((row) => exponent <= row.window.highest && exponent >= row.window.smallest_normal);
       return [make("b", {}, `2^${signed(String(exponent))}`), `${plural(count, "element")} (${share(count / finite)})`,
         ...inside.map((row) => entry(row, "normal"))];
-    }),
-    make("figcaption", {}, `Counts on a log scale; ${plural(tensor.zeros, "zero")} not shown. ${WINDOW_NOTE}`));
+    }));
 }
 
 function share(value) {
@@ -360,7 +364,7 @@ function measures(rows) {
       lines.push([label, ...rows.map((row) => cellText(key, row))]);
     }
   }
-  return table(null, [["measure", "text pin"], ...rows.map((row) => [formatName(row.format)])], lines);
+  return table(null, [["measure", "text pin"], ...rows.map((row) => [formatName(row.format, true)])], lines);
 }
 
 function tablesOf(tensor, rows) {
@@ -520,15 +524,11 @@ function start() {
     showDetails();
   });
   let width = innerWidth;
-  let waiting = 0;
   addEventListener("resize", () => {
-    if (innerWidth === width) return;
+    if (innerWidth === width) return; // a phone's address bar moves
     width = innerWidth;
-    clearTimeout(waiting);
-    waiting = setTimeout(() => {
-      drawDetails();
-      drawWorst();
-    }, 150);
+    drawDetails();
+    drawWorst();
   });
   document.documentElement.dataset.ready = "true";
 }
