@@ -136,7 +136,7 @@ def _draw_curves(axes: "Axes", rows: list[Row], styles: dict[str, tuple[str, str
     for index, row in enumerate(rows):
         color, marker = styles[row["format"]]
         label, level = printable(row["format"]), clipped(_level(row))
-        marked = {"color": color, "marker": marker, "label": label, "markersize": 6}
+        marked: dict[str, Any] = {"color": color, "marker": marker, "label": label, "markersize": 6}
         if not _chooses(row):
             # each is marked in a place of its own, since levels often coincide
             place = right - (right - left) * (0.02 + 0.04 * (index % len(STYLES)))
