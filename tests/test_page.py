@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from urllib.parse import parse_qsl
 
 import pytest
 from report_content import HOSTILE, make_content
@@ -122,9 +123,13 @@ def browse(tmp_path_factory):
         stop("chromium is not installed")
     folder = tmp_path_factory.mktemp("browser")
 
-    def browse(content, fragment=""):
+    def browse(content, fragment="", script=""):
         path = folder / "report.html"
-        path.write_text(page(content), "utf-8")
+        text = page(content)
+        if script:
+            text = re.sub("script-src '[^']*'", "script-src 'unsafe-inline'", text)
+            text = text.replace("</body>", f"<script>{script}</script></body>")
+        path.write_text(text, "utf-8")
         command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
                    f"--user-data-dir={folder / 'profile'}", "--window-size=1280,900",
                    "--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom",
@@ -195,6 +200,45 @@ def test_the_address_sorts_filters_and_selects(browse):
         assert heading in texts
     parsed = _ready(browse(make_content(), "filter=PLAIN&sort=name"))
     assert _names(parsed) == ["plain.weight"]
+
+
+def test_pointer_and_keyboard(browse):
+    parsed = _ready(
+        browse(
+            make_content(),
+            script="""
+            const find = (selector) => document.querySelector(selector);
+            const heading = 'th[data-key="sqnr:CFloat8_1_4_3"] button';
+            find(heading).click();
+            find(heading).click();
+            find("#theme").click();
+            const rows = document.querySelectorAll("#tensor-table tbody tr");
+            rows[1].querySelector("button").click();
+            const press = (key) => new KeyboardEvent("keydown", { key, cancelable: true });
+            find("#curves svg").dispatchEvent(press("Home"));
+            for (const _ of "123") find("#curves svg").dispatchEvent(press("ArrowRight"));
+            find("#exponents svg").dispatchEvent(press("End"));
+            const edge = find("#exponents svg").getBoundingClientRect();
+            const clientX = edge.left + edge.width / 2;
+            find("#exponents svg").dispatchEvent(new PointerEvent("pointermove", { clientX }));
+            document.body.dataset.address = location.hash;
+            document.body.dataset.focus = document.activeElement.id;
+            """,
+        )
+    )
+    assert _names(parsed)[:2] == ["exact", "plain.weight"]
+    assert parsed.id("details-title")["tag"] == "h2"
+    body = parsed.all("body")[0]
+    address = dict(parse_qsl(body["data-address"].lstrip("#")))
+    assert address.pop("theme") in ("light", "dark")
+    assert address == {"sort": "-sqnr:CFloat8_1_4_3", "tensor": "plain.weight"}
+    assert body["data-focus"] == "details-title"
+    curves, exponents = [each for each in parsed.all("div") if "readout" in each.get("class", "")]
+    texts = [each["text"] for each in parsed.elements]
+    assert "bias 3" in texts
+    assert "CFloat8_1_4_3 32.3 dB" in texts
+    assert "element" in exponents["text"]
+    assert "Point at" not in curves["text"]
 
 
 def test_large_and_empty_reports(browse):

@@ -224,7 +224,7 @@ function exponentChart(tensor, rows, styles, { width, height, small = false, nam
     `Elements by the exponent of their magnitude, from 2^${start} to 2^${start + counts.length - 1}. ` +
     rows.map((row) => `${row.format} at bias ${row.bias}: normal numbers from 2^${row.window.smallest_normal} ` +
     `to 2^${row.window.highest}`).join("; "));
-  for (let power = 0; power <= decades; power += decades > 5 || small ? 2 : 1) {
+  for (let power = 0; power <= decades; power += decades > (small ? 2 : 5) ? 2 : 1) {
     chart.append(draw("path", { class: "grid-line", d: `M${box.left},${y(10 ** power)}H${box.right}` }));
     const label = text(box.left - 6, y(10 ** power) + 4, power < 1 ? "1" : "10", { "text-anchor": "end" });
     if (power > 0) label.append(draw("tspan", { dy: -4, "font-size": "9px" }, String(power)));

@@ -126,13 +126,16 @@ function strip(format, values, [low, high]) {
 
 function showFindings(bits) {
   const group = formats.filter((format) => bitsOf.get(format) === bits);
-  const sentences = [];
-  group.forEach((one, index) => group.slice(index + 1).forEach((other) => {
-    const sentence = compared(one, other);
-    if (sentence) sentences.push(sentence);
-  }));
+  let pairs = group.flatMap((one, index) => group.slice(index + 1).map((other) => [one, other]));
+  if (group.length > 4) {
+    // too many to read: the best against each of the others
+    const middle = (format) => median(content.rows.filter((row) => row.format === format).map(level));
+    const leader = group.reduce((best, format) => (middle(format) > middle(best) ? format : best));
+    pairs = group.filter((format) => format !== leader).map((format) => [leader, format]);
+  }
+  const sentences = pairs.map(([one, other]) => compared(one, other)).filter(Boolean);
   if (sentences.length > 0) {
-    at("findings").append(make("div", {}, make("h3", {}, `Of ${bits} bits`), make("ul", {}, ...sentences)));
+    at("findings").append(make("div", {}, make("h3", {}, `Formats of ${bits} bits`), make("ul", {}, ...sentences)));
   }
 }
 
@@ -182,11 +185,11 @@ function showGains() {
   }
   const lines = formats.flatMap((format) => {
     const parts = [...gains].filter(([key]) => key.startsWith(`${format}\n`)).map(([key, values]) =>
-      `${median(values) >= 0 ? "+" : ""}${decibels(median(values), 2)} dB a ${key.slice(format.length + 1)} (${plural(values.length, "tensor")})`);
+      `${median(values) >= 0 ? "+" : ""}${decibels(median(values), 2)} dB by one for each ${key.slice(format.length + 1)} (${plural(values.length, "tensor")})`);
     return parts.length > 0 ? [make("li", {}, make("strong", {}, formatName(format)), `: ${parts.join(", ")}.`)] : [];
   });
   if (lines.length > 0) {
-    at("findings").append(make("div", {}, make("h3", {}, "What finer biases add, median"), make("ul", {}, ...lines)));
+    at("findings").append(make("div", {}, make("h3", {}, "What more biases add, median"), make("ul", {}, ...lines)));
   }
 }
 
@@ -463,9 +466,9 @@ function showRest() {
 
 function set(changes) {
   Object.assign(state, changes);
-  const set = Object.entries(state).filter(([key, value]) => value !== "" && !(key === "page" && value === 1));
+  const kept = Object.entries(state).filter(([key, value]) => value !== "" && !(key === "page" && value === 1));
   try {
-    history.replaceState(null, "", `#${new URLSearchParams(set)}`);
+    history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
   } catch {
     // a page that was opened from a place without an address
   }
@@ -475,7 +478,7 @@ function read() {
   const given = new URLSearchParams(location.hash.slice(1));
   if (location.hash.includes("=")) {
     for (const key of ["sort", "tensor", "filter", "theme"]) state[key] = given.get(key) ?? "";
-    state.page = Number(given.get("page")) || 1;
+    state.page = Number.parseInt(given.get("page"), 10) || 1;
   }
   if (!byName.has(state.tensor)) state.tensor = worst[0]?.name ?? tensors[0]?.name ?? "";
   at("filter").value = state.filter;
