@@ -12,7 +12,7 @@ const MEASURES = [
   ["max_abs", "max abs", "Largest absolute error of an element."],
   ["max_rel", "max rel", "Largest relative error of a non-zero element; an element that became zero has 1."],
   ["cosine", "cosine", "Cosine similarity of the tensor before and after, as vectors."],
-  ["saturated", "saturated", "Share of elements beyond the format’s largest value, which clamp to it."],
+  ["saturated", "saturated", "Share of elements beyond the format’s largest value, which clamp to it or, in some formats, become infinite or NaN."],
   ["underflowed", "made zero", "Share of elements that were not zero and became zero."],
   ["subnormal", "denormal", "Share of elements that became denormal numbers, which have fewer significant bits."],
   ["stochastic_db", "stochastic, dB", "SQNR at the same bias with stochastic rounding, which costs about 3 dB and has no systematic error."],
@@ -455,10 +455,10 @@ function showRest() {
       skipped.map(([name, reason]) => [make("bdi", {}, visible(name)), [visible(reason), "text wrap"]])));
   }
   const terms = [...MEASURES.map(([, label, meaning]) => [label, meaning]),
-    ["kurtosis", "Excess kurtosis of the elements: 0 for a normal distribution, 3 for Laplace; large where few elements are far out."],
+    ["kurtosis", "How heavy the tails of the distribution are: large where a few elements are far out."],
     ["window", WINDOW_NOTE],
     ["one bias, or several", "SQNR with one bias a tensor, one a channel (the first axis), or one for 32 consecutive elements."],
-    ["weights, output, predicted", "SQNR of rounded weights, of a product with them, and what independent errors would give."]];
+    ["matrix product", "SQNR of the rounded weights, of a product with them, and what is predicted for that product."]];
   at("legend-list").append(...terms.flatMap(([term, meaning]) => [make("dt", {}, term), make("dd", {}, meaning)]));
 }
 
