@@ -47,9 +47,10 @@ def test_the_worst_tensor_by_default():
 
 
 def test_pyplot_is_left_alone():
-    command = "import sys; from report_content import make_content; from cfloat.plot import plot; "
-    command += "plot(make_content()); sys.exit('matplotlib.pyplot' in sys.modules)"
-    subprocess.run([sys.executable, "-c", command], check=True, cwd=Path(__file__).parent)
+    command = "import sys; sys.path.insert(0, sys.argv[1]); from cfloat.plot import plot; "
+    command += "from report_content import make_content; plot(make_content()); "
+    command += "sys.exit('matplotlib.pyplot' in sys.modules)"
+    subprocess.run([sys.executable, "-c", command, str(Path(__file__).parent)], check=True)
 
 
 def test_without_matplotlib(monkeypatch):
