@@ -37,7 +37,8 @@ from .formats import (
 from .linalg import matmul
 from .metrics import ErrorStats, error
 from .product_error import MatmulStats, matmul_error
-from .report import Report, ReportRow, report
+from .report import Report, report
+from .report_rows import ReportRow
 from .rounding import ROUNDING_MODES
 from .threads import get_num_threads, set_num_threads
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, SupportsIndex, TypeAlias
 
 import numpy as np
@@ -13,6 +13,7 @@ from .codec import round_to
 from .errors import ArgumentTypeError, ArgumentValueError
 from .flags import quiet
 from .formats import Format, check_format, finfo
+from .groups import Blocks, Groups, Slices
 from .layout import check_axis, check_block, check_integer
 from .magnitudes import largest, scale_exponent
 from .moments import Moments
@@ -27,9 +28,6 @@ BIAS_METHODS: Final[tuple[BiasMethod, ...]] = ("max", "mse", "percentile")
 
 # Elements tried at a time: with 64 biases, as many values as fit in a core's cache.
 _PIECE = 1 << 12
-
-# Elements of slices or blocks worked on at a time.
-_GROUPED = 1 << 18
 
 # A bias is left untried if it could lower a squared error by less than this share of it.
 _GAIN = 0.01
@@ -101,12 +99,12 @@ def choose_bias(
     share = _check_percentile(percentile) / 100.0
     if axis is None and block is None:
         return _choose_one(array, fmt, method, share)
-    groups: _Groups
+    groups: Groups
     if block is None:
         assert axis is not None
-        groups = _Slices(array, check_axis(axis, array.ndim))
+        groups = Slices(array, check_axis(axis, array.ndim))
     elif axis is None:
-        groups = _Blocks(array, check_block(block, array.shape))
+        groups = Blocks(array, check_block(block, array.shape))
     else:
         raise ArgumentValueError("axis and block are both given; one of them at most")
     biases = np.full(groups.count, fmt.default_bias, np.int16)
@@ -114,6 +112,26 @@ def choose_bias(
         for part, values in groups:
             biases[part] = _choose_each(values, fmt, method, share)
     return biases.reshape(groups.shape)
+
+
+def grouped_error(groups: Groups, fmt: Format) -> tuple[Biases, float]:
+    """Return the biases of the least squared errors, one a group, and the sum of those errors.
+
+    Parameters
+    ----------
+    groups : Groups
+        Of float32 values, or such as fit in it; infinities and NaN are left out.
+    fmt : Format
+        The format.
+    """
+    biases = np.full(groups.count, fmt.default_bias, np.int16)
+    noise = 0.0
+    with quiet(), np.errstate(all="ignore"):
+        for part, values in groups:
+            finite = np.where(np.isfinite(values), values, 0).astype(np.float32)
+            biases[part] = _choose_each(finite, fmt, "mse", 1.0)
+            noise += float(_row_errors(finite, fmt, biases[part], np.zeros(len(finite), int)).sum())
+    return biases, noise
 
 
 def check_method(name: str, method: str) -> BiasMethod:
@@ -157,63 +175,6 @@ def bias_for(magnitudes: Floats, fmt: Format) -> Biases:
     fraction, exponent = np.frexp(magnitudes)
     biases = low + top_exponent - exponent - (fraction > top)
     return np.where(magnitudes == 0, fmt.default_bias, np.clip(biases, low, high)).astype(np.int16)
-
-
-class _Groups:
-    """Elements of an array that share a bias, as rows of matrices, a part at a time.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        The shape of the biases.
-    count : int
-        How many there are.
-    """
-
-    shape: tuple[int, ...]
-
-    @property
-    def count(self) -> int:
-        return math.prod(self.shape)
-
-    def __iter__(self) -> Iterator[tuple[slice, Array]]:
-        raise NotImplementedError
-
-
-class _Slices(_Groups):
-    """The slices along an axis."""
-
-    def __init__(self, x: Array, axis: int) -> None:
-        self._slices = np.moveaxis(x, axis, 0)
-        self.shape = (x.shape[axis],)
-
-    def __iter__(self) -> Iterator[tuple[slice, Array]]:
-        step = max(1, _GROUPED // max(1, math.prod(self._slices.shape[1:])))
-        for start in range(0, self.count, step):
-            part = slice(start, min(start + step, self.count))
-            yield part, self._slices[part].reshape(part.stop - part.start, -1)
-
-
-class _Blocks(_Groups):
-    """Blocks of the last axis; zeros fill those that are short."""
-
-    def __init__(self, x: Array, block: int) -> None:
-        self._length, self._block = x.shape[-1], block
-        self._rows = x.reshape(-1, self._length) if x.size else x.reshape(0, max(1, self._length))
-        self._blocks = -(-self._length // block)
-        self.shape = (*x.shape[:-1], self._blocks)
-
-    def __iter__(self) -> Iterator[tuple[slice, Array]]:
-        step = max(1, _GROUPED // max(1, self._length))
-        for start in range(0, self._rows.shape[0], step):
-            rows = self._rows[start : start + step]
-            if self._length % self._block:
-                padded = np.zeros((rows.shape[0], self._blocks * self._block), rows.dtype)
-                padded[:, : self._length] = rows
-                rows = padded
-            first = start * self._blocks
-            values = rows.reshape(-1, min(self._block, rows.shape[1]))
-            yield slice(first, first + values.shape[0]), values
 
 
 def _choose_each(values: Array, fmt: Format, method: BiasMethod, share: float) -> Biases:

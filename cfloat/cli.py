@@ -116,6 +116,12 @@ def _parser() -> argparse.ArgumentParser:
         help="compare this format, and others named likewise, instead of all: "
         + ", ".join(fmt.name for fmt in DEFAULT_FORMATS),
     )
+    command.add_argument(
+        "--activations",
+        metavar="FILE",
+        help="a file of inputs, each named as its weight: measure the error of their products, too",
+    )
+    command.add_argument("--html", metavar="FILE", help="write a page to look at as well")
     command.add_argument("--json", metavar="FILE", help="write everything to a JSON file as well")
     command.add_argument("--csv", metavar="FILE", help="write the rows to a CSV file as well")
     command.set_defaults(run=_run_report)
@@ -163,21 +169,28 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run_report(options: argparse.Namespace) -> None:
-    outputs = [path for path in (options.json, options.csv) if path is not None]
+    outputs = [path for path in (options.html, options.json, options.csv) if path is not None]
+    inputs = [*options.paths, *([] if options.activations is None else [options.activations])]
     for path in outputs:
         check_writable(path)
-        if any(os.path.realpath(path) == os.path.realpath(other) for other in options.paths):
+        if any(os.path.realpath(path) == os.path.realpath(other) for other in inputs):
             raise FileError(f"{shown_path(path)}: would overwrite what is to be read")
-    if len(set(map(os.path.realpath, outputs))) < len(outputs) and os.path.isfile(outputs[0]):
-        raise FileError(f"{shown_path(outputs[0])}: named for both JSON and CSV")
+    named = list(map(os.path.realpath, outputs))
+    for path in outputs:
+        device = os.path.exists(path) and not os.path.isfile(path)  # takes one after the other
+        if named.count(os.path.realpath(path)) > 1 and not device:
+            raise FileError(f"{shown_path(path)}: named for two outputs")
     tensors = _tensors(options.paths)
     formats = [fmt for fmt in DEFAULT_FORMATS if not options.format or fmt.name in options.format]
     with _progress_bar("Measuring") as advance:
-        result = report(tensors, formats, progress=advance)
+        activations = None if options.activations is None else TensorFile(options.activations)
+        result = report(tensors, formats, activations=activations, progress=advance)
     if not result.rows:
         reasons = [f"{name}: {reason}" for name, reason in result.skipped.items()]
         raise FileError(f"nothing to measure: {printable(reasons[0]) if reasons else 'no tensors'}")
     _print_report(result)
+    if options.html is not None:
+        write_text(options.html, result.to_html())
     if options.json is not None:
         write_text(options.json, result.to_json())
     if options.csv is not None:

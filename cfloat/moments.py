@@ -6,6 +6,7 @@ of two such sets.  Count, sum and sum of squares of each set, integers in units 
 squared error ``sum((x - q)**2)`` of rounding it to any q.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -57,6 +58,8 @@ class Moments:
         Number of elements.
     finite : int
         Number of those that are neither infinite nor NaN; the others are left out of all else.
+    scale : int
+        Errors and signal are in units of 4**scale: 0, but for values of 64 bits.
     """
 
     def __init__(
@@ -66,7 +69,7 @@ class Moments:
         # are from zero, and of the squares of that
         self._edges, self._counts, self._sums, self._squares = values, counts, sums, squares
         self.size = known["size"]
-        self._scale = known["scale"]
+        self.scale = known["scale"]
         self.finite = int(counts.sum())
 
     @classmethod
@@ -136,9 +139,37 @@ class Moments:
             with quiet(), np.errstate(all="ignore"):
                 inside = self._inside(part)
                 rounded = round_to(np.broadcast_to(inside, (biases.size, inside.size)), fmt, biases)
-                errors += self._squared_errors(np.ldexp(rounded, -self._scale), part)
+                errors += self._squared_errors(np.ldexp(rounded, -self.scale), part)
         errors[np.isnan(errors)] = np.inf
         return errors
+
+    def stochastic_error(self, fmt: Format, bias: int) -> float:
+        """Return the sum of squared errors, as `errors` has it, to expect of stochastic rounding."""
+        inside = np.abs(self._inside(slice(None)))
+        edges = np.abs(self._edges)
+        with quiet(), np.errstate(all="ignore"):
+            low = np.ldexp(round_to(inside, fmt, bias, rounding="toward_zero"), -self.scale)
+            high = np.ldexp(round_to(inside, fmt, bias, rounding="toward_positive"), -self.scale)
+            below, above = edges - low, high - edges
+            # the product of the distances from both neighbours; beyond the largest value, that from it
+            between = np.isfinite(high) & (high > low)
+            squares = np.where(
+                between,
+                self._counts * below * above + self._sums * (above - below) - self._squares,
+                self._counts * below**2 + 2 * below * self._sums + self._squares,
+            )
+        return float(squares.sum())
+
+    @property
+    def kurtosis(self) -> float:
+        """Excess kurtosis, to the 11 bits of a set: 0 of a normal distribution; NaN if all are equal."""
+        counts = np.maximum(self._counts, 1)
+        values = np.copysign(np.abs(self._edges) + self._sums / counts, self._edges)
+        total = max(1.0, self._counts.sum())
+        deviation = values - (self._counts @ values) / total
+        variance = (self._counts @ deviation**2) / total
+        fourth = (self._counts @ deviation**4) / total
+        return float(fourth / variance**2 - 3) if variance > 0 else math.nan
 
     @staticmethod
     def takes(fmt: Format) -> bool:
@@ -183,14 +214,14 @@ class Moments:
         at = order[min(int(np.searchsorted(below, share * below[-1])), order.size - 1)]
         if self._sums[at] > 0:
             return float(abs(self._inside(slice(at, at + 1))[0]))
-        return float(np.ldexp(magnitudes[at], self._scale))
+        return float(np.ldexp(magnitudes[at], self.scale))
 
     def _inside(self, part: slice) -> Floats:
         """Return a value of each set that is not at its edge, where a tie would be."""
         edges = self._edges[part]
         exponents = np.where(edges == 0, -125, np.maximum(np.frexp(edges)[1], -125))
         half = np.where(self._sums[part] > 0, np.ldexp(1.0, exponents - 13), 0.0)
-        return np.ldexp(edges + np.copysign(half, edges), self._scale)
+        return np.ldexp(edges + np.copysign(half, edges), self.scale)
 
     def _squared_errors(self, rounded: Floats, part: slice = slice(None)) -> Floats:
         """Return the squared errors of rows of rounded values."""

@@ -2,21 +2,33 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _native
-from .bias import best_bias
-from .codec import round_to
-from .errors import ArgumentTypeError, ArgumentValueError, FileError
-from .flags import quiet
+from .errors import ArgumentTypeError, ArgumentValueError, FileError, MissingExtraError
 from .formats import COMPARISON_FORMATS, TESLA_FORMATS, Format, check_format
 from .magnitudes import pieces
-from .metrics import ErrorStats, error
+from .measure import Measurement, measure_products
+from .metrics import ErrorStats
+from .report_rows import (
+    THEORY,
+    DenormalCost,
+    Granularity,
+    MatmulRow,
+    ReportRow,
+    TensorSummary,
+    names_of,
+)
+from .schemes import Comparison
 from .text import printable, shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 Array = NDArray[Any]
 
@@ -38,73 +50,22 @@ ieee   SQNR that ieee denormals would add, each reading at its best bias, dB"""
 SUMMARY_HEADINGS = ("format", "tensors", "median dB", "worst dB", "worst tensor")
 DENORMAL_TITLE = "What the whitepaper's denormals cost in SQNR, against ieee ones"
 DENORMAL_HEADINGS = ("format", "at its bias", "median dB", "worst dB", "worst tensor")
+GRANULARITY_TITLE = "One bias for a tensor, a channel or a block of 32: median SQNR, dB"
+GRANULARITY_HEADINGS = ("format", "tensors", "tensor", "channel", "block 32")
+COMPARISON_TITLE = "Other schemes of 8 bits and a scale, in SQNR"
+COMPARISON_HEADINGS = ("scheme", "bits", "median dB", "worst dB", "worst tensor")
+PRODUCTS_TITLE = "Products of rounded weights with rounded inputs, in SQNR, dB"
+PRODUCTS_HEADINGS = ("weight", "format", "weights", "inputs", "product", "predicted")
 SKIPPED_HEADINGS = ("tensor", "reason")
 
+_COLUMNS = [
+    "tensor", "shape", "dtype", "format", "subnormals", "bits", "bias", *names_of(ErrorStats),
+    "plateau_first", "plateau_last", "headroom", "codes_used", "codes", "entropy", "stochastic_db",
+    *(f"theory_{name}_db" for name in THEORY), *names_of(DenormalCost),
+]  # fmt: skip
+
 #: Headings of columns that hold text, and are aligned to the left.
-TEXT_HEADINGS = ("format", "worst tensor", "tensor", "reason", "at its bias")
-
-
-@dataclass(frozen=True)
-class DenormalCost:
-    """What the whitepaper's reading of a denormal costs a tensor (SPEC section 2).
-
-    Attributes
-    ----------
-    ieee_bias : int
-        The bias with the least squared error under the ieee reading.
-    ieee_sqnr_db : float
-        The SQNR there, in dB.
-    gain_db : float
-        How much that is above the whitepaper reading's at its own best bias, in dB.
-    default_gain_db : float
-        The same with the format's default bias for both, in dB.
-    """
-
-    ieee_bias: int
-    ieee_sqnr_db: float
-    gain_db: float
-    default_gain_db: float
-
-
-@dataclass(frozen=True)
-class ReportRow:
-    """One tensor rounded to one format.
-
-    Attributes
-    ----------
-    tensor : str
-        Name of the tensor.
-    shape : tuple of int
-        Its shape.
-    dtype : str
-        Its dtype before rounding.
-    format : str
-        Name of the format, with its reading of a denormal where several formats have that name.
-    subnormals : str
-        The format's reading of a denormal.
-    bias : int
-        The exponent bias: of all that the format allows, the one with the least squared error.
-    stats : ErrorStats
-        The errors.
-    denormals : DenormalCost or None
-        What the whitepaper's reading costs, for a format that has it; None for others.
-    """
-
-    tensor: str
-    shape: tuple[int, ...]
-    dtype: str
-    format: str
-    subnormals: str
-    bias: int
-    stats: ErrorStats
-    denormals: DenormalCost | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as one flat dictionary."""
-        row: dict[str, Any] = asdict(self)
-        stats: dict[str, Any] = row.pop("stats")
-        denormals = row.pop("denormals") or dict.fromkeys(_names(DenormalCost))
-        return row | stats | denormals
+TEXT_HEADINGS = ("format", "worst tensor", "weight", "reason", "at its bias", "scheme")
 
 
 @dataclass(frozen=True)
@@ -117,10 +78,22 @@ class Report:
         One for each tensor and format, in the order of the tensors.
     skipped : dict of str to str
         Why tensors are not in the report, by name.
+    tensors : list of TensorSummary
+        The tensors before rounding.
+    granularity : list of Granularity
+        For each tensor and format of 8 bits with several biases: one bias, one a channel, one a block of 32.
+    comparisons : list of Comparison
+        What other schemes of 8 bits and a scale cost each tensor.
+    products : list of MatmulRow
+        What rounding a weight and its inputs does to their product, where inputs were given.
     """
 
     rows: list[ReportRow]
     skipped: dict[str, str]
+    tensors: list[TensorSummary] = field(default_factory=list)
+    granularity: list[Granularity] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
+    products: list[MatmulRow] = field(default_factory=list)
 
     def table_rows(self) -> list[tuple[str, list[list[str]]]]:
         """Return the table as text: for each tensor its title and the cells of its lines."""
@@ -164,6 +137,37 @@ class Report:
             lines.append([name, "default", *_median_and_worst(default)])
         return lines
 
+    def granularity_rows(self) -> list[list[str]]:
+        """Return what biases for parts of a tensor are worth, under GRANULARITY_HEADINGS."""
+        import statistics
+
+        groups: dict[str, dict[str, list[float]]] = {}
+        for each in self.granularity:
+            groups.setdefault(each.format, {}).setdefault(each.granularity, []).append(each.sqnr_db)
+        return [
+            [
+                name,
+                str(max(map(len, parts.values()))),
+                *(_db(statistics.median(x)) for x in parts.values()),
+            ]
+            for name, parts in groups.items()
+        ]
+
+    def comparison_rows(self) -> list[list[str]]:
+        """Return what other schemes cost, one line each, under COMPARISON_HEADINGS."""
+        import statistics
+
+        groups: dict[str, list[Comparison]] = {}
+        for each in self.comparisons:
+            groups.setdefault(each.scheme, []).append(each)
+        lines = []
+        for scheme, found in groups.items():
+            worst = min(found, key=lambda each: each.sqnr_db)
+            median = statistics.median(each.sqnr_db for each in found)
+            bits = f"{found[0].bits_per_element:g}"
+            lines.append([scheme, bits, _db(median), _db(worst.sqnr_db), printable(worst.tensor)])
+        return lines
+
     def tables(self) -> list[tuple[str, tuple[str, ...], list[list[str]]]]:
         """Return every table of the report as (title, headings, rows of cells)."""
         tensors = self.table_rows()
@@ -171,6 +175,16 @@ class Report:
         tables = [(title, TABLE_HEADINGS, rows) for title, rows in tensors]
         if len(tensors) > 1:
             tables.append(("Summary", SUMMARY_HEADINGS, self.summary_rows()))
+        if granularity := self.granularity_rows():
+            tables.append((GRANULARITY_TITLE, GRANULARITY_HEADINGS, granularity))
+        if comparisons := self.comparison_rows():
+            tables.append((COMPARISON_TITLE, COMPARISON_HEADINGS, comparisons))
+        if self.products:
+            products = [
+                [printable(row.tensor), row.format, *map(_db, _levels(row))]
+                for row in self.products
+            ]
+            tables.append((PRODUCTS_TITLE, PRODUCTS_HEADINGS, products))
         if denormals := self.denormal_rows():
             tables.append((DENORMAL_TITLE, DENORMAL_HEADINGS, denormals))
         if self.skipped:
@@ -205,19 +219,41 @@ class Report:
         ]
         return "\n\n".join([LEGEND, *blocks])
 
+    def to_content(self) -> dict[str, Any]:
+        """Return everything as plain data.
+
+        Returns
+        -------
+        dict
+            What `to_json` writes, with None for infinities and NaN.
+        """
+        from . import __version__
+
+        content = {
+            "cfloat": __version__,
+            "tensors": [each.to_content() for each in self.tensors],
+            "rows": [row.to_content() for row in self.rows],
+            "granularity": list(map(asdict, self.granularity)),
+            "comparisons": list(map(asdict, self.comparisons)),
+            "matmul": list(map(asdict, self.products)),
+            "skipped": self.skipped,
+        }
+        plain: dict[str, Any] = _plain(content)
+        return plain
+
     def to_json(self) -> str:
         """Return the report as JSON.
 
         Returns
         -------
         str
-            An object with "rows" (a flat object for each, the shares from 0 to 1) and "skipped".  JSON has no
-            infinities or NaN: they are null (an infinite `sqnr_db` has an `mse` of 0).
+            An object with "tensors", "rows" (the errors, shares from 0 to 1, and the SQNR at every bias under
+            "curve"), "granularity", "comparisons", "matmul" and "skipped".  JSON has no infinities or NaN:
+            they are null (an infinite `sqnr_db` has an `mse` of 0).
         """
         import json
 
-        rows = [{key: _finite(value) for key, value in row.to_dict().items()} for row in self.rows]
-        return json.dumps({"rows": rows, "skipped": self.skipped}, indent=1, allow_nan=False) + "\n"
+        return json.dumps(self.to_content(), indent=1, allow_nan=False) + "\n"
 
     def to_csv(self) -> str:
         """Return the rows as CSV with a heading line.
@@ -225,25 +261,81 @@ class Report:
         Returns
         -------
         str
-            The columns are the keys of the JSON's rows; infinities are "inf", and unknown values empty.
+            A column for each measure of a row that is one number; infinities are "inf", and unknown values
+            empty.
         """
         import csv
         import io
 
         text = io.StringIO()
-        own = [name for name in _names(ReportRow) if name not in ("stats", "denormals")]
-        names = own + _names(ErrorStats) + _names(DenormalCost)
-        writer = csv.DictWriter(text, names, lineterminator="\n")
+        flat = [row.to_dict() | {"shape": "x".join(map(str, row.shape))} for row in self.rows]
+        writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
         writer.writeheader()
-        for row in self.rows:
-            flat = row.to_dict() | {"shape": "x".join(map(str, row.shape))}
+        for row in flat:
             writer.writerow(
                 {
                     key: "" if value is None or _is_nan(value) else value
-                    for key, value in flat.items()
+                    for key, value in row.items()
                 }
             )
         return text.getvalue()
+
+    def to_html(self) -> str:
+        """Return the report as one HTML page that needs nothing but itself.
+
+        Returns
+        -------
+        str
+            The page: a table of the tensors that can be sorted, the SQNR against the bias, and exponents with
+            each format's window.  It loads nothing from the network.
+        """
+        from .page import page
+
+        return page(self.to_content())
+
+    def to_frame(self) -> "DataFrame":
+        """Return the rows as a pandas DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns of `to_csv`.
+
+        Raises
+        ------
+        MissingExtraError
+            If pandas is not installed: ``pip install 'cfloat[pandas]'``.
+        """
+        try:
+            from pandas import DataFrame
+        except ImportError:
+            raise MissingExtraError(
+                "a DataFrame needs pandas: pip install 'cfloat[pandas]'"
+            ) from None
+        return DataFrame([row.to_dict() for row in self.rows], columns=_COLUMNS)
+
+    def plot(self, tensor: str | None = None) -> "Figure":
+        """Draw the SQNR against the bias and the exponents of one tensor.
+
+        Parameters
+        ----------
+        tensor : str, optional
+            Its name; the tensor that loses most if None.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        MissingExtraError
+            If matplotlib is not installed: ``pip install 'cfloat[plot]'``.
+        ArgumentTypeError, ArgumentValueError
+            If there is no such tensor.
+        """
+        from .plot import plot
+
+        return plot(self.to_content(), tensor)
 
     def __str__(self) -> str:
         return self.to_table()
@@ -253,6 +345,7 @@ def report(
     tensors: Mapping[str, ArrayLike] | ArrayLike,
     formats: Iterable[Format] | Format = DEFAULT_FORMATS,
     *,
+    activations: Mapping[str, ArrayLike] | None = None,
     progress: Callable[[float, int], None] | None = None,
 ) -> Report:
     """Measure what formats cost on tensors.
@@ -266,6 +359,9 @@ def report(
         The formats to compare: by default the whitepaper's four, float16, bfloat16, float8_e4m3fn and
         float8_e5m2.  Formats of one name are told apart by their denormals.  An unsigned format is left out
         for tensors with negative elements.
+    activations : mapping of str to array_like, optional
+        Inputs of weights, by the weights' names: of shape (..., n) for a weight of shape (m, n), whose output
+        is ``inputs @ weight.T``.  The report then has the error of these products as well.
     progress : callable, optional
         Called as ``progress(done, total)`` when `done` of `total` tensors, a fraction, are finished.
 
@@ -306,8 +402,8 @@ def report(
             raise ArgumentTypeError(f"x has dtype {dtype}; it takes {_native.SOURCE_DTYPES}")
     # tensors that are widened when they are read from a file
     stored_dtype = getattr(tensors, "stored_dtype", lambda name: None)
-    rows: list[ReportRow] = []
-    skipped: dict[str, str] = {}
+    result = Report([], {})
+    skipped = result.skipped
     for done, name in enumerate(named):
         steps = _Steps(progress, done, len(named))
         try:
@@ -320,14 +416,27 @@ def report(
             skipped[str(name)] = reason
             continue
         dtype_name = stored_dtype(name) or str(tensor.dtype)
-        rows.extend(_rows(str(name), dtype_name, _widened(tensor), chosen, steps))
+        measurement = Measurement(str(name), dtype_name, _widened(tensor), chosen)
+        steps.total = measurement.steps
+        measured = measurement.run(steps.advance)
+        result.tensors.append(measured.summary)
+        result.rows.extend(measured.rows)
+        result.granularity.extend(measured.granularity)
+        result.comparisons.extend(measured.comparisons)
+        if activations is not None and name in activations:
+            products, reason = measure_products(
+                str(name), _widened(tensor), activations[name], chosen
+            )
+            result.products.extend(products)
+            if reason is not None:
+                skipped[f"{name}, its product"] = reason
     if progress is not None:
         progress(len(named), len(named))
-    return Report(rows, skipped)
+    return result
 
 
 class _Steps:
-    """Turns finished trials of a tensor into a fraction of all tensors."""
+    """Turns finished steps of a tensor into a fraction of all tensors."""
 
     def __init__(
         self, progress: Callable[[float, int], None] | None, index: int, count: int
@@ -337,9 +446,9 @@ class _Steps:
         self._done = 0
         self.advance(0)
 
-    def advance(self, trials: int) -> None:
-        """Count finished trials."""
-        self._done += trials
+    def advance(self, count: int = 1) -> None:
+        """Count finished steps."""
+        self._done += count
         if self._progress is not None:
             self._progress(self._index + self._done / self.total, self._count)
 
@@ -415,55 +524,6 @@ def _widened(tensor: Array) -> Array:
     return tensor.astype(np.float32) if _is_ml_float(tensor) else tensor
 
 
-def _rows(
-    name: str, dtype: str, tensor: Array, formats: dict[str, Format], steps: _Steps
-) -> list[ReportRow]:
-    flat = tensor.reshape(-1)
-    negative = any((flat[piece] < 0).any() for piece in pieces(flat.size))
-    fitting = {label: fmt for label, fmt in formats.items() if fmt.signed or not negative}
-    steps.total = max(1, tensor.size * sum(map(_trials, fitting.values())))
-    with quiet():
-        return [_row(name, dtype, tensor, label, fmt, steps) for label, fmt in fitting.items()]
-
-
-def _trials(fmt: Format) -> int:
-    """Return how many biases are tried: twice as many where both readings of a denormal are."""
-    low, high = fmt.bias_range
-    return (high - low + 1) * (2 if fmt.subnormals == "whitepaper" else 1)
-
-
-def _row(name: str, dtype: str, tensor: Array, label: str, fmt: Format, steps: _Steps) -> ReportRow:
-    bias = best_bias(tensor, fmt)
-    stats = error(tensor, round_to(tensor, fmt, bias), fmt, bias)
-    denormals = None
-    if fmt.subnormals == "whitepaper":
-        denormals = _denormal_cost(tensor, fmt, stats.sqnr_db, steps)
-    return ReportRow(name, tensor.shape, dtype, label, fmt.subnormals, bias, stats, denormals)
-
-
-def _denormal_cost(tensor: Array, fmt: Format, best_sqnr_db: float, steps: _Steps) -> DenormalCost:
-    ieee = fmt.replace(subnormals="ieee")
-    bias = best_bias(tensor, ieee)
-    best = _sqnr_db(tensor, ieee, bias)
-    return DenormalCost(
-        ieee_bias=bias,
-        ieee_sqnr_db=best,
-        gain_db=_gain_db(best, best_sqnr_db),
-        default_gain_db=_gain_db(
-            _sqnr_db(tensor, ieee, fmt.default_bias), _sqnr_db(tensor, fmt, fmt.default_bias)
-        ),
-    )
-
-
-def _sqnr_db(tensor: Array, fmt: Format, bias: int) -> float:
-    return error(tensor, round_to(tensor, fmt, bias)).sqnr_db
-
-
-def _gain_db(better: float, worse: float) -> float:
-    # two exact results, both infinite, do not differ
-    return 0.0 if better == worse else better - worse
-
-
 def _median_and_worst(gains: list[tuple[float, str]]) -> list[str]:
     import statistics
 
@@ -516,13 +576,18 @@ def _aligned(
     return ("  " + "  ".join(padded)).rstrip()
 
 
-def _names(record: Any) -> list[str]:
-    return [field.name for field in fields(record)]
-
-
 def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def _finite(value: Any) -> Any:
+def _plain(value: Any) -> Any:
+    """Return plain data with None for infinities and NaN."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _levels(row: MatmulRow) -> tuple[float, ...]:
+    return row.weight_sqnr_db, row.input_sqnr_db, row.output_sqnr_db, row.predicted_db

@@ -136,7 +136,7 @@ def test_many_slices_are_taken_in_parts(monkeypatch):
         cf.choose_bias(x, cf.CFloat8_1_4_3, axis=0),
         cf.choose_bias(x, cf.CFloat8_1_4_3, block=7),
     )
-    monkeypatch.setattr("cfloat.bias._GROUPED", 100)
+    monkeypatch.setattr("cfloat.groups.GROUPED", 100)
     parts = (
         cf.choose_bias(x, cf.CFloat8_1_4_3, axis=0),
         cf.choose_bias(x, cf.CFloat8_1_4_3, block=7),

@@ -187,7 +187,9 @@ def test_files_are_not_overwritten_by_mistake(tmp_path):
     np.save(tmp_path / "x.npy", X)
     assert "overwrite" in refused(cfloat("report", "x.npy", "--csv", "./x.npy", cwd=tmp_path))
     (tmp_path / "r").touch()
-    assert "both" in refused(cfloat("report", "x.npy", "--csv", "r", "--json", "r", cwd=tmp_path))
+    assert "named for two outputs" in refused(
+        cfloat("report", "x.npy", "--csv", "r", "--json", "r", cwd=tmp_path)
+    )
     assert "not a file name" in refused(cfloat("report", "x.npy", "--json", "", cwd=tmp_path))
 
 

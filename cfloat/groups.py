@@ -1,0 +1,71 @@
+"""Elements of an array that have something in common: slices along an axis, or blocks of the last."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+#: Elements worked on at a time, about.
+GROUPED = 1 << 18
+
+
+class Groups:
+    """Elements of an array that share a bias, as rows of matrices, a part at a time.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        The shape of the biases.
+    count : int
+        How many there are.
+    """
+
+    shape: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """How many groups there are."""
+        return math.prod(self.shape)
+
+    def __iter__(self) -> Iterator[tuple[slice, Array]]:
+        raise NotImplementedError
+
+
+class Slices(Groups):
+    """The slices along an axis."""
+
+    def __init__(self, x: Array, axis: int) -> None:
+        self._slices = np.moveaxis(x, axis, 0)
+        self.shape = (x.shape[axis],)
+
+    def __iter__(self) -> Iterator[tuple[slice, Array]]:
+        step = max(1, GROUPED // max(1, math.prod(self._slices.shape[1:])))
+        for start in range(0, self.count, step):
+            part = slice(start, min(start + step, self.count))
+            yield part, self._slices[part].reshape(part.stop - part.start, -1)
+
+
+class Blocks(Groups):
+    """Blocks of the last axis; zeros fill those that are short."""
+
+    def __init__(self, x: Array, block: int) -> None:
+        self._length, self._block = x.shape[-1], block
+        self._rows = x.reshape(-1, self._length) if x.size else x.reshape(0, max(1, self._length))
+        self._blocks = -(-self._length // block)
+        self.shape = (*x.shape[:-1], self._blocks)
+
+    def __iter__(self) -> Iterator[tuple[slice, Array]]:
+        step = max(1, GROUPED // max(1, self._length))
+        for start in range(0, self._rows.shape[0], step):
+            rows = self._rows[start : start + step]
+            if self._length % self._block:
+                padded = np.zeros((rows.shape[0], self._blocks * self._block), rows.dtype)
+                padded[:, : self._length] = rows
+                rows = padded
+            first = start * self._blocks
+            values = rows.reshape(-1, min(self._block, rows.shape[1]))
+            yield slice(first, first + values.shape[0]), values
