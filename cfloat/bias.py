@@ -91,7 +91,7 @@ def choose_bias(
     >>> cf.choose_bias(x, cf.CFloat8_1_4_3), cf.choose_bias(x, cf.CFloat8_1_4_3, "max")
     (7, 7)
     >>> cf.choose_bias(x, cf.CFloat8_1_4_3, axis=0)
-    array([19, 13,  7], dtype=int16)
+    array([18, 13,  7], dtype=int16)
     """
     check_format(fmt)
     check_method("method", method)
