@@ -7,6 +7,7 @@ example of each public function.
 
 from ._native import isa
 from .array import CFloatArray, asarray
+from .checkpoint import load, save
 from .codec import decode, encode, round_to
 from .errors import (
     ArgumentTypeError,
@@ -77,10 +78,12 @@ __all__ = [
     "float16",
     "get_num_threads",
     "isa",
+    "load",
     "matmul",
     "matmul_error",
     "record_flags",
     "report",
     "round_to",
+    "save",
     "set_num_threads",
 ]

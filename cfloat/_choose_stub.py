@@ -22,7 +22,9 @@ def choose_bias(
     """Return a bias, one a slice, or one a block."""
     if block is not None:
         blocks = [x[..., i : i + block] for i in range(0, x.shape[-1], block)]
-        found = [[choose_bias(part, fmt, method) for part in b.reshape(-1, b.shape[-1])] for b in blocks]
+        found = [
+            [choose_bias(part, fmt, method) for part in b.reshape(-1, b.shape[-1])] for b in blocks
+        ]
         return np.array(found, np.int16).T.reshape(*x.shape[:-1], len(blocks))
     if axis is not None:
         return np.array(

@@ -12,7 +12,7 @@ from . import described, fp8_layout
 from .array import CFloatArray
 from .codec import decode
 from .described import BIAS_SUFFIX, Description, codes_entry
-from .errors import ArgumentTypeError, ArgumentValueError, CFloatError, FileError
+from .errors import ArgumentTypeError, ArgumentValueError, FileError
 from .flags import quiet
 from .formats import Format, float8_e4m3fn, float8_e5m2
 from .sources import (
@@ -85,7 +85,9 @@ def save(
     if not os.fspath(path).lower().endswith(".safetensors"):
         raise FileError(f"{shown_path(path)}: its name should end in .safetensors")
     if not isinstance(tensors, Mapping):
-        raise ArgumentTypeError(f"tensors is {shown(tensors)}; it takes a mapping of names to arrays")
+        raise ArgumentTypeError(
+            f"tensors is {shown(tensors)}; it takes a mapping of names to arrays"
+        )
     entries: dict[str, Entry] = {}
     descriptions: dict[str, Description] = {}
     for name in tensors:
@@ -98,9 +100,11 @@ def save(
     try:
         for name in tensors:
             tensor = tensors[name]
-            if _entries_of(name, tensor, {}) != {
-                key: entries[key] for key in (name, name + BIAS_SUFFIX) if key in entries
-            } and not (name + BIAS_SUFFIX in tensors):
+            if (
+                _entries_of(name, tensor, {})
+                != {key: entries[key] for key in (name, name + BIAS_SUFFIX) if key in entries}
+                and name + BIAS_SUFFIX not in tensors
+            ):
                 raise ArgumentValueError(f"{shown(name)} has changed while it was written")
             if isinstance(tensor, CFloatArray):
                 _write(writer, name, tensor.codes)
@@ -287,8 +291,10 @@ class Checkpoint(Mapping[str, CFloatArray | Array]):
     def read_bias(self, name: str) -> int | Array | None:
         """Return the bias or the biases of a tensor, without reading its codes; None for any other tensor."""
         said = self._descriptions.get(name)
-        if said is None or isinstance(said.bias, int):
-            return said.bias if said else None
+        if said is None:
+            return None
+        if isinstance(said.bias, int):
+            return said.bias
         part = self._parts[name]
         biases = read_values(part, said.bias, 0, part.entries[said.bias].size)
         with tensor_errors(part.path, name):
@@ -328,11 +334,11 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     Returns
     -------
     Checkpoint
-        A mapping from names to tensors, each of which is read when it is asked for.  It is a CFloatArray if
-        the file's metadata say so, and for 8-bit floats beside ``<name>_scale`` (the layout of
-        compressed-tensors) if all scales are powers of two that a bias can stand for and no code is infinite or
-        NaN; and otherwise an ndarray: of the dtype that it is stored in, or for bfloat16 and 8-bit floats of
-        float32, times the scale if there is one.
+        A mapping from names to tensors, each of which is read when it is asked for.  It is a CFloatArray
+        if the file's metadata say so, and for 8-bit floats beside ``<name>_scale``, the layout of
+        compressed-tensors, if all scales are powers of two that a bias can stand for and no code is infinite
+        or NaN.  Any other is an ndarray: of the dtype that it is stored in, or for bfloat16 and 8-bit floats
+        of float32, times the scale if there is one.
 
     Raises
     ------

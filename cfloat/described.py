@@ -113,8 +113,8 @@ def read(metadata: Mapping[str, str], entries: Mapping[str, Entry]) -> dict[str,
         raise ValueError("its cfloat metadata have no version")
     if version != VERSION:
         raise ValueError(
-            f"its cfloat metadata are of version {shown(version)}; this cfloat reads version {VERSION}, and a "
-            "newer one may read it"
+            f"its cfloat metadata are of version {shown(version)}; this cfloat reads version {VERSION}, "
+            "and a newer one may read it"
         )
     _check_keys("cfloat metadata", value, ("version", "formats", "tensors"))
     if not isinstance(value["formats"], list) or not isinstance(value["tensors"], dict):
@@ -126,7 +126,9 @@ def read(metadata: Mapping[str, str], entries: Mapping[str, Entry]) -> dict[str,
     names = [found[name].bias for name in found if isinstance(found[name].bias, str)]
     for name in names:
         if name in found or names.count(name) > 1:
-            raise ValueError(f"{shown(name)} has the biases of a tensor, and is something else as well")
+            raise ValueError(
+                f"{shown(name)} has the biases of a tensor, and is something else as well"
+            )
     return found
 
 

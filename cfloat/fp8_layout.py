@@ -1,11 +1,12 @@
 """8-bit floats beside scales, as compressed-tensors stores them, and the CFloat8 tensors that they are.
 
-A CFloat8_1_4_3 tensor with ieee denormals at bias b has the codes of OCP's E4M3 at scale 2**(7 - b), except for
-0x7F and 0xFF, which are NaN there.  A CFloat8_1_5_2 tensor has those of E5M2 at 2**(15 - b), except for
+A CFloat8_1_4_3 tensor with ieee denormals at bias b has the codes of OCP's E4M3 at scale 2**(7 - b), except
+for 0x7F and 0xFF, which are NaN there.  A CFloat8_1_5_2 tensor has those of E5M2 at 2**(15 - b), except for
 exponents of all ones, which are infinities and NaN.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from .array import CFloatArray
 from .codec import decode, encode
 from .flags import quiet
 from .formats import CFloat8_1_4_3, CFloat8_1_5_2, Format, float8_e4m3fn, float8_e5m2
-from .sources import Entry
+from .sources import MAX_HEADER, Entry, parse_json
 
 Array = NDArray[Any]
 
@@ -69,13 +70,15 @@ def scale_of(fmt: Format, bias: Any) -> Array:
 
 
 def scales(entries: Mapping[str, Entry]) -> dict[str, str]:
-    """Return the tensors that are 8-bit floats with scales of a shape that is known here, and those scales."""
+    """Return the tensors that are 8-bit floats with scales of a known shape, and those scales."""
     found = {}
     for name, entry in entries.items():
         scale = entries.get(name + SCALE_SUFFIX)
         if entry.dtype not in _FP8 or scale is None or scale.dtype not in ("F32", "BF16", "F16"):
             continue
-        rows = bool(entry.shape) and scale.shape == (entry.shape[0],) + (1,) * (len(entry.shape) - 1)
+        rows = bool(entry.shape) and scale.shape == (entry.shape[0],) + (1,) * (
+            len(entry.shape) - 1
+        )
         if scale.shape in ((), (1,)) or rows:
             found[name] = name + SCALE_SUFFIX
     return found
@@ -105,3 +108,52 @@ def restored(codes: Array, ocp: Format, scale: Array) -> CFloatArray | Array:
 def _any_nonfinite(codes: Array, ocp: Format) -> bool:
     bad = ~np.isfinite(ocp.values())
     return bool(bad[codes].any())
+
+
+def configuration(strategy: str, ignored: list[str]) -> dict[str, Any]:
+    """Return the ``quantization_config`` of compressed-tensors' format ``float-quantized``.
+
+    Parameters
+    ----------
+    strategy : {"tensor", "channel"}
+        Whether there is one scale a tensor, or one a row.
+    ignored : list of str
+        Linear modules that are not quantized.
+    """
+    weights = {
+        "num_bits": 8,
+        "type": "float",
+        "symmetric": True,
+        "strategy": strategy,
+        "dynamic": False,
+        "group_size": None,
+        "block_structure": None,
+        "actorder": None,
+        "observer": "minmax",
+        "observer_kwargs": {},
+    }
+    group = {
+        "targets": ["Linear"],
+        "weights": weights,
+        "input_activations": None,
+        "output_activations": None,
+    }
+    return {
+        "quant_method": "compressed-tensors",
+        "format": "float-quantized",
+        "quantization_status": "compressed",
+        "config_groups": {"group_0": group},
+        "ignore": ignored,
+        "kv_cache_scheme": None,
+        "global_compression_ratio": None,
+    }
+
+
+def read_configuration(path: Path) -> dict[str, Any]:
+    """Return a model's config.json; ValueError if it is none."""
+    with path.open("rb") as stream:
+        text = stream.read(MAX_HEADER + 1)
+    value = parse_json(text) if len(text) <= MAX_HEADER else None
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object, or too long a one")
+    return value

@@ -219,7 +219,7 @@ class SafetensorsSource:
 
 def _fill(readinto: Callable[[memoryview], int | None], out: Bytes) -> None:
     """Fill an array with what a stream gives, in as many turns as it takes."""
-    view = memoryview(out)
+    view = out.data
     while view:
         count = readinto(view)
         if not count:
@@ -252,7 +252,9 @@ class ShardedSource:
         for file, shard in self.shards.items():
             for name in shard.entries:
                 if weight_map.get(name) != file:
-                    raise ValueError(f"{shown(name)} is in {file}, of which the index knows nothing")
+                    raise ValueError(
+                        f"{shown(name)} is in {file}, of which the index knows nothing"
+                    )
                 self._found[name] = shard
         missing = sorted(weight_map.keys() - self._found.keys())
         if missing:
@@ -269,8 +271,14 @@ class ShardedSource:
 def _check_shard_name(file: object) -> None:
     """Raise ValueError unless it is the name of a safetensors file, and no path that leads elsewhere."""
     plain = isinstance(file, str) and file.isprintable() and not file.startswith(".")
-    if not plain or PurePosixPath(str(file)).name != file or PureWindowsPath(str(file)).name != file:
-        raise ValueError(f"the index names {shown(file)}; it takes names of files in its own folder")
+    if (
+        not plain
+        or PurePosixPath(str(file)).name != file
+        or PureWindowsPath(str(file)).name != file
+    ):
+        raise ValueError(
+            f"the index names {shown(file)}; it takes names of files in its own folder"
+        )
     if not str(file).endswith(".safetensors"):
         raise ValueError(f"the index names {shown(file)}; it takes .safetensors files")
 
@@ -357,7 +365,7 @@ class _NpzSource(_WholeArrays):
                 raise ValueError(f"{shown(name)} is there twice")
             check_bomb(info)
             with refusing_damage(path, name), self._archive.open(info) as stream:
-                shape, fortran, dtype = check_npy(stream, info.file_size)  # type: ignore[arg-type]
+                shape, fortran, dtype = check_npy(stream, info.file_size)
                 entries[name] = entry_of(dtype, shape)
                 self._starts[name] = stream.tell()
             self._plain[name] = not fortran and dtype.newbyteorder("<") == dtype
@@ -372,7 +380,7 @@ class _NpzSource(_WholeArrays):
         # kept open: to seek back in a packed stream is to begin anew
         if self._open is None or self._open[0] != name:
             self._open = name, self._archive.open(self._members[name])
-        stream = self._open[1]
+        stream: Any = self._open[1]
         stream.seek(self._starts[name] + start)
         _fill(stream.readinto, out)
 
@@ -402,7 +410,9 @@ class _TorchSource(_WholeArrays):
                 f"{shown_path(self.path)}: to read it takes PyTorch: pip install 'cfloat[torch]'"
             ) from None
         how: dict[str, Any] = {"map_location": "cpu", "weights_only": True}
-        if zipfile.is_zipfile(self.path):  # files of before PyTorch 1.6 are not, and cannot be mapped
+        if zipfile.is_zipfile(
+            self.path
+        ):  # files of before PyTorch 1.6 are not, and cannot be mapped
             how["mmap"] = True
         # a path as a string: PyTorch maps nothing else
         loaded = torch.load(str(self.path), **how)

@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from .errors import FileError
@@ -42,7 +41,10 @@ class SafetensorsWriter:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], entries: Mapping[str, Entry], metadata: Mapping[str, str]
+        self,
+        path: str | os.PathLike[str],
+        entries: Mapping[str, Entry],
+        metadata: Mapping[str, str],
     ) -> None:
         check_writable(path)
         if Path(path).exists() and not Path(path).is_file():
@@ -60,6 +62,7 @@ class SafetensorsWriter:
             raise FileError(
                 f"{shown_path(path)}: a header of {self._length} bytes; it takes at most {MAX_HEADER}"
             )
+        self.data_bytes = end
         self.nbytes = 8 + self._length + end
         # short enough for any file system, whatever the name
         self._temporary = self.path.with_name(f".{self.path.name[:100]}.{os.getpid()}.tmp")
@@ -78,13 +81,17 @@ class SafetensorsWriter:
             }
         return json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
 
+    def offset(self, name: str) -> int:
+        """Return where a tensor's bytes are, from the end of the header on."""
+        return self._offsets[name]
+
     def write(self, name: str, start: int, data: Array) -> None:
         """Write elements of a tensor, from its byte `start` on."""
         raw = as_bytes(data)
         assert start + raw.size <= self._entries[name].nbytes
         with self._cleaning_up():
             self._stream.seek(8 + self._length + self._offsets[name] + start)
-            self._stream.write(memoryview(raw))
+            self._stream.write(raw.data)
 
     def finish(self, metadata: Mapping[str, str]) -> None:
         """Write the header, and make sure that all of the file is on the disk."""
@@ -151,6 +158,5 @@ def check_name(name: object) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"a tensor's name is {ascii(name)}, which UTF-8 does not have") from None
+        raise ValueError(f"a tensor's name is {name!a}, which UTF-8 does not have") from None
     return name
-
