@@ -26,6 +26,11 @@ def choose_bias(
             [choose_bias(part, fmt, method) for part in b.reshape(-1, b.shape[-1])] for b in blocks
         ]
         return np.array(found, np.int16).T.reshape(*x.shape[:-1], len(blocks))
+    if axis is not None and method == "max" and x.ndim == 1:
+        low, high = fmt.bias_range
+        with np.errstate(divide="ignore"):
+            fits = low + np.floor(np.log2(finfo(fmt, low).max / np.abs(x.astype(np.float64))))
+        return np.where(x == 0, fmt.default_bias, np.clip(fits, low, high)).astype(np.int16)
     if axis is not None:
         return np.array(
             [choose_bias(part, fmt, method) for part in np.moveaxis(x, axis, 0)], np.int16

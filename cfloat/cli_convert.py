@@ -34,8 +34,8 @@ def add_convert(commands: Any, bar: Bar) -> None:
         "convert",
         help="convert a checkpoint to a format, or back",
         description="Convert the floating-point tensors of a checkpoint to a format, and copy the others.  "
-        "IN is a .safetensors, .npz, .npy or PyTorch file, or a sharded checkpoint's index or folder.  OUT is a "
-        ".safetensors file, or for a sharded checkpoint a folder or an index.",
+        "IN is a .safetensors, .npz, .npy or PyTorch file, or a sharded checkpoint's index or folder.  "
+        "OUT is a .safetensors file, or for a sharded checkpoint a folder or an index.",
     )
     command.add_argument("source", metavar="IN", help="what to convert")
     command.add_argument("target", metavar="OUT", help="what to write")

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from . import described, fp8_layout
 from .checkpoint import Checkpoint, load
 from .errors import ArgumentValueError, FileError
-from .jobs import Copying, Counter, Decoding, Encoding, Exporting, Job, Progress
+from .jobs import Copying, Counter, Decoding, Encoding, Exporting, Job, Progress, Scratch
 from .plan import Plan, Summary
 from .sources import INDEX_NAME, Entry, ShardedSource, Source
 from .storage import check_writable, refusing_damage, shown_path, write_text
@@ -198,6 +198,7 @@ def _jobs(checkpoint: Checkpoint, plan: Plan) -> dict[str, Job]:
     chosen = _chosen(checkpoint, plan)
     channels = plan.export and _one_a_row(checkpoint, plan, chosen)
     offset = 0
+    scratch = Scratch()
     for name in checkpoint:
         with refusing_damage(checkpoint.path, name):
             check_name(name)
@@ -209,7 +210,7 @@ def _jobs(checkpoint: Checkpoint, plan: Plan) -> dict[str, Job]:
         elif checkpoint.is_encoded(name):
             jobs[name] = Exporting(checkpoint, name, plan, channels)
         else:
-            jobs[name] = Encoding(checkpoint, name, plan, offset)
+            jobs[name] = Encoding(checkpoint, name, plan, offset, scratch)
             offset += checkpoint.source.entries[name].size
     return jobs
 

@@ -27,7 +27,7 @@ Array = NDArray[Any]
 Progress = Callable[[float, int], None]
 
 # Elements converted at a time: enough for threads to be worth starting, and a few megabytes.
-_PIECE = 1 << 21
+_PIECE = 1 << 20
 
 
 class Counter:
@@ -121,10 +121,27 @@ def _boxes(outer: int, slices: int, inner: int, step: int = 1) -> Iterator[_Box]
                 yield _Box(row * inner + i, shape, slice(s, s + 1), i)
 
 
+class Scratch:
+    """Memory for a piece of values and of codes: to get fresh memory takes longer than to fill it."""
+
+    def __init__(self) -> None:
+        self.read = np.empty(8 * _PIECE, np.uint8)
+        self._codes = np.empty(2 * _PIECE, np.uint8)
+
+    def codes(self, size: int, fmt: Format) -> Array:
+        """Return an array for so many codes."""
+        dtype = fmt.storage_dtype
+        if size > _PIECE:
+            return np.empty(size, dtype)
+        return self._codes[: size * dtype.itemsize].view(dtype)
+
+
 class Encoding:
     """Values that become codes."""
 
-    def __init__(self, checkpoint: Checkpoint, name: str, plan: Plan, offset: int) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, name: str, plan: Plan, offset: int, scratch: Scratch
+    ) -> None:
         assert plan.format is not None or plan.export
         self.name = name
         self._source = checkpoint.source
@@ -137,6 +154,7 @@ class Encoding:
         shape = self._entry.shape
         self._axis, self._block = self._layout(shape)
         self._biases_shape = self._shape_of_biases(shape)
+        self._scratch = scratch
         self._table = fp8_layout.recoded(plan.format) if plan.export else None
         # the search looks at what can be stored
         self._searched = fp8_layout.reachable(plan.format) if plan.export else plan.format
@@ -210,7 +228,8 @@ class Encoding:
         return biases
 
     def _read(self, box: _Box) -> Array:
-        return read_values(self._source, self.name, box.start, box.stop).reshape(box.shape)
+        values = read_values(self._source, self.name, box.start, box.stop, self._scratch.read)
+        return values.reshape(box.shape)
 
     def _write(
         self, writer: SafetensorsWriter, counter: Counter, box: _Box, values: Array, biases: Any
@@ -219,7 +238,8 @@ class Encoding:
         how: dict[str, Any] = {"rounding": plan.rounding}
         if plan.rounding == "stochastic":
             how |= {"seed": plan.seed, "offset": self._offset + box.start}
-        codes = encode_layout(values, self._format, biases, values.shape, **how)
+        out = self._scratch.codes(values.size, self._format).reshape(values.shape)
+        codes = encode_layout(values, self._format, biases, values.shape, out, **how)
         if self._table is not None:
             codes = _recode(codes, self._table, self._format, counter.summary, plan, self.name)
         writer.write(self.name, box.start * codes.itemsize, codes)
@@ -247,11 +267,24 @@ class Encoding:
         largest = np.zeros(cut[1], np.float64)
         for box in _boxes(*cut):
             part = largest[box.slices]
-            np.maximum(part, _largest(self._read(box)), out=part)
+            np.maximum(part, self._largest(box), out=part)
             counter.advance(self._entry.nbytes / 2 * prod(box.shape) / self._entry.size)
         if self._axis is None:
             return choose_bias(largest, fmt, method)
         return choose_bias(largest, fmt, method, axis=0)
+
+    def _largest(self, box: _Box) -> Array:
+        """Return the largest finite magnitude of each slice of the middle axis."""
+        values = self._read(box)
+        axes = (0, 2) if box.shape[1] > 1 else None
+        # two passes that make no other array; NaN wins in both
+        low, high = values.min(axis=axes), values.max(axis=axes)
+        largest: Array = np.maximum(np.negative(low), high)
+        if not np.isfinite(largest).all():
+            finite = np.isfinite(values)
+            np.abs(values, out=values)
+            largest = values.max(axis=axes, initial=0, where=finite)
+        return largest
 
     def _encode_blocks(self, writer: SafetensorsWriter, counter: Counter, block: int) -> Any:
         """Choose and encode in one go: a block depends on no other."""
@@ -281,17 +314,6 @@ class Encoding:
         largest = np.maximum.reduceat(sizes, starts, axis=1)
         flat = choose_bias(largest.reshape(-1), self._searched, "max", axis=0)
         return np.asarray(flat).reshape(largest.shape)
-
-
-def _largest(values: Array) -> Array:
-    """Return the largest finite magnitude of each slice of the middle axis."""
-    sizes = np.abs(values)
-    largest = sizes.max(axis=(0, 2))
-    if not np.isfinite(largest).all():
-        sizes[~np.isfinite(sizes)] = 0
-        largest = sizes.max(axis=(0, 2))
-    result: Array = largest
-    return result
 
 
 class Decoding:

@@ -122,8 +122,8 @@ class Summary:
     elements : int
         Elements that were converted.
     flags : Flags
-        Counts of elements: ``overflow`` were too large, ``underflow`` too small to be exact, ``invalid`` NaN or, in an
-        unsigned format, negative.
+        Counts of elements: ``overflow`` were too large, ``underflow`` too small to be exact, and
+        ``invalid`` NaN or, in an unsigned format, negative.
     recoded, changed : int
         In an export, elements whose codes another code stands for, and of those the ones whose value is
         another.

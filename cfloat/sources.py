@@ -126,7 +126,9 @@ def open_source(path: Path) -> Source:
         return readers[path.suffix.lower()](path)
 
 
-def read_values(source: Source, name: str, start: int, stop: int) -> Array:
+def read_values(
+    source: Source, name: str, start: int, stop: int, scratch: Bytes | None = None
+) -> Array:
     """Return elements of a tensor in row-major order, in one axis; those of bfloat16 as float32.
 
     Parameters
@@ -137,11 +139,13 @@ def read_values(source: Source, name: str, start: int, stop: int) -> Array:
         Its name.
     start, stop : int
         The first element, and the one after the last.
+    scratch : ndarray of uint8, optional
+        Memory to read into, if there is enough of it: fresh memory takes longer than the reading.
 
     Returns
     -------
     ndarray
-        An array of its own.
+        An array of its own, or one in `scratch`.
     """
     dtype = source.entries[name].dtype
     if dtype not in ITEM_BYTES:
@@ -149,7 +153,9 @@ def read_values(source: Source, name: str, start: int, stop: int) -> Array:
             f"{shown_path(source.path)}: {printable(name)}: {printable(dtype)} is not supported"
         )
     width = ITEM_BYTES[dtype]
-    data = np.empty((stop - start) * width, np.uint8)
+    nbytes = (stop - start) * width
+    enough = scratch is not None and scratch.size >= nbytes
+    data = scratch[:nbytes] if enough and scratch is not None else np.empty(nbytes, np.uint8)
     with refusing_damage(source.path, name):
         source.read_into(name, start * width, data)
     if dtype == "BF16":
