@@ -219,10 +219,12 @@ class FormatInfo:
                 rows.append(["...", ""])
             rows.append([f"0x{code:0{digits}X}", texts[code]])
             before = code
+        if fmt.signed:
+            rows.append([f"0x{before + 1:0{digits}X}", "..."])  # the same, negative
         return "\n".join([*lines, *_table(rows, right=(1,))])
 
     def _some_codes(self) -> list[int]:
-        """Return codes from both ends of each kind of number."""
+        """Return codes from both ends of each kind of positive number."""
         fmt = self.format
         half = 1 << (fmt.exponent_bits + fmt.mantissa_bits)
         values = fmt.values(self.bias)[:half]
@@ -235,11 +237,10 @@ class FormatInfo:
             half,
         ]
         codes = {
-            code + sign
+            code
             for edge in edges
             for code in range(edge - _SHOWN, edge + _SHOWN)
             if 0 <= code < half
-            for sign in ((0, half) if fmt.signed else (0,))
         }
         return sorted(codes)
 
@@ -266,10 +267,10 @@ def format_info(fmt: Format, bias: int | None = None) -> FormatInfo:
     Examples
     --------
     >>> import cfloat as cf
-    >>> print(format_info(cf.Format("fp4", exponent_bits=2, mantissa_bits=1)).to_text()[-130:])
-    code    +0    +1  +2    +3  +4  +5  +6  +7
-    0x0      0   0.5   1   1.5   2   3   4   6
-    0x8     -0  -0.5  -1  -1.5  -2  -3  -4  -6
+    >>> print(format_info(cf.Format("fp4", exponent_bits=2, mantissa_bits=1)).to_text()[-124:])
+    code  +0    +1  +2    +3  +4  +5  +6  +7
+    0x0    0   0.5   1   1.5   2   3   4   6
+    0x8   -0  -0.5  -1  -1.5  -2  -3  -4  -6
     """
     return FormatInfo(fmt, fmt.check_bias(bias))
 

@@ -15,7 +15,11 @@ import cfloat as cf
 from cfloat.described import BIAS_SUFFIX
 
 X = np.random.default_rng(0).standard_normal((6, 10)).astype(np.float32)
-FORMATS = (*cf.TESLA_FORMATS, *cf.COMPARISON_FORMATS, cf.Format("fp6", exponent_bits=3, mantissa_bits=2))
+FORMATS = (
+    *cf.TESLA_FORMATS,
+    *cf.COMPARISON_FORMATS,
+    cf.Format("fp6", exponent_bits=3, mantissa_bits=2),
+)
 
 
 def assert_same(a, b):
@@ -94,7 +98,12 @@ def test_plain_arrays(tmp_path):
         dtype.str: (X * 50).astype(dtype)
         for dtype in map(np.dtype, "f8 f4 f2 i8 i4 i2 i1 u8 u4 u2 u1 ? >f4 >i8".split())
     }
-    tensors |= {"0-d": np.array(3), "empty": np.empty((0, 2)), "strided": X[::2, ::-1], "fortran": X.T}
+    tensors |= {
+        "0-d": np.array(3),
+        "empty": np.empty((0, 2)),
+        "strided": X[::2, ::-1],
+        "fortran": X.T,
+    }
     round_trip(tmp_path, tensors)
 
 
@@ -244,7 +253,10 @@ def test_hostile_headers(tmp_path):
     path = tmp_path / "x.safetensors"
     entry = {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}
     for header, data in (
-        (b'{"a":' + json.dumps(entry).encode() + b',"a":' + json.dumps(entry).encode() + b"}", b"1234"),
+        (
+            b'{"a":' + json.dumps(entry).encode() + b',"a":' + json.dumps(entry).encode() + b"}",
+            b"1234",
+        ),
         ({"a": entry, "b": entry}, b"1234"),  # overlapping
         ({"a": entry | {"shape": [2**62, 4]}}, b"1234"),
         ({"a": entry | {"shape": [5]}}, b"1234"),
