@@ -7,6 +7,7 @@ example of each public function.
 
 from ._native import isa
 from .array import CFloatArray, asarray
+from .bias import BiasTracker, choose_bias
 from .checkpoint import load, save
 from .codec import decode, encode, round_to
 from .errors import (
@@ -49,6 +50,7 @@ __all__ = [
     "TESLA_FORMATS",
     "ArgumentTypeError",
     "ArgumentValueError",
+    "BiasTracker",
     "CFloat8_1_4_3",
     "CFloat8_1_5_2",
     "CFloat16_SHP",
@@ -68,6 +70,7 @@ __all__ = [
     "ReportRow",
     "asarray",
     "bfloat16",
+    "choose_bias",
     "decode",
     "encode",
     "error",

@@ -376,6 +376,16 @@ def look_up(
     )  # fmt: skip
 
 
+def add_moments(values: NDArray[np.float32], moments: NDArray[np.uint64]) -> None:
+    """Add contiguous float32 to a table of moments: count, sum and sum of squares, by the upper 20 bits."""
+    _check(
+        lib.cf_add_moments(
+            ffi.from_buffer("float[]", values), values.size,
+            ffi.from_buffer("uint64_t[]", moments, require_writable=True), threads.get_num_threads(),
+        )
+    )  # fmt: skip
+
+
 def isa() -> str:
     """Return the name of the instruction set whose kernels are in use.
 

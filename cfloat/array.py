@@ -325,7 +325,7 @@ class CFloatArray(NDArrayOperatorsMixin):
         ----------
         dtype : dtype or Format
             What to convert to.
-        bias : int or array_like of int, optional
+        bias : int, array_like of int or str, optional
             The biases if it is a Format, as in `asarray`: the format's default if None, and not the
             array's own, even if the format stays the same.
         copy : bool, default True
@@ -811,8 +811,9 @@ def asarray(
         already is returned as it is.
     fmt : Format
         The format.
-    bias : int or array_like of int, optional
-        One bias, or an array that broadcasts to the shape of `x`.  The format's default if None.
+    bias : int, array_like of int, or {"mse", "max", "percentile"}, optional
+        One bias, or an array that broadcasts to the shape of `x`; or how `choose_bias` is to choose it, for
+        all of `x` or as `axis` or `block` say.  The format's default if None.
     axis : int, optional
         The axis whose slices have a bias each: `bias` has one axis, of that length.
     block : int, optional
@@ -839,10 +840,17 @@ def asarray(
     >>> cf.asarray([[100.0, 200.0], [0.5, 1.1]], cf.CFloat8_1_4_3, bias=[4, 8], axis=0)
     CFloatArray([[ 96.   , 192.   ],
                  [  0.5  ,   1.125]], CFloat8_1_4_3, bias=[[4], [8]])
+    >>> cf.asarray([[100.0, 200.0], [0.5, 1.1]], cf.CFloat8_1_4_3, bias="max", axis=0).bias
+    array([[ 8],
+           [15]], dtype=int16)
     """
     check_format(fmt)
     source = _values(x)
     shape = np.shape(source)
+    if isinstance(bias, str):
+        from .bias import check_method, choose_bias
+
+        bias = choose_bias(source, fmt, check_method("bias", bias), axis=axis, block=block)
     biases = check_layout(fmt, bias, shape, axis, block)
     if isinstance(x, CFloatArray) and x._same_code_meaning(fmt, biases, shape):
         check_rounding(

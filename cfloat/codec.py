@@ -217,7 +217,9 @@ def round_to(
         Values, as in `encode`.
     fmt : Format
         The format on whose grid the results are.
-    bias, rounding, seed, offset, random_bits, stochastic_bits, stochastic_variant
+    bias : int, array_like of int, or {"mse", "max", "percentile"}, optional
+        As in `encode`; or how `choose_bias` is to choose one for all of `x`.
+    rounding, seed, offset, random_bits, stochastic_bits, stochastic_variant
         As in `encode`.
     out : ndarray, optional
         Where to write the result, of a dtype that `decode` can write, in any layout.  It may be `x` itself.
@@ -247,6 +249,10 @@ def round_to(
     """
     check_format(fmt)
     source = _source(x)
+    if isinstance(bias, str):
+        from .bias import check_method, choose_bias
+
+        bias = choose_bias(source, fmt, check_method("bias", bias))
     biases = fmt.check_biases(bias)
     shape = _shape(source, biases)
     how = check_rounding(

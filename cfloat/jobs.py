@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import codec, fp8_layout
-from ._choose_stub import choose_bias
 from .array import CFloatArray, encode_layout
+from .bias import choose_bias
 from .checkpoint import Checkpoint
 from .described import BIAS_SUFFIX, Description, codes_entry, longest_bias
 from .errors import ArgumentValueError, FileError

@@ -289,14 +289,14 @@ def check_layout(
     if isinstance(values, int):
         # one bias for all slices or blocks is one bias
         if axis is not None:
-            _check_axis(axis, len(shape))
+            check_axis(axis, len(shape))
         if block is not None:
-            _check_block(block, shape)
+            check_block(block, shape)
         return Biases(values)
     if axis is not None:
-        values = _along(values, _check_axis(axis, len(shape)), shape)
+        values = _along(values, check_axis(axis, len(shape)), shape)
     elif block is not None:
-        return _in_blocks(values, _check_block(block, shape), shape)
+        return _in_blocks(values, check_block(block, shape), shape)
     if values.ndim > len(shape) or any(
         length not in (1, own) for length, own in zip(values.shape[::-1], shape[::-1], strict=False)
     ):
@@ -315,16 +315,18 @@ def _stored(values: NDArray[np.int16], block: int | None = None) -> Biases:
     return Biases(copied, block)
 
 
-def _check_axis(axis: SupportsIndex, ndim: int) -> int:
+def check_axis(axis: SupportsIndex, ndim: int) -> int:
+    """Return an axis counted from the first, or say what is allowed."""
     try:
-        return normalize_axis_index(_integer("axis", axis), ndim)
+        return normalize_axis_index(check_integer("axis", axis), ndim)
     except np.exceptions.AxisError:
         allowed = f"an integer from {-ndim} to {ndim - 1}" if ndim else "none: x has no axes"
         raise ArgumentValueError(f"axis is {shown(axis)}; it takes {allowed}") from None
 
 
-def _check_block(block: SupportsIndex, shape: tuple[int, ...]) -> int:
-    checked = _integer("block", block)
+def check_block(block: SupportsIndex, shape: tuple[int, ...]) -> int:
+    """Return a number of elements of the last axis, no more than there are, or say what is allowed."""
+    checked = check_integer("block", block)
     if checked < 1:
         raise ArgumentValueError(f"block is {checked}; it takes an integer from 1 on")
     if not shape:
@@ -333,7 +335,8 @@ def _check_block(block: SupportsIndex, shape: tuple[int, ...]) -> int:
     return min(checked, max(shape[-1], 1))
 
 
-def _integer(name: str, value: SupportsIndex) -> int:
+def check_integer(name: str, value: SupportsIndex) -> int:
+    """Return an argument as an int, or say that it is none."""
     try:
         if isinstance(value, bool):
             raise TypeError

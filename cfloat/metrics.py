@@ -1,7 +1,6 @@
 """Error statistics: what a tensor lost when it was rounded."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, SupportsIndex
 
@@ -12,12 +11,10 @@ from . import _native
 from .array import CFloatArray
 from .errors import ArgumentTypeError, ArgumentValueError
 from .formats import Format, check_format, finfo
+from .magnitudes import pieces, scale_exponent
 from .text import shown
 
 Floats = NDArray[np.float64]
-
-#: Elements worked on at a time, so that temporaries stay small whatever the tensor's size.
-PIECE = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -133,30 +130,11 @@ def _own_format(
     return (q.format, int(own[0])) if own.size == 1 else (None, None)
 
 
-def pieces(size: int) -> Iterator[slice]:
-    """Cut a length into slices of at most PIECE elements."""
-    return (slice(start, start + PIECE) for start in range(0, size, PIECE))
-
-
 def _numbers(name: str, x: ArrayLike) -> NDArray[Any]:
     array = np.asarray(x)
     if not _native.is_source_dtype(array.dtype):
         raise ArgumentTypeError(f"{name} has dtype {array.dtype}; it takes {_native.SOURCE_DTYPES}")
     return array
-
-
-def _largest(array: NDArray[Any]) -> float:
-    """Return the largest finite magnitude, 0 if there is none."""
-    peak = 0.0
-    for piece in pieces(array.size):
-        magnitudes = np.abs(array[piece].astype(np.float64))
-        peak = max(peak, float(magnitudes.max(initial=0.0, where=np.isfinite(magnitudes))))
-    return peak
-
-
-def scale_exponent(array: NDArray[Any]) -> int:
-    """Return the exponent e such that finite values times 2**-e are below 1."""
-    return math.frexp(_largest(array))[1]
 
 
 @dataclass

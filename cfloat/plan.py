@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from . import fp8_layout
+from .bias import BiasMethod
 from .errors import ArgumentTypeError, ArgumentValueError
 from .flags import Flags
 from .formats import Format
@@ -50,7 +51,7 @@ class Plan:
 
     format: Format | None = None
     to: FloatName | None = None
-    bias: int | str = "max"
+    bias: int | BiasMethod | Literal["default"] = "max"
     axis: int | None = None
     block: int | None = None
     rounding: RoundingMode = "ties_to_even"

@@ -13,7 +13,8 @@ from .array import CFloatArray
 from .boxes import boxes
 from .errors import ArgumentTypeError, ArgumentValueError
 from .linalg import matmul, result_shape
-from .metrics import Sums, error, scale_exponent
+from .magnitudes import scale_exponent
+from .metrics import Sums, error
 
 Array = NDArray[Any]
 

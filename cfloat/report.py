@@ -14,7 +14,8 @@ from .codec import round_to
 from .errors import ArgumentTypeError, ArgumentValueError, FileError
 from .flags import quiet
 from .formats import COMPARISON_FORMATS, TESLA_FORMATS, Format, check_format
-from .metrics import ErrorStats, error, pieces
+from .magnitudes import pieces
+from .metrics import ErrorStats, error
 from .text import printable, shown
 
 Array = NDArray[Any]
@@ -432,7 +433,7 @@ def _trials(fmt: Format) -> int:
 
 
 def _row(name: str, dtype: str, tensor: Array, label: str, fmt: Format, steps: _Steps) -> ReportRow:
-    bias = best_bias(tensor, fmt, steps.advance)
+    bias = best_bias(tensor, fmt)
     stats = error(tensor, round_to(tensor, fmt, bias), fmt, bias)
     denormals = None
     if fmt.subnormals == "whitepaper":
@@ -442,7 +443,7 @@ def _row(name: str, dtype: str, tensor: Array, label: str, fmt: Format, steps: _
 
 def _denormal_cost(tensor: Array, fmt: Format, best_sqnr_db: float, steps: _Steps) -> DenormalCost:
     ieee = fmt.replace(subnormals="ieee")
-    bias = best_bias(tensor, ieee, steps.advance)
+    bias = best_bias(tensor, ieee)
     best = _sqnr_db(tensor, ieee, bias)
     return DenormalCost(
         ieee_bias=bias,

@@ -30,6 +30,7 @@ enum {
   CF_PLANES_MAX = 3,
   CF_PAIRS_MAX = 6,
   CF_TILE_LINES_MAX = 32, /* of a panel */
+  CF_STAGED_ACROSS = 192, /* columns that are packed at a time: a multiple of every kernel's */
   CF_TILE_ALIGNMENT = 64
 };
 

@@ -21,6 +21,7 @@
 #include "cf_matmul_widen.h"
 
 enum { ROWS = 32, COLUMNS = 32, TILE_BYTES = 64, TILE_ROWS = 16 };
+_Static_assert(CF_STAGED_ACROSS % COLUMNS == 0, "panels that are packed together are whole");
 
 /* Eight tiles of 16 rows of 64 bytes. */
 static uint64_t enter_amx(void) {

@@ -15,6 +15,7 @@
 #endif
 
 enum { ROWS = 6, COLUMNS = 16 };
+_Static_assert(CF_STAGED_ACROSS % COLUMNS == 0, "panels that are packed together are whole");
 
 static void tile_float32_avx2(const cf_tile *tile) {
   const float *a = tile->a[0], *b = tile->b[0];

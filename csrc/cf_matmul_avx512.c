@@ -17,6 +17,7 @@
 #include "cf_matmul_512.h"
 
 enum { ROWS = 14, COLUMNS = 32 };
+_Static_assert(CF_STAGED_ACROSS % COLUMNS == 0, "panels that are packed together are whole");
 
 /* Row i of a tile: the sums of a part, or added to those before. */
 static inline void put_row(const cf_tile *tile, int i, __m512 sum0, __m512 sum1) {

@@ -21,6 +21,7 @@
 #include "cf_matmul_widen.h"
 
 enum { ROWS = 14, COLUMNS = 32 };
+_Static_assert(CF_STAGED_ACROSS % COLUMNS == 0, "panels that are packed together are whole");
 
 static void tile_bfloat16_avx512bf16(const cf_tile *tile) {
   __m512 sums[ROWS][2];

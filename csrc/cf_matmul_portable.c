@@ -4,6 +4,7 @@
 #include "cf_modes.h"
 
 enum { ROWS = 4, COLUMNS = 8 };
+_Static_assert(CF_STAGED_ACROSS % COLUMNS == 0, "panels that are packed together are whole");
 
 static void tile_float32_portable(const cf_tile *tile) {
   const float *a = tile->a[0], *b = tile->b[0];

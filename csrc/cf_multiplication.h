@@ -52,8 +52,7 @@ static inline char *cf_result_at(const cf_multiplication *m, int64_t row, int64_
 /* Pack one panel of the block's rows; returns whether all its elements are for the planes. */
 int cf_matmul_pack_panel(const cf_multiplication *m, int64_t panel, char *to);
 /* Pack a thread's share of all of them, or of columns; m->unfit[index] is set if an element is not for the planes.
- * CF_STAGED_ACROSS columns, a multiple of every panel's, are packed at a time. */
-enum { CF_STAGED_ACROSS = 256 };
+ * CF_STAGED_ACROSS columns are packed at a time. */
 void cf_matmul_pack_rows(cf_multiplication *m, int index);
 void cf_matmul_pack_columns(cf_multiplication *m, const cf_columns *columns, int index);
 

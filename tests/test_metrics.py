@@ -7,7 +7,7 @@ import pytest
 
 import cfloat as cf
 from cfloat.bias import best_bias, squared_errors
-from cfloat.metrics import PIECE
+from cfloat.magnitudes import PIECE
 
 # SQNR in dB of rounding to nearest far from the range's ends, by integration over the density.
 THEORY = {

@@ -1,0 +1,201 @@
+"""What is to be known of a tensor so that its error in any format, at any bias, follows: one pass over it.
+
+A format of at most 11 significant bits rounds all values alike that have sign, exponent and the first 11 bits
+of the mantissa in common: what lies half-way between two of its values, and is as near to either, is the edge
+of two such sets.  Count, sum and sum of squares of each set, integers in units of its last bit, give the
+squared error ``sum((x - q)**2)`` of rounding it to any q.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _native
+from .codec import encode, round_to
+from .flags import quiet
+from .formats import Format
+from .magnitudes import pieces, scale_exponent
+
+Floats = NDArray[np.float64]
+
+_LOWER_BITS: Final = 12
+_SETS: Final = 1 << 20
+_SIGN: Final = _SETS >> 1
+_FINITE: Final = 255 << 11  # sets of one sign from here on are infinite or NaN
+
+# sets times biases tried at a time: as many values as fit in a core's cache
+_TRIED = 1 << 18
+
+
+@dataclass(frozen=True)
+class CodeUse:
+    """How a format's codes are used by a tensor.
+
+    Attributes
+    ----------
+    used : int
+        How many different codes occur.
+    available : int
+        How many the format has.
+    entropy : float
+        Entropy of the codes, in bits an element.
+    """
+
+    used: int
+    available: int
+    entropy: float
+
+
+class Moments:
+    """Moments of a tensor's elements, taken as float32.
+
+    Attributes
+    ----------
+    size : int
+        Number of elements.
+    finite : int
+        Number of those that are neither infinite nor NaN; the others are left out of all else.
+    """
+
+    def __init__(
+        self, values: Floats, counts: Floats, sums: Floats, squares: Floats, **known: int
+    ) -> None:
+        # by set: the value nearest zero, with its sign; how many elements; the sums of how much further they
+        # are from zero, and of the squares of that
+        self._edges, self._counts, self._sums, self._squares = values, counts, sums, squares
+        self.size = known["size"]
+        self._scale = known["scale"]
+        self.finite = int(counts.sum())
+
+    @classmethod
+    def of(cls, x: ArrayLike) -> Self:
+        """Return the moments of a tensor.
+
+        Parameters
+        ----------
+        x : array_like
+            Values of a dtype that `encode` takes.  Those of 64 bits are scaled by a power of two into
+            float32's range, and rounded to it.
+        """
+        flat = np.asarray(x).reshape(-1)
+        exact = (flat.dtype.kind == "f" and flat.itemsize <= 4) or flat.dtype.kind == "V"
+        scale = 0 if exact else scale_exponent(flat)
+        table = np.zeros((_SETS, 3), np.uint64)
+        if flat.dtype == np.float32 and flat.flags.c_contiguous and flat.dtype.isnative:
+            _native.add_moments(flat, table)
+        else:
+            with np.errstate(all="ignore"):
+                for piece in pieces(flat.size):
+                    part = flat[piece]
+                    if not exact:
+                        part = np.ldexp(part.astype(np.float64), -scale)
+                    _native.add_moments(np.ascontiguousarray(part, np.float32), table)
+        found = np.flatnonzero(table[:, 0])
+        found = found[(found & (_SIGN - 1)) < _FINITE]
+        lower = (found << _LOWER_BITS).astype(np.uint32)
+        edges = lower.view(np.float32).astype(np.float64)
+        exponents = np.maximum((found & (_SIGN - 1)) >> 11, 1)
+        units = np.ldexp(1.0, exponents - (127 + 23))
+        count, total, squares = table[found].T.astype(np.float64)
+        return cls(
+            edges, count, total * units, squares * units * units, size=flat.size, scale=scale
+        )
+
+    @property
+    def negative(self) -> bool:
+        """Whether there are elements below 0."""
+        return bool(np.any((self._edges < 0) | ((self._sums > 0) & np.signbit(self._edges))))
+
+    @property
+    def signal(self) -> float:
+        """Sum of squares of the elements, scaled as `errors` are."""
+        return float(self._squared_errors(np.zeros((1, self._edges.size)))[0])
+
+    def errors(self, fmt: Format) -> Floats:
+        """Return the sum of squared errors of rounding to nearest at every bias that a format allows.
+
+        Parameters
+        ----------
+        fmt : Format
+            A format of at most 10 mantissa bits (`takes`).
+
+        Returns
+        -------
+        ndarray of float64, shape (number of biases,)
+            Element i is of bias ``fmt.bias_range[0] + i``; infinite where an element becomes infinite or NaN.
+            All share one factor, of the power of two that brings 64-bit values into range.
+        """
+        low, high = fmt.bias_range
+        biases = np.arange(low, high + 1)[:, np.newaxis]
+        errors = np.zeros(biases.size)
+        step = max(1, _TRIED // biases.size)
+        for start in range(0, self._edges.size, step):
+            part = slice(start, start + step)
+            with quiet(), np.errstate(all="ignore"):
+                inside = self._inside(part)
+                rounded = round_to(np.broadcast_to(inside, (biases.size, inside.size)), fmt, biases)
+                errors += self._squared_errors(np.ldexp(rounded, -self._scale), part)
+        errors[np.isnan(errors)] = np.inf
+        return errors
+
+    @staticmethod
+    def takes(fmt: Format) -> bool:
+        """Whether a format rounds all of a set alike."""
+        return fmt.mantissa_bits <= 10
+
+    def code_use(self, fmt: Format, bias: int) -> CodeUse:
+        """Return how a format's codes are used at a bias, rounding to nearest."""
+        with quiet():
+            codes = encode(self._inside(slice(None)), fmt, bias)
+        counts = np.bincount(codes, self._counts, 1 << fmt.bits)
+        shares = counts[counts > 0] / max(1.0, counts.sum())
+        return CodeUse(
+            used=shares.size,
+            available=1 << fmt.bits,
+            entropy=float(-(shares * np.log2(shares)).sum()) + 0.0,
+        )
+
+    def exponents(self) -> dict[int, int]:
+        """Return how many elements are in each binade, by the exponent of its first value.
+
+        The least denormal float32, below 2**-137, count as `zeros` and are in none.
+        """
+        nonzero = self._edges != 0
+        exponents = np.frexp(self._edges[nonzero])[1] - 1
+        first = int(exponents.min(initial=0))
+        counts = np.bincount(exponents - first, weights=self._counts[nonzero])
+        return {first + i: int(count) for i, count in enumerate(counts) if count}
+
+    @property
+    def zeros(self) -> int:
+        """Number of elements that are 0."""
+        return int(self._counts[self._edges == 0].sum())
+
+    def magnitude_at(self, share: float) -> float:
+        """Return a magnitude that a share of the finite elements does not exceed, to 11 bits, from above."""
+        magnitudes = np.abs(self._edges)
+        order = np.argsort(magnitudes, kind="stable")
+        below = np.cumsum(self._counts[order])
+        if not below.size:
+            return 0.0
+        at = order[min(int(np.searchsorted(below, share * below[-1])), order.size - 1)]
+        if self._sums[at] > 0:
+            return float(abs(self._inside(slice(at, at + 1))[0]))
+        return float(np.ldexp(magnitudes[at], self._scale))
+
+    def _inside(self, part: slice) -> Floats:
+        """Return a value of each set that is not at its edge, where a tie would be."""
+        edges = self._edges[part]
+        exponents = np.where(edges == 0, -125, np.maximum(np.frexp(edges)[1], -125))
+        half = np.where(self._sums[part] > 0, np.ldexp(1.0, exponents - 13), 0.0)
+        return np.ldexp(edges + np.copysign(half, edges), self._scale)
+
+    def _squared_errors(self, rounded: Floats, part: slice = slice(None)) -> Floats:
+        """Return the squared errors of rows of rounded values."""
+        edges = self._edges[part]
+        off = np.abs(edges) - np.copysign(1.0, edges) * rounded
+        linear = off @ (2.0 * self._sums[part])
+        errors: Floats = (off * off) @ self._counts[part] + linear + self._squares[part].sum()
+        return errors
