@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from pickle import UnpicklingError  # for its name alone
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -421,7 +422,11 @@ class _TorchSource(_WholeArrays):
         ):  # files of before PyTorch 1.6 are not, and cannot be mapped
             how["mmap"] = True
         # a path as a string: PyTorch maps nothing else
-        loaded = torch.load(str(self.path), **how)
+        try:
+            loaded = torch.load(str(self.path), **how)
+        except UnpicklingError:
+            # PyTorch's own message says how to run the file's code
+            raise ValueError("it holds more than tensors in mappings, which is not read") from None
         return dict(_torch_tensors(loaded, torch.Tensor, "", []))
 
     def _bytes_of(self, name: str) -> Bytes:

@@ -433,6 +433,26 @@ def test_pytorch_files(tmp_path):
     np.testing.assert_array_equal(w.codes, cf.encode(state["model"]["w"].numpy(), FMT, w.bias))
 
 
+def test_pytorch_files_run_nothing(tmp_path):
+    torch = pytest.importorskip("torch")
+
+    class Boom:
+        def __reduce__(self):
+            return pytest.fail, ("executed",)
+
+    loop = {}
+    loop["loop"] = loop
+    for number, value in enumerate(({"x": Boom()}, loop, {"x": torch.eye(3).to_sparse()})):
+        torch.save(value, tmp_path / f"{number}.pt")
+        with pytest.raises(cf.FileError) as caught:
+            cf.load(tmp_path / f"{number}.pt")
+        assert "\n" not in str(caught.value)
+    for content in (b"", b"PK" * 100):
+        (tmp_path / "x.bin").write_bytes(content)
+        with pytest.raises(cf.FileError):
+            cf.load(tmp_path / "x.bin")
+
+
 def test_pytorch_files_need_pytorch(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     (tmp_path / "x.pt").touch()
