@@ -8,6 +8,7 @@ example of each public function.
 from ._native import isa
 from .array import CFloatArray, asarray
 from .bias import BiasTracker, choose_bias
+from .checkpoint import load, save
 from .codec import decode, encode, round_to
 from .errors import (
     ArgumentTypeError,
@@ -81,10 +82,12 @@ __all__ = [
     "float16",
     "get_num_threads",
     "isa",
+    "load",
     "matmul",
     "matmul_error",
     "record_flags",
     "report",
     "round_to",
+    "save",
     "set_num_threads",
 ]

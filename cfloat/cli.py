@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from . import __version__, _native
 from .bench import SECONDS, SIZES, bench
+from .cli_convert import add_convert, add_info
 from .errors import CFloatError, FileError
 from .report import (
     DEFAULT_FORMATS,
@@ -165,6 +166,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--json", metavar="FILE", help="write everything to a JSON file as well")
     command.set_defaults(run=_run_bench)
+    add_convert(commands, _progress_bar)
+    add_info(commands)
     return parser
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .codec import decode
-from .errors import FileError
+from .errors import FileError, MissingExtraError
 from .flags import quiet
 from .formats import Format, bfloat16, float8_e4m3fn, float8_e5m2
 from .text import printable
@@ -54,17 +54,17 @@ class TensorFile(Mapping[str, Array]):
             raise FileError(
                 f"{shown_path(path)}: not a file that can be read; those are {', '.join(SUFFIXES)}"
             )
-        with _refusing_damage(self.path):
+        with refusing_damage(self.path):
             # a pipe would block, and a device never end
             if self.path.exists() and not self.path.is_file():
-                raise _NotSupportedError("not a regular file")
+                raise NotSupportedError("not a regular file")
             self._reader = readers[suffix](self.path)
             self._dtypes = self._reader.dtypes()
 
     def __getitem__(self, name: str) -> Array:
         if name not in self._dtypes:
             raise KeyError(name)
-        with _refusing_damage(self.path, name):
+        with refusing_damage(self.path, name):
             return self._reader.read(name)
 
     def __iter__(self) -> Iterator[str]:
@@ -78,7 +78,7 @@ class TensorFile(Mapping[str, Array]):
         return self._dtypes[name]
 
 
-class _NotSupportedError(ValueError):
+class NotSupportedError(ValueError):
     """What is in the file is sound, but nothing that can be read here."""
 
 
@@ -96,7 +96,7 @@ class _NpyReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         with path.open("rb") as stream:
-            _check_npy(stream, path.stat().st_size)
+            check_npy(stream, path.stat().st_size)
 
     def dtypes(self) -> dict[str, str | None]:
         return {self._path.stem: None}
@@ -121,12 +121,9 @@ class _NpzReader:
 
     def read(self, name: str) -> Array:
         info = self._members[name]
-        if info.file_size > max(_BOMB_BYTES, _BOMB_RATIO * info.compress_size):
-            raise ValueError(
-                f"{info.compress_size} bytes claim to unpack to {info.file_size}, as a zip bomb would"
-            )
+        check_bomb(info)
         with self._archive.open(info) as stream:
-            _check_npy(stream, info.file_size)
+            check_npy(stream, info.file_size)
         with self._archive.open(info) as stream:
             array: Array = np.lib.format.read_array(stream, allow_pickle=False)
             return array
@@ -163,7 +160,7 @@ class _SafetensorsReader:
         if dtype in _DECODED:
             return self._decoded(_DECODED[dtype], shape, entry["data_offsets"][0])
         if dtype not in _NATIVE:
-            raise _NotSupportedError(f"{dtype} is not supported")
+            raise NotSupportedError(f"{dtype} is not supported")
         array: Array = self._file.get_tensor(name)
         return array
 
@@ -181,14 +178,28 @@ _DECODED = {"BF16": bfloat16, "F8_E4M3": float8_e4m3fn, "F8_E5M2": float8_e5m2}
 _NATIVE = ("F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")
 
 
-def _check_npy(stream: IO[bytes], size: int) -> None:
-    """Check that an array is as large as its header says, before memory is taken for it."""
+def check_bomb(info: zipfile.ZipInfo) -> None:
+    """Raise ValueError for a member of an archive that claims to unpack to far more than it takes."""
+    if info.file_size > max(_BOMB_BYTES, _BOMB_RATIO * info.compress_size):
+        raise ValueError(
+            f"{info.compress_size} bytes claim to unpack to {info.file_size}, as a zip bomb would"
+        )
+
+
+def check_npy(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Check that an array is as large as its header says, before memory is taken for it.
+
+    Returns
+    -------
+    shape, fortran_order, dtype
+        What the header says; the stream is at the data then.
+    """
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
     else:
         # versions 2.0 and 3.0 differ only in the encoding of field names, which no tensor has
-        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
     if dtype.hasobject:
         raise ValueError("it holds pickled Python objects, which are not read")
     claimed = math.prod(shape) * dtype.itemsize
@@ -198,19 +209,20 @@ def _check_npy(stream: IO[bytes], size: int) -> None:
         raise ValueError(
             f"its header says {claimed} bytes of data and {max(0, size - stream.tell())} follow"
         )
+    return shape, fortran, dtype
 
 
 @contextmanager
-def _refusing_damage(path: Path, name: str | None = None) -> Iterator[None]:
+def refusing_damage(path: Path, name: str | None = None) -> Iterator[None]:
     """Turn whatever a reader raises on a bad file into a FileError of one line."""
     where = shown_path(path) if name is None else f"{shown_path(path)}: {printable(name)}"
     try:
         yield
-    except MemoryError:
+    except (MemoryError, FileError, MissingExtraError):
         raise
     except OSError as error:
         raise FileError(f"{where}: {error.strerror or error}") from None
-    except _NotSupportedError as error:
+    except NotSupportedError as error:
         raise FileError(f"{where}: {error}") from None
     except Exception as error:
         # the readers' parsers raise whatever comes: tokenize.TokenError, zlib.error, RecursionError, ...

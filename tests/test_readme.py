@@ -39,7 +39,7 @@ def test_docstring_examples(name):
 
 def test_every_public_function_has_an_example():
     for name in """
-        encode decode round_to record_flags errstate error report matmul matmul_error
+        encode decode round_to record_flags errstate error report matmul matmul_error load save
     """.split():
         assert ">>>" in getattr(cfloat, name).__doc__, name
         assert f"{name}(" in README, name

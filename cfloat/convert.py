@@ -1,0 +1,291 @@
+"""Converting checkpoints: which tensors go where, and files that are there whole or not at all."""
+
+import fnmatch
+import json
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from . import described, fp8_layout
+from .checkpoint import Checkpoint, load
+from .errors import ArgumentValueError, FileError
+from .jobs import Copying, Counter, Decoding, Encoding, Exporting, Job, Progress, Scratch
+from .plan import Plan, Summary
+from .sources import INDEX_NAME, Entry, ShardedSource, Source
+from .storage import check_writable, refusing_damage, shown_path, write_text
+from .text import printable, shown
+from .writer import SafetensorsWriter, check_name
+
+#: Modules that are no linear layers, or by custom stay in full precision: an export leaves them as they are
+#: unless they are named.
+NOT_LINEAR: Final = ("*embed*", "*wte*", "*wpe*", "*lm_head*", "*norm*")
+
+
+def convert(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    plan: Plan,
+    progress: Progress | None = None,
+) -> Summary:
+    """Convert a checkpoint.
+
+    One piece of a tensor is in memory at a time; or one tensor, if it takes more than its largest values to
+    choose a bias, or if it is converted back.  Files are written under temporary names, and moved into place
+    when all are complete, an index last.
+
+    Parameters
+    ----------
+    source : str or path-like
+        As in `cfloat.load`.
+    target : str or path-like
+        A ``.safetensors`` file; or a folder, or an index in one, that gets the source's shards.
+    plan : Plan
+        What to do.
+    progress : callable, optional
+        Called with the bytes read and all that there are to read.
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    FileError, ArgumentTypeError, ArgumentValueError, MissingExtraError
+        If a file cannot be read or written, or the plan does not fit.  No file is left behind then.
+
+    Notes
+    -----
+    Biases: with `axis` a tensor of fewer than two axes has one bias, and with `block` one of no axes.
+
+    Stochastic rounding: all tensors share one stream.  Element i of a tensor takes word ``offset + i``, and
+    the offsets are running sums of the sizes of the tensors that are encoded, in the order of their names.
+    The file's metadata have seed and offset of each: ``cfloat.encode(x, fmt, bias, rounding="stochastic",
+    seed=seed, offset=offset)`` gives its codes.
+    """
+    plan = plan.checked()
+    checkpoint = load(source)
+    outputs = _outputs(checkpoint, Path(target))
+    jobs = _jobs(checkpoint, plan)
+    summary = Summary(seed=plan.seed)
+    total = sum(entry.nbytes for entry in checkpoint.source.entries.values())
+    counter = Counter(summary, progress, total)
+    writers: list[SafetensorsWriter] = []
+    try:
+        weight_map: dict[str, str] = {}
+        for path, names in outputs.files.items():
+            shard = [jobs[name] for name in names if name in jobs]
+            writers.append(_write_file(path, shard, checkpoint.metadata, counter))
+            weight_map |= {name: path.name for job in shard for name in job.entries}
+        summary.bytes_in = total
+        summary.bytes_out = sum(writer.nbytes for writer in writers)
+        summary.files = [writer.path for writer in writers]
+        _finish(outputs, writers, weight_map, summary, plan, checkpoint)
+    except BaseException:
+        for writer in writers:
+            writer.discard()
+        raise
+    return summary
+
+
+class _Outputs(NamedTuple):
+    """The files to write, each with the names of the tensors that go into it, and their index if any."""
+
+    files: dict[Path, list[str]]
+    listing: Path | None  # the index
+
+
+def _outputs(checkpoint: Checkpoint, target: Path) -> _Outputs:
+    source = checkpoint.source
+    wanted = target.name.lower()
+    sharded = wanted.endswith(".index.json") or target.is_dir() or not target.suffix
+    if not sharded:
+        if not wanted.endswith(".safetensors"):
+            raise FileError(f"{shown_path(target)}: not .safetensors, nor a folder or an index")
+        check_writable(target)
+        _check_apart(source, [target])
+        return _Outputs({target: list(checkpoint)}, None)
+    if not os.fspath(target) or target.name == "":
+        raise FileError(f"{shown_path(target)}: not the name of a file or a folder")
+    folder = target.parent if wanted.endswith(".index.json") else target
+    index = target if wanted.endswith(".index.json") else folder / INDEX_NAME
+    if not isinstance(source, ShardedSource):
+        if index == target:
+            raise FileError(f"{shown_path(target)}: an index, and there is one file to convert")
+        files = {folder / "model.safetensors": list(checkpoint)}
+        outputs = _Outputs(files, None)
+    else:
+        files = {
+            folder / name: [key for key in checkpoint if key in shard.entries]
+            for name, shard in source.shards.items()
+        }
+        outputs = _Outputs(files, index)
+    _check_apart(source, [*files, index])
+    with refusing_damage(folder):
+        folder.mkdir(exist_ok=True)
+    return outputs
+
+
+def _check_apart(source: Source, targets: list[Path]) -> None:
+    paths = [source.path]
+    if isinstance(source, ShardedSource):
+        paths += [shard.path for shard in source.shards.values()]
+    read = {os.path.realpath(path) for path in paths}
+    for target in targets:
+        if os.path.realpath(target) in read:
+            raise FileError(f"{shown_path(target)}: would overwrite what is to be read")
+
+
+def _finish(
+    outputs: _Outputs,
+    writers: list[SafetensorsWriter],
+    weight_map: dict[str, str],
+    summary: Summary,
+    plan: Plan,
+    checkpoint: Checkpoint,
+) -> None:
+    """Move all files into place: what names the others last."""
+    if plan.export:
+        folder = next(iter(outputs.files)).parent
+        _write_configuration(folder, outputs.listing is not None, summary, plan, checkpoint)
+    if outputs.listing is None:
+        writers[0].commit()
+        return
+    # an older index would name files of two conversions while they are moved
+    with refusing_damage(outputs.listing):
+        outputs.listing.unlink(missing_ok=True)
+    for writer in writers:
+        writer.commit()
+    index = {
+        "metadata": {"total_size": sum(writer.data_bytes for writer in writers)},
+        "weight_map": dict(sorted(weight_map.items())),
+    }
+    write_text(outputs.listing, json.dumps(index, indent=2, ensure_ascii=False) + "\n")
+    summary.files.append(outputs.listing)
+
+
+def _write_file(
+    path: Path, jobs: "list[Job]", metadata: Mapping[str, str], counter: Counter
+) -> SafetensorsWriter:
+    """Write one file, which is not moved into its place yet."""
+    entries: dict[str, Entry] = {}
+    for job in jobs:
+        for name, entry in job.entries.items():
+            if name in entries:
+                raise FileError(f"{shown_path(path)}: there would be two tensors {shown(name)}")
+            entries[name] = entry
+    longest = {job.name: job.longest for job in jobs if job.longest is not None}
+    room = dict(metadata) | (described.written(longest) if longest else {})
+    writer = SafetensorsWriter(path, entries, room)
+    try:
+        # in the order of the file, so that the disk is written from front to end
+        descriptions = {}
+        for job in sorted(jobs, key=lambda job: writer.offset(job.name)):
+            said = job.run(writer, counter)
+            if said is not None:
+                descriptions[job.name] = said
+        ordered = {name: descriptions[name] for name in longest}
+        writer.finish(dict(metadata) | (described.written(ordered) if ordered else {}))
+    except BaseException:
+        writer.discard()
+        raise
+    return writer
+
+
+def _jobs(checkpoint: Checkpoint, plan: Plan) -> dict[str, Job]:
+    """Return what is to be done, tensor by tensor in the order of their names."""
+    jobs: dict[str, Job] = {}
+    chosen = _chosen(checkpoint, plan)
+    channels = plan.export and _one_a_row(checkpoint, plan, chosen)
+    offset = 0
+    scratch = Scratch()
+    for name in checkpoint:
+        with refusing_damage(checkpoint.path, name):
+            check_name(name)
+        if name not in chosen:
+            jobs[name] = Copying(checkpoint, name)
+            continue
+        if plan.to is not None:
+            jobs[name] = Decoding(checkpoint, name, plan.to)
+        elif checkpoint.is_encoded(name):
+            jobs[name] = Exporting(checkpoint, name, plan, channels)
+        else:
+            jobs[name] = Encoding(checkpoint, name, plan, offset, scratch)
+            offset += checkpoint.source.entries[name].size
+    return jobs
+
+
+def _one_a_row(checkpoint: Checkpoint, plan: Plan, names: Collection[str]) -> bool:
+    """Whether an export has one scale a row, which one tensor with biases a row is enough for."""
+    return plan.axis == 0 or any(
+        not isinstance(checkpoint.read_bias(name), int)
+        for name in names
+        if checkpoint.format_of(name)
+    )
+
+
+def _chosen(checkpoint: Checkpoint, plan: Plan) -> set[str]:
+    """Return the names of the tensors that are to be converted."""
+    names = list(checkpoint)
+    for pattern in (*plan.include, *plan.exclude):
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
+            raise ArgumentValueError(f"no tensor has a name like {shown(pattern)}")
+    exclude = tuple(plan.exclude)
+    if plan.export and not plan.include:
+        exclude += NOT_LINEAR
+    chosen = set()
+    for name in names:
+        if plan.include and not any(fnmatch.fnmatchcase(name, p) for p in plan.include):
+            continue
+        if any(fnmatch.fnmatchcase(name, p) for p in exclude):
+            continue
+        if plan.export and not _is_linear_weight(checkpoint, name):
+            continue
+        if plan.to is not None:
+            wanted = checkpoint.is_encoded(name)
+        else:
+            wanted = checkpoint.is_float(name) or (plan.export and _is_exportable(checkpoint, name))
+            if checkpoint.is_encoded(name) and not wanted:
+                raise FileError(
+                    f"{shown_path(checkpoint.path)}: {printable(name)}: converted already; convert it back "
+                    "first (--to float32), or exclude it"
+                )
+        if wanted:
+            chosen.add(name)
+    if not chosen:
+        kind = "coded" if plan.to is not None else "floating-point"
+        raise FileError(f"{shown_path(checkpoint.path)}: nothing to convert: no {kind} tensor")
+    return chosen
+
+
+def _is_linear_weight(checkpoint: Checkpoint, name: str) -> bool:
+    return name.split(".")[-1] == "weight" and len(checkpoint.shape_of(name)) == 2
+
+
+def _is_exportable(checkpoint: Checkpoint, name: str) -> bool:
+    fmt = checkpoint.format_of(name)
+    return fmt is not None and fp8_layout.stored_format(fmt) is not None
+
+
+def _write_configuration(
+    folder: Path, is_model: bool, summary: Summary, plan: Plan, checkpoint: Checkpoint
+) -> None:
+    """Write what compressed-tensors is to know beside the files: into a model's config.json, or by itself."""
+    ignored = sorted(
+        name.removesuffix(".weight")
+        for name in summary.copied
+        if name in checkpoint and _is_linear_weight(checkpoint, name)
+    )
+    channels = _one_a_row(checkpoint, plan, summary.converted)
+    said = fp8_layout.configuration("channel" if channels else "tensor", ignored)
+    beside = checkpoint.path.parent / "config.json"
+    if is_model or beside.is_file():
+        value: Any = {}
+        if beside.is_file():
+            with refusing_damage(beside):
+                value = fp8_layout.read_configuration(beside)
+        if os.path.realpath(beside) != os.path.realpath(folder / "config.json"):
+            value["quantization_config"] = said
+            write_text(folder / "config.json", json.dumps(value, indent=2) + "\n")
+            return
+    write_text(folder / "quantization_config.json", json.dumps(said, indent=2) + "\n")
