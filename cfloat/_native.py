@@ -376,11 +376,11 @@ def look_up(
     )  # fmt: skip
 
 
-def add_moments(values: NDArray[np.float32], moments: NDArray[np.uint64]) -> None:
-    """Add contiguous float32 to a table of moments: count, sum and sum of squares, by the upper 20 bits."""
+def add_moments(values: NDArray[np.float32], lower_bits: int, moments: NDArray[np.uint64]) -> None:
+    """Add contiguous float32 to a table of count, sum and sum of squares, by what is above their lower bits."""
     _check(
         lib.cf_add_moments(
-            ffi.from_buffer("float[]", values), values.size,
+            ffi.from_buffer("float[]", values), values.size, lower_bits,
             ffi.from_buffer("uint64_t[]", moments, require_writable=True), threads.get_num_threads(),
         )
     )  # fmt: skip

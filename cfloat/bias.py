@@ -164,7 +164,7 @@ def _choose_one(x: Array, fmt: Format, method: BiasMethod, share: float) -> int:
     if method == "mse":
         return best_bias(x, fmt)
     flat = x.reshape(-1)
-    magnitude = largest(flat) if method == "max" else Moments.of(flat).magnitude_at(share)
+    magnitude = largest(flat) if method == "max" else Moments.of(flat, fmt).magnitude_at(share)
     return int(bias_for(np.array(magnitude), fmt))
 
 
@@ -328,7 +328,7 @@ def best_bias(x: NDArray[Any], fmt: Format) -> int:
     int
         Of several equally good ones, the one nearest the format's default bias.
     """
-    errors = Moments.of(x).errors(fmt) if Moments.takes(fmt) else squared_errors(x, fmt)
+    errors = Moments.of(x, fmt).errors(fmt) if Moments.takes(fmt) else squared_errors(x, fmt)
     return least_error(errors, fmt)
 
 

@@ -1,8 +1,8 @@
 """What is to be known of a tensor so that its error in any format, at any bias, follows: one pass over it.
 
-A format of at most 11 significant bits rounds all values alike that have sign, exponent and the first 11 bits
-of the mantissa in common: what lies half-way between two of its values, and is as near to either, is the edge
-of two such sets.  Count, sum and sum of squares of each set, integers in units of its last bit, give the
+A format of m mantissa bits rounds all values alike that have sign, exponent and the first m + 1 bits of the
+mantissa in common: what lies half-way between two of its values, and is as near to either, is the edge of two
+such sets.  Count, sum and sum of squares of each set, integers in units of its last bit, give the
 squared error ``sum((x - q)**2)`` of rounding it to any q.
 """
 
@@ -21,10 +21,10 @@ from .magnitudes import pieces, scale_exponent
 
 Floats = NDArray[np.float64]
 
-_LOWER_BITS: Final = 12
-_SETS: Final = 1 << 20
-_SIGN: Final = _SETS >> 1
-_FINITE: Final = 255 << 11  # sets of one sign from here on are infinite or NaN
+_MANTISSA_BITS: Final = 23
+
+#: Mantissa bits that a set has in common: for any format, and for those of few bits, with a table that stays in cache.
+ANY, FEW = 11, 7
 
 # sets times biases tried at a time: as many values as fit in a core's cache
 _TRIED = 1 << 18
@@ -70,10 +70,11 @@ class Moments:
         self._edges, self._counts, self._sums, self._squares = values, counts, sums, squares
         self.size = known["size"]
         self.scale = known["scale"]
+        self._bits = known["bits"]
         self.finite = int(counts.sum())
 
     @classmethod
-    def of(cls, x: ArrayLike) -> Self:
+    def of(cls, x: ArrayLike, fmt: Format | None = None) -> Self:
         """Return the moments of a tensor.
 
         Parameters
@@ -81,29 +82,38 @@ class Moments:
         x : array_like
             Values of a dtype that `encode` takes.  Those of 64 bits are scaled by a power of two into
             float32's range, and rounded to it.
+        fmt : Format, optional
+            The only format that they are wanted for.
         """
+        bits = FEW if fmt is not None and fmt.mantissa_bits < FEW else ANY
+        lower_bits = _MANTISSA_BITS - bits
         flat = np.asarray(x).reshape(-1)
         exact = (flat.dtype.kind == "f" and flat.itemsize <= 4) or flat.dtype.kind == "V"
         scale = 0 if exact else scale_exponent(flat)
-        table = np.zeros((_SETS, 3), np.uint64)
+        table = np.zeros((1 << (32 - lower_bits), 3), np.uint64)
         if flat.dtype == np.float32 and flat.flags.c_contiguous and flat.dtype.isnative:
-            _native.add_moments(flat, table)
+            _native.add_moments(flat, lower_bits, table)
         else:
             with np.errstate(all="ignore"):
                 for piece in pieces(flat.size):
                     part = flat[piece]
                     if not exact:
                         part = np.ldexp(part.astype(np.float64), -scale)
-                    _native.add_moments(np.ascontiguousarray(part, np.float32), table)
+                    _native.add_moments(np.ascontiguousarray(part, np.float32), lower_bits, table)
         found = np.flatnonzero(table[:, 0])
-        found = found[(found & (_SIGN - 1)) < _FINITE]
-        lower = (found << _LOWER_BITS).astype(np.uint32)
-        edges = lower.view(np.float32).astype(np.float64)
-        exponents = np.maximum((found & (_SIGN - 1)) >> 11, 1)
-        units = np.ldexp(1.0, exponents - (127 + 23))
+        exponents = (found >> bits) & 255
+        found, exponents = found[exponents < 255], exponents[exponents < 255]
+        edges = (found << lower_bits).astype(np.uint32).view(np.float32).astype(np.float64)
+        units = np.ldexp(1.0, np.maximum(exponents, 1) - (127 + _MANTISSA_BITS))
         count, total, squares = table[found].T.astype(np.float64)
         return cls(
-            edges, count, total * units, squares * units * units, size=flat.size, scale=scale
+            edges,
+            count,
+            total * units,
+            squares * units * units,
+            size=flat.size,
+            scale=scale,
+            bits=bits,
         )
 
     @property
@@ -174,7 +184,7 @@ class Moments:
     @staticmethod
     def takes(fmt: Format) -> bool:
         """Whether a format rounds all of a set alike."""
-        return fmt.mantissa_bits <= 10
+        return fmt.mantissa_bits < ANY
 
     def code_use(self, fmt: Format, bias: int) -> CodeUse:
         """Return how a format's codes are used at a bias, rounding to nearest."""
@@ -220,7 +230,7 @@ class Moments:
         """Return a value of each set that is not at its edge, where a tie would be."""
         edges = self._edges[part]
         exponents = np.where(edges == 0, -125, np.maximum(np.frexp(edges)[1], -125))
-        half = np.where(self._sums[part] > 0, np.ldexp(1.0, exponents - 13), 0.0)
+        half = np.where(self._sums[part] > 0, np.ldexp(1.0, exponents - (self._bits + 2)), 0.0)
         return np.ldexp(edges + np.copysign(half, edges), self.scale)
 
     def _squared_errors(self, rounded: Floats, part: slice = slice(None)) -> Floats:

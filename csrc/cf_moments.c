@@ -1,5 +1,4 @@
-/* Moments of float32 values, from which the squared error of rounding them to any format of up to 11 significant bits
- * follows, at every bias. */
+/* Moments of float32 values, from which the squared error of rounding them to a format follows, at every bias. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,16 +6,13 @@
 #include "cf_threads.h"
 #include "cfloat.h"
 
-enum {
-  LOWER_BITS = 12,             /* of a float32's 32: what is below the 11 mantissa bits that tell where it rounds to */
-  ELEMENTS_PER_THREAD = 1 << 21 /* each has a table of 24 MiB */
-};
+enum { ELEMENTS_PER_THREAD = 1 << 21 }; /* each has a table of its own */
 
 typedef struct task {
   const float *values;
   size_t count;
   uint64_t *tables[CF_MAX_THREADS];
-  int threads;
+  int threads, lower_bits;
 } task;
 
 static void add_share(void *context, int index) {
@@ -24,19 +20,23 @@ static void add_share(void *context, int index) {
   uint64_t *table = t->tables[index];
   const size_t begin = t->count / (size_t)t->threads * (size_t)index;
   const size_t end = index + 1 == t->threads ? t->count : begin + t->count / (size_t)t->threads;
+  const uint32_t mask = (1u << t->lower_bits) - 1;
   for (size_t i = begin; i < end; ++i) {
     uint32_t bits;
     memcpy(&bits, t->values + i, sizeof bits);
-    const uint64_t lower = bits & ((1u << LOWER_BITS) - 1);
-    uint64_t *moments = table + (size_t)3 * (bits >> LOWER_BITS);
+    const uint64_t lower = bits & mask;
+    uint64_t *moments = table + (size_t)3 * (bits >> t->lower_bits);
     moments[0] += 1;
     moments[1] += lower;
     moments[2] += lower * lower;
   }
 }
 
-int cf_add_moments(const float *values, size_t count, uint64_t *moments, int threads) {
+int cf_add_moments(const float *values, size_t count, int lower_bits, uint64_t *moments, int threads) {
   task t;
+  if (lower_bits < CF_MOMENTS_LOWER_MIN || lower_bits > CF_MOMENTS_LOWER_MAX) return CF_BAD_TYPE;
+  const size_t size = (size_t)3 << (32 - lower_bits);
+  t.lower_bits = lower_bits;
   t.values = values;
   t.count = count;
   t.tables[0] = moments;
@@ -44,12 +44,12 @@ int cf_add_moments(const float *values, size_t count, uint64_t *moments, int thr
   if (threads > useful) threads = useful;
   /* fewer threads, if there is no memory for as many tables */
   for (t.threads = 1; t.threads < threads; ++t.threads) {
-    t.tables[t.threads] = calloc((size_t)3 * CF_MOMENTS, sizeof *moments);
+    t.tables[t.threads] = calloc(size, sizeof *moments);
     if (t.tables[t.threads] == NULL) break;
   }
   cf_run_threads(t.threads, add_share, &t);
   for (int index = 1; index < t.threads; ++index) {
-    for (size_t i = 0; i < (size_t)3 * CF_MOMENTS; ++i) moments[i] += t.tables[index][i];
+    for (size_t i = 0; i < size; ++i) moments[i] += t.tables[index][i];
     free(t.tables[index]);
   }
   return CF_OK;

@@ -143,11 +143,12 @@ enum cf_look_up_limits { CF_CODES8 = 256 };
 int cf_look_up(const void *table, size_t result_size, const uint8_t *codes, size_t count, void *results,
                uint8_t *asked, int threads);
 
-/* Add up count float32 by their upper 20 bits: of those with the same, moments[3 * upper] counts them, [+ 1] is the sum of
- * their lower 12 bits as integers and [+ 2] the sum of the squares of those.  Integers, so that no order and no number of
- * threads matters; moments of 2^40 elements fit.  With them go infinities and NaNs, whose exponent tells them. */
-enum cf_moments_limits { CF_MOMENTS = 1048576 };
-int cf_add_moments(const float *values, size_t count, uint64_t *moments, int threads);
+/* Add up count float32 by what is above their lower_bits bits: of those with the same, upper, moments[3 * upper] counts
+ * them, [+ 1] is the sum of their lower bits as integers and [+ 2] the sum of the squares of those.  moments has
+ * 3 * 2^(32 - lower_bits) elements.  They are integers, so that no order and no number of threads matters; those of 2^32
+ * float32 fit.  Infinities and NaNs are added up likewise: their exponent tells them. */
+enum cf_moments_limits { CF_MOMENTS_LOWER_MIN = 8, CF_MOMENTS_LOWER_MAX = 16 };
+int cf_add_moments(const float *values, size_t count, int lower_bits, uint64_t *moments, int threads);
 
 /* A stack of matrices: the operands of matrix products.  The arrays of strides count the axes of the stack first, then
  * rows, then columns. */
