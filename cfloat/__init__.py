@@ -5,10 +5,11 @@ Floating Point Formats & Arithmetic*.  Start with `encode`, `decode` and `round_
 example of each public function.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ._native import isa
 from .array import CFloatArray, asarray
 from .bias import BiasTracker, choose_bias
-from .checkpoint import load, save
 from .codec import decode, encode, round_to
 from .errors import (
     ArgumentTypeError,
@@ -42,6 +43,9 @@ from .report import Report, report
 from .report_rows import ReportRow
 from .rounding import ROUNDING_MODES
 from .threads import get_num_threads, set_num_threads
+
+if TYPE_CHECKING:
+    from .checkpoint import load, save
 
 __version__ = "0.1.0"
 
@@ -91,3 +95,16 @@ __all__ = [
     "save",
     "set_num_threads",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # most programs read and write no files, and what does it takes long to import
+    if name in ("load", "save"):
+        from . import checkpoint
+
+        return getattr(checkpoint, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -100,12 +100,9 @@ def save(
     try:
         for name in tensors:
             tensor = tensors[name]
-            if (
-                _entries_of(name, tensor, {})
-                != {key: entries[key] for key in (name, name + BIAS_SUFFIX) if key in entries}
-                and name + BIAS_SUFFIX not in tensors
-            ):
-                raise ArgumentValueError(f"{shown(name)} has changed while it was written")
+            for key, entry in _entries_of(name, tensor, {}).items():
+                if entries.get(key) != entry:
+                    raise ArgumentValueError(f"{shown(name)} has changed while it was written")
             if isinstance(tensor, CFloatArray):
                 _write(writer, name, tensor.codes)
                 if not isinstance(tensor.bias, int):
@@ -211,7 +208,8 @@ class Checkpoint(Mapping[str, CFloatArray | Array]):
         self.metadata.pop(described.KEY, None)
         hidden = {description.bias for description in self._descriptions.values()}
         hidden |= set(self._scales.values())
-        self._names = [name for name in self._source.entries if name not in hidden]
+        # a dict, in which to look names up
+        self._names = {name: None for name in self._source.entries if name not in hidden}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -220,7 +218,7 @@ class Checkpoint(Mapping[str, CFloatArray | Array]):
         return len(self._names)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._source.entries and name in self._names
+        return name in self._names
 
     def __getitem__(self, name: str) -> CFloatArray | Array:
         if name not in self:

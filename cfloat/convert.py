@@ -70,6 +70,9 @@ def convert(
     summary = Summary(seed=plan.seed)
     total = sum(entry.nbytes for entry in checkpoint.source.entries.values())
     counter = Counter(summary, progress, total)
+    folder = next(iter(outputs.files)).parent
+    with refusing_damage(folder):
+        folder.mkdir(exist_ok=True)
     writers: list[SafetensorsWriter] = []
     try:
         weight_map: dict[str, str] = {}
@@ -121,8 +124,6 @@ def _outputs(checkpoint: Checkpoint, target: Path) -> _Outputs:
         }
         outputs = _Outputs(files, index)
     _check_apart(source, [*files, index])
-    with refusing_damage(folder):
-        folder.mkdir(exist_ok=True)
     return outputs
 
 

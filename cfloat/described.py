@@ -123,12 +123,15 @@ def read(metadata: Mapping[str, str], entries: Mapping[str, Entry]) -> dict[str,
     found: dict[str, Description] = {}
     for name, said in value["tensors"].items():
         found[name] = _description(name, said, formats, entries)
-    names = [found[name].bias for name in found if isinstance(found[name].bias, str)]
-    for name in names:
-        if name in found or names.count(name) > 1:
+    used: set[str] = set()
+    for said in found.values():
+        if not isinstance(said.bias, str):
+            continue
+        if said.bias in found or said.bias in used:
             raise ValueError(
-                f"{shown(name)} has the biases of a tensor, and is something else as well"
+                f"{shown(said.bias)} has the biases of a tensor, and is something else as well"
             )
+        used.add(said.bias)
     return found
 
 

@@ -291,7 +291,8 @@ class Encoding:
         shape = self._entry.shape
         assert self._biases_shape is not None
         method = self._plan.bias
-        assert isinstance(method, str) and method != "default"
+        assert isinstance(method, str)
+        assert method != "default"
         rows = prod(shape[:-1])
         found = np.empty((rows, self._biases_shape[-1]), np.int16)
         for box in _boxes(1, rows, shape[-1], block):

@@ -302,6 +302,9 @@ def test_refusals_leave_nothing_behind(source, tmp_path, capsys):
     ):
         assert words in main_refused(capsys, "convert", *arguments)
     assert names_in(tmp_path) == ["in.safetensors"]
+    main_refused(capsys, "convert", source, tmp_path / "folder", *to, "--bias", "64")
+    main_refused(capsys, "convert", source, tmp_path / "folder", *to, "--axis", "2")
+    assert names_in(tmp_path) == ["in.safetensors"]
     coded = tmp_path / "coded.safetensors"
     convert(source, coded, Plan(FMT))
     assert "converted already" in main_refused(capsys, "convert", coded, target, *to)

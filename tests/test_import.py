@@ -89,5 +89,13 @@ def test_public_names():
         assert getattr(cf, name) is not None
 
 
+def test_what_reads_files_is_loaded_when_it_is_asked_for():
+    loaded = python("import sys, cfloat; print('cfloat.checkpoint' in sys.modules, cfloat.load)")
+    assert loaded.stdout.startswith("False <function load")
+    assert {"load", "save"} <= set(dir(cf))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        cf.nonsense  # noqa: B018
+
+
 def test_version():
     assert re.fullmatch(r"\d+\.\d+\.\d+", cf.__version__)
