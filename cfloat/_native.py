@@ -377,7 +377,7 @@ def look_up(
 
 
 def add_moments(values: NDArray[np.float32], lower_bits: int, moments: NDArray[np.uint64]) -> None:
-    """Add contiguous float32 to a table of count, sum and sum of squares, by what is above their lower bits."""
+    """Add contiguous float32 to a table of counts, sums and sums of squares, by their upper bits."""
     _check(
         lib.cf_add_moments(
             ffi.from_buffer("float[]", values), values.size, lower_bits,

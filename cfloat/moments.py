@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 _MANTISSA_BITS: Final = 23
 
-#: Mantissa bits that a set has in common: for any format, and for those of few bits, with a table that stays in cache.
+#: Mantissa bits that a set has in common: for any format, and for those of few, whose table stays in cache.
 ANY, FEW = 11, 7
 
 # sets times biases tried at a time: as many values as fit in a core's cache
@@ -201,7 +201,7 @@ class Moments:
     def exponents(self) -> dict[int, int]:
         """Return how many elements are in each binade, by the exponent of its first value.
 
-        The least denormal float32, below 2**-137, count as `zeros` and are in none.
+        The least denormal float32 count as `zeros` and are in none.
         """
         nonzero = self._edges != 0
         exponents = np.frexp(self._edges[nonzero])[1] - 1

@@ -82,7 +82,6 @@ def test_value_of_bias(operation, operand, bias, given):
     [
         (1.5, "bias is 1.5; it takes an integer"),
         (7.0, "bias is 7.0; it takes an integer"),
-        ("7", "bias is '7'; it takes an integer"),
         (True, "bias is True; it takes an integer"),
         (7j, "bias is 7j; it takes an integer"),
         (np.True_, "bias has dtype bool; it takes integers"),
@@ -96,6 +95,16 @@ def test_value_of_bias(operation, operand, bias, given):
 )
 def test_type_of_bias(operation, operand, bias, given):
     type_error(given, operation, operand, FMT, bias)
+
+
+@pytest.mark.parametrize(("operation", "operand"), [(cf.encode, X), (cf.decode, CODES)])
+def test_codes_have_no_bias_of_a_name(operation, operand):
+    for name in ("7", "mse"):
+        type_error(f"bias is '{name}'; it takes an integer", operation, operand, FMT, name)
+
+
+def test_names_of_biases():
+    value_error("bias is '7'; it takes 'max', 'mse', 'percentile'", cf.round_to, X, FMT, "7")
 
 
 @every_operation
