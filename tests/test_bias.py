@@ -42,7 +42,7 @@ def signal(x):
 
 
 @pytest.mark.parametrize("fmt", [*FORMATS, *FIXED], ids=[*IDS, *(fmt.name for fmt in FIXED)])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(x=tensors())
 def test_moments_give_the_errors_of_every_bias(fmt, x):
     tried, found = squared_errors(x, fmt), Moments.of(x).errors(fmt)
@@ -52,7 +52,7 @@ def test_moments_give_the_errors_of_every_bias(fmt, x):
 
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=IDS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(x=tensors())
 def test_mse_is_the_least_of_all(fmt, x):
     tried = squared_errors(x, fmt)
@@ -65,7 +65,7 @@ def test_mse_is_the_least_of_all(fmt, x):
 
 
 @pytest.mark.parametrize("fmt", TESLA, ids=lambda fmt: fmt.name)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(x=tensors())
 def test_max_is_the_largest_bias_without_saturation(fmt, x):
     bias = cf.choose_bias(x, fmt, "max")
@@ -81,7 +81,7 @@ def test_max_is_the_largest_bias_without_saturation(fmt, x):
 
 
 @pytest.mark.parametrize("share", [50, 90, 99.9, 100])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(x=tensors())
 def test_percentile_saturates_no_more_than_the_rest(share, x):
     fmt = cf.CFloat8_1_4_3
