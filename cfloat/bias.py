@@ -1,6 +1,7 @@
 """Choosing exponent biases."""
 
 import math
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, SupportsIndex, TypeAlias
@@ -474,7 +475,7 @@ class BiasTracker:
         margin = _count("margin", state["margin"], 0)
         try:
             history = [float(peak) for peak in state["history"]]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ArgumentTypeError("history is not a list of numbers") from None
         if len(history) > window or not all(0 <= peak < math.inf for peak in history):
             raise ArgumentValueError(
@@ -494,4 +495,6 @@ def _count(name: str, value: Any, least: int) -> int:
     number = check_integer(name, value)
     if number < least:
         raise ArgumentValueError(f"{name} is {number}; it is {least} or more")
+    if number > sys.maxsize:  # more than a deque takes
+        raise ArgumentValueError(f"{name} is {shown(number)}; it is {sys.maxsize} at most")
     return number

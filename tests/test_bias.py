@@ -323,3 +323,11 @@ def test_percentile_of_elements_next_to_the_largest_value(beyond):
         assert cf.choose_bias(x, cf.CFloat8_1_4_3, "percentile", percentile=share) == bias
         rows = cf.choose_bias(x[None], cf.CFloat8_1_4_3, "percentile", axis=0, percentile=share)
         assert rows == bias
+
+
+def test_a_tracker_of_absurd_numbers():
+    with pytest.raises(cf.ArgumentValueError, match="window is 1000"):
+        cf.BiasTracker(cf.CFloat8_1_4_3, window=10**30)
+    tracker = cf.BiasTracker(cf.CFloat8_1_4_3)
+    with pytest.raises(cf.ArgumentTypeError, match="history is not a list of numbers"):
+        tracker.load_state_dict({"window": 1, "margin": 0, "history": [10**400]})
