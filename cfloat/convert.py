@@ -4,6 +4,7 @@ import fnmatch
 import json
 import os
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -73,6 +74,7 @@ def convert(
     folder = next(iter(outputs.files)).parent
     if plan.export:
         _configuration(folder, outputs.listing is not None, checkpoint)
+    made = not folder.exists()
     with refusing_damage(folder):
         folder.mkdir(exist_ok=True)
     writers: list[SafetensorsWriter] = []
@@ -89,6 +91,9 @@ def convert(
     except BaseException:
         for writer in writers:
             writer.discard()
+        if made:
+            with suppress(OSError):  # it has files, if some were in place already
+                folder.rmdir()
         raise
     return summary
 

@@ -522,3 +522,13 @@ def test_tensors_of_nested_mappings_that_get_one_name():
     nested = {"a": {"b": np.ones(2)}, "a.b": np.zeros(3)}
     with pytest.raises(ValueError, match=r"'a\.b' is there twice"):
         sources._named(sources._torch_tensors(nested, np.ndarray, "", []))
+
+
+def test_a_new_folder_goes_with_what_was_to_be_in_it(source, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs.Encoding, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        convert(source, tmp_path / "new", Plan(FMT))
+    assert not (tmp_path / "new").exists()
