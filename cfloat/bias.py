@@ -1,6 +1,7 @@
 """Choosing exponent biases."""
 
 import math
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, SupportsIndex, TypeAlias
@@ -15,7 +16,7 @@ from .flags import quiet
 from .formats import Format, check_format, finfo
 from .groups import Blocks, Groups, Slices
 from .layout import check_axis, check_block, check_integer
-from .magnitudes import largest, scale_exponent
+from .magnitudes import largest, pieces, scale_exponent
 from .moments import Moments
 from .text import shown
 
@@ -104,7 +105,17 @@ def choose_bias(
         assert axis is not None
         groups = Slices(array, check_axis(axis, array.ndim))
     elif axis is None:
-        groups = Blocks(array, check_block(block, array.shape))
+        length = check_block(block, array.shape)
+        whole = array.shape[-1] // length * length
+        if method == "percentile" and whole < array.shape[-1]:
+            # what fills short blocks would count as elements
+            parts = ((array[..., :whole], length), (array[..., whole:], array.shape[-1] - whole))
+            chosen = [
+                choose_bias(part, fmt, method, block=size, percentile=percentile)
+                for part, size in parts
+            ]
+            return np.concatenate(chosen, axis=-1)
+        groups = Blocks(array, length)
     else:
         raise ArgumentValueError("axis and block are both given; one of them at most")
     biases = np.full(groups.count, fmt.default_bias, np.int16)
@@ -164,8 +175,27 @@ def _choose_one(x: Array, fmt: Format, method: BiasMethod, share: float) -> int:
     if method == "mse":
         return best_bias(x, fmt)
     flat = x.reshape(-1)
-    magnitude = largest(flat) if method == "max" else Moments.of(flat, fmt).magnitude_at(share)
-    return int(bias_for(np.array(magnitude), fmt))
+    if method == "max":
+        return int(bias_for(np.array(largest(flat)), fmt))
+    return _whole_percentile(flat, fmt, share)
+
+
+def _whole_percentile(flat: Array, fmt: Format, share: float) -> int:
+    """Return the largest bias at which a share of the finite elements is within the range."""
+    moments = Moments.of(flat, fmt)
+    magnitude = moments.magnitude_at(share)
+    # it is known to the bits of a set, in which one bias may end and the next begin
+    least, most = (bias_for(np.array(magnitude * near), fmt) for near in (1 + 2**-6, 1 - 2**-6))
+    wanted = _rank(share, moments.finite) + 1
+    for bias in range(int(most), int(least), -1):
+        top = float(finfo(fmt, bias).max)
+        within = sum(
+            int(np.count_nonzero(np.abs(flat[piece].astype(np.float64)) <= top))
+            for piece in pieces(flat.size)
+        )
+        if within >= wanted:
+            return bias
+    return int(least)
 
 
 def bias_for(magnitudes: Floats, fmt: Format) -> Biases:
@@ -445,7 +475,7 @@ class BiasTracker:
         margin = _count("margin", state["margin"], 0)
         try:
             history = [float(peak) for peak in state["history"]]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ArgumentTypeError("history is not a list of numbers") from None
         if len(history) > window or not all(0 <= peak < math.inf for peak in history):
             raise ArgumentValueError(
@@ -465,4 +495,6 @@ def _count(name: str, value: Any, least: int) -> int:
     number = check_integer(name, value)
     if number < least:
         raise ArgumentValueError(f"{name} is {number}; it is {least} or more")
+    if number > sys.maxsize:  # more than a deque takes
+        raise ArgumentValueError(f"{name} is {shown(number)}; it is {sys.maxsize} at most")
     return number

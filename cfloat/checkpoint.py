@@ -82,7 +82,11 @@ def save(
     CFloatArray([1.  , 2.75], CFloat8_1_4_3, bias=9)
     >>> folder.cleanup()
     """
-    if not os.fspath(path).lower().endswith(".safetensors"):
+    try:
+        path = os.fsdecode(path)
+    except TypeError:
+        raise ArgumentTypeError(f"path is {shown(path)}; it takes a str or a path") from None
+    if not path.lower().endswith(".safetensors"):
         raise FileError(f"{shown_path(path)}: its name should end in .safetensors")
     if not isinstance(tensors, Mapping):
         raise ArgumentTypeError(
@@ -149,6 +153,8 @@ def _entries_of(name: Any, tensor: Any, descriptions: dict[str, Description]) ->
 
 
 def _checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise ArgumentTypeError(f"metadata is {shown(metadata)}; it takes a mapping of str to str")
     checked = dict(metadata or {})
     for key, value in checked.items():
         if not isinstance(key, str) or not isinstance(value, str):

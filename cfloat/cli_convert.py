@@ -148,6 +148,14 @@ def _format(name: str | None, subnormals: str | None) -> Format | None:
 def _run_convert(options: argparse.Namespace, bar: Bar) -> None:
     if options.format is None and options.to is None and options.export is None:
         raise ArgumentValueError("give --format, --to or --export")
+    one = not isinstance(options.bias, str) or options.bias == "default"
+    layout = options.axis is not None or options.block is not None
+    if options.format and one and layout and not options.export:
+        raise ArgumentValueError(
+            f"--bias {shown(options.bias)} is one for all; --axis and --block go with max, mse and percentile"
+        )
+    if options.seed is not None and options.rounding != "stochastic":
+        raise ArgumentValueError("--seed goes with --rounding stochastic")
     subnormals = options.subnormals
     if options.export and options.format and subnormals is None:
         subnormals = "ieee"  # as they are stored

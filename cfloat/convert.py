@@ -4,6 +4,7 @@ import fnmatch
 import json
 import os
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -71,6 +72,9 @@ def convert(
     total = sum(entry.nbytes for entry in checkpoint.source.entries.values())
     counter = Counter(summary, progress, total)
     folder = next(iter(outputs.files)).parent
+    if plan.export:
+        _configuration(folder, outputs.listing is not None, checkpoint)
+    made = not folder.exists()
     with refusing_damage(folder):
         folder.mkdir(exist_ok=True)
     writers: list[SafetensorsWriter] = []
@@ -87,6 +91,9 @@ def convert(
     except BaseException:
         for writer in writers:
             writer.discard()
+        if made:
+            with suppress(OSError):  # it has files, if some were in place already
+                folder.rmdir()
         raise
     return summary
 
@@ -115,6 +122,10 @@ def _outputs(checkpoint: Checkpoint, target: Path) -> _Outputs:
     if not isinstance(source, ShardedSource):
         if index == target:
             raise FileError(f"{shown_path(target)}: an index, and there is one file to convert")
+        if os.path.lexists(index):
+            raise FileError(
+                f"{shown_path(index)}: would be read instead of what is to be written; remove it first"
+            )
         files = {folder / "model.safetensors": list(checkpoint)}
         outputs = _Outputs(files, None)
     else:
@@ -171,10 +182,7 @@ def _write_file(
     """Write one file, which is not moved into its place yet."""
     entries: dict[str, Entry] = {}
     for job in jobs:
-        for name, entry in job.entries.items():
-            if name in entries:
-                raise FileError(f"{shown_path(path)}: there would be two tensors {shown(name)}")
-            entries[name] = entry
+        entries |= job.entries
     longest = {job.name: job.longest for job in jobs if job.longest is not None}
     room = dict(metadata) | (described.written(longest) if longest else {})
     writer = SafetensorsWriter(path, entries, room)
@@ -211,8 +219,17 @@ def _jobs(checkpoint: Checkpoint, plan: Plan) -> dict[str, Job]:
         elif checkpoint.is_encoded(name):
             jobs[name] = Exporting(checkpoint, name, plan, channels)
         else:
-            jobs[name] = Encoding(checkpoint, name, plan, offset, scratch)
+            jobs[name] = Encoding(checkpoint, name, plan, offset, scratch, channels)
             offset += checkpoint.source.entries[name].size
+    # in all files together: an index has each name once
+    taken: set[str] = set()
+    for job in jobs.values():
+        for name in job.entries:
+            if name in taken:
+                raise FileError(
+                    f"{shown_path(checkpoint.path)}: there would be two tensors {shown(name)}"
+                )
+            taken.add(name)
     return jobs
 
 
@@ -279,14 +296,35 @@ def _write_configuration(
     )
     channels = _one_a_row(checkpoint, plan, summary.converted)
     said = fp8_layout.configuration("channel" if channels else "tensor", ignored)
-    beside = checkpoint.path.parent / "config.json"
-    if is_model or beside.is_file():
-        value: Any = {}
-        if beside.is_file():
-            with refusing_damage(beside):
-                value = fp8_layout.read_configuration(beside)
-        if os.path.realpath(beside) != os.path.realpath(folder / "config.json"):
-            value["quantization_config"] = said
-            write_text(folder / "config.json", json.dumps(value, indent=2) + "\n")
-            return
-    write_text(folder / "quantization_config.json", json.dumps(said, indent=2) + "\n")
+    value = _configuration(folder, is_model, checkpoint)
+    if value is None:
+        write_text(folder / "quantization_config.json", json.dumps(said, indent=2) + "\n")
+        return
+    value["quantization_config"] = said
+    write_text(folder / "config.json", json.dumps(value, indent=2) + "\n")
+
+
+def _configuration(folder: Path, is_model: bool, checkpoint: Checkpoint) -> dict[str, Any] | None:
+    """Return the config.json to write, without what is said of the export; None if there is none to write.
+
+    FileError if that would overwrite another model's.
+    """
+    beside, target = checkpoint.path.parent / "config.json", folder / "config.json"
+    if os.path.realpath(beside) == os.path.realpath(target):
+        return None
+    value: dict[str, Any] = {}
+    if beside.is_file():
+        with refusing_damage(beside):
+            value = fp8_layout.read_configuration(beside)
+    elif not is_model:
+        return None
+    value.pop("quantization_config", None)
+    if os.path.lexists(target):
+        with refusing_damage(target):
+            found = fp8_layout.read_configuration(target)
+        found.pop("quantization_config", None)
+        if found != value:
+            raise FileError(
+                f"{shown_path(target)}: would be overwritten, and differs from that of the source"
+            )
+    return value

@@ -15,7 +15,7 @@ from .checkpoint import Checkpoint
 from .described import BIAS_SUFFIX, Description, codes_entry, longest_bias
 from .errors import ArgumentValueError, FileError
 from .flags import collected
-from .formats import Format, bfloat16
+from .formats import Format, bfloat16, float16
 from .layout import check_layout
 from .plan import FLOAT_NAMES, FloatName, Plan, Summary
 from .sources import NUMPY_DTYPES, Entry, read_values, tensor_errors
@@ -140,7 +140,13 @@ class Encoding:
     """Values that become codes."""
 
     def __init__(
-        self, checkpoint: Checkpoint, name: str, plan: Plan, offset: int, scratch: Scratch
+        self,
+        checkpoint: Checkpoint,
+        name: str,
+        plan: Plan,
+        offset: int,
+        scratch: Scratch,
+        channels: bool,
     ) -> None:
         assert plan.format is not None or plan.export
         self.name = name
@@ -159,7 +165,7 @@ class Encoding:
         # the search looks at what can be stored
         self._searched = fp8_layout.reachable(plan.format) if plan.export else plan.format
         if plan.export:
-            self.entries = _fp8_entries(name, plan.format, shape, plan.axis == 0)
+            self.entries = _fp8_entries(name, plan.format, shape, channels)
             self.longest: Description | None = None
             return
         self.entries = {name: codes_entry(self._format, shape)}
@@ -348,10 +354,8 @@ class Decoding:
         values = np.asarray(part)
         if self._to == "float32":
             return values
-        if self._to == "bfloat16":  # which NumPy has not, but is a format
-            return codec.encode(values, bfloat16)
-        with np.errstate(all="ignore"):
-            return values.astype(np.float16)
+        # as formats, whose rounding counts what is too large
+        return codec.encode(values, bfloat16 if self._to == "bfloat16" else float16)
 
 
 class Exporting:

@@ -427,7 +427,7 @@ class _TorchSource(_WholeArrays):
         except UnpicklingError:
             # PyTorch's own message says how to run the file's code
             raise ValueError("it holds more than tensors in mappings, which is not read") from None
-        return dict(_torch_tensors(loaded, torch.Tensor, "", []))
+        return _named(_torch_tensors(loaded, torch.Tensor, "", []))
 
     def _bytes_of(self, name: str) -> Bytes:
         import torch
@@ -442,6 +442,16 @@ class _TorchSource(_WholeArrays):
             raise ValueError("it has changed while it was read")
         flat: Bytes = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
         return flat
+
+
+def _named(tensors: Iterator[tuple[str, Any]]) -> dict[str, Any]:
+    """Return tensors by name; ValueError if two have the same."""
+    found: dict[str, Any] = {}
+    for name, tensor in tensors:
+        if name in found:
+            raise ValueError(f"{shown(name)} is there twice")
+        found[name] = tensor
+    return found
 
 
 def _torch_tensors(

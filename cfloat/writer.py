@@ -1,5 +1,6 @@
 """Writing a safetensors file tensor by tensor, under a temporary name until it is complete."""
 
+import itertools
 import json
 import math
 import os
@@ -7,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from numpy.typing import NDArray
 
@@ -17,6 +18,8 @@ from .storage import check_writable, shown_path
 from .text import printable
 
 Array = NDArray[Any]
+
+_NUMBERS: Final = itertools.count()
 
 
 class SafetensorsWriter:
@@ -64,8 +67,9 @@ class SafetensorsWriter:
             )
         self.data_bytes = end
         self.nbytes = 8 + self._length + end
-        # short enough for any file system, whatever the name
-        self._temporary = self.path.with_name(f".{self.path.name[:100]}.{os.getpid()}.tmp")
+        # short enough for any file system, and another for each file, whatever the name
+        start = os.fsencode(self.path.name)[:100].decode(errors="ignore")
+        self._temporary = self.path.with_name(f".{start}.{os.getpid()}.{next(_NUMBERS)}.tmp")
         with self._cleaning_up():
             self._stream = self._temporary.open("xb")
             self._stream.truncate(self.nbytes)

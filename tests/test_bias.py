@@ -301,3 +301,33 @@ class TestTracker:
             cf.BiasTracker(cf.CFloat8_1_4_3, margin=0.5)
         with pytest.raises(TypeError, match="x has dtype"):
             cf.BiasTracker(cf.CFloat8_1_4_3).update(["a"])
+
+
+def test_percentile_of_a_short_block_counts_its_elements_alone():
+    x = np.concatenate([np.ones(32), [100.0]])
+    chosen = cf.choose_bias(x, cf.CFloat8_1_4_3, "percentile", block=32, percentile=50)
+    alone = [
+        cf.choose_bias(part, cf.CFloat8_1_4_3, "percentile", percentile=50)
+        for part in (x[:32], x[32:])
+    ]
+    assert chosen.tolist() == alone == [15, 9]
+    rows = cf.choose_bias(np.ones((2, 3), int), cf.CFloat8_1_4_3, "percentile", block=2)
+    assert rows.tolist() == [[15, 15], [15, 15]]
+
+
+@pytest.mark.parametrize("beyond", [2.0**-9, 1e-12])
+def test_percentile_of_elements_next_to_the_largest_value(beyond):
+    top = 1.875
+    x = np.array([top] * 99 + [top * (1 + beyond)])
+    for share, bias in [(50, 15), (99, 15), (99.5, 14), (100, 14)]:
+        assert cf.choose_bias(x, cf.CFloat8_1_4_3, "percentile", percentile=share) == bias
+        rows = cf.choose_bias(x[None], cf.CFloat8_1_4_3, "percentile", axis=0, percentile=share)
+        assert rows == bias
+
+
+def test_a_tracker_of_absurd_numbers():
+    with pytest.raises(cf.ArgumentValueError, match="window is 1000"):
+        cf.BiasTracker(cf.CFloat8_1_4_3, window=10**30)
+    tracker = cf.BiasTracker(cf.CFloat8_1_4_3)
+    with pytest.raises(cf.ArgumentTypeError, match="history is not a list of numbers"):
+        tracker.load_state_dict({"window": 1, "margin": 0, "history": [10**400]})

@@ -304,3 +304,13 @@ def test_damaged_bytes_are_refused_or_read(sample, tmp_path, data):
         dict(cf.load(path))
     except cf.FileError as error:
         assert "\n" not in str(error)  # noqa: PT017 - any other exception fails the test
+
+
+def test_paths_and_metadata_of_other_types(tmp_path):
+    path = tmp_path / "x.safetensors"
+    cf.save(bytes(path), {"w": X})
+    np.testing.assert_array_equal(cf.load(path)["w"], X)
+    with pytest.raises(cf.ArgumentTypeError, match="path is 5"):
+        cf.save(5, {"w": X})
+    with pytest.raises(cf.ArgumentTypeError, match="metadata is 5"):
+        cf.save(path, {"w": X}, metadata=5)

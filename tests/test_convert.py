@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from test_cli import CFLOAT, cfloat, succeeded
 
 import cfloat as cf
-from cfloat import cli, jobs
+from cfloat import cli, jobs, sources
 from cfloat.convert import convert
 from cfloat.plan import Plan
 
@@ -461,3 +461,74 @@ def test_pytorch_files_need_pytorch(tmp_path, monkeypatch):
     (tmp_path / "x.pt").touch()
     with pytest.raises(cf.MissingExtraError, match=r"cfloat\[torch\]"):
         cf.load(tmp_path / "x.pt")
+
+
+def test_what_is_too_large_for_float16_is_counted(tmp_path):
+    coded = tmp_path / "coded.safetensors"
+    cf.save(coded, {"w": cf.asarray([4.0, 1e9], cf.CFloat8_1_5_2, bias=0)})
+    summary = convert(coded, tmp_path / "out.safetensors", Plan(to="float16"))
+    assert summary.flags.overflow == 1
+    assert "1 too large" in summary.to_text()
+    np.testing.assert_array_equal(load_file(tmp_path / "out.safetensors")["w"], [4, np.inf])
+
+
+def test_a_file_beside_an_index_that_would_be_read_instead(source, tmp_path):
+    convert(shard(tmp_path / "in"), tmp_path / "out", Plan(FMT))
+    before = names_in(tmp_path / "out")
+    with pytest.raises(cf.FileError, match="would be read instead"):
+        convert(source, tmp_path / "out", Plan(FMT))
+    assert names_in(tmp_path / "out") == before
+
+
+def test_names_of_biases_that_another_shard_has(tmp_path):
+    tensors = {"v": np.ones(3), "w": np.ones((2, 2)), "w.cfloat_bias": np.array([3])}
+    index = shard(tmp_path / "in", tensors)
+    with pytest.raises(cf.FileError, match=r"two tensors 'w\.cfloat_bias'"):
+        convert(index, tmp_path / "out", Plan(FMT, axis=0))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("start", ["x" * 110, "\N{GRINNING FACE}" * 55])
+def test_shards_of_long_names_that_start_alike(tmp_path, start):
+    index = shard(tmp_path / "in", {"a": np.ones(3), "b": np.ones(3), "c": np.ones(3)})
+    said = json.loads(index.read_text())
+    for file in set(said["weight_map"].values()):
+        (tmp_path / "in" / file).rename(tmp_path / "in" / f"{start}{file}")
+    said["weight_map"] = {name: start + file for name, file in said["weight_map"].items()}
+    index.write_text(json.dumps(said))
+    convert(index, tmp_path / "out", Plan(FMT))
+    assert names_in(tmp_path / "out") == names_in(tmp_path / "in")
+    assert list(cf.load(tmp_path / "out")) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--bias", "7", "--axis", "0"], "--bias 7 is one for all"),
+        (["--bias", "default", "--block", "32"], "--bias 'default' is one for all"),
+        (["--seed", "3"], "--seed goes with --rounding stochastic"),
+    ],
+)
+def test_options_that_would_have_no_effect(source, tmp_path, options, message):
+    target = tmp_path / "out.safetensors"
+    result = cfloat("convert", str(source), str(target), "--format", FMT.name, *options)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not target.exists()
+
+
+def test_tensors_of_nested_mappings_that_get_one_name():
+    nested = {"a": {"b": np.ones(2)}, "a.b": np.zeros(3)}
+    with pytest.raises(ValueError, match=r"'a\.b' is there twice"):
+        sources._named(sources._torch_tensors(nested, np.ndarray, "", []))
+
+
+def test_a_new_folder_goes_with_what_was_to_be_in_it(source, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs.Encoding, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        convert(source, tmp_path / "new", Plan(FMT))
+    assert not (tmp_path / "new").exists()

@@ -190,3 +190,32 @@ def test_what_cannot_be_exported(tmp_path, capsys):
     ):
         assert words in main_refused(capsys, *export, *more)
     assert names_in(tmp_path) == ["in.safetensors"]
+
+
+def test_one_scale_a_row_for_all_if_for_one(tmp_path):
+    source, target = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+    rows = cf.asarray(X, IEEE[cf.CFloat8_1_4_3], np.arange(12) + 4, axis=0)
+    cf.save(source, {"a.weight": rows, "b.weight": X})
+    convert(source, target, Plan(IEEE[cf.CFloat8_1_4_3], export=True))
+    stored = load_file(target)
+    assert stored["a.weight_scale"].shape == stored["b.weight_scale"].shape == (12, 1)
+    said = json.loads((tmp_path / "quantization_config.json").read_text())
+    assert said["config_groups"]["group_0"]["weights"]["strategy"] == "channel"
+
+
+@pytest.mark.parametrize("beside", [None, '{"model_type": "llama"}'])
+def test_the_configuration_of_another_model_stays(tmp_path, beside):
+    index = shard(tmp_path / "in", {f"l{i}.weight": X for i in range(3)})
+    if beside is not None:
+        (tmp_path / "in" / "config.json").write_text(beside)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "config.json").write_text('{"model_type": "other"}')
+    plan = Plan(IEEE[cf.CFloat8_1_4_3], export=True)
+    with pytest.raises(cf.FileError, match=r"config\.json: would be overwritten"):
+        convert(index, out, plan)
+    assert names_in(out) == ["config.json"]
+    assert (out / "config.json").read_text() == '{"model_type": "other"}'
+    (out / "config.json").unlink()
+    for _ in range(2):  # its own is replaced
+        convert(index, out, plan)
