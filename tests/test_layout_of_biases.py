@@ -508,7 +508,6 @@ LAYOUT_ERRORS = [
     ),
     ({"bias": [[[1]]]}, ValueError, r"bias has shape \(1, 1, 1\), which does not broadcast"),
     ({"bias": [1.5, 2]}, TypeError, "bias has dtype float64; it takes integers"),
-    ({"bias": "max"}, TypeError, "bias"),
     ({"bias": [64, 1], "axis": 0}, ValueError, "bias has an element 64"),
     ({"bias": -1}, ValueError, "-1"),
 ]
@@ -523,6 +522,11 @@ def test_wrong_layouts(how, error, message):
         with pytest.raises(error, match=message) as caught:
             make()
         assert isinstance(caught.value, cf.CFloatError)
+
+
+def test_codes_have_no_bias_of_a_name():
+    with pytest.raises(cf.ArgumentTypeError, match="bias is 'max'; it takes an integer"):
+        cf.CFloatArray(np.zeros((2, 6), np.uint8), FMT, "max")
 
 
 def test_no_axes():
