@@ -10,8 +10,10 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import codec, flags
 from .errors import ArgumentTypeError, ArgumentValueError
+from .flat_view import FlatView, plain_key
 from .formats import Format, check_format
 from .layout import Biases, check_layout, compressed
+from .layout_codec import decode_layout, encode_layout
 from .rounding import RoundingMode, StochasticVariant, check_rounding
 from .text import shown
 
@@ -481,7 +483,7 @@ class CFloatArray(NDArrayOperatorsMixin):
     # Indexing
 
     def __getitem__(self, key: Any) -> Any:
-        key = _plain_key(key)
+        key = plain_key(key)
         codes = self._codes[key]
         biases = self._biases.index(self.shape, key)
         if isinstance(codes, np.ndarray):
@@ -489,7 +491,7 @@ class CFloatArray(NDArrayOperatorsMixin):
         return decode_layout(np.asarray(codes), self._format, biases, _FLOAT32)[()]
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        key = _plain_key(key)
+        key = plain_key(key)
         shape = self.shape if key is Ellipsis else np.shape(self._codes[key])
         biases = self._biases.index(self.shape, key)
         if isinstance(value, CFloatArray) and value._same_code_meaning(self._format, biases, shape):
@@ -740,54 +742,6 @@ class CFloatArray(NDArrayOperatorsMixin):
         return call(func, types, args, kwargs)
 
 
-class FlatView:
-    """The elements of a `CFloatArray` in row-major order, as ``ndarray.flat`` gives them.
-
-    Parameters
-    ----------
-    base : CFloatArray
-        The array.
-    """
-
-    __slots__ = ("base",)
-
-    def __init__(self, base: CFloatArray) -> None:
-        # of one axis at least, for numpy.unravel_index
-        self.base = base if base.ndim else base.reshape(1)
-
-    def __len__(self) -> int:
-        return self.base.size
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.base._decode().reshape(-1))
-
-    def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, int | np.integer) and not isinstance(key, bool):
-            return self.base[np.unravel_index(range(len(self))[key], self.base.shape)]
-        flat = self.base.reshape(-1)
-        found = flat[key]
-        # a copy, as ndarray.flat's, whether reshaping copied or not
-        return found.copy() if isinstance(found, CFloatArray) else found
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        if isinstance(key, int | np.integer) and not isinstance(key, bool):
-            self.base[np.unravel_index(range(len(self))[key], self.base.shape)] = value
-            return
-        places = np.arange(len(self))[_plain_key(key)]
-        values = np.asarray(value).reshape(-1)
-        if values.size == 0:
-            return
-        # ndarray.flat repeats values that are too few, and leaves what is too many
-        self.base[np.unravel_index(places, self.base.shape)] = np.resize(values, places.shape)
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
-        return self.base.reshape(-1).__array__(dtype, copy)
-
-    def copy(self) -> CFloatArray:
-        """Return a copy of the elements in one axis."""
-        return self.base.flatten()
-
-
 def asarray(
     x: Any,
     fmt: Format,
@@ -878,46 +832,6 @@ def _values(x: Any) -> Any:
     return np.asarray(x)
 
 
-def encode_layout(
-    x: Array,
-    fmt: Format,
-    biases: Biases,
-    shape: tuple[int, ...],
-    out: Array | None = None,
-    **how: Any,
-) -> Array:
-    """Return the codes of values that broadcast to a shape, with biases of that shape."""
-    spread = np.broadcast_to(x, shape)
-    if biases.block is None:
-        return codec.encode(spread, fmt, biases.values, out=out, **how)
-    if shape[-1] % biases.block or how.get("random_bits") is not None:
-        return codec.encode(spread, fmt, biases.full(shape), out=out, **how)
-    codes = np.empty(shape, fmt.storage_dtype) if out is None else out
-    codec.encode(_split(spread, biases), fmt, _of_blocks(biases), out=_split(codes, biases), **how)
-    return codes
-
-
-def decode_layout(codes: Array, fmt: Format, biases: Biases, dtype: np.dtype[Any]) -> Array:
-    """Return the values of codes, with biases of their shape."""
-    if biases.block is None:
-        return codec.decode(codes, fmt, biases.values, dtype=dtype)
-    if codes.shape[-1] % biases.block:
-        return codec.decode(codes, fmt, biases.full(codes.shape), dtype=dtype)
-    values = np.empty(codes.shape, dtype)
-    codec.decode(_split(codes, biases), fmt, _of_blocks(biases), out=_split(values, biases))
-    return values
-
-
-def _split(x: Array, biases: Biases) -> Array:
-    """Return an array with its last axis cut into whole blocks: a view, as cutting an axis always is."""
-    assert biases.block is not None
-    return x.reshape(*x.shape[:-1], x.shape[-1] // biases.block, biases.block)
-
-
-def _of_blocks(biases: Biases) -> Array:
-    return np.asarray(biases.values)[..., np.newaxis]
-
-
 def _axes_in_memory(codes: Array) -> list[int]:
     """Return the axes of an array in the order of memory, as NumPy's iterators do: by insertion.
 
@@ -938,15 +852,6 @@ def _axes_in_memory(codes: Array) -> list[int]:
                 place = before
         order.insert(place, axis)
     return order[::-1]
-
-
-def _plain_key(key: Any) -> Any:
-    """Return an index in which CFloatArrays are the float32 arrays that they stand for."""
-    if isinstance(key, CFloatArray):
-        return key._decode()
-    if isinstance(key, tuple):
-        return tuple(_plain_key(part) for part in key)
-    return key
 
 
 def _restore(

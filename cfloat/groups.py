@@ -1,6 +1,7 @@
 """Elements of an array that have something in common: slices along an axis, or blocks of the last."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ Array = NDArray[Any]
 GROUPED = 1 << 18
 
 
-class Groups:
+class Groups(ABC):
     """Elements of an array that share a bias, as rows of matrices, a part at a time.
 
     Attributes
@@ -31,8 +32,8 @@ class Groups:
         """How many groups there are."""
         return math.prod(self.shape)
 
-    def __iter__(self) -> Iterator[tuple[slice, Array]]:
-        raise NotImplementedError
+    @abstractmethod
+    def __iter__(self) -> Iterator[tuple[slice, Array]]: ...
 
 
 class Slices(Groups):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import codec, fp8_layout
-from .array import CFloatArray, encode_layout
+from .array import CFloatArray
 from .bias import choose_bias
 from .checkpoint import Checkpoint
 from .described import BIAS_SUFFIX, Description, codes_entry, longest_bias
@@ -17,6 +17,7 @@ from .errors import ArgumentValueError, FileError
 from .flags import collected
 from .formats import Format, bfloat16, float16
 from .layout import check_layout
+from .layout_codec import encode_layout
 from .plan import FLOAT_NAMES, FloatName, Plan, Summary
 from .sources import NUMPY_DTYPES, Entry, read_values, tensor_errors
 from .storage import refusing_damage, shown_path

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _native, codec, flags
-from .array import CFloatArray, encode_layout
+from .array import CFloatArray
 from .boxes import boxes
 from .errors import ArgumentTypeError, ArgumentValueError
 from .formats import Format
+from .layout_codec import encode_layout
 from .rounding import Rounding, RoundingMode, check_rounding
 from .text import shown
 

@@ -69,6 +69,7 @@ class Measurement:
         self._signal = self._moments.signal
         negative = any((self._flat[piece] < 0).any() for piece in pieces(self._flat.size))
         self._peak = largest(self._flat)
+        self._known: dict[Format, Floats] = {}
         fitting = {label: fmt for label, fmt in formats.items() if fmt.signed or not negative}
         self._formats = fitting
         # several biases, and few bits: what is stored with a bias for each part
@@ -141,9 +142,11 @@ class Measurement:
 
     def _errors(self, fmt: Format) -> Floats:
         """Return the squared errors at every bias, in the unit of the moments' signal."""
-        if Moments.takes(fmt):
-            return self._moments.errors(fmt)
-        return squared_errors(self._flat, fmt)
+        if fmt not in self._known:
+            takes = Moments.takes(fmt)
+            errors = self._moments.errors(fmt) if takes else squared_errors(self._flat, fmt)
+            self._known[fmt] = errors
+        return self._known[fmt]
 
     def _db(self, noise: float) -> float:
         if noise <= 0:

@@ -3,6 +3,7 @@
 import json
 import math
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -290,7 +291,7 @@ def _check_shard_name(file: object) -> None:
         raise ValueError(f"the index names {shown(file)}; it takes .safetensors files")
 
 
-class _WholeArrays:
+class _WholeArrays(ABC):
     """Tensors that come as arrays: the last one that was asked for is kept."""
 
     def __init__(self) -> None:
@@ -306,8 +307,8 @@ class _WholeArrays:
             raise ValueError("it ends before its data do")
         out[:] = part
 
-    def _bytes_of(self, name: str) -> Bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def _bytes_of(self, name: str) -> Bytes: ...
 
 
 def as_bytes(array: Array) -> Bytes:
@@ -457,13 +458,13 @@ def _named(tensors: Iterator[tuple[str, Any]]) -> dict[str, Any]:
 def _torch_tensors(
     value: Any, kind: type, prefix: str, above: list[int]
 ) -> Iterator[tuple[str, Any]]:
-    """Yield the tensors of nested mappings, their names joined by dots."""
+    """Yield the tensors of nested mappings and sequences, their keys and places joined by dots."""
     if isinstance(value, kind):
         yield prefix or "tensor", value
-    elif isinstance(value, Mapping):
+    elif isinstance(value, Mapping | list | tuple):
         if id(value) in above or len(above) > 100:
             raise ValueError("mappings that are nested without end")
-        for key, inner in value.items():
+        for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
             name = f"{prefix}.{key}" if prefix else str(key)
             yield from _torch_tensors(inner, kind, name, [*above, id(value)])
 

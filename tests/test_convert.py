@@ -524,6 +524,22 @@ def test_tensors_of_nested_mappings_that_get_one_name():
         sources._named(sources._torch_tensors(nested, np.ndarray, "", []))
 
 
+def test_tensors_in_lists_are_named_by_their_places():
+    x, y, z = np.ones(2), np.zeros(3), np.arange(4)
+    nested = {"groups": [{"m": x}, (y, 5)], "z": z}
+    found = dict(sources._torch_tensors(nested, np.ndarray, "", []))
+    assert list(found) == ["groups.0.m", "groups.1.0", "z"]
+    assert found["groups.0.m"] is x
+    assert found["groups.1.0"] is y
+
+
+def test_lists_that_hold_themselves():
+    endless = []
+    endless.append(endless)
+    with pytest.raises(ValueError, match="nested without end"):
+        list(sources._torch_tensors(endless, np.ndarray, "", []))
+
+
 def test_a_new_folder_goes_with_what_was_to_be_in_it(source, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
