@@ -20,13 +20,11 @@ from .arrays import asarray
 from .layers import AnyModule, QuantizedLinear
 from .rounder import bias_for, largest
 
-_NONE = torch.tensor(0, dtype=torch.int16)
-
 
 @torch.library.custom_op("cfloat::matmul", mutates_args=())
 def _matmul(
     x: Tensor,
-    x_bias: Tensor,
+    x_bias: Tensor | None,
     x_fmt: str,
     codes: Tensor,
     bias: Tensor,
@@ -43,7 +41,7 @@ def _matmul(
 @_matmul.register_kernel("cpu")
 def _(
     x: Tensor,
-    x_bias: Tensor,
+    x_bias: Tensor | None,
     x_fmt: str,
     codes: Tensor,
     bias: Tensor,
@@ -56,6 +54,7 @@ def _(
     )
     first: Any
     if x_fmt:
+        assert x_bias is not None
         first = CFloatArray(to_numpy(x), from_text(x_fmt), to_numpy(x_bias))
     else:
         first = to_numpy(x if x.dtype in (torch.float32, torch.bfloat16) else x.float())
@@ -66,7 +65,7 @@ def _(
 @_matmul.register_fake
 def _(
     x: Tensor,
-    x_bias: Tensor,
+    x_bias: Tensor | None,
     x_fmt: str,
     codes: Tensor,
     bias: Tensor,
@@ -94,7 +93,7 @@ def _back(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     codes, bias = ctx.saved_tensors
     if ctx.x_fmt:
         return (None,) * 8
-    own = _matmul(gradient, _NONE, "", codes, bias, ctx.fmt, ctx.block, not ctx.transposed)
+    own = _matmul(gradient, None, "", codes, bias, ctx.fmt, ctx.block, not ctx.transposed)
     return own.to(ctx.dtype), *(None,) * 7
 
 
@@ -263,7 +262,7 @@ class CFloatLinear(nn.Module):
             Of the dtype of `x`.
         """
         ops.check_values(x)
-        given, x_bias, x_fmt = x, _NONE, ""
+        given, x_bias, x_fmt = x, None, ""
         if self.activation is not None:
             x_fmt, x_bias = to_text(self.activation), self._activation_bias(x)
             given = torch.ops.cfloat.encode(
