@@ -256,13 +256,17 @@ def test_a_state_dict_goes_on_with_the_same_bits(tmp_path):
 
 def test_streams_of_layers_and_roles_are_their_own():
     model = ct.quantize(linears(), **ALL, rounding="stochastic", seed=1)
-    streams = [rounder.stream[0].item() for rounder in model.modules() if isinstance(rounder, ct.Rounder)]
+    streams = [
+        rounder.stream[0].item() for rounder in model.modules() if isinstance(rounder, ct.Rounder)
+    ]
     assert len(set(streams)) == 6
     x = torch.rand(5, 8)
     first, second = model(x), model(x)
     assert not torch.equal(first, second)
     again = ct.quantize(linears(), **ALL, rounding="stochastic", seed=1)
-    again.load_state_dict({n: v for n, v in model.state_dict().items() if "stream" not in n}, strict=False)
+    again.load_state_dict(
+        {n: v for n, v in model.state_dict().items() if "stream" not in n}, strict=False
+    )
     assert [r.stream[0].item() for r in again.modules() if isinstance(r, ct.Rounder)] == streams
 
 
@@ -297,14 +301,20 @@ def test_only_what_is_named_is_rounded():
 
 def test_layers_that_are_skipped():
     def kinds(**how):
-        model = nn.ModuleDict({"head": nn.Linear(3, 3), "body": linears(), "out": nn.Conv1d(3, 3, 1)})
+        model = nn.ModuleDict(
+            {"head": nn.Linear(3, 3), "body": linears(), "out": nn.Conv1d(3, 3, 1)}
+        )
         ct.quantize(model, weight=E4, **how)
         return [name for name, part in model.named_modules() if hasattr(part, "weight_rounder")]
 
     assert kinds() == ["head", "body.0", "body.2", "out"]
     assert kinds(skip=["body.*"]) == ["head", "out"]
     assert kinds(skip=("head", "body.2")) == ["body.0", "out"]
-    assert kinds(skip=lambda name, layer: isinstance(layer, nn.Conv1d)) == ["head", "body.0", "body.2"]
+    assert kinds(skip=lambda name, layer: isinstance(layer, nn.Conv1d)) == [
+        "head",
+        "body.0",
+        "body.2",
+    ]
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
@@ -436,7 +446,9 @@ def test_products_under_opcheck_and_compiled():
 
 
 def test_to_inference():
-    model = nn.Sequential(nn.Conv1d(1, 2, 3), nn.Flatten(), nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 4))
+    model = nn.Sequential(
+        nn.Conv1d(1, 2, 3), nn.Flatten(), nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 4)
+    )
     ct.quantize(model, **ALL)
     for _ in range(3):
         model(torch.randn(5, 1, 8))
