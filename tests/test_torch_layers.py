@@ -162,14 +162,14 @@ def test_learnt_biases_and_sums_within_their_bound():
     for own, layer in zip(trackers, (model[0], model[2]), strict=True):
         own["weight"].update(layer.weight.detach().numpy())
     streams = [layer.gradient_rounder.stream.tolist() for layer in (model[0], model[2])]
+    inputs, outputs, gradients = {}, {}, {}
+    for i in (0, 2):
+        model[i].register_forward_hook(
+            lambda _, given, y, i=i: inputs.update({i: given[0]}) or outputs.update({i: y})
+        )
     for scale in (1.0, 100.0, 0.01, 0.01, 0.01):
         x = torch.randn(5, 8) * scale
         model.zero_grad()
-        inputs, outputs, gradients = {}, {}, {}
-        for i in (0, 2):
-            model[i].register_forward_hook(
-                lambda _, given, y, i=i: inputs.update({i: given[0]}) or outputs.update({i: y})
-            )
         y = model(x)
         for i in (0, 2):
             outputs[i].register_hook(lambda g, i=i: gradients.update({i: g.clone()}))
@@ -197,8 +197,6 @@ def test_learnt_biases_and_sums_within_their_bound():
             exact = rounded_gradient.T.astype(np.float64) @ rounded
             bound = 5 * 2.0**-23 * (np.abs(rounded_gradient).T @ np.abs(rounded))
             assert (np.abs(layer.weight.grad.numpy() - exact) <= bound).all()
-        for i in (0, 2):
-            model[i]._forward_hooks.clear()
 
 
 @pytest.mark.parametrize("fmt", [E4, E5, cf.CFloat16_SHP, cf.CFloat16_UHP, cf.bfloat16])
@@ -207,7 +205,7 @@ def test_biases_are_those_of_a_tracker(fmt, rng):
     tracker = cf.BiasTracker(fmt, window=2, margin=2)
     top = float(cf.finfo(fmt).max)
     peaks = [0.0, 1.0, top, np.nextafter(top, 0), np.nextafter(top, np.inf), 1e-300, 1e300, 5e-324]
-    peaks += np.exp2(rng.uniform(-80, 80, 200)).tolist() + [0.0, 0.0, 0.0]
+    peaks += [*np.exp2(rng.uniform(-80, 80, 200)).tolist(), 0.0, 0.0, 0.0]
     for peak in peaks:
         x = np.array([-peak, np.nan, peak / 2, np.inf])
         rounder.observe(torch.from_numpy(x))

@@ -49,18 +49,16 @@ def test_moments_and_parameters_in_numpy(scale):
             np.testing.assert_allclose(parameter.detach().numpy(), values[i], rtol=1e-5, atol=1e-7)
 
             state = optimizer.state[parameter]
-            how = [
-                {"rounding": "stochastic", "seed": _streams.derived_seed(3, 2 * i + part), "offset": (step - 1) * g.size}
-                for part in (0, 1)
-            ]  # fmt: skip
+            how = {"rounding": "stochastic", "offset": (step - 1) * g.size}
+            seeds = [_streams.derived_seed(3, 2 * i + part) for part in (0, 1)]
             # PyTorch rounds m and v in another order, which may change a few of the roundings after
             bias = cf.choose_bias(m, cf.CFloat16_SHP, "max")
             assert int(state["exp_avg_bias"]) == bias
-            codes = cf.encode(m, cf.CFloat16_SHP, bias, **how[0])
+            codes = cf.encode(m, cf.CFloat16_SHP, bias, seed=seeds[0], **how)
             check_codes(codes, state["exp_avg"])
             exponent = int(state["exp_avg_sq_scale"])
             assert 2.0**30 <= np.ldexp(v.max(), exponent) < 2.0**31 * (1 + 1e-5)
-            codes = cf.encode(np.ldexp(v, exponent), cf.CFloat16_UHP, **how[1])
+            codes = cf.encode(np.ldexp(v, exponent), cf.CFloat16_UHP, seed=seeds[1], **how)
             check_codes(codes, state["exp_avg_sq"])
             first[i] = cf.decode(state["exp_avg"].numpy(), cf.CFloat16_SHP, bias)
             second[i] = np.ldexp(cf.decode(state["exp_avg_sq"].numpy(), cf.CFloat16_UHP), -exponent)
@@ -229,7 +227,7 @@ def test_refused_later():
     with pytest.raises(TypeError, match=r"a parameter has dtype torch\.complex64"):
         ct.AdamW([torch.nn.Parameter(torch.ones(2, dtype=torch.complex64))])
     params[0].grad = torch.ones(3).to_sparse()
-    with pytest.raises(TypeError, match="a gradient has layout torch.sparse_coo"):
+    with pytest.raises(TypeError, match="a gradient has layout torch"):
         optimizer.step()
     plain = torch.optim.AdamW(params[1:])
     set_gradients(params[1:], 0)
