@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pkgutil
+import shutil
 import subprocess
 import sys
 
@@ -283,6 +284,22 @@ def test_compiled_whole():
         return ct.decode(codes, cf.CFloat16_SHP, 20, dtype=torch.float64)
 
     assert torch.equal(g(x.detach()), ct.round_to(x.detach(), cf.CFloat16_SHP, 20).double())
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch's compiler needs g++")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # its own
+def test_compiled_by_pytorchs_default_backend():
+    @torch.compile(fullgraph=True)
+    def f(x):
+        return ct.round_to(x.sin(), FMT, 9, rounding="stochastic", seed=3).exp()
+
+    x = torch.randn(40, 3, requires_grad=True)
+    y = f(x)
+    torch.testing.assert_close(
+        y, ct.round_to(x.sin(), FMT, 9, rounding="stochastic", seed=3).exp(), rtol=1e-6, atol=0
+    )
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, (y * x.cos()).detach())
 
 
 def test_seeds_of_pytorchs_generator():
