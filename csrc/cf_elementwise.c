@@ -17,6 +17,7 @@ typedef struct operation {
   cf_decode_kernel *decode;
   void (*stream_end)(void);
   int takes_blocks; /* the kernel knows rule.block */
+  int narrows;      /* decode writes float32, of which the upper halves are the results */
   size_t source_size, destination_size; /* bytes of an element */
 } operation;
 
@@ -40,6 +41,14 @@ static int is_added(int rounding) {
   return rounding == CF_TIES_TO_EVEN || rounding == CF_TOWARD_ZERO;
 }
 
+/* Whether bfloat16 is to be had from float32, which decoding is faster to: rounding that raises no flag, as all
+ * values are normal numbers of either and none is too large. */
+static int is_narrowed(const cf_format *format, int destination_type) {
+  return destination_type == CF_BFLOAT16 &&
+         (1 << format->exponent_bits) - 1 - format->bias_min < CF_BFLOAT16_BIAS &&
+         cf_decode_kernel_of(format, CF_FLOAT32) != cf_kernels_portable.decode[CF_FLOAT32];
+}
+
 static void choose_kernels(operation *op, const cf_format *format, int source_type,
                            int destination_type) {
   const cf_kernels *isa = cf_active_kernels();
@@ -48,6 +57,7 @@ static void choose_kernels(operation *op, const cf_format *format, int source_ty
   const int lanes_decode = cf_lanes_decode(format);
   op->encode = NULL;
   op->decode = NULL;
+  op->narrows = 0;
   op->stream_end = isa->stream_end;
   if (source_type == CF_FLOAT32 && destination_type == CF_FLOAT32 && isa->round_float32 != NULL &&
       lanes_encode && lanes_decode) {
@@ -59,7 +69,9 @@ static void choose_kernels(operation *op, const cf_format *format, int source_ty
   op->takes_blocks = encodes && !decodes && source_type == CF_FLOAT32 &&
                      op->encode != cf_kernels_portable.encode[source_type] && op->rule.by_addition &&
                      is_added(op->rule.rounding);
-  if (decodes) op->decode = cf_decode_kernel_of(format, destination_type);
+  op->narrows = is_narrowed(format, destination_type);
+  if (decodes)
+    op->decode = cf_decode_kernel_of(format, op->narrows ? CF_FLOAT32 : destination_type);
 }
 
 static int prepare(operation *op, const cf_format *format, int source_type, int rounding,
@@ -86,7 +98,8 @@ enum { LARGE_COUNT = 1 << 18 };
 
 static void set_size(operation *op, size_t count, int stages_source, int stages_destination) {
   op->rule.large = !stages_source && count >= LARGE_COUNT;
-  op->rule.streaming = !stages_destination && count >= CF_STREAMED_BYTES / op->destination_size;
+  op->rule.streaming = !stages_destination && !op->narrows &&
+                       count >= CF_STREAMED_BYTES / op->destination_size;
 }
 
 static void finish(const operation *op) {
@@ -98,6 +111,29 @@ typedef struct bias_view {
   const int16_t *first;
   size_t step, block;
 } bias_view;
+
+/* Elements between two kernels: a kernel's preparations are of some hundred elements' cost. */
+enum { LONG_PIECE = 4 * CF_PIECE };
+
+/* bfloat16 of float32 that is_narrowed: to nearest, ties to even.  NaN has a lower half of zeros. */
+static void narrow(const uint32_t *from, uint16_t *to, size_t count) {
+  for (size_t i = 0; i < count; ++i)
+    to[i] = (uint16_t)((from[i] + 0x7FFFu + (from[i] >> 16 & 1)) >> 16);
+}
+
+/* As op->decode, but for its type. */
+static void decode_piece(const operation *op, const int16_t *bias, size_t bias_step,
+                         const void *codes, void *values, size_t count, cf_flags *flags) {
+  if (!op->narrows) {
+    op->decode(&op->rule, bias, bias_step, codes, values, count, flags);
+    return;
+  }
+  uint32_t wide[LONG_PIECE];
+  uint16_t halves[LONG_PIECE]; /* values need not be aligned */
+  op->decode(&op->rule, bias, bias_step, codes, wide, count, flags);
+  narrow(wide, halves, count);
+  memcpy(values, halves, count * sizeof *halves);
+}
 
 /* Contiguous elements. */
 static void run(const operation *op, bias_view bias_of, const char *source, uint64_t position,
@@ -114,15 +150,19 @@ static void run(const operation *op, bias_view bias_of, const char *source, uint
     op->encode(&op->rule, bias, bias_step, source, position, destination, count, flags);
     return;
   }
-  if (op->encode == NULL) {
+  if (op->encode == NULL && !op->narrows) {
     op->decode(&op->rule, bias, bias_step, source, destination, count, flags);
     return;
   }
   while (count > 0) {
-    uint16_t codes[CF_PIECE];
-    const size_t piece = count < CF_PIECE ? count : CF_PIECE;
-    op->encode(&op->rule, bias, bias_step, source, position, codes, piece, flags);
-    op->decode(&op->rule, bias, bias_step, codes, destination, piece, NULL);
+    uint16_t codes[LONG_PIECE];
+    const size_t piece = count < LONG_PIECE ? count : LONG_PIECE;
+    if (op->encode == NULL) {
+      decode_piece(op, bias, bias_step, source, destination, piece, flags);
+    } else {
+      op->encode(&op->rule, bias, bias_step, source, position, codes, piece, flags);
+      decode_piece(op, bias, bias_step, codes, destination, piece, NULL);
+    }
     bias += piece * bias_step;
     source += piece * op->source_size;
     destination += piece * op->destination_size;

@@ -105,6 +105,42 @@ def test_bfloat16_holds_every_8_bit_value(fmt):
         np.testing.assert_array_equal(values.astype(np.float64), exact_values(fmt, bias))
 
 
+# the last reaches 2**127, and its largest values are nearest to bfloat16's infinity
+WIDE = cf.Format("wide", exponent_bits=6, mantissa_bits=9, bias=(-64, -60))
+
+
+@pytest.mark.parametrize(
+    "fmt",
+    [*exact.TESLA_READINGS, cf.float16, cf.float8_e5m2, WIDE],
+    ids=exact.label,
+)
+@pytest.mark.parametrize("count", [7, 5000])
+def test_bfloat16_is_float32_rounded_once(fmt, count, rng):
+    """Piece by piece, to any address, with one bias and with many."""
+    low, high = fmt.bias_range
+    codes = rng.integers(0, 2**fmt.bits, count).astype(fmt.storage_dtype)
+    codes[:3] = cf.encode(np.array([cf.finfo(fmt).max, 0, 1]), fmt)
+    out = np.zeros(2 * count + 1, np.uint8)[1:].view(ml_dtypes.bfloat16)
+    many = rng.integers(low, high + 1, count)
+    many[0] = low
+    for bias in (low, high, many):
+        with cf.record_flags() as flags:
+            exactly = cf.decode(codes, fmt, bias)
+        with cf.record_flags() as narrow_flags:
+            cf.decode(codes, fmt, bias, out=out)
+        expected = exactly.astype(ml_dtypes.bfloat16)
+        np.testing.assert_array_equal(out.view(np.uint16), expected.view(np.uint16))
+        too_large = np.isinf(expected.astype(np.float32)) & np.isfinite(exactly)
+        assert too_large[0] == (fmt is WIDE and np.min(bias) == low)
+        assert narrow_flags.overflow == flags.overflow + np.count_nonzero(too_large)
+        assert (narrow_flags.invalid, narrow_flags.denormal) == (flags.invalid, flags.denormal)
+        values = rng.standard_normal(count).astype(ml_dtypes.bfloat16)
+        rounded = cf.round_to(values, fmt, bias)
+        cf.round_to(values, fmt, bias, out=out)
+        expected = rounded.astype(ml_dtypes.bfloat16)
+        np.testing.assert_array_equal(out.view(np.uint16), expected.view(np.uint16))
+
+
 @every_reading
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("times", [1, 5])

@@ -291,15 +291,15 @@ def test_compiled_whole():
 def test_compiled_by_pytorchs_default_backend():
     @torch.compile(fullgraph=True)
     def f(x):
-        return ct.round_to(x.sin(), FMT, 9, rounding="stochastic", seed=3).exp()
+        return ct.round_to(x * 2, FMT, 9, rounding="stochastic", seed=3).exp()
 
     x = torch.randn(40, 3, requires_grad=True)
     y = f(x)
     torch.testing.assert_close(
-        y, ct.round_to(x.sin(), FMT, 9, rounding="stochastic", seed=3).exp(), rtol=1e-6, atol=0
+        y, ct.round_to(x * 2, FMT, 9, rounding="stochastic", seed=3).exp(), rtol=1e-6, atol=0
     )
     y.sum().backward()
-    torch.testing.assert_close(x.grad, (y * x.cos()).detach())
+    torch.testing.assert_close(x.grad, 2 * y.detach())
 
 
 def test_seeds_of_pytorchs_generator():
