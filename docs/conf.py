@@ -21,6 +21,7 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 
+smartquotes = False  # what is in quotes is typed so
 default_role = "name"
 autodoc_typehints = "none"  # the docstrings say what is taken and given
 autodoc_member_order = "bysource"
@@ -38,8 +39,6 @@ html_css_files = ["cfloat.css"]
 html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
-pygments_style = "friendly"
-pygments_dark_style = "github-dark"
 html_theme_options = {"navigation_with_keys": True}
 
 

@@ -10,7 +10,7 @@ blocks may be:
 - MyST directives of `DIRECTIVES`.
 
 Commands are those of ``cfloat``.  All run in order, in a folder that holds what `prepare` puts there.  A page
-that takes an optional package says so in its front matter by the name it is imported by, ``requires: [torch]``.
+that takes an optional package names it in its front matter, as it is imported: ``requires: [torch]``.
 """
 
 import doctest
