@@ -1,0 +1,52 @@
+"""CFloat in PyTorch: rounding as an operator, layers that round, codes in layers and in an optimizer.
+
+``import cfloat.torch`` takes PyTorch 2.4 or later (``pip install 'cfloat[torch]'``).
+
+- `round_to`, `encode`, `decode`: SPEC section 3 for tensors on any device, in eager mode and under
+  ``torch.compile``; `asarray` and `to_torch` lead to `CFloatArray` and back.
+- `quantize`: lets a model's layers round weights, activations and output gradients, with biases that are
+  learnt; `Rounder` is what they round with.
+- `CFloatLinear` and `to_inference`: layers that hold codes and multiply them.
+- `AdamW`: moments in 16 bits, rounded stochastically.
+"""
+
+from cfloat.errors import MissingExtraError
+
+try:
+    import torch as _torch
+except ImportError:
+    raise MissingExtraError("cfloat.torch needs PyTorch: pip install 'cfloat[torch]'") from None
+if not hasattr(_torch.library, "custom_op"):
+    raise MissingExtraError(
+        f"cfloat.torch needs PyTorch 2.4 or later, and this is {_torch.__version__}"
+    )
+
+from .arrays import asarray, to_torch
+from .inference import CFloatLinear, to_inference
+from .layers import (
+    QuantizedConv1d,
+    QuantizedConv2d,
+    QuantizedConv3d,
+    QuantizedLinear,
+    quantize,
+)
+from .ops import decode, encode, round_to
+from .optim import AdamW
+from .rounder import Rounder
+
+__all__ = [
+    "AdamW",
+    "CFloatLinear",
+    "QuantizedConv1d",
+    "QuantizedConv2d",
+    "QuantizedConv3d",
+    "QuantizedLinear",
+    "Rounder",
+    "asarray",
+    "decode",
+    "encode",
+    "quantize",
+    "round_to",
+    "to_inference",
+    "to_torch",
+]
