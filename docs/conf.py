@@ -3,6 +3,8 @@
 Nothing is fetched: no intersphinx, no fonts.
 """
 
+import sys
+from importlib.util import find_spec
 from typing import Any
 
 from docutils import nodes
@@ -19,7 +21,10 @@ version = release = cfloat.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build"]
+
+# the reference of what takes an optional package is left out where that is not installed
+optional = [name for name in ("dask", "torch") if find_spec(name) is None]
+exclude_patterns = ["_build", *(f"reference/{name}.md" for name in optional)]
 
 smartquotes = False  # what is in quotes is typed so
 default_role = "name"
@@ -47,12 +52,17 @@ class NameRole(SphinxRole):
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Return the link, or the code."""
-        if self.text.partition(".")[0] not in cfloat.__all__:
-            return [nodes.literal(self.rawtext, self.text)], []
-        role = self.env.domains.python_domain.role("obj")
-        assert role is not None
-        target = f"{self.text} <cfloat.{self.text}>"
-        return role("py:obj", self.rawtext, target, self.lineno, self.inliner, {}, [])
+        name = self.text.removeprefix("cfloat.")
+        modules = ["cfloat"]
+        if name == self.text:  # of the module whose names are documented, or else of the package
+            modules.insert(0, self.env.ref_context.get("py:module") or "cfloat")
+        for module in modules:
+            if name.partition(".")[0] in getattr(sys.modules.get(module), "__all__", ()):
+                role = self.env.domains.python_domain.role("obj")
+                assert role is not None
+                target = f"{self.text} <{module}.{name}>"
+                return role("py:obj", self.rawtext, target, self.lineno, self.inliner, {}, [])
+        return [nodes.literal(self.rawtext, self.text)], []
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
