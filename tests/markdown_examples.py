@@ -9,8 +9,9 @@ blocks may be:
 - ``text``: output or pseudocode, which does not run;
 - MyST directives of `DIRECTIVES`.
 
-Commands are those of ``cfloat``.  All run in order, in a folder that holds what `prepare` puts there.  A page
-that takes an optional package names it in its front matter, as it is imported: ``requires: [torch]``.
+Commands are those of ``cfloat``, and programs of ``examples/`` with ``--quick``.  All run in order, in a
+folder that holds what `prepare` puts there; what sets things up does not run, and must be known (`_is_set_up`).
+A page that takes an optional package names it in its front matter, as it is imported: ``requires: [torch]``.
 """
 
 import doctest
@@ -21,6 +22,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +128,18 @@ def _examples(block, place):
     return [(command, output) for command, output in found]
 
 
+def _is_set_up(command):
+    """Whether a command is of the two, or a line of what CI runs, or installs extras that there are."""
+    command = re.sub(r"\s+#.*$", "", command)
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    installs = re.fullmatch(r"pip install '\.\[([\w,]+)\]'", command)
+    if installs:
+        return set(installs[1].split(",")) <= extras.keys()
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    return command in SET_UP or command in map(str.strip, ci.splitlines())
+
+
 class Runner:
     """Runs a page's blocks in the current folder.
 
@@ -156,9 +170,8 @@ class Runner:
             self._run_session(block, place)
             return
         for command, expected in _examples(block, place):
-            if command in SET_UP and expected is None:
-                continue
-            self._run_command(command, expected, place)
+            if expected is not None or not _is_set_up(command):
+                self._run_command(command, expected, place)
 
     def _run_session(self, block, place):
         examples = _examples(block, place)
@@ -174,12 +187,16 @@ class Runner:
             self.failures.append("".join(report))
 
     def _run_command(self, command, expected, place):
-        words = shlex.split(command)
-        if words[0] != "cfloat":
-            self.failures.append(f"{place}: {command!r} is neither set-up nor a command of cfloat")
+        words = shlex.split(command, comments=True)
+        if words[0] == "cfloat":
+            words = ["-P", "-m", *words]
+        elif words[0] == "python" and words[1].startswith("examples/") and "--quick" in words:
+            words = [str(ROOT / words[1]), *words[2:]]
+        else:
+            self.failures.append(f"{place}: {command!r} is nothing that is run here")
             return
         run = subprocess.run(
-            [sys.executable, "-P", "-m", *words],
+            [sys.executable, *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -90,7 +90,11 @@ def test_what_would_not_run_is_refused(text, message):
         ("```console\n$ cfloat info none.npy\n```\n", "exit status 1"),
         ("```console\n$ cfloat --version\ncfloat: error: none\n```\n", "exit status 0"),
         ("```sh\ncfloat info none.npy\n```\n", "exit status 1"),
-        ("```sh\nls\n```\n", "neither set-up nor a command of cfloat"),
+        ("```sh\nls\n```\n", "is nothing that is run here"),
+        ("```sh\npip install '.[unknown]'\n```\n", "is nothing that is run here"),
+        ("```sh\npython examples/make_carried_tensors.py\n```\n", "is nothing that is run here"),
+        ("```sh\npython examples/none.py --quick\n```\n", "No such file"),
+        ("```console\n$ pip install . && cfloat report\n```\n", "is nothing that is run here"),
     ],
 )
 def test_what_is_wrong_is_found(text, message):
@@ -98,6 +102,11 @@ def test_what_is_wrong_is_found(text, message):
     assert len(runner.failures) == 1
     assert "No module named" not in runner.failures[0]
     assert message in runner.failures[0]
+
+
+def test_what_sets_up_is_known():
+    text = "```sh\npip install . && cfloat report\npip install '.[test,torch]'  # both\nruff check .\n```\n"
+    assert not Runner(parse_page("page.md", text)).run().failures
 
 
 def test_a_page_says_what_it_requires():
