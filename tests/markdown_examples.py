@@ -10,7 +10,7 @@ blocks may be:
 - MyST directives of `DIRECTIVES`.
 
 Commands are those of ``cfloat``, and programs of ``examples/`` with ``--quick``.  All run in order, in a
-folder that holds what `prepare` puts there; what sets things up does not run, and must be known (`_is_set_up`).
+folder that holds what `prepare` puts there; what sets things up does not run, and `_is_set_up` must know it.
 A page that takes an optional package names it in its front matter, as it is imported: ``requires: [torch]``.
 """
 
