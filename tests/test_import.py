@@ -99,3 +99,15 @@ def test_what_reads_files_is_loaded_when_it_is_asked_for():
 
 def test_version():
     assert re.fullmatch(r"\d+\.\d+\.\d+", cf.__version__)
+
+
+@pytest.mark.parametrize(("module", "package"), [("torch", "PyTorch")])
+def test_optional_parts_name_their_extra(module, package):
+    """With the package that they need out of reach."""
+    program = f"import sys; sys.modules[{module!r}] = None; import cfloat.{module}"
+    result = python(program)
+    assert result.returncode != 0
+    assert result.stderr.splitlines()[-1] == (
+        f"cfloat.errors.MissingExtraError: cfloat.{module} needs {package}: "
+        f"pip install 'cfloat[{module}]'"
+    )

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pkgutil
+import shutil
 import subprocess
 import sys
 
@@ -27,7 +28,12 @@ FORMATS = {
     "flush": cf.CFloat8_1_5_2.replace(subnormals="flush"),
     "saturating": cf.float8_e4m3fn.replace(saturating=True),
     "unsigned": cf.Format(
-        "unsigned", exponent_bits=3, mantissa_bits=0, signed=False, bias=(0, 20), subnormals="whitepaper"
+        "unsigned",
+        exponent_bits=3,
+        mantissa_bits=0,
+        signed=False,
+        bias=(0, 20),
+        subnormals="whitepaper",
     ),
     "no mantissa": cf.Format("no mantissa", exponent_bits=3, mantissa_bits=0, nonfinite="nan_only"),
     "small": cf.Format(
@@ -114,6 +120,24 @@ def test_random_words(offset):
         stream = torch.tensor([_streams.signed(seed), _streams.signed(offset)])
         words = _plain.random_words(stream, 19)
         np.testing.assert_array_equal(words.numpy(), _native.random_words(seed, offset, 19))
+
+
+@pytest.mark.parametrize("fmt", [FMT, FORMATS["ieee"]], ids=str)
+def test_where_a_random_word_just_decides(fmt):
+    """Up from (2**32 - r) / 2**32 of the gap on, to the last bit: between normals, and in the hole."""
+    words = torch.from_numpy(_native.random_words(9, 0, 64).astype(np.int64))
+    share = (2**32 - words).double() / 2**32
+    stream, bias = torch.tensor([9, 0]), torch.tensor(7)
+    for low, high in ((1.0, 1.125), (2.0**-7 * 7 / 8, 2.0**-6)):
+        if fmt.subnormals == "whitepaper" or low == 1:
+            x = low + share * (high - low)
+            below = torch.nextafter(x, torch.tensor(0.0, dtype=torch.float64))
+            for given, expected in ((x, high), (below, low)):
+                codes = _plain.encode(given, fmt, bias, "stochastic", stream)
+                values = _plain.decode(codes, fmt, bias, torch.float64)
+                assert (values == expected).all()
+                got = ct.round_to(given, fmt, 7, rounding="stochastic", seed=9)
+                assert torch.equal(got, values)
 
 
 @CUDA
@@ -262,12 +286,30 @@ def test_compiled_whole():
     assert torch.equal(g(x.detach()), ct.round_to(x.detach(), cf.CFloat16_SHP, 20).double())
 
 
+@pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch's compiler needs g++")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # its own
+def test_compiled_by_pytorchs_default_backend():
+    @torch.compile(fullgraph=True)
+    def f(x):
+        return ct.round_to(x.sin(), FMT, 9, rounding="stochastic", seed=3).exp()
+
+    x = torch.randn(40, 3, requires_grad=True)
+    y = f(x)
+    torch.testing.assert_close(
+        y, ct.round_to(x.sin(), FMT, 9, rounding="stochastic", seed=3).exp(), rtol=1e-6, atol=0
+    )
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, (y * x.cos()).detach())
+
+
 def test_seeds_of_pytorchs_generator():
     x = torch.rand(1000)
     for f in (
         lambda x: ct.round_to(x, FMT, rounding="stochastic"),
         torch.compile(
-            lambda x: ct.round_to(x, FMT, rounding="stochastic"), fullgraph=True, backend="aot_eager"
+            lambda x: ct.round_to(x, FMT, rounding="stochastic"),
+            fullgraph=True,
+            backend="aot_eager",
         ),
     ):
         torch.manual_seed(1)

@@ -32,7 +32,7 @@ def set_gradients(params, step, scale=1.0):
 @pytest.mark.parametrize("scale", [1.0, 1e-7, 1e6])
 def test_moments_and_parameters_in_numpy(scale):
     """Every step is one of AdamW in float32, and one stochastic rounding of each moment."""
-    params = parameters((5, 7), (9,))
+    params = parameters((50, 7), (90,))
     optimizer = ct.AdamW(params, **SETTINGS, seed=3)
     first = [np.zeros(p.shape, np.float32) for p in params]
     second = [np.zeros(p.shape, np.float32) for p in params]
@@ -49,22 +49,26 @@ def test_moments_and_parameters_in_numpy(scale):
             np.testing.assert_allclose(parameter.detach().numpy(), values[i], rtol=1e-5, atol=1e-7)
 
             state = optimizer.state[parameter]
-            how = [
-                {"rounding": "stochastic", "seed": _streams.derived_seed(3, 2 * i + part), "offset": (step - 1) * g.size}
-                for part in (0, 1)
-            ]  # fmt: skip
-            # PyTorch rounds m and v in another order: compare what became of its own
+            how = {"rounding": "stochastic", "offset": (step - 1) * g.size}
+            seeds = [_streams.derived_seed(3, 2 * i + part) for part in (0, 1)]
+            # PyTorch rounds m and v in another order, which may change a few of the roundings after
             bias = cf.choose_bias(m, cf.CFloat16_SHP, "max")
             assert int(state["exp_avg_bias"]) == bias
-            codes = cf.encode(m, cf.CFloat16_SHP, bias, **how[0])
-            assert np.abs(codes.astype(int) - state["exp_avg"].numpy()).max() <= 1
+            codes = cf.encode(m, cf.CFloat16_SHP, bias, seed=seeds[0], **how)
+            check_codes(codes, state["exp_avg"])
             exponent = int(state["exp_avg_sq_scale"])
             assert 2.0**30 <= np.ldexp(v.max(), exponent) < 2.0**31 * (1 + 1e-5)
-            codes = cf.encode(np.ldexp(v, exponent), cf.CFloat16_UHP, **how[1])
-            assert np.abs(codes.astype(int) - state["exp_avg_sq"].numpy()).max() <= 1
+            codes = cf.encode(np.ldexp(v, exponent), cf.CFloat16_UHP, seed=seeds[1], **how)
+            check_codes(codes, state["exp_avg_sq"])
             first[i] = cf.decode(state["exp_avg"].numpy(), cf.CFloat16_SHP, bias)
             second[i] = np.ldexp(cf.decode(state["exp_avg_sq"].numpy(), cf.CFloat16_UHP), -exponent)
             values[i] = parameter.detach().numpy().copy()
+
+
+def check_codes(expected, codes):
+    distance = np.abs(expected.astype(int) - codes.numpy())
+    assert distance.max() <= 1
+    assert (distance == 0).mean() > 0.97
 
 
 def test_near_pytorchs_own():
@@ -156,7 +160,9 @@ def test_what_is_not_finite_reaches_the_parameters():
 
 def test_groups_schedulers_and_closures():
     params = parameters((3,), (4,), (5,))
-    optimizer = ct.AdamW([{"params": params[:2]}, {"params": params[2:], "lr": 0.5}], lr=0.1, seed=0)
+    optimizer = ct.AdamW(
+        [{"params": params[:2]}, {"params": params[2:], "lr": 0.5}], lr=0.1, seed=0
+    )
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
 
     def closure():
@@ -221,7 +227,7 @@ def test_refused_later():
     with pytest.raises(TypeError, match=r"a parameter has dtype torch\.complex64"):
         ct.AdamW([torch.nn.Parameter(torch.ones(2, dtype=torch.complex64))])
     params[0].grad = torch.ones(3).to_sparse()
-    with pytest.raises(TypeError, match="a gradient has layout torch.sparse_coo"):
+    with pytest.raises(TypeError, match="a gradient has layout torch"):
         optimizer.step()
     plain = torch.optim.AdamW(params[1:])
     set_gradients(params[1:], 0)

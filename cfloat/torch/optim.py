@@ -57,9 +57,9 @@ class AdamW(Optimizer):
     and then rounded once.  State, for each parameter: ``exp_avg`` and ``exp_avg_sq``, their codes, and
     ``exp_avg_bias``, ``exp_avg_sq_bias`` and ``exp_avg_sq_scale``.  Exponent biases are chosen anew in each
     step, so that the largest element is within the range.  UHP's bias is fixed, and squares of small
-    gradients are below its smallest number, 2**-30: a second moment in a format of one bias is stored multiplied by two
-    to the power of ``exp_avg_sq_scale``, chosen anew as well, such that its largest element is in the last
-    binade but one, from 2**30 to 2**31 in UHP.
+    gradients are below its smallest number, 2**-30: a second moment in a format of one bias is stored
+    multiplied by two to the power of ``exp_avg_sq_scale``, chosen anew as well, such that its largest element
+    is in the last binade but one, from 2**30 to 2**31 in UHP.
 
     With the same gradients, the moments are the same bits on every machine, but for the order in which
     elementary operations round there.
