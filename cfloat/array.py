@@ -135,7 +135,7 @@ class CFloatArray(NDArrayOperatorsMixin):
 
     @property
     def bias(self) -> int | NDArray[np.int16]:
-        """The exponent bias, or a read-only array of biases."""
+        """The exponent bias; or a read-only array that broadcasts to the shape, or has one for each block."""
         values = self._biases.values
         if isinstance(values, int):
             return values

@@ -460,7 +460,7 @@ float16 = Format("float16", exponent_bits=5, mantissa_bits=10, nonfinite="ieee")
 #: The upper half of a float32.
 bfloat16 = Format("bfloat16", exponent_bits=8, mantissa_bits=7, nonfinite="ieee")
 
-#: OCP 8-bit E4M3: no infinity, one NaN a sign; too large is NaN, as in ml_dtypes and PyTorch.
+#: OCP 8-bit E4M3: no infinity, one NaN a sign; too large is NaN, as in ml_dtypes.
 float8_e4m3fn = Format("float8_e4m3fn", exponent_bits=4, mantissa_bits=3, nonfinite="nan_only")
 
 #: OCP 8-bit E5M2: IEEE 754 in small.

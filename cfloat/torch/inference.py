@@ -332,7 +332,7 @@ def to_inference(module: AnyModule) -> AnyModule | CFloatLinear:
     >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
     >>> _ = cf.torch.quantize(model, weight=cf.CFloat8_1_4_3, activation=cf.CFloat8_1_4_3)
     >>> _ = model(torch.randn(16, 4))                 # training mode: the biases are learnt
-    >>> cf.torch.to_inference(model)[0]
+    >>> cf.torch.to_inference(model)[0]  # doctest: +ELLIPSIS
     CFloatLinear(in_features=4, out_features=8, CFloat8_1_4_3, activation=CFloat8_1_4_3, activation_bias=...)
     """
     if not isinstance(module, nn.Module):
