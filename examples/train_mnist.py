@@ -33,11 +33,13 @@ import argparse
 import math
 import multiprocessing
 import os
+import signal
 import sys
 import zipfile
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -229,13 +231,19 @@ def run(options: argparse.Namespace) -> None:
     one = partial(train, digits, options.epochs, options.learning_rate)
     tasks = [(name, seed) for name in options.variants for seed in range(options.seeds)]
     jobs = min(options.jobs, len(tasks))
-    # spawned: a fork would not have the threads that libraries have started
-    with multiprocessing.get_context("spawn").Pool(jobs) if jobs > 1 else nullcontext() as pool:
+    with pool_of(jobs) if jobs > 1 else nullcontext() as pool:
         runs = map(one, tasks) if pool is None else pool.imap(one, tasks)
         results = print_results(iter(runs), options.variants, options.seeds)
     if options.out is not None:
         save(options.out / "curves.csv", partial(write_curves, results))
         save(options.out / "curves.png", partial(draw_curves, results))
+
+
+def pool_of(jobs: int) -> Pool:
+    """Return processes to train in, which leave it to this one to say that it was interrupted."""
+    # spawned: a fork would not have the threads that libraries have started
+    spawn = multiprocessing.get_context("spawn")
+    return spawn.Pool(jobs, signal.signal, (signal.SIGINT, signal.SIG_IGN))
 
 
 def main() -> int:

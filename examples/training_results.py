@@ -78,10 +78,9 @@ def write_curves(results: Results, stream: IO[bytes]) -> None:
 def draw_curves(results: Results, stream: IO[bytes]) -> None:
     """Draw the means over seeds as a PNG; it takes matplotlib."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import NullLocator
 
     figure = Figure(figsize=(10, 4.2), layout="constrained")
-    errors, losses = figure.subplots(1, 2)
+    accuracy, loss = figure.subplots(1, 2)
     for index, (name, runs) in enumerate(results.items()):
         epochs = range(1, len(runs[0].losses) + 1)
         style = {
@@ -90,15 +89,13 @@ def draw_curves(results: Results, stream: IO[bytes]) -> None:
             "linestyle": ("-", "--", ":")[index % 3],
             "linewidth": 2.5 if name in ("float32", "cfloat") else 1.5,
         }
-        errors.plot(epochs, 100 - np.mean([run.accuracies for run in runs], axis=0), **style)
-        losses.plot(epochs, np.mean([run.losses for run in runs], axis=0), **style)
-    errors.set(xlabel="epoch", ylabel="test error, %", yscale="log")
-    errors.set_yticks([5, 10, 20, 50, 100], ["5", "10", "20", "50", "100"])
-    errors.yaxis.set_minor_locator(NullLocator())
-    losses.set(xlabel="epoch", ylabel="training loss", yscale="log")
-    for axes in (errors, losses):
+        accuracy.plot(epochs, np.mean([run.accuracies for run in runs], axis=0), **style)
+        loss.plot(epochs, np.mean([run.losses for run in runs], axis=0), **style)
+    accuracy.set(xlabel="epoch", ylabel="test accuracy, %")
+    loss.set(xlabel="epoch", ylabel="training loss", yscale="log")
+    for axes in (accuracy, loss):
         axes.grid(alpha=0.3)
-    figure.legend(*errors.get_legend_handles_labels(), loc="outside right center")
+    figure.legend(*accuracy.get_legend_handles_labels(), loc="outside right center")
     figure.savefig(stream, format="png", dpi=100)
 
 
