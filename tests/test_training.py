@@ -30,7 +30,7 @@ def example():
         sys.path.remove(str(EXAMPLES))
 
 
-def make_digits(count, noise=0.15):
+def make_digits(count, noise=0.8):
     """Ten patterns of 8 by 8 pixels, and noise."""
     rng = np.random.default_rng(5)
     patterns = rng.random((10, 8, 8)) < 0.4
@@ -113,7 +113,9 @@ def test_files(digits_file, tmp_path):
     )
     output = run_script(*arguments, "--out", folder)
     assert sorted(path.name for path in folder.iterdir()) == ["curves.csv", "curves.png"]
-    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    picture = (folder / "curves.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert picture[-8:-4] == b"IEND"
     with (folder / "curves.csv").open(newline="") as stream:
         points = list(csv.DictReader(stream))
     assert len(points) == 2 * 2 * 3
