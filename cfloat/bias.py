@@ -418,6 +418,8 @@ class BiasTracker:
         self._window = _count("window", window, 1)
         self._margin = _count("margin", margin, 0)
         self._history: deque[float] = deque(maxlen=self._window)
+        low, _ = fmt.bias_range
+        self._top, self._top_exponent = math.frexp(float(finfo(fmt, low).max))
 
     @property
     def bias(self) -> int:
@@ -425,8 +427,11 @@ class BiasTracker:
         peak = max(self._history, default=0.0)
         if peak == 0:
             return self.format.default_bias
-        low, _ = self.format.bias_range
-        return max(low, int(bias_for(np.array(peak), self.format)) - self._margin)
+        # as bias_for, without arrays, which cost more than the rest of a step of a small layer
+        low, high = self.format.bias_range
+        fraction, exponent = math.frexp(peak)
+        bias = low + self._top_exponent - exponent - (fraction > self._top)
+        return max(low, min(bias, high) - self._margin)
 
     def update(self, x: ArrayLike) -> int:
         """Take note of a tensor's largest finite magnitude and return the bias.

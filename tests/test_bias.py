@@ -331,3 +331,12 @@ def test_a_tracker_of_absurd_numbers():
     tracker = cf.BiasTracker(cf.CFloat8_1_4_3)
     with pytest.raises(cf.ArgumentTypeError, match="history is not a list of numbers"):
         tracker.load_state_dict({"window": 1, "margin": 0, "history": [10**400]})
+
+
+@pytest.mark.parametrize("fmt", [*TESLA, cf.CFloat16_UHP, *FIXED], ids=lambda fmt: fmt.name)
+def test_a_tracker_of_one_tensor_chooses_as_max(fmt, rng):
+    tracker = cf.BiasTracker(fmt)
+    top = float(cf.finfo(fmt).max)
+    edges = [top, np.nextafter(top, 0), np.nextafter(top, np.inf), 5e-324, 1e308, 0.0]
+    for peak in [*edges, *np.exp2(rng.uniform(-80, 80, 300))]:
+        assert tracker.update(np.array([peak, -peak / 3])) == cf.choose_bias([peak], fmt, "max")
