@@ -22,6 +22,9 @@ MODULES = [
     if module.name not in ("_ffi_build", "_cfloat", "__main__")
 ]
 
+# Modules that cannot be imported without an extra, and what it brings.
+EXTRAS = {"cfloat.dask": "dask", "cfloat.cluster": "distributed"}
+
 
 def test_python_examples():
     test = doctest.DocTestParser().get_doctest(README, {}, "README.md", "README.md", 0)
@@ -33,6 +36,10 @@ def test_python_examples():
 
 @pytest.mark.parametrize("name", MODULES)
 def test_docstring_examples(name):
+    if name in EXTRAS:
+        pytest.importorskip(
+            EXTRAS[name], reason=f"{name} takes {EXTRAS[name]}, which is not installed"
+        )
     module = importlib.import_module(name)
     assert doctest.testmod(module, optionflags=OPTIONS).failed == 0
 
