@@ -739,7 +739,7 @@ class CFloatArray(NDArrayOperatorsMixin):
     ) -> Any:
         from ._functions import call
 
-        return call(func, types, args, kwargs)
+        return call(self, func, types, args, kwargs)
 
 
 def asarray(
