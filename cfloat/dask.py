@@ -17,6 +17,7 @@ import math
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -618,7 +619,7 @@ def _in_chunks(
         if x.npartitions > 1:
             first, first_index = da.from_array(_first_words(x, first), 1), index
     return da.blockwise(
-        function,
+        partial(_on_chunk, function),
         index,
         x,
         index,
@@ -632,6 +633,11 @@ def _in_chunks(
         **kwargs,
         **how,
     )
+
+
+def _on_chunk(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function: where a worker finds this one, CFloatArrays are registered as chunks."""
+    return function(*args, **kwargs)
 
 
 def _first_words(x: Any, offset: int) -> NDArray[np.uint64]:
@@ -684,6 +690,8 @@ def _choose_one(x: Any, fmt: Format, method: BiasMethod, share: float) -> Any:
 
 def _choose_slices(x: Any, fmt: Format, method: BiasMethod, axis: int, percentile: float) -> Any:
     others = tuple(i for i in range(x.ndim) if i != axis)
+    if 0 in x.shape:
+        return da.full(x.shape[axis], fmt.default_bias, np.int16)
     if method == "max":
         peaks = x.map_blocks(
             chunks.largest_of_slices,

@@ -67,3 +67,13 @@ def _bias_text(array: "CFloatArray") -> str:
         return str(bias.tolist())
     low, high = int(bias.min()), int(bias.max())
     return f"<{low} to {high}, shape {bias.shape}>"
+
+
+def in_line(a: "CFloatArray", width: int) -> str:
+    """Return the format's name and the first values, in a line of at most so many characters."""
+    # each value takes two characters or more
+    first = _values(a.reshape(-1)[: width // 2 + 1])
+    line = " ".join([f"{a.format.name}:", *(f"{value:.4g}" for value in first.tolist())])
+    if len(line) <= width and first.size == a.size:
+        return line
+    return line[: width - 3].rpartition(" ")[0] + "..." if width > 3 else line[:width]

@@ -6,6 +6,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -460,20 +461,24 @@ def kill_one_of(cluster):
     return pid
 
 
-def test_a_computation_survives_a_killed_worker(cluster):
+def test_a_computation_survives_a_killed_worker(cluster, tmp_path):
     x = values((200, 30, 10))
     how = {"rounding": "stochastic", "seed": 8}
 
-    def slowly(part):
-        time.sleep(0.02)
-        return part
+    folder = str(tmp_path)
 
-    d = da.from_array(x, chunks=(5, 30, 10)).map_blocks(slowly)
+    def slowly(part):
+        """Take a while, and leave a trace of each time that it ran."""
+        time.sleep(0.02)
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False):
+            return part
+
+    d = da.from_array(x, chunks=(5, 30, 10)).map_blocks(slowly, dtype=x.dtype, meta=x[:0])
     q = cd.asarray(d, FMT, "mse", axis=1, **how)
     expected = cf.asarray(x, FMT, "mse", axis=1, **how)
     with distributed.Client(cluster, set_as_default=False) as client:
         futures = client.compute([q, cd.error(d, q), cd.encode(d, FMT, **how)])
-        while sum(map(len, client.has_what().values())) < 10:
+        while len(os.listdir(folder)) < 10:
             time.sleep(0.01)
         assert not all(future.done() for future in futures)
         kill_one_of(cluster)
@@ -481,6 +486,14 @@ def test_a_computation_survives_a_killed_worker(cluster):
     same(found, expected)
     assert repr(stats) == repr(cf.error(x, expected))
     np.testing.assert_array_equal(codes, cf.encode(x, FMT, **how))
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_chunks_join_on_workers_as_they_do_here(cluster, name):
+    a = ARRAYS[name]
+    with distributed.Client(cluster, set_as_default=False) as client:
+        found = client.compute(da.from_array(a, chunks=(5, 4, 8))[::-1]).result()
+    same(found, a[::-1])
 
 
 @pytest.fixture
