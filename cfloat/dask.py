@@ -619,7 +619,7 @@ def _in_chunks(
         if x.npartitions > 1:
             first, first_index = da.from_array(_first_words(x, first), 1), index
     return da.blockwise(
-        partial(_on_chunk, function),
+        partial(_cfloat, function),
         index,
         x,
         index,
@@ -635,7 +635,7 @@ def _in_chunks(
     )
 
 
-def _on_chunk(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _cfloat(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a function: where a worker finds this one, CFloatArrays are registered as chunks."""
     return function(*args, **kwargs)
 
@@ -718,22 +718,25 @@ def _choose_slices(x: Any, fmt: Format, method: BiasMethod, axis: int, percentil
 # Registration
 
 
+def _percentile(a: CFloatArray, q: Any, method: str = "linear") -> Any:
+    return percentile_lookup.dispatch(np.ndarray)(np.asarray(a), q, method)
+
+
+def _size_in_memory(a: CFloatArray) -> int:
+    return a.nbytes + np.asarray(a.bias).nbytes
+
+
+def _token(a: CFloatArray) -> Any:
+    return normalize_token((CFloatArray.__name__, a.format, a.codes, a.bias, a.block))
+
+
 def _register() -> None:
     """Make CFloatArrays chunks like any other."""
     da.register_chunk_type(CFloatArray)
     concatenate_lookup.register(CFloatArray, chunks.concatenate)
-
-    @percentile_lookup.register(CFloatArray)
-    def percentile(a: CFloatArray, q: Any, method: str = "linear") -> Any:
-        return percentile_lookup.dispatch(np.ndarray)(np.asarray(a), q, method)
-
-    @sizeof.register(CFloatArray)
-    def size_in_memory(a: CFloatArray) -> int:
-        return a.nbytes + np.asarray(a.bias).nbytes
-
-    @normalize_token.register(CFloatArray)
-    def token(a: CFloatArray) -> Any:
-        return normalize_token((CFloatArray.__name__, a.format, a.codes, a.bias, a.block))
+    percentile_lookup.register(CFloatArray, _percentile)
+    sizeof.register(CFloatArray, _size_in_memory)
+    normalize_token.register(CFloatArray, _token)
 
 
 _register()

@@ -76,4 +76,5 @@ def in_line(a: "CFloatArray", width: int) -> str:
     line = " ".join([f"{a.format.name}:", *(f"{value:.4g}" for value in first.tolist())])
     if len(line) <= width and first.size == a.size:
         return line
-    return line[: width - 3].rpartition(" ")[0] + "..." if width > 3 else line[:width]
+    # whole words, and a sign that there are more
+    return (line[: max(width - 3, 0)].rpartition(" ")[0] + " ...")[-width:]
