@@ -74,6 +74,8 @@ def concatenate(arrays: Any, axis: int = 0, **kwargs: Any) -> Any:
     if not same or kwargs or first.ndim == 0:
         return np.concatenate(arrays, axis=axis, **kwargs)
     codes = np.concatenate([a.codes for a in arrays], axis=axis)
+    if not codes.size:
+        return CFloatArray(codes, first.format)
     joined = join([a._biases for a in arrays], [a.shape for a in arrays], axis % first.ndim)
     return CFloatArray._of(codes, first.format, joined)
 

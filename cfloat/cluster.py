@@ -9,8 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from types import TracebackType
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -24,6 +23,7 @@ from .text import printable, shown
 from .writer import Part, SafetensorsWriter
 
 try:
+    import dask
     import distributed
     from distributed.comm import get_address_host_port, normalize_address
 except ImportError:
@@ -31,7 +31,7 @@ except ImportError:
         "a conversion on a cluster needs Dask: pip install 'cfloat[dask]'"
     ) from None
 
-#: Seconds within which a scheduler answers, or is not to be reached.
+#: Seconds within which a scheduler or a worker answers, or is not to be reached.
 TIMEOUT: Final = 5
 
 #: Elements of a large tensor that are one task, about.
@@ -194,29 +194,24 @@ class Cluster:
 
     def __init__(self, address: str) -> None:
         self._address = address
-        with _errors(address), _quiet():
+        with _errors(address), _quiet(), ExitStack() as stack:
             # a client whose address makes no sense takes long to be rid of
             get_address_host_port(normalize_address(address), strict=True)
-            self._client = distributed.Client(address, timeout=TIMEOUT, set_as_default=False)
-        try:
-            with _errors(address):
-                if not self._client.nthreads():
-                    raise ClusterError(f"scheduler {shown(address)}: it has no workers")
-        except BaseException:
-            self._client.close()
-            raise
+            # what was on a worker that died is done anew as soon as it is given up
+            stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": TIMEOUT}))
+            self._client = stack.enter_context(
+                distributed.Client(address, timeout=TIMEOUT, set_as_default=False)
+            )
+            if not self._client.nthreads():
+                raise ClusterError(f"scheduler {shown(address)}: it has no workers")
+            self._open = stack.pop_all()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with _quiet():
-            self._client.close()
+            self._open.close()
 
     def run(
         self, checkpoint: Checkpoint, jobs: list[Job], writer: SafetensorsWriter, counter: Counter

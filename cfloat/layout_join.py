@@ -42,7 +42,7 @@ def join(biases: Sequence[Biases], shapes: Sequence[Shape], axis: int) -> Biases
     Parameters
     ----------
     biases : sequence of Biases
-        Those of the arrays.
+        Those of the arrays, one of which at least has elements.
     shapes : sequence of tuple of int
         The arrays' shapes, which agree but for `axis`.
     axis : int
@@ -53,7 +53,7 @@ def join(biases: Sequence[Biases], shapes: Sequence[Shape], axis: int) -> Biases
     Biases
         One, or one a slice, or one a block, if those of all arrays are and their blocks fit together.
     """
-    filled = [i for i, shape in enumerate(shapes) if prod(shape)] or [0]
+    filled = [i for i, shape in enumerate(shapes) if prod(shape)]
     parts = [_part(biases[i], shapes[i]) for i in filled]
     along, run = _common_runs(parts, axis)
     if run == 1:
