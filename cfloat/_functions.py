@@ -30,13 +30,20 @@ REFUSED: Final[dict[str, str]] = {}
 
 
 def call(
-    func: Function, types: Iterable[type], args: tuple[Any, ...], kwargs: dict[str, Any]
+    own: CFloatArray,
+    func: Function,
+    types: Iterable[type],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> Any:
-    """Do what ``__array_function__`` is asked for."""
+    """Do what ``__array_function__`` of an array is asked for."""
     if not all(issubclass(one, CFloatArray | np.ndarray) for one in types):
         return NotImplemented
     name = key_of(func)
     reason = REFUSED.get(name)
+    if reason is _LIKE and own.size == 0:
+        # of no elements it stands for a kind of array, as Dask and others ask for one: NumPy's own
+        return func(*args, **kwargs)
     if reason is not None:
         raise ArgumentTypeError(f"{name} does not take a CFloatArray: {reason}")
     if not args:  # the first argument may be given by its name, which functions differ in
@@ -628,8 +635,10 @@ def _refuses(reason: str, names: str, prefix: str = "") -> None:
     REFUSED.update(_names(reason, names, prefix))
 
 
+_LIKE: Final = "like= does not tell the format and the bias; use cfloat.asarray"
+
 _refuses(
-    "like= does not tell the format and the bias; use cfloat.asarray",
+    _LIKE,
     """
     arange array asanyarray asarray ascontiguousarray asfortranarray empty eye frombuffer fromfile
     fromfunction fromiter fromstring full genfromtxt identity loadtxt ones require tri zeros

@@ -54,6 +54,10 @@ _CODES: Final = lib.CF_CODES
 _NULL: Final = ffi.NULL
 _NEAREST: Final = Rounding("ties_to_even")
 
+#: Bins of `add_products`, and the bin of products that are integers of 53 bits.
+SUM_BINS: Final[int] = lib.CF_SUM_BINS
+SUM_ORIGIN: Final[int] = lib.CF_SUM_ORIGIN
+
 _STATUS: Final = {
     lib.CF_BAD_FORMAT: "format",
     lib.CF_BAD_BIAS: "bias",
@@ -211,6 +215,7 @@ def convert(
     if (
         type(bias) is int
         and rounding.words is None
+        and rounding.steps is None
         and source.flags.c_contiguous
         and (fresh or destination.flags.c_contiguous)
         and source.dtype.isnative
@@ -227,6 +232,9 @@ def convert(
         layout, _alive = _layout(source, biases, destination)
         if rounding.words is not None:
             layout.words = ffi.from_buffer("uint32_t[]", rounding.words)
+        if rounding.steps is not None:
+            word_strides = ffi.new("int64_t[]", rounding.steps)
+            layout.word_strides = word_strides
         status = lib.cf_convert_strided(
             entry, _address(biases), from_type, _address(source), mode, rounding.seed, rounding.offset,
             to_type, _address(destination), layout, threads.get_num_threads(), counter,
@@ -384,6 +392,13 @@ def add_moments(values: NDArray[np.float32], lower_bits: int, moments: NDArray[n
             ffi.from_buffer("uint64_t[]", moments, require_writable=True), threads.get_num_threads(),
         )
     )  # fmt: skip
+
+
+def add_products(a: NDArray[np.float64], b: NDArray[np.float64], sums: NDArray[np.int64]) -> None:
+    """Add the products of contiguous, finite float64 to `SUM_BINS` pairs of integers, by exponent."""
+    pointers = (ffi.from_buffer("double[]", each) for each in (a, b))
+    sums_pointer = ffi.from_buffer("int64_t[]", sums, require_writable=True)
+    _check(lib.cf_add_products(*pointers, a.size, sums_pointer))
 
 
 def isa() -> str:

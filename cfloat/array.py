@@ -1,5 +1,6 @@
 """`CFloatArray`: an array of codes that behaves as the float32 array of their values."""
 
+import sys
 from collections.abc import Callable, Iterator
 from operator import index
 from typing import Any, Final, Literal, Self, SupportsIndex, cast
@@ -720,6 +721,12 @@ class CFloatArray(NDArrayOperatorsMixin):
 
         return stringed(self)
 
+    def _repr_inline_(self, max_width: int) -> str:
+        """Return the array in one line of so many characters at most, as xarray asks for."""
+        from .display import in_line
+
+        return in_line(self, max_width)
+
     def __format__(self, spec: str) -> str:
         if self.ndim == 0:
             return format(self._decode()[()], spec)
@@ -739,7 +746,7 @@ class CFloatArray(NDArrayOperatorsMixin):
     ) -> Any:
         from ._functions import call
 
-        return call(func, types, args, kwargs)
+        return call(self, func, types, args, kwargs)
 
 
 def asarray(
@@ -864,4 +871,8 @@ def _restore(
     """Rebuild a pickled array, with the checks of a new one: the bytes may come from anywhere."""
     if not (isinstance(cls, type) and issubclass(cls, CFloatArray)):
         raise ArgumentTypeError(f"the pickled array is a {shown(cls)}; it takes CFloatArray")
+    if (
+        "distributed" in sys.modules
+    ):  # on one of Dask's workers, which joins chunks by cfloat's rules
+        from . import dask  # noqa: F401
     return cls(codes, fmt, values, block=block)

@@ -97,7 +97,7 @@ def choose_bias(
     check_format(fmt)
     check_method("method", method)
     array = _numbers(x)
-    share = _check_percentile(percentile) / 100.0
+    share = check_percentile(percentile) / 100.0
     if axis is None and block is None:
         return _choose_one(array, fmt, method, share)
     groups: Groups
@@ -161,7 +161,8 @@ def _numbers(x: ArrayLike) -> Array:
     return array
 
 
-def _check_percentile(percentile: Any) -> float:
+def check_percentile(percentile: Any) -> float:
+    """Return a percentage, or say what is allowed."""
     try:
         value = float(percentile)
     except (TypeError, ValueError):
@@ -183,19 +184,28 @@ def _choose_one(x: Array, fmt: Format, method: BiasMethod, share: float) -> int:
 def _whole_percentile(flat: Array, fmt: Format, share: float) -> int:
     """Return the largest bias at which a share of the finite elements is within the range."""
     moments = Moments.of(flat, fmt)
+    least, most = percentile_range(moments, fmt, share)
+    wanted = rank(share, moments.finite) + 1
+    # nearly always it is known already
+    within = (count_within(flat, fmt, bias) >= wanted for bias in range(most, least, -1))
+    return next((most - i for i, enough in enumerate(within) if enough), least)
+
+
+def percentile_range(moments: Moments, fmt: Format, share: float) -> tuple[int, int]:
+    """Return the least and the largest that the bias of a share of the elements can be."""
     magnitude = moments.magnitude_at(share)
     # it is known to the bits of a set, in which one bias may end and the next begin
     least, most = (bias_for(np.array(magnitude * near), fmt) for near in (1 + 2**-6, 1 - 2**-6))
-    wanted = _rank(share, moments.finite) + 1
-    for bias in range(int(most), int(least), -1):
-        top = float(finfo(fmt, bias).max)
-        within = sum(
-            int(np.count_nonzero(np.abs(flat[piece].astype(np.float64)) <= top))
-            for piece in pieces(flat.size)
-        )
-        if within >= wanted:
-            return bias
-    return int(least)
+    return int(least), int(most)
+
+
+def count_within(x: Array, fmt: Format, bias: int) -> int:
+    """Return how many elements of a flat array are no larger than a format's largest value at a bias."""
+    top = float(finfo(fmt, bias).max)
+    return sum(
+        int(np.count_nonzero(np.abs(x[piece].astype(np.float64)) <= top))
+        for piece in pieces(x.size)
+    )
 
 
 def bias_for(magnitudes: Floats, fmt: Format) -> Biases:
@@ -224,14 +234,14 @@ def _choose_each(values: Array, fmt: Format, method: BiasMethod, share: float) -
         values[~finite] = 0
     magnitudes = np.abs(values)
     if method == "percentile" and values.shape[1]:
-        rank = _rank(share, values.shape[1])
-        return bias_for(np.partition(magnitudes, rank, axis=1)[:, rank].astype(np.float64), fmt)
+        place = rank(share, values.shape[1])
+        return bias_for(np.partition(magnitudes, place, axis=1)[:, place].astype(np.float64), fmt)
     peaks = magnitudes.max(axis=1, initial=0).astype(np.float64)
     biases = bias_for(peaks, fmt)
     return biases if method == "max" else _search(values, magnitudes, peaks, biases, fmt)
 
 
-def _rank(share: float, count: int) -> int:
+def rank(share: float, count: int) -> int:
     """Return the place, in order, of the least of so many that a share does not exceed."""
     return min(max(math.ceil(share * count) - 1, 0), count - 1)
 
@@ -239,8 +249,8 @@ def _rank(share: float, count: int) -> int:
 def _row_percentile(row: Array, share: float, fmt: Format) -> int:
     if not row.size:
         return fmt.default_bias
-    rank = _rank(share, row.size)
-    return int(bias_for(np.partition(np.abs(row), rank)[rank].astype(np.float64), fmt))
+    place = rank(share, row.size)
+    return int(bias_for(np.partition(np.abs(row), place)[place].astype(np.float64), fmt))
 
 
 def _search(values: Array, magnitudes: Array, peaks: Floats, start: Biases, fmt: Format) -> Biases:
@@ -291,7 +301,8 @@ def _row_errors(values: Array, fmt: Format, biases: Array, scale: Array) -> Floa
     difference = round_to(values, fmt, biases.astype(np.int16)[:, np.newaxis])
     difference -= values
     scaled = np.ldexp(difference, -scale[:, np.newaxis])
-    errors: Floats = np.einsum("ij,ij->i", scaled, scaled, dtype=np.float64)
+    # not by einsum, which adds up a row in another order if it is the only one
+    errors: Floats = np.square(scaled, dtype=np.float64).sum(axis=1)
     return np.where(np.isnan(errors), np.inf, errors)
 
 

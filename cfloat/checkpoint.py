@@ -18,6 +18,8 @@ from .formats import Format, float8_e4m3fn, float8_e5m2
 from .sources import (
     FLOATS,
     Entry,
+    SafetensorsSource,
+    ShardedSource,
     Source,
     entry_of,
     open_source,
@@ -308,6 +310,11 @@ class Checkpoint(Mapping[str, CFloatArray | Array]):
     def source(self) -> Source:
         """Where the bytes come from."""
         return self._source
+
+    @property
+    def reads_anywhere(self) -> bool:
+        """Whether any part of a tensor is read without what is before it."""
+        return isinstance(self._source, SafetensorsSource | ShardedSource)
 
     def is_encoded(self, name: str) -> bool:
         """Whether a tensor is stored as codes with biases or scales."""

@@ -104,6 +104,11 @@ def add_convert(commands: Any, bar: Bar) -> None:
     command.add_argument(
         "--strict", action="store_true", help="refuse an export that changes a value of a code"
     )
+    command.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="let the workers of a Dask cluster do the work, which see the same files",
+    )
     command.set_defaults(run=lambda options: _run_convert(options, bar))
 
 
@@ -173,7 +178,9 @@ def _run_convert(options: argparse.Namespace, bar: Bar) -> None:
         strict=options.strict,
     )
     with bar("Converting") as advance:
-        summary = convert(options.source, options.target, plan, advance)
+        summary = convert(
+            options.source, options.target, plan, advance, scheduler=options.scheduler
+        )
     print(summary.to_text())
 
 

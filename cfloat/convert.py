@@ -3,13 +3,14 @@
 import fnmatch
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from . import described, fp8_layout
 from .checkpoint import Checkpoint, load
+from .described import Description
 from .errors import ArgumentValueError, FileError
 from .jobs import Copying, Counter, Decoding, Encoding, Exporting, Job, Progress, Scratch
 from .plan import Plan, Summary
@@ -28,6 +29,8 @@ def convert(
     target: str | os.PathLike[str],
     plan: Plan,
     progress: Progress | None = None,
+    *,
+    scheduler: str | None = None,
 ) -> Summary:
     """Convert a checkpoint.
 
@@ -45,6 +48,10 @@ def convert(
         What to do.
     progress : callable, optional
         Called with the bytes read and all that there are to read.
+    scheduler : str, optional
+        The address of a Dask scheduler, whose workers do the work: they see the same files under the same
+        names as this process, and write into the files that it makes.  The files are the same ones, byte
+        for byte.
 
     Returns
     -------
@@ -54,6 +61,8 @@ def convert(
     ------
     FileError, ArgumentTypeError, ArgumentValueError, MissingExtraError
         If a file cannot be read or written, or the plan does not fit.  No file is left behind then.
+    ClusterError
+        If the scheduler is not to be reached, or has no workers, or these fail; likewise.
 
     Notes
     -----
@@ -65,6 +74,40 @@ def convert(
     seed=seed, offset=offset)`` gives its codes.
     """
     plan = plan.checked()
+    if scheduler is None:
+        return _convert(source, target, plan, progress, _run_here)
+    from .cluster import Cluster
+
+    with Cluster(scheduler) as cluster:
+        return _convert(source, target, plan, progress, cluster.run)
+
+
+class _Run(Protocol):
+    """What does jobs of a file, in any order, and returns the descriptions of those that have one."""
+
+    def __call__(
+        self, checkpoint: Checkpoint, jobs: list[Job], writer: SafetensorsWriter, counter: Counter
+    ) -> dict[str, Description]: ...
+
+
+def _run_here(
+    checkpoint: Checkpoint, jobs: list[Job], writer: SafetensorsWriter, counter: Counter
+) -> dict[str, Description]:
+    descriptions = {}
+    for job in jobs:
+        said = job.run(writer, counter)
+        if said is not None:
+            descriptions[job.name] = said
+    return descriptions
+
+
+def _convert(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    plan: Plan,
+    progress: Progress | None,
+    run: _Run,
+) -> Summary:
     checkpoint = load(source)
     outputs = _outputs(checkpoint, Path(target))
     jobs = _jobs(checkpoint, plan)
@@ -82,7 +125,7 @@ def convert(
         weight_map: dict[str, str] = {}
         for path, names in outputs.files.items():
             shard = [jobs[name] for name in names if name in jobs]
-            writers.append(_write_file(path, shard, checkpoint.metadata, counter))
+            writers.append(_write_file(path, shard, checkpoint, counter, run))
             weight_map |= {name: path.name for job in shard for name in job.entries}
         summary.bytes_in = total
         summary.bytes_out = sum(writer.nbytes for writer in writers)
@@ -177,9 +220,10 @@ def _finish(
 
 
 def _write_file(
-    path: Path, jobs: "list[Job]", metadata: Mapping[str, str], counter: Counter
+    path: Path, jobs: "list[Job]", checkpoint: Checkpoint, counter: Counter, run: _Run
 ) -> SafetensorsWriter:
     """Write one file, which is not moved into its place yet."""
+    metadata = checkpoint.metadata
     entries: dict[str, Entry] = {}
     for job in jobs:
         entries |= job.entries
@@ -188,11 +232,8 @@ def _write_file(
     writer = SafetensorsWriter(path, entries, room)
     try:
         # in the order of the file, so that the disk is written from front to end
-        descriptions = {}
-        for job in sorted(jobs, key=lambda job: writer.offset(job.name)):
-            said = job.run(writer, counter)
-            if said is not None:
-                descriptions[job.name] = said
+        ordered_jobs = sorted(jobs, key=lambda job: writer.offset(job.name))
+        descriptions = run(checkpoint, ordered_jobs, writer, counter)
         ordered = {name: descriptions[name] for name in longest}
         writer.finish(dict(metadata) | (described.written(ordered) if ordered else {}))
     except BaseException:
@@ -219,7 +260,7 @@ def _jobs(checkpoint: Checkpoint, plan: Plan) -> dict[str, Job]:
         elif checkpoint.is_encoded(name):
             jobs[name] = Exporting(checkpoint, name, plan, channels)
         else:
-            jobs[name] = Encoding(checkpoint, name, plan, offset, scratch, channels)
+            jobs[name] = Encoding(checkpoint, name, plan, offset, channels, scratch)
             offset += checkpoint.source.entries[name].size
     # in all files together: an index has each name once
     taken: set[str] = set()

@@ -67,3 +67,14 @@ def _bias_text(array: "CFloatArray") -> str:
         return str(bias.tolist())
     low, high = int(bias.min()), int(bias.max())
     return f"<{low} to {high}, shape {bias.shape}>"
+
+
+def in_line(a: "CFloatArray", width: int) -> str:
+    """Return the format's name and the first values, in a line of at most so many characters."""
+    # each value takes two characters or more
+    first = _values(a.reshape(-1)[: width // 2 + 1])
+    line = " ".join([f"{a.format.name}:", *(f"{value:.4g}" for value in first.tolist())])
+    if len(line) <= width and first.size == a.size:
+        return line
+    # whole words, and a sign that there are more
+    return (line[: max(width - 3, 0)].rpartition(" ")[0] + " ...")[-width:]

@@ -25,6 +25,10 @@ class MissingExtraError(CFloatError, ImportError):
     """A feature needs an optional package that is not installed."""
 
 
+class ClusterError(CFloatError, RuntimeError):
+    """A cluster that cannot be reached, or fails."""
+
+
 class FlagError(CFloatError, FloatingPointError):
     """An exception flag that `errstate` was told to raise."""
 

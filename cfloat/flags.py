@@ -2,12 +2,12 @@
 
 import threading
 import warnings
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from .errors import ArgumentTypeError, ArgumentValueError, FlagError, FlagWarning
 from .text import shown
@@ -195,6 +195,30 @@ def quiet() -> Generator[None]:
         yield
     finally:
         _environment.reset(token)
+
+
+class Carried:
+    """What the code of this thread has asked for, taken along for work that another thread does for it."""
+
+    def __init__(self) -> None:
+        self._environment = _environment.get() or _Environment()
+
+    def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a function in another thread: its flags count, and are acted upon, as the first thread's."""
+        counted = Flags()
+        own = _Recorder(counted, threading.get_ident())
+        token = _environment.set(_Environment((own,), self._environment.actions))
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _environment.reset(token)
+            with _adding:
+                for recorder in self._environment.recorders:
+                    recorder.flags.add(counted)
+
+
+# several threads may end at once
+_adding = threading.Lock()
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What becomes of one tensor of a checkpoint: it is copied, encoded, decoded or exported, piece by piece."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from math import prod
 from typing import Any, NamedTuple, Protocol
@@ -22,7 +22,6 @@ from .plan import FLOAT_NAMES, FloatName, Plan, Summary
 from .sources import NUMPY_DTYPES, Entry, read_values, tensor_errors
 from .storage import refusing_damage, shown_path
 from .text import printable, shown
-from .writer import SafetensorsWriter
 
 Array = NDArray[Any]
 Progress = Callable[[float, int], None]
@@ -47,14 +46,34 @@ class Counter:
             self._progress(self._done, self._total)
 
 
+class Writer(Protocol):
+    """A file in the making, or the way to it from another process."""
+
+    def write(self, name: str, start: int, data: Array) -> None:
+        """Write elements of a tensor, from its byte `start` on."""
+        ...
+
+
+class Recipe(NamedTuple):
+    """What a job is made of: it can be sent to where the same files are."""
+
+    kind: "Callable[..., Job]"
+    arguments: tuple[Any, ...]
+
+    def job(self, checkpoint: Checkpoint) -> "Job":
+        """Return the job."""
+        return self.kind(checkpoint, *self.arguments)
+
+
 class Job(Protocol):
     """What becomes of a tensor."""
 
     name: str
     entries: dict[str, Entry]
     longest: Description | None
+    recipe: Recipe
 
-    def run(self, writer: SafetensorsWriter, counter: Counter) -> Description | None:
+    def run(self, writer: Writer, counter: Counter) -> Description | None:
         """Write it; return its description, which is no longer than `longest`."""
         ...
 
@@ -64,13 +83,14 @@ class Copying:
 
     def __init__(self, checkpoint: Checkpoint, name: str) -> None:
         self.name = name
+        self.recipe = Recipe(Copying, (name,))
         beside = checkpoint.beside(name)
         names = (name,) if beside is None else (name, beside)
         self.entries = {each: checkpoint.source.entries[each] for each in names}
         self.longest = checkpoint.description(name)
         self._source = checkpoint.source
 
-    def run(self, writer: SafetensorsWriter, counter: Counter) -> Description | None:
+    def run(self, writer: Writer, counter: Counter) -> Description | None:
         """Copy the bytes."""
         for name, entry in self.entries.items():
             buffer = np.empty(min(entry.nbytes, 4 * _PIECE), np.uint8)
@@ -84,7 +104,7 @@ class Copying:
         return self.longest
 
 
-class _Box(NamedTuple):
+class Box(NamedTuple):
     """A part of an array of three axes that is in one piece in memory."""
 
     start: int  # its first element, in row-major order
@@ -94,10 +114,11 @@ class _Box(NamedTuple):
 
     @property
     def stop(self) -> int:
+        """The element after its last one."""
         return self.start + prod(self.shape)
 
 
-def _boxes(outer: int, slices: int, inner: int, step: int = 1) -> Iterator[_Box]:
+def _boxes(outer: int, slices: int, inner: int, step: int = 1) -> Iterator[Box]:
     """Cut an array of three axes into boxes of about a piece; along the last axis at multiples of `step`."""
     plane = slices * inner
     if plane == 0 or outer == 0:
@@ -106,20 +127,20 @@ def _boxes(outer: int, slices: int, inner: int, step: int = 1) -> Iterator[_Box]
         group = _PIECE // plane
         for o in range(0, outer, group):
             shape = (min(group, outer - o), slices, inner)
-            yield _Box(o * plane, shape, slice(0, slices), 0)
+            yield Box(o * plane, shape, slice(0, slices), 0)
     elif inner <= _PIECE:
         group = _PIECE // inner
         for o in range(outer):
             for s in range(0, slices, group):
                 shape = (1, min(group, slices - s), inner)
-                yield _Box(o * plane + s * inner, shape, slice(s, s + shape[1]), 0)
+                yield Box(o * plane + s * inner, shape, slice(s, s + shape[1]), 0)
     else:
         length = max(_PIECE // step, 1) * step
         for row in range(outer * slices):
             s = row % slices
             for i in range(0, inner, length):
                 shape = (1, 1, min(length, inner - i))
-                yield _Box(row * inner + i, shape, slice(s, s + 1), i)
+                yield Box(row * inner + i, shape, slice(s, s + 1), i)
 
 
 class Scratch:
@@ -146,11 +167,12 @@ class Encoding:
         name: str,
         plan: Plan,
         offset: int,
-        scratch: Scratch,
         channels: bool,
+        scratch: Scratch | None = None,
     ) -> None:
         assert plan.format is not None or plan.export
         self.name = name
+        self.recipe = Recipe(Encoding, (name, plan, offset, channels))
         self._source = checkpoint.source
         self._entry = checkpoint.source.entries[name]
         self._plan = plan
@@ -161,7 +183,7 @@ class Encoding:
         shape = self._entry.shape
         self._axis, self._block = self._layout(shape)
         self._biases_shape = self._shape_of_biases(shape)
-        self._scratch = scratch
+        self._scratch = scratch or Scratch()
         self._table = fp8_layout.recoded(plan.format) if plan.export else None
         # the search looks at what can be stored
         self._searched = fp8_layout.reachable(plan.format) if plan.export else plan.format
@@ -202,11 +224,85 @@ class Encoding:
             return tuple(n if i == self._axis else 1 for i, n in enumerate(shape))
         return None
 
-    def run(self, writer: SafetensorsWriter, counter: Counter) -> Description | None:
+    def run(self, writer: Writer, counter: Counter) -> Description | None:
         """Choose the biases, and write them and the codes."""
+        biases = None
+        if self.is_searched:
+            biases = self.decide(self.survey(self.boxes(), counter))
+        elif self.is_chosen:
+            biases = self.choose(counter)
+        self.encode(self.boxes(), biases, writer, counter)
+        return self.finish(biases, writer, counter)
+
+    # The steps of a run, the parts of which can be done anywhere and in any order
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether the biases follow from the largest magnitudes of all boxes."""
+        return self._plan.bias == "max" and self._block is None and self._entry.size > 0
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether the biases follow from all values at once, or from none."""
+        return not self.is_searched and self._block is None
+
+    @property
+    def _cut(self) -> tuple[int, int, int]:
+        """The shape as three axes: biases differ along the middle one, or each row has blocks of its own."""
+        shape = self._entry.shape
+        if self._block is not None:
+            return (1, prod(shape[:-1]), shape[-1])
+        if self._axis is None:
+            return (1, 1, self._entry.size)
+        return (prod(shape[: self._axis]), shape[self._axis], prod(shape[self._axis + 1 :]))
+
+    def boxes(self) -> Iterator[Box]:
+        """Return the boxes that the tensor is worked on in."""
+        return _boxes(*self._cut, self._block or 1)
+
+    def survey(self, boxes: Iterable[Box], counter: Counter) -> Array:
+        """Return the largest finite magnitude of each slice, as far as boxes have it."""
+        largest = np.zeros(self._cut[1], np.float64)
+        with tensor_errors(self._source.path, self.name):
+            for box in boxes:
+                part = largest[box.slices]
+                np.maximum(part, self._largest(box), out=part)
+                counter.advance(self._entry.nbytes / 2 * prod(box.shape) / self._entry.size)
+        return largest
+
+    def decide(self, largest: Array) -> Any:
+        """Return the bias, or one a slice, that the largest magnitudes of all boxes call for."""
+        axis = None if self._axis is None else 0
+        return choose_bias(largest, self._searched, "max", axis=axis)
+
+    def choose(self, counter: Counter) -> Any:
+        """Return the bias, or one a slice, that all values at once call for, or none."""
+        fmt, method = self._searched, self._plan.bias
+        if not isinstance(method, str):
+            return method
+        if method == "default" or self._entry.size == 0:
+            return fmt.default_bias
+        with tensor_errors(self._source.path, self.name):
+            values = read_values(self._source, self.name, 0, self._entry.size)
+            counter.advance(self._entry.nbytes / 2)
+            if self._axis is None:
+                return choose_bias(values, fmt, method)
+            return choose_bias(values.reshape(self._cut), fmt, method, axis=1)
+
+    def encode(self, boxes: Iterable[Box], biases: Any, writer: Writer, counter: Counter) -> None:
+        """Write the codes of boxes; and with blocks their biases, which are chosen here."""
         with collected() as flags, tensor_errors(self._source.path, self.name):
-            biases = self._encode(writer, counter)
+            for box in boxes:
+                if self._block is not None:
+                    self._encode_blocks(box, writer, counter, self._block)
+                    continue
+                part = biases if self._axis is None else biases[box.slices, np.newaxis]
+                layout = check_layout(self._format, part, box.shape)
+                self._write(writer, counter, box, self._read(box), layout)
         counter.summary.flags.add(flags)
+
+    def finish(self, biases: Any, writer: Writer, counter: Counter) -> Description | None:
+        """Write what there is to say of the whole tensor, when all boxes are encoded."""
         counter.summary.elements += self._entry.size
         counter.summary.converted.append(self.name)
         if self._plan.export:
@@ -215,31 +311,16 @@ class Encoding:
         assert self.longest is not None
         if self._biases_shape is None:
             return replace(self.longest, bias=int(biases))
-        writer.write(self.name + BIAS_SUFFIX, 0, np.asarray(biases, np.int16))
+        if self._block is None:
+            writer.write(self.name + BIAS_SUFFIX, 0, np.asarray(biases, np.int16))
         return self.longest
 
-    def _encode(self, writer: SafetensorsWriter, counter: Counter) -> Any:
-        shape = self._entry.shape
-        if self._block is not None:
-            return self._encode_blocks(writer, counter, self._block)
-        axis = self._axis
-        if axis is None:
-            cut = (1, 1, self._entry.size)
-        else:
-            cut = (prod(shape[:axis]), shape[axis], prod(shape[axis + 1 :]))
-        biases = self._choose(cut, counter)
-        for box in _boxes(*cut):
-            values = self._read(box)
-            part = biases if axis is None else biases[box.slices, np.newaxis]
-            self._write(writer, counter, box, values, check_layout(self._format, part, box.shape))
-        return biases
-
-    def _read(self, box: _Box) -> Array:
+    def _read(self, box: Box) -> Array:
         values = read_values(self._source, self.name, box.start, box.stop, self._scratch.read)
         return values.reshape(box.shape)
 
     def _write(
-        self, writer: SafetensorsWriter, counter: Counter, box: _Box, values: Array, biases: Any
+        self, writer: Writer, counter: Counter, box: Box, values: Array, biases: Any
     ) -> None:
         plan = self._plan
         how: dict[str, Any] = {"rounding": plan.rounding}
@@ -258,29 +339,7 @@ class Encoding:
         searched = isinstance(self._plan.bias, str) and self._plan.bias != "default"
         return 2 if searched and self._block is None else 1
 
-    def _choose(self, cut: tuple[int, int, int], counter: Counter) -> Any:
-        """Return a bias, or one a slice."""
-        fmt, method = self._searched, self._plan.bias
-        if not isinstance(method, str):
-            return method
-        if method == "default" or self._entry.size == 0:
-            return fmt.default_bias
-        if method != "max":
-            values = read_values(self._source, self.name, 0, self._entry.size)
-            counter.advance(self._entry.nbytes / 2)
-            if self._axis is None:
-                return choose_bias(values, fmt, method)
-            return choose_bias(values.reshape(cut), fmt, method, axis=1)
-        largest = np.zeros(cut[1], np.float64)
-        for box in _boxes(*cut):
-            part = largest[box.slices]
-            np.maximum(part, self._largest(box), out=part)
-            counter.advance(self._entry.nbytes / 2 * prod(box.shape) / self._entry.size)
-        if self._axis is None:
-            return choose_bias(largest, fmt, method)
-        return choose_bias(largest, fmt, method, axis=0)
-
-    def _largest(self, box: _Box) -> Array:
+    def _largest(self, box: Box) -> Array:
         """Return the largest finite magnitude of each slice of the middle axis."""
         values = self._read(box)
         axes = (0, 2) if box.shape[1] > 1 else None
@@ -293,25 +352,22 @@ class Encoding:
             largest = values.max(axis=axes, initial=0, where=finite)
         return largest
 
-    def _encode_blocks(self, writer: SafetensorsWriter, counter: Counter, block: int) -> Any:
+    def _encode_blocks(self, box: Box, writer: Writer, counter: Counter, block: int) -> None:
         """Choose and encode in one go: a block depends on no other."""
-        shape = self._entry.shape
         assert self._biases_shape is not None
         method = self._plan.bias
         assert isinstance(method, str)
         assert method != "default"
-        rows = prod(shape[:-1])
-        found = np.empty((rows, self._biases_shape[-1]), np.int16)
-        for box in _boxes(1, rows, shape[-1], block):
-            values = self._read(box)[0]
-            part = found[box.slices, box.inner // block :][:, : -(-values.shape[1] // block)]
-            if method == "max":
-                part[:] = self._of_block_maxima(values, block)
-            else:
-                part[:] = choose_bias(values, self._searched, method, block=block)
-            biases = check_layout(self._format, part, values.shape, block=block)
-            self._write(writer, counter, box, values, biases)
-        return found.reshape(self._biases_shape)
+        values = self._read(box)[0]
+        if method == "max":
+            found = self._of_block_maxima(values, block)
+        else:
+            found = np.asarray(choose_bias(values, self._searched, method, block=block))
+        # in one piece as well: whole rows, or a part of one
+        start = box.slices.start * self._biases_shape[-1] + box.inner // block
+        writer.write(self.name + BIAS_SUFFIX, start * found.itemsize, found)
+        biases = check_layout(self._format, found, values.shape, block=block)
+        self._write(writer, counter, box, values, biases)
 
     def _of_block_maxima(self, values: Array, block: int) -> Array:
         starts = np.arange(0, values.shape[1], block)
@@ -329,12 +385,13 @@ class Decoding:
 
     def __init__(self, checkpoint: Checkpoint, name: str, to: FloatName) -> None:
         self.name = name
+        self.recipe = Recipe(Decoding, (name, to))
         self._checkpoint = checkpoint
         self._to = to
         self.entries = {name: Entry.of(FLOAT_NAMES[to], checkpoint.shape_of(name))}
         self.longest: Description | None = None
 
-    def run(self, writer: SafetensorsWriter, counter: Counter) -> None:
+    def run(self, writer: Writer, counter: Counter) -> None:
         """Write the values, a few rows at a time."""
         tensor = self._checkpoint[self.name]
         with collected() as flags:
@@ -366,6 +423,7 @@ class Exporting:
         fmt = checkpoint.format_of(name)
         assert fmt is not None
         self.name = name
+        self.recipe = Recipe(Exporting, (name, plan, channels))
         self._checkpoint = checkpoint
         self._format = fmt
         self._plan = plan
@@ -379,7 +437,7 @@ class Exporting:
                 "compressed-tensors has no scales for others"
             )
 
-    def run(self, writer: SafetensorsWriter, counter: Counter) -> None:
+    def run(self, writer: Writer, counter: Counter) -> None:
         """Write codes and scales."""
         tensor = self._checkpoint[self.name]
         assert isinstance(tensor, CFloatArray)
@@ -426,7 +484,7 @@ def _recode(
 
 
 def _write_scales(
-    writer: SafetensorsWriter, name: str, fmt: Format, bias: Any, entries: dict[str, Entry]
+    writer: Writer, name: str, fmt: Format, bias: Any, entries: dict[str, Entry]
 ) -> None:
     scale = name + fp8_layout.SCALE_SUFFIX
     biases = np.broadcast_to(np.asarray(bias).reshape(-1), entries[scale].size)

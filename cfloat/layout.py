@@ -107,7 +107,7 @@ class Biases:
             return self
         if self.block is None:
             return Biases(move(self.values))
-        return _across(move(self.values), _moved_axis(move, len(shape), -1), self.block, shape[-1])
+        return across(move(self.values), _moved_axis(move, len(shape), -1), self.block, shape[-1])
 
     def reshaped(self, shape: tuple[int, ...], new: tuple[int, ...], order: str) -> "Biases":
         """Return the biases after the codes, of a shape, are given a new one of as many elements."""
@@ -206,14 +206,14 @@ class BlocksAcross(Biases):
     def transposed(self, shape: tuple[int, ...], move: Callable[[Array], Array]) -> Biases:
         """Return the biases after a function that permutes the axes."""
         values, axis, run = self._runs
-        return _across(move(values), _moved_axis(move, len(shape), axis), run, self._length)
+        return across(move(values), _moved_axis(move, len(shape), axis), run, self._length)
 
     def __sizeof__(self) -> int:
         spread = 0 if self._values is None else self._values.nbytes
         return object.__sizeof__(self) + self._runs[0].nbytes + spread
 
 
-def _across(values: NDArray[np.int16], axis: int, run: int, length: int) -> Biases:
+def across(values: NDArray[np.int16], axis: int, run: int, length: int) -> Biases:
     """Return the biases of blocks along an axis of that length."""
     if axis == values.ndim - 1:
         return Biases(values, run)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from . import codec
 from .formats import Format
 from .layout import Biases
+from .rounding import Positions
 
 Array = NDArray[Any]
 
@@ -27,6 +28,8 @@ def encode_layout(
     if shape[-1] % biases.block or how.get("random_bits") is not None:
         return codec.encode(spread, fmt, biases.full(shape), out=out, **how)
     codes = np.empty(shape, fmt.storage_dtype) if out is None else out
+    if isinstance(how.get("offset"), Positions):
+        how["offset"] = how["offset"].split(biases.block)
     codec.encode(_split(spread, biases), fmt, _of_blocks(biases), out=_split(codes, biases), **how)
     return codes
 

@@ -250,9 +250,7 @@ def measure_products(
 
 def rounding_error(flat: Array, fmt: Format, bias: int) -> ErrorStats:
     """Return what rounding a flat tensor to nearest costs, as `error` does, in pieces."""
-    peak = largest(flat)
-    scale = math.frexp(min(peak, float(finfo(fmt, bias).max)))[1] + 1
-    sums = Sums(math.frexp(peak)[1], scale)
+    sums = Sums()
     limits = finfo(fmt, bias)
     with np.errstate(all="ignore"):
         for piece in pieces(flat.size):

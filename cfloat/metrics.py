@@ -1,8 +1,8 @@
 """Error statistics: what a tensor lost when it was rounded."""
 
 import math
-from dataclasses import dataclass
-from typing import Any, SupportsIndex
+from dataclasses import dataclass, fields
+from typing import Any, Final, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,11 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 from . import _native
 from .array import CFloatArray
 from .errors import ArgumentTypeError, ArgumentValueError
+from .exact_sums import UNIT, ExactSums, cosine, quotient
 from .formats import Format, check_format, finfo
-from .magnitudes import pieces, scale_exponent
+from .magnitudes import pieces
 from .text import shown
 
 Floats = NDArray[np.float64]
+
+_MAXIMA: Final = ("max_abs", "max_rel")
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,8 @@ def error(
 
     Notes
     -----
-    Differences and sums are computed in float64, on values scaled by powers of two such that no square
-    overflows.
+    Differences and squares are rounded to float64's 53 bits, with no limit of exponents.  Their sums are
+    exact: neither the order of the elements nor the parts that a tensor comes in matter.
 
     Examples
     --------
@@ -102,22 +105,27 @@ def error(
     (31.5, 0.0)
     """
     if isinstance(q, CFloatArray):
-        fmt, bias = _own_format(q, fmt, bias)
+        fmt, bias = own_format(q, fmt, bias)
     before, after = _numbers("x", x), _numbers("q", q)
     if before.shape != after.shape:
         raise ArgumentValueError(f"x has shape {before.shape} and q {after.shape}; they must agree")
     if fmt is None and bias is not None:
         raise ArgumentValueError(f"bias is {shown(bias)}, of no format; give fmt as well")
     limits = None if fmt is None else finfo(check_format(fmt), bias)
-    before, after = before.reshape(-1), after.reshape(-1)
-    sums = Sums(scale_exponent(before), scale_exponent(after))
+    return sums_of(before, after, limits).stats(before.size, limits is not None)
+
+
+def sums_of(x: NDArray[Any], q: NDArray[Any], limits: finfo | None) -> "Sums":
+    """Return the sums of a tensor, or a part of one, of any real dtypes."""
+    before, after = x.reshape(-1), q.reshape(-1)
+    sums = Sums()
     with np.errstate(all="ignore"):
         for piece in pieces(before.size):
             sums.add(before[piece].astype(np.float64), after[piece].astype(np.float64), limits)
-    return sums.stats(before.size, limits is not None)
+    return sums
 
 
-def _own_format(
+def own_format(
     q: CFloatArray, fmt: Format | None, bias: SupportsIndex | None
 ) -> tuple[Format | None, int | None]:
     """Return an array's format and bias, or neither if its biases differ; those given must be these."""
@@ -139,94 +147,91 @@ def _numbers(name: str, x: ArrayLike) -> NDArray[Any]:
 
 @dataclass
 class Sums:
-    """Running sums of squares over the pieces of a tensor, each scaled so that it stays in range.
+    """Sums over the pieces of a tensor: exact ones, so that pieces can be any and come in any order.
 
-    The scales are exponents of powers of two above all finite magnitudes.
+    Those of squares and products are integers in units of ``2**-UNIT``.
     """
 
-    x_scale: int
-    q_scale: int
-    signal: float = 0.0
-    noise: float = 0.0
-    product: float = 0.0
-    rounded: float = 0.0
+    signal: int = 0
+    noise: int = 0
+    product: int = 0
+    rounded: int = 0
     max_abs: float = 0.0
     max_rel: float = 0.0
     finite: int = 0
+    lost: int = 0
     saturated: int = 0
     underflowed: int = 0
     subnormal: int = 0
 
-    @property
-    def noise_scale(self) -> int:
-        """Exponent by which differences are scaled."""
-        return max(self.x_scale, self.q_scale) + 1
-
     def add(self, x: Floats, q: Floats, limits: finfo | None) -> None:
-        """Add a piece, whose arrays are overwritten."""
+        """Add a piece: contiguous arrays, of which the first is overwritten."""
         finite = np.isfinite(x)
         if not finite.all():
             x, q = x[finite], q[finite]
         if x.size == 0:
             return
-        magnitude, rounded = np.abs(x), np.abs(q)
-        difference = np.abs(q - x)
+        magnitude, difference = np.abs(x), np.abs(q - x)
         difference[np.isnan(difference)] = np.inf  # the element became NaN
         self.finite += x.size
         self.max_abs = max(self.max_abs, float(difference.max()))
         nonzero = magnitude > 0
-        relative = np.divide(difference, magnitude, out=np.zeros_like(x), where=nonzero)
-        self.max_rel = max(self.max_rel, float(relative.max()))
         self.underflowed += int(np.count_nonzero(nonzero & (q == 0)))
         if limits is not None:
+            rounded = np.abs(q)
             self.saturated += int(np.count_nonzero(magnitude > limits.max))
             tiny = (rounded > 0) & (rounded < limits.smallest_normal)
             self.subnormal += int(np.count_nonzero(tiny))
-        np.ldexp(difference, -self.noise_scale, out=difference)
-        np.ldexp(x, -self.x_scale, out=x)
-        np.ldexp(q, -self.q_scale, out=q)
-        self.signal += float(np.dot(x, x))
-        self.noise += float(np.dot(difference, difference))
-        kept = np.isfinite(q)
-        if not kept.all():
+        magnitude[~nonzero] = np.inf
+        np.divide(difference, magnitude, out=magnitude)
+        self.max_rel = max(self.max_rel, float(magnitude.max(where=nonzero, initial=0.0)))
+        sums = ExactSums(4)
+        sums.add(0, x, x)
+        if math.isinf(self.max_abs):
+            kept = np.isfinite(difference)
+            self.lost += kept.size - int(np.count_nonzero(kept))
+            difference = difference[kept]
+            kept = np.isfinite(q)
             x, q = x[kept], q[kept]
-        self.product += float(np.dot(x, q))
-        self.rounded += float(np.dot(q, q))
+        sums.add(1, difference, difference)
+        sums.add(2, x, q)
+        sums.add(3, q, q)
+        self.signal += sums.totals[0]
+        self.noise += sums.totals[1]
+        self.product += sums.totals[2]
+        self.rounded += sums.totals[3]
+
+    def merge(self, other: "Sums") -> None:
+        """Add the sums of other pieces."""
+        for each in fields(self):
+            mine, its = getattr(self, each.name), getattr(other, each.name)
+            setattr(self, each.name, max(mine, its) if each.name in _MAXIMA else mine + its)
 
     def stats(self, size: int, has_format: bool) -> ErrorStats:
         """Return the statistics of all that was added."""
         count = self.finite
-        lengths = math.sqrt(self.signal) * math.sqrt(self.rounded)
+        has_cosine = self.signal > 0 and self.rounded > 0 and not self.lost
         return ErrorStats(
             size=size,
             nonfinite=size - count,
-            sqnr_db=_ratio_db(self.signal, self.noise, 2 * (self.x_scale - self.noise_scale)),
-            mse=_ldexp(self.noise / count, 2 * self.noise_scale) if count else 0.0,
+            sqnr_db=_ratio_db(self.signal, self.noise, self.lost > 0),
+            mse=math.inf if self.lost else quotient(self.noise, max(count, 1) << UNIT),
             max_abs=self.max_abs,
             max_rel=self.max_rel,
-            cosine=self.product / lengths
-            if lengths > 0 and math.isfinite(self.noise)
-            else math.nan,
+            cosine=cosine(self.product, self.signal, self.rounded) if has_cosine else math.nan,
             saturated=_share(self.saturated, count) if has_format else math.nan,
             underflowed=_share(self.underflowed, count),
             subnormal=_share(self.subnormal, count) if has_format else math.nan,
         )
 
 
-def _ratio_db(signal: float, noise: float, exponent: int) -> float:
-    """Return signal * 2**exponent / noise in dB: infinite without noise, -infinite without signal."""
-    if noise == 0.0:
+def _ratio_db(signal: int, noise: int, is_infinite: bool) -> float:
+    """Return signal / noise in dB: infinite without noise, -infinite without signal."""
+    if noise == 0 and not is_infinite:
         return math.inf
-    if signal == 0.0 or math.isinf(noise):
+    if signal == 0 or is_infinite:
         return -math.inf
-    return 10.0 * (math.log10(signal) - math.log10(noise) + exponent * math.log10(2.0))
-
-
-def _ldexp(mantissa: float, exponent: int) -> float:
-    try:
-        return math.ldexp(mantissa, exponent)
-    except OverflowError:
-        return math.inf
+    return 10.0 * (math.log10(signal) - math.log10(noise))
 
 
 def _share(count: int, size: int) -> float:

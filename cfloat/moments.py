@@ -8,7 +8,7 @@ squared error ``sum((x - q)**2)`` of rounding it to any q.
 
 import math
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,6 +25,12 @@ _MANTISSA_BITS: Final = 23
 
 #: Mantissa bits that a set has in common: for any format, and for those of few, whose table stays in cache.
 ANY, FEW = 11, 7
+
+
+def bits_for(fmt: Format | None) -> int:
+    """Return the mantissa bits of the sets that a format takes; of those for any format if it is None."""
+    return FEW if fmt is not None and fmt.mantissa_bits < FEW else ANY
+
 
 # sets times biases tried at a time: as many values as fit in a core's cache
 _TRIED = 1 << 18
@@ -47,6 +53,57 @@ class CodeUse:
     used: int
     available: int
     entropy: float
+
+
+class Tally:
+    """Counts, sums and sums of squares by set: integers, which add up over the parts of a tensor.
+
+    Attributes
+    ----------
+    sets : ndarray of int, shape (n,)
+        The upper bits, as float32 has them, of the sets that occur, in order.
+    rows : ndarray of uint64 or object, shape (n, 3)
+        The count of each, and the sums of the lower bits and of their squares.
+    size : int
+        Number of elements.
+    """
+
+    def __init__(self, sets: NDArray[np.intp], rows: NDArray[Any], size: int) -> None:
+        self.sets, self.rows, self.size = sets, rows, size
+
+    @classmethod
+    def of(cls, x: NDArray[Any], bits: int, scale: int) -> Self:
+        """Return the tally of values times ``2**-scale``, by sign, exponent and so many bits of mantissa."""
+        lower_bits = _MANTISSA_BITS - bits
+        flat = x.reshape(-1)
+        exact = is_float32(flat)
+        table = np.zeros((1 << (32 - lower_bits), 3), np.uint64)
+        if flat.dtype == np.float32 and flat.flags.c_contiguous and flat.dtype.isnative:
+            _native.add_moments(flat, lower_bits, table)
+        else:
+            with np.errstate(all="ignore"):
+                for piece in pieces(flat.size):
+                    part = flat[piece]
+                    if not exact:
+                        part = np.ldexp(part.astype(np.float64), -scale)
+                    _native.add_moments(np.ascontiguousarray(part, np.float32), lower_bits, table)
+        sets = np.flatnonzero(table[:, 0])
+        return cls(sets, table[sets], flat.size)
+
+    def joined(self, other: Self) -> Self:
+        """Return the tally of the elements of both."""
+        size = self.size + other.size
+        sets = np.union1d(self.sets, other.sets)
+        # 2**32 squares of 16 bits fit into 64 bits, and no more
+        rows = np.zeros((sets.size, 3), np.uint64 if size <= 1 << 32 else object)
+        for each in (self, other):
+            rows[np.searchsorted(sets, each.sets)] += each.rows.astype(rows.dtype)
+        return type(self)(sets, rows, size)
+
+
+def is_float32(x: NDArray[Any]) -> bool:
+    """Whether float32 has all values of an array's dtype; others are scaled before they become float32."""
+    return (x.dtype.kind == "f" and x.itemsize <= 4) or x.dtype.kind == "V"
 
 
 class Moments:
@@ -85,33 +142,26 @@ class Moments:
         fmt : Format, optional
             The only format that they are wanted for.
         """
-        bits = FEW if fmt is not None and fmt.mantissa_bits < FEW else ANY
-        lower_bits = _MANTISSA_BITS - bits
+        bits = bits_for(fmt)
         flat = np.asarray(x).reshape(-1)
-        exact = (flat.dtype.kind == "f" and flat.itemsize <= 4) or flat.dtype.kind == "V"
-        scale = 0 if exact else scale_exponent(flat)
-        table = np.zeros((1 << (32 - lower_bits), 3), np.uint64)
-        if flat.dtype == np.float32 and flat.flags.c_contiguous and flat.dtype.isnative:
-            _native.add_moments(flat, lower_bits, table)
-        else:
-            with np.errstate(all="ignore"):
-                for piece in pieces(flat.size):
-                    part = flat[piece]
-                    if not exact:
-                        part = np.ldexp(part.astype(np.float64), -scale)
-                    _native.add_moments(np.ascontiguousarray(part, np.float32), lower_bits, table)
-        found = np.flatnonzero(table[:, 0])
-        exponents = (found >> bits) & 255
-        found, exponents = found[exponents < 255], exponents[exponents < 255]
-        edges = (found << lower_bits).astype(np.uint32).view(np.float32).astype(np.float64)
+        scale = 0 if is_float32(flat) else scale_exponent(flat)
+        return cls.of_tally(Tally.of(flat, bits, scale), bits, scale)
+
+    @classmethod
+    def of_tally(cls, tally: Tally, bits: int, scale: int) -> Self:
+        """Return the moments that a tally of so many bits, of values times ``2**-scale``, is of."""
+        exponents = (tally.sets >> bits) & 255
+        finite = exponents < 255
+        found, exponents = tally.sets[finite], exponents[finite]
+        edges = (found << (_MANTISSA_BITS - bits)).astype(np.uint32).view(np.float32)
         units = np.ldexp(1.0, np.maximum(exponents, 1) - (127 + _MANTISSA_BITS))
-        count, total, squares = table[found].T.astype(np.float64)
+        count, total, squares = tally.rows[finite].T.astype(np.float64)
         return cls(
-            edges,
+            edges.astype(np.float64),
             count,
             total * units,
             squares * units * units,
-            size=flat.size,
+            size=tally.size,
             scale=scale,
             bits=bits,
         )

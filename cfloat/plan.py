@@ -145,6 +145,15 @@ class Summary:
     seed: int | None = None
     files: list[Path] = field(default_factory=list)
 
+    def add(self, other: "Summary") -> None:
+        """Add what was done to other tensors, or to other parts of one."""
+        self.converted += other.converted
+        self.copied += other.copied
+        self.elements += other.elements
+        self.flags.add(other.flags)
+        self.recoded += other.recoded
+        self.changed += other.changed
+
     def to_text(self) -> str:
         """Return the summary in a few lines."""
         ratio = self.bytes_in / self.bytes_out if self.bytes_out else float("nan")

@@ -13,7 +13,6 @@ from .array import CFloatArray
 from .boxes import boxes
 from .errors import ArgumentTypeError, ArgumentValueError
 from .linalg import matmul, result_shape
-from .magnitudes import scale_exponent
 from .metrics import Sums, error
 
 Array = NDArray[Any]
@@ -134,7 +133,7 @@ def _predicted(of_a: float, of_b: float) -> float:
 def _measured(rounded: list[Any], exact: list[Array]) -> float:
     """Return the ratio of the product of rounded operands to that of the exact ones."""
     inner = exact[0].shape[-1]
-    sums = Sums(_scale(exact, inner), _scale(rounded, inner))
+    sums = Sums()
     (a, b), (x, y) = _as_matrices(rounded), _as_matrices(exact)
     for key in _strips(result_shape(x.shape, y.shape), inner):
         rows, columns = (*key[:-1], _ALL), (*key[:-2], _ALL, key[-1])
@@ -145,11 +144,6 @@ def _measured(rounded: list[Any], exact: list[Array]) -> float:
             )
             sums.add(wanted.reshape(-1), got.astype(np.float64).reshape(-1), None)
     return sums.stats(0, False).sqnr_db
-
-
-def _scale(operands: list[Any], inner: int) -> int:
-    """Return an exponent of a power of two above all finite sums of so many products."""
-    return sum(scale_exponent(np.asarray(one).reshape(-1)) for one in operands) + inner.bit_length()
 
 
 def _as_matrices(operands: list[Any]) -> tuple[Any, Any]:

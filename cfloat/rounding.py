@@ -30,6 +30,38 @@ _MODES: dict[str, RoundingMode] = {mode: mode for mode in ROUNDING_MODES}
 _WORD_LIMIT = 2**64
 
 
+class Positions:
+    """Positions in the random stream of the elements of a part of a larger array.
+
+    Takes the place of the offset where a part is no run of the whole, and its rows lie apart in the stream.
+
+    Attributes
+    ----------
+    first : int
+        That of the first element.
+    steps : tuple of int
+        From one element to the next along each axis: those of the whole array.
+    """
+
+    __slots__ = ("first", "steps")
+
+    def __init__(self, first: int, steps: tuple[int, ...]) -> None:
+        self.first = first
+        self.steps = steps
+
+    @classmethod
+    def within(cls, whole: tuple[int, ...], first: int) -> "Positions":
+        """Return the positions of a box of an array of a shape."""
+        return cls(first, tuple(math.prod(whole[axis + 1 :]) for axis in range(len(whole))))
+
+    def split(self, block: int) -> "Positions":
+        """Return the positions after the last axis is cut into blocks."""
+        return Positions(self.first, (*self.steps[:-1], self.steps[-1] * block, self.steps[-1]))
+
+    def __index__(self) -> int:
+        return self.first
+
+
 class Rounding(NamedTuple):
     """How to round: checked arguments, as the C core takes them."""
 
@@ -39,6 +71,7 @@ class Rounding(NamedTuple):
     bits: int = 32
     variant: StochasticVariant = "A"
     words: NDArray[np.uint32] | None = None
+    steps: tuple[int, ...] | None = None
 
 
 def check_rounding(
@@ -74,13 +107,18 @@ def check_rounding(
             return _PLAIN[mode]
         # checked as well, but nothing is drawn from the operating system
         return Rounding(mode, check_seed(0 if seed is None else seed), check_offset(offset, 0))
+    steps = None
+    if isinstance(offset, Positions):
+        assert len(offset.steps) == len(shape)
+        steps = offset.steps
     if plain:
-        return Rounding(mode, check_seed(seed), check_offset(offset, math.prod(shape)))
+        checked_offset = check_offset(offset, math.prod(shape))
+        return Rounding(mode, check_seed(seed), checked_offset, steps=steps)
     bits = _check_bits(stochastic_bits)
     variant = _check_variant(stochastic_variant)
     if random_bits is None:
         checked_offset = check_offset(offset, math.prod(shape))
-        return Rounding(mode, check_seed(seed), checked_offset, bits, variant)
+        return Rounding(mode, check_seed(seed), checked_offset, bits, variant, steps=steps)
     if seed is not None or check_offset(offset, 0) != 0:
         raise ArgumentValueError(
             "random_bits takes the place of seed and offset; give one or the other"

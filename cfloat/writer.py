@@ -5,10 +5,10 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final, Self
 
 from numpy.typing import NDArray
 
@@ -97,6 +97,11 @@ class SafetensorsWriter:
             self._stream.seek(8 + self._length + self._offsets[name] + start)
             self._stream.write(raw.data)
 
+    def part(self, names: Iterable[str]) -> "Part":
+        """Return the way to some of the tensors for another process that has the same file system."""
+        starts = {name: 8 + self._length + self._offsets[name] for name in names}
+        return Part(os.fspath(self._temporary.absolute()), os.fspath(self.path), starts)
+
     def finish(self, metadata: Mapping[str, str]) -> None:
         """Write the header, and make sure that all of the file is on the disk."""
         header = self._header(metadata)
@@ -125,6 +130,52 @@ class SafetensorsWriter:
 
     def _cleaning_up(self) -> "_CleaningUp":
         return _CleaningUp(self)
+
+
+class Part:
+    """Some tensors of a file that another process is making, to be written in place.
+
+    To write the same twice does no harm, nor to write after the file was given up.
+
+    Parameters
+    ----------
+    temporary, path : str
+        The file as it is called meanwhile, and as it will be.
+    starts : mapping of str to int
+        Where each tensor's bytes are.
+    """
+
+    def __init__(self, temporary: str, path: str, starts: Mapping[str, int]) -> None:
+        self._temporary, self._path, self._starts = temporary, path, starts
+        self._stream: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def write(self, name: str, start: int, data: Array) -> None:
+        """Write elements of a tensor, from its byte `start` on."""
+        with self._errors():
+            if self._stream is None:
+                self._stream = open(self._temporary, "r+b")  # noqa: SIM115 - closed by __exit__
+            self._stream.seek(self._starts[name] + start)
+            self._stream.write(as_bytes(data).data)
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream is None:
+            return
+        # other machines see it from then on
+        with self._errors(), self._stream:
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+        self._stream = None
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = printable(error.strerror or str(error))
+            raise FileError(f"{shown_path(self._path)}: {reason}") from None
 
 
 class _CleaningUp:

@@ -171,14 +171,15 @@ static void run(const operation *op, bias_view bias_of, const char *source, uint
   }
 }
 
-/* One axis of a walk: its length, and each operand's step along it in bytes. */
+/* One axis of a walk: its length, each operand's step along it in bytes, and the random stream's in words: 0 where
+ * there are none. */
 typedef struct axis {
   int64_t length;
-  int64_t source, bias, destination;
+  int64_t source, bias, destination, word;
 } axis;
 
-/* The elements of an operation, in row-major order where they have random words.  The axes from `inner` on are one run of evenly spaced
- * elements in the source and in the destination, of `run_length` elements. */
+/* The elements of an operation, in row-major order where they have random words.  The axes from `inner` on are one run of
+ * evenly spaced elements in the source and in the destination, of `run_length` elements, with words in a row. */
 typedef struct walk {
   const operation *op;
   const char *source, *bias;
@@ -204,7 +205,11 @@ static void sort_axes(axis *axes, int count) {
   }
 }
 
-/* Drop axes of length 1 and join neighbours that are one run in memory for all three operands. */
+static int has_word_strides(const cf_layout *layout) {
+  return layout->word_strides != NULL && layout->words == NULL;
+}
+
+/* Drop axes of length 1 and join neighbours that are one run in memory for all three operands, and in the stream. */
 static void join_axes(walk *w, const cf_layout *layout, int in_order) {
   axis axes[CF_MAX_NDIM];
   int count = 0;
@@ -212,25 +217,31 @@ static void join_axes(walk *w, const cf_layout *layout, int in_order) {
   w->size = 1;
   for (int i = 0; i < layout->ndim; ++i) {
     const axis given = {layout->shape[i], layout->source_strides[i], layout->bias_strides[i],
-                        layout->destination_strides[i]};
+                        layout->destination_strides[i], 0};
     w->size *= given.length;
-    if (given.length != 1) axes[count++] = given;
+    if (given.length == 1) continue;
+    axes[count] = given;
+    if (in_order && has_word_strides(layout)) axes[count].word = layout->word_strides[i];
+    ++count;
   }
+  if (in_order && !has_word_strides(layout))
+    for (int64_t i = count - 1, words = 1; i >= 0; words *= axes[i--].length) axes[i].word = words;
   if (!in_order) sort_axes(axes, count);
   for (int i = 0; i < count; ++i) {
     axis inner = axes[i];
     if (w->count > 0) {
       const axis outer = w->axes[w->count - 1];
       if (outer.source == inner.source * inner.length && outer.bias == inner.bias * inner.length &&
-          outer.destination == inner.destination * inner.length) {
+          outer.destination == inner.destination * inner.length && outer.word == inner.word * inner.length) {
         inner.length *= outer.length;
         --w->count;
       }
     }
     w->axes[w->count++] = inner;
   }
-  if (w->count == 0) {
-    const axis one = {1, (int64_t)w->op->source_size, 0, (int64_t)w->op->destination_size};
+  /* a run has words in a row, if it is of one element */
+  if (w->count == 0 || (in_order && w->axes[w->count - 1].word != 1)) {
+    const axis one = {1, (int64_t)w->op->source_size, 0, (int64_t)w->op->destination_size, 1};
     w->axes[w->count++] = one;
   }
 }
@@ -241,25 +252,25 @@ static void find_run(walk *w) {
   while (w->inner > 0) {
     const axis *outer = &w->axes[w->inner - 1], *inner = &w->axes[w->inner];
     if (outer->source != inner->source * inner->length ||
-        outer->destination != inner->destination * inner->length)
+        outer->destination != inner->destination * inner->length || outer->word != inner->word * inner->length)
       break;
     w->run_length *= outer->length;
     --w->inner;
   }
 }
 
-/* Where the walk stands on some of its axes, and the operands' offsets there in bytes. */
+/* Where the walk stands on some of its axes, and the operands' offsets there in bytes, the stream's in words. */
 typedef struct cursor {
   int first, end; /* the axes */
   int64_t index[CF_MAX_NDIM + 1];
-  int64_t source, bias, destination;
+  int64_t source, bias, destination, word;
 } cursor;
 
 static cursor cursor_at(const walk *w, int first, int end, int64_t position) {
   cursor c;
   c.first = first;
   c.end = end;
-  c.source = c.bias = c.destination = 0;
+  c.source = c.bias = c.destination = c.word = 0;
   for (int i = end - 1; i >= first; --i) {
     const axis *along = &w->axes[i];
     c.index[i] = position % along->length;
@@ -267,6 +278,7 @@ static cursor cursor_at(const walk *w, int first, int end, int64_t position) {
     c.source += along->source * c.index[i];
     c.bias += along->bias * c.index[i];
     c.destination += along->destination * c.index[i];
+    c.word += along->word * c.index[i];
   }
   return c;
 }
@@ -279,11 +291,13 @@ static void advance(const walk *w, cursor *c, int64_t count) {
     c->source += along->source * count;
     c->bias += along->bias * count;
     c->destination += along->destination * count;
+    c->word += along->word * count;
     if (c->index[i] < along->length) return;
     c->index[i] = 0;
     c->source -= along->source * along->length;
     c->bias -= along->bias * along->length;
     c->destination -= along->destination * along->length;
+    c->word -= along->word * along->length;
     count = 1;
   }
 }
@@ -404,7 +418,7 @@ static int biases_allowed(const walk *w) {
     count *= w->axes[i].length;
   }
   if (distinct.count == 0) {
-    const axis one = {1, 0, 0, 0};
+    const axis one = {1, 0, 0, 0, 0};
     distinct.axes[distinct.count++] = one;
   }
   cursor along = cursor_at(&distinct, 0, distinct.count, 0);
@@ -573,8 +587,7 @@ static void walk_tiles(const walk *w, cursor outer, int64_t rows, uint64_t posit
       int16_t bias_stage[BIAS_PIECE];
       int64_t count = columns; /* and stays that: it is below BIAS_PIECE */
       const bias_view bias = biases_of(w, &along, bias_stage, &count);
-      run(op, bias, from, position + (uint64_t)(i * w->run_length + first), to,
-          (size_t)columns, flags);
+      run(op, bias, from, position + (uint64_t)(i * row->word + first), to, (size_t)columns, flags);
     }
     if (stage_destination)
       unstage_tile(w, destination, (const char *)destination_stage, rows, columns);
@@ -586,8 +599,8 @@ static void walk_range(const walk *w, int64_t begin, int64_t end, cf_flags *flag
   const int tiled = wants_tiles(w);
   cursor outer = cursor_at(w, 0, w->inner, begin / w->run_length);
   while (begin < end) {
-    const uint64_t position = w->position + (uint64_t)begin;
     const int64_t offset = begin % w->run_length;
+    const uint64_t position = w->position + (uint64_t)(outer.word + offset);
     int64_t rows = 1, count = cf_at_most(w->run_length - offset, end - begin);
     if (tiled && count == w->run_length) {
       const int64_t left = w->axes[w->inner - 1].length - outer.index[w->inner - 1];
@@ -665,7 +678,7 @@ int cf_convert(const cf_format *format, int bias, int source_type, const void *s
   }
   const int64_t source_stride = (int64_t)op.source_size;
   const int64_t destination_stride = (int64_t)op.destination_size;
-  const cf_layout layout = {1, 0, NULL, &length, &source_stride, &no_stride, &destination_stride};
+  const cf_layout layout = {1, 0, NULL, &length, &source_stride, &no_stride, &destination_stride, NULL};
   return cf_convert_strided(format, &one_bias, source_type, source, rounding, seed, offset,
                             destination_type, destination, &layout, threads, flags);
 }

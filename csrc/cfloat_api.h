@@ -92,7 +92,8 @@ typedef struct cf_flags {
 
 /* Where the elements of an N-dimensional operation are: element (i0, i1, ...) of an operand is at
  * base + i0*strides[0] + i1*strides[1] + ...  Strides are bytes; they may be zero or negative.
- * Random words are assigned in row-major order of shape. */
+ * Random words are assigned in row-major order of shape; or, where the elements are a part of a larger array, element
+ * (i0, i1, ...) takes word offset + i0*word_strides[0] + i1*word_strides[1] + ..., modulo 2^64. */
 typedef struct cf_layout {
   int32_t ndim;
   int32_t source_swapped; /* the source's elements have the other byte order */
@@ -101,6 +102,7 @@ typedef struct cf_layout {
   const int64_t *source_strides;
   const int64_t *bias_strides;
   const int64_t *destination_strides;
+  const int64_t *word_strides; /* words, not bytes; NULL for row-major order.  Not used where `words` is given */
 } cf_layout;
 
 /* CF_OK if the format is one that this library can represent: 1..16 bits in all, at least one normal
@@ -149,6 +151,13 @@ int cf_look_up(const void *table, size_t result_size, const uint8_t *codes, size
  * float32 fit.  Infinities and NaNs are added up likewise: their exponent tells them. */
 enum cf_moments_limits { CF_MOMENTS_LOWER_MIN = 8, CF_MOMENTS_LOWER_MAX = 16 };
 int cf_add_moments(const float *values, size_t count, int lower_bits, uint64_t *moments, int threads);
+
+/* Add the products a[i] * b[i] of finite numbers, each rounded to 53 bits whatever its exponent, to a sum that loses
+ * nothing: integers by exponent.  With the product s * 2^e, s an integer of magnitude 2^52 to 2^53, its bin is
+ * e + CF_SUM_ORIGIN: sums[2 * bin] gains the upper bits of s, s / 2^26 toward zero, and [+ 1] the rest, of the same sign.
+ * sums has 2 * CF_SUM_BINS elements, and room for 2^36 products.  As they are integers, no order matters. */
+enum cf_sum_bins { CF_SUM_ORIGIN = 2300, CF_SUM_BINS = 4400 };
+int cf_add_products(const double *a, const double *b, size_t count, int64_t *sums);
 
 /* A stack of matrices: the operands of matrix products.  The arrays of strides count the axes of the stack first, then
  * rows, then columns. */

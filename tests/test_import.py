@@ -101,7 +101,7 @@ def test_version():
     assert re.fullmatch(r"\d+\.\d+\.\d+", cf.__version__)
 
 
-@pytest.mark.parametrize(("module", "package"), [("torch", "PyTorch")])
+@pytest.mark.parametrize(("module", "package"), [("torch", "PyTorch"), ("dask", "Dask")])
 def test_optional_parts_name_their_extra(module, package):
     """With the package that they need out of reach."""
     program = f"import sys; sys.modules[{module!r}] = None; import cfloat.{module}"

@@ -1,12 +1,14 @@
 """Error statistics against plain definitions, and against theory."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 import cfloat as cf
 from cfloat.bias import best_bias, squared_errors
+from cfloat.exact_sums import UNIT, ExactSums
 from cfloat.magnitudes import PIECE
 
 # SQNR in dB of rounding to nearest far from the range's ends, by integration over the density.
@@ -109,6 +111,32 @@ def test_squares_stay_in_range(exponent):
 def test_cosine_of_vectors_far_apart():
     assert cf.error([1e300], [1e100]).cosine == pytest.approx(1.0)
     assert cf.error([1e-300, 0.0], [-1e300, 0.0]).cosine == pytest.approx(-1.0)
+
+
+def test_sums_are_exact_in_any_order(rng):
+    x = np.ldexp(rng.standard_normal(2000), rng.integers(-500, 500, 2000))
+    q = x + np.ldexp(rng.standard_normal(2000), rng.integers(-500, 500, 2000))
+    sums = ExactSums(1)
+    sums.add(0, x, q)
+    # of products that are in float64's range, each rounded to it
+    assert Fraction(sums.totals[0], 2**UNIT) == sum(map(Fraction, (x * q).tolist()))
+    order = rng.permutation(2000)
+    again = ExactSums(1)
+    for part in np.array_split(order, 7):
+        again.add(0, x[part], q[part])
+    assert again.totals == sums.totals
+    assert repr(cf.error(x[order], q[order])) == repr(cf.error(x, q))
+
+
+@pytest.mark.parametrize("exponent", [-1070, -600, 600, 1020])
+def test_exact_sums_beyond_the_range(exponent):
+    x = np.ldexp(np.float64([1.0, 1.5, -1.75]), exponent)
+    sums = ExactSums(1)
+    sums.add(0, x, x[::-1].copy())
+    exact = sum(
+        Fraction(a) * Fraction(b) for a, b in zip(x.tolist(), x[::-1].tolist(), strict=True)
+    )
+    assert Fraction(sums.totals[0], 2**UNIT) == exact
 
 
 def test_pieces_add_up():

@@ -13,7 +13,7 @@ typedef struct test {
 } test;
 
 static const test ONCE[] = {
-    {"test_moments", test_moments}, {"test_random", test_random},
+    {"test_moments", test_moments}, {"test_random", test_random}, {"test_sums", test_sums},
     {"test_scalar", test_scalar},
     {"test_formats", test_formats},
     {"test_isa", test_isa},

@@ -132,11 +132,33 @@ static void random_elements(operand *source, const shape *shape, int type, int s
   }
 }
 
+/* Steps in the random stream of a part of a larger array, whose axes may be longer; now and then any at all. */
+static void random_word_strides(int64_t *strides, const shape *shape, uint64_t *random) {
+  const int any = random_below(random, 4) == 0;
+  int64_t step = 1;
+  for (int i = shape->ndim - 1; i >= 0; --i) {
+    strides[i] = any ? (int64_t)random_below(random, 20) - 10 : step;
+    step *= shape->lengths[i] + (int64_t)random_below(random, 3);
+  }
+}
+
+/* Which word, from the first element's on, element number `index` takes. */
+static uint64_t word_of(const shape *shape, const int64_t *strides, size_t index) {
+  uint64_t word = 0;
+  if (strides == NULL) return index;
+  for (int i = shape->ndim - 1; i >= 0; --i) {
+    const size_t length = (size_t)shape->lengths[i];
+    word += (uint64_t)((int64_t)(index % length) * strides[i]);
+    index /= length;
+  }
+  return word;
+}
+
 /* What the source's and the destination's memory must hold afterwards, by single calls of cf_convert. */
 static int one_by_one(const format_case *test, const operand *biases, const operand *source,
                       const char *source_memory, int swapped, int source_type, int rounding,
-                      uint64_t offset, int destination_type, const operand *destination,
-                      char *expected, const shape *shape, cf_flags *flags) {
+                      uint64_t offset, const int64_t *word_strides, int destination_type,
+                      const operand *destination, char *expected, const shape *shape, cf_flags *flags) {
   for (size_t i = 0; i < shape->count; ++i) {
     const char *from = source_memory + (element(source, shape, i) - source->memory);
     char *to = expected + (element(destination, shape, i) - destination->memory);
@@ -145,8 +167,9 @@ static int one_by_one(const format_case *test, const operand *biases, const oper
     memcpy(&bias, element(biases, shape, i), sizeof bias);
     for (size_t byte = 0; byte < source->size; ++byte)
       bytes[byte] = from[swapped ? source->size - 1 - byte : byte];
-    const int status = cf_convert(&test->format, bias, source_type, bytes, rounding, SEED, offset + i,
-                                  destination_type, to, 1, 1, flags);
+    const int status =
+        cf_convert(&test->format, bias, source_type, bytes, rounding, SEED,
+                   offset + word_of(shape, word_strides, i), destination_type, to, 1, 1, flags);
     if (status != CF_OK) return status;
   }
   return CF_OK;
@@ -163,7 +186,7 @@ static void random_layout(int number, uint64_t *random) {
   const int variant = few_bits ? (int)random_below(random, CF_STOCHASTIC_C + 1) : CF_STOCHASTIC_A;
   const int rounding = mode + 16 * variant + (few_bits ? 256 * (int)random_below(random, 33) : 0);
   const int swapped = random_below(random, 3) == 0;
-  const uint64_t offset = random_below(random, 100);
+  const uint64_t offset = 1000000 + random_below(random, 100);
   const size_t source_size = type_size(&test->format, source_type);
   const size_t destination_size = type_size(&test->format, destination_type);
   const shape shape = random_shape(random);
@@ -184,6 +207,9 @@ static void random_layout(int number, uint64_t *random) {
 
   /* the stream's own words, given in place of those of another stream */
   const int has_words = random_below(random, 3) == 0;
+  const int has_strides = random_below(random, 2) == 0; /* of which words, if given, take no notice */
+  int64_t word_strides[CF_MAX_NDIM];
+  random_word_strides(word_strides, &shape, random);
   uint32_t *words = allocate(shape.count * sizeof *words);
   cf_random_words(SEED, offset, words, shape.count);
   random_elements(&source, &shape, source_type, swapped, test, random);
@@ -193,7 +219,8 @@ static void random_layout(int number, uint64_t *random) {
   char *expected = allocate(destination->bytes);
   memcpy(expected, destination->memory, destination->bytes);
   int status = one_by_one(test, &biases, &source, source_before, swapped, source_type, rounding,
-                          offset, destination_type, destination, expected, &shape, &expected_flags);
+                          offset, has_strides && !has_words ? word_strides : NULL, destination_type,
+                          destination, expected, &shape, &expected_flags);
   CHECK(status == CF_OK, "status %d of a single element", status);
 
   const cf_layout layout = {shape.ndim,
@@ -202,7 +229,8 @@ static void random_layout(int number, uint64_t *random) {
                             shape.lengths,
                             source.strides,
                             biases.strides,
-                            destination->strides};
+                            destination->strides,
+                            has_strides ? word_strides : NULL};
   status = cf_convert_strided(
       &test->format, (const int16_t *)(const void *)(biases.memory + biases.origin), source_type,
       source.memory + source.origin, rounding, has_words ? ~SEED : SEED, has_words ? ~offset : offset,
@@ -233,7 +261,7 @@ static void random_layout(int number, uint64_t *random) {
 
 /* No axes: one element, and no arrays of lengths and strides. */
 static void no_axes(void) {
-  const cf_layout layout = {0, 0, NULL, NULL, NULL, NULL, NULL};
+  const cf_layout layout = {0, 0, NULL, NULL, NULL, NULL, NULL, NULL};
   const int16_t bias = 3;
   const double one = 1;
   uint8_t code = 0;
@@ -247,7 +275,7 @@ static void empty_axis(void) {
   for (int empty = 0; empty < 3; ++empty) {
     int64_t lengths[3] = {2, 3, 4};
     const int64_t strides[3] = {96, 32, 8};
-    const cf_layout layout = {3, 0, NULL, lengths, strides, strides, strides};
+    const cf_layout layout = {3, 0, NULL, lengths, strides, strides, strides, NULL};
     lengths[empty] = 0;
     const int status = cf_convert_strided(&TESLA[0].format, NULL, CF_FLOAT64, NULL, CF_TIES_TO_EVEN,
                                           0, 0, CF_FLOAT64, NULL, &layout, 1, NULL);
@@ -259,7 +287,7 @@ static void empty_axis(void) {
 static void one_for_all(void) {
   enum { COUNT = 2 * CF_PIECE + 10 };
   const int64_t length = COUNT, none = 0, step = 1;
-  const cf_layout layout = {1, 0, NULL, &length, &none, &none, &step};
+  const cf_layout layout = {1, 0, NULL, &length, &none, &none, &step, NULL};
   const int16_t bias = 7;
   const float one = 1;
   static uint8_t codes[COUNT];

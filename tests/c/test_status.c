@@ -23,7 +23,7 @@ static arguments good_arguments(void) {
 static int status_of(const arguments *a) {
   static const float source[2 * COUNT] = {1, 2, 3, 4, 5, 6, 7, 8};
   const int64_t length = COUNT, source_step = 4, no_step = 0, destination_step = 8;
-  const cf_layout layout = {1, 0, NULL, &length, &source_step, &no_step, &destination_step};
+  const cf_layout layout = {1, 0, NULL, &length, &source_step, &no_step, &destination_step, NULL};
   const int16_t bias = (int16_t)a->bias;
   cf_flags flags = {0, 0, 0, 0};
   const cf_flags no_flags = {0, 0, 0, 0};
@@ -136,7 +136,7 @@ static int strided_status(int32_t ndim, const int64_t *lengths, const int16_t *b
   int64_t bias_steps[CF_MAX_NDIM + 1] = {0};
   uint8_t code;
   bias_steps[0] = bias_step;
-  const cf_layout layout = {ndim, 0, NULL, lengths, no_steps, bias_steps, no_steps};
+  const cf_layout layout = {ndim, 0, NULL, lengths, no_steps, bias_steps, no_steps, NULL};
   return cf_convert_strided(&TESLA[0].format, biases, CF_FLOAT64, source, CF_TIES_TO_EVEN, 0, 0,
                             CF_CODES, &code, &layout, 1, NULL);
 }
@@ -200,7 +200,7 @@ static void biases_come_first(void) {
     for (int transposed = 0; transposed < 2; ++transposed) {
       for (int threads = 1; threads <= 2; ++threads) {
         const cf_layout layout = {2,          0, NULL, lengths, source_steps, bias_steps,
-                                  transposed ? columns_first : rows_first};
+                                  transposed ? columns_first : rows_first, NULL};
         const int16_t right = some[last];
         cf_flags flags = {1, 20, 300, 4000};
         const cf_flags before = flags;

@@ -126,7 +126,7 @@ static void few_bits(const format_case *test, int variant, int bits) {
       expected[2 * i + down] = (is_negative ? sign : 0) + code + (unsigned)goes_up;
     }
   }
-  const cf_layout layout = {1, 0, words, &length, &source_step, &no_step, &code_step};
+  const cf_layout layout = {1, 0, words, &length, &source_step, &no_step, &code_step, NULL};
   const int status =
       cf_convert_strided(format, &bias, CF_FLOAT64, operands, CF_STOCHASTIC + 16 * variant + 256 * bits,
                          0, 0, CF_CODES, codes, &layout, 1, NULL);

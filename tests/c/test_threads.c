@@ -152,6 +152,7 @@ typedef struct table {
   int64_t shape[2];
   int64_t source_strides[2], bias_strides[2], destination_strides[2];
   const uint32_t *words;
+  const int64_t *word_strides;
 } table;
 
 static int convert_table(const conversion *c, const table *t, const int16_t *biases,
@@ -162,7 +163,8 @@ static int convert_table(const conversion *c, const table *t, const int16_t *bia
                             t->shape,
                             t->source_strides,
                             t->bias_strides,
-                            t->destination_strides};
+                            t->destination_strides,
+                            t->word_strides};
   return cf_convert_strided(&c->test->format, biases, c->source_type, source, c->rounding, SEED,
                             OFFSET, c->destination_type, destination, &layout, threads, flags);
 }
@@ -205,21 +207,27 @@ static void tables(char *elements, char *memory, char *expected) {
   cf_random_words(8, 1, words, ROWS * COLUMNS);
   for (int i = 0; i < ROWS * COLUMNS; ++i) biases[i] = (int16_t)(4 + i % 7);
   {
-    const table rows = {{ROWS, COLUMNS}, {4 * COLUMNS, 4}, {2, 0}, {COLUMNS, 1}, NULL};
+    const table rows = {{ROWS, COLUMNS}, {4 * COLUMNS, 4}, {2, 0}, {COLUMNS, 1}, NULL, NULL};
     check_table(&encode, " with a bias a row", &rows, biases, elements, memory, expected);
   }
   {
-    const table columns = {{ROWS, COLUMNS}, {4 * COLUMNS, 4}, {0, 2}, {4 * COLUMNS, 4}, NULL};
+    const table columns = {{ROWS, COLUMNS}, {4 * COLUMNS, 4}, {0, 2}, {4 * COLUMNS, 4}, NULL, NULL};
     check_table(&round, " with a bias a column", &columns, biases, elements, memory, expected);
   }
   {
     const table each = {
-        {ROWS, COLUMNS}, {4 * COLUMNS, 4}, {2 * COLUMNS, 2}, {COLUMNS, 1}, words};
+        {ROWS, COLUMNS}, {4 * COLUMNS, 4}, {2 * COLUMNS, 2}, {COLUMNS, 1}, words, NULL};
     check_table(&encode, " with words and a bias each", &each, biases, elements, memory, expected);
   }
   {
-    const table turned = {{COLUMNS, ROWS}, {4, 4 * COLUMNS}, {2, 0}, {ROWS, 1}, words};
+    const table turned = {{COLUMNS, ROWS}, {4, 4 * COLUMNS}, {2, 0}, {ROWS, 1}, words, NULL};
     check_table(&encode, " with words, transposed", &turned, biases, elements, memory, expected);
+  }
+  {
+    /* rows of a wider array */
+    const int64_t steps[2] = {COLUMNS + 5, 1};
+    const table part = {{ROWS, COLUMNS}, {4 * COLUMNS, 4}, {2, 0}, {COLUMNS, 1}, NULL, steps};
+    check_table(&encode, " of a wider array", &part, biases, elements, memory, expected);
   }
   free(words);
 }
@@ -228,7 +236,7 @@ static void tables(char *elements, char *memory, char *expected) {
 static void table_in_place(char *elements, char *memory, char *expected) {
   static const int16_t biases[COLUMNS] = {3, 9, 5};
   const conversion c = conversion_of(&TESLA[0], CF_FLOAT32, CF_CODES, CF_STOCHASTIC);
-  const table t = {{ROWS, COLUMNS}, {4 * COLUMNS, 4}, {0, 2}, {COLUMNS, 1}, NULL};
+  const table t = {{ROWS, COLUMNS}, {4 * COLUMNS, 4}, {0, 2}, {COLUMNS, 1}, NULL, NULL};
   const size_t count = ROWS * COLUMNS;
   fill(&c, elements, count);
   convert_table(&c, &t, biases, elements, expected, 1, NULL);

@@ -4,6 +4,7 @@
 #define TESTS_H
 
 void test_random(void);
+void test_sums(void);
 void test_moments(void);
 void test_scalar(void);
 void test_formats(void);

@@ -1,0 +1,114 @@
+"""The biases of arrays of codes that are joined along an axis."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .layout import Biases, across
+
+Shape = tuple[int, ...]
+Values = NDArray[np.int16]
+
+
+class _Part(NamedTuple):
+    """The biases of one array, with as many axes as it has; `axis` counts runs of so many elements."""
+
+    values: Values
+    axis: int
+    run: int
+    shape: Shape
+
+    def spread(self) -> "_Part":
+        """Return them without runs."""
+        if self.run == 1:
+            return self
+        values = np.repeat(self.values, self.run, self.axis)
+        values = values.take(range(self.shape[self.axis]), self.axis)
+        return _Part(values, self.axis, 1, self.shape)
+
+    def lengths(self, axis: int, run: int) -> Shape:
+        """Return how many biases there are, at most, with runs along an axis."""
+        return tuple(
+            -(-length // run) if i == axis else length for i, length in enumerate(self.shape)
+        )
+
+
+def join(biases: Sequence[Biases], shapes: Sequence[Shape], axis: int) -> Biases:
+    """Return the biases of a concatenation, with no more of them in memory than the layouts need.
+
+    Parameters
+    ----------
+    biases : sequence of Biases
+        Those of the arrays, one of which at least has elements.
+    shapes : sequence of tuple of int
+        The arrays' shapes, which agree but for `axis`.
+    axis : int
+        The axis along which they are joined, counted from the first.
+
+    Returns
+    -------
+    Biases
+        One, or one a slice, or one a block, if those of all arrays are and their blocks fit together.
+    """
+    filled = [i for i, shape in enumerate(shapes) if prod(shape)]
+    parts = [_part(biases[i], shapes[i]) for i in filled]
+    along, run = _common_runs(parts, axis)
+    if run == 1:
+        parts = [part.spread() for part in parts]
+    values = _joined(parts, axis, along, run)
+    if run > 1:
+        return across(
+            values,
+            along,
+            run,
+            sum(part.shape[along] for part in parts) if axis == along else parts[0].shape[along],
+        )
+    return Biases(int(values.reshape(-1)[0])) if values.size == 1 else Biases(values)
+
+
+def _part(biases: Biases, shape: Shape) -> _Part:
+    values, axis, run = biases.runs
+    if isinstance(values, int):
+        values = np.full((1,) * len(shape), values, np.int16)
+    return _Part(values, axis % len(shape), run, shape)
+
+
+def _common_runs(parts: list[_Part], axis: int) -> tuple[int, int]:
+    """Return the axis and the length of runs that all have, or a length of 1 if there are none."""
+    with_runs = [part for part in parts if part.run > 1]
+    if not with_runs or len({part.axis for part in with_runs}) > 1:
+        return 0, 1
+    along, run = with_runs[0].axis, max(part.run for part in with_runs)
+    for part in parts:
+        one = part.values.shape[along] == 1
+        length = part.shape[along]
+        if part.run != run and not (
+            one and (part.run == 1 or (axis == along and part is parts[-1]))
+        ):
+            return 0, 1
+        if axis == along and part is not parts[-1] and length % run:
+            return 0, 1
+    return along, run
+
+
+def _joined(parts: list[_Part], axis: int, along: int, run: int) -> Values:
+    first = parts[0].values
+    if first.shape[axis] == 1 and (run == 1 or axis != along):
+        same = (np.array_equal(part.values, first) for part in parts)
+        if all(same):
+            return first
+    lengths = [part.lengths(along, run) for part in parts]
+    # an axis other than the joined one may stay one long, if it is in all
+    common = [max(part.values.shape[i] for part in parts) for i in range(first.ndim)]
+    return np.concatenate(
+        [
+            np.broadcast_to(
+                part.values, tuple(own[i] if i == axis else common[i] for i in range(first.ndim))
+            )
+            for part, own in zip(parts, lengths, strict=True)
+        ],
+        axis,
+    )
