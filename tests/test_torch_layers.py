@@ -252,6 +252,26 @@ def test_a_state_dict_goes_on_with_the_same_bits(tmp_path):
     assert torch.equal(model[0].weight, plain[0].weight)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_biases_outlive_a_model_of_another_dtype(dtype):
+    model = ct.quantize(linears(), **ALL)
+    scale = 1e-9  # such gradients are 0 in float16
+    (model(torch.randn(5, 8)) * scale).sum().backward()
+    rounders = [part for part in model.modules() if isinstance(part, ct.Rounder)]
+    before = [(rounder.bias, rounder.history.clone()) for rounder in rounders]
+    model.zero_grad()
+    model.to(dtype)
+    for rounder, (bias, history) in zip(rounders, before, strict=True):
+        assert rounder.bias == bias
+        assert torch.equal(rounder.history, history)
+    model(torch.randn(5, 8, dtype=dtype)).sum().backward()
+    assert model[0].weight.grad.dtype == dtype
+    layer = ct.CFloatLinear.from_linear(nn.Linear(8, 3), E4, block=4)
+    x = torch.randn(2, 8)
+    assert layer(x).dtype == torch.float32
+    torch.testing.assert_close(layer.to(dtype)(x), layer(x.to(dtype)).float(), atol=0.02, rtol=0.02)
+
+
 def test_streams_of_layers_and_roles_are_their_own():
     model = ct.quantize(linears(), **ALL, rounding="stochastic", seed=1)
     streams = [

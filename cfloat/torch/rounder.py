@@ -1,7 +1,8 @@
 """`Rounder`: a module that rounds tensors, and learns their bias as `cfloat.BiasTracker` does."""
 
 import math
-from typing import Literal, SupportsIndex
+from collections.abc import Callable
+from typing import Literal, Self, SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -138,6 +139,14 @@ class Rounder(nn.Module):
         if not self.learns:
             return torch.tensor(self._fixed, dtype=torch.int16)
         return bias_for(self.history.amax(), self.format, self._margin)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move the buffers, but leave `history` in float64: ``half()`` is for values of a model."""
+        before = self.history if self.learns else None
+        super()._apply(fn, recurse)
+        if before is not None and self.history.dtype != before.dtype:
+            self.history = before.to(self.history.device)
+        return self
 
     def extra_repr(self) -> str:
         """Return what ``repr`` shows."""
