@@ -327,6 +327,33 @@ def test_seeds_and_offsets_in_tensors():
         )
 
 
+def test_a_default_device_is_for_new_tensors():
+    """Which the random stream is not: tensors on the CPU are computed there."""
+    x = torch.rand(100)
+    layer = torch.nn.Linear(100, 3)
+    quantized = ct.quantize(torch.nn.Linear(100, 3), weight=FMT, activation=FMT, bias=9)
+    codes = ct.CFloatLinear.from_linear(layer, FMT, activation=FMT, activation_bias=9)
+
+    def compute():
+        return [
+            ct.round_to(x, FMT, 9),
+            ct.round_to(x, FMT, [9] * 100, rounding="stochastic", seed=1, offset=3),
+            ct.decode(ct.encode(x, FMT), FMT),
+            quantized(x).detach(),
+            codes(x),
+        ]
+
+    expected = compute()
+    with torch.device("meta"):
+        assert all(map(torch.equal, compute(), expected))
+        assert ct.round_to(x, FMT, rounding="stochastic").sum() > 0
+        ct.Rounder(FMT, rounding="stochastic")
+        ct.AdamW([torch.nn.Parameter(x)])
+    elsewhere = torch.tensor(1, device="meta")
+    stream = {"rounding": "stochastic", "seed": elsewhere, "offset": 3}
+    assert ct.round_to(x.to("meta"), FMT, **stream).shape == x.shape
+
+
 # Arrays
 
 

@@ -16,6 +16,7 @@ from cfloat.text import shown
 from . import ops
 from ._formats import from_text, to_text
 from ._memory import to_numpy
+from ._streams import no_stream
 from .arrays import asarray
 from .layers import AnyModule, QuantizedLinear
 from .rounder import bias_for, largest
@@ -266,7 +267,7 @@ class CFloatLinear(nn.Module):
         if self.activation is not None:
             x_fmt, x_bias = to_text(self.activation), self._activation_bias(x)
             given = torch.ops.cfloat.encode(
-                x, x_bias, torch.zeros(2, dtype=torch.int64), x_fmt, "ties_to_even"
+                x, x_bias, no_stream(), x_fmt, "ties_to_even"
             )
         y: Tensor = torch.ops.cfloat.matmul(
             given,
@@ -285,7 +286,7 @@ class CFloatLinear(nn.Module):
     def _activation_bias(self, x: Tensor) -> Tensor:
         assert self.activation is not None
         if isinstance(self.activation_bias, int):
-            return torch.tensor(self.activation_bias, dtype=torch.int16)
+            return torch.tensor(self.activation_bias, dtype=torch.int16, device="cpu")
         return bias_for(largest(x), self.activation)
 
     def extra_repr(self) -> str:

@@ -22,7 +22,7 @@ from cfloat.text import shown
 from . import _plain
 from ._formats import code_dtype, from_text, to_text
 from ._memory import for_numpy, to_numpy
-from ._streams import signed
+from ._streams import drawn_seed, no_stream, signed
 
 #: Dtypes of the values that are rounded and returned.
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -331,10 +331,10 @@ def stream_of(rounding: object, seed: Any, offset: Any, size: int) -> Tensor:
     seed = None if seed is None else _word(seed, check_seed)
     offset = _word(offset, lambda word: check_offset(word, size))
     if rounding != "stochastic":
-        return torch.zeros(2, dtype=torch.int64)
+        return no_stream()
     if seed is None:
-        seed = torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64)
-    return torch.stack((seed, offset))
+        seed = drawn_seed()
+    return torch.stack((seed, offset.to(seed.device)))
 
 
 def _word(word: Any, check: Callable[[Any], int]) -> Tensor:
@@ -346,7 +346,7 @@ def _word(word: Any, check: Callable[[Any], int]) -> Tensor:
                 "it takes one int64"
             )
         return word.reshape(())
-    return torch.tensor(signed(check(word)), dtype=torch.int64)
+    return torch.tensor(signed(check(word)), dtype=torch.int64, device="cpu")
 
 
 def _checked(

@@ -14,7 +14,7 @@ from cfloat.rounding import RoundingMode, check_rounding, check_seed
 from cfloat.text import shown
 
 from . import _plain
-from ._streams import derived_seed
+from ._streams import derived_seed, drawn_seed
 from .ops import FLOATS, check_codes, decode, encode, names
 from .rounder import bias_for, binade, largest
 
@@ -96,7 +96,7 @@ class AdamW(Optimizer):
         self.first, self.second = first, check_format(second)
         check_rounding(rounding, (), 0, 0)
         self.rounding: RoundingMode = rounding
-        drawn = int(torch.randint(0, 2**63 - 1, ())) if seed is None else check_seed(seed)
+        drawn = int(drawn_seed()) % 2**64 if seed is None else check_seed(seed)
         defaults = {
             "lr": _check("lr", lr), "betas": _check_betas(betas), "eps": _check("eps", eps),
             "weight_decay": _check("weight_decay", weight_decay), "seed": drawn,
