@@ -266,9 +266,7 @@ class CFloatLinear(nn.Module):
         given, x_bias, x_fmt = x, None, ""
         if self.activation is not None:
             x_fmt, x_bias = to_text(self.activation), self._activation_bias(x)
-            given = torch.ops.cfloat.encode(
-                x, x_bias, no_stream(), x_fmt, "ties_to_even"
-            )
+            given = torch.ops.cfloat.encode(x, x_bias, no_stream(), x_fmt, "ties_to_even")
         y: Tensor = torch.ops.cfloat.matmul(
             given,
             x_bias,
