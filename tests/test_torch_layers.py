@@ -304,6 +304,26 @@ def test_parameters_stay_the_same_tensors():
     assert "CFloat8_1_4_3, bias=learnt" in repr(layer)
 
 
+@pytest.mark.parametrize("assign", [False, True])
+def test_a_plain_models_state_brings_its_biases(assign):
+    plain, model = linears(), ct.quantize(linears(), **ALL)
+    with torch.no_grad():
+        plain[0].weight *= 1000
+    before = model[0].gradient_rounder.history.clone()
+    model.load_state_dict(plain.state_dict(), strict=False, assign=assign)
+    for layer in (model[0], model[2]):
+        assert layer.weight_rounder.bias == cf.choose_bias(layer.weight.detach().numpy(), E4, "max")
+    assert torch.equal(model[0].gradient_rounder.history, before)
+    # a state of its own has the history, which is not learnt from again
+    trained = ct.quantize(linears(), **ALL)
+    trained[0].weight_rounder.observe(torch.tensor([500.0]))
+    model.load_state_dict(trained.state_dict(), assign=assign)
+    assert model[0].weight_rounder.bias == trained[0].weight_rounder.bias
+    fixed = ct.quantize(linears(), weight=E4, bias=9)
+    fixed.load_state_dict(plain.state_dict())
+    assert fixed[0].weight_rounder.bias == 9
+
+
 def test_only_what_is_named_is_rounded():
     model = ct.quantize(linears(), weight=E4)
     assert model[0].activation_rounder is None
@@ -507,6 +527,7 @@ def test_state_dicts_of_codes(tmp_path):
         (lambda: ct.quantize(linears(), weight=E4, skip=["*"]), ValueError, "that is not skipped"),
         (lambda: ct.quantize(linears(), weight=E4, skip="0"), TypeError, r"it takes several: \['0'\]"),
         (lambda: ct.quantize(linears(), weight=E4, skip=["9"]), ValueError, "'9', which fits no layer"),
+        (lambda: ct.quantize(linears(), weight=E4, skip=None), TypeError, "skip is None; it takes names"),
         (lambda: ct.quantize(linears(), weight=E4, skip=[3]), TypeError, "skip has 3; it takes names"),
         (lambda: ct.quantize(linears(), weight=E4, bias="mse"), ValueError, "bias is 'mse'; it takes 'max'"),
         (lambda: ct.quantize(linears(), weight=E4, bias={"x": 3}), ValueError, "bias has the key 'x'"),
@@ -568,4 +589,8 @@ def test_a_model_that_is_refused_is_not_changed():
         ct.quantize(model, **ALL, seed=2**64)
     with pytest.raises(ValueError, match="bias is 64"):
         ct.quantize(model, weight=E4, bias={"weight": 64})
+    assert type(model[0]) is nn.Linear
+    model[2] = nn.Linear(16, 4, dtype=torch.complex64)
+    with pytest.raises(TypeError, match=r"layer '2' has dtype torch\.complex64; it takes float64"):
+        ct.quantize(model, weight=E4)
     assert type(model[0]) is nn.Linear
