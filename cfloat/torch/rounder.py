@@ -142,7 +142,7 @@ class Rounder(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move the buffers, but leave `history` in float64: ``half()`` is for values of a model."""
         before = self.history if self.learns else None
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if before is not None and self.history.dtype != before.dtype:
             self.history = before.to(self.history.device)
         return self
