@@ -426,6 +426,18 @@ def test_linear_of_codes(fmt, how):
             assert y.dtype == dtype
 
 
+def test_weights_that_a_tensor_cannot_share():
+    weight = cf.asarray(np.random.default_rng(0).standard_normal((6, 5)), E4, "max")
+    codes = weight.codes.copy()
+    codes.flags.writeable = False
+    for one in (weight[::-1], weight[:, ::-1], cf.CFloatArray(codes, E4, weight.bias)):
+        layer = ct.CFloatLinear(one)
+        np.testing.assert_array_equal(layer.weight.codes, one.codes)
+        layer.codes.zero_()
+    assert np.array_equal(codes, weight.codes)
+    assert weight.codes.any()
+
+
 def test_inputs_rounded_to_codes():
     layer = nn.Linear(96, 24, bias=False)
     x = torch.randn(5, 96)

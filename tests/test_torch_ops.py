@@ -276,12 +276,23 @@ def test_compiled_whole():
         got.sum().backward()
         assert torch.equal(x.grad, torch.full_like(x, 2))
 
+    new = cf.CFloat16_SHP.replace(name="new")  # nothing of it is cached yet
+
     @torch.compile(fullgraph=True, backend="aot_eager")
     def g(x):
-        codes = ct.encode(x, cf.CFloat16_SHP, 20)
-        return ct.decode(codes, cf.CFloat16_SHP, 20, dtype=torch.float64)
+        codes = ct.encode(x, new, 20)
+        return ct.decode(codes, new, 20, dtype=torch.float64)
 
     assert torch.equal(g(x.detach()), ct.round_to(x.detach(), cf.CFloat16_SHP, 20).double())
+
+
+def test_biases_by_name_break_a_graph_and_nothing_else():
+    @torch.compile(backend="aot_eager")
+    def f(x):
+        return ct.round_to(x * 2, FMT, "mse") + 1
+
+    x = torch.randn(30)
+    assert torch.equal(f(x), ct.round_to(x * 2, FMT, "mse") + 1)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch's compiler needs g++")
@@ -381,6 +392,8 @@ def test_arrays_and_tensors(dtype):
         (lambda x: ct.round_to(x.numpy(), FMT), TypeError, "x is a ndarray; it takes a torch.Tensor"),
         (lambda x: ct.round_to(x.int(), FMT), TypeError, "x has dtype torch.int32; it takes float64"),
         (lambda x: ct.round_to(x.to_sparse(), FMT), TypeError, "x has layout torch.sparse_coo"),
+        (lambda x: ct.asarray(x.to_sparse(), FMT), TypeError, "x has layout torch.sparse_coo"),
+        (lambda x: ct.decode(x.byte().to_sparse(), FMT), TypeError, "codes have layout torch.sparse_coo"),
         (lambda x: ct.round_to(x, "fp8"), TypeError, "format is 'fp8'; it takes a cfloat.Format"),
         (lambda x: ct.round_to(x, FMT, 64), ValueError, "bias is 64; CFloat8_1_4_3 takes an integer"),
         (lambda x: ct.round_to(x, FMT, 1.5), TypeError, "bias is 1.5; it takes an integer"),

@@ -15,7 +15,7 @@ from cfloat.text import shown
 
 from . import ops
 from ._formats import from_text, to_text
-from ._memory import to_numpy
+from ._memory import from_numpy, to_numpy
 from ._streams import no_stream
 from .arrays import asarray
 from .layers import AnyModule, QuantizedLinear
@@ -110,7 +110,7 @@ class CFloatLinear(nn.Module):
     Parameters
     ----------
     weight : CFloatArray, shape (out_features, in_features)
-        The weights; not copied.
+        The weights; not copied, unless their codes are read-only or run backwards in memory.
     bias : Tensor, shape (out_features,), optional
         What is added.
     activation : Format, optional
@@ -193,7 +193,7 @@ class CFloatLinear(nn.Module):
             raise ArgumentValueError(
                 f"bias is {shown(bias)}; it takes a tensor of shape ({self.out_features},)"
             )
-        self.register_buffer("codes", torch.from_numpy(weight.codes))
+        self.register_buffer("codes", from_numpy(weight.codes))
         biases = np.array(weight.bias, np.int16)
         self.register_buffer("weight_bias", torch.from_numpy(biases))
         self.register_buffer("bias", None if bias is None else bias.detach().clone())

@@ -286,6 +286,7 @@ def decode(
     """
     check_format(fmt)
     check_codes(codes, fmt)
+    check_layout("codes have", codes)
     if dtype not in FLOATS:
         raise ArgumentTypeError(f"dtype is {shown(dtype)}; it takes {names(FLOATS)}")
     biases = biases_of(bias, fmt, codes.device)
@@ -311,6 +312,12 @@ def check_values(x: object) -> Tensor:
     if x.dtype not in FLOATS:
         raise ArgumentTypeError(f"x has dtype {x.dtype}; it takes {names(FLOATS)}")
     return x
+
+
+def check_layout(what: str, tensor: Tensor) -> None:
+    """Raise ArgumentTypeError if a tensor is sparse or the like."""
+    if tensor.layout != torch.strided:
+        raise ArgumentTypeError(f"{what} layout {tensor.layout}; it takes torch.strided")
 
 
 def biases_of(bias: Any, fmt: Format, device: torch.device) -> Tensor:
@@ -354,13 +361,18 @@ def _checked(
 ) -> tuple[Tensor, Tensor]:
     check_format(fmt)
     check_values(x)
-    if x.layout != torch.strided:
-        raise ArgumentTypeError(f"x has layout {x.layout}; it takes torch.strided")
+    check_layout("x has", x)
     if isinstance(bias, str):
-        bias = choose_bias(for_numpy(x), fmt, check_method("bias", bias))
+        bias = _chosen(x, fmt, bias)
     biases = biases_of(bias, fmt, x.device)
     shape = _check_shapes("x", x, biases)
     return biases, stream_of(rounding, seed, offset, shape.numel())
+
+
+@torch.compiler.disable
+def _chosen(x: Tensor, fmt: Format, method: str) -> ArrayLike:
+    """Return the bias that `choose_bias` chooses, which no graph can hold."""
+    return choose_bias(for_numpy(x), fmt, check_method("bias", method))
 
 
 def _check_shapes(name: str, x: Tensor, biases: Tensor) -> torch.Size:
