@@ -252,6 +252,26 @@ def test_a_state_dict_goes_on_with_the_same_bits(tmp_path):
     assert torch.equal(model[0].weight, plain[0].weight)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_biases_outlive_a_model_of_another_dtype(dtype):
+    model = ct.quantize(linears(), **ALL)
+    scale = 1e-9  # such gradients are 0 in float16
+    (model(torch.randn(5, 8)) * scale).sum().backward()
+    rounders = [part for part in model.modules() if isinstance(part, ct.Rounder)]
+    before = [(rounder.bias, rounder.history.clone()) for rounder in rounders]
+    model.zero_grad()
+    model.to(dtype)
+    for rounder, (bias, history) in zip(rounders, before, strict=True):
+        assert rounder.bias == bias
+        assert torch.equal(rounder.history, history)
+    model(torch.randn(5, 8, dtype=dtype)).sum().backward()
+    assert model[0].weight.grad.dtype == dtype
+    layer = ct.CFloatLinear.from_linear(nn.Linear(8, 3), E4, block=4)
+    x = torch.randn(2, 8)
+    assert layer(x).dtype == torch.float32
+    torch.testing.assert_close(layer.to(dtype)(x), layer(x.to(dtype)).float(), atol=0.02, rtol=0.02)
+
+
 def test_streams_of_layers_and_roles_are_their_own():
     model = ct.quantize(linears(), **ALL, rounding="stochastic", seed=1)
     streams = [
@@ -282,6 +302,26 @@ def test_parameters_stay_the_same_tensors():
     layer = nn.Linear(3, 2)
     assert ct.quantize(layer, weight=E4) is layer
     assert "CFloat8_1_4_3, bias=learnt" in repr(layer)
+
+
+@pytest.mark.parametrize("assign", [False, True])
+def test_a_plain_models_state_brings_its_biases(assign):
+    plain, model = linears(), ct.quantize(linears(), **ALL)
+    with torch.no_grad():
+        plain[0].weight *= 1000
+    before = model[0].gradient_rounder.history.clone()
+    model.load_state_dict(plain.state_dict(), strict=False, assign=assign)
+    for layer in (model[0], model[2]):
+        assert layer.weight_rounder.bias == cf.choose_bias(layer.weight.detach().numpy(), E4, "max")
+    assert torch.equal(model[0].gradient_rounder.history, before)
+    # a state of its own has the history, which is not learnt from again
+    trained = ct.quantize(linears(), **ALL)
+    trained[0].weight_rounder.observe(torch.tensor([500.0]))
+    model.load_state_dict(trained.state_dict(), assign=assign)
+    assert model[0].weight_rounder.bias == trained[0].weight_rounder.bias
+    fixed = ct.quantize(linears(), weight=E4, bias=9)
+    fixed.load_state_dict(plain.state_dict())
+    assert fixed[0].weight_rounder.bias == 9
 
 
 def test_only_what_is_named_is_rounded():
@@ -386,6 +426,18 @@ def test_linear_of_codes(fmt, how):
             assert y.dtype == dtype
 
 
+def test_weights_that_a_tensor_cannot_share():
+    weight = cf.asarray(np.random.default_rng(0).standard_normal((6, 5)), E4, "max")
+    codes = weight.codes.copy()
+    codes.flags.writeable = False
+    for one in (weight[::-1], weight[:, ::-1], cf.CFloatArray(codes, E4, weight.bias)):
+        layer = ct.CFloatLinear(one)
+        np.testing.assert_array_equal(layer.weight.codes, one.codes)
+        layer.codes.zero_()
+    assert np.array_equal(codes, weight.codes)
+    assert weight.codes.any()
+
+
 def test_inputs_rounded_to_codes():
     layer = nn.Linear(96, 24, bias=False)
     x = torch.randn(5, 96)
@@ -487,6 +539,7 @@ def test_state_dicts_of_codes(tmp_path):
         (lambda: ct.quantize(linears(), weight=E4, skip=["*"]), ValueError, "that is not skipped"),
         (lambda: ct.quantize(linears(), weight=E4, skip="0"), TypeError, r"it takes several: \['0'\]"),
         (lambda: ct.quantize(linears(), weight=E4, skip=["9"]), ValueError, "'9', which fits no layer"),
+        (lambda: ct.quantize(linears(), weight=E4, skip=None), TypeError, "skip is None; it takes names"),
         (lambda: ct.quantize(linears(), weight=E4, skip=[3]), TypeError, "skip has 3; it takes names"),
         (lambda: ct.quantize(linears(), weight=E4, bias="mse"), ValueError, "bias is 'mse'; it takes 'max'"),
         (lambda: ct.quantize(linears(), weight=E4, bias={"x": 3}), ValueError, "bias has the key 'x'"),
@@ -548,4 +601,8 @@ def test_a_model_that_is_refused_is_not_changed():
         ct.quantize(model, **ALL, seed=2**64)
     with pytest.raises(ValueError, match="bias is 64"):
         ct.quantize(model, weight=E4, bias={"weight": 64})
+    assert type(model[0]) is nn.Linear
+    model[2] = nn.Linear(16, 4, dtype=torch.complex64)
+    with pytest.raises(TypeError, match=r"layer '2' has dtype torch\.complex64; it takes float64"):
+        ct.quantize(model, weight=E4)
     assert type(model[0]) is nn.Linear

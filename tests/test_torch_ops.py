@@ -276,12 +276,23 @@ def test_compiled_whole():
         got.sum().backward()
         assert torch.equal(x.grad, torch.full_like(x, 2))
 
+    new = cf.CFloat16_SHP.replace(name="new")  # nothing of it is cached yet
+
     @torch.compile(fullgraph=True, backend="aot_eager")
     def g(x):
-        codes = ct.encode(x, cf.CFloat16_SHP, 20)
-        return ct.decode(codes, cf.CFloat16_SHP, 20, dtype=torch.float64)
+        codes = ct.encode(x, new, 20)
+        return ct.decode(codes, new, 20, dtype=torch.float64)
 
     assert torch.equal(g(x.detach()), ct.round_to(x.detach(), cf.CFloat16_SHP, 20).double())
+
+
+def test_biases_by_name_break_a_graph_and_nothing_else():
+    @torch.compile(backend="aot_eager")
+    def f(x):
+        return ct.round_to(x * 2, FMT, "mse") + 1
+
+    x = torch.randn(30)
+    assert torch.equal(f(x), ct.round_to(x * 2, FMT, "mse") + 1)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch's compiler needs g++")
@@ -327,6 +338,33 @@ def test_seeds_and_offsets_in_tensors():
         )
 
 
+def test_a_default_device_is_for_new_tensors():
+    """Which the random stream is not: tensors on the CPU are computed there."""
+    x = torch.rand(100)
+    layer = torch.nn.Linear(100, 3)
+    quantized = ct.quantize(torch.nn.Linear(100, 3), weight=FMT, activation=FMT, bias=9)
+    codes = ct.CFloatLinear.from_linear(layer, FMT, activation=FMT, activation_bias=9)
+
+    def compute():
+        return [
+            ct.round_to(x, FMT, 9),
+            ct.round_to(x, FMT, [9] * 100, rounding="stochastic", seed=1, offset=3),
+            ct.decode(ct.encode(x, FMT), FMT),
+            quantized(x).detach(),
+            codes(x),
+        ]
+
+    expected = compute()
+    with torch.device("meta"):
+        assert all(map(torch.equal, compute(), expected))
+        assert ct.round_to(x, FMT, rounding="stochastic").sum() > 0
+        ct.Rounder(FMT, rounding="stochastic")
+        ct.AdamW([torch.nn.Parameter(x)])
+    elsewhere = torch.tensor(1, device="meta")
+    stream = {"rounding": "stochastic", "seed": elsewhere, "offset": 3}
+    assert ct.round_to(x.to("meta"), FMT, **stream).shape == x.shape
+
+
 # Arrays
 
 
@@ -354,6 +392,8 @@ def test_arrays_and_tensors(dtype):
         (lambda x: ct.round_to(x.numpy(), FMT), TypeError, "x is a ndarray; it takes a torch.Tensor"),
         (lambda x: ct.round_to(x.int(), FMT), TypeError, "x has dtype torch.int32; it takes float64"),
         (lambda x: ct.round_to(x.to_sparse(), FMT), TypeError, "x has layout torch.sparse_coo"),
+        (lambda x: ct.asarray(x.to_sparse(), FMT), TypeError, "x has layout torch.sparse_coo"),
+        (lambda x: ct.decode(x.byte().to_sparse(), FMT), TypeError, "codes have layout torch.sparse_coo"),
         (lambda x: ct.round_to(x, "fp8"), TypeError, "format is 'fp8'; it takes a cfloat.Format"),
         (lambda x: ct.round_to(x, FMT, 64), ValueError, "bias is 64; CFloat8_1_4_3 takes an integer"),
         (lambda x: ct.round_to(x, FMT, 1.5), TypeError, "bias is 1.5; it takes an integer"),

@@ -150,6 +150,21 @@ def test_a_state_dict_goes_on_with_the_same_bits(dtype, tmp_path):
     assert copy.deepcopy(other).state_dict()["param_groups"] == other.state_dict()["param_groups"]
 
 
+def test_a_copy_goes_on_with_the_same_bits():
+    params = parameters((5, 3), (4,))
+    optimizer = ct.AdamW(params, seed=1, first=cf.CFloat8_1_5_2, rounding="toward_zero")
+    set_gradients(params, 0)
+    optimizer.step()
+    copied_params, copied = copy.deepcopy((params, optimizer))
+    for made, own in ((optimizer, params), (copied, copied_params)):
+        set_gradients(own, 1)
+        made.step()
+    assert copied.rounding == "toward_zero"
+    assert all(map(torch.equal, params, copied_params))
+    for parameter, other in zip(params, copied_params, strict=True):
+        assert torch.equal(optimizer.state[parameter]["exp_avg"], copied.state[other]["exp_avg"])
+
+
 def test_what_is_not_finite_reaches_the_parameters():
     (parameter,) = parameters((4,))
     optimizer = ct.AdamW([parameter], seed=0)
@@ -234,3 +249,16 @@ def test_refused_later():
     plain.step()
     with pytest.raises(TypeError, match=r"codes have dtype torch\.float32"):
         optimizer.load_state_dict(plain.state_dict())
+    with pytest.raises(ValueError, match="state has first_format None"):
+        optimizer.load_state_dict(torch.optim.AdamW(params[:1]).state_dict())
+    with pytest.raises(ValueError, match="seed is -1"):
+        optimizer.add_param_group({"params": params[1:], "seed": -1})
+    for name, other in {
+        "second": cf.CFloat16_SHP,
+        "first": cf.CFloat16_SHP.replace(subnormals="ieee"),
+    }.items():
+        with pytest.raises(
+            ValueError, match=f"state has {name}_format '.* whitepaper|flush"
+        ) as caught:
+            ct.AdamW(params[:1], **{name: other}).load_state_dict(optimizer.state_dict())
+        assert "\n" not in str(caught.value)

@@ -31,4 +31,6 @@ def from_text(text: str) -> Format:
 
 def code_dtype(fmt: Format) -> torch.dtype:
     """Return PyTorch's name of a format's storage dtype: uint8 or uint16."""
-    return torch.uint8 if fmt.storage_dtype.itemsize == 1 else torch.uint16
+    # of fields alone: torch.compile cannot trace a cached property that is not cached yet
+    bits = int(fmt.signed) + fmt.exponent_bits + fmt.mantissa_bits
+    return torch.uint8 if bits <= 8 else torch.uint16

@@ -32,6 +32,13 @@ def to_numpy(tensor: Tensor) -> NDArray[Any]:
     return array
 
 
+def from_numpy(array: NDArray[Any]) -> Tensor:
+    """Return a tensor of an array's memory; of a copy if that is read-only or runs backwards."""
+    if not array.flags.writeable or min(array.strides, default=0) < 0:
+        array = array.copy()
+    return torch.from_numpy(array)
+
+
 def for_numpy(tensor: Tensor) -> NDArray[Any]:
     """Return a tensor's values as an array that NumPy computes with; copied if bfloat16, or elsewhere."""
     tensor = tensor.detach().cpu()

@@ -1,6 +1,19 @@
 """Random streams of their own for the parts of a model or an optimizer that share one seed."""
 
+import torch
+from torch import Tensor
+
 from cfloat import _native
+
+
+def no_stream() -> Tensor:
+    """Return what stands for a stream where no word is drawn."""
+    return torch.zeros(2, dtype=torch.int64, device="cpu")
+
+
+def drawn_seed() -> Tensor:
+    """Return a seed of PyTorch's default generator, modulo 2**64: int64 of shape ()."""
+    return torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64, device="cpu")
 
 
 def derived_seed(seed: int, part: int) -> int:

@@ -13,7 +13,7 @@ from cfloat.formats import Format
 from cfloat.rounding import RoundingMode
 from cfloat.text import shown
 
-from .ops import FLOATS, check_values, names
+from .ops import FLOATS, check_layout, check_values, names
 
 
 def asarray(
@@ -57,8 +57,9 @@ def asarray(
     CFloatArray([[1.       , 2.       ],
                  [0.1015625, 0.203125 ]], CFloat8_1_4_3, bias=[[14], [18]])
     """
+    check_layout("x has", check_values(x))
     return array.asarray(
-        check_values(x).cpu(), fmt, bias, axis=axis, block=block, rounding=rounding, seed=seed, offset=offset,
+        x.cpu(), fmt, bias, axis=axis, block=block, rounding=rounding, seed=seed, offset=offset,
     )  # fmt: skip
 
 

@@ -15,7 +15,8 @@ from cfloat.text import shown
 
 from . import ops
 from ._formats import from_text, to_text
-from ._memory import to_numpy
+from ._memory import from_numpy, to_numpy
+from ._streams import no_stream
 from .arrays import asarray
 from .layers import AnyModule, QuantizedLinear
 from .rounder import bias_for, largest
@@ -109,7 +110,7 @@ class CFloatLinear(nn.Module):
     Parameters
     ----------
     weight : CFloatArray, shape (out_features, in_features)
-        The weights; not copied.
+        The weights; not copied, unless their codes are read-only or run backwards in memory.
     bias : Tensor, shape (out_features,), optional
         What is added.
     activation : Format, optional
@@ -192,7 +193,7 @@ class CFloatLinear(nn.Module):
             raise ArgumentValueError(
                 f"bias is {shown(bias)}; it takes a tensor of shape ({self.out_features},)"
             )
-        self.register_buffer("codes", torch.from_numpy(weight.codes))
+        self.register_buffer("codes", from_numpy(weight.codes))
         biases = np.array(weight.bias, np.int16)
         self.register_buffer("weight_bias", torch.from_numpy(biases))
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
@@ -265,9 +266,7 @@ class CFloatLinear(nn.Module):
         given, x_bias, x_fmt = x, None, ""
         if self.activation is not None:
             x_fmt, x_bias = to_text(self.activation), self._activation_bias(x)
-            given = torch.ops.cfloat.encode(
-                x, x_bias, torch.zeros(2, dtype=torch.int64), x_fmt, "ties_to_even"
-            )
+            given = torch.ops.cfloat.encode(x, x_bias, no_stream(), x_fmt, "ties_to_even")
         y: Tensor = torch.ops.cfloat.matmul(
             given,
             x_bias,
@@ -285,7 +284,7 @@ class CFloatLinear(nn.Module):
     def _activation_bias(self, x: Tensor) -> Tensor:
         assert self.activation is not None
         if isinstance(self.activation_bias, int):
-            return torch.tensor(self.activation_bias, dtype=torch.int16)
+            return torch.tensor(self.activation_bias, dtype=torch.int16, device="cpu")
         return bias_for(largest(x), self.activation)
 
     def extra_repr(self) -> str:

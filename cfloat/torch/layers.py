@@ -14,6 +14,7 @@ from cfloat.rounding import RoundingMode, check_seed
 from cfloat.text import shown
 
 from ._streams import derived_seed
+from .ops import FLOATS, names
 from .rounder import Rounder
 
 Bias = Literal["max"] | SupportsIndex | None
@@ -50,6 +51,16 @@ class _Quantized(nn.Module):
             return y
         apply: Callable[[Tensor, Rounder], Tensor] = _RoundGradient.apply
         return apply(y, self.gradient_rounder)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *how: Any) -> None:
+        """Load; of a plain layer's state, learn the weights' bias anew."""
+        super()._load_from_state_dict(state_dict, prefix, *how)
+        rounder = self.weight_rounder
+        if rounder is None or not rounder.learns or f"{prefix}weight" not in state_dict:
+            return
+        if f"{prefix}weight_rounder.history" not in state_dict:
+            rounder.history.zero_()
+            rounder.observe(cast(Tensor, self.weight))
 
 
 class _RoundGradient(torch.autograd.Function):
@@ -117,7 +128,7 @@ def quantize(
     Products are of rounded numbers and sums are PyTorch's, in the layer's own dtype: it is what hardware
     computes that stores these tensors in a format.  The parameters stay as they are, the same tensors under
     the same names, so that an optimizer goes on with them, and state dicts of the plain model can be loaded
-    with ``strict=False``.
+    with ``strict=False``: the weights' biases are then those of the weights that were loaded.
 
     Parameters
     ----------
@@ -267,12 +278,21 @@ def _layers(
             raise ArgumentValueError(
                 f"layer {shown(name)} does not know its shape yet; run the model once before"
             )
+        dtype = cast(Tensor, layer.weight).dtype
+        if dtype not in FLOATS:
+            raise ArgumentTypeError(
+                f"layer {shown(name)} has dtype {dtype}; it takes {names(FLOATS)}"
+            )
         yield layer
 
 
 def _matching(known: Iterable[str], patterns: Iterable[str]) -> set[str]:
     if isinstance(patterns, str):
         raise ArgumentTypeError(f"skip is {shown(patterns)}; it takes several: [{patterns!r}]")
+    if not isinstance(patterns, Iterable):
+        raise ArgumentTypeError(
+            f"skip is {shown(patterns)}; it takes names of layers or a function"
+        )
     matching: set[str] = set()
     for pattern in patterns:
         if not isinstance(pattern, str):

@@ -22,7 +22,7 @@ from cfloat.text import shown
 from . import _plain
 from ._formats import code_dtype, from_text, to_text
 from ._memory import for_numpy, to_numpy
-from ._streams import signed
+from ._streams import drawn_seed, no_stream, signed
 
 #: Dtypes of the values that are rounded and returned.
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -286,6 +286,7 @@ def decode(
     """
     check_format(fmt)
     check_codes(codes, fmt)
+    check_layout("codes have", codes)
     if dtype not in FLOATS:
         raise ArgumentTypeError(f"dtype is {shown(dtype)}; it takes {names(FLOATS)}")
     biases = biases_of(bias, fmt, codes.device)
@@ -313,6 +314,12 @@ def check_values(x: object) -> Tensor:
     return x
 
 
+def check_layout(what: str, tensor: Tensor) -> None:
+    """Raise ArgumentTypeError if a tensor is sparse or the like."""
+    if tensor.layout != torch.strided:
+        raise ArgumentTypeError(f"{what} layout {tensor.layout}; it takes torch.strided")
+
+
 def biases_of(bias: Any, fmt: Format, device: torch.device) -> Tensor:
     """Return biases as a tensor: of int16 if they were not one already."""
     if isinstance(bias, Tensor):
@@ -331,10 +338,10 @@ def stream_of(rounding: object, seed: Any, offset: Any, size: int) -> Tensor:
     seed = None if seed is None else _word(seed, check_seed)
     offset = _word(offset, lambda word: check_offset(word, size))
     if rounding != "stochastic":
-        return torch.zeros(2, dtype=torch.int64)
+        return no_stream()
     if seed is None:
-        seed = torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64)
-    return torch.stack((seed, offset))
+        seed = drawn_seed()
+    return torch.stack((seed, offset.to(seed.device)))
 
 
 def _word(word: Any, check: Callable[[Any], int]) -> Tensor:
@@ -346,7 +353,7 @@ def _word(word: Any, check: Callable[[Any], int]) -> Tensor:
                 "it takes one int64"
             )
         return word.reshape(())
-    return torch.tensor(signed(check(word)), dtype=torch.int64)
+    return torch.tensor(signed(check(word)), dtype=torch.int64, device="cpu")
 
 
 def _checked(
@@ -354,13 +361,18 @@ def _checked(
 ) -> tuple[Tensor, Tensor]:
     check_format(fmt)
     check_values(x)
-    if x.layout != torch.strided:
-        raise ArgumentTypeError(f"x has layout {x.layout}; it takes torch.strided")
+    check_layout("x has", x)
     if isinstance(bias, str):
-        bias = choose_bias(for_numpy(x), fmt, check_method("bias", bias))
+        bias = _chosen(x, fmt, bias)
     biases = biases_of(bias, fmt, x.device)
     shape = _check_shapes("x", x, biases)
     return biases, stream_of(rounding, seed, offset, shape.numel())
+
+
+@torch.compiler.disable
+def _chosen(x: Tensor, fmt: Format, method: str) -> ArrayLike:
+    """Return the bias that `choose_bias` chooses, which no graph can hold."""
+    return choose_bias(for_numpy(x), fmt, check_method("bias", method))
 
 
 def _check_shapes(name: str, x: Tensor, biases: Tensor) -> torch.Size:

@@ -14,7 +14,8 @@ from cfloat.rounding import RoundingMode, check_rounding, check_seed
 from cfloat.text import shown
 
 from . import _plain
-from ._streams import derived_seed
+from ._formats import to_text
+from ._streams import derived_seed, drawn_seed
 from .ops import FLOATS, check_codes, decode, encode, names
 from .rounder import bias_for, binade, largest
 
@@ -56,7 +57,8 @@ class AdamW(Optimizer):
     A step computes in float32 (float64 for parameters of float64): moments are decoded, updated and used,
     and then rounded once.  State, for each parameter: ``exp_avg`` and ``exp_avg_sq``, their codes, and
     ``exp_avg_bias``, ``exp_avg_sq_bias`` and ``exp_avg_sq_scale``.  Exponent biases are chosen anew in each
-    step, so that the largest element is within the range.  UHP's bias is fixed, and squares of small
+    step, so that the largest element is within the range; a first moment beyond that of the smallest bias, as
+    SHP's 2**32, saturates.  UHP's bias is fixed, and squares of small
     gradients are below its smallest number, 2**-30: a second moment in a format of one bias is stored
     multiplied by two to the power of ``exp_avg_sq_scale``, chosen anew as well, such that its largest element
     is in the last binade but one, from 2**30 to 2**31 in UHP.
@@ -96,12 +98,19 @@ class AdamW(Optimizer):
         self.first, self.second = first, check_format(second)
         check_rounding(rounding, (), 0, 0)
         self.rounding: RoundingMode = rounding
-        drawn = int(torch.randint(0, 2**63 - 1, ())) if seed is None else check_seed(seed)
+        drawn = int(drawn_seed()) % 2**64 if seed is None else check_seed(seed)
         defaults = {
             "lr": _check("lr", lr), "betas": _check_betas(betas), "eps": _check("eps", eps),
             "weight_decay": _check("weight_decay", weight_decay), "seed": drawn,
         }  # fmt: skip
+        # for load_state_dict to compare
+        defaults |= {"first_format": to_text(first), "second_format": to_text(second)}
         super().__init__(params, defaults)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy takes, which is more than all of PyTorch's optimizers have."""
+        own = {"first": self.first, "second": self.second, "rounding": self.rounding}
+        return super().__getstate__() | own
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with settings of their own, as all of PyTorch's optimizers do."""
@@ -111,6 +120,7 @@ class AdamW(Optimizer):
             _check_betas(group["betas"])
             for name in ("lr", "eps", "weight_decay"):
                 _check(name, group[name])
+            group["seed"] = check_seed(group["seed"])
             for parameter in group["params"]:
                 if parameter.dtype not in FLOATS:
                     raise ArgumentTypeError(
@@ -213,6 +223,8 @@ class AdamW(Optimizer):
         ------
         ArgumentTypeError
             If codes are not of the formats' storage dtypes.
+        ArgumentValueError
+            If it is of other formats, or of another optimizer.
         ValueError
             If it is of other groups of parameters.
         """
@@ -220,6 +232,12 @@ class AdamW(Optimizer):
         for state in kept.values():
             for name, fmt in (("exp_avg", self.first), ("exp_avg_sq", self.second)):
                 check_codes(state.get(name), fmt)
+        for group in state_dict["param_groups"]:
+            for name in ("first_format", "second_format"):
+                if group.get(name) != self.defaults[name]:
+                    raise ArgumentValueError(
+                        f"state has {name} {shown(group.get(name))}; it takes {shown(self.defaults[name])}"
+                    )
         super().load_state_dict(state_dict)
         # where parameters are floats, PyTorch has made floats of the codes
         numbers = [number for group in state_dict["param_groups"] for number in group["params"]]

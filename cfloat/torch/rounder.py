@@ -1,7 +1,8 @@
 """`Rounder`: a module that rounds tensors, and learns their bias as `cfloat.BiasTracker` does."""
 
 import math
-from typing import Literal, SupportsIndex
+from collections.abc import Callable
+from typing import Literal, Self, SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from cfloat.rounding import RoundingMode, check_rounding, check_seed
 from cfloat.text import shown
 
 from ._formats import to_text
-from ._streams import signed
+from ._streams import drawn_seed, no_stream, signed
 from .ops import check_values
 
 
@@ -92,8 +93,7 @@ class Rounder(nn.Module):
         if self.learns:
             self.register_buffer("history", torch.zeros(tracked["window"], dtype=torch.float64))
         if rounding == "stochastic":
-            drawn = torch.randint(-(2**63), 2**63 - 1, ()) if seed is None else None
-            word = int(drawn) if drawn is not None else signed(check_seed(seed))
+            word = int(drawn_seed()) if seed is None else signed(check_seed(seed))
             self.register_buffer("stream", torch.tensor([word, 0]))
 
     @property
@@ -124,7 +124,7 @@ class Rounder(nn.Module):
         """Round a tensor; in training mode, take note of it first."""
         if self.training:
             self.observe(x)
-        stream = torch.zeros(2, dtype=torch.int64)
+        stream = no_stream()
         if self.rounding == "stochastic":
             stream = self.stream.clone()
             with torch.no_grad():
@@ -136,8 +136,16 @@ class Rounder(nn.Module):
 
     def _bias(self) -> Tensor:
         if not self.learns:
-            return torch.tensor(self._fixed, dtype=torch.int16)
+            return torch.tensor(self._fixed, dtype=torch.int16, device="cpu")
         return bias_for(self.history.amax(), self.format, self._margin)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move the buffers, but leave `history` in float64: ``half()`` is for values of a model."""
+        before = self.history if self.learns else None
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if before is not None and self.history.dtype != before.dtype:
+            self.history = before.to(self.history.device)
+        return self
 
     def extra_repr(self) -> str:
         """Return what ``repr`` shows."""
