@@ -173,6 +173,17 @@ def test_what_is_not_finite_reaches_the_parameters():
     assert parameter.isfinite().tolist() == [True, False, False, True]
 
 
+def test_a_flag_that_is_raised_changes_nothing():
+    (parameter,) = parameters((4,))
+    optimizer = ct.AdamW([parameter], seed=0)
+    before = parameter.detach().clone()
+    parameter.grad = torch.tensor([1.0, 1e-30, 0.0, 0.0])
+    with cf.errstate(underflow="raise"), pytest.raises(cf.FlagError, match="underflow in encode"):
+        optimizer.step()
+    assert torch.equal(parameter, before)
+    assert not optimizer.state
+
+
 def test_groups_schedulers_and_closures():
     params = parameters((3,), (4,), (5,))
     optimizer = ct.AdamW(

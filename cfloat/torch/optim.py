@@ -173,43 +173,49 @@ class AdamW(Optimizer):
             raise ArgumentTypeError(f"a gradient has layout {gradient.layout}; it takes dense ones")
         wide = torch.float64 if parameter.dtype == torch.float64 else torch.float32
         gradient = gradient.to(wide)
-        state = self.state[parameter]
+        state = self.state.get(parameter, {})
+        step = state.get("step", 0) + 1
         beta1, beta2 = group["betas"]
         if state:
             mean = decode(state["exp_avg"], self.first, state["exp_avg_bias"], dtype=wide)
             square = decode(state["exp_avg_sq"], self.second, state["exp_avg_sq_bias"], dtype=wide)
             square *= _power(-state["exp_avg_sq_scale"], wide)
         else:
-            state["step"] = 0
             mean, square = torch.zeros_like(gradient), torch.zeros_like(gradient)
-        state["step"] += 1
         mean.lerp_(gradient, 1 - beta1)
         square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
 
-        lr, step = float(group["lr"]), state["step"]
+        lr = float(group["lr"])
         denominator = (square / (1 - beta2**step)).sqrt_().add_(group["eps"])
         change = mean / (1 - beta1**step) / denominator
+        # before anything is changed: a flag may be raised here
+        kept = self._stored(mean, square, group["seed"], place, step)
         if parameter.dtype == wide:
             parameter.mul_(1 - lr * group["weight_decay"]).sub_(change, alpha=lr)
         else:  # rounded once
             updated = parameter.to(wide).mul_(1 - lr * group["weight_decay"]).sub_(change, alpha=lr)
             parameter.copy_(updated)
+        self.state[parameter] = {"step": step, **kept}
 
+    def _stored(
+        self, mean: Tensor, square: Tensor, seed: int, place: int, step: int
+    ) -> dict[str, Tensor]:
+        """Return moments as they are kept; `square` is changed."""
         scale = torch.zeros((), dtype=torch.int64, device=square.device)
         if self.second.bias_range[0] == self.second.bias_range[1]:
             scale = _scale_for(largest(square), self.second)
-            square *= _power(scale, wide)
-        state["exp_avg_sq_scale"] = scale.to(torch.int16)
+            square *= _power(scale, square.dtype)
+        kept = {"exp_avg_sq_scale": scale.to(torch.int16)}
         for part, (name, fmt, moment) in enumerate(
             (("exp_avg", self.first, mean), ("exp_avg_sq", self.second, square))
         ):
             bias = bias_for(largest(moment), fmt)
-            state[f"{name}_bias"] = bias.to(torch.int16)
-            state[name] = encode(
+            kept[f"{name}_bias"] = bias.to(torch.int16)
+            kept[name] = encode(
                 moment, fmt, bias, rounding=self.rounding,
-                seed=derived_seed(group["seed"], 2 * place + part),
-                offset=(step - 1) * moment.numel(),
+                seed=derived_seed(seed, 2 * place + part), offset=(step - 1) * moment.numel(),
             )  # fmt: skip
+        return kept
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a state that `state_dict` returned.
