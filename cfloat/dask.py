@@ -494,6 +494,15 @@ def _check_known(x: Any) -> None:
         )
 
 
+def _check_bias_array(bias: Any) -> None:
+    if bias.dtype.kind not in "iu":
+        raise ArgumentTypeError(f"bias has dtype {bias.dtype}; it takes integers")
+    if any(math.isnan(length) for length in bias.shape):
+        raise ArgumentValueError(
+            "the sizes of the bias's chunks are unknown; bias.compute_chunk_sizes() finds them"
+        )
+
+
 def _same_shape(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
     return len(a) == len(b) and all(
         length == other or math.isnan(length) or math.isnan(other)
@@ -528,7 +537,9 @@ def _how(
 
 def _broadcast(x: Any, fmt: Format, bias: Any) -> tuple[Any, Any]:
     """Return values and checked biases of their shape, or of fewer and shorter axes."""
-    if not isinstance(bias, da.Array):
+    if isinstance(bias, da.Array):
+        _check_bias_array(bias)
+    else:
         bias = fmt.check_biases(bias)
         if isinstance(bias, int):
             return x, bias
@@ -546,6 +557,7 @@ def _laid_out(
     bias: Any, shape: tuple[int, ...], axis: SupportsIndex | None, block: int | None
 ) -> Any:
     """Return biases of a Dask array such that they broadcast to a shape, or to that of its blocks."""
+    _check_bias_array(bias)
     wanted: tuple[int, ...] = shape
     if axis is not None and bias.ndim > 0:
         place = check_axis(axis, len(shape))
@@ -553,7 +565,8 @@ def _laid_out(
             raise ArgumentValueError(
                 f"bias has shape {bias.shape}; axis {place} takes one for each slice, ({shape[place]},)"
             )
-        bias = bias.reshape([-1 if i == place else 1 for i in range(len(shape))])
+        # not by reshape, which fails where chunks are empty
+        bias = bias[tuple(slice(None) if i == place else None for i in range(len(shape)))]
     elif axis is not None:
         check_axis(axis, len(shape))
     if block is not None and bias.ndim > 0:
@@ -691,8 +704,10 @@ def _choose_one(x: Any, fmt: Format, method: BiasMethod, share: float) -> Any:
 def _choose_slices(x: Any, fmt: Format, method: BiasMethod, axis: int, percentile: float) -> Any:
     others = tuple(i for i in range(x.ndim) if i != axis)
     if 0 in x.shape:
-        return da.full(x.shape[axis], fmt.default_bias, np.int16)
+        return da.full(x.shape[axis], fmt.default_bias, dtype=np.int16)
     if method == "max":
+        # Dask has no largest element of empty chunks
+        x = x.rechunk(tuple(tuple(filter(None, part)) for part in x.chunks))
         peaks = x.map_blocks(
             chunks.largest_of_slices,
             axis=axis,

@@ -167,6 +167,28 @@ def test_biases_that_are_given():
     )
 
 
+def test_empty_chunks_and_no_elements():
+    x = values((9, 5))[1:]
+    d = da.from_array(x, chunks=((3, 5, 0), (0, 5)))
+    for method in ("max", "mse", "percentile"):
+        for axis in (0, 1):
+            expected = cf.choose_bias(x, FMT, method, axis=axis)
+            chosen = cd.choose_bias(d, FMT, method, axis=axis)
+            np.testing.assert_array_equal(chosen.compute(), expected)
+            assert chosen.dtype == chosen.compute().dtype == expected.dtype
+            empty = cd.choose_bias(d[:0], FMT, method, axis=axis)
+            np.testing.assert_array_equal(
+                empty.compute(), cf.choose_bias(x[:0], FMT, method, axis=axis)
+            )
+            assert empty.dtype == expected.dtype
+    bias = np.arange(8)
+    for cut in ((0, 8), (3, 0, 5)):
+        q = cd.asarray(d, FMT, da.from_array(bias, chunks=(cut,)), axis=0)
+        same(q.compute(), cf.asarray(x, FMT, bias, axis=0))
+    one = cd.asarray(d[:1], FMT, da.from_array(bias[3:4], chunks=((0, 1),)), axis=0)
+    same(one.compute(), cf.asarray(x[:1], FMT, bias[3:4], axis=0))
+
+
 @st.composite
 def chunkings(draw):
     """Draw a shape of up to three axes, and chunks of it."""
@@ -392,6 +414,8 @@ def test_flags_of_threads():
 
 
 X = da.from_array(values(), chunks=5)
+SOME = da.arange(20, chunks=5)
+SOME = SOME[SOME < 15]
 
 
 @pytest.mark.parametrize(
@@ -406,6 +430,10 @@ X = da.from_array(values(), chunks=5)
         (lambda: cd.encode(X, FMT, rounding="stochastic", seed=-1), "seed is -1"),
         (lambda: cd.encode(X, FMT, rounding="stochastic", offset=2**64 - 1799), "offset is"),
         (lambda: cd.encode(X[X > 1], FMT, rounding="stochastic"), "chunks are unknown"),
+        (lambda: cd.encode(X, FMT, da.ones(15)), "bias has dtype float64; it takes integers"),
+        (lambda: cd.asarray(X, FMT, da.ones(12), axis=0), "bias has dtype float64"),
+        (lambda: cd.encode(X, FMT, SOME), r"unknown; bias\.compute_chunk_sizes\(\) finds them"),
+        (lambda: cd.asarray(X, FMT, SOME, axis=0), r"unknown; bias\.compute_chunk_sizes\(\)"),
         (lambda: cd.asarray(X, FMT, "most"), "bias is 'most'"),
         (lambda: cd.asarray(X, FMT, [3, 4], axis=0), r"bias has shape \(2,\); axis 0 takes one"),
         (lambda: cd.asarray(X, FMT, da.from_array([3, 4]), axis=0), r"bias has shape \(2,\); axis 0"),
