@@ -185,6 +185,8 @@ def test_empty_chunks_and_no_elements():
     for cut in ((0, 8), (3, 0, 5)):
         q = cd.asarray(d, FMT, da.from_array(bias, chunks=(cut,)), axis=0)
         same(q.compute(), cf.asarray(x, FMT, bias, axis=0))
+    blocks = cd.asarray(d, FMT, da.from_array(np.array([[3]]), chunks=((0, 1), (1,))), block=3)
+    same(blocks.compute(), cf.asarray(x, FMT, [[3]], block=3))
     one = cd.asarray(d[:1], FMT, da.from_array(bias[3:4], chunks=((0, 1),)), axis=0)
     same(one.compute(), cf.asarray(x[:1], FMT, bias[3:4], axis=0))
 
@@ -379,6 +381,22 @@ def test_sums_that_no_order_changes(rng):
         assert repr(cd.error(d, e).compute()) == repr(expected)
     order = rng.permutation(1000)
     assert repr(cf.error(x[order], q[order])) == repr(expected)
+
+
+def test_errors_where_empty_chunks_were_joined():
+    x = values((2, 6))[1:]
+    d = da.from_array(x, chunks=((1, 0), (0, 3, 3)))
+    q, expected = (f(a, FMT, [[5]], block=2) for f, a in ((cd.asarray, d), (cf.asarray, x)))
+    for bias in (None, 5):
+        assert repr(cd.error(d, q, bias=bias).compute()) == repr(cf.error(x, expected, bias=bias))
+
+
+def test_graphs_of_many_chunks():
+    """Made in time that grows with the chunks, not with their square: that would be minutes here."""
+    count = 4000
+    d = da.from_array(np.arange(count, dtype=np.float64), chunks=1)
+    for result in (cd.choose_bias(d, FMT, "percentile"), cd.error(d, cd.asarray(d, FMT, "mse"))):
+        assert count < len(result.__dask_graph__()) < 20 * count
 
 
 def test_errors_of_values_with_a_format():
