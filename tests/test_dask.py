@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from test_convert import main_refused, names_in
 
 import cfloat as cf
@@ -649,6 +649,19 @@ def test_what_workers_refuse(cluster, checkpoint, tmp_path, monkeypatch):
     monkeypatch.setattr(clusters.Cluster, "run", removing)
     with pytest.raises(cf.FileError, match="No such file"):
         convert(moved, target, Plan(FMT), scheduler=address)
+
+    def changing(self, *arguments):
+        save_file(others.pop(), moved)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(clusters.Cluster, "run", changing)
+    larger = load_file(checkpoint) | {"half": values((9, 9, 9), np.float16)}
+    others = [{"x": values()}, larger]
+    while others:
+        moved.write_bytes(checkpoint.read_bytes())
+        with pytest.raises(cf.FileError, match="it has changed during the conversion"):
+            convert(moved, target, Plan(FMT, include=["half"]), scheduler=address)
+    moved.unlink()
     monkeypatch.undo()
     monkeypatch.setattr(cf, "__version__", "0.0.0")
     with pytest.raises(ClusterError, match=r"a worker has cfloat .*, and this is cfloat 0\.0\.0"):
