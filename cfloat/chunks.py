@@ -146,18 +146,19 @@ def percentile_range(whole: Tally, fmt: Format, scale: int, share: float) -> Kno
     return Known(least, most, biases.rank(share, moments.finite) + 1)
 
 
-def count_within(x: Any, fmt: Format, known: Known) -> list[int]:
+def count_within(x: Any, fmt: Format, known: Known) -> tuple[int, ...]:
     """Return how many elements are within the range, at each bias from the most to above the least."""
     flat = np.asarray(x).reshape(-1)
-    return [biases.count_within(flat, fmt, bias) for bias in range(known.most, known.least, -1)]
+    tried = range(known.most, known.least, -1)
+    return tuple(biases.count_within(flat, fmt, bias) for bias in tried)
 
 
-def merge_counts(parts: list[list[int]]) -> list[int]:
+def merge_counts(parts: list[tuple[int, ...]]) -> tuple[int, ...]:
     """Return the sums of counts."""
-    return [sum(counts) for counts in zip(*parts, strict=True)]
+    return tuple(sum(counts) for counts in zip(*parts, strict=True))
 
 
-def bias_of_counts(counts: list[int], known: Known) -> NDArray[np.int16]:
+def bias_of_counts(counts: tuple[int, ...], known: Known) -> NDArray[np.int16]:
     """Return the largest bias at which enough elements are within the range."""
     enough = (known.most - i for i, count in enumerate(counts) if count >= known.wanted)
     return np.array(next(enough, known.least), np.int16)
@@ -198,7 +199,8 @@ class ErrorPart(NamedTuple):
             limits = None if fmt is None else finfo(fmt, bias)
             sums = sums_of(np.asarray(x), np.asarray(q), limits)
             return cls(sums, np.size(q), frozenset([None]), frozenset())
-        own, one = own_format(q, fmt, bias)
+        # Dask may join empty chunks to one whose bias is nobody's
+        own, one = own_format(q, fmt, bias if q.size else None)
         limits = None if own is None else finfo(own, one)
         found = frozenset(np.unique(np.asarray(q.bias)).tolist())
         return cls(
@@ -217,6 +219,7 @@ class ErrorPart(NamedTuple):
 
 def merge_errors(parts: list[ErrorPart]) -> ErrorPart:
     """Return the part that parts are together."""
+    parts = [part for part in parts if part.size] or parts
     sums = Sums()
     for part in parts:
         sums.merge(part.sums)

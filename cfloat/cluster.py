@@ -16,9 +16,11 @@ import numpy as np
 
 from .checkpoint import Checkpoint, load
 from .described import Description
-from .errors import CFloatError, ClusterError, MissingExtraError
+from .errors import CFloatError, ClusterError, FileError, MissingExtraError
 from .jobs import Box, Counter, Encoding, Job, Recipe
 from .plan import Summary
+from .sources import Entry
+from .storage import shown_path
 from .text import printable, shown
 from .writer import Part, SafetensorsWriter
 
@@ -66,7 +68,14 @@ class Task(NamedTuple):
 # What workers do
 
 
-def work(version: str, path: str, recipe: Recipe, part: Part, task: Task) -> Outcome:
+def work(
+    version: str,
+    path: str,
+    recipe: Recipe,
+    entries: dict[str, Entry],
+    part: Part,
+    task: Task,
+) -> Outcome:
     """Do a task, on a worker.
 
     Parameters
@@ -77,6 +86,8 @@ def work(version: str, path: str, recipe: Recipe, part: Part, task: Task) -> Out
         The checkpoint.
     recipe : Recipe
         What the tensor's job is made of.
+    entries : dict of str to Entry
+        What becomes of the tensor, where the task comes from.
     part : Part
         The way to the file that is made.
     task : Task
@@ -90,6 +101,8 @@ def work(version: str, path: str, recipe: Recipe, part: Part, task: Task) -> Out
     ------
     ClusterError
         If this worker has another version.
+    FileError
+        If another checkpoint has taken the place of this one.
     CFloatError
         As `cfloat.convert.convert`.
     """
@@ -104,7 +117,13 @@ def work(version: str, path: str, recipe: Recipe, part: Part, task: Task) -> Out
         done[0] = nbytes
 
     counter = Counter(Summary(), note, 0)
-    job = recipe.job(_opened(path))
+    try:
+        job = recipe.job(_opened(path))
+    except KeyError:
+        job = None
+    # what is of another size would be written over its neighbours
+    if job is None or job.entries != entries:
+        raise FileError(f"{shown_path(path)}: it has changed during the conversion")
     with part:
         result = task.function(job, part, counter, *task.arguments)
     return Outcome(result, counter.summary, done[0])
@@ -303,7 +322,7 @@ class _Round:
         part = self._writer.part(job.entries)
         # not pure to Dask, which would give a later conversion the results of this one
         future = self._client.submit(
-            work, __version__, self._path, job.recipe, part, task, pure=False
+            work, __version__, self._path, job.recipe, job.entries, part, task, pure=False
         )
         self._places[future] = place
         self._waiting.add(future)

@@ -38,6 +38,7 @@ try:
     import dask.array as da
     from dask.array.dispatch import concatenate_lookup, percentile_lookup
     from dask.base import normalize_token
+    from dask.core import flatten
     from dask.sizeof import sizeof
 except ImportError:
     raise MissingExtraError("cfloat.dask needs Dask: pip install 'cfloat[dask]'") from None
@@ -344,8 +345,7 @@ def choose_bias(
     check_method("method", method)
     share = check_percentile(percentile) / 100.0
     if axis is None and block is None:
-        chosen = _choose_one(x, fmt, method, share)
-        return da.from_delayed(chosen, (), np.int16)
+        return _choose_one(x, fmt, method, share)
     if axis is not None and block is not None:
         raise ArgumentValueError("axis and block are both given; one of them at most")
     _check_known(x)
@@ -418,12 +418,8 @@ def error(x: Any, q: Any, fmt: Format | None = None, bias: SupportsIndex | None 
         _check_known(before)
         _check_known(after)
         after = after.rechunk(before.chunks)
-    parts = [
-        dask.delayed(chunks.ErrorPart.of, pure=True)(one, other, fmt, bias)
-        for one, other in zip(_delayed(before), _delayed(after), strict=True)
-    ]
-    whole = _tree(chunks.merge_errors, parts)
-    return dask.delayed(chunks.ErrorPart.stats, pure=True)(whole, fmt, bias)
+    whole = _merged(chunks.merge_errors, _each(chunks.ErrorPart.of, before, after, fmt, bias))
+    return _each(chunks.ErrorPart.stats, whole, fmt, bias).to_delayed().item()
 
 
 @contextmanager
@@ -494,6 +490,15 @@ def _check_known(x: Any) -> None:
         )
 
 
+def _check_bias_array(bias: Any) -> None:
+    if bias.dtype.kind not in "iu":
+        raise ArgumentTypeError(f"bias has dtype {bias.dtype}; it takes integers")
+    if any(math.isnan(length) for length in bias.shape):
+        raise ArgumentValueError(
+            "the sizes of the bias's chunks are unknown; bias.compute_chunk_sizes() finds them"
+        )
+
+
 def _same_shape(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
     return len(a) == len(b) and all(
         length == other or math.isnan(length) or math.isnan(other)
@@ -528,7 +533,9 @@ def _how(
 
 def _broadcast(x: Any, fmt: Format, bias: Any) -> tuple[Any, Any]:
     """Return values and checked biases of their shape, or of fewer and shorter axes."""
-    if not isinstance(bias, da.Array):
+    if isinstance(bias, da.Array):
+        _check_bias_array(bias)
+    else:
         bias = fmt.check_biases(bias)
         if isinstance(bias, int):
             return x, bias
@@ -546,6 +553,8 @@ def _laid_out(
     bias: Any, shape: tuple[int, ...], axis: SupportsIndex | None, block: int | None
 ) -> Any:
     """Return biases of a Dask array such that they broadcast to a shape, or to that of its blocks."""
+    _check_bias_array(bias)
+    bias = _without_empty(bias)
     wanted: tuple[int, ...] = shape
     if axis is not None and bias.ndim > 0:
         place = check_axis(axis, len(shape))
@@ -575,6 +584,11 @@ def _laid_out(
 
 def _empty(x: Any, dtype: np.dtype[Any]) -> Array:
     return np.empty((0,) * x.ndim, dtype)
+
+
+def _without_empty(x: Any) -> Any:
+    """Return an array without chunks of no elements, on which some of Dask's functions fail."""
+    return x.rechunk(tuple(tuple(filter(None, part)) or (0,) for part in x.chunks))
 
 
 def _counts(lengths: tuple[int, ...], block: int) -> tuple[int, ...]:
@@ -651,16 +665,49 @@ def _first_words(x: Any, offset: int) -> NDArray[np.uint64]:
     return words
 
 
-def _delayed(x: Any) -> list[Any]:
-    return list(x.to_delayed().reshape(-1))
+def _each(function: Callable[..., Any], x: Any, *args: Any, dtype: DTypeLike = object) -> Any:
+    """Return an array of what a function makes of each chunk: an object in its place, whatever its size.
+
+    Arguments are arrays of the same chunks, arrays of no axes, or anything else.
+    """
+    # no dask.delayed, which copies all that a chunk depends on for each
+    given = [each for one in (x, *args) for each in (one, _index(one))]
+    meta = np.empty((0,) * x.ndim, dtype)
+    return da.blockwise(
+        partial(_cfloat, function),
+        _index(x),
+        *given,
+        align_arrays=False,
+        dtype=meta.dtype,
+        meta=meta,
+    )
 
 
-def _tree(merge: Callable[[list[Any]], Any], parts: list[Any]) -> Any:
-    """Return what parts become together, a few at a time."""
-    merged = dask.delayed(merge, pure=True)
-    while len(parts) > 1:
-        parts = [merged(parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
-    return parts[0]
+def _index(x: Any) -> tuple[int, ...] | None:
+    return tuple(range(x.ndim)) if isinstance(x, da.Array) else None
+
+
+def _merged(merge: Callable[[list[Any]], Any], parts: Any) -> Any:
+    """Return what the objects of chunks are together, merged a few at a time, as an array of no axes."""
+    together = partial(_merge, merge)
+    return da.reduction(
+        parts,
+        _itself,
+        together,
+        combine=together,
+        concatenate=False,
+        split_every=_FAN_IN,
+        dtype=np.dtype(object),
+        meta=np.empty((), object),
+    )
+
+
+def _itself(part: Any, **_: Any) -> Any:
+    return part
+
+
+def _merge(merge: Callable[[list[Any]], Any], parts: Any, **_: Any) -> Any:
+    return merge(list(flatten([parts])))
 
 
 # Biases
@@ -668,31 +715,26 @@ def _tree(merge: Callable[[list[Any]], Any], parts: list[Any]) -> Any:
 
 def _choose_one(x: Any, fmt: Format, method: BiasMethod, share: float) -> Any:
     if method == "mse" and not Moments.takes(fmt):
-        (whole,) = _delayed(x.rechunk(-1))
-        return dask.delayed(chunks.best_bias, pure=True)(whole, fmt)
-    parts = _delayed(x)
+        whole = _merged(max, x.rechunk(-1))  # the only one
+        return _each(chunks.best_bias, whole, fmt, dtype=np.int16)
+    peak = _merged(max, _each(chunks.largest, x))
     if method == "max":
-        peak = _tree(max, [dask.delayed(chunks.largest, pure=True)(part) for part in parts])
-        return dask.delayed(chunks.bias_of_peak, pure=True)(peak, fmt)
-    scale: Any = 0
-    if not is_float32(_empty(x, x.dtype)):
-        peak = _tree(max, [dask.delayed(chunks.largest, pure=True)(part) for part in parts])
-        scale = dask.delayed(chunks.scale_of_peak, pure=True)(peak)
-    tally = dask.delayed(chunks.tally, pure=True)
-    whole = _tree(chunks.merge_tallies, [tally(part, fmt, scale) for part in parts])
+        return _each(chunks.bias_of_peak, peak, fmt, dtype=np.int16)
+    scale = 0 if is_float32(_empty(x, x.dtype)) else _each(chunks.scale_of_peak, peak)
+    whole = _merged(chunks.merge_tallies, _each(chunks.tally, x, fmt, scale))
     if method == "mse":
-        return dask.delayed(chunks.best_of_tally, pure=True)(whole, fmt, scale)
-    known = dask.delayed(chunks.percentile_range, pure=True)(whole, fmt, scale, share)
-    within = dask.delayed(chunks.count_within, pure=True)
-    counts = _tree(chunks.merge_counts, [within(part, fmt, known) for part in parts])
-    return dask.delayed(chunks.bias_of_counts, pure=True)(counts, known)
+        return _each(chunks.best_of_tally, whole, fmt, scale, dtype=np.int16)
+    known = _each(chunks.percentile_range, whole, fmt, scale, share)
+    counts = _merged(chunks.merge_counts, _each(chunks.count_within, x, fmt, known))
+    return _each(chunks.bias_of_counts, counts, known, dtype=np.int16)
 
 
 def _choose_slices(x: Any, fmt: Format, method: BiasMethod, axis: int, percentile: float) -> Any:
     others = tuple(i for i in range(x.ndim) if i != axis)
     if 0 in x.shape:
-        return da.full(x.shape[axis], fmt.default_bias, np.int16)
+        return da.full(x.shape[axis], fmt.default_bias, dtype=np.int16)
     if method == "max":
+        x = _without_empty(x)
         peaks = x.map_blocks(
             chunks.largest_of_slices,
             axis=axis,

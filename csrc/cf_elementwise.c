@@ -171,11 +171,12 @@ static void run(const operation *op, bias_view bias_of, const char *source, uint
   }
 }
 
-/* One axis of a walk: its length, each operand's step along it in bytes, and the random stream's in words: 0 where
- * there are none. */
+/* One axis of a walk: its length, each operand's step along it in bytes, and the random stream's in words, modulo 2^64:
+ * 0 where there are none. */
 typedef struct axis {
   int64_t length;
-  int64_t source, bias, destination, word;
+  int64_t source, bias, destination;
+  uint64_t word;
 } axis;
 
 /* The elements of an operation, in row-major order where they have random words.  The axes from `inner` on are one run of
@@ -221,18 +222,20 @@ static void join_axes(walk *w, const cf_layout *layout, int in_order) {
     w->size *= given.length;
     if (given.length == 1) continue;
     axes[count] = given;
-    if (in_order && has_word_strides(layout)) axes[count].word = layout->word_strides[i];
+    if (in_order && has_word_strides(layout)) axes[count].word = (uint64_t)layout->word_strides[i];
     ++count;
   }
   if (in_order && !has_word_strides(layout))
-    for (int64_t i = count - 1, words = 1; i >= 0; words *= axes[i--].length) axes[i].word = words;
+    for (int i = count - 1; i >= 0; --i)
+      axes[i].word = i == count - 1 ? 1 : axes[i + 1].word * (uint64_t)axes[i + 1].length;
   if (!in_order) sort_axes(axes, count);
   for (int i = 0; i < count; ++i) {
     axis inner = axes[i];
     if (w->count > 0) {
       const axis outer = w->axes[w->count - 1];
       if (outer.source == inner.source * inner.length && outer.bias == inner.bias * inner.length &&
-          outer.destination == inner.destination * inner.length && outer.word == inner.word * inner.length) {
+          outer.destination == inner.destination * inner.length &&
+          outer.word == inner.word * (uint64_t)inner.length) {
         inner.length *= outer.length;
         --w->count;
       }
@@ -252,7 +255,8 @@ static void find_run(walk *w) {
   while (w->inner > 0) {
     const axis *outer = &w->axes[w->inner - 1], *inner = &w->axes[w->inner];
     if (outer->source != inner->source * inner->length ||
-        outer->destination != inner->destination * inner->length || outer->word != inner->word * inner->length)
+        outer->destination != inner->destination * inner->length ||
+        outer->word != inner->word * (uint64_t)inner->length)
       break;
     w->run_length *= outer->length;
     --w->inner;
@@ -263,14 +267,16 @@ static void find_run(walk *w) {
 typedef struct cursor {
   int first, end; /* the axes */
   int64_t index[CF_MAX_NDIM + 1];
-  int64_t source, bias, destination, word;
+  int64_t source, bias, destination;
+  uint64_t word;
 } cursor;
 
 static cursor cursor_at(const walk *w, int first, int end, int64_t position) {
   cursor c;
   c.first = first;
   c.end = end;
-  c.source = c.bias = c.destination = c.word = 0;
+  c.source = c.bias = c.destination = 0;
+  c.word = 0;
   for (int i = end - 1; i >= first; --i) {
     const axis *along = &w->axes[i];
     c.index[i] = position % along->length;
@@ -278,7 +284,7 @@ static cursor cursor_at(const walk *w, int first, int end, int64_t position) {
     c.source += along->source * c.index[i];
     c.bias += along->bias * c.index[i];
     c.destination += along->destination * c.index[i];
-    c.word += along->word * c.index[i];
+    c.word += along->word * (uint64_t)c.index[i];
   }
   return c;
 }
@@ -291,13 +297,13 @@ static void advance(const walk *w, cursor *c, int64_t count) {
     c->source += along->source * count;
     c->bias += along->bias * count;
     c->destination += along->destination * count;
-    c->word += along->word * count;
+    c->word += along->word * (uint64_t)count;
     if (c->index[i] < along->length) return;
     c->index[i] = 0;
     c->source -= along->source * along->length;
     c->bias -= along->bias * along->length;
     c->destination -= along->destination * along->length;
-    c->word -= along->word * along->length;
+    c->word -= along->word * (uint64_t)along->length;
     count = 1;
   }
 }
@@ -587,7 +593,7 @@ static void walk_tiles(const walk *w, cursor outer, int64_t rows, uint64_t posit
       int16_t bias_stage[BIAS_PIECE];
       int64_t count = columns; /* and stays that: it is below BIAS_PIECE */
       const bias_view bias = biases_of(w, &along, bias_stage, &count);
-      run(op, bias, from, position + (uint64_t)(i * row->word + first), to, (size_t)columns, flags);
+      run(op, bias, from, position + (uint64_t)i * row->word + (uint64_t)first, to, (size_t)columns, flags);
     }
     if (stage_destination)
       unstage_tile(w, destination, (const char *)destination_stage, rows, columns);
@@ -600,7 +606,7 @@ static void walk_range(const walk *w, int64_t begin, int64_t end, cf_flags *flag
   cursor outer = cursor_at(w, 0, w->inner, begin / w->run_length);
   while (begin < end) {
     const int64_t offset = begin % w->run_length;
-    const uint64_t position = w->position + (uint64_t)(outer.word + offset);
+    const uint64_t position = w->position + outer.word + (uint64_t)offset;
     int64_t rows = 1, count = cf_at_most(w->run_length - offset, end - begin);
     if (tiled && count == w->run_length) {
       const int64_t left = w->axes[w->inner - 1].length - outer.index[w->inner - 1];

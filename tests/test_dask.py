@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from test_convert import main_refused, names_in
 
 import cfloat as cf
@@ -165,6 +165,30 @@ def test_biases_that_are_given():
     np.testing.assert_array_equal(
         cd.encode(da.from_array(np.float32([1, 2]), chunks=1), FMT, np.arange(6).reshape(3, 2)), one
     )
+
+
+def test_empty_chunks_and_no_elements():
+    x = values((9, 5))[1:]
+    d = da.from_array(x, chunks=((3, 5, 0), (0, 5)))
+    for method in ("max", "mse", "percentile"):
+        for axis in (0, 1):
+            expected = cf.choose_bias(x, FMT, method, axis=axis)
+            chosen = cd.choose_bias(d, FMT, method, axis=axis)
+            np.testing.assert_array_equal(chosen.compute(), expected)
+            assert chosen.dtype == chosen.compute().dtype == expected.dtype
+            empty = cd.choose_bias(d[:0], FMT, method, axis=axis)
+            np.testing.assert_array_equal(
+                empty.compute(), cf.choose_bias(x[:0], FMT, method, axis=axis)
+            )
+            assert empty.dtype == expected.dtype
+    bias = np.arange(8)
+    for cut in ((0, 8), (3, 0, 5)):
+        q = cd.asarray(d, FMT, da.from_array(bias, chunks=(cut,)), axis=0)
+        same(q.compute(), cf.asarray(x, FMT, bias, axis=0))
+    blocks = cd.asarray(d, FMT, da.from_array(np.array([[3]]), chunks=((0, 1), (1,))), block=3)
+    same(blocks.compute(), cf.asarray(x, FMT, [[3]], block=3))
+    one = cd.asarray(d[:1], FMT, da.from_array(bias[3:4], chunks=((0, 1),)), axis=0)
+    same(one.compute(), cf.asarray(x[:1], FMT, bias[3:4], axis=0))
 
 
 @st.composite
@@ -359,6 +383,22 @@ def test_sums_that_no_order_changes(rng):
     assert repr(cf.error(x[order], q[order])) == repr(expected)
 
 
+def test_errors_where_empty_chunks_were_joined():
+    x = values((2, 6))[1:]
+    d = da.from_array(x, chunks=((1, 0), (0, 3, 3)))
+    q, expected = (f(a, FMT, [[5]], block=2) for f, a in ((cd.asarray, d), (cf.asarray, x)))
+    for bias in (None, 5):
+        assert repr(cd.error(d, q, bias=bias).compute()) == repr(cf.error(x, expected, bias=bias))
+
+
+def test_graphs_of_many_chunks():
+    """Made in time that grows with the chunks, not with their square: that would be minutes here."""
+    count = 4000
+    d = da.from_array(np.arange(count, dtype=np.float64), chunks=1)
+    for result in (cd.choose_bias(d, FMT, "percentile"), cd.error(d, cd.asarray(d, FMT, "mse"))):
+        assert count < len(result.__dask_graph__()) < 20 * count
+
+
 def test_errors_of_values_with_a_format():
     x = values()
     q = cf.round_to(x, FMT, 9)
@@ -392,6 +432,8 @@ def test_flags_of_threads():
 
 
 X = da.from_array(values(), chunks=5)
+SOME = da.arange(20, chunks=5)
+SOME = SOME[SOME < 15]
 
 
 @pytest.mark.parametrize(
@@ -406,6 +448,10 @@ X = da.from_array(values(), chunks=5)
         (lambda: cd.encode(X, FMT, rounding="stochastic", seed=-1), "seed is -1"),
         (lambda: cd.encode(X, FMT, rounding="stochastic", offset=2**64 - 1799), "offset is"),
         (lambda: cd.encode(X[X > 1], FMT, rounding="stochastic"), "chunks are unknown"),
+        (lambda: cd.encode(X, FMT, da.ones(15)), "bias has dtype float64; it takes integers"),
+        (lambda: cd.asarray(X, FMT, da.ones(12), axis=0), "bias has dtype float64"),
+        (lambda: cd.encode(X, FMT, SOME), r"unknown; bias\.compute_chunk_sizes\(\) finds them"),
+        (lambda: cd.asarray(X, FMT, SOME, axis=0), r"unknown; bias\.compute_chunk_sizes\(\)"),
         (lambda: cd.asarray(X, FMT, "most"), "bias is 'most'"),
         (lambda: cd.asarray(X, FMT, [3, 4], axis=0), r"bias has shape \(2,\); axis 0 takes one"),
         (lambda: cd.asarray(X, FMT, da.from_array([3, 4]), axis=0), r"bias has shape \(2,\); axis 0"),
@@ -603,6 +649,19 @@ def test_what_workers_refuse(cluster, checkpoint, tmp_path, monkeypatch):
     monkeypatch.setattr(clusters.Cluster, "run", removing)
     with pytest.raises(cf.FileError, match="No such file"):
         convert(moved, target, Plan(FMT), scheduler=address)
+
+    def changing(self, *arguments):
+        save_file(others.pop(), moved)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(clusters.Cluster, "run", changing)
+    larger = load_file(checkpoint) | {"half": values((9, 9, 9), np.float16)}
+    others = [{"x": values()}, larger]
+    while others:
+        moved.write_bytes(checkpoint.read_bytes())
+        with pytest.raises(cf.FileError, match="it has changed during the conversion"):
+            convert(moved, target, Plan(FMT, include=["half"]), scheduler=address)
+    moved.unlink()
     monkeypatch.undo()
     monkeypatch.setattr(cf, "__version__", "0.0.0")
     with pytest.raises(ClusterError, match=r"a worker has cfloat .*, and this is cfloat 0\.0\.0"):

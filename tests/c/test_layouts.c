@@ -135,10 +135,10 @@ static void random_elements(operand *source, const shape *shape, int type, int s
 /* Steps in the random stream of a part of a larger array, whose axes may be longer; now and then any at all. */
 static void random_word_strides(int64_t *strides, const shape *shape, uint64_t *random) {
   const int any = random_below(random, 4) == 0;
-  int64_t step = 1;
+  uint64_t step = 1; /* modulo 2^64: there may be very many axes */
   for (int i = shape->ndim - 1; i >= 0; --i) {
-    strides[i] = any ? (int64_t)random_below(random, 20) - 10 : step;
-    step *= shape->lengths[i] + (int64_t)random_below(random, 3);
+    strides[i] = any ? (int64_t)random_below(random, 20) - 10 : (int64_t)step;
+    step *= (uint64_t)shape->lengths[i] + random_below(random, 3);
   }
 }
 
@@ -148,7 +148,7 @@ static uint64_t word_of(const shape *shape, const int64_t *strides, size_t index
   if (strides == NULL) return index;
   for (int i = shape->ndim - 1; i >= 0; --i) {
     const size_t length = (size_t)shape->lengths[i];
-    word += (uint64_t)((int64_t)(index % length) * strides[i]);
+    word += (uint64_t)(index % length) * (uint64_t)strides[i];
     index /= length;
   }
   return word;
