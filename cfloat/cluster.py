@@ -216,6 +216,10 @@ class Cluster:
         with _errors(address), _quiet(), ExitStack() as stack:
             # a client whose address makes no sense takes long to be rid of
             get_address_host_port(normalize_address(address), strict=True)
+            if address.startswith("tls:") and distributed.Security().tls_ca_file is None:
+                raise ClusterError(
+                    f"scheduler {shown(address)}: Dask's configuration has no certificates for it"
+                )
             # what was on a worker that died is done anew as soon as it is given up
             stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": TIMEOUT}))
             self._client = stack.enter_context(

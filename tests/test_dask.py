@@ -669,7 +669,9 @@ def test_what_workers_refuse(cluster, checkpoint, tmp_path, monkeypatch):
     assert names_in(tmp_path) == ["gone", "in.safetensors"]
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nowhere", "", "x://127.0.0.1:1", "a\nb"])
+@pytest.mark.parametrize(
+    "address", ["tcp://127.0.0.1:1", "tls://127.0.0.1:1", "nowhere", "", "x://127.0.0.1:1", "a\nb"]
+)
 def test_a_scheduler_that_is_not_there(checkpoint, tmp_path, capsys, monkeypatch, address):
     monkeypatch.setattr(clusters, "TIMEOUT", 0.5)
     target = tmp_path / "out.safetensors"
