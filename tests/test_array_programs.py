@@ -241,6 +241,9 @@ class Program:
                 result = IN_PLACE[in_place](x.astype(wide), np.asarray(y, wide))
                 if result.shape != x.shape:
                     raise ValueError("more than the output holds")
+                if biases is not None:
+                    # 0 / 0 has no sign that machines agree on; a CFloatArray gets a positive one
+                    result = np.where(np.isnan(result), np.nan, result)
                 x[...] = self.rounded(a, result, biases)
             except ValueError:
                 with pytest.raises(ValueError):  # noqa: PT011
