@@ -256,6 +256,14 @@ def test_the_readme_has_the_table():
     readme = (EXHAUSTIVE.parents[1] / "README.md").read_text(encoding="utf-8")
     (table,) = re.findall(r"```text\n(.*?)```", readme, re.DOTALL)
     assert bench_module.LEGEND in table
-    works = re.findall(r"^  (\S.*?) +\d+\.\d\d +\d", table, re.MULTILINE)
+    conversions, legend, products = table.partition(bench_products.LEGEND)
+    assert legend
+    # of each there are two sizes, one after the other
     expected = [work.name for works in bench_module._SECTIONS.values() for work in works]
-    assert works[-len(expected) :] == expected
+    assert rows_of(conversions)[-len(expected) :] == expected
+    expected = [work.name for work in (*bench_products._MATRICES, *bench_products._VECTORS)]
+    assert rows_of(products) == 2 * expected
+
+
+def rows_of(table):
+    return re.findall(r"^  (\S.*?) +\d+\.\d\d +\d", table, re.MULTILINE)
