@@ -62,3 +62,17 @@ def matmul_isa(request):
 @pytest.fixture
 def rng():
     return np.random.default_rng(1)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The operands and results of each matrix product of the core."""
+    seen = []
+    core = _native.matmul
+
+    def matmul(a, b, results):
+        seen.append((a, b, results))
+        core(a, b, results)
+
+    monkeypatch.setattr(_native, "matmul", matmul)
+    return seen
