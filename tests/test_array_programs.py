@@ -209,7 +209,32 @@ class Program:
         return (pair, other) if self.draw(True, False) else (other, pair)
 
     def binary(self):
-        self.compute(self.draw(*BINARY), *self.operands())
+        function, pairs = self.draw(*BINARY), self.operands()
+        if function is operator.matmul:
+            self.multiply(*pairs)
+        else:
+            self.compute(function, *pairs)
+
+    def multiply(self, *pairs):
+        """Sums are in an order of their own: compare with the exact ones, by the bound that is promised."""
+        got, error = outcome(operator.matmul, *(a for a, _ in pairs))
+        expected, wanted = outcome(operator.matmul, *(x for _, x in pairs))
+        assert (error is None) == (wanted is None), (error, wanted)
+        if wanted is not None:
+            assert isinstance(error, type(wanted)), (error, wanted)
+            return
+        a, b = (np.asarray(x, np.float64) for _, x in pairs)
+        with np.errstate(all="ignore"):
+            exact, magnitude = a @ b, np.abs(a) @ np.abs(b)
+        assert np.shape(got) == np.shape(expected)
+        assert np.asarray(got).dtype == np.asarray(expected).dtype
+        in_range = magnitude < np.finfo(np.float32).max
+        bound = a.shape[-1] * (2.0**-23 * magnitude + 2.0**-149)
+        assert np.all(np.abs(got - exact)[in_range] <= bound[in_range])
+        np.testing.assert_array_equal(
+            np.isnan(got)[np.isnan(magnitude)], np.isnan(expected)[np.isnan(magnitude)]
+        )
+        self.keep(got, np.array(got))
 
     def join(self):
         self.compute(self.draw(*JOINS), *self.operands())
