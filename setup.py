@@ -9,6 +9,6 @@ from setuptools import setup
 limited_api = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 setup(
-    cffi_modules=["cfloat/_ffi_build.py:ffibuilder"],
+    cffi_modules=["cfloat/_core/build_extension.py:ffibuilder"],
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if limited_api else {},
 )

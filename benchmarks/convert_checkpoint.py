@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 import cfloat as cf
-from cfloat.sources import Entry
-from cfloat.writer import SafetensorsWriter
+from cfloat._files.reader import Entry
+from cfloat._files.writer import SafetensorsWriter
 
 WIDTH = 4096
 

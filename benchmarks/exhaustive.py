@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 import cfloat as cf
-from cfloat import _native
+from cfloat._core import isa as instruction_sets
 
 ALL = 1 << 32
 PIECE = 1 << 22
@@ -110,11 +110,11 @@ def run_piece(piece):
     """Return an outcome for each instruction set, "portable" being the scalar code's time alone."""
     combination, start, stop = piece.combination, piece.start, piece.stop
     x = (np.arange(stop - start, dtype=np.uint32) + np.uint32(start)).view(np.float32)
-    _native.select_isa("portable")
+    instruction_sets.select_isa("portable")
     expected, expected_flags, seconds = convert(combination, x, start, piece.count_flags)
     outcomes = {"portable": Outcome(seconds=seconds)}
     for isa in piece.isas:
-        _native.select_isa(isa)
+        instruction_sets.select_isa(isa)
         outcome = outcomes[isa] = Outcome()
         # counting is another path through a kernel: where it is asked for, both are compared
         for count_flags in (False, True) if piece.count_flags else (False,):
@@ -155,7 +155,7 @@ def bits(text):
 
 def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    isas = [name for name in _native.isa_names() if name != "portable"]
+    isas = [name for name in instruction_sets.isa_names() if name != "portable"]
     for option, choices, default in (
         ("--format", FORMATS, [fmt.name for fmt in cf.TESLA_FORMATS]),
         ("--rounding", cf.ROUNDING_MODES, ROUNDING),

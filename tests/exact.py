@@ -11,7 +11,7 @@ import numpy as np
 import reference as ref
 
 import cfloat as cf
-from cfloat import _native
+from cfloat._core import binding
 
 READINGS = ("whitepaper", "ieee", "flush")
 TESLA_READINGS = tuple(fmt.replace(subnormals=r) for fmt in cf.TESLA_FORMATS for r in READINGS)
@@ -193,7 +193,7 @@ def assert_flags(operation, operands, expected):
 
 def assert_encodes(x, fmt, bias, rounding, seed=0, offset=0):
     """Assert that encoding gives the codes and flags of the oracle."""
-    words = _native.random_words(seed, offset, x.size) if rounding == "stochastic" else 0
+    words = binding.random_words(seed, offset, x.size) if rounding == "stochastic" else 0
     codes, flags = encode(x, fmt, bias, rounding, words)
 
     def convert(operands):

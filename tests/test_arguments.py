@@ -471,6 +471,6 @@ def test_bfloat16_without_ml_dtypes():
         [sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False
     )
     assert result.stderr.splitlines()[-1] == (
-        "cfloat.errors.MissingExtraError: dtype 'bfloat16' needs ml_dtypes: "
+        "cfloat.MissingExtraError: dtype 'bfloat16' needs ml_dtypes: "
         "pip install 'cfloat[ml_dtypes]'"
     )

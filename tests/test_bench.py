@@ -12,13 +12,15 @@ import pytest
 from test_cli import cfloat, refused, succeeded
 
 import cfloat as cf
-from cfloat import _native, bench_products, cli
-from cfloat import bench as bench_module
-from cfloat.bench import bench
+from cfloat._bench import bench as bench_module
+from cfloat._bench import product_rows
+from cfloat._bench.bench import bench
+from cfloat._cli import main
+from cfloat._core import isa as instruction_sets
 
 EXHAUSTIVE = Path(__file__).resolve().parent.parent / "benchmarks" / "exhaustive.py"
 QUICK = ("--size", "4096", "--seconds", "0.001")
-ACCELERATED = [name for name in _native.isa_names() if name != "portable"]
+ACCELERATED = [name for name in instruction_sets.isa_names() if name != "portable"]
 
 needs_kernels = pytest.mark.skipif(not ACCELERATED, reason="this CPU runs no kernels but portable")
 
@@ -60,7 +62,7 @@ def test_every_row_is_printed(tmp_path):
     assert result["machine"]["isa"] == cf.isa()
 
 
-@pytest.mark.parametrize("name", _native.isa_names())
+@pytest.mark.parametrize("name", instruction_sets.isa_names())
 def test_an_instruction_set_is_used_and_put_back(name):
     before = cf.isa(), cf.get_num_threads()
     result = bench([64], isa=name, threads=3, seconds=1e-6)
@@ -80,16 +82,16 @@ def test_products(tmp_path):
         assert f"\n  {row['work']} " in text
     for shape in shapes:
         assert "matmul {}x{}x{} / float32 ".format(*shape) in text
-    assert bench_products.LEGEND in text
+    assert product_rows.LEGEND in text
     assert set(result["products"][0]["peers"]) == {"ml_dtypes"}
 
 
 def test_large_products_are_of_a_part_of_the_elements():
-    shapes = dict.fromkeys(shape for shape, _ in bench_products.works(1 << 24))
+    shapes = dict.fromkeys(shape for shape, _ in product_rows.works(1 << 24))
     assert list(shapes) == [(1024, 1024, 1024), (4096, 4096, 1)]
     # one that two sizes share is timed once
     products = bench([100, 101], seconds=1e-6).products
-    assert len(products) == len(list(bench_products.works(100)))
+    assert len(products) == len(list(product_rows.works(100)))
 
 
 def test_a_wrong_product_is_found_before_it_is_timed(monkeypatch):
@@ -97,7 +99,7 @@ def test_a_wrong_product_is_found_before_it_is_timed(monkeypatch):
         cf.matmul(a, b, out=out)
         out[-1] *= np.float32(1.001)
 
-    monkeypatch.setattr(bench_products, "matmul", wrong)
+    monkeypatch.setattr(product_rows, "matmul", wrong)
     with pytest.raises(cf.CFloatError, match=r"^matmul CFloat8_1_4_3: wrong"):
         bench([4096], seconds=1e-6)
 
@@ -136,7 +138,7 @@ def test_bad_options_are_one_line(tmp_path):
 )
 def test_other_bad_options(capsys, options, message):
     try:
-        status = cli.main(["bench", *options.split()])
+        status = main.main(["bench", *options.split()])
     except SystemExit as stop:
         status = stop.code
     captured = capsys.readouterr()
@@ -185,7 +187,7 @@ def test_a_wrong_result_is_found_before_it_is_timed(monkeypatch, position):
 
 
 def test_importing_the_package_does_not_load_it():
-    program = "import sys, cfloat; assert 'cfloat.bench' not in sys.modules"
+    program = "import sys, cfloat; assert 'cfloat._bench.bench' not in sys.modules"
     subprocess.run([sys.executable, "-P", "-c", program], check=True)
 
 
@@ -256,12 +258,12 @@ def test_the_readme_has_the_table():
     readme = (EXHAUSTIVE.parents[1] / "README.md").read_text(encoding="utf-8")
     (table,) = re.findall(r"```text\n(.*?)```", readme, re.DOTALL)
     assert bench_module.LEGEND in table
-    conversions, legend, products = table.partition(bench_products.LEGEND)
+    conversions, legend, products = table.partition(product_rows.LEGEND)
     assert legend
     # of each there are two sizes, one after the other
     expected = [work.name for works in bench_module._SECTIONS.values() for work in works]
     assert rows_of(conversions)[-len(expected) :] == expected
-    expected = [work.name for work in (*bench_products._MATRICES, *bench_products._VECTORS)]
+    expected = [work.name for work in (*product_rows._MATRICES, *product_rows._VECTORS)]
     assert rows_of(products) == 2 * expected
 
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cfloat as cf
-from cfloat.bias import squared_errors
-from cfloat.moments import Moments
-from cfloat.report import carried_tensors
+from cfloat._bias.choose import squared_errors
+from cfloat._bias.histogram import Moments
+from cfloat._report.report import carried_tensors
 
 TESLA = [cf.CFloat8_1_4_3, cf.CFloat8_1_5_2, cf.CFloat16_SHP]
 FORMATS = [
@@ -136,7 +136,7 @@ def test_many_slices_are_taken_in_parts(monkeypatch):
         cf.choose_bias(x, cf.CFloat8_1_4_3, axis=0),
         cf.choose_bias(x, cf.CFloat8_1_4_3, block=7),
     )
-    monkeypatch.setattr("cfloat.groups.GROUPED", 100)
+    monkeypatch.setattr("cfloat._bias.groups.GROUPED", 100)
     parts = (
         cf.choose_bias(x, cf.CFloat8_1_4_3, axis=0),
         cf.choose_bias(x, cf.CFloat8_1_4_3, block=7),

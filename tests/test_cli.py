@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import cfloat as cf
-from cfloat import cli
+from cfloat._cli import main
 
 # -P: the installed package, even where the current folder has a source tree
 CFLOAT = (sys.executable, "-P", "-m", "cfloat")
@@ -133,7 +133,7 @@ def test_bfloat16_and_8_bit_floats_need_no_ml_dtypes(tmp_path, known):
     tensors = {name: X.astype(getattr(ml_dtypes, name)) for name in names}
     save_file(tensors, tmp_path / "x.safetensors")
     block = "import sys; sys.modules['ml_dtypes'] = None\n" if not known else ""
-    program = f"{block}from cfloat.cli import main; main(['report', 'x.safetensors'])"
+    program = f"{block}from cfloat._cli.main import main; main(['report', 'x.safetensors'])"
     run = subprocess.run(
         [sys.executable, "-P", "-c", program],
         capture_output=True, text=True, check=True, cwd=tmp_path,
@@ -227,8 +227,8 @@ def test_interruptions_are_one_line(monkeypatch, capsys, error):
     def interrupted(*_, **__):
         raise error
 
-    monkeypatch.setattr(cli, "report", interrupted)
-    assert cli.main(["report"]) != 0
+    monkeypatch.setattr(main, "report", interrupted)
+    assert main.main(["report"]) != 0
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
@@ -238,7 +238,7 @@ def test_a_terminal_gets_colour_and_80_columns(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
-    assert cli.main(["report", "--format", "CFloat8_1_4_3", "--format", "float8_e4m3fn"]) == 0
+    assert main.main(["report", "--format", "CFloat8_1_4_3", "--format", "float8_e4m3fn"]) == 0
     text = capsys.readouterr().out
     assert "\x1b[" in text
     # nothing had to be folded into 80 columns
@@ -251,8 +251,8 @@ def test_progress_appears_only_after_a_while(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     for after, shown in ((1e9, False), (-1.0, True)):
-        monkeypatch.setattr(cli, "PROGRESS_AFTER", after)
-        with cli._progress_bar("Measuring") as advance:
+        monkeypatch.setattr(main, "PROGRESS_AFTER", after)
+        with main._progress_bar("Measuring") as advance:
             advance(0, 2)
             advance(1, 2)
         assert ("Measuring" in capsys.readouterr().err) == shown

@@ -15,9 +15,10 @@ from safetensors.numpy import load_file, save_file
 from test_cli import CFLOAT, cfloat, succeeded
 
 import cfloat as cf
-from cfloat import cli, jobs, sources
-from cfloat.convert import convert
-from cfloat.plan import Plan
+from cfloat._cli import main
+from cfloat._files import jobs, reader
+from cfloat._files.convert import convert
+from cfloat._files.plan import Plan
 
 FMT = cf.CFloat8_1_4_3
 RNG = np.random.default_rng(0)
@@ -44,7 +45,7 @@ def source(tmp_path):
 def main_refused(capsys, *arguments):
     """The one line of a refusal, by the command in this very process."""
     try:
-        status = cli.main(list(map(str, arguments)))
+        status = main.main(list(map(str, arguments)))
     except SystemExit as stop:
         status = stop.code
     out, err = capsys.readouterr()
@@ -327,7 +328,7 @@ def test_hostile_files(tmp_path, monkeypatch):
     for length in range(0, len(content), 997):
         cut.write_bytes(content[:length])
         is_refused(cut)
-    monkeypatch.setattr("cfloat.storage._BOMB_BYTES", 1 << 16)
+    monkeypatch.setattr("cfloat._files.storage._BOMB_BYTES", 1 << 16)
     np.savez_compressed(tmp_path / "bomb.npz", x=np.zeros(10**6))
     is_refused(tmp_path / "bomb.npz")
     with zipfile.ZipFile(tmp_path / "text.npz", "w") as archive:
@@ -349,7 +350,7 @@ def test_a_file_that_shrinks_while_it_is_read(source, tmp_path, monkeypatch):
     """The header is fine, and then the data are gone."""
     checkpoint = cf.load(source)
     source.write_bytes(source.read_bytes()[:-100])
-    monkeypatch.setattr("cfloat.convert.load", lambda _: checkpoint)
+    monkeypatch.setattr("cfloat._files.convert.load", lambda _: checkpoint)
     with pytest.raises(cf.FileError, match="ends before its data"):
         convert(source, tmp_path / "out.safetensors", Plan(FMT))
     assert names_in(tmp_path) == ["in.safetensors"]
@@ -403,7 +404,7 @@ def test_memory_is_bounded(tmp_path):
     del array
     program = (
         "import resource\n"
-        "from cfloat import cli\n"
+        "from cfloat._cli import main as cli\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         f"cli.main(['convert', {str(source)!r}, {str(target)!r}, '--format', 'CFloat8_1_4_3'])\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
@@ -521,13 +522,13 @@ def test_options_that_would_have_no_effect(source, tmp_path, options, message):
 def test_tensors_of_nested_mappings_that_get_one_name():
     nested = {"a": {"b": np.ones(2)}, "a.b": np.zeros(3)}
     with pytest.raises(ValueError, match=r"'a\.b' is there twice"):
-        sources._named(sources._torch_tensors(nested, np.ndarray, "", []))
+        reader._named(reader._torch_tensors(nested, np.ndarray, "", []))
 
 
 def test_tensors_in_lists_are_named_by_their_places():
     x, y, z = np.ones(2), np.zeros(3), np.arange(4)
     nested = {"groups": [{"m": x}, (y, 5)], "z": z}
-    found = dict(sources._torch_tensors(nested, np.ndarray, "", []))
+    found = dict(reader._torch_tensors(nested, np.ndarray, "", []))
     assert list(found) == ["groups.0.m", "groups.1.0", "z"]
     assert found["groups.0.m"] is x
     assert found["groups.1.0"] is y
@@ -537,7 +538,7 @@ def test_lists_that_hold_themselves():
     endless = []
     endless.append(endless)
     with pytest.raises(ValueError, match="nested without end"):
-        list(sources._torch_tensors(endless, np.ndarray, "", []))
+        list(reader._torch_tensors(endless, np.ndarray, "", []))
 
 
 def test_a_new_folder_goes_with_what_was_to_be_in_it(source, tmp_path, monkeypatch):

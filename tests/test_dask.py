@@ -17,19 +17,19 @@ from safetensors.numpy import load_file, save_file
 from test_convert import main_refused, names_in
 
 import cfloat as cf
-from cfloat import chunks
-from cfloat.convert import convert
+from cfloat._core.rounding import Positions
+from cfloat._files.convert import convert
+from cfloat._files.plan import Plan
+from cfloat.dask import _chunks
 from cfloat.errors import ClusterError
-from cfloat.plan import Plan
-from cfloat.rounding import Positions
 
 dask = pytest.importorskip("dask", reason="Dask is not installed")
 distributed = pytest.importorskip("distributed", reason="distributed is not installed")
 
-import dask.array as da  # noqa: E402
+import dask.array as da
 
-import cfloat.dask as cd  # noqa: E402
-from cfloat import cluster as clusters  # noqa: E402
+import cfloat.dask as cd
+from cfloat.dask import _cluster as clusters
 
 FMT = cf.CFloat8_1_4_3
 FORMATS = [cf.CFloat8_1_4_3, cf.CFloat8_1_5_2, cf.CFloat16_SHP, cf.CFloat16_UHP, cf.bfloat16]
@@ -232,7 +232,7 @@ def test_a_part_takes_the_words_of_its_place(data):
         for n in whole
     )
     offset = data.draw(st.integers(0, 2**64 - math.prod(whole)))
-    words = cf._native.random_words(7, offset, math.prod(whole)).reshape(whole)
+    words = cf._core.binding.random_words(7, offset, math.prod(whole)).reshape(whole)
     x = np.random.default_rng(1).standard_normal(whole)
     first = offset + int(np.ravel_multi_index([part.start for part in key], whole))
     part = cf.encode(
@@ -698,7 +698,7 @@ def test_dask_that_is_not_installed(checkpoint):
     for program, says in [
         ("import cfloat.dask", "cfloat.dask needs Dask: pip install 'cfloat[dask]'"),
         (
-            f"from cfloat.cli import main; main(['convert', {str(checkpoint)!r}, 'o.safetensors', "
+            f"from cfloat._cli.main import main; main(['convert', {str(checkpoint)!r}, 'o.safetensors', "
             "'--format', 'CFloat8_1_4_3', '--scheduler', 'x:1'])",
             "cfloat: error: a conversion on a cluster needs Dask: pip install 'cfloat[dask]'",
         ),
@@ -714,15 +714,15 @@ def test_dask_that_is_not_installed(checkpoint):
 
 
 def test_importing_cfloat_imports_no_dask():
-    program = "import sys, cfloat, cfloat.cli, cfloat.convert; sys.exit('dask' in sys.modules)"
+    program = "import sys, cfloat, cfloat._cli.main, cfloat._files.convert; sys.exit('dask' in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", program], check=False).returncode == 0
 
 
 def test_the_merging_of_parts():
     """Tallies beyond 64 bits, which no test can fill."""
-    one = chunks.tally(np.full(3, 1.99, np.float32), FMT, 0)
+    one = _chunks.tally(np.full(3, 1.99, np.float32), FMT, 0)
     many = type(one)(one.sets, one.rows * np.uint64(2**30), 3 << 30)
-    both = chunks.merge_tallies([many, many])
+    both = _chunks.merge_tallies([many, many])
     assert both.size == 6 << 30
     assert both.rows.dtype == object
     assert both.rows[0, 2] == 2 * int(many.rows[0, 2])

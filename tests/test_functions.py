@@ -12,8 +12,8 @@ from function_examples import EXAMPLES, FUNCTIONS
 from function_operands import SETUPS, Operands, operands
 
 import cfloat as cf
-from cfloat._functions import COMPUTED, KEEPS, REFUSED, key_of
-from cfloat._products import FUNCTIONS as PRODUCTS
+from cfloat._array.functions import COMPUTED, KEEPS, REFUSED, key_of
+from cfloat._matmul.numpy_products import FUNCTIONS as PRODUCTS
 
 #: Functions that some supported releases of NumPy have, or dispatch on, and others not.
 OF_SOME_RELEASES = """

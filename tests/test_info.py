@@ -7,7 +7,7 @@ from test_cli import cfloat, succeeded
 from test_convert import main_refused
 
 import cfloat as cf
-from cfloat.info import format_info
+from cfloat._files.info import format_info
 
 
 def test_a_checkpoint(tmp_path):

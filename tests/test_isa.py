@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cfloat as cf
-from cfloat import _native
+from cfloat._core import isa as instruction_sets
 
 pytestmark = pytest.mark.parametrize(
     "isa",
-    [name for name in _native.isa_names(available=False) if name != "portable"],
+    [name for name in instruction_sets.isa_names(available=False) if name != "portable"],
     indirect=True,
 )
 
@@ -139,7 +139,7 @@ def all_codes(fmt, rng):
 
 def by(isa, operation):
     """What an operation returns, and the flags it raises, by an instruction set."""
-    _native.select_isa(isa)
+    instruction_sets.select_isa(isa)
     with cf.record_flags() as flags:
         result = operation()
     return result, flags
@@ -161,12 +161,12 @@ def assert_format_as_portable(isa, fmt, bias, biases, modes, rng, size):
         each = rng.choice(biases, x.size)
         for mode, where in itertools.product(modes, (bias, each)):
             options = {"rounding": mode, "seed": 2**63 + bias, "offset": int(rng.integers(0, 9))}
-            assert_as_portable(isa, lambda: cf.encode(x, fmt, where, **options))  # noqa: B023
-            assert_as_portable(isa, lambda: cf.round_to(x, fmt, where, **options))  # noqa: B023
+            assert_as_portable(isa, lambda: cf.encode(x, fmt, where, **options))
+            assert_as_portable(isa, lambda: cf.round_to(x, fmt, where, **options))
     codes = all_codes(fmt, rng)
     each = rng.choice(biases, codes.size)
     for where in (bias, each):
-        assert_as_portable(isa, lambda: cf.decode(codes, fmt, where))  # noqa: B023
+        assert_as_portable(isa, lambda: cf.decode(codes, fmt, where))
 
 
 @every_format
@@ -241,7 +241,7 @@ def test_every_short_float(isa, fmt, dtype, rng):
     biases = rng.integers(low, high + 1, x.size).astype(np.int16)
     for mode, where in itertools.product(cf.ROUNDING_MODES, (None, biases)):
         options = {"rounding": mode, "seed": 3, "offset": 5}
-        assert_as_portable(isa, lambda: cf.encode(x, fmt, where, **options))  # noqa: B023
+        assert_as_portable(isa, lambda: cf.encode(x, fmt, where, **options))
     assert_as_portable(isa, lambda: cf.round_to(x, fmt, biases))
 
 
@@ -270,7 +270,7 @@ def test_lengths_and_places_of_short_floats(isa, fmt, dtype, with_biases, rng):
             return cf.encode(x, fmt, bias, rounding=mode, seed=5, offset=x.size % 5, out=out)
 
         some, where = x[:length], biases[:length] if with_biases else None
-        assert_as_portable(isa, lambda: convert(some, where))  # noqa: B023
+        assert_as_portable(isa, lambda: convert(some, where))
         expected = convert(some, where)
         operand, _, _ = unaligned(some, 1 + length % 7)
         out, memory, place = unaligned(np.zeros_like(expected), 1 + length % 5)
@@ -326,9 +326,9 @@ def test_unaligned(isa, fmt, shift, rng):
             where, _, _ = unaligned(biases[:length], shift)
             operand, _, _ = unaligned(x[:length], shift)
             for bias in (None, where):
-                _native.select_isa("portable")
+                instruction_sets.select_isa("portable")
                 expected = convert(x[:length], None if bias is None else biases[:length], 3)
-                _native.select_isa(isa)
+                instruction_sets.select_isa(isa)
                 exact.assert_same(convert(operand, bias, 3), expected)
                 out, memory, place = unaligned(np.zeros_like(expected), 8 - shift)
                 memory[...] = 0xA5
@@ -349,9 +349,9 @@ def test_in_place(isa, fmt, rng):
             (*range(35), 63, 64, 65, 1023, 1025, 2200), (None, biases)
         ):
             where = None if bias is None else bias[:length]
-            _native.select_isa("portable")
+            instruction_sets.select_isa("portable")
             expected = convert(x[:length], where, 1)
-            _native.select_isa(isa)
+            instruction_sets.select_isa(isa)
             memory = x[:length].copy()
             out = memory.view(expected.dtype)[:length]
             with cf.record_flags():
@@ -371,10 +371,10 @@ def test_positions_in_the_stream(isa, fmt, rng):
         for back in (*range(41), 64, 100):
             for operation in (cf.encode, cf.round_to):
                 options = {"rounding": "stochastic", "seed": 2**64 - 1, "offset": carry - back}
-                assert_as_portable(isa, lambda: operation(x, fmt, **options))  # noqa: B023
+                assert_as_portable(isa, lambda: operation(x, fmt, **options))
     for seed in (0, 2**32 - 1, 2**32, 2**64 - 1):
         options = {"rounding": "stochastic", "seed": seed, "offset": 2**64 - x.size}
-        assert_as_portable(isa, lambda: cf.encode(x, fmt, **options))  # noqa: B023
+        assert_as_portable(isa, lambda: cf.encode(x, fmt, **options))
 
 
 def test_flags_of_many_elements(isa):

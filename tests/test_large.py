@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import cfloat as cf
-from cfloat import _native
+from cfloat._core import isa as instruction_sets
 
 PERIOD = 5003
 # From so many elements on, pages of 1024 elements are taken two at a time.
@@ -21,7 +21,7 @@ MARGIN = 64
 
 pytestmark = pytest.mark.parametrize(
     "isa",
-    [name for name in _native.isa_names(available=False) if name != "portable"],
+    [name for name in instruction_sets.isa_names(available=False) if name != "portable"],
     indirect=True,
 )
 
@@ -42,10 +42,10 @@ def one_thread(isa):
 def portably(operation, *arguments):
     """What an operation returns by the portable code, and the flags it raises."""
     before = cf.isa()
-    _native.select_isa("portable")
+    instruction_sets.select_isa("portable")
     with cf.record_flags() as flags:
         result = operation(*arguments)
-    _native.select_isa(before)
+    instruction_sets.select_isa(before)
     return result, np.array([getattr(flags, name) for name in exact.FLAGS])
 
 

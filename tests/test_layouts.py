@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import cfloat as cf
-from cfloat import _native
+from cfloat._core import isa as instruction_sets
 
 pytestmark = pytest.mark.usefixtures("isa")
 
@@ -347,10 +347,10 @@ def assert_as_contiguous(operation, fmt, x, biases, out, **options):
     isa = cf.isa()
     plain = np.ascontiguousarray(x, x.dtype.newbyteorder("=")).reshape(x.shape)
     every = np.broadcast_to(biases, x.shape).astype(np.int16)
-    _native.select_isa("portable")
+    instruction_sets.select_isa("portable")
     with cf.record_flags() as expected_flags:
         expected = operation(plain, fmt, every, **options)
-    _native.select_isa(isa)
+    instruction_sets.select_isa(isa)
     with cf.record_flags() as flags:
         result = operation(x, fmt, biases, out=out, **options)
     assert out is None or result is out

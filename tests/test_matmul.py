@@ -26,7 +26,8 @@ from matrices import (
 from test_arguments import type_error, value_error
 
 import cfloat as cf
-from cfloat import _native, linalg
+from cfloat._core import binding
+from cfloat._matmul import matrix_product
 
 # The numbers
 
@@ -320,14 +321,14 @@ def test_random_words_of_accumulators(matmul_isa, rng, monkeypatch, every):
     a, b = operand(rng, F8, (4, 16)), operand(rng, F8W, (16, 6))
     count = -(-16 // every)
     total = np.zeros((4, 6))
-    words = _native.random_words(9, 100, 24 * count).reshape(count, 4, 6)
+    words = binding.random_words(9, 100, 24 * count).reshape(count, 4, 6)
     for s in range(count):
         part = slice(s * every, (s + 1) * every)
         exact = total + wide(a)[:, part] @ wide(b)[part]
         total = wide(cf.round_to(exact, SHP, rounding="stochastic", random_bits=words[s]))
     how = {"accumulate": SHP, "accumulate_every": every, "rounding": "stochastic", "seed": 9}
     np.testing.assert_array_equal(cf.matmul(a, b, offset=100, **how), total)
-    monkeypatch.setattr(linalg, "STRIP_BYTES", 4 * 6)
+    monkeypatch.setattr(matrix_product, "STRIP_BYTES", 4 * 6)
     out = cf.matmul(a, b, offset=100, **how, out=cf.asarray(np.zeros((4, 6)), SHP))
     np.testing.assert_array_equal(np.asarray(out), total)
 

@@ -11,7 +11,7 @@ import pytest
 import reference as ref
 
 import cfloat as cf
-from cfloat import _native
+from cfloat._core import isa as instruction_sets
 
 FORMATS = (*exact.TESLA_READINGS[::3], *exact.TESLA_READINGS[1::3], *cf.COMPARISON_FORMATS)
 OPERANDS = (*FORMATS, np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16))
@@ -124,11 +124,11 @@ def test_instruction_sets_agree(rng):
     )
     before, results = cf.isa(), []
     try:
-        for name in _native.isa_names():
-            _native.select_isa(name)
+        for name in instruction_sets.isa_names():
+            instruction_sets.select_isa(name)
             results.append(cf.matmul(a, b, accumulate="exact").tobytes())
     finally:
-        _native.select_isa(before)
+        instruction_sets.select_isa(before)
     assert len(set(results)) == 1
 
 

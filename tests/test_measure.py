@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import cfloat as cf
-from cfloat.bias import squared_errors
-from cfloat.schemes import compare_schemes
-from cfloat.theory import theoretical_sqnr_db
+from cfloat._bias.choose import squared_errors
+from cfloat._metrics.theory import theoretical_sqnr_db
+from cfloat._report.baselines import compare_schemes
 
 RNG = np.random.default_rng(11)
 X = (RNG.standard_normal((24, 100)) * np.exp(RNG.standard_normal((24, 1)))).astype(np.float32)
@@ -69,7 +69,7 @@ def test_stochastic_rounding_is_what_is_to_be_expected(fmt):
 
 def test_stochastic_rounding_with_saturation_and_denormals():
     x = np.float32([1e6, 0.3, 0.0301, 1.0, -700.0] * 20_000)
-    from cfloat.moments import Moments
+    from cfloat._bias.histogram import Moments
 
     expected = Moments.of(x).stochastic_error(cf.CFloat8_1_4_3, 7)
     q = cf.round_to(x, cf.CFloat8_1_4_3, 7, rounding="stochastic", seed=1)

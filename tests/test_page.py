@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import pytest
 from report_content import HOSTILE, make_content
 
-from cfloat.page import page
+from cfloat._report.page import page
 
 #: Elements that have no end tag.
 VOID = {"meta", "link", "input", "img", "br", "hr", "wbr"}

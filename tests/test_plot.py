@@ -8,7 +8,7 @@ import pytest
 from report_content import make_content
 
 import cfloat as cf
-from cfloat.plot import plot
+from cfloat._report.plot import plot
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def test_the_worst_tensor_by_default():
 
 
 def test_pyplot_is_left_alone():
-    command = "import sys; sys.path.insert(0, sys.argv[1]); from cfloat.plot import plot; "
+    command = "import sys; sys.path.insert(0, sys.argv[1]); from cfloat._report.plot import plot; "
     command += "from report_content import make_content; plot(make_content()); "
     command += "sys.exit('matplotlib.pyplot' in sys.modules)"
     subprocess.run([sys.executable, "-P", "-c", command, str(Path(__file__).parent)], check=True)

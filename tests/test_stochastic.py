@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cfloat as cf
-from cfloat import _native
+from cfloat._core import binding
 
 pytestmark = pytest.mark.usefixtures("isa")
 
@@ -48,7 +48,7 @@ def test_known_answers_of_random123(counter, key, words):
     counter, key, words = (
         tuple(int(word, 16) for word in text.split()) for text in (counter, key, words)
     )
-    assert _native.philox4x32_10(counter, key) == words
+    assert binding.philox4x32_10(counter, key) == words
     assert ref.philox4x32_10(counter, key) == words
 
 
@@ -57,12 +57,12 @@ def test_known_answers_of_random123(counter, key, words):
 def test_random_words(seed, offset):
     for size in (0, 1, 5, 300):
         expected = words_from_the_oracle(seed, offset, size)
-        exact.assert_same(_native.random_words(seed, offset, size), expected)
+        exact.assert_same(binding.random_words(seed, offset, size), expected)
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 9))
 def test_random_words_anywhere(seed, offset):
-    exact.assert_same(_native.random_words(seed, offset, 9), words_from_the_oracle(seed, offset, 9))
+    exact.assert_same(binding.random_words(seed, offset, 9), words_from_the_oracle(seed, offset, 9))
 
 
 @pytest.mark.parametrize("fmt", cf.TESLA_FORMATS, ids=exact.label)
@@ -96,7 +96,7 @@ def test_threshold(fmt, dtype, rng):
     hole = 2**fmt.mantissa_bits - 1
     others = rng.integers(0, len(table) - 2, 300)
     lows = np.concatenate([np.full(500, hole), np.arange(min(4 * hole, 100)), others])
-    words = _native.random_words(7, 0, lows.size)
+    words = binding.random_words(7, 0, lows.size)
     thresholds = [
         low + (high - low) * (2**32 - int(word)) / 2**32
         for low, high, word in zip(
@@ -354,7 +354,7 @@ def test_what_is_representable_never_moves_with_few_bits(fmt, variant):
 def test_a_seed_gives_the_upper_bits_of_each_word(dtype, variant, bits, rng):
     x = (rng.standard_normal((3, 700)) * 4).astype(dtype)
     for fmt, seed, offset in ((cf.CFloat8_1_4_3, 7, 0), (cf.CFloat16_SHP, 2**64 - 1, 2**34 - 1001)):
-        words = _native.random_words(seed, offset, x.size).reshape(x.shape)
+        words = binding.random_words(seed, offset, x.size).reshape(x.shape)
         options = {
             "rounding": "stochastic", "stochastic_bits": bits, "stochastic_variant": variant,
         }  # fmt: skip
@@ -375,7 +375,7 @@ def test_32_bits_given_are_those_of_the_stream(fmt, dtype, rng):
         x = rng.permutation(x).astype(dtype)
     low, high = fmt.bias_range
     biases = rng.integers(max(low, fmt.default_bias - 2), min(high, fmt.default_bias + 2) + 1, 3000)
-    words = _native.random_words(11, 3, 3000)
+    words = binding.random_words(11, 3, 3000)
     for operation, bias in itertools.product((cf.encode, cf.round_to), (None, biases)):
         with cf.record_flags() as expected_flags:
             expected = operation(x, fmt, bias, rounding="stochastic", seed=11, offset=3)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 import cfloat as cf
-from cfloat.storage import TensorFile, write_text
+from cfloat._files.storage import TensorFile, write_text
 
 X = np.arange(12, dtype=np.float32).reshape(3, 4)
 

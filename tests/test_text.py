@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import cfloat as cf
-from cfloat.text import printable, shown
+from cfloat._core.text import printable, shown
 
 
 def test_printable():

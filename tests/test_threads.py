@@ -109,7 +109,7 @@ def test_a_wrong_environment_variable(given, call):
     result = python(f"import cfloat as cf; cf.{call}", CFLOAT_NUM_THREADS=given)
     assert result.returncode != 0
     assert result.stderr.splitlines()[-1] == (
-        "cfloat.errors.ArgumentValueError: "
+        "cfloat.ArgumentValueError: "
         f"CFLOAT_NUM_THREADS is {given!r}; it takes an integer from 1 to 256"
     )
 

@@ -452,7 +452,7 @@ def test_inputs_rounded_to_codes():
 
 def test_other_devices_multiply_decoded_weights():
     """What runs where the C core does not, on the CPU."""
-    inference = importlib.import_module("cfloat.torch.inference")
+    inference = importlib.import_module("cfloat.torch._inference")
     x = torch.randn(5, 96)
     for how in ({}, {"axis": 0}, {"block": 30}):
         small = ct.CFloatLinear.from_linear(nn.Linear(96, 24, bias=False), E4, "max", **how)

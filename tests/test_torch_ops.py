@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import cfloat as cf
-from cfloat import _native, formats
-from cfloat.flags import quiet
-from cfloat.rounding import ROUNDING_MODES
+from cfloat._core import binding, presets
+from cfloat._core.flags import quiet
+from cfloat._core.rounding import ROUNDING_MODES
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'cfloat[torch]'")
 ct = importlib.import_module("cfloat.torch")
@@ -21,7 +21,7 @@ _formats = importlib.import_module("cfloat.torch._formats")
 
 FMT = cf.CFloat8_1_4_3
 FORMATS = {
-    **{fmt.name: fmt for fmt in (*formats.TESLA_FORMATS, *formats.COMPARISON_FORMATS)},
+    **{fmt.name: fmt for fmt in (*presets.TESLA_FORMATS, *presets.COMPARISON_FORMATS)},
     "ieee": FMT.replace(subnormals="ieee"),
     "flush": cf.CFloat8_1_5_2.replace(subnormals="flush"),
     "saturating": cf.float8_e4m3fn.replace(saturating=True),
@@ -117,13 +117,13 @@ def test_random_words(offset):
     for seed in (0, 1, 2**32 - 1, 2**63 + 5, 2**64 - 1):
         stream = torch.tensor([_streams.signed(seed), _streams.signed(offset)])
         words = _plain.random_words(stream, 19)
-        np.testing.assert_array_equal(words.numpy(), _native.random_words(seed, offset, 19))
+        np.testing.assert_array_equal(words.numpy(), binding.random_words(seed, offset, 19))
 
 
 @pytest.mark.parametrize("fmt", [FMT, FORMATS["ieee"]], ids=str)
 def test_where_a_random_word_just_decides(fmt):
     """Up from (2**32 - r) / 2**32 of the gap on, to the last bit: between normals, and in the hole."""
-    words = torch.from_numpy(_native.random_words(9, 0, 64).astype(np.int64))
+    words = torch.from_numpy(binding.random_words(9, 0, 64).astype(np.int64))
     share = (2**32 - words).double() / 2**32
     stream, bias = torch.tensor([9, 0]), torch.tensor(7)
     for low, high in ((1.0, 1.125), (2.0**-7 * 7 / 8, 2.0**-6)):

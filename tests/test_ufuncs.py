@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cfloat as cf
-from cfloat import _ufuncs, odd
+from cfloat._array import round_to_odd, ufuncs
 
 F8, F52, SHP, UHP = cf.TESLA_FORMATS
 
@@ -138,10 +138,10 @@ def test_scalars(scalar, rng):
 def test_round_to_odd(a, b):
     """Rounded to odd is the exact result, or the neighbour of it whose last bit is set."""
     for function, result in (
-        (odd.add, Fraction(a) + Fraction(b)),
-        (odd.subtract, Fraction(a) - Fraction(b)),
-        (odd.multiply, Fraction(a) * Fraction(b)),
-        (odd.divide, Fraction(a) / Fraction(b)),
+        (round_to_odd.add, Fraction(a) + Fraction(b)),
+        (round_to_odd.subtract, Fraction(a) - Fraction(b)),
+        (round_to_odd.multiply, Fraction(a) * Fraction(b)),
+        (round_to_odd.divide, Fraction(a) / Fraction(b)),
     ):
         if result != 0 and abs(result) < Fraction(1, 10**200):
             continue
@@ -158,12 +158,12 @@ def test_infinities_and_nan_survive_rounding_to_odd():
     with np.errstate(all="ignore"):
         for y in (np.inf, -np.inf, np.nan, 0.0, 2.0):
             for function, ufunc in (
-                (odd.add, np.add),
-                (odd.multiply, np.multiply),
-                (odd.divide, np.divide),
+                (round_to_odd.add, np.add),
+                (round_to_odd.multiply, np.multiply),
+                (round_to_odd.divide, np.divide),
             ):
                 np.testing.assert_array_equal(function(x, np.full(6, y)), ufunc(x, y))
-        np.testing.assert_array_equal(odd.sqrt(x), np.sqrt(x))
+        np.testing.assert_array_equal(round_to_odd.sqrt(x), np.sqrt(x))
 
 
 def test_in_place_operators():
@@ -268,7 +268,7 @@ def test_pieces_of_large_arrays(layout, with_biases, rng, monkeypatch):
 
     with np.errstate(all="ignore"):
         whole = everything()
-        monkeypatch.setattr(_ufuncs, "PIECE", 100)
+        monkeypatch.setattr(ufuncs, "PIECE", 100)
         cut = everything()
     for one, other in zip(whole, cut, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -276,7 +276,7 @@ def test_pieces_of_large_arrays(layout, with_biases, rng, monkeypatch):
 
 
 def test_pieces_cover_a_shape_once(monkeypatch):
-    monkeypatch.setattr(_ufuncs, "PIECE", 10)
+    monkeypatch.setattr(ufuncs, "PIECE", 10)
     for shape in (
         (),
         (0,),
@@ -291,7 +291,7 @@ def test_pieces_cover_a_shape_once(monkeypatch):
         (20, 0),
     ):
         count = np.zeros(shape, int)
-        for key in _ufuncs.pieces(shape):
+        for key in ufuncs.pieces(shape):
             assert count[key].size <= 10
             count[key] += 1
         assert (count == 1).all()
@@ -299,7 +299,7 @@ def test_pieces_cover_a_shape_once(monkeypatch):
 
 def test_operands_and_results_that_overlap(rng, monkeypatch):
     for piece in (10, 1 << 14):
-        monkeypatch.setattr(_ufuncs, "PIECE", piece)
+        monkeypatch.setattr(ufuncs, "PIECE", piece)
         a = any_codes(rng, F8, 100, 7)
         x = np.asarray(a)
         expected = cf.encode(x + x[::-1].astype(np.float64), F8)
@@ -351,7 +351,7 @@ def test_looking_up(ufunc, fmt, rng, monkeypatch):
 
     with np.errstate(all="ignore"):
         looked_up = everything()
-        monkeypatch.setattr(_ufuncs, "TABLE_SIZE", 1 << 30)
+        monkeypatch.setattr(ufuncs, "TABLE_SIZE", 1 << 30)
         computed = everything()
     for one, other in zip(looked_up, computed, strict=True):
         if one is not None:
@@ -364,9 +364,9 @@ def test_looking_up(ufunc, fmt, rng, monkeypatch):
 def test_a_table_is_looked_up(rng, monkeypatch):
     """So that the test above compares two ways, and not one with itself."""
     called = []
-    look_up = _ufuncs._native.look_up
+    look_up = ufuncs.binding.look_up
     monkeypatch.setattr(
-        _ufuncs._native, "look_up", lambda *a, **k: called.append(a) or look_up(*a, **k)
+        ufuncs._native, "look_up", lambda *a, **k: called.append(a) or look_up(*a, **k)
     )
     np.tanh(any_codes(rng, F8, 1 << 13, 7))
     assert len(called) == 1

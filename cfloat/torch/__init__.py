@@ -21,18 +21,18 @@ if not hasattr(_torch.library, "custom_op"):
         f"cfloat.torch needs PyTorch 2.4 or later, and this is {_torch.__version__}"
     )
 
-from .arrays import asarray, to_torch
-from .inference import CFloatLinear, to_inference
-from .layers import (
+from ._arrays import asarray, to_torch
+from ._inference import CFloatLinear, to_inference
+from ._layers import (
     QuantizedConv1d,
     QuantizedConv2d,
     QuantizedConv3d,
     QuantizedLinear,
     quantize,
 )
-from .ops import decode, encode, round_to
-from .optim import AdamW
-from .rounder import Rounder
+from ._ops import decode, encode, round_to
+from ._optim import AdamW
+from ._rounder import Rounder
 
 __all__ = [
     "AdamW",

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from cfloat.formats import Format
+from cfloat._core.format import Format
 
 
 def to_text(fmt: Format) -> str:

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cfloat import codec
-from cfloat.flags import quiet
-from cfloat.formats import Format, finfo
-from cfloat.rounding import RoundingMode
+from cfloat._convert import elementwise
+from cfloat._core.finfo import finfo
+from cfloat._core.flags import quiet
+from cfloat._core.format import Format
+from cfloat._core.rounding import RoundingMode
 
 from ._formats import code_dtype
 
@@ -223,7 +224,7 @@ def power_of_two(exponent: Tensor) -> Tensor:
 @lru_cache(maxsize=64)
 def _codes(fmt: Format) -> _Codes:
     with quiet():
-        codes = codec.encode([finfo(fmt).max, np.inf, np.nan, -1.0], fmt)
+        codes = elementwise.encode([finfo(fmt).max, np.inf, np.nan, -1.0], fmt)
     return _Codes(*codes.tolist())
 
 

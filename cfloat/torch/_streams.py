@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from cfloat import _native
+from cfloat._core import binding
 
 
 def no_stream() -> Tensor:
@@ -26,7 +26,7 @@ def derived_seed(seed: int, part: int) -> int:
     >>> derived_seed(1, 0), derived_seed(1, 1)
     (2162981848819166785, 12205680796426332004)
     """
-    low, high, _, _ = _native.philox4x32_10(
+    low, high, _, _ = binding.philox4x32_10(
         (part % 2**32, part >> 32, 0, 1), (seed % 2**32, seed >> 32)
     )
     return low + (high << 32)

@@ -1,0 +1,1 @@
+"""`CFloatArray`, its ufuncs, and its registry of NumPy's functions."""

@@ -1,0 +1,884 @@
+"""`CFloatArray`: an array of codes that behaves as the float32 array of their values."""
+
+import sys
+from collections.abc import Callable, Iterator
+from operator import index
+from typing import Any, Final, Literal, Self, SupportsIndex, cast
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from cfloat._bias.layout import Biases, check_layout, compressed
+from cfloat._convert import elementwise
+from cfloat._convert.layouts import decode_layout, encode_layout
+from cfloat._core import flags
+from cfloat._core.format import Format
+from cfloat._core.presets import as_format
+from cfloat._core.public import public
+from cfloat._core.rounding import RoundingMode, StochasticVariant, check_rounding
+from cfloat._core.text import shown
+from cfloat.errors import ArgumentTypeError, ArgumentValueError
+
+from .flat import FlatView, plain_key
+
+Array = NDArray[Any]
+Order = Literal["K", "A", "C", "F"]
+Mode = Literal["raise", "wrap", "clip"]
+
+_FLOAT32: Final = np.dtype(np.float32)
+_OF_ASARRAY: Final = (
+    "axis", "block", "rounding", "seed", "offset", "random_bits", "stochastic_bits", "stochastic_variant",
+)  # fmt: skip
+
+
+@public
+class CFloatArray(NDArrayOperatorsMixin):
+    """Values of a CFloat format: codes in memory, a format, and biases.
+
+    To NumPy and to code written for its arrays it is a float32 array: operators, ufuncs and functions compute
+    on the values and give ndarrays, as SPEC section 5 says, except that a CFloatArray named by ``out=`` or
+    assigned to (``a += b``, ``a[i] = b``) keeps its format: the result is rounded into it, once.  Functions
+    that only move elements (``np.reshape``, ``np.concatenate``, ``a[i]``, ...) keep the format.
+
+    Parameters
+    ----------
+    codes : ndarray of uint8 or uint16
+        The codes, of dtype ``fmt.storage_dtype``, any shape and memory layout; not copied.
+    fmt : Format
+        The format.
+    bias : int or array_like of int, optional
+        As in `asarray`.
+    axis, block : int, optional
+        As in `asarray`.
+
+    Attributes
+    ----------
+    codes : ndarray of uint8 or uint16
+        The codes; writing to them changes the array.
+    format : Format
+        The format.
+    bias : int or ndarray of int16
+        The exponent bias; or an array that broadcasts to the shape; or, with blocks, one for each block, its
+        last axis counting them.
+    axis : int or None
+        The axis whose slices have a bias each, if biases differ along one axis.
+    block : int or None
+        How many consecutive elements of the last axis share a bias, if biases are one a block; no more than
+        the axis has when the array is made.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If `codes` is not an array of the format's storage dtype, `fmt` not a Format, or biases not integers.
+    ArgumentValueError
+        If a code is too large for the format, or biases are not allowed by it or do not fit the shape.
+
+    See Also
+    --------
+    asarray : From values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cfloat as cf
+    >>> a = cf.CFloatArray(np.array([56, 194, 127], np.uint8), cf.CFloat8_1_4_3)
+    >>> a
+    CFloatArray([  1. ,  -2.5, 480. ], CFloat8_1_4_3, bias=7)
+    >>> a + 1
+    array([  2. ,  -1.5, 481. ], dtype=float32)
+    """
+
+    __slots__ = ("__weakref__", "_biases", "_codes", "_format")
+
+    _codes: Array
+    _format: Format
+    _biases: Biases
+
+    # above ndarray's, and below none that knows more than this class does
+    __array_priority__ = 1.0
+    __hash__ = None  # type: ignore[assignment]  # mutable, as an ndarray is
+
+    def __init__(
+        self,
+        codes: Array,
+        fmt: Format,
+        bias: ArrayLike | None = None,
+        *,
+        axis: SupportsIndex | None = None,
+        block: SupportsIndex | None = None,
+    ) -> None:
+        fmt = as_format(fmt)
+        if not isinstance(codes, np.ndarray):
+            raise ArgumentTypeError(
+                f"codes are a {type(codes).__name__}; it takes a numpy.ndarray of {fmt.storage_dtype}"
+            )
+        # not a subclass's: a matrix has its own idea of indexing
+        self._codes = elementwise.check_codes(np.asarray(codes), fmt)
+        self._format = fmt
+        self._biases = check_layout(fmt, bias, codes.shape, axis, block)
+
+    @classmethod
+    def _of(cls, codes: Array, fmt: Format, biases: Biases) -> Self:
+        """Return an array of parts that are known to fit together."""
+        made = cls.__new__(cls)
+        made._codes = codes
+        made._format = fmt
+        made._biases = biases
+        return made
+
+    # What it is
+
+    @property
+    def codes(self) -> Array:
+        """The codes: an ndarray of uint8 or uint16, through which the array can be changed."""
+        return self._codes
+
+    @property
+    def format(self) -> Format:
+        """The format of the codes."""
+        return self._format
+
+    @property
+    def bias(self) -> int | NDArray[np.int16]:
+        """The exponent bias; or a read-only array that broadcasts to the shape, or has one for each block."""
+        values = self._biases.values
+        if isinstance(values, int):
+            return values
+        view = values.view()
+        view.flags.writeable = False
+        return view
+
+    @property
+    def axis(self) -> int | None:
+        """The axis whose slices have a bias each, or None."""
+        return self._biases.axis
+
+    @property
+    def block(self) -> int | None:
+        """The number of consecutive elements of the last axis that share a bias, or None."""
+        return self._biases.block
+
+    @property
+    def dtype(self) -> np.dtype[np.float32]:
+        """What it computes as: float32, which holds every value exactly."""
+        return _FLOAT32
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        return self._codes.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._codes.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._codes.size
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one stored code: 1 or 2."""
+        return self._codes.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the codes; those of the biases are ``np.asarray(a.bias).nbytes``."""
+        return self._codes.nbytes
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """The codes' strides in bytes."""
+        return self._codes.strides
+
+    @property
+    def flags(self) -> Any:
+        """The flags of the codes' memory, as ``ndarray.flags``."""
+        return self._codes.flags
+
+    @property
+    def T(self) -> Self:
+        """The array with its axes in reverse order; it shares the codes."""
+        return self.transpose()
+
+    @property
+    def mT(self) -> Self:
+        """The array with its last two axes exchanged; it shares the codes."""
+        if self.ndim < 2:
+            raise ArgumentValueError(f"mT takes two axes or more; the array has {self.ndim}")
+        return self.swapaxes(-1, -2)
+
+    @property
+    def real(self) -> Self:
+        """The array itself."""
+        return self
+
+    @property
+    def imag(self) -> NDArray[np.float32]:
+        """Zeros of its shape, read-only."""
+        return np.broadcast_to(np.float32(0), self.shape)
+
+    @property
+    def flat(self) -> "FlatView":
+        """The elements in row-major order: to iterate over, index, and assign to."""
+        return FlatView(self)
+
+    @flat.setter
+    def flat(self, value: Any) -> None:
+        self.flat[:] = value
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d array")
+        if self.ndim == 1:
+            return iter(self.__array__())
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value: object) -> bool:
+        return bool((self == value).any())
+
+    def __sizeof__(self) -> int:
+        # as an ndarray's: with the codes if they are its own, and not a view of another's
+        return object.__sizeof__(self) + self._codes.__sizeof__() + self._biases.__sizeof__()
+
+    def __eq__(self, other: object) -> Any:
+        return self._compared(np.equal, other)
+
+    def __ne__(self, other: object) -> Any:
+        return self._compared(np.not_equal, other)
+
+    def _compared(self, ufunc: np.ufunc, other: object) -> Any:
+        if getattr(type(other), "__array_ufunc__", ufunc) is None:
+            return NotImplemented
+        try:
+            return ufunc(self, other)
+        except TypeError:
+            # the ufunc refuses strings; an ndarray's operator says that they differ
+            values = self._decode()
+            return values == other if ufunc is np.equal else values != other
+
+    # Values
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        if copy is False:
+            raise ValueError(
+                "the values are computed from the codes; they cannot be had without a copy"
+            )
+        wanted = _FLOAT32 if dtype is None else np.dtype(dtype)
+        if wanted in (_FLOAT32, np.float64):
+            return self._decode(wanted)
+        return self._decode(_FLOAT32).astype(wanted)
+
+    def _decode(self, dtype: DTypeLike = np.float32) -> Array:
+        return decode_layout(self._codes, self._format, self._biases, np.dtype(dtype))
+
+    def item(self, *args: Any) -> float:
+        """Return one element as a Python float, as ``ndarray.item``."""
+        if not args and self.size != 1:
+            raise ValueError("can only convert an array of size 1 to a Python scalar")
+        flat = args[0] if len(args) == 1 and not isinstance(args[0], tuple) else None
+        if not args:
+            element = self.reshape(())[()]
+        elif flat is not None:
+            element = self.flat[index(flat)]
+        else:
+            place = args[0] if len(args) == 1 else args
+            if len(place) != self.ndim:
+                raise ValueError("incorrect number of indices for array")
+            element = self[tuple(index(i) for i in place)]
+        return float(element)
+
+    def tolist(self) -> Any:
+        """Return the values as Python floats in nested lists, as ``ndarray.tolist``."""
+        return self._decode().tolist()
+
+    def __float__(self) -> float:
+        return float(self._scalar("a float"))
+
+    def __int__(self) -> int:
+        return int(self._scalar("an int"))
+
+    def __complex__(self) -> complex:
+        return complex(self._scalar("a complex"))
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            return bool(self._decode())  # NumPy's own error
+        return bool(self._scalar("a bool"))
+
+    def _scalar(self, what: str) -> Any:
+        if self.ndim != 0:
+            if self.size == 1 and what == "a bool":
+                return self._decode().reshape(-1)[0]
+            raise TypeError(f"only 0-dimensional arrays can be converted to {what}")
+        return self._decode()[()]
+
+    def astype(
+        self,
+        dtype: DTypeLike | Format,
+        bias: ArrayLike | None = None,
+        *,
+        copy: bool = True,
+        **how: Any,
+    ) -> Any:
+        """Convert to a NumPy dtype, or to a format.
+
+        Parameters
+        ----------
+        dtype : dtype or Format
+            What to convert to.
+        bias : int, array_like of int or str, optional
+            The biases if it is a Format, as in `asarray`: the format's default if None, and not the
+            array's own, even if the format stays the same.
+        copy : bool, default True
+            Whether to copy even if format and biases stay as they are.
+        **how
+            For a Format, the other arguments of `asarray`: `axis`, `block`, `rounding`, ...; for a dtype,
+            those of `numpy.ndarray.astype`: `order`, `casting`, `subok`.
+
+        Returns
+        -------
+        ndarray or CFloatArray
+
+        Raises
+        ------
+        ArgumentTypeError, ArgumentValueError
+            As `asarray`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import cfloat as cf
+        >>> a = cf.asarray([1.0, 2.7], cf.CFloat16_SHP)
+        >>> a.astype(np.float64)
+        array([1.        , 2.69921875])
+        >>> a.astype(cf.CFloat8_1_4_3)
+        CFloatArray([1.  , 2.75], CFloat8_1_4_3, bias=7)
+
+        The default bias is taken, whatever that of the array:
+
+        >>> b = cf.asarray([1.5, 1000.0], cf.CFloat8_1_4_3, bias=5)
+        >>> b.astype(cf.CFloat8_1_4_3)
+        CFloatArray([  1.5, 480. ], CFloat8_1_4_3, bias=7)
+        >>> b.astype(cf.CFloat8_1_4_3, b.bias)
+        CFloatArray([   1.5, 1024. ], CFloat8_1_4_3, bias=5)
+        """
+        if isinstance(dtype, Format):
+            foreign = sorted(how.keys() - _OF_ASARRAY)
+            if foreign:
+                raise ArgumentTypeError(
+                    f"dtype is the Format {dtype.name}, and {', '.join(foreign)} is given; a Format takes "
+                    f"{', '.join(_OF_ASARRAY)}"
+                )
+            made = asarray(self, dtype, bias, **how)
+            return made.copy() if copy and made._codes is self._codes else made
+        unknown = sorted(how.keys() - {"order", "casting", "subok"})
+        if bias is not None or unknown:
+            given = ", ".join(unknown) or f"bias {shown(bias)}"
+            raise ArgumentTypeError(
+                f"dtype is {shown(dtype)}, and {given} is given; that takes a Format"
+            )
+        wanted = np.dtype(dtype)
+        values = self._decode(wanted if wanted == np.float64 else _FLOAT32)
+        return values.astype(wanted, copy=False, **how)
+
+    def rebias(
+        self,
+        bias: ArrayLike | None,
+        *,
+        axis: SupportsIndex | None = None,
+        block: SupportsIndex | None = None,
+        rounding: RoundingMode = "ties_to_even",
+        seed: SupportsIndex | None = None,
+        return_changed: bool = False,
+    ) -> Any:
+        """Encode the values anew, with other biases.
+
+        Parameters
+        ----------
+        bias, axis, block, rounding, seed
+            As in `asarray`.
+        return_changed : bool, default False
+            Whether to tell which values the new biases do not have.
+
+        Returns
+        -------
+        CFloatArray
+            Of the same format and shape.
+        changed : ndarray of bool
+            With `return_changed`: where the new value is not the old one.
+
+        Raises
+        ------
+        ArgumentTypeError, ArgumentValueError
+            As `asarray`.
+
+        Examples
+        --------
+        >>> import cfloat as cf
+        >>> a = cf.asarray([0.25, 1.0, 480.0], cf.CFloat8_1_4_3)
+        >>> b, changed = a.rebias(8, return_changed=True)
+        >>> b
+        CFloatArray([  0.25,   1.  , 240.  ], CFloat8_1_4_3, bias=8)
+        >>> changed
+        array([False, False,  True])
+        """
+        made = asarray(
+            self._decode(), self._format, bias, axis=axis, block=block, rounding=rounding, seed=seed
+        )
+        if not return_changed:
+            return made
+        with flags.quiet():  # made of the same values once already
+            old, new = self._decode(), made._decode()
+        return made, (old != new) & ~(np.isnan(old) & np.isnan(new))
+
+    def error_against(self, x: ArrayLike) -> Any:
+        """Return the error statistics of the array as the rounded form of `x`: `cfloat.error`.
+
+        Parameters
+        ----------
+        x : array_like
+            The values before rounding, of the same shape.
+
+        Returns
+        -------
+        ErrorStats
+
+        Raises
+        ------
+        ArgumentTypeError, ArgumentValueError
+            As `cfloat.error`.
+
+        Examples
+        --------
+        >>> import cfloat as cf
+        >>> x = [0.1, 0.2, 0.3]
+        >>> round(cf.asarray(x, cf.CFloat8_1_4_3).error_against(x).sqnr_db, 1)
+        29.2
+        """
+        from cfloat._metrics.error import error
+
+        return error(x, self)
+
+    # Copies and files
+
+    def copy(self, order: Any = "C") -> Self:
+        """Return a copy that shares nothing with the array."""
+        return self._of(self._codes.copy(order=order), self._format, self._biases)
+
+    def __copy__(self) -> Self:
+        return self.copy("K")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.copy("K")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        biases = self._biases
+        return (_restore, (type(self), self._codes, self._format, biases.values, biases.block))
+
+    def tobytes(self, order: Order = "C") -> bytes:
+        """Return the codes' bytes."""
+        return self._codes.tobytes(order)
+
+    # Indexing
+
+    def __getitem__(self, key: Any) -> Any:
+        key = plain_key(key)
+        codes = self._codes[key]
+        biases = self._biases.index(self.shape, key)
+        if isinstance(codes, np.ndarray):
+            return self._of(codes, self._format, biases)
+        return decode_layout(np.asarray(codes), self._format, biases, _FLOAT32)[()]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        key = plain_key(key)
+        shape = self.shape if key is Ellipsis else np.shape(self._codes[key])
+        biases = self._biases.index(self.shape, key)
+        if isinstance(value, CFloatArray) and value._same_code_meaning(self._format, biases, shape):
+            self._codes[key] = value._codes
+            return
+        values = np.asarray(value)
+        if biases.one is None or flags.wanted():  # flags count every element that is assigned to
+            # NumPy lets a value have more axes, of length 1
+            extra = values.ndim - len(shape)
+            if extra > 0 and values.shape[:extra] == (1,) * extra:
+                values = values.reshape(values.shape[extra:])
+            try:
+                values = np.broadcast_to(values, shape)
+            except ValueError:
+                raise ValueError(
+                    f"could not broadcast input array from shape {values.shape} into shape {shape}"
+                ) from None
+            encoded = encode_layout(values, self._format, biases, shape)
+        else:
+            encoded = elementwise.encode(values, self._format, biases.one)
+        self._codes[key] = encoded
+
+    def _same_code_meaning(self, fmt: Format, biases: Biases, shape: tuple[int, ...]) -> bool:
+        return self._format == fmt and self._biases.equal(biases, self.shape, shape)
+
+    # Shape
+
+    def _moved(self, move: Callable[[Array], Array]) -> Self:
+        """Return the array after a function that only moves elements, or selects them."""
+        codes = move(self._codes)
+        if self._biases.one is not None:
+            return self._of(codes, self._format, self._biases)
+        return self._of(codes, self._format, compressed(move(self._biases.full(self.shape))))
+
+    def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Self:
+        """Return the elements in another shape, as ``ndarray.reshape``; it shares the codes if it can."""
+        wanted = shape[0] if len(shape) == 1 else shape
+        if order not in ("C", "F", "A"):
+            raise ArgumentValueError(f"order is {shown(order)}; it takes 'C', 'F' or 'A'")
+        if order == "A":  # of the codes' memory, whatever that of the biases
+            order = "F" if self._codes.flags.fnc else "C"
+        codes: Array = self._codes.reshape(wanted, order=order)  # type: ignore[call-overload]
+        shared = np.may_share_memory(codes, self._codes)
+        if copy is False and not shared and self.size:
+            raise ValueError("Unable to avoid creating a copy while reshaping.")
+        if copy and shared:
+            codes = codes.copy()
+        return self._of(codes, self._format, self._biases.reshaped(self.shape, codes.shape, order))
+
+    def transpose(self, *axes: Any) -> Self:
+        """Return a view with its axes permuted, as ``ndarray.transpose``."""
+        return self._permuted(lambda a: a.transpose(*axes))
+
+    def swapaxes(self, axis1: SupportsIndex, axis2: SupportsIndex) -> Self:
+        """Return a view with two axes exchanged."""
+        return self._permuted(lambda a: a.swapaxes(axis1, axis2))
+
+    def _permuted(self, move: Callable[[Array], Array]) -> Self:
+        return self._of(move(self._codes), self._format, self._biases.transposed(self.shape, move))
+
+    def squeeze(self, axis: Any = None) -> Self:
+        """Return a view without axes of length 1."""
+        codes = self._codes.squeeze(axis)
+        return self._of(codes, self._format, self._biases.reshaped(self.shape, codes.shape, "C"))
+
+    def ravel(self, order: str = "C") -> Self:
+        """Return the elements in one axis; it shares the codes if it can."""
+        if order not in ("C", "F", "A", "K"):
+            raise ArgumentValueError(f"order is {shown(order)}; it takes 'C', 'F', 'A' or 'K'")
+        if order != "K":
+            return self.reshape(-1, order=order)
+        return self.transpose(_axes_in_memory(self._codes)).reshape(-1)
+
+    def flatten(self, order: str = "C") -> Self:
+        """Return a copy of the elements in one axis."""
+        flat = self.ravel(order)
+        return flat.copy() if np.may_share_memory(flat._codes, self._codes) else flat
+
+    def diagonal(
+        self, offset: SupportsIndex = 0, axis1: SupportsIndex = 0, axis2: SupportsIndex = 1
+    ) -> Self:
+        """Return the diagonals, as ``ndarray.diagonal``."""
+        return self._moved(lambda a: a.diagonal(offset, axis1, axis2))
+
+    def take(self, indices: Any, axis: Any = None, mode: Any = "raise") -> Any:
+        """Return elements by their indices, as ``np.take``."""
+        return np.take(cast(Array, self), indices, axis, None, mode)
+
+    def repeat(self, repeats: Any, axis: Any = None) -> Any:
+        """Return every element so many times, as ``np.repeat``."""
+        return np.repeat(cast(Array, self), repeats, axis)
+
+    def compress(self, condition: Any, axis: Any = None) -> Any:
+        """Return the slices where a condition holds, as ``np.compress``."""
+        return np.compress(condition, cast(Array, self), axis)
+
+    # NumPy's functions as methods: what they compute is float32
+
+    def all(self, *args: Any, **kwargs: Any) -> Any:
+        """Return whether all values are true: ``np.all``."""
+        return np.all(self, *args, **kwargs)
+
+    def any(self, *args: Any, **kwargs: Any) -> Any:
+        """Return whether any value is true: ``np.any``."""
+        return np.any(self, *args, **kwargs)
+
+    def argmax(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the place of the largest value: ``np.argmax``."""
+        return np.argmax(self, *args, **kwargs)
+
+    def argmin(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the place of the smallest value: ``np.argmin``."""
+        return np.argmin(self, *args, **kwargs)
+
+    def argpartition(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the places that would partition the values: ``np.argpartition``."""
+        return np.argpartition(self, *args, **kwargs)
+
+    def argsort(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the places that would sort the values: ``np.argsort``."""
+        return np.argsort(self, *args, **kwargs)
+
+    def choose(self, *args: Any, **kwargs: Any) -> Any:
+        """Return elements of arrays that the values choose: ``np.choose``."""
+        return np.choose(self, *args, **kwargs)
+
+    def clip(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the values within limits, as float32: ``np.clip``."""
+        return np.clip(self, *args, **kwargs)
+
+    def conj(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the values, as float32: ``np.conjugate``."""
+        return np.conjugate(self, *args, **kwargs)
+
+    def conjugate(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the values, as float32: ``np.conjugate``."""
+        return np.conjugate(self, *args, **kwargs)
+
+    def cumprod(self, *args: Any, **kwargs: Any) -> Any:
+        """Return running products, as float32: ``np.cumprod``."""
+        return np.cumprod(self, *args, **kwargs)
+
+    def cumsum(self, *args: Any, **kwargs: Any) -> Any:
+        """Return running sums, as float32: ``np.cumsum``."""
+        return np.cumsum(self, *args, **kwargs)
+
+    def dot(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the dot product with another array: ``np.dot``."""
+        return np.dot(self, *args, **kwargs)
+
+    def max(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the largest value: ``np.max``."""
+        return np.max(self, *args, **kwargs)
+
+    def mean(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the mean of the values: ``np.mean``."""
+        return np.mean(self, *args, **kwargs)
+
+    def min(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the smallest value: ``np.min``."""
+        return np.min(self, *args, **kwargs)
+
+    def nonzero(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the places of the values that are not zero: ``np.nonzero``."""
+        return np.nonzero(self, *args, **kwargs)
+
+    def prod(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the product of the values: ``np.prod``."""
+        return np.prod(self, *args, **kwargs)
+
+    def round(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the values rounded to decimals, as float32: ``np.round``."""
+        return np.round(self, *args, **kwargs)
+
+    def searchsorted(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the places where values are to be inserted: ``np.searchsorted``."""
+        return np.searchsorted(self, *args, **kwargs)
+
+    def std(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the standard deviation of the values: ``np.std``."""
+        return np.std(self, *args, **kwargs)
+
+    def sum(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the sum of the values: ``np.sum``."""
+        return np.sum(self, *args, **kwargs)
+
+    def trace(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the sum of the diagonal: ``np.trace``."""
+        return np.trace(self, *args, **kwargs)
+
+    def var(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the variance of the values: ``np.var``."""
+        return np.var(self, *args, **kwargs)
+
+    # Changes in place
+
+    def fill(self, value: Any) -> None:
+        """Set every element to a value, rounded into the format."""
+        self[...] = value
+
+    def put(self, indices: Any, values: Any, mode: Mode = "raise") -> None:
+        """Set elements by their places in row-major order, as ``np.put``."""
+        np.put(cast(Array, self.flat.base), indices, values, mode)
+
+    def sort(self, axis: SupportsIndex = -1, kind: Any = None, *, stable: Any = None) -> None:
+        """Sort in place, as ``ndarray.sort``; an element that gets to another bias is rounded."""
+        values = self._decode()
+        values.sort(axis=axis, kind=kind, stable=stable)
+        self[...] = values
+
+    def partition(self, kth: Any, axis: SupportsIndex = -1, kind: Any = "introselect") -> None:
+        """Partition in place, as ``ndarray.partition``; an element that gets to another bias is rounded."""
+        values = self._decode()
+        values.partition(kth, axis=axis, kind=kind)
+        self[...] = values
+
+    # Text
+
+    def __repr__(self) -> str:
+        from .display import represented
+
+        return represented(self)
+
+    def __str__(self) -> str:
+        from .display import stringed
+
+        return stringed(self)
+
+    def _repr_inline_(self, max_width: int) -> str:
+        """Return the array in one line of so many characters at most, as xarray asks for."""
+        from .display import in_line
+
+        return in_line(self, max_width)
+
+    def __format__(self, spec: str) -> str:
+        if self.ndim == 0:
+            return format(self._decode()[()], spec)
+        if not spec:
+            return str(self)
+        raise TypeError("unsupported format string passed to CFloatArray.__format__")
+
+    # Protocols
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        from .ufuncs import call
+
+        return call(ufunc, method, inputs, kwargs)
+
+    def __array_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        from .functions import call
+
+        return call(self, func, types, args, kwargs)
+
+
+@public
+def asarray(
+    x: Any,
+    fmt: Format,
+    bias: ArrayLike | None = None,
+    *,
+    axis: SupportsIndex | None = None,
+    block: SupportsIndex | None = None,
+    rounding: RoundingMode = "ties_to_even",
+    seed: SupportsIndex | None = None,
+    offset: SupportsIndex = 0,
+    random_bits: ArrayLike | None = None,
+    stochastic_bits: SupportsIndex = 32,
+    stochastic_variant: StochasticVariant = "A",
+) -> CFloatArray:
+    """Round values into a format and return them as a `CFloatArray`.
+
+    Parameters
+    ----------
+    x : array_like
+        Values as in `encode`, torch's CPU tensors, or a CFloatArray; one that has the format and the biases
+        already is returned as it is.
+    fmt : Format
+        The format.
+    bias : int, array_like of int, or {"mse", "max", "percentile"}, optional
+        One bias, or an array that broadcasts to the shape of `x`; or how `choose_bias` is to choose it, for
+        all of `x` or as `axis` or `block` say.  The format's default if None.
+    axis : int, optional
+        The axis whose slices have a bias each: `bias` has one axis, of that length.
+    block : int, optional
+        The number of consecutive elements along the last axis that share a bias: `bias` has the shape of `x`
+        with the number of blocks, the last of which may be shorter, in place of its last length, or a shape
+        that broadcasts to it.
+    rounding, seed, offset, random_bits, stochastic_bits, stochastic_variant
+        As in `encode`.
+
+    Returns
+    -------
+    CFloatArray
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError, FlagError
+        As `encode`, or if `axis` or `block` do not fit the shape.
+
+    Examples
+    --------
+    >>> import cfloat as cf
+    >>> cf.asarray([1.0, 2.7], cf.CFloat8_1_4_3)
+    CFloatArray([1.  , 2.75], CFloat8_1_4_3, bias=7)
+    >>> cf.asarray([[100.0, 200.0], [0.5, 1.1]], cf.CFloat8_1_4_3, bias=[4, 8], axis=0)
+    CFloatArray([[ 96.   , 192.   ],
+                 [  0.5  ,   1.125]], CFloat8_1_4_3, bias=[[4], [8]])
+    >>> cf.asarray([[100.0, 200.0], [0.5, 1.1]], cf.CFloat8_1_4_3, bias="max", axis=0).bias
+    array([[ 8],
+           [15]], dtype=int16)
+    """
+    fmt = as_format(fmt)
+    source = _values(x)
+    shape = np.shape(source)
+    if isinstance(bias, str):
+        from cfloat._bias.choose import check_method, choose_bias
+
+        bias = choose_bias(source, fmt, check_method("bias", bias), axis=axis, block=block)
+    biases = check_layout(fmt, bias, shape, axis, block)
+    if isinstance(x, CFloatArray) and x._same_code_meaning(fmt, biases, shape):
+        check_rounding(
+            rounding, shape, seed, offset, random_bits, stochastic_bits, stochastic_variant
+        )
+        return x
+    if isinstance(source, CFloatArray):
+        source = source._decode()
+    codes = encode_layout(
+        source, fmt, biases, shape, rounding=rounding, seed=seed, offset=offset, random_bits=random_bits,
+        stochastic_bits=stochastic_bits, stochastic_variant=stochastic_variant,
+    )  # fmt: skip
+    return CFloatArray._of(codes, fmt, biases)
+
+
+def _values(x: Any) -> Any:
+    if isinstance(x, CFloatArray):
+        return x
+    if type(x).__module__.partition(".")[0] == "torch" and hasattr(x, "detach"):
+        x = x.detach()
+        if str(x.dtype) == "torch.bfloat16":  # which NumPy has not; float32 holds it exactly
+            x = x.float()
+    if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
+        return np.from_dlpack(x)
+    return np.asarray(x)
+
+
+def _axes_in_memory(codes: Array) -> list[int]:
+    """Return the axes of an array in the order of memory, as NumPy's iterators do: by insertion.
+
+    They do not look at the strides' signs, and let an axis that repeats one element, which is nowhere in
+    particular, pass others only together with them.
+    """
+    steps = [
+        0 if length == 1 else abs(stride)
+        for stride, length in zip(codes.strides, codes.shape, strict=True)
+    ]
+    order: list[int] = []
+    for axis in reversed(range(codes.ndim)):  # from the fastest in row-major order on
+        place = len(order)
+        for before in reversed(range(len(order))):
+            if steps[axis] and steps[order[before]]:
+                if steps[order[before]] <= steps[axis]:
+                    break
+                place = before
+        order.insert(place, axis)
+    return order[::-1]
+
+
+def _restore(
+    cls: type[CFloatArray],
+    codes: Array,
+    fmt: Format,
+    values: int | NDArray[np.int16],
+    block: int | None,
+) -> CFloatArray:
+    """Rebuild a pickled array, with the checks of a new one: the bytes may come from anywhere."""
+    if not (isinstance(cls, type) and issubclass(cls, CFloatArray)):
+        raise ArgumentTypeError(f"the pickled array is a {shown(cls)}; it takes CFloatArray")
+    if (
+        "distributed" in sys.modules
+    ):  # on one of Dask's workers, which joins chunks by cfloat's rules
+        from cfloat import dask  # noqa: F401
+    return cls(codes, fmt, values, block=block)

@@ -1,0 +1,295 @@
+"""What is to be known of a tensor so that its error in any format, at any bias, follows: one pass over it.
+
+A format of m mantissa bits rounds all values alike that have sign, exponent and the first m + 1 bits of the
+mantissa in common: what lies half-way between two of its values, and is as near to either, is the edge of two
+such sets.  Count, sum and sum of squares of each set, integers in units of its last bit, give the
+squared error ``sum((x - q)**2)`` of rounding it to any q.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cfloat._convert.elementwise import encode, round_to
+from cfloat._core import binding
+from cfloat._core.flags import quiet
+from cfloat._core.format import Format
+from cfloat._core.public import public
+
+from .peak import pieces, scale_exponent
+
+Floats = NDArray[np.float64]
+
+_MANTISSA_BITS: Final = 23
+
+#: Mantissa bits that a set has in common: for any format, and for those of few, whose table stays in cache.
+ANY, FEW = 11, 7
+
+
+def bits_for(fmt: Format | None) -> int:
+    """Return the mantissa bits of the sets that a format takes; of those for any format if it is None."""
+    return FEW if fmt is not None and fmt.mantissa_bits < FEW else ANY
+
+
+# sets times biases tried at a time: as many values as fit in a core's cache
+_TRIED = 1 << 18
+
+
+@public
+@dataclass(frozen=True)
+class CodeUse:
+    """How a format's codes are used by a tensor.
+
+    Attributes
+    ----------
+    used : int
+        How many different codes occur.
+    available : int
+        How many the format has.
+    entropy : float
+        Entropy of the codes, in bits an element.
+    """
+
+    used: int
+    available: int
+    entropy: float
+
+
+class Tally:
+    """Counts, sums and sums of squares by set: integers, which add up over the parts of a tensor.
+
+    Attributes
+    ----------
+    sets : ndarray of int, shape (n,)
+        The upper bits, as float32 has them, of the sets that occur, in order.
+    rows : ndarray of uint64 or object, shape (n, 3)
+        The count of each, and the sums of the lower bits and of their squares.
+    size : int
+        Number of elements.
+    """
+
+    def __init__(self, sets: NDArray[np.intp], rows: NDArray[Any], size: int) -> None:
+        self.sets, self.rows, self.size = sets, rows, size
+
+    @classmethod
+    def of(cls, x: NDArray[Any], bits: int, scale: int) -> Self:
+        """Return the tally of values times ``2**-scale``, by sign, exponent and so many bits of mantissa."""
+        lower_bits = _MANTISSA_BITS - bits
+        flat = x.reshape(-1)
+        exact = is_float32(flat)
+        table = np.zeros((1 << (32 - lower_bits), 3), np.uint64)
+        if flat.dtype == np.float32 and flat.flags.c_contiguous and flat.dtype.isnative:
+            binding.add_moments(flat, lower_bits, table)
+        else:
+            with np.errstate(all="ignore"):
+                for piece in pieces(flat.size):
+                    part = flat[piece]
+                    if not exact:
+                        part = np.ldexp(part.astype(np.float64), -scale)
+                    binding.add_moments(np.ascontiguousarray(part, np.float32), lower_bits, table)
+        sets = np.flatnonzero(table[:, 0])
+        return cls(sets, table[sets], flat.size)
+
+    def joined(self, other: Self) -> Self:
+        """Return the tally of the elements of both."""
+        size = self.size + other.size
+        sets = np.union1d(self.sets, other.sets)
+        # 2**32 squares of 16 bits fit into 64 bits, and no more
+        rows = np.zeros((sets.size, 3), np.uint64 if size <= 1 << 32 else object)
+        for each in (self, other):
+            rows[np.searchsorted(sets, each.sets)] += each.rows.astype(rows.dtype)
+        return type(self)(sets, rows, size)
+
+
+def is_float32(x: NDArray[Any]) -> bool:
+    """Whether float32 has all values of an array's dtype; others are scaled before they become float32."""
+    return (x.dtype.kind == "f" and x.itemsize <= 4) or x.dtype.kind == "V"
+
+
+class Moments:
+    """Moments of a tensor's elements, taken as float32.
+
+    Attributes
+    ----------
+    size : int
+        Number of elements.
+    finite : int
+        Number of those that are neither infinite nor NaN; the others are left out of all else.
+    scale : int
+        Errors and signal are in units of 4**scale: 0, but for values of 64 bits.
+    """
+
+    def __init__(
+        self, values: Floats, counts: Floats, sums: Floats, squares: Floats, **known: int
+    ) -> None:
+        # by set: the value nearest zero, with its sign; how many elements; the sums of how much further they
+        # are from zero, and of the squares of that
+        self._edges, self._counts, self._sums, self._squares = values, counts, sums, squares
+        self.size = known["size"]
+        self.scale = known["scale"]
+        self._bits = known["bits"]
+        self.finite = int(counts.sum())
+
+    @classmethod
+    def of(cls, x: ArrayLike, fmt: Format | None = None) -> Self:
+        """Return the moments of a tensor.
+
+        Parameters
+        ----------
+        x : array_like
+            Values of a dtype that `encode` takes.  Those of 64 bits are scaled by a power of two into
+            float32's range, and rounded to it.
+        fmt : Format, optional
+            The only format that they are wanted for.
+        """
+        bits = bits_for(fmt)
+        flat = np.asarray(x).reshape(-1)
+        scale = 0 if is_float32(flat) else scale_exponent(flat)
+        return cls.of_tally(Tally.of(flat, bits, scale), bits, scale)
+
+    @classmethod
+    def of_tally(cls, tally: Tally, bits: int, scale: int) -> Self:
+        """Return the moments that a tally of so many bits, of values times ``2**-scale``, is of."""
+        exponents = (tally.sets >> bits) & 255
+        finite = exponents < 255
+        found, exponents = tally.sets[finite], exponents[finite]
+        edges = (found << (_MANTISSA_BITS - bits)).astype(np.uint32).view(np.float32)
+        units = np.ldexp(1.0, np.maximum(exponents, 1) - (127 + _MANTISSA_BITS))
+        count, total, squares = tally.rows[finite].T.astype(np.float64)
+        return cls(
+            edges.astype(np.float64),
+            count,
+            total * units,
+            squares * units * units,
+            size=tally.size,
+            scale=scale,
+            bits=bits,
+        )
+
+    @property
+    def negative(self) -> bool:
+        """Whether there are elements below 0."""
+        return bool(np.any((self._edges < 0) | ((self._sums > 0) & np.signbit(self._edges))))
+
+    @property
+    def signal(self) -> float:
+        """Sum of squares of the elements, scaled as `errors` are."""
+        return float(self._squared_errors(np.zeros((1, self._edges.size)))[0])
+
+    def errors(self, fmt: Format) -> Floats:
+        """Return the sum of squared errors of rounding to nearest at every bias that a format allows.
+
+        Parameters
+        ----------
+        fmt : Format
+            A format of at most 10 mantissa bits (`takes`).
+
+        Returns
+        -------
+        ndarray of float64, shape (number of biases,)
+            Element i is of bias ``fmt.bias_range[0] + i``; infinite where an element becomes infinite or NaN.
+            All share one factor, of the power of two that brings 64-bit values into range.
+        """
+        low, high = fmt.bias_range
+        biases = np.arange(low, high + 1)[:, np.newaxis]
+        errors = np.zeros(biases.size)
+        step = max(1, _TRIED // biases.size)
+        for start in range(0, self._edges.size, step):
+            part = slice(start, start + step)
+            with quiet(), np.errstate(all="ignore"):
+                inside = self._inside(part)
+                rounded = round_to(np.broadcast_to(inside, (biases.size, inside.size)), fmt, biases)
+                errors += self._squared_errors(np.ldexp(rounded, -self.scale), part)
+        errors[np.isnan(errors)] = np.inf
+        return errors
+
+    def stochastic_error(self, fmt: Format, bias: int) -> float:
+        """Return the sum of squared errors, as `errors` has it, to expect of stochastic rounding."""
+        inside = np.abs(self._inside(slice(None)))
+        edges = np.abs(self._edges)
+        with quiet(), np.errstate(all="ignore"):
+            low = np.ldexp(round_to(inside, fmt, bias, rounding="toward_zero"), -self.scale)
+            high = np.ldexp(round_to(inside, fmt, bias, rounding="toward_positive"), -self.scale)
+            below, above = edges - low, high - edges
+            # the product of the distances from both neighbours; beyond the largest value, that from it
+            between = np.isfinite(high) & (high > low)
+            squares = np.where(
+                between,
+                self._counts * below * above + self._sums * (above - below) - self._squares,
+                self._counts * below**2 + 2 * below * self._sums + self._squares,
+            )
+        return float(squares.sum())
+
+    @property
+    def kurtosis(self) -> float:
+        """Excess kurtosis, to the 11 bits of a set: 0 of a normal distribution; NaN if all are equal."""
+        counts = np.maximum(self._counts, 1)
+        values = np.copysign(np.abs(self._edges) + self._sums / counts, self._edges)
+        total = max(1.0, self._counts.sum())
+        deviation = values - (self._counts @ values) / total
+        variance = (self._counts @ deviation**2) / total
+        fourth = (self._counts @ deviation**4) / total
+        return float(fourth / variance**2 - 3) if variance > 0 else math.nan
+
+    @staticmethod
+    def takes(fmt: Format) -> bool:
+        """Whether a format rounds all of a set alike."""
+        return fmt.mantissa_bits < ANY
+
+    def code_use(self, fmt: Format, bias: int) -> CodeUse:
+        """Return how a format's codes are used at a bias, rounding to nearest."""
+        with quiet():
+            codes = encode(self._inside(slice(None)), fmt, bias)
+        counts = np.bincount(codes, self._counts, 1 << fmt.bits)
+        shares = counts[counts > 0] / max(1.0, counts.sum())
+        return CodeUse(
+            used=shares.size,
+            available=1 << fmt.bits,
+            entropy=float(-(shares * np.log2(shares)).sum()) + 0.0,
+        )
+
+    def exponents(self) -> dict[int, int]:
+        """Return how many elements are in each binade, by the exponent of its first value.
+
+        The least denormal float32 count as `zeros` and are in none.
+        """
+        nonzero = self._edges != 0
+        exponents = np.frexp(self._edges[nonzero])[1] - 1
+        first = int(exponents.min(initial=0))
+        counts = np.bincount(exponents - first, weights=self._counts[nonzero])
+        return {first + i: int(count) for i, count in enumerate(counts) if count}
+
+    @property
+    def zeros(self) -> int:
+        """Number of elements that are 0."""
+        return int(self._counts[self._edges == 0].sum())
+
+    def magnitude_at(self, share: float) -> float:
+        """Return a magnitude that a share of the finite elements does not exceed, to 11 bits, from above."""
+        magnitudes = np.abs(self._edges)
+        order = np.argsort(magnitudes, kind="stable")
+        below = np.cumsum(self._counts[order])
+        if not below.size:
+            return 0.0
+        at = order[min(int(np.searchsorted(below, share * below[-1])), order.size - 1)]
+        if self._sums[at] > 0:
+            return float(abs(self._inside(slice(at, at + 1))[0]))
+        return float(np.ldexp(magnitudes[at], self.scale))
+
+    def _inside(self, part: slice) -> Floats:
+        """Return a value of each set that is not at its edge, where a tie would be."""
+        edges = self._edges[part]
+        exponents = np.where(edges == 0, -125, np.maximum(np.frexp(edges)[1], -125))
+        half = np.where(self._sums[part] > 0, np.ldexp(1.0, exponents - (self._bits + 2)), 0.0)
+        return np.ldexp(edges + np.copysign(half, edges), self.scale)
+
+    def _squared_errors(self, rounded: Floats, part: slice = slice(None)) -> Floats:
+        """Return the squared errors of rows of rounded values."""
+        edges = self._edges[part]
+        off = np.abs(edges) - np.copysign(1.0, edges) * rounded
+        linear = off @ (2.0 * self._sums[part])
+        errors: Floats = (off * off) @ self._counts[part] + linear + self._squares[part].sum()
+        return errors

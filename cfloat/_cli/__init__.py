@@ -1,0 +1,1 @@
+"""The command ``cfloat``: one module for each of its commands."""

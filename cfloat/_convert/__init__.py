@@ -1,0 +1,1 @@
+"""Conversion between values and codes: elementwise, and with layouts of biases."""

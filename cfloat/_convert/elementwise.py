@@ -1,0 +1,389 @@
+"""Conversion between values and codes: `encode`, `decode` and `round_to` (SPEC section 3)."""
+
+from itertools import zip_longest
+from typing import Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from cfloat._core import binding, flags
+from cfloat._core.format import Format
+from cfloat._core.presets import as_format
+from cfloat._core.public import public
+from cfloat._core.rounding import RoundingMode, StochasticVariant, check_rounding
+from cfloat._core.text import shown
+from cfloat.errors import ArgumentTypeError, ArgumentValueError, MissingExtraError
+
+Array = NDArray[Any]
+
+
+@public
+def encode(
+    x: ArrayLike,
+    fmt: Format,
+    bias: ArrayLike | None = None,
+    *,
+    rounding: RoundingMode = "ties_to_even",
+    seed: SupportsIndex | None = None,
+    offset: SupportsIndex = 0,
+    random_bits: ArrayLike | None = None,
+    stochastic_bits: SupportsIndex = 32,
+    stochastic_variant: StochasticVariant = "A",
+    out: Array | None = None,
+) -> Array:
+    """Convert values to codes, with one rounding from the exact value (SPEC section 3).
+
+    Parameters
+    ----------
+    x : array_like
+        Values: float64, float32, float16, bfloat16 (ml_dtypes'), integers or bool, in any memory layout
+        and byte order.
+    fmt : Format
+        The format of the codes.
+    bias : int or array_like of int, optional
+        The exponent bias, or an array of biases that broadcasts with `x` as NumPy's operands do.  The
+        format's default bias if None.
+    rounding : str, default "ties_to_even"
+        "ties_to_even", "ties_to_away", "toward_zero", "toward_positive", "toward_negative" or
+        "stochastic".
+    seed : int, optional
+        Seed of the random stream of stochastic rounding, 0 to 2**64 - 1; None draws one from the
+        operating system.  The other modes do not use it.
+    offset : int, default 0
+        Position in the random stream of the first element's word.  Element i, in row-major order, takes
+        word ``offset + i``: an array that is converted in pieces, each with its own offset, gets the same
+        codes as the whole.
+    random_bits : array_like of int, optional
+        The random bits themselves, in place of `seed` and `offset`: integers r with
+        ``0 <= r < 2**stochastic_bits`` that broadcast to the result's shape.  For comparison with other
+        implementations, bit by bit.
+    stochastic_bits : int, default 32
+        How many random bits N a rounding uses, 1 to 32, as a model of a hardware generator: the upper N of
+        the element's word.  SPEC section 3 has 32.
+    stochastic_variant : {"A", "B", "C"}, default "A"
+        How IEEE P3109 lets N bits decide.  With f, from 0 to 1, for how far up the value lies between its two
+        neighbours, it is rounded up if
+
+        - A: ``floor(f * 2**N) + r >= 2**N``, SPEC section 3's rule.  On average low by less than 2**-N of the
+          gap, and exact where f needs no more than N bits.
+        - B: ``floor(f * 2**(N + 1)) + 2 * r + 1 >= 2**(N + 1)``: as A, with half a step added.
+        - C: A with ``f * 2**N`` rounded to nearest, ties to even, in place of floor.
+    out : ndarray, optional
+        Where to write the codes: of dtype ``fmt.storage_dtype`` and the result's shape, in any layout.  It
+        may overlap `x`.
+
+    Returns
+    -------
+    ndarray of uint8 or uint16
+        `out`, or a new array, of the shape to which `x` and `bias` broadcast.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If `x` is not real numbers of a type above (strings, complex numbers and objects are not), `fmt`
+        not a Format, an integer argument something else, or `out` not an array of the right dtype.
+    ArgumentValueError
+        If a bias is not allowed by the format, `rounding` is unknown, an argument of stochastic rounding is
+        out of range or given with another mode, shapes do not fit, `out` cannot be written, or the
+        environment variable CFLOAT_NUM_THREADS is not a number of threads.
+    FlagError
+        If `errstate` says so.
+
+    See Also
+    --------
+    decode : The way back.
+    round_to : Both at once.
+
+    Notes
+    -----
+    A magnitude too large becomes the largest finite value if the format saturates, as the CFloat8 formats
+    and SHP do; there, infinities and NaN become the largest value as well.  A negative number in an unsigned
+    format becomes NaN, or 0 if the format has none.  What happened is counted by `record_flags`.  The mask of
+    a masked array is not looked at.
+
+    Examples
+    --------
+    >>> import cfloat as cf
+    >>> cf.encode([1.0, -2.5, 1000.0], cf.CFloat8_1_4_3)
+    array([ 56, 194, 127], dtype=uint8)
+    >>> cf.encode([1.0, -2.5, 1000.0], cf.CFloat8_1_4_3, bias=5)
+    array([ 40, 178, 120], dtype=uint8)
+    """
+    fmt = as_format(fmt)
+    source = _source(x)
+    biases = fmt.check_biases(bias)
+    shape = _shape(source, biases)
+    how = check_rounding(
+        rounding, shape, seed, offset, random_bits, stochastic_bits, stochastic_variant
+    )
+    codes = destination(out, shape, fmt.storage_dtype)
+    raised = binding.convert(
+        fmt._struct, biases, source, codes, encode=True, decode=False, fresh=out is None, rounding=how,
+    )  # fmt: skip
+    if raised:
+        flags.report(raised, f"encode to {fmt.name}", codes.size)
+    return codes
+
+
+@public
+def decode(
+    codes: ArrayLike,
+    fmt: Format,
+    bias: ArrayLike | None = None,
+    *,
+    dtype: DTypeLike | None = None,
+    out: Array | None = None,
+) -> Array:
+    """Convert codes to values (SPEC sections 1 and 2).
+
+    Parameters
+    ----------
+    codes : array_like of int
+        Codes: an array of dtype ``fmt.storage_dtype``, in any memory layout and byte order, or Python
+        integers.
+    fmt : Format
+        The format of the codes.
+    bias : int or array_like of int, optional
+        The exponent bias, or an array of biases that broadcasts with `codes`.  The format's default bias if
+        None.
+    dtype : dtype, optional
+        The values' dtype; by default that of `out`, or else float32.  float32 and float64 hold every value
+        exactly, and bfloat16 those of an 8-bit Tesla format; float16, and otherwise bfloat16, are rounded to
+        nearest, ties to even.  "bfloat16" is ml_dtypes' dtype.
+    out : ndarray, optional
+        Where to write the values, of the result's shape, in any layout.  It may overlap `codes`.
+
+    Returns
+    -------
+    ndarray of `dtype`
+        `out`, or a new array, of the shape to which `codes` and `bias` broadcast.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If `codes` are not integers of the storage dtype, `fmt` not a Format, `bias` not integers, or
+        `dtype` or `out`'s dtype not a floating one of those above.
+    ArgumentValueError
+        If a code is too large for the format, a bias is not allowed by it, shapes do not fit, or `out`
+        cannot be written.
+    MissingExtraError
+        If `dtype` is "bfloat16" and ml_dtypes is not installed.
+    FlagError
+        If `errstate` says so.
+
+    See Also
+    --------
+    encode : The way there.
+
+    Notes
+    -----
+    Decoding counts NaN codes as Invalid and denormal codes as Denormal, and where it rounds, the result's
+    overflow and underflow.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cfloat as cf
+    >>> cf.decode(np.array([56, 194, 127], np.uint8), cf.CFloat8_1_4_3)
+    array([  1. ,  -2.5, 480. ], dtype=float32)
+    """
+    fmt = as_format(fmt)
+    source = _codes(codes, fmt)
+    biases = fmt.check_biases(bias)
+    value_dtype = _value_dtype(dtype, np.float32, out)
+    values = destination(out, _shape(source, biases), value_dtype)
+    raised = binding.convert(
+        fmt._struct, biases, source, values, encode=False, decode=True, fresh=out is None
+    )
+    if raised:
+        flags.report(raised, f"decode from {fmt.name}", values.size)
+    return values
+
+
+@public
+def round_to(
+    x: ArrayLike,
+    fmt: Format,
+    bias: ArrayLike | None = None,
+    *,
+    rounding: RoundingMode = "ties_to_even",
+    seed: SupportsIndex | None = None,
+    offset: SupportsIndex = 0,
+    random_bits: ArrayLike | None = None,
+    stochastic_bits: SupportsIndex = 32,
+    stochastic_variant: StochasticVariant = "A",
+    out: Array | None = None,
+) -> Array:
+    """Round values to those that a format has ("fake quantisation"): ``decode(encode(x))``.
+
+    Parameters
+    ----------
+    x : array_like
+        Values, as in `encode`.
+    fmt : Format
+        The format on whose grid the results are.
+    bias : int, array_like of int, or {"mse", "max", "percentile"}, optional
+        As in `encode`; or how `choose_bias` is to choose one for all of `x`.
+    rounding, seed, offset, random_bits, stochastic_bits, stochastic_variant
+        As in `encode`.
+    out : ndarray, optional
+        Where to write the result, of a dtype that `decode` can write, in any layout.  It may be `x` itself.
+        In float16 and bfloat16 a value that they do not have is rounded a second time, to nearest, of which
+        no flag tells.
+
+    Returns
+    -------
+    ndarray of float64 or float32
+        `out`, or a new array: float64 if `x` is, and float32 otherwise, which holds every value of every
+        format exactly.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError, FlagError
+        As `encode`.
+
+    See Also
+    --------
+    encode : The codes instead of the values.
+
+    Examples
+    --------
+    >>> import cfloat as cf
+    >>> cf.round_to([0.1, 0.2, 0.3], cf.CFloat8_1_4_3)
+    array([0.1015625, 0.203125 , 0.3125   ])
+    """
+    fmt = as_format(fmt)
+    source = _source(x)
+    if isinstance(bias, str):
+        from cfloat._bias.choose import check_method, choose_bias
+
+        bias = choose_bias(source, fmt, check_method("bias", bias))
+    biases = fmt.check_biases(bias)
+    shape = _shape(source, biases)
+    how = check_rounding(
+        rounding, shape, seed, offset, random_bits, stochastic_bits, stochastic_variant
+    )
+    default = np.float64 if source.dtype.kind == "f" and source.itemsize == 8 else np.float32
+    values = destination(out, shape, _value_dtype(None, default, out))
+    raised = binding.convert(
+        fmt._struct, biases, source, values, encode=True, decode=True, fresh=out is None, rounding=how,
+    )  # fmt: skip
+    if raised:
+        flags.report(raised, f"round_to {fmt.name}", values.size)
+    return values
+
+
+def _source(x: ArrayLike) -> Array:
+    source = np.asarray(x)
+    if not binding.is_source_dtype(source.dtype):
+        hint = " (integers beyond 64 bits?)" if _are_integers(source) else ""
+        raise ArgumentTypeError(
+            f"x has dtype {source.dtype}{hint}; it takes {binding.SOURCE_DTYPES}"
+        )
+    return source
+
+
+def _are_integers(objects: Array) -> bool:
+    return objects.dtype == object and objects.size > 0 and type(objects.flat[0]) is int
+
+
+def _codes(codes: ArrayLike, fmt: Format) -> Array:
+    given = np.asarray(codes)
+    storage = fmt.storage_dtype
+    if (given.dtype.kind, given.itemsize) != (storage.kind, storage.itemsize):
+        # Python's own integers have no dtype to get wrong
+        has_dtype = isinstance(codes, np.ndarray | np.generic)
+        if has_dtype or (given.size and given.dtype.kind not in "iu"):
+            raise _wrong_dtype(given, fmt)
+        _check_range(given, fmt)
+        return given.astype(storage)
+    return check_codes(given, fmt)
+
+
+def check_codes(codes: Array, fmt: Format) -> Array:
+    """Return an array that holds codes of a format and nothing else."""
+    storage = fmt.storage_dtype
+    if (codes.dtype.kind, codes.itemsize) != (storage.kind, storage.itemsize):
+        raise _wrong_dtype(codes, fmt)
+    if fmt.bits < 8 * storage.itemsize:
+        _check_range(codes, fmt)
+    return codes
+
+
+def _wrong_dtype(codes: Array, fmt: Format) -> ArgumentTypeError:
+    return ArgumentTypeError(
+        f"codes have dtype {codes.dtype}; those of {fmt.name} have {fmt.storage_dtype}"
+    )
+
+
+def _check_range(codes: Array, fmt: Format) -> None:
+    limit = 2**fmt.bits - 1
+    if codes.size and (codes.min() < 0 or codes.max() > limit):
+        worst = codes.min() if codes.min() < 0 else codes.max()
+        raise ArgumentValueError(
+            f"codes have an element {worst}; {fmt.name} has codes 0 to {limit}"
+        )
+
+
+def _shape(source: Array, biases: int | NDArray[np.int16]) -> tuple[int, ...]:
+    if isinstance(biases, int):
+        return source.shape
+    # not numpy.broadcast_shapes, which stops at 32 dimensions
+    pairs = zip_longest(reversed(source.shape), reversed(biases.shape), fillvalue=1)
+    shape = []
+    for length, other in pairs:
+        if length != other and length != 1 and other != 1:
+            raise ArgumentValueError(
+                f"bias has shape {biases.shape}, which does not broadcast with {source.shape}"
+            )
+        shape.append(other if length == 1 else length)
+    return tuple(reversed(shape))
+
+
+def _value_dtype(dtype: DTypeLike | None, default: DTypeLike, out: Array | None) -> np.dtype[Any]:
+    """Return the dtype of values: the one asked for, or else `out`'s, or else the default."""
+    given = "dtype"
+    if dtype is None:
+        dtype = default
+        if isinstance(out, np.ndarray):
+            given, dtype = "out's dtype", out.dtype
+    try:
+        checked = np.dtype(dtype)
+    except (TypeError, ValueError, SyntaxError):  # NumPy evaluates some strings
+        if not (isinstance(dtype, str) and dtype == "bfloat16"):
+            raise ArgumentTypeError(
+                f"dtype is {shown(dtype)}; it takes {binding.VALUE_DTYPES}"
+            ) from None
+        checked = _bfloat16()
+    if not binding.is_value_dtype(checked):
+        name = checked if checked.isnative else checked.str
+        raise ArgumentTypeError(
+            f"{given} is {name}; it takes {binding.VALUE_DTYPES}, of native byte order"
+        )
+    return checked
+
+
+def _bfloat16() -> np.dtype[Any]:
+    try:
+        from ml_dtypes import bfloat16
+    except ImportError:
+        raise MissingExtraError(
+            "dtype 'bfloat16' needs ml_dtypes: pip install 'cfloat[ml_dtypes]'"
+        ) from None
+    dtype: np.dtype[Any] = np.dtype(bfloat16)
+    return dtype
+
+
+def destination(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return `out`, checked, or a new array."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray):
+        raise ArgumentTypeError(f"out is a {type(out).__name__}; it takes a numpy.ndarray")
+    if out.dtype != dtype:
+        raise ArgumentTypeError(f"out has dtype {out.dtype}; the result has {dtype}")
+    if out.shape != shape:
+        raise ArgumentValueError(f"out has shape {out.shape}; the result has {shape}")
+    if not out.flags.writeable:
+        raise ArgumentValueError("out is read-only")
+    return out

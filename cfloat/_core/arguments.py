@@ -1,0 +1,60 @@
+"""Checks of arguments, each written once: they say what was given and what is allowed."""
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from cfloat.errors import ArgumentTypeError, ArgumentValueError
+
+from .text import shown
+
+
+def integer(name: str, value: Any, low: int | None = None, high: int | None = None) -> int:
+    """Give an argument as an int within bounds, both included.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is no integer, or a truth value.
+    ArgumentValueError
+        If it is out of bounds.
+    """
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        checked = operator.index(value)
+    except TypeError:
+        raise ArgumentTypeError(f"{name} is {shown(value)}; it takes an integer") from None
+    if (low is not None and checked < low) or (high is not None and checked > high):
+        raise ArgumentValueError(f"{name} is {shown(checked)}; it takes {_allowed(low, high)}")
+    return checked
+
+
+def _allowed(low: int | None, high: int | None) -> str:
+    if low is None:
+        return f"an integer up to {high}"
+    if high is None:
+        return f"an integer from {low} on"
+    # a word of a random stream is better known by its width
+    last = "2**64 - 1" if high == 2**64 - 1 else high
+    return f"an integer from {low} to {last}"
+
+
+def check_bool(name: str, value: object) -> None:
+    """Refuse what is not True or False."""
+    if not isinstance(value, bool):
+        raise ArgumentTypeError(f"{name} is {shown(value)}; it takes True or False")
+
+
+def check_choice(
+    name: str,
+    value: object,
+    choices: tuple[str, ...],
+    error: type[ArgumentValueError] = ArgumentValueError,
+) -> None:
+    """Refuse what is not one of some words, by `error` if it is another word."""
+    if not isinstance(value, str):
+        raise ArgumentTypeError(f"{name} is {shown(value)}; it takes one of {', '.join(choices)}")
+    if value not in choices:
+        raise error(f"{name} is {shown(value)}; it takes one of {', '.join(choices)}")

@@ -1,0 +1,432 @@
+"""The binding to the C core, and the only module that imports it.
+
+What C cannot check is checked here: dtypes, contiguity, writability, overlap.  Arrays that are contiguous,
+of native byte order and of one bias take a short way; all others go through the core's strided entries.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cfloat.errors import CFloatError
+
+from . import flags, threads
+from ._cfloat import ffi, lib
+from .rounding import ROUNDING_MODES, Rounding
+
+Array = NDArray[Any]
+
+# Element types by the type number of NumPy's dtype, which does not depend on byte order.
+_PREFIXES: Final = {"f": "CF_FLOAT", "i": "CF_INT", "u": "CF_UINT", "b": "CF_UINT"}
+_TYPES: Final[dict[int, int]] = {
+    dtype.num: getattr(lib, f"{_PREFIXES[dtype.kind]}{8 * dtype.itemsize}")
+    for dtype in map(np.dtype, "?bBhHiIlLqQefdg")
+    if dtype.itemsize <= 8  # a long double that is a double, on some systems, is one here
+}
+_VALUE_TYPES: Final = (lib.CF_FLOAT64, lib.CF_FLOAT32, lib.CF_FLOAT16, lib.CF_BFLOAT16)
+SOURCE_DTYPES: Final = "float64, float32, float16, bfloat16 or an integer type"
+VALUE_DTYPES: Final = "float64, float32, float16 or bfloat16"
+
+_NONFINITE: Final = {
+    "none": lib.CF_NONFINITE_NONE,
+    "ieee": lib.CF_NONFINITE_IEEE,
+    "nan_only": lib.CF_NONFINITE_NAN_ONLY,
+}
+_SUBNORMALS: Final = {
+    "whitepaper": lib.CF_SUBNORMALS_WHITEPAPER,
+    "ieee": lib.CF_SUBNORMALS_IEEE,
+    "flush": lib.CF_SUBNORMALS_FLUSH,
+}
+_ROUNDING: Final = {mode: getattr(lib, f"CF_{mode.upper()}") for mode in ROUNDING_MODES}
+
+_VARIANT: Final = {
+    "A": lib.CF_STOCHASTIC_A,
+    "B": lib.CF_STOCHASTIC_B,
+    "C": lib.CF_STOCHASTIC_C,
+}
+# Attributes of the extension are slower to get than globals, and calls for a few elements are frequent.
+_CODES: Final = lib.CF_CODES
+_NULL: Final = ffi.NULL
+_NEAREST: Final = Rounding("ties_to_even")
+
+#: Bins of `add_products`, and the bin of products that are integers of 53 bits.
+SUM_BINS: Final[int] = lib.CF_SUM_BINS
+SUM_ORIGIN: Final[int] = lib.CF_SUM_ORIGIN
+
+_STATUS: Final = {
+    lib.CF_BAD_FORMAT: "format",
+    lib.CF_BAD_BIAS: "bias",
+    lib.CF_BAD_ROUNDING: "rounding mode",
+    lib.CF_BAD_TYPE: "element type",
+    lib.CF_BAD_LAYOUT: "layout",
+    lib.CF_BAD_ISA: "ISA",
+}
+
+
+def _check(status: int) -> None:
+    """Raise what a status of the core means."""
+    if status == lib.CF_NO_MEMORY:
+        raise MemoryError("there is no memory for what a matrix product packs")
+    # the callers' checks come first; what else gets here is an error of this package
+    if status:
+        raise CFloatError(f"the C core refused the {_STATUS.get(status, status)}")
+
+
+def _is_bfloat16(dtype: np.dtype[Any]) -> bool:
+    # ml_dtypes' dtype, recognised by name because ml_dtypes need not be installed
+    return dtype.itemsize == 2 and dtype.type.__name__ == "bfloat16"
+
+
+def _source_type(dtype: np.dtype[Any]) -> int | None:
+    found = _TYPES.get(dtype.num)
+    return lib.CF_BFLOAT16 if found is None and _is_bfloat16(dtype) else found
+
+
+def is_source_dtype(dtype: np.dtype[Any]) -> bool:
+    """Whether arrays of a dtype, in either byte order, can be encoded."""
+    return _source_type(dtype) is not None
+
+
+def is_operand_dtype(dtype: np.dtype[Any]) -> bool:
+    """Whether matrix products take values of a dtype, in either byte order, without a conversion."""
+    return _source_type(dtype) in (lib.CF_FLOAT32, lib.CF_BFLOAT16)
+
+
+def is_value_dtype(dtype: np.dtype[Any]) -> bool:
+    """Whether values can be written as a dtype: a floating one of native byte order."""
+    return dtype.isnative and _source_type(dtype) in _VALUE_TYPES
+
+
+def format_struct(
+    exponent_bits: int,
+    mantissa_bits: int,
+    signed: bool,
+    nonfinite: str,
+    subnormals: str,
+    saturating: bool,
+    bias_min: int,
+    bias_max: int,
+) -> Any:
+    """Make the core's description of a format, which every function below takes as its `fmt`."""
+    return ffi.new(
+        "const cf_format *",
+        {
+            "exponent_bits": exponent_bits,
+            "mantissa_bits": mantissa_bits,
+            "is_signed": signed,
+            "nonfinite": _NONFINITE[nonfinite],
+            "subnormals": _SUBNORMALS[subnormals],
+            "saturating": saturating,
+            "bias_min": bias_min,
+            "bias_max": bias_max,
+        },
+    )
+
+
+def _pointer(array: Array) -> Any:
+    """Return the address of a contiguous array's memory; the array must outlive it."""
+    if array.dtype.kind == "V":  # ml_dtypes' dtypes do not export a buffer
+        array = array.view(np.uint16)
+    return ffi.from_buffer(array)
+
+
+def _address(array: Array) -> Any:
+    """Return the address of the first element of an array of any layout; the array must outlive it."""
+    if array.flags.c_contiguous and array.dtype.kind != "V":  # the short way
+        return ffi.cast("void *", ffi.from_buffer(array))
+    return ffi.cast("void *", array.__array_interface__["data"][0])
+
+
+def _separate(source: Array, destination: Array) -> Array:
+    """Return the source, or a copy where writing the destination would change elements yet to be read."""
+    if not np.may_share_memory(source, destination):
+        return source
+    in_place = (
+        source.shape == destination.shape
+        and source.flags.c_contiguous
+        and destination.flags.c_contiguous
+        and source.dtype.isnative
+        and source.itemsize >= destination.itemsize
+        and source.__array_interface__["data"][0] == destination.__array_interface__["data"][0]
+    )
+    return source if in_place else source.copy()
+
+
+def _strides(array: Array, shape: tuple[int, ...]) -> list[int]:
+    """Return the strides with which an array broadcasts to a shape."""
+    missing = len(shape) - array.ndim
+    own = zip(array.shape, array.strides, strict=True)
+    return [0] * missing + [0 if length == 1 else stride for length, stride in own]
+
+
+def _layout(source: Array, biases: Array, destination: Array) -> tuple[Any, list[Any]]:
+    """Describe three arrays to the core, and return what must be kept alive with it."""
+    shape = destination.shape
+    lengths = ffi.new("int64_t[]", shape)
+    strides = [ffi.new("int64_t[]", _strides(array, shape)) for array in (source, biases)]
+    strides.append(ffi.new("int64_t[]", destination.strides))
+    layout = ffi.new("cf_layout *")
+    layout.ndim = destination.ndim
+    layout.source_swapped = not source.dtype.isnative
+    layout.shape = lengths
+    layout.source_strides, layout.bias_strides, layout.destination_strides = strides
+    return layout, [lengths, *strides]
+
+
+def convert(
+    fmt: Any,
+    bias: int | NDArray[np.int16],
+    source: Array,
+    destination: Array,
+    *,
+    encode: bool,
+    decode: bool,
+    fresh: bool,
+    rounding: Rounding = _NEAREST,
+) -> flags.Flags | None:
+    """Encode, decode, or do both in a row, and return what was raised if anybody wants to know.
+
+    Parameters
+    ----------
+    fmt : cdata
+        The `format_struct` of the codes.
+    bias : int or ndarray of int16
+        One checked bias, or biases that broadcast to the destination's shape.
+    source : ndarray
+        Codes, unless `encode`; broadcasts to the destination's shape.
+    destination : ndarray
+        Codes, unless `decode`; written.
+    encode, decode : bool
+        Whether the source, and the destination, are values and not codes.
+    fresh : bool
+        Whether the destination is a new array, contiguous and apart from all others.
+    rounding : Rounding
+        The checked arguments of `cfloat.encode`; decoding has no use for them.
+
+    Returns
+    -------
+    Flags or None
+        None if nobody wants to know.
+    """
+    mode = _ROUNDING[rounding.mode]
+    if rounding.bits != 32 or rounding.variant != "A":
+        mode += 16 * _VARIANT[rounding.variant] + 256 * rounding.bits
+    from_type = _source_type(source.dtype) if encode else _CODES
+    to_type = _source_type(destination.dtype) if decode else _CODES
+    counter = ffi.new("cf_flags *") if flags.wanted() else _NULL
+    if not fresh:
+        source = _separate(source, destination)
+    if (
+        type(bias) is int
+        and rounding.words is None
+        and rounding.steps is None
+        and source.flags.c_contiguous
+        and (fresh or destination.flags.c_contiguous)
+        and source.dtype.isnative
+        and source.shape == destination.shape
+    ):
+        status = lib.cf_convert(
+            fmt, bias, from_type, _pointer(source), mode, rounding.seed, rounding.offset,
+            to_type, _pointer(destination), source.size, threads.get_num_threads(), counter,
+        )  # fmt: skip
+    else:
+        biases = np.asarray(bias, np.int16)
+        if not fresh and np.may_share_memory(biases, destination):
+            biases = biases.copy()
+        layout, _alive = _layout(source, biases, destination)
+        if rounding.words is not None:
+            layout.words = ffi.from_buffer("uint32_t[]", rounding.words)
+        if rounding.steps is not None:
+            word_strides = ffi.new("int64_t[]", rounding.steps)
+            layout.word_strides = word_strides
+        status = lib.cf_convert_strided(
+            fmt, _address(biases), from_type, _address(source), mode, rounding.seed, rounding.offset,
+            to_type, _address(destination), layout, threads.get_num_threads(), counter,
+        )  # fmt: skip
+    _check(status)
+    if counter is _NULL:
+        return None
+    return flags.Flags(counter.invalid, counter.overflow, counter.underflow, counter.denormal)
+
+
+class Matrices(NamedTuple):
+    """An operand of matrix products: a stack of matrices, whose rows and columns are the last two axes.
+
+    Attributes
+    ----------
+    elements : ndarray
+        Codes of `format`, float32 or bfloat16: aligned, of native byte order, with any strides.
+    format : cdata or None
+        The `format_struct` of codes.
+    biases : int, ndarray of int16 or None
+        The checked bias of codes; or biases of as many axes as `elements`, each of length 1, or the elements'
+        own, or as many as there are blocks of it.
+    blocks : (int, int)
+        How many consecutive rows and columns share a bias.
+    """
+
+    elements: Array
+    format: Any = None
+    biases: int | NDArray[np.int16] | None = None
+    blocks: tuple[int, int] = (1, 1)
+
+
+def _fill_matrix(matrix: Any, operand: Matrices, stack: tuple[int, ...]) -> list[Any]:
+    """Describe an operand to the core, and return what must be kept alive with it."""
+    elements, fmt, biases, blocks = operand
+    shape = (*stack, *elements.shape[-2:])
+    own = elements.strides if elements.shape == shape else _strides(elements, shape)
+    strides = ffi.new("int64_t[]", own)
+    matrix.elements, matrix.strides = _address(elements), strides
+    if fmt is None or biases is None:
+        matrix.type = _source_type(elements.dtype)
+        return [strides]
+    matrix.type, matrix.format = _CODES, fmt
+    # one bias along an axis is one block, as long as the axis
+    whole = [max(1, length) for length in shape[-2:]]
+    if isinstance(biases, int):
+        bias, bias_strides = ffi.new("int16_t *", biases), ffi.new("int64_t[]", len(shape))
+        matrix.biases, matrix.bias_strides, matrix.bias_block = bias, bias_strides, whole
+        return [strides, bias, bias_strides]
+    counts = biases.shape[-2:]
+    bias_strides = ffi.new("int64_t[]", _strides(biases, (*stack, *counts)))
+    matrix.biases, matrix.bias_strides = ffi.cast("int16_t *", _address(biases)), bias_strides
+    matrix.bias_block = [
+        length if count == 1 else block
+        for length, count, block in zip(whole, counts, blocks, strict=True)
+    ]
+    return [strides, bias_strides]
+
+
+def _product(a: Matrices, b: Matrices, results: NDArray[np.float32]) -> tuple[Any, list[Any]]:
+    """Describe a product to the core, and return what must be kept alive with it."""
+    stack = results.shape[:-2]
+    product = ffi.new("cf_product *")
+    alive = _fill_matrix(product.a, a, stack) + _fill_matrix(product.b, b, stack)
+    result_strides = ffi.new("int64_t[]", results.strides)
+    stack_shape = ffi.new("int64_t[]", stack)
+    product.results = ffi.cast("float *", _address(results))
+    product.result_strides, product.stack_shape = result_strides, stack_shape
+    product.stack_ndim = len(stack)
+    product.rows, product.inner = a.elements.shape[-2:]
+    product.columns = b.elements.shape[-1]
+    return product, [*alive, result_strides, stack_shape]
+
+
+def matmul(a: Matrices, b: Matrices, results: NDArray[np.float32]) -> None:
+    """Write products, summed in float32.
+
+    Parameters
+    ----------
+    a, b : Matrices
+        Operands whose shapes fit; their stacks broadcast to that of the results.
+    results : ndarray of float32
+        Aligned and writable, with any strides; no memory of an operand.
+    """
+    product, _alive = _product(a, b, results)
+    _check(lib.cf_matmul(product, threads.get_num_threads()))
+
+
+def matmul_exact(a: Matrices, b: Matrices, results: NDArray[np.float32]) -> None:
+    """Write products, each the exact sum rounded once to float32; as `matmul`."""
+    product, _alive = _product(a, b, results)
+    _check(lib.cf_matmul_exact(product, threads.get_num_threads()))
+
+
+def matmul_rounded(
+    a: Matrices,
+    b: Matrices,
+    results: NDArray[np.float32],
+    accumulator: Any,
+    bias: int,
+    rounding: Rounding,
+    words: int,
+    every: int,
+) -> None:
+    """Write products whose running sums are rounded to a format after every so many products.
+
+    Rounding s = 0, 1, ... of element i, in row-major order of the results, takes random word
+    ``offset + s * words + i``.
+    """
+    product, _alive = _product(a, b, results)
+    _check(
+        lib.cf_matmul_rounded(
+            product, accumulator, bias, _ROUNDING[rounding.mode], rounding.seed,
+            rounding.offset, words, every, threads.get_num_threads(),
+        )
+    )  # fmt: skip
+
+
+def random_words(seed: int, offset: int, size: int) -> NDArray[np.uint32]:
+    """Return `size` words of the stream of `seed` from position `offset` on (SPEC section 3)."""
+    words = np.empty(size, np.uint32)
+    pointer = ffi.from_buffer("uint32_t[]", words, require_writable=True)
+    _check(lib.cf_random_words(seed, offset, pointer, size))
+    return words
+
+
+def philox4x32_10(counter: tuple[int, ...], key: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the four output words of Philox4x32-10 for a counter of four words and a key of two."""
+    words = ffi.new("uint32_t[4]")
+    _check(lib.cf_philox4x32_10(counter, key, words))
+    return tuple(words)
+
+
+def look_up(
+    table: Array, codes: Array, results: Array, asked: NDArray[np.bool_] | None = None
+) -> None:
+    """Write ``table[codes]`` to `results`, and to `asked` which of the codes asked for occur.
+
+    Codes and results are contiguous; the tables have an entry for each of 256 codes.
+    """
+    asks = _NULL if asked is None else _address(asked.view(np.uint8))
+    _check(
+        lib.cf_look_up(
+            _address(table), table.itemsize, _address(codes), codes.size, _address(results), asks,
+            threads.get_num_threads(),
+        )
+    )  # fmt: skip
+
+
+def add_moments(values: NDArray[np.float32], lower_bits: int, moments: NDArray[np.uint64]) -> None:
+    """Add contiguous float32 to a table of counts, sums and sums of squares, by their upper bits."""
+    _check(
+        lib.cf_add_moments(
+            ffi.from_buffer("float[]", values), values.size, lower_bits,
+            ffi.from_buffer("uint64_t[]", moments, require_writable=True), threads.get_num_threads(),
+        )
+    )  # fmt: skip
+
+
+def add_products(a: NDArray[np.float64], b: NDArray[np.float64], sums: NDArray[np.int64]) -> None:
+    """Add the products of contiguous, finite float64 to `SUM_BINS` pairs of integers, by exponent."""
+    pointers = (ffi.from_buffer("double[]", each) for each in (a, b))
+    sums_pointer = ffi.from_buffer("int64_t[]", sums, require_writable=True)
+    _check(lib.cf_add_products(*pointers, a.size, sums_pointer))
+
+
+def isa_in_use() -> str:
+    """Tell the name of the instruction set whose kernels are in use."""
+    name = ffi.new("char **")
+    _check(lib.cf_isa_name(name))
+    return _text(name[0])
+
+
+def isas() -> list[tuple[str, bool]]:
+    """List the instruction sets of this build, worst first, and whether this CPU runs each."""
+    found: list[tuple[str, bool]] = []
+    name, runs = ffi.new("char **"), ffi.new("int *")
+    while lib.cf_isa_list(len(found), name, runs) == lib.CF_OK:
+        found.append((_text(name[0]), bool(runs[0])))
+    return found
+
+
+def select_isa(name: str | None) -> None:
+    """Use the kernels of an instruction set that this CPU runs, or the best ones."""
+    _check(lib.cf_isa_select(_NULL if name is None else name.encode()))
+
+
+def _text(chars: Any) -> str:
+    text: bytes = ffi.string(chars)
+    return text.decode()

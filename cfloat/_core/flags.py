@@ -1,0 +1,270 @@
+"""Exception flags: counting them, and what happens when one is raised (SPEC section 4)."""
+
+import threading
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import ContextDecorator, contextmanager
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, get_args
+
+from cfloat.errors import ArgumentTypeError, ArgumentValueError, FlagError, FlagWarning
+
+from .public import public
+from .text import shown
+
+FlagAction = Literal["ignore", "warn", "raise"]
+
+#: The flags, gravest first: where several are to raise, the first one does.
+FLAG_NAMES = ("invalid", "overflow", "underflow", "denormal")
+
+
+@public
+@dataclass
+class Flags:
+    """Counts of elements that raised each exception flag.
+
+    Attributes
+    ----------
+    invalid : int
+        NaN operands, and operations with no definable result (a negative number in an unsigned format).
+    overflow : int
+        Results beyond the largest finite value, and infinities going where there are none.
+    underflow : int
+        Non-zero operands below the smallest normal number that are not represented exactly.
+    denormal : int
+        Operands that are denormal in their own format.
+
+    Notes
+    -----
+    The whitepaper's section "Exception Status Flags" names these four; SPEC section 4 says when each is
+    set.
+
+    Examples
+    --------
+    >>> import cfloat as cf
+    >>> with cf.record_flags() as flags:
+    ...     _ = cf.encode([1e9, 1e-9, 1.0], cf.CFloat8_1_4_3)
+    >>> flags
+    Flags(invalid=0, overflow=1, underflow=1, denormal=0)
+    """
+
+    invalid: int = 0
+    overflow: int = 0
+    underflow: int = 0
+    denormal: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.invalid or self.overflow or self.underflow or self.denormal)
+
+    def add(self, other: "Flags") -> None:
+        """Add another set of counts to this one."""
+        for name in FLAG_NAMES:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class _Recorder(NamedTuple):
+    flags: Flags
+    thread: int
+
+
+class _Environment(NamedTuple):
+    """What the code that runs now has asked for."""
+
+    recorders: tuple[_Recorder, ...] = ()
+    actions: tuple[FlagAction, ...] = ("ignore", "ignore", "ignore", "ignore")
+
+
+# A context variable, as numpy.errstate uses: right for threads and for interleaved coroutines.
+_environment: ContextVar[_Environment | None] = ContextVar("cfloat_flags", default=None)
+
+
+@public
+@contextmanager
+def record_flags() -> Generator[Flags]:
+    """Count the exception flags that operations raise inside a ``with`` block.
+
+    Yields
+    ------
+    Flags
+        Counts of elements, growing from zero as operations run.  Blocks nest: an inner block's flags are
+        counted by the outer one too.  Only this thread's operations are counted.
+
+    Examples
+    --------
+    >>> import cfloat as cf
+    >>> with cf.record_flags() as flags:
+    ...     _ = cf.encode([1.0, float("nan")], cf.CFloat16_UHP)
+    >>> flags.invalid
+    1
+    """
+    flags = Flags()
+    current = _environment.get() or _Environment()
+    recorder = _Recorder(flags, threading.get_ident())
+    token = _environment.set(current._replace(recorders=(*current.recorders, recorder)))
+    try:
+        yield flags
+    finally:
+        _environment.reset(token)
+
+
+@public
+class errstate(ContextDecorator):
+    """Say what happens when an operation raises an exception flag, as `numpy.errstate` does.
+
+    Parameters
+    ----------
+    all : {"ignore", "warn", "raise"}, optional
+        For every flag that is not named otherwise.
+    invalid, overflow, underflow, denormal : {"ignore", "warn", "raise"}, optional
+        For one flag; None leaves it as it is.  At first every flag is ignored.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError
+        If an action is none of the three.
+    FlagError
+        By an operation inside the block that raises a flag set to "raise": it is a
+        `FloatingPointError`.  The operation is complete by then, and an `out` array written.
+
+    Warns
+    -----
+    FlagWarning
+        By an operation inside the block that raises a flag set to "warn".
+
+    See Also
+    --------
+    record_flags : Counts them.
+
+    Examples
+    --------
+    >>> import cfloat as cf
+    >>> with cf.errstate(overflow="raise"):
+    ...     cf.encode([1e9, 2e9, 1.0], cf.CFloat8_1_4_3)
+    Traceback (most recent call last):
+    cfloat.FlagError: overflow in encode to CFloat8_1_4_3: 2 of 3 elements
+    """
+
+    def __init__(
+        self,
+        *,
+        all: FlagAction | None = None,
+        invalid: FlagAction | None = None,
+        overflow: FlagAction | None = None,
+        underflow: FlagAction | None = None,
+        denormal: FlagAction | None = None,
+    ) -> None:
+        _check_action("all", all)
+        self._actions = (invalid, overflow, underflow, denormal)
+        for name, action in zip(FLAG_NAMES, self._actions, strict=True):
+            _check_action(name, action)
+        self._actions = (invalid or all, overflow or all, underflow or all, denormal or all)
+        self._tokens: list[Token[_Environment | None]] = []
+
+    def __enter__(self) -> None:
+        current = _environment.get() or _Environment()
+        pairs = zip(self._actions, current.actions, strict=True)
+        actions = tuple(new or old for new, old in pairs)
+        self._tokens.append(_environment.set(current._replace(actions=actions)))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _environment.reset(self._tokens.pop())
+
+    def _recreate_cm(self) -> "errstate":
+        # a decorated function may run in several threads at once
+        names = dict(zip(FLAG_NAMES, self._actions, strict=True))
+        return errstate(**names)
+
+
+def _check_action(name: str, action: object) -> None:
+    if action is None:
+        return
+    allowed = ", ".join(get_args(FlagAction))
+    if not isinstance(action, str):
+        raise ArgumentTypeError(f"{name} is a {type(action).__name__}; it takes one of {allowed}")
+    if action not in get_args(FlagAction):
+        raise ArgumentValueError(f"{name} is {shown(action)}; it takes one of {allowed}")
+
+
+@contextmanager
+def quiet() -> Generator[None]:
+    """Keep operations that the caller did not ask for, such as a search's trials, from raising flags."""
+    token = _environment.set(None)
+    try:
+        yield
+    finally:
+        _environment.reset(token)
+
+
+class Carried:
+    """What the code of this thread has asked for, taken along for work that another thread does for it."""
+
+    def __init__(self) -> None:
+        self._environment = _environment.get() or _Environment()
+
+    def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a function in another thread: its flags count, and are acted upon, as the first thread's."""
+        counted = Flags()
+        own = _Recorder(counted, threading.get_ident())
+        token = _environment.set(_Environment((own,), self._environment.actions))
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _environment.reset(token)
+            with _adding:
+                for recorder in self._environment.recorders:
+                    recorder.flags.add(counted)
+
+
+# several threads may end at once
+_adding = threading.Lock()
+
+
+@contextmanager
+def collected() -> Generator[Flags]:
+    """Count the flags of the parts of an operation, of which its own `report` will tell."""
+    flags = Flags()
+    recorder = _Recorder(flags, threading.get_ident())
+    token = _environment.set(_Environment((recorder,)))
+    try:
+        yield flags
+    finally:
+        _environment.reset(token)
+
+
+def wanted() -> bool:
+    """Whether anybody wants to know of flags now; counting can be left out otherwise."""
+    environment = _environment.get()
+    return environment is not None and environment != _Environment()
+
+
+def report(counted: Flags, operation: str, size: int) -> None:
+    """Count, warn of and raise the flags of an operation on `size` elements, as the caller has asked.
+
+    Called by the public functions themselves, so that a warning points at their caller.
+    """
+    environment = _environment.get()
+    if environment is None:
+        return
+    for recorder in environment.recorders:
+        # a thread may inherit its parent's context, but flags are a thread's own
+        if recorder.thread == threading.get_ident():
+            recorder.flags.add(counted)
+    error = None
+    for name, action in zip(FLAG_NAMES, environment.actions, strict=True):
+        count = getattr(counted, name)
+        if count == 0 or action == "ignore":
+            continue
+        message = f"{name} in {operation}: {count} of {size} elements"
+        if action == "warn":
+            warnings.warn(message, FlagWarning, stacklevel=3)
+        elif error is None:
+            error = FlagError(message)
+    if error is not None:
+        raise error

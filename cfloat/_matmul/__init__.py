@@ -1,0 +1,1 @@
+"""Matrix products: `matmul`, and NumPy's functions that are matrix products."""

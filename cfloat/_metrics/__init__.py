@@ -1,0 +1,1 @@
+"""Errors of rounding: measured, summed without loss, and by theory."""

@@ -1,0 +1,244 @@
+"""Error statistics: what a tensor lost when it was rounded."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any, Final, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cfloat._array.array import CFloatArray
+from cfloat._bias.peak import pieces
+from cfloat._core import binding
+from cfloat._core.finfo import finfo
+from cfloat._core.format import Format
+from cfloat._core.presets import as_format
+from cfloat._core.public import public
+from cfloat._core.text import shown
+from cfloat.errors import ArgumentTypeError, ArgumentValueError
+
+from .exact_sums import UNIT, ExactSums, cosine, quotient
+
+Floats = NDArray[np.float64]
+
+_MAXIMA: Final = ("max_abs", "max_rel")
+
+
+@public
+@dataclass(frozen=True)
+class ErrorStats:
+    """What rounding did to the finite elements of a tensor.
+
+    Attributes
+    ----------
+    size : int
+        Number of elements, finite or not.
+    nonfinite : int
+        Number of elements that are infinite or NaN before rounding; they are left out of all that follows.
+    sqnr_db : float
+        Signal to quantisation noise ratio, 10 * log10(sum(x**2) / sum((q - x)**2)), in dB; infinite if
+        nothing was lost, -infinite if a finite element became infinite or NaN.
+    mse : float
+        Mean squared error.
+    max_abs : float
+        Largest absolute error.
+    max_rel : float
+        Largest relative error of a non-zero element; an element that became zero has 1.
+    cosine : float
+        Cosine similarity of the tensors as vectors; NaN if one of them is all zero.
+    saturated : float
+        Share of elements, 0 to 1, beyond the format's largest finite value; NaN if no format was given.
+    underflowed : float
+        Share of elements that were not zero and became zero.
+    subnormal : float
+        Share of elements that became denormal numbers; NaN if no format was given.
+    """
+
+    size: int
+    nonfinite: int
+    sqnr_db: float
+    mse: float
+    max_abs: float
+    max_rel: float
+    cosine: float
+    saturated: float
+    underflowed: float
+    subnormal: float
+
+
+@public
+def error(
+    x: ArrayLike, q: ArrayLike, fmt: Format | None = None, bias: SupportsIndex | None = None
+) -> ErrorStats:
+    """Measure the error of a rounded tensor.
+
+    Parameters
+    ----------
+    x : array_like
+        The values before rounding: any floating or integer dtype that `encode` takes.
+    q : array_like or CFloatArray
+        The values after rounding, of the same shape.
+    fmt : Format, optional
+        The format of `q`, without which the shares of saturated and denormal elements are unknown.  A
+        CFloatArray brings format and bias with it; if its biases differ, those shares are unknown.
+    bias : int, optional
+        The exponent bias of `q`; if None, its own, or the format's default bias.
+
+    Returns
+    -------
+    ErrorStats
+
+    Raises
+    ------
+    ArgumentTypeError
+        If `x` or `q` are not real numbers, or `fmt` is not a Format.
+    ArgumentValueError
+        If their shapes differ, `bias` is not allowed by the format, or `fmt` or `bias` is not what a
+        CFloatArray `q` has.
+
+    Notes
+    -----
+    Differences and squares are rounded to float64's 53 bits, with no limit of exponents.  Their sums are
+    exact: neither the order of the elements nor the parts that a tensor comes in matter.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cfloat as cf
+    >>> x = np.random.default_rng(0).standard_normal(100_000)
+    >>> stats = cf.error(x, cf.round_to(x, cf.CFloat8_1_4_3), cf.CFloat8_1_4_3)
+    >>> round(stats.sqnr_db, 1), stats.saturated
+    (31.5, 0.0)
+    """
+    if isinstance(q, CFloatArray):
+        fmt, bias = own_format(q, fmt, bias)
+    before, after = _numbers("x", x), _numbers("q", q)
+    if before.shape != after.shape:
+        raise ArgumentValueError(f"x has shape {before.shape} and q {after.shape}; they must agree")
+    if fmt is None and bias is not None:
+        raise ArgumentValueError(f"bias is {shown(bias)}, of no format; give fmt as well")
+    limits = None if fmt is None else finfo(as_format(fmt), bias)
+    return sums_of(before, after, limits).stats(before.size, limits is not None)
+
+
+def sums_of(x: NDArray[Any], q: NDArray[Any], limits: finfo | None) -> "Sums":
+    """Return the sums of a tensor, or a part of one, of any real dtypes."""
+    before, after = x.reshape(-1), q.reshape(-1)
+    sums = Sums()
+    with np.errstate(all="ignore"):
+        for piece in pieces(before.size):
+            sums.add(before[piece].astype(np.float64), after[piece].astype(np.float64), limits)
+    return sums
+
+
+def own_format(
+    q: CFloatArray, fmt: Format | None, bias: SupportsIndex | None
+) -> tuple[Format | None, int | None]:
+    """Return an array's format and bias, or neither if its biases differ; those given must be these."""
+    if fmt is not None and as_format(fmt) != q.format:
+        raise ArgumentValueError(f"fmt is {shown(fmt)}, and q has {shown(q.format)}")
+    own = np.unique(np.asarray(q.bias))
+    if bias is not None and np.any(own != q.format.check_bias(bias)):
+        has = int(own[0]) if own.size == 1 else f"biases from {own[0]} to {own[-1]}"
+        raise ArgumentValueError(f"bias is {shown(bias)}, and q has {has}")
+    return (q.format, int(own[0])) if own.size == 1 else (None, None)
+
+
+def _numbers(name: str, x: ArrayLike) -> NDArray[Any]:
+    array = np.asarray(x)
+    if not binding.is_source_dtype(array.dtype):
+        raise ArgumentTypeError(f"{name} has dtype {array.dtype}; it takes {binding.SOURCE_DTYPES}")
+    return array
+
+
+@dataclass
+class Sums:
+    """Sums over the pieces of a tensor: exact ones, so that pieces can be any and come in any order.
+
+    Those of squares and products are integers in units of ``2**-UNIT``.
+    """
+
+    signal: int = 0
+    noise: int = 0
+    product: int = 0
+    rounded: int = 0
+    max_abs: float = 0.0
+    max_rel: float = 0.0
+    finite: int = 0
+    lost: int = 0
+    saturated: int = 0
+    underflowed: int = 0
+    subnormal: int = 0
+
+    def add(self, x: Floats, q: Floats, limits: finfo | None) -> None:
+        """Add a piece: contiguous arrays, of which the first is overwritten."""
+        finite = np.isfinite(x)
+        if not finite.all():
+            x, q = x[finite], q[finite]
+        if x.size == 0:
+            return
+        magnitude, difference = np.abs(x), np.abs(q - x)
+        difference[np.isnan(difference)] = np.inf  # the element became NaN
+        self.finite += x.size
+        self.max_abs = max(self.max_abs, float(difference.max()))
+        nonzero = magnitude > 0
+        self.underflowed += int(np.count_nonzero(nonzero & (q == 0)))
+        if limits is not None:
+            rounded = np.abs(q)
+            self.saturated += int(np.count_nonzero(magnitude > limits.max))
+            tiny = (rounded > 0) & (rounded < limits.smallest_normal)
+            self.subnormal += int(np.count_nonzero(tiny))
+        magnitude[~nonzero] = np.inf
+        np.divide(difference, magnitude, out=magnitude)
+        self.max_rel = max(self.max_rel, float(magnitude.max(where=nonzero, initial=0.0)))
+        sums = ExactSums(4)
+        sums.add(0, x, x)
+        if math.isinf(self.max_abs):
+            kept = np.isfinite(difference)
+            self.lost += kept.size - int(np.count_nonzero(kept))
+            difference = difference[kept]
+            kept = np.isfinite(q)
+            x, q = x[kept], q[kept]
+        sums.add(1, difference, difference)
+        sums.add(2, x, q)
+        sums.add(3, q, q)
+        self.signal += sums.totals[0]
+        self.noise += sums.totals[1]
+        self.product += sums.totals[2]
+        self.rounded += sums.totals[3]
+
+    def merge(self, other: "Sums") -> None:
+        """Add the sums of other pieces."""
+        for each in fields(self):
+            mine, its = getattr(self, each.name), getattr(other, each.name)
+            setattr(self, each.name, max(mine, its) if each.name in _MAXIMA else mine + its)
+
+    def stats(self, size: int, has_format: bool) -> ErrorStats:
+        """Return the statistics of all that was added."""
+        count = self.finite
+        has_cosine = self.signal > 0 and self.rounded > 0 and not self.lost
+        return ErrorStats(
+            size=size,
+            nonfinite=size - count,
+            sqnr_db=_ratio_db(self.signal, self.noise, self.lost > 0),
+            mse=math.inf if self.lost else quotient(self.noise, max(count, 1) << UNIT),
+            max_abs=self.max_abs,
+            max_rel=self.max_rel,
+            cosine=cosine(self.product, self.signal, self.rounded) if has_cosine else math.nan,
+            saturated=_share(self.saturated, count) if has_format else math.nan,
+            underflowed=_share(self.underflowed, count),
+            subnormal=_share(self.subnormal, count) if has_format else math.nan,
+        )
+
+
+def _ratio_db(signal: int, noise: int, is_infinite: bool) -> float:
+    """Return signal / noise in dB: infinite without noise, -infinite without signal."""
+    if noise == 0 and not is_infinite:
+        return math.inf
+    if signal == 0 or is_infinite:
+        return -math.inf
+    return 10.0 * (math.log10(signal) - math.log10(noise))
+
+
+def _share(count: int, size: int) -> float:
+    return count / size if size else 0.0

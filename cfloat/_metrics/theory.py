@@ -1,0 +1,123 @@
+"""What rounding costs by theory: the error of well-known distributions in a format without limits."""
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final, Literal
+
+from cfloat._core.format import Format
+from cfloat._core.presets import as_format
+from cfloat._core.public import public
+from cfloat._core.text import shown
+from cfloat.errors import ArgumentValueError
+
+Distribution = Literal["normal", "uniform", "laplace", "student_t"]
+
+# binades below the root mean square, where what is left adds nothing to what is shown, and above it
+_BELOW: Final = 16
+_ABOVE: Final = 30
+
+# parts of a binade, in each of which values are taken as equally likely
+_PARTS: Final = 256
+
+
+def _uniform(t: float) -> float:
+    return max(0.0, 1 - t / math.sqrt(3))
+
+
+def _student_t(t: float) -> float:
+    # 4 degrees of freedom, whose variance is 2
+    x = t * math.sqrt(2)
+    s = x / math.sqrt(4 + x * x)
+    return max(0.0, 1 - s * (3 - s * s) / 2) if s < 0.999 else 6 / x**4
+
+
+#: The share of |x| above t root mean squares.
+_BEYOND: Final[dict[str, Callable[[float], float]]] = {
+    "normal": lambda t: math.erfc(t / math.sqrt(2)),
+    "uniform": _uniform,
+    "laplace": lambda t: math.exp(-t * math.sqrt(2)),
+    "student_t": _student_t,
+}
+
+
+@public
+def theoretical_sqnr_db(
+    fmt: Format, distribution: Distribution, rms: float = 1.0, *, stochastic: bool = False
+) -> float:
+    """Return the SQNR that theory predicts for rounding a distribution to a format.
+
+    Parameters
+    ----------
+    fmt : Format
+        The format, taken to have all exponents: nothing saturates and nothing is denormal.
+    distribution : {"normal", "uniform", "laplace", "student_t"}
+        Of mean 0; the uniform one from -a to a, Student's t with 4 degrees of freedom.
+    rms : float, optional
+        Its root mean square, of which what lies above a power of two matters: 1 by default.
+    stochastic : bool, optional
+        With stochastic rounding, whose error has twice the square.
+
+    Returns
+    -------
+    float
+        The ratio in dB: the mean square over that of the error, added up over small intervals.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If `fmt` is not a Format.
+    ArgumentValueError
+        If `distribution` or `rms` is not among those above.
+
+    Examples
+    --------
+    >>> import cfloat as cf
+    >>> from cfloat.theory import theoretical_sqnr_db
+    >>> [round(theoretical_sqnr_db(cf.CFloat8_1_4_3, d), 2) for d in ("normal", "laplace")]
+    [31.52, 31.54]
+    """
+    fmt = as_format(fmt)
+    if distribution not in _BEYOND:
+        takes = ", ".join(map(repr, _BEYOND))
+        raise ArgumentValueError(f"distribution is {shown(distribution)}; it takes {takes}")
+    if not 0 < rms < math.inf:
+        raise ArgumentValueError(f"rms is {shown(rms)}; it takes a positive number")
+    fraction = math.frexp(rms)[0]  # of a power of two, which changes nothing
+    weights = _weights(distribution, fraction)
+    bits = fmt.mantissa_bits
+    if 4 << bits > _PARTS:  # so fine that errors of each sign and size are equally likely in a part
+        noise = sum(weights) / (6 if stochastic else 12) / 4.0**bits
+    else:
+        noise = sum(
+            weight * _mean_square(part, bits, stochastic) for part, weight in enumerate(weights)
+        )
+    return 10 * math.log10(fraction * fraction / noise)
+
+
+@lru_cache(maxsize=16)
+def _weights(distribution: Distribution, rms: float) -> list[float]:
+    """Return, for each part of a binade, the shares of it in all binades times the squares of their units."""
+    beyond = _BEYOND[distribution]
+    weights = [0.0] * _PARTS
+    for exponent in range(-_BELOW, _ABOVE):
+        low = math.ldexp(1.0, exponent)
+        shares = [beyond(low * (1 + part / _PARTS) / rms) for part in range(_PARTS + 1)]
+        if shares[0] < 1e-18:
+            break
+        for part in range(_PARTS):
+            weights[part] += (shares[part] - shares[part + 1]) * low * low
+    return weights
+
+
+def _mean_square(part: int, mantissa_bits: int, stochastic: bool) -> float:
+    """Return the mean square of the error in one of the parts of the binade from 1 to 2."""
+    unit = _PARTS >> mantissa_bits  # parts in a unit in the last place
+    low = part % unit
+    high = low + 1
+    if stochastic:  # the product of the distances from both neighbours
+        mean = unit * (high**2 - low**2) / 2 - (high**3 - low**3) / 3
+    else:
+        nearest = 0 if high <= unit // 2 else unit
+        mean = ((high - nearest) ** 3 - (low - nearest) ** 3) / 3
+    return mean / _PARTS**2

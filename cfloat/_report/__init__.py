@@ -1,0 +1,1 @@
+"""Error reports: measurements, baselines to compare with, tables, the page, plots."""

@@ -1,0 +1,288 @@
+"""Measuring what formats cost on one tensor: the rows of a report."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cfloat._array.array import asarray
+from cfloat._bias.choose import best_bias, grouped_error, least_error, squared_errors
+from cfloat._bias.groups import Blocks, Groups, Slices
+from cfloat._bias.histogram import Moments
+from cfloat._bias.peak import largest, pieces
+from cfloat._convert.elementwise import round_to
+from cfloat._core.finfo import finfo
+from cfloat._core.flags import quiet
+from cfloat._core.format import Format
+from cfloat._metrics.error import ErrorStats, Sums
+from cfloat._metrics.matmul_error import matmul_error
+from cfloat._metrics.theory import theoretical_sqnr_db
+
+from .baselines import Comparison, compare_schemes
+from .rows import (
+    THEORY,
+    BiasCurve,
+    DenormalCost,
+    Granularity,
+    MatmulRow,
+    ReportRow,
+    TensorSummary,
+    Window,
+)
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+
+#: dB below the best that still belong to a plateau.
+PLATEAU_DB: Final = 0.1
+BLOCK: Final = 32
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on one tensor."""
+
+    summary: TensorSummary
+    rows: list[ReportRow]
+    granularity: list[Granularity]
+    comparisons: list[Comparison]
+
+
+class Measurement:
+    """The measuring of one tensor, step by step.
+
+    Parameters
+    ----------
+    name, dtype : str
+        The tensor's name and dtype as they are to be reported.
+    tensor : ndarray
+        Its values, of which at least one is finite.
+    formats : dict of str to Format
+        Formats by label.
+    """
+
+    def __init__(self, name: str, dtype: str, tensor: Array, formats: dict[str, Format]) -> None:
+        self._name, self._dtype, self._tensor = name, dtype, tensor
+        self._flat = tensor.reshape(-1)
+        self._moments = Moments.of(tensor)
+        self._signal = self._moments.signal
+        negative = any((self._flat[piece] < 0).any() for piece in pieces(self._flat.size))
+        self._peak = largest(self._flat)
+        self._known: dict[Format, Floats] = {}
+        fitting = {label: fmt for label, fmt in formats.items() if fmt.signed or not negative}
+        self._formats = fitting
+        # several biases, and few bits: what is stored with a bias for each part
+        self._small = {
+            label: fmt for label, fmt in fitting.items() if fmt.bits <= 8 and _several_biases(fmt)
+        }
+        if not 2.0**-126 <= self._peak <= 2.0**126:  # beyond float32, or where its squares are
+            self._small = {}
+
+    @property
+    def steps(self) -> int:
+        """How many steps there are, all of about the same length."""
+        return 1 + len(self._formats) + 3 * len(self._small) + 1
+
+    def run(self, advance: Callable[[], None]) -> Measured:
+        """Measure everything, calling `advance` after each step."""
+        advance()
+        rows = []
+        with quiet():
+            for label, fmt in self._formats.items():
+                rows.append(self._row(label, fmt))
+                advance()
+            granularity = []
+            for label, fmt in self._small.items():
+                for each in self._granularity(label, fmt):
+                    granularity.append(each)
+                    advance()
+            comparisons = []
+            if self._small:
+                comparisons = compare_schemes(self._name, self._tensor, self._peak)
+        advance()
+        return Measured(self._summary(), rows, granularity, comparisons)
+
+    def _summary(self) -> TensorSummary:
+        moments = self._moments
+        return TensorSummary(
+            name=self._name,
+            shape=self._tensor.shape,
+            dtype=self._dtype,
+            size=moments.size,
+            nonfinite=moments.size - moments.finite,
+            zeros=moments.zeros,
+            max=self._peak,
+            kurtosis=moments.kurtosis,
+            exponents=moments.exponents(),
+        )
+
+    def _row(self, label: str, fmt: Format) -> ReportRow:
+        errors = self._errors(fmt)
+        bias = least_error(errors, fmt)
+        stats = rounding_error(self._flat, fmt, bias)
+        top = float(finfo(fmt, bias).max)
+        return ReportRow(
+            tensor=self._name,
+            shape=self._tensor.shape,
+            dtype=self._dtype,
+            format=label,
+            subnormals=fmt.subnormals,
+            bits=fmt.bits,
+            bias=bias,
+            stats=stats,
+            curve=self._curve(errors, fmt, bias),
+            window=_window(fmt, bias),
+            headroom=_binades(top, self._peak) if self._peak > 0 else 0,
+            use=self._moments.code_use(fmt, bias),
+            stochastic_db=self._db(self._moments.stochastic_error(fmt, bias)),
+            theory=self._theory(fmt),
+            denormals=self._denormal_cost(fmt, errors) if fmt.subnormals == "whitepaper" else None,
+        )
+
+    def _errors(self, fmt: Format) -> Floats:
+        """Return the squared errors at every bias, in the unit of the moments' signal."""
+        if fmt not in self._known:
+            takes = Moments.takes(fmt)
+            errors = self._moments.errors(fmt) if takes else squared_errors(self._flat, fmt)
+            self._known[fmt] = errors
+        return self._known[fmt]
+
+    def _db(self, noise: float) -> float:
+        if noise <= 0:
+            return math.inf
+        if self._signal <= 0 or math.isinf(noise):
+            return -math.inf
+        return 10 * math.log10(self._signal / noise)
+
+    def _curve(self, errors: Floats, fmt: Format, bias: int) -> BiasCurve:
+        low, _ = fmt.bias_range
+        levels = tuple(map(self._db, errors.tolist()))
+        best = levels[bias - low]
+        first = last = bias - low
+        while first > 0 and levels[first - 1] >= best - PLATEAU_DB:
+            first -= 1
+        while last + 1 < len(levels) and levels[last + 1] >= best - PLATEAU_DB:
+            last += 1
+        return BiasCurve(low, levels, (first + low, last + low))
+
+    def _theory(self, fmt: Format) -> dict[str, float]:
+        mean = self._signal / max(1, self._moments.finite)
+        if mean <= 0:
+            return {}
+        return {
+            name: theoretical_sqnr_db(fmt, name, math.sqrt(mean))  # type: ignore[arg-type]
+            for name in THEORY
+        }
+
+    def _denormal_cost(self, fmt: Format, errors: Floats) -> DenormalCost:
+        ieee = fmt.replace(subnormals="ieee")
+        ieee_errors = self._errors(ieee)
+        bias, low = least_error(ieee_errors, ieee), fmt.bias_range[0]
+        best = self._db(float(ieee_errors[bias - low]))
+        own = self._db(float(errors[least_error(errors, fmt) - low]))
+        default = fmt.default_bias - low
+        return DenormalCost(
+            ieee_bias=bias,
+            ieee_sqnr_db=best,
+            gain_db=_gain_db(best, own),
+            default_gain_db=_gain_db(
+                self._db(float(ieee_errors[default])), self._db(float(errors[default]))
+            ),
+        )
+
+    def _granularity(self, label: str, fmt: Format) -> Iterator[Granularity]:
+        x = np.atleast_1d(self._tensor)
+        groups: list[tuple[str, Groups]] = [("tensor", Blocks(x.reshape(1, -1), x.size))]
+        groups.append(("channel", Slices(x, 0) if x.ndim > 1 else groups[0][1]))
+        groups.append((f"block {BLOCK}", Blocks(x, BLOCK)))
+        errors = self._errors(fmt)
+        whole = least_error(errors, fmt)
+        for name, parts in groups:
+            if parts is groups[0][1]:
+                biases, noise = np.array([whole]), float(errors[whole - fmt.bias_range[0]])
+            else:
+                biases, noise = grouped_error(parts, fmt)
+                noise = math.ldexp(noise, -2 * self._moments.scale)
+            yield Granularity(
+                tensor=self._name,
+                format=label,
+                granularity=name,
+                sqnr_db=self._db(noise),
+                biases=biases.size,
+                lowest=int(biases.min()),
+                median=int(np.median(biases)),
+                highest=int(biases.max()),
+            )
+
+
+def measure_products(
+    name: str, weight: Array, inputs: ArrayLike, formats: dict[str, Format]
+) -> tuple[list[MatmulRow], str | None]:
+    """Return what rounding a weight and its inputs does to their product, or why that cannot be told."""
+    x = np.asarray(inputs)
+    if weight.ndim != 2 or x.ndim < 1 or x.shape[-1:] != weight.shape[1:] or not x.size:
+        return [], f"inputs of shape {x.shape} do not fit a weight of shape {weight.shape}"
+    rows = []
+    inputs32 = x.reshape(-1, x.shape[-1]).astype(np.float32)
+    weights32 = weight.T.astype(np.float32)
+    if not (np.isfinite(inputs32).all() and np.isfinite(weights32).all()):
+        return [], "not all elements are finite"
+    with quiet():
+        for label, fmt in formats.items():
+            if not fmt.signed:
+                continue
+            a = asarray(inputs32, fmt, best_bias(inputs32, fmt))
+            b = asarray(weights32, fmt, best_bias(weights32, fmt))
+            found = matmul_error(a, b, inputs32, weights32)
+            rows.append(
+                MatmulRow(
+                    tensor=name,
+                    format=label,
+                    weight_sqnr_db=found.b_sqnr_db,
+                    input_sqnr_db=found.a_sqnr_db,
+                    output_sqnr_db=found.sqnr_db,
+                    predicted_db=found.predicted_db,
+                )
+            )
+    return rows, None
+
+
+def rounding_error(flat: Array, fmt: Format, bias: int) -> ErrorStats:
+    """Return what rounding a flat tensor to nearest costs, as `error` does, in pieces."""
+    sums = Sums()
+    limits = finfo(fmt, bias)
+    with np.errstate(all="ignore"):
+        for piece in pieces(flat.size):
+            rounded = round_to(flat[piece], fmt, bias)
+            sums.add(flat[piece].astype(np.float64), rounded.astype(np.float64), limits)
+    return sums.stats(flat.size, True)
+
+
+def _several_biases(fmt: Format) -> bool:
+    low, high = fmt.bias_range
+    return low < high
+
+
+def _binades(top: float, peak: float) -> int:
+    """Return the largest n with peak * 2**n <= top."""
+    top_fraction, top_exponent = math.frexp(top)
+    fraction, exponent = math.frexp(peak)
+    return top_exponent - exponent - (fraction > top_fraction)
+
+
+def _window(fmt: Format, bias: int) -> Window:
+    limits = finfo(fmt, bias)
+    smallest = None if fmt.subnormals == "flush" else _exponent(float(limits.smallest_subnormal))
+    return Window(smallest, _exponent(float(limits.smallest_normal)), _exponent(float(limits.max)))
+
+
+def _exponent(value: float) -> int:
+    return math.frexp(value)[1] - 1
+
+
+def _gain_db(better: float, worse: float) -> float:
+    # two exact results, both infinite, do not differ
+    return 0.0 if better == worse else better - worse

@@ -1,0 +1,263 @@
+"""What a report says of a tensor, as records."""
+
+import math
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from cfloat._bias.histogram import CodeUse
+from cfloat._core.public import public
+from cfloat._metrics.error import ErrorStats
+
+#: Distributions whose error theory predicts, in the order of a report's columns.
+THEORY = ("normal", "uniform", "laplace")
+
+
+@public
+@dataclass(frozen=True)
+class DenormalCost:
+    """What the whitepaper's reading of a denormal costs a tensor (SPEC section 2).
+
+    Attributes
+    ----------
+    ieee_bias : int
+        The bias with the least squared error under the ieee reading.
+    ieee_sqnr_db : float
+        The SQNR there, in dB.
+    gain_db : float
+        How much that is above the whitepaper reading's at its own best bias, in dB.
+    default_gain_db : float
+        The same with the format's default bias for both, in dB.
+    """
+
+    ieee_bias: int
+    ieee_sqnr_db: float
+    gain_db: float
+    default_gain_db: float
+
+
+@public
+@dataclass(frozen=True)
+class BiasCurve:
+    """The SQNR at every bias that a format allows.
+
+    Attributes
+    ----------
+    first : int
+        The least bias.
+    sqnr_db : tuple of float
+        The SQNR in dB at it and at those that follow.
+    plateau : tuple of int
+        The first and the last of the biases around the best whose SQNR is within 0.1 dB of it.
+    """
+
+    first: int
+    sqnr_db: tuple[float, ...]
+    plateau: tuple[int, int]
+
+
+@public
+@dataclass(frozen=True)
+class Window:
+    """The exponents, to base 2, of what a format has at a bias.
+
+    Attributes
+    ----------
+    smallest_subnormal : int or None
+        Of the smallest denormal; None if the format has none.
+    smallest_normal, highest : int
+        Of the smallest normal and of the largest value.
+    """
+
+    smallest_subnormal: int | None
+    smallest_normal: int
+    highest: int
+
+
+@public
+@dataclass(frozen=True)
+class ReportRow:
+    """One tensor rounded to one format.
+
+    Attributes
+    ----------
+    tensor : str
+        Name of the tensor.
+    shape : tuple of int
+        Its shape.
+    dtype : str
+        Its dtype before rounding.
+    format : str
+        Name of the format, with its reading of a denormal where several formats have that name.
+    subnormals : str
+        The format's reading of a denormal.
+    bits : int
+        Bits of a code.
+    bias : int
+        The exponent bias: of all that the format allows, the one with the least squared error.
+    stats : ErrorStats
+        The errors.
+    curve : BiasCurve
+        The SQNR at every bias.
+    window : Window
+        What the format has at the bias.
+    headroom : int
+        How many times the tensor's largest magnitude can be doubled before it is beyond the format's largest
+        value; negative if it is already.
+    use : CodeUse
+        How the codes are used.
+    stochastic_db : float
+        The SQNR to expect of stochastic rounding, in dB.
+    theory : dict of str to float
+        What theory predicts for distributions of the same root mean square, in dB (`theoretical_sqnr_db`).
+    denormals : DenormalCost or None
+        What the whitepaper's reading costs, for a format that has it; None for others.
+    """
+
+    tensor: str
+    shape: tuple[int, ...]
+    dtype: str
+    format: str
+    subnormals: str
+    bits: int
+    bias: int
+    stats: ErrorStats
+    curve: BiasCurve
+    window: Window
+    headroom: int
+    use: CodeUse
+    stochastic_db: float
+    theory: dict[str, float]
+    denormals: DenormalCost | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything that is a single value as one flat dictionary."""
+        flat: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("tensor", "shape", "dtype", "format", "subnormals", "bits", "bias")
+        }
+        flat |= asdict(self.stats)
+        flat |= {
+            "plateau_first": self.curve.plateau[0],
+            "plateau_last": self.curve.plateau[1],
+            "headroom": self.headroom,
+            "codes_used": self.use.used,
+            "codes": self.use.available,
+            "entropy": self.use.entropy,
+            "stochastic_db": self.stochastic_db,
+        }
+        flat |= {f"theory_{name}_db": self.theory.get(name, math.nan) for name in THEORY}
+        if self.denormals is None:
+            return flat | dict.fromkeys(names_of(DenormalCost))
+        return flat | asdict(self.denormals)
+
+    def to_content(self) -> dict[str, Any]:
+        """Return everything as plain data, for JSON."""
+        content = self.to_dict()
+        del content["plateau_first"], content["plateau_last"]
+        for name in THEORY:
+            del content[f"theory_{name}_db"]
+        return content | {
+            "plateau": list(self.curve.plateau),
+            "curve": {"first": self.curve.first, "sqnr_db": list(self.curve.sqnr_db)},
+            "window": asdict(self.window),
+            "theory": dict(self.theory) or None,
+            "ieee_gain_db": None if self.denormals is None else self.denormals.gain_db,
+        }
+
+
+@public
+@dataclass(frozen=True)
+class TensorSummary:
+    """A tensor before rounding.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    shape : tuple of int
+        Its shape.
+    dtype : str
+        Its dtype.
+    size, nonfinite, zeros : int
+        Numbers of elements: all, those infinite or NaN, and zeros.
+    max : float
+        The largest finite magnitude.
+    kurtosis : float
+        Excess kurtosis.
+    exponents : dict of int to int
+        Numbers of elements by binade, the exponent of its first value.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    size: int
+    nonfinite: int
+    zeros: int
+    max: float
+    kurtosis: float
+    exponents: dict[int, int] = field(default_factory=dict)
+
+    def to_content(self) -> dict[str, Any]:
+        """Return everything as plain data, for JSON."""
+        content = asdict(self)
+        first, last = min(self.exponents, default=0), max(self.exponents, default=-1)
+        counts = [self.exponents.get(exponent, 0) for exponent in range(first, last + 1)]
+        return content | {"exponents": {"first": first, "counts": counts}}
+
+
+@public
+@dataclass(frozen=True)
+class Granularity:
+    """What biases of their own for the parts of a tensor are worth.
+
+    Attributes
+    ----------
+    tensor, format : str
+        Names of the tensor and the format.
+    granularity : str
+        "tensor", "channel" (slices of the first axis) or "block 32" (of the last).
+    sqnr_db : float
+        The SQNR in dB with the bias of the least squared error for each part.
+    biases : int
+        How many biases there are.
+    lowest, median, highest : int
+        Of the biases.
+    """
+
+    tensor: str
+    format: str
+    granularity: str
+    sqnr_db: float
+    biases: int
+    lowest: int
+    median: int
+    highest: int
+
+
+@public
+@dataclass(frozen=True)
+class MatmulRow:
+    """What rounding a weight and its input activations does to their product.
+
+    Attributes
+    ----------
+    tensor, format : str
+        Names of the weight and the format.
+    weight_sqnr_db, input_sqnr_db, output_sqnr_db : float
+        The SQNR of both operands and of the product, in dB.
+    predicted_db : float
+        What the operands' own predict for the product, in dB.
+    """
+
+    tensor: str
+    format: str
+    weight_sqnr_db: float
+    input_sqnr_db: float
+    output_sqnr_db: float
+    predicted_db: float
+
+
+def names_of(record: Any) -> list[str]:
+    """Return the names of a record's fields."""
+    return [each.name for each in fields(record)]

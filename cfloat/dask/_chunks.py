@@ -1,0 +1,233 @@
+"""What is computed of the chunks of a large array, one by one, and how their results are put together.
+
+Nothing here knows of Dask: `cfloat.dask` calls it on the workers.
+"""
+
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cfloat._array.array import CFloatArray
+from cfloat._array.array import asarray as as_cfloat
+from cfloat._bias import choose as biases
+from cfloat._bias import peak
+from cfloat._bias.histogram import Moments, Tally, bits_for
+from cfloat._bias.join import join
+from cfloat._convert import elementwise
+from cfloat._core.finfo import finfo
+from cfloat._core.format import Format
+from cfloat._core.rounding import Positions
+from cfloat._metrics.error import ErrorStats, Sums, own_format, sums_of
+from cfloat.errors import ArgumentValueError
+
+Array = NDArray[Any]
+
+
+# Conversion
+
+
+def _placed(how: dict[str, Any], first: Any, whole: tuple[int, ...] | None) -> dict[str, Any]:
+    """Return how to round, with the place in the random stream of a chunk of the whole."""
+    if whole is None:
+        return how
+    return {**how, "offset": Positions.within(whole, int(np.asarray(first).reshape(())))}
+
+
+def encode(
+    x: Any, bias: Any, first: Any, *, fmt: Format, whole: tuple[int, ...] | None = None, **how: Any
+) -> Array:
+    """Return the codes of a chunk."""
+    return elementwise.encode(x, fmt, bias, **_placed(how, first, whole))
+
+
+def decode(codes: Any, bias: Any, first: Any, *, fmt: Format, wanted: np.dtype[Any]) -> Array:
+    """Return the values of a chunk."""
+    del first
+    return elementwise.decode(codes, fmt, bias, dtype=wanted)
+
+
+def round_to(
+    x: Any, bias: Any, first: Any, *, fmt: Format, whole: tuple[int, ...] | None = None, **how: Any
+) -> Array:
+    """Return a chunk's values on the format's grid."""
+    return elementwise.round_to(x, fmt, bias, **_placed(how, first, whole))
+
+
+def asarray(
+    x: Any,
+    bias: Any,
+    first: Any,
+    *,
+    fmt: Format,
+    block: int | None = None,
+    whole: tuple[int, ...] | None = None,
+    **how: Any,
+) -> CFloatArray:
+    """Return a chunk as a CFloatArray."""
+    return as_cfloat(x, fmt, bias, block=block, **_placed(how, first, whole))
+
+
+def concatenate(arrays: Any, axis: int = 0, **kwargs: Any) -> Any:
+    """Join chunks: those of one format keep it, each with its own biases."""
+    arrays = list(arrays)
+    first = arrays[0]
+    same = all(isinstance(a, CFloatArray) and a.format == first.format for a in arrays)
+    if not same or kwargs or first.ndim == 0:
+        return np.concatenate(arrays, axis=axis, **kwargs)
+    codes = np.concatenate([a.codes for a in arrays], axis=axis)
+    if not codes.size:
+        return CFloatArray(codes, first.format)
+    joined = join([a._biases for a in arrays], [a.shape for a in arrays], axis % first.ndim)
+    return CFloatArray._of(codes, first.format, joined)
+
+
+# Biases
+
+
+def largest(x: Any) -> float:
+    """Return the largest finite magnitude."""
+    return peak.largest(np.asarray(x).reshape(-1))
+
+
+def largest_of_slices(x: Any, axis: int) -> NDArray[np.float64]:
+    """Return the largest finite magnitude of each slice along an axis, the other axes one long."""
+    sizes = np.abs(np.asarray(x).astype(np.float64))
+    sizes[~np.isfinite(sizes)] = 0
+    others = tuple(i for i in range(sizes.ndim) if i != axis)
+    found: NDArray[np.float64] = sizes.max(axis=others, initial=0, keepdims=True)
+    return found
+
+
+def scale_of_peak(peak: float) -> int:
+    """Return the exponent of a power of two above a magnitude, as `peak.scale_exponent`."""
+    return int(np.frexp(peak)[1])
+
+
+def bias_of_peak(peak: float, fmt: Format) -> NDArray[np.int16]:
+    """Return the largest bias at which a magnitude is within the range."""
+    return biases.bias_for(np.array(peak), fmt)
+
+
+def best_bias(x: Any, fmt: Format) -> NDArray[np.int16]:
+    """Return the bias of the least squared error of all of an array."""
+    return np.array(biases.best_bias(np.asarray(x), fmt), np.int16)
+
+
+def tally(x: Any, fmt: Format, scale: int) -> Tally:
+    """Return the tally of values times ``2**-scale`` that a format takes."""
+    return Tally.of(np.asarray(x), bits_for(fmt), scale)
+
+
+def merge_tallies(parts: list[Tally]) -> Tally:
+    """Return the tally of all elements."""
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = whole.joined(part)
+    return whole
+
+
+def best_of_tally(whole: Tally, fmt: Format, scale: int) -> NDArray[np.int16]:
+    """Return the bias of the least squared error of the elements of a tally."""
+    errors = Moments.of_tally(whole, bits_for(fmt), scale).errors(fmt)
+    return np.array(biases.least_error(errors, fmt), np.int16)
+
+
+class Known(NamedTuple):
+    """What is known of the bias of a share of the elements: its range, and how many elements decide."""
+
+    least: int
+    most: int
+    wanted: int
+
+
+def percentile_range(whole: Tally, fmt: Format, scale: int, share: float) -> Known:
+    """Return what a tally tells of the bias of a share of the elements."""
+    moments = Moments.of_tally(whole, bits_for(fmt), scale)
+    least, most = biases.percentile_range(moments, fmt, share)
+    return Known(least, most, biases.rank(share, moments.finite) + 1)
+
+
+def count_within(x: Any, fmt: Format, known: Known) -> tuple[int, ...]:
+    """Return how many elements are within the range, at each bias from the most to above the least."""
+    flat = np.asarray(x).reshape(-1)
+    tried = range(known.most, known.least, -1)
+    return tuple(biases.count_within(flat, fmt, bias) for bias in tried)
+
+
+def merge_counts(parts: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """Return the sums of counts."""
+    return tuple(sum(counts) for counts in zip(*parts, strict=True))
+
+
+def bias_of_counts(counts: tuple[int, ...], known: Known) -> NDArray[np.int16]:
+    """Return the largest bias at which enough elements are within the range."""
+    enough = (known.most - i for i, count in enumerate(counts) if count >= known.wanted)
+    return np.array(next(enough, known.least), np.int16)
+
+
+def choose_bias(x: Any, **how: Any) -> NDArray[np.int16]:
+    """Return the biases of slices or blocks that are whole."""
+    return np.asarray(biases.choose_bias(x, **how))
+
+
+# Errors
+
+
+class ErrorPart(NamedTuple):
+    """What a chunk adds to error statistics.
+
+    Attributes
+    ----------
+    sums : Sums
+        Its sums.
+    size : int
+        How many elements it has.
+    formats : frozenset of Format
+        The format of a CFloatArray.
+    biases : frozenset of int
+        Its biases.
+    """
+
+    sums: Sums
+    size: int
+    formats: frozenset[Format | None]
+    biases: frozenset[int]
+
+    @classmethod
+    def of(cls, x: Any, q: Any, fmt: Format | None, bias: int | None) -> Self:
+        """Return the part of a chunk before and after rounding."""
+        if not isinstance(q, CFloatArray):
+            limits = None if fmt is None else finfo(fmt, bias)
+            sums = sums_of(np.asarray(x), np.asarray(q), limits)
+            return cls(sums, np.size(q), frozenset([None]), frozenset())
+        # Dask may join empty chunks to one whose bias is nobody's
+        own, one = own_format(q, fmt, bias if q.size else None)
+        limits = None if own is None else finfo(own, one)
+        found = frozenset(np.unique(np.asarray(q.bias)).tolist())
+        return cls(
+            sums_of(np.asarray(x), np.asarray(q), limits), q.size, frozenset([q.format]), found
+        )
+
+    def stats(self, fmt: Format | None, bias: int | None) -> ErrorStats:
+        """Return the statistics of all elements."""
+        has_format = fmt is not None
+        if self.formats != {None}:
+            has_format = len(self.formats) == 1 and len(self.biases) == 1
+            if fmt is None and bias is not None and None in self.formats:
+                raise ArgumentValueError(f"bias is {bias}, of no format; give fmt as well")
+        return self.sums.stats(self.size, has_format)
+
+
+def merge_errors(parts: list[ErrorPart]) -> ErrorPart:
+    """Return the part that parts are together."""
+    parts = [part for part in parts if part.size] or parts
+    sums = Sums()
+    for part in parts:
+        sums.merge(part.sums)
+    return ErrorPart(
+        sums,
+        sum(part.size for part in parts),
+        frozenset().union(*(part.formats for part in parts)),
+        frozenset().union(*(part.biases for part in parts)),
+    )

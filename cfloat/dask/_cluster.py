@@ -1,0 +1,370 @@
+"""Converting a checkpoint on the workers of a Dask cluster (extra ``dask``).
+
+A task is a tensor, or some boxes of a large one.  Tasks are pure: they read from files and write the same
+bytes to the same place, however often they run, so that one whose worker died is done again elsewhere.  The
+process that converts makes the files and moves them into place.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final, NamedTuple, Self
+
+import numpy as np
+
+from cfloat._core.text import printable, shown
+from cfloat._files.checkpoint import Checkpoint, load
+from cfloat._files.jobs import Box, Counter, Encoding, Job, Recipe
+from cfloat._files.plan import Summary
+from cfloat._files.reader import Entry
+from cfloat._files.storage import shown_path
+from cfloat._files.tensor_metadata import Description
+from cfloat._files.writer import Part, SafetensorsWriter
+from cfloat.errors import CFloatError, ClusterError, FileError, MissingExtraError
+
+try:
+    import dask
+    import distributed
+    from distributed.comm import get_address_host_port, normalize_address
+except ImportError:
+    raise MissingExtraError(
+        "a conversion on a cluster needs Dask: pip install 'cfloat[dask]'"
+    ) from None
+
+#: Seconds within which a scheduler or a worker answers, or is not to be reached.
+TIMEOUT: Final = 5
+
+#: Elements of a large tensor that are one task, about.
+TASK_SIZE: Final = 1 << 24
+
+
+class Outcome(NamedTuple):
+    """What a task found, and did.
+
+    Attributes
+    ----------
+    result : object
+        A description, largest magnitudes or biases.
+    summary : Summary
+        What it adds to the summary.
+    nbytes : float
+        How many bytes of the source are done.
+    """
+
+    result: Any
+    summary: Summary
+    nbytes: float
+
+
+class Task(NamedTuple):
+    """Some work on a tensor: a function of its job, a way to the file, a counter, and arguments."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+
+
+# What workers do
+
+
+def work(
+    version: str,
+    path: str,
+    recipe: Recipe,
+    entries: dict[str, Entry],
+    part: Part,
+    task: Task,
+) -> Outcome:
+    """Do a task, on a worker.
+
+    Parameters
+    ----------
+    version : str
+        The package's version where the task comes from.
+    path : str
+        The checkpoint.
+    recipe : Recipe
+        What the tensor's job is made of.
+    entries : dict of str to Entry
+        What becomes of the tensor, where the task comes from.
+    part : Part
+        The way to the file that is made.
+    task : Task
+        What to do.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    ClusterError
+        If this worker has another version.
+    FileError
+        If another checkpoint has taken the place of this one.
+    CFloatError
+        As `cfloat._files.convert.convert`.
+    """
+    from cfloat._version import __version__
+
+    if version != __version__:
+        raise ClusterError(f"a worker has cfloat {__version__}, and this is cfloat {version}")
+    done = [0.0]
+
+    def note(nbytes: float, total: int) -> None:
+        del total
+        done[0] = nbytes
+
+    counter = Counter(Summary(), note, 0)
+    try:
+        job = recipe.job(_opened(path))
+    except KeyError:
+        job = None
+    # what is of another size would be written over its neighbours
+    if job is None or job.entries != entries:
+        raise FileError(f"{shown_path(path)}: it has changed during the conversion")
+    with part:
+        result = task.function(job, part, counter, *task.arguments)
+    return Outcome(result, counter.summary, done[0])
+
+
+# The checkpoint that each thread has opened last: to read the header of a large one takes a while.
+_last = threading.local()
+
+
+def _opened(path: str) -> Checkpoint:
+    state = os.stat(path) if os.path.isfile(path) else None
+    key = (path, state and (state.st_ino, state.st_size, state.st_mtime_ns))
+    if state is None or getattr(_last, "key", None) != key:
+        _last.key, _last.checkpoint = key, load(path)
+    checkpoint: Checkpoint = _last.checkpoint
+    return checkpoint
+
+
+def _run(job: Job, part: Part, counter: Counter) -> Any:
+    return job.run(part, counter)
+
+
+def _survey(job: Encoding, part: Part, counter: Counter, boxes: list[Box]) -> Any:
+    return job.survey(boxes, counter)
+
+
+def _choose(job: Encoding, part: Part, counter: Counter) -> Any:
+    return job.choose(counter)
+
+
+def _encode(job: Encoding, part: Part, counter: Counter, boxes: list[Box], biases: Any) -> None:
+    job.encode(boxes, biases, part, counter)
+
+
+# What there is to do
+
+
+#: Tasks that can run at once, for which their results come back; in the end a description.
+Steps = Generator[list[Task], list[Any], Description | None]
+
+
+def _steps(job: Job, splits: bool, writer: SafetensorsWriter, counter: Counter) -> Steps:
+    """Return what is to be done for a tensor."""
+    groups = list(_groups(job.boxes())) if splits and isinstance(job, Encoding) else []
+    if len(groups) < 2 or not isinstance(job, Encoding):
+        (said,) = yield [Task(_run)]
+        result: Description | None = said
+        return result
+    biases = None
+    if job.is_searched:
+        parts = yield [Task(_survey, (group,)) for group in groups]
+        biases = job.decide(np.maximum.reduce(parts))
+    elif job.is_chosen:
+        (biases,) = yield [Task(_choose)]
+    yield [Task(_encode, (group, biases)) for group in groups]
+    return job.finish(biases, writer, counter)
+
+
+def _groups(boxes: Iterator[Box]) -> Iterator[list[Box]]:
+    """Put boxes together until they are worth a task."""
+    group: list[Box] = []
+    start = 0
+    for box in boxes:
+        if group and box.stop - start > TASK_SIZE:
+            yield group
+            group = []
+        if not group:
+            start = box.start
+        group.append(box)
+    if group:
+        yield group
+
+
+class Cluster:
+    """The workers of a Dask scheduler.
+
+    Parameters
+    ----------
+    address : str
+        The scheduler's address, as ``tcp://host:8786``.
+
+    Raises
+    ------
+    ClusterError
+        If there is no scheduler, or it has no workers.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        with _errors(address), _quiet(), ExitStack() as stack:
+            # a client whose address makes no sense takes long to be rid of
+            get_address_host_port(normalize_address(address), strict=True)
+            if address.startswith("tls:") and distributed.Security().tls_ca_file is None:
+                raise ClusterError(
+                    f"scheduler {shown(address)}: Dask's configuration has no certificates for it"
+                )
+            # what was on a worker that died is done anew as soon as it is given up
+            stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": TIMEOUT}))
+            self._client = stack.enter_context(
+                distributed.Client(address, timeout=TIMEOUT, set_as_default=False)
+            )
+            if not self._client.nthreads():
+                raise ClusterError(f"scheduler {shown(address)}: it has no workers")
+            self._open = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with _quiet():
+            self._open.close()
+
+    def run(
+        self, checkpoint: Checkpoint, jobs: list[Job], writer: SafetensorsWriter, counter: Counter
+    ) -> dict[str, Description]:
+        """Do jobs; return the descriptions of the tensors that have one.
+
+        Parameters
+        ----------
+        checkpoint : Checkpoint
+            Where the tensors are.
+        jobs : list of Job
+            What becomes of them.
+        writer : SafetensorsWriter
+            The file that they are written to.
+        counter : Counter
+            Counts what is done.
+
+        Returns
+        -------
+        dict of str to Description
+
+        Raises
+        ------
+        ClusterError
+            If workers fail, or the scheduler is lost.
+        CFloatError
+            As `cfloat._files.convert.convert`.
+        """
+        with _errors(self._address), _quiet():
+            round_ = _Round(self._client, checkpoint, writer)
+            try:
+                return round_.run(jobs, counter)
+            except BaseException:
+                round_.cancel()
+                raise
+
+
+class _Round:
+    """The tasks of one file."""
+
+    def __init__(self, client: Any, checkpoint: Checkpoint, writer: SafetensorsWriter) -> None:
+        self._client = client
+        self._path = os.path.abspath(checkpoint.path)
+        self._splits = checkpoint.reads_anywhere
+        self._writer = writer
+        self._waiting = distributed.as_completed(loop=client.loop)
+        self._places: dict[Any, tuple[int, int]] = {}
+
+    def run(self, jobs: list[Job], counter: Counter) -> dict[str, Description]:
+        """Do jobs."""
+        # in the order of the jobs, whatever that of the tasks
+        summaries = [Counter(Summary(), None, 0) for _ in jobs]
+        steps = [
+            _steps(job, self._splits, self._writer, own)
+            for job, own in zip(jobs, summaries, strict=True)
+        ]
+        results: list[list[Any]] = [[] for _ in jobs]
+        missing = [0] * len(jobs)
+        said: list[Description | None] = [None] * len(jobs)
+
+        def go_on(index: int, sent: list[Any] | None) -> None:
+            try:
+                tasks = next(steps[index]) if sent is None else steps[index].send(sent)
+            except StopIteration as stop:
+                said[index] = stop.value
+                return
+            results[index], missing[index] = [None] * len(tasks), len(tasks)
+            for place, task in enumerate(tasks):
+                self._submit(jobs[index], task, (index, place))
+
+        for index in range(len(jobs)):
+            go_on(index, None)
+        for future in self._waiting:
+            index, place = self._places.pop(future)
+            outcome: Outcome = future.result()
+            results[index][place] = outcome.result
+            summaries[index].summary.add(outcome.summary)
+            counter.advance(outcome.nbytes)
+            missing[index] -= 1
+            if not missing[index]:
+                go_on(index, results[index])
+        for own in summaries:
+            counter.summary.add(own.summary)
+        return {job.name: found for job, found in zip(jobs, said, strict=True) if found is not None}
+
+    def _submit(self, job: Job, task: Task, place: tuple[int, int]) -> None:
+        from cfloat._version import __version__
+
+        part = self._writer.part(job.entries)
+        # not pure to Dask, which would give a later conversion the results of this one
+        future = self._client.submit(
+            work, __version__, self._path, job.recipe, job.entries, part, task, pure=False
+        )
+        self._places[future] = place
+        self._waiting.add(future)
+
+    def cancel(self) -> None:
+        """Take back what is not done yet."""
+        with _errors("", silent=True):
+            self._client.cancel(list(self._places))
+
+
+@contextmanager
+def _errors(address: str, silent: bool = False) -> Iterator[None]:
+    """Turn whatever the cluster raises into an error of one line."""
+    try:
+        yield
+    except CFloatError:
+        raise
+    except distributed.KilledWorker:
+        raise ClusterError(
+            f"scheduler {shown(address)}: several workers died, one after the other, of the same task"
+        ) from None
+    except Exception as error:
+        if silent:
+            return
+        reason = printable(" ".join(str(error).split()))[:300] or type(error).__name__
+        raise ClusterError(f"scheduler {shown(address)}: {reason}") from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep distributed from logging what an error tells in one line."""
+    # each of its modules has a logger with a level of its own
+    loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict)]
+    levels = {one: one.level for one in loggers if one.name.partition(".")[0] == "distributed"}
+    for one in levels:
+        one.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for one, level in levels.items():
+            one.setLevel(level)

@@ -1,0 +1,373 @@
+"""`CFloatLinear`: a Linear layer that holds codes and multiplies them where they are."""
+
+from typing import Any, Literal, Self, SupportsIndex
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from cfloat._array.array import CFloatArray
+from cfloat._core.format import Format
+from cfloat._core.presets import as_format
+from cfloat._core.text import shown
+from cfloat._matmul import matrix_product
+from cfloat.errors import ArgumentTypeError, ArgumentValueError
+
+from . import _ops
+from ._arrays import asarray
+from ._formats import from_text, to_text
+from ._layers import AnyModule, QuantizedLinear
+from ._memory import from_numpy, to_numpy
+from ._rounder import bias_for, largest
+from ._streams import no_stream
+
+
+@torch.library.custom_op("cfloat::matmul", mutates_args=())
+def _matmul(
+    x: Tensor,
+    x_bias: Tensor | None,
+    x_fmt: str,
+    codes: Tensor,
+    bias: Tensor,
+    fmt: str,
+    block: int,
+    transposed: bool,
+) -> Tensor:
+    """Multiply x, which is codes of `x_fmt` or else values, by the matrix of codes, or by its transpose."""
+    matrix = _values(codes, bias, fmt, block)
+    values = _ops.decode(x, from_text(x_fmt), x_bias) if x_fmt else x.float()
+    return values @ (matrix.mT if transposed else matrix)
+
+
+@_matmul.register_kernel("cpu")
+def _(
+    x: Tensor,
+    x_bias: Tensor | None,
+    x_fmt: str,
+    codes: Tensor,
+    bias: Tensor,
+    fmt: str,
+    block: int,
+    transposed: bool,
+) -> Tensor:
+    array = CFloatArray(
+        to_numpy(codes), from_text(fmt), to_numpy(bias), block=block if block else None
+    )
+    first: Any
+    if x_fmt:
+        assert x_bias is not None
+        first = CFloatArray(to_numpy(x), from_text(x_fmt), to_numpy(x_bias))
+    else:
+        first = to_numpy(x if x.dtype in (torch.float32, torch.bfloat16) else x.float())
+    product: NDArray[np.float32] = matrix_product.matmul(first, array.T if transposed else array)
+    return torch.from_numpy(np.asarray(product))
+
+
+@_matmul.register_fake
+def _(
+    x: Tensor,
+    x_bias: Tensor | None,
+    x_fmt: str,
+    codes: Tensor,
+    bias: Tensor,
+    fmt: str,
+    block: int,
+    transposed: bool,
+) -> Tensor:
+    columns = codes.shape[0 if transposed else 1]
+    return x.new_empty((*x.shape[:-1], columns), dtype=torch.float32)
+
+
+def _values(codes: Tensor, bias: Tensor, fmt: str, block: int) -> Tensor:
+    if block:
+        bias = bias.repeat_interleave(block, dim=-1)[..., : codes.shape[-1]]
+    return _ops.decode(codes, from_text(fmt), bias)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, _, ctx.x_fmt, codes, bias, ctx.fmt, ctx.block, ctx.transposed = inputs
+    ctx.dtype = x.dtype
+    ctx.save_for_backward(codes, bias)
+
+
+def _back(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    codes, bias = ctx.saved_tensors
+    if ctx.x_fmt:
+        return (None,) * 8
+    own = _matmul(gradient, None, "", codes, bias, ctx.fmt, ctx.block, not ctx.transposed)
+    return own.to(ctx.dtype), *(None,) * 7
+
+
+_matmul.register_autograd(_back, setup_context=_keep)
+
+
+class CFloatLinear(nn.Module):
+    """A Linear layer for inference, whose weights are codes: a quarter of float32's memory in 8 bits.
+
+    Products are `cfloat.matmul`'s on the CPU, which decodes the codes as it goes: of values and codes, or of
+    codes alone if `activation` is given, with sums in float32.
+
+    Parameters
+    ----------
+    weight : CFloatArray, shape (out_features, in_features)
+        The weights; not copied, unless their codes are read-only or run backwards in memory.
+    bias : Tensor, shape (out_features,), optional
+        What is added.
+    activation : Format, optional
+        The format to which inputs are rounded.
+    activation_bias : "max", int or None, default "max"
+        The exponent bias of rounded inputs: "max" takes the largest at which no element of an input is too
+        large, anew for each call; or an integer, or None for the format's default bias.
+
+    Attributes
+    ----------
+    codes : Tensor of uint8 or uint16, shape (out_features, in_features)
+        A buffer: the weights' codes.
+    weight_bias : Tensor of int16
+        A buffer: their exponent biases, one, or as `CFloatArray.bias` has them.
+    bias : Tensor or None
+        A buffer.
+    weight : CFloatArray
+        The weights, in the buffers' memory; on the CPU.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError
+        If an argument is not as above.
+
+    See Also
+    --------
+    to_inference : For all layers of a quantized model.
+
+    Notes
+    -----
+    There is a gradient with respect to the input, if that is not rounded, and none with respect to the
+    weights, which are no parameters.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import cfloat as cf
+    >>> import cfloat.torch
+    >>> _ = torch.manual_seed(0)
+    >>> layer = torch.nn.Linear(256, 10)
+    >>> small = cf.torch.CFloatLinear.from_linear(layer, cf.CFloat8_1_4_3, "mse", axis=0)
+    >>> x = torch.randn(32, 256)
+    >>> small.codes.dtype, bool((small(x) - layer(x)).abs().max() < 0.1)
+    (torch.uint8, True)
+    """
+
+    codes: Tensor
+    weight_bias: Tensor
+    bias: Tensor | None
+
+    def __init__(
+        self,
+        weight: CFloatArray,
+        bias: Tensor | None = None,
+        *,
+        activation: Format | None = None,
+        activation_bias: Literal["max"] | SupportsIndex | None = "max",
+    ) -> None:
+        super().__init__()
+        if not isinstance(weight, CFloatArray):
+            raise ArgumentTypeError(f"weight is {shown(weight)}; it takes a CFloatArray")
+        if weight.ndim != 2:
+            raise ArgumentValueError(f"weight has shape {weight.shape}; it takes two axes")
+        self.out_features, self.in_features = weight.shape
+        self.format, self.block = weight.format, weight.block
+        self.activation = None if activation is None else as_format(activation)
+        self.activation_bias: Literal["max"] | int = "max"
+        if activation is None:
+            if not (isinstance(activation_bias, str) and activation_bias == "max"):
+                raise ArgumentValueError(
+                    "activation_bias is given, and no activation; it takes both"
+                )
+        elif not isinstance(activation_bias, str):
+            self.activation_bias = activation.check_bias(activation_bias)
+        elif activation_bias != "max":
+            raise ArgumentValueError(
+                f"activation_bias is {shown(activation_bias)}; it takes 'max', an integer or None"
+            )
+        if bias is not None and (not isinstance(bias, Tensor) or bias.shape != weight.shape[:1]):
+            raise ArgumentValueError(
+                f"bias is {shown(bias)}; it takes a tensor of shape ({self.out_features},)"
+            )
+        self.register_buffer("codes", from_numpy(weight.codes))
+        biases = np.array(weight.bias, np.int16)
+        self.register_buffer("weight_bias", torch.from_numpy(biases))
+        self.register_buffer("bias", None if bias is None else bias.detach().clone())
+
+    @classmethod
+    def from_linear(
+        cls,
+        layer: nn.Linear,
+        fmt: Format,
+        bias: ArrayLike | None = "mse",
+        *,
+        axis: SupportsIndex | None = None,
+        block: SupportsIndex | None = None,
+        activation: Format | None = None,
+        activation_bias: Literal["max"] | SupportsIndex | None = "max",
+    ) -> Self:
+        """Return a layer with another's weights, rounded to nearest.
+
+        Parameters
+        ----------
+        layer : Linear
+            The layer, which is not changed.
+        fmt, bias, axis, block
+            As in `cfloat.asarray`: with ``axis=0`` each output has a bias of its own, with `block` each so
+            many consecutive weights of one.
+        activation, activation_bias
+            As in `CFloatLinear`.
+
+        Returns
+        -------
+        CFloatLinear
+
+        Raises
+        ------
+        ArgumentTypeError
+            If `layer` is no Linear layer.
+        ArgumentTypeError, ArgumentValueError
+            As `cfloat.asarray`.
+        """
+        if not isinstance(layer, nn.Linear):
+            raise ArgumentTypeError(f"layer is {shown(layer)}; it takes a torch.nn.Linear")
+        weight = asarray(layer.weight, fmt, bias, axis=axis, block=block)
+        made = cls(weight, layer.bias, activation=activation, activation_bias=activation_bias)
+        return made.to(layer.weight.device).train(layer.training)
+
+    @property
+    def weight(self) -> CFloatArray:
+        """The weights, in the memory of `codes`."""
+        return CFloatArray(
+            to_numpy(self.codes.cpu()),
+            self.format,
+            to_numpy(self.weight_bias.cpu()),
+            block=self.block,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply inputs by the weights.
+
+        Parameters
+        ----------
+        x : Tensor of float64, float32, float16 or bfloat16, shape (..., in_features)
+            Inputs; of float64 and float16 as float32.
+
+        Returns
+        -------
+        Tensor, shape (..., out_features)
+            Of the dtype of `x`.
+        """
+        _ops.check_values(x)
+        given, x_bias, x_fmt = x, None, ""
+        if self.activation is not None:
+            x_fmt, x_bias = to_text(self.activation), self._activation_bias(x)
+            given = torch.ops.cfloat.encode(x, x_bias, no_stream(), x_fmt, "ties_to_even")
+        y: Tensor = torch.ops.cfloat.matmul(
+            given,
+            x_bias,
+            x_fmt,
+            self.codes,
+            self.weight_bias,
+            to_text(self.format),
+            self.block or 0,
+            True,
+        )
+        if self.bias is not None:
+            y = y + self.bias
+        return y.to(x.dtype)
+
+    def _activation_bias(self, x: Tensor) -> Tensor:
+        assert self.activation is not None
+        if isinstance(self.activation_bias, int):
+            return torch.tensor(self.activation_bias, dtype=torch.int16, device="cpu")
+        return bias_for(largest(x), self.activation)
+
+    def extra_repr(self) -> str:
+        """Return what ``repr`` shows."""
+        parts = (
+            f"in_features={self.in_features}, out_features={self.out_features}, {self.format.name}"
+        )
+        if self.activation is not None:
+            parts += f", activation={self.activation.name}, activation_bias={self.activation_bias}"
+        return parts
+
+
+def to_inference(module: AnyModule) -> AnyModule | CFloatLinear:
+    """Replace a quantized model's Linear layers by layers that hold codes.
+
+    Parameters
+    ----------
+    module : Module
+        A model that `quantize` changed, with a format for weights; changed in place, and put into evaluation
+        mode.  Conv layers go on rounding their weights.
+
+    Returns
+    -------
+    Module
+        `module`, or if that is a Linear layer itself the layer that takes its place.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If `module` is no Module.
+    ArgumentValueError
+        If no layer of it is a `QuantizedLinear` that rounds its weights, and what it rounds to nearest.
+
+    Notes
+    -----
+    Inputs are rounded with the biases that were learnt.  Results are those of the quantized model but for the
+    order of the sums.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import cfloat as cf
+    >>> import cfloat.torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    >>> _ = cf.torch.quantize(model, weight=cf.CFloat8_1_4_3, activation=cf.CFloat8_1_4_3)
+    >>> _ = model(torch.randn(16, 4))                 # training mode: the biases are learnt
+    >>> cf.torch.to_inference(model)[0]  # doctest: +ELLIPSIS
+    CFloatLinear(in_features=4, out_features=8, CFloat8_1_4_3, activation=CFloat8_1_4_3, activation_bias=...)
+    """
+    if not isinstance(module, nn.Module):
+        raise ArgumentTypeError(f"module is {shown(module)}; it takes a torch.nn.Module")
+    names = [
+        name for name, layer in module.named_modules(remove_duplicate=False) if _is_ready(layer)
+    ]
+    if not names:
+        raise ArgumentValueError(
+            "module has no QuantizedLinear that rounds weights, and to nearest; quantize() makes them"
+        )
+    module.eval()
+    made: dict[nn.Module, CFloatLinear] = {}
+    for name in names:
+        layer = module.get_submodule(name)
+        assert isinstance(layer, QuantizedLinear)
+        if layer not in made:
+            made[layer] = _with_codes(layer)
+        if not name:
+            return made[layer]
+        module.set_submodule(name, made[layer])
+    return module
+
+
+def _is_ready(layer: nn.Module) -> bool:
+    if not isinstance(layer, QuantizedLinear) or layer.weight_rounder is None:
+        return False
+    rounders = (layer.weight_rounder, layer.activation_rounder)
+    return all(one is None or one.rounding == "ties_to_even" for one in rounders)
+
+
+def _with_codes(layer: QuantizedLinear) -> CFloatLinear:
+    weights, inputs = layer.weight_rounder, layer.activation_rounder
+    assert weights is not None
+    how: dict[str, Any] = {}
+    if inputs is not None:
+        how = {"activation": inputs.format, "activation_bias": inputs.bias}
+    return CFloatLinear.from_linear(layer, weights.format, weights.bias, **how).eval()

@@ -1,0 +1,287 @@
+"""`AdamW` whose moments are stored in 16 bits: the first in SHP, the second in UHP."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Final, SupportsIndex, overload
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from cfloat._core.finfo import finfo
+from cfloat._core.format import Format
+from cfloat._core.presets import CFloat16_SHP, CFloat16_UHP, as_format
+from cfloat._core.rounding import RoundingMode, check_rounding, check_seed
+from cfloat._core.text import shown
+from cfloat.errors import ArgumentTypeError, ArgumentValueError
+
+from . import _plain
+from ._formats import to_text
+from ._ops import FLOATS, check_codes, decode, encode, names
+from ._rounder import bias_for, binade, largest
+from ._streams import derived_seed, drawn_seed
+
+# Second moments are multiplied by a power of two that is a normal float32, as is its inverse.
+_LARGEST_SCALE: Final = 126
+
+
+class AdamW(Optimizer):
+    """AdamW (Loshchilov and Hutter) with moments of 16 bits, rounded stochastically: half the memory.
+
+    Parameters
+    ----------
+    params : iterable of Tensor or dict
+        Parameters, or groups of them, as all of PyTorch's optimizers take them: dense, and of float64,
+        float32, float16 or bfloat16.
+    lr : float or Tensor, default 1e-3
+        The learning rate.
+    betas : (float, float), default (0.9, 0.999)
+        How much of the moments is kept in a step: 0 or more, and less than 1.
+    eps : float, default 1e-8
+        Added to the denominator.
+    weight_decay : float, default 1e-2
+        Decoupled from the gradient.
+    first, second : Format, default CFloat16_SHP and CFloat16_UHP
+        The formats of the moments.
+    rounding : str, default "stochastic"
+        How moments are rounded, as in `cfloat.encode`.
+    seed : int, optional
+        Seed of stochastic rounding, from which each parameter and moment gets a stream of its own; PyTorch's
+        default generator draws it if None.  It is in the state dict.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError
+        If an argument is not as above, or `first` is unsigned.
+
+    Notes
+    -----
+    A step computes in float32 (float64 for parameters of float64): moments are decoded, updated and used,
+    and then rounded once.  State, for each parameter: ``exp_avg`` and ``exp_avg_sq``, their codes, and
+    ``exp_avg_bias``, ``exp_avg_sq_bias`` and ``exp_avg_sq_scale``.  Exponent biases are chosen anew in each
+    step, so that the largest element is within the range; a first moment beyond that of the smallest bias, as
+    SHP's 2**32, saturates.  UHP's bias is fixed, and squares of small
+    gradients are below its smallest number, 2**-30: a second moment in a format of one bias is stored
+    multiplied by two to the power of ``exp_avg_sq_scale``, chosen anew as well, such that its largest element
+    is in the last binade but one, from 2**30 to 2**31 in UHP.
+
+    With the same gradients, the moments are the same bits on every machine, but for the order in which
+    elementary operations round there.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import cfloat as cf
+    >>> import cfloat.torch
+    >>> layer = torch.nn.Linear(16, 4)
+    >>> optimizer = cf.torch.AdamW(layer.parameters(), lr=1e-2, seed=0)
+    >>> layer(torch.ones(8, 16)).square().mean().backward()
+    >>> optimizer.step()
+    >>> state = optimizer.state[layer.weight]
+    >>> state["exp_avg"].dtype, state["exp_avg_sq"].dtype
+    (torch.uint16, torch.uint16)
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        *,
+        first: Format = CFloat16_SHP,
+        second: Format = CFloat16_UHP,
+        rounding: RoundingMode = "stochastic",
+        seed: SupportsIndex | None = None,
+    ) -> None:
+        if not as_format(first).signed:
+            raise ArgumentValueError(f"first is {first}; it takes a signed format")
+        self.first, self.second = first, as_format(second)
+        check_rounding(rounding, (), 0, 0)
+        self.rounding: RoundingMode = rounding
+        drawn = int(drawn_seed()) % 2**64 if seed is None else check_seed(seed)
+        defaults = {
+            "lr": _check("lr", lr), "betas": _check_betas(betas), "eps": _check("eps", eps),
+            "weight_decay": _check("weight_decay", weight_decay), "seed": drawn,
+        }  # fmt: skip
+        # for load_state_dict to compare
+        defaults |= {"first_format": to_text(first), "second_format": to_text(second)}
+        super().__init__(params, defaults)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy takes, which is more than all of PyTorch's optimizers have."""
+        own = {"first": self.first, "second": self.second, "rounding": self.rounding}
+        return super().__getstate__() | own
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters with settings of their own, as all of PyTorch's optimizers do."""
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        try:
+            _check_betas(group["betas"])
+            for name in ("lr", "eps", "weight_decay"):
+                _check(name, group[name])
+            group["seed"] = check_seed(group["seed"])
+            for parameter in group["params"]:
+                if parameter.dtype not in FLOATS:
+                    raise ArgumentTypeError(
+                        f"a parameter has dtype {parameter.dtype}; it takes {names(FLOATS)}"
+                    )
+        except (TypeError, ValueError):
+            self.param_groups.pop()
+            raise
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Change the parameters by one step.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Computes the loss and its gradients anew.
+
+        Returns
+        -------
+        float or None
+            What `closure` returned.
+
+        Raises
+        ------
+        ArgumentTypeError
+            If a gradient is sparse.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        place = 0
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, group, place)
+                place += 1
+        return loss
+
+    def _update(self, parameter: Tensor, group: dict[str, Any], place: int) -> None:
+        gradient = parameter.grad
+        assert gradient is not None
+        if gradient.layout != torch.strided:
+            raise ArgumentTypeError(f"a gradient has layout {gradient.layout}; it takes dense ones")
+        wide = torch.float64 if parameter.dtype == torch.float64 else torch.float32
+        gradient = gradient.to(wide)
+        state = self.state.get(parameter, {})
+        step = state.get("step", 0) + 1
+        beta1, beta2 = group["betas"]
+        if state:
+            mean = decode(state["exp_avg"], self.first, state["exp_avg_bias"], dtype=wide)
+            square = decode(state["exp_avg_sq"], self.second, state["exp_avg_sq_bias"], dtype=wide)
+            square *= _power(-state["exp_avg_sq_scale"], wide)
+        else:
+            mean, square = torch.zeros_like(gradient), torch.zeros_like(gradient)
+        mean.lerp_(gradient, 1 - beta1)
+        square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+
+        lr = float(group["lr"])
+        denominator = (square / (1 - beta2**step)).sqrt_().add_(group["eps"])
+        change = mean / (1 - beta1**step) / denominator
+        # before anything is changed: a flag may be raised here
+        kept = self._stored(mean, square, group["seed"], place, step)
+        if parameter.dtype == wide:
+            parameter.mul_(1 - lr * group["weight_decay"]).sub_(change, alpha=lr)
+        else:  # rounded once
+            updated = parameter.to(wide).mul_(1 - lr * group["weight_decay"]).sub_(change, alpha=lr)
+            parameter.copy_(updated)
+        self.state[parameter] = {"step": step, **kept}
+
+    def _stored(
+        self, mean: Tensor, square: Tensor, seed: int, place: int, step: int
+    ) -> dict[str, Tensor]:
+        """Return moments as they are kept; `square` is changed."""
+        scale = torch.zeros((), dtype=torch.int64, device=square.device)
+        if self.second.bias_range[0] == self.second.bias_range[1]:
+            scale = _scale_for(largest(square), self.second)
+            square *= _power(scale, square.dtype)
+        kept = {"exp_avg_sq_scale": scale.to(torch.int16)}
+        for part, (name, fmt, moment) in enumerate(
+            (("exp_avg", self.first, mean), ("exp_avg_sq", self.second, square))
+        ):
+            bias = bias_for(largest(moment), fmt)
+            kept[f"{name}_bias"] = bias.to(torch.int16)
+            kept[name] = encode(
+                moment, fmt, bias, rounding=self.rounding,
+                seed=derived_seed(seed, 2 * place + part), offset=(step - 1) * moment.numel(),
+            )  # fmt: skip
+        return kept
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state that `state_dict` returned.
+
+        Parameters
+        ----------
+        state_dict : dict
+            The state, of an optimizer with the same formats.
+
+        Raises
+        ------
+        ArgumentTypeError
+            If codes are not of the formats' storage dtypes.
+        ArgumentValueError
+            If it is of other formats, or of another optimizer.
+        ValueError
+            If it is of other groups of parameters.
+        """
+        kept = {number: dict(state) for number, state in state_dict["state"].items()}
+        for state in kept.values():
+            for name, fmt in (("exp_avg", self.first), ("exp_avg_sq", self.second)):
+                check_codes(state.get(name), fmt)
+        for group in state_dict["param_groups"]:
+            for name in ("first_format", "second_format"):
+                if group.get(name) != self.defaults[name]:
+                    raise ArgumentValueError(
+                        f"state has {name} {shown(group.get(name))}; it takes {shown(self.defaults[name])}"
+                    )
+        super().load_state_dict(state_dict)
+        # where parameters are floats, PyTorch has made floats of the codes
+        numbers = [number for group in state_dict["param_groups"] for number in group["params"]]
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        for number, parameter in zip(numbers, parameters, strict=True):
+            if number in kept:
+                self.state[parameter] = {
+                    name: value.to(parameter.device, copy=True)
+                    if isinstance(value, Tensor)
+                    else value
+                    for name, value in kept[number].items()
+                }
+
+
+def _power(exponent: Tensor, dtype: torch.dtype) -> Tensor:
+    return _plain.power_of_two(exponent.long()).to(dtype)
+
+
+def _scale_for(peak: Tensor, fmt: Format) -> Tensor:
+    """Return the exponent of the power of two that brings a magnitude into a format's last binade but one."""
+    _, top_exponent = math.frexp(finfo(fmt).max)
+    scale = (top_exponent - 1 - binade(peak)).clamp(-_LARGEST_SCALE, _LARGEST_SCALE)
+    return torch.where(peak == 0, 0, scale)
+
+
+def _check(name: str, value: Any) -> Any:
+    number = float(value) if isinstance(value, int | float | Tensor) else math.nan
+    if not 0 <= number < math.inf:
+        raise ArgumentValueError(f"{name} is {shown(value)}; it takes a number, 0 or more")
+    return value
+
+
+def _check_betas(betas: Any) -> tuple[float, float]:
+    if not isinstance(betas, tuple | list) or len(betas) != 2:
+        raise ArgumentTypeError(f"betas is {shown(betas)}; it takes two numbers")
+    first, second = (_check("betas", beta) for beta in betas)
+    if first >= 1 or second >= 1:
+        raise ArgumentValueError(f"betas is {shown(betas)}; they are less than 1")
+    return first, second

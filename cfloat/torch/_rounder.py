@@ -1,0 +1,193 @@
+"""`Rounder`: a module that rounds tensors, and learns their bias as `cfloat.BiasTracker` does."""
+
+import math
+from collections.abc import Callable
+from typing import Literal, Self, SupportsIndex
+
+import torch
+from torch import Tensor, nn
+
+from cfloat._bias.choose import BiasTracker
+from cfloat._core.finfo import finfo
+from cfloat._core.format import Format
+from cfloat._core.presets import as_format
+from cfloat._core.rounding import RoundingMode, check_rounding, check_seed
+from cfloat._core.text import shown
+from cfloat.errors import ArgumentValueError
+
+from ._formats import to_text
+from ._ops import check_values
+from ._streams import drawn_seed, no_stream, signed
+
+
+class Rounder(nn.Module):
+    """A module that rounds a tensor to a format, with a straight-through gradient, as `round_to`.
+
+    Parameters
+    ----------
+    fmt : Format
+        The format.
+    bias : "max", int or None, default "max"
+        "max": the bias is learnt in training mode, as `cfloat.BiasTracker` does: the largest at which no
+        element of the last `window` tensors, the current one included, is beyond the format's largest value.
+        In evaluation mode it stays as it is, and before the first tensor it is the format's default.  An
+        integer: that bias.  None: the format's default bias.
+    window, margin : int
+        As in `cfloat.BiasTracker`: how many tensors are remembered, and how many binades kept free above
+        their largest element.
+    rounding : str, default "ties_to_even"
+        As in `cfloat.round_to`.
+    seed : int, optional
+        Seed of the random stream of stochastic rounding; PyTorch's default generator draws one if None.  Each
+        tensor takes the words that follow those of the tensor before.
+
+    Attributes
+    ----------
+    format : Format
+        The format.
+    history : Tensor of float64, shape (window,)
+        A buffer: the largest magnitudes of the last tensors, the latest first, 0 where there was none yet; of
+        a bias that is learnt.
+    stream : Tensor of int64, shape (2,)
+        A buffer: the random stream's seed, and how many words were taken, modulo 2**64; of stochastic
+        rounding.  Both buffers are in the state dict, so that training goes on from it with the same bits.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError
+        If an argument is not as above.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import cfloat as cf
+    >>> import cfloat.torch
+    >>> rounder = cf.torch.Rounder(cf.CFloat8_1_4_3, window=2)
+    >>> rounder(torch.tensor([0.3, 100.0])), rounder.bias
+    (tensor([ 0.3125, 96.0000]), 9)
+    >>> rounder.eval()(torch.tensor([1e6])), rounder.bias
+    (tensor([120.]), 9)
+    """
+
+    history: Tensor
+    stream: Tensor
+
+    def __init__(
+        self,
+        fmt: Format,
+        *,
+        bias: Literal["max"] | SupportsIndex | None = "max",
+        window: SupportsIndex = 16,
+        margin: SupportsIndex = 0,
+        rounding: RoundingMode = "ties_to_even",
+        seed: SupportsIndex | None = None,
+    ) -> None:
+        super().__init__()
+        self.format = as_format(fmt)
+        check_rounding(rounding, (), 0, 0)
+        self.rounding: RoundingMode = rounding
+        self.learns = isinstance(bias, str)
+        if self.learns and bias != "max":
+            raise ArgumentValueError(f"bias is {shown(bias)}; it takes 'max', an integer or None")
+        self._fixed = fmt.default_bias if self.learns else fmt.check_bias(bias)
+        tracked = BiasTracker(fmt, window=window, margin=margin).state_dict()  # which checks them
+        self._margin: int = tracked["margin"]
+        if self.learns:
+            self.register_buffer("history", torch.zeros(tracked["window"], dtype=torch.float64))
+        if rounding == "stochastic":
+            word = int(drawn_seed()) if seed is None else signed(check_seed(seed))
+            self.register_buffer("stream", torch.tensor([word, 0]))
+
+    @property
+    def bias(self) -> int:
+        """The bias to use now."""
+        return int(self._bias().item())
+
+    def observe(self, x: Tensor) -> None:
+        """Take note of a tensor's largest finite magnitude, if the bias is learnt.
+
+        Parameters
+        ----------
+        x : Tensor of float64, float32, float16 or bfloat16
+            Values.
+
+        Raises
+        ------
+        ArgumentTypeError
+            If `x` is not such a tensor.
+        """
+        check_values(x)
+        if not self.learns:
+            return
+        with torch.no_grad():
+            self.history.copy_(torch.cat((largest(x).reshape(1), self.history[:-1])))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Round a tensor; in training mode, take note of it first."""
+        if self.training:
+            self.observe(x)
+        stream = no_stream()
+        if self.rounding == "stochastic":
+            stream = self.stream.clone()
+            with torch.no_grad():
+                self.stream[1] += x.numel()
+        rounded: Tensor = torch.ops.cfloat.round_to(
+            check_values(x), self._bias(), stream, to_text(self.format), self.rounding
+        )
+        return rounded
+
+    def _bias(self) -> Tensor:
+        if not self.learns:
+            return torch.tensor(self._fixed, dtype=torch.int16, device="cpu")
+        return bias_for(self.history.amax(), self.format, self._margin)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move the buffers, but leave `history` in float64: ``half()`` is for values of a model."""
+        before = self.history if self.learns else None
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if before is not None and self.history.dtype != before.dtype:
+            self.history = before.to(self.history.device)
+        return self
+
+    def extra_repr(self) -> str:
+        """Return what ``repr`` shows."""
+        bias = "learnt" if self.learns else self._fixed
+        return f"{self.format.name}, bias={bias}, rounding={self.rounding!r}"
+
+
+def largest(x: Tensor) -> Tensor:
+    """Return the largest finite magnitude as float64 of shape (); 0 if there is none."""
+    if x.numel() == 0:
+        return x.new_zeros((), dtype=torch.float64)
+    return x.detach().abs().nan_to_num(nan=0.0, posinf=0.0).amax().double()
+
+
+def bias_for(peak: Tensor, fmt: Format, margin: int = 0) -> Tensor:
+    """Return the largest bias at which a magnitude is within a format's range; for 0 the default.
+
+    `cfloat.BiasTracker` has the same of numbers.  This one can be traced, and waits for no device.
+
+    Parameters
+    ----------
+    peak : Tensor of float64, shape ()
+        A finite magnitude.
+    fmt : Format
+        The format.
+    margin : int, default 0
+        How many binades are kept free above it.
+
+    Returns
+    -------
+    Tensor of int64, shape ()
+    """
+    low, high = fmt.bias_range
+    top, top_exponent = math.frexp(finfo(fmt, low).max)
+    fraction = ((peak.view(torch.int64) & (2**52 - 1)) | (1022 << 52)).view(torch.float64)
+    bias = low + top_exponent - binade(peak) - (fraction > top).long()
+    bias = (bias.clamp(low, high) - margin).clamp(min=low)
+    return torch.where(peak == 0, fmt.default_bias, bias)
+
+
+def binade(magnitude: Tensor) -> Tensor:
+    """Return the exponent that `math.frexp` returns, of a magnitude as float64; of 0 something small."""
+    return (magnitude.view(torch.int64) >> 52) - 1022
