@@ -105,12 +105,12 @@ def sanitized(session: nox.Session) -> None:
     """Run the tests of memory layouts, flags and ufuncs with the extension under the sanitizers."""
     flags = "-fsanitize=address,undefined"
     # from a copy: objects that were built without are taken again otherwise
-    copy = Path(session.create_tmp()) / "tree"
+    copy = Path(session.create_tmp()).resolve() / "tree"
     shutil.rmtree(copy, ignore_errors=True)
     unwanted = shutil.ignore_patterns(".*", "build", "dist", "_build", "*.egg-info", "*.so", "*.o")
     shutil.copytree(ROOT, copy, ignore=unwanted)
     session.install(
-        "--force-reinstall", f"{copy}[test]",
+        f"{copy}[test]",
         env={"CFLAGS": f"-O1 -g {flags} -fno-sanitize-recover=all", "LDFLAGS": flags},
     )  # fmt: skip
     where = "import cfloat._core._cfloat as core; print(core.__file__)"
@@ -148,7 +148,7 @@ def oldest(session: nox.Session) -> None:
 def package(session: nox.Session) -> None:
     """Build the sdist and the wheel, look at what is in them, and use the wheel alone."""
     _pip_install(session, "abi3audit", "build")
-    tmp = Path(session.create_tmp())
+    tmp = Path(session.create_tmp()).resolve()
     dist = tmp / "dist"
     shutil.rmtree(dist, ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", str(dist), str(ROOT), silent=True)
