@@ -10,7 +10,7 @@ import pytest
 import cfloat as cf
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'cfloat[torch]'")
-import cfloat.torch as ct
+import cfloat.torch as ct  # noqa: E402
 
 pytestmark = pytest.mark.benchmark(max_time=0.5, min_rounds=3)
 

@@ -271,7 +271,7 @@ class Program:
                     result = np.where(np.isnan(result), np.nan, result)
                 x[...] = self.rounded(a, result, biases)
             except ValueError:
-                with pytest.raises(ValueError):
+                with pytest.raises(ValueError):  # noqa: PT011
                     in_place(a, b)
                 return
             assert in_place(a, b) is a

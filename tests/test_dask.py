@@ -26,10 +26,10 @@ from cfloat.errors import ClusterError
 dask = pytest.importorskip("dask", reason="Dask is not installed")
 distributed = pytest.importorskip("distributed", reason="distributed is not installed")
 
-import dask.array as da
+import dask.array as da  # noqa: E402
 
-import cfloat.dask as cd
-from cfloat.dask import _cluster as clusters
+import cfloat.dask as cd  # noqa: E402
+from cfloat.dask import _cluster as clusters  # noqa: E402
 
 FMT = cf.CFloat8_1_4_3
 FORMATS = [cf.CFloat8_1_4_3, cf.CFloat8_1_5_2, cf.CFloat16_SHP, cf.CFloat16_UHP, cf.bfloat16]

@@ -98,7 +98,7 @@ def test_what_reads_files_is_loaded_when_it_is_asked_for():
     assert loaded.stdout.startswith("False <function load")
     assert {"load", "save"} <= set(dir(cf))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        cf.nonsense
+        cf.nonsense  # noqa: B018
 
 
 def test_version():

@@ -161,12 +161,12 @@ def assert_format_as_portable(isa, fmt, bias, biases, modes, rng, size):
         each = rng.choice(biases, x.size)
         for mode, where in itertools.product(modes, (bias, each)):
             options = {"rounding": mode, "seed": 2**63 + bias, "offset": int(rng.integers(0, 9))}
-            assert_as_portable(isa, lambda: cf.encode(x, fmt, where, **options))
-            assert_as_portable(isa, lambda: cf.round_to(x, fmt, where, **options))
+            assert_as_portable(isa, lambda: cf.encode(x, fmt, where, **options))  # noqa: B023
+            assert_as_portable(isa, lambda: cf.round_to(x, fmt, where, **options))  # noqa: B023
     codes = all_codes(fmt, rng)
     each = rng.choice(biases, codes.size)
     for where in (bias, each):
-        assert_as_portable(isa, lambda: cf.decode(codes, fmt, where))
+        assert_as_portable(isa, lambda: cf.decode(codes, fmt, where))  # noqa: B023
 
 
 @every_format
@@ -241,7 +241,7 @@ def test_every_short_float(isa, fmt, dtype, rng):
     biases = rng.integers(low, high + 1, x.size).astype(np.int16)
     for mode, where in itertools.product(cf.ROUNDING_MODES, (None, biases)):
         options = {"rounding": mode, "seed": 3, "offset": 5}
-        assert_as_portable(isa, lambda: cf.encode(x, fmt, where, **options))
+        assert_as_portable(isa, lambda: cf.encode(x, fmt, where, **options))  # noqa: B023
     assert_as_portable(isa, lambda: cf.round_to(x, fmt, biases))
 
 
@@ -270,7 +270,7 @@ def test_lengths_and_places_of_short_floats(isa, fmt, dtype, with_biases, rng):
             return cf.encode(x, fmt, bias, rounding=mode, seed=5, offset=x.size % 5, out=out)
 
         some, where = x[:length], biases[:length] if with_biases else None
-        assert_as_portable(isa, lambda: convert(some, where))
+        assert_as_portable(isa, lambda: convert(some, where))  # noqa: B023
         expected = convert(some, where)
         operand, _, _ = unaligned(some, 1 + length % 7)
         out, memory, place = unaligned(np.zeros_like(expected), 1 + length % 5)
@@ -371,10 +371,10 @@ def test_positions_in_the_stream(isa, fmt, rng):
         for back in (*range(41), 64, 100):
             for operation in (cf.encode, cf.round_to):
                 options = {"rounding": "stochastic", "seed": 2**64 - 1, "offset": carry - back}
-                assert_as_portable(isa, lambda: operation(x, fmt, **options))
+                assert_as_portable(isa, lambda: operation(x, fmt, **options))  # noqa: B023
     for seed in (0, 2**32 - 1, 2**32, 2**64 - 1):
         options = {"rounding": "stochastic", "seed": seed, "offset": 2**64 - x.size}
-        assert_as_portable(isa, lambda: cf.encode(x, fmt, **options))
+        assert_as_portable(isa, lambda: cf.encode(x, fmt, **options))  # noqa: B023
 
 
 def test_flags_of_many_elements(isa):

@@ -452,8 +452,8 @@ def test_the_callers_biases_are_not_the_arrays():
             else np.array([3, 4], np.int16)
         )
         for make in (
-            lambda: cf.asarray(np.ones((2, 2)), FMT, bias, **how),
-            lambda: cf.CFloatArray(np.full((2, 2), 56, np.uint8), FMT, bias, **how),
+            lambda: cf.asarray(np.ones((2, 2)), FMT, bias, **how),  # noqa: B023
+            lambda: cf.CFloatArray(np.full((2, 2), 56, np.uint8), FMT, bias, **how),  # noqa: B023
         ):
             a = make()
             view, copied = a[:1], a.copy()

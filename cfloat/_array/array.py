@@ -200,12 +200,12 @@ class CFloatArray(NDArrayOperatorsMixin):
         return self._codes.flags
 
     @property
-    def T(self) -> Self:
+    def T(self) -> Self:  # noqa: N802
         """The array with its axes in reverse order; it shares the codes."""
         return self.transpose()
 
     @property
-    def mT(self) -> Self:
+    def mT(self) -> Self:  # noqa: N802
         """The array with its last two axes exchanged; it shares the codes."""
         if self.ndim < 2:
             raise ArgumentValueError(f"mT takes two axes or more; the array has {self.ndim}")

@@ -574,8 +574,8 @@ def _peer(name: str, package: Any, work: _Work, values: Array) -> Call:
     else:
         array: Array = np.empty(values.shape, getattr(package, type_name))
         codes = array
-        narrow = lambda: np.copyto(array, values, casting="unsafe")
-        widen = lambda: np.copyto(widened, array)
+        narrow = lambda: np.copyto(array, values, casting="unsafe")  # noqa: E731
+        widen = lambda: np.copyto(widened, array)  # noqa: E731
 
     def both() -> None:
         narrow()

@@ -78,7 +78,7 @@ def _make_streams_usable() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by the caller
-            setattr(sys, name, open(os.devnull, "w"))
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for the process's life
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 

@@ -11,7 +11,7 @@ from .public import public
 
 @public
 @dataclass(frozen=True)
-class finfo:
+class finfo:  # noqa: N801 - numpy.finfo's name
     """Limits of a format at a bias, with `numpy.finfo`'s names.
 
     Parameters
@@ -61,7 +61,7 @@ class finfo:
     format: Format
     bias: int
 
-    def __init__(self, format: Format | str, bias: SupportsIndex | None = None) -> None:
+    def __init__(self, format: Format | str, bias: SupportsIndex | None = None) -> None:  # noqa: A002 - numpy.finfo takes a dtype first, too
         checked = as_format(format)
         object.__setattr__(self, "format", checked)
         object.__setattr__(self, "bias", checked.check_bias(bias))

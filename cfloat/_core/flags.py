@@ -110,7 +110,7 @@ def record_flags() -> Generator[Flags]:
 
 
 @public
-class errstate(ContextDecorator):
+class errstate(ContextDecorator):  # noqa: N801 - numpy.errstate's name
     """Say what happens when an operation raises an exception flag, as `numpy.errstate` does.
 
     Parameters
@@ -149,7 +149,7 @@ class errstate(ContextDecorator):
     def __init__(
         self,
         *,
-        all: FlagAction | None = None,
+        all: FlagAction | None = None,  # noqa: A002 - numpy.errstate's name
         invalid: FlagAction | None = None,
         overflow: FlagAction | None = None,
         underflow: FlagAction | None = None,

@@ -157,7 +157,7 @@ class Part:
         """Write elements of a tensor, from its byte `start` on."""
         with self._errors():
             if self._stream is None:
-                self._stream = open(self._temporary, "r+b")
+                self._stream = open(self._temporary, "r+b")  # noqa: SIM115 - closed by __exit__
             self._stream.seek(self._starts[name] + start)
             self._stream.write(as_bytes(data).data)
 
