@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tarfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import nox
@@ -174,19 +175,21 @@ def bench(session: nox.Session) -> None:
     session.run("cfloat", "bench", *session.posargs)
 
 
-def _install(session: nox.Session, *extras: str, groups: tuple[str, ...] | list[str] = ()) -> None:
+def _install(session: nox.Session, *extras: str, groups: Sequence[str] = ()) -> None:
     """Install the package, what its extras name, and pyproject.toml's groups of dependencies."""
-    wanted = [name for group in groups for name in nox.project.dependency_groups(PROJECT, group)]
-    if session.venv_backend == "none":  # the package is there, and is not to be built once more
-        wanted += [name for extra in extras for name in EXTRAS[extra]]
-    else:
-        wanted.append(f".[{','.join(extras)}]" if extras else ".")
+    wanted = [name for extra in extras for name in EXTRAS[extra]]
+    wanted += [name for group in groups for name in nox.project.dependency_groups(PROJECT, group)]
+    if session.venv_backend != "none":  # where it is there, it is not to be built once more
+        wanted.append(".")
     _pip_install(session, *wanted)
 
 
 def _pip_install(session: nox.Session, *wanted: str) -> None:
     """Install into the session's environment, or into the active one, where nox's own `install` refuses."""
-    session.run("python", "-m", "pip", "install", *wanted, silent=True)
+    if session.venv_backend == "none":
+        session.run("python", "-m", "pip", "install", *wanted, silent=True)
+    else:
+        session.install(*wanted)
 
 
 def _need(session: nox.Session, *modules: str) -> None:
