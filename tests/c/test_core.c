@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cf_kernels.h"
+#include "convert/kernels.h"
 #include "check.h"
 #include "tests.h"
 

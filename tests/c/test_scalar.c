@@ -1,4 +1,4 @@
-/* cf_scalar.h by itself: what the exported functions reach on one compiler only, or not with a random
+/* core/scalar.h by itself: what the exported functions reach on one compiler only, or not with a random
  * word of the test's choice. */
 #include <math.h>
 #include <string.h>
@@ -7,12 +7,12 @@
 #include "oracle.h"
 #include "tests.h"
 
-/* cf_scalar.h as a compiler reads it that is neither gcc nor clang; its other headers come first. */
-#include "cf_format.h"
-#include "cf_philox.h"
+/* core/scalar.h as a compiler reads it that is neither gcc nor clang; its other headers come first. */
+#include "core/format.h"
+#include "core/philox.h"
 #undef __GNUC__
 #undef __clang__
-#include "cf_scalar.h"
+#include "core/scalar.h"
 
 static void log2_without_builtin(void) {
   for (int log2 = 0; log2 < 64; ++log2) {

@@ -1,0 +1,103 @@
+/* Functions of codes, by a table of a result for each. */
+#include <string.h>
+
+#include "convert/kernels.h"
+#include "cpu/threads.h"
+
+typedef struct look_up {
+  cf_look_up_kernel *of_results, *of_bytes;
+  cf_any_of_kernel *any_of;
+  void (*stream_end)(void);
+  const void *table;
+  const uint8_t *codes;
+  char *results;
+  const uint8_t *asked;
+  size_t result_size, count, share;
+  int streaming;
+  uint8_t missing[CF_MAX_THREADS][CF_CODES8]; /* asked for, and not yet seen by a thread */
+} look_up;
+
+/* Codes that are asked about are looked at twice, so they are to stay in cache; a thread costs some tens of
+ * microseconds. */
+enum { LOOK_UPS_AT_A_TIME = 1 << 13, LOOK_UPS_PER_THREAD = 1 << 18 };
+
+/* A set of codes as cf_any_of_kernel takes it. */
+static void set_rows(uint8_t *rows, const uint8_t *asked) {
+  memset(rows, 0, CF_CODES8 / 8);
+  for (int code = 0; code < CF_CODES8; ++code)
+    rows[code / 128 * 16 + code % 16] |= (uint8_t)((asked[code] != 0) << (code / 16 % 8));
+}
+
+static int any_asked(const look_up *l, const uint8_t *asked, const uint8_t *rows, const uint8_t *codes,
+                     size_t count) {
+  uint8_t among[LOOK_UPS_AT_A_TIME];
+  if (l->any_of != NULL) return l->any_of(rows, codes, count);
+  l->of_bytes(asked, codes, among, count, 0);
+  return memchr(among, 1, count) != NULL;
+}
+
+static void look_up_share(void *context, int index) {
+  look_up *l = context;
+  const size_t begin = l->share * (size_t)index;
+  const size_t end = begin + l->share < l->count ? begin + l->share : l->count;
+  uint8_t rows[CF_CODES8 / 8], *missing = NULL;
+  if (l->asked != NULL) {
+    missing = memcpy(l->missing[index], l->asked, CF_CODES8);
+    set_rows(rows, missing);
+  }
+  for (size_t i = begin; i < end;) {
+    char *results = l->results + i * l->result_size;
+    const size_t past_line = (size_t)((uintptr_t)results % CF_STREAM_ALIGNMENT);
+    size_t count = LOOK_UPS_AT_A_TIME;
+    if (past_line != 0) count = (CF_STREAM_ALIGNMENT - past_line) / l->result_size;
+    if (count > end - i) count = end - i;
+    if (missing != NULL && any_asked(l, missing, rows, l->codes + i, count)) {
+      for (size_t j = i; j < i + count; ++j) missing[l->codes[j]] = 0;
+      set_rows(rows, missing);
+    }
+    l->of_results(l->table, l->codes + i, results, count, l->streaming && past_line == 0);
+    i += count;
+  }
+  if (l->streaming && l->stream_end != NULL) l->stream_end();
+}
+
+static cf_look_up_kernel *kernel_of(const cf_kernels *kernels, int log2_size) {
+  cf_look_up_kernel *kernel = kernels->look_up[log2_size];
+  return kernel != NULL ? kernel : cf_kernels_portable.look_up[log2_size];
+}
+
+int cf_look_up(const void *table, size_t result_size, const uint8_t *codes, size_t count, void *results,
+               uint8_t *asked, int threads) {
+  const cf_kernels *kernels = cf_active_kernels();
+  look_up l;
+  int log2_size = 0;
+  while (log2_size < CF_LOOK_UP_SIZES && (size_t)1 << log2_size != result_size) ++log2_size;
+  if (log2_size == CF_LOOK_UP_SIZES) return CF_BAD_TYPE;
+  l.of_results = kernel_of(kernels, log2_size);
+  l.of_bytes = kernel_of(kernels, 0);
+  l.any_of = kernels->any_of;
+  l.stream_end = kernels->stream_end;
+  l.table = table;
+  l.codes = codes;
+  l.results = results;
+  l.asked = asked;
+  l.result_size = result_size;
+  l.count = count;
+  l.streaming = count >= CF_STREAMED_BYTES / result_size && results != codes;
+  const size_t useful = count / LOOK_UPS_PER_THREAD;
+  if (threads > CF_MAX_THREADS) threads = CF_MAX_THREADS;
+  if (threads > 1 && (size_t)threads > useful) threads = (int)useful;
+  if (threads < 1) threads = 1;
+  l.share = (count + (size_t)threads - 1) / (size_t)threads;
+  if (threads == 1)
+    look_up_share(&l, 0);
+  else
+    cf_run_threads(threads, look_up_share, &l);
+  if (asked == NULL) return CF_OK;
+  for (int code = 0; code < CF_CODES8; ++code) {
+    int seen = 0;
+    for (int i = 0; i < threads; ++i) seen |= asked[code] != 0 && l.missing[i][code] == 0;
+    asked[code] = (uint8_t)seen;
+  }
+  return CF_OK;
+}

@@ -1,0 +1,11 @@
+/* Arithmetic of sizes and counts, none negative. */
+#ifndef CF_CORE_INTEGERS_H
+#define CF_CORE_INTEGERS_H
+
+#include <stdint.h>
+
+static inline int64_t cf_at_most(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t cf_divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t cf_multiple(int64_t a, int64_t b) { return cf_divide_up(a, b) * b; } /* of b, from a on */
+
+#endif

@@ -1,0 +1,98 @@
+/* Tiles of matrix products by AMX, from bfloat16: 32 products at a time are added, the 16 of even place and the 16 of odd
+ * place apart and in sequence, then those two sums to each other and to the sum so far. */
+#include "matmul/kernels/tile.h"
+
+#include "cpu/detect.h"
+
+#if defined(CF_HAVE_AMX)
+#include <immintrin.h>
+
+#include "cpu/float_modes.h"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vbmi,amx-tile,amx-bf16"))), apply_to = function)
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vbmi,amx-tile,amx-bf16")
+#endif
+
+#include "matmul/kernels/end_avx512-inl.h"
+#include "matmul/kernels/split-inl.h"
+#include "matmul/kernels/widen-inl.h"
+
+enum { ROWS = 32, COLUMNS = 32, TILE_BYTES = 64, TILE_ROWS = 16 };
+_Static_assert(CF_STAGED_ACROSS % COLUMNS == 0, "panels that are packed together are whole");
+
+/* Eight tiles of 16 rows of 64 bytes. */
+static uint64_t enter_amx(void) {
+  struct {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t bytes_in_a_row[16];
+    uint8_t rows[16];
+  } config = {.palette = 1};
+  for (int i = 0; i < 8; ++i) {
+    config.bytes_in_a_row[i] = TILE_BYTES;
+    config.rows[i] = TILE_ROWS;
+  }
+  __asm__ volatile("" : : "r"(&config) : "memory"); /* compilers take it that the first 8 bytes are all that is read */
+  _tile_loadconfig(&config);
+  return cf_default_modes();
+}
+
+static void leave_amx(uint64_t state) {
+  _tile_release();
+  cf_restore_modes(state);
+}
+
+static void tile_bfloat16_amx(const cf_tile *tile) {
+  const int step_of_a = TILE_BYTES, step_of_b = COLUMNS * 4, step = COLUMNS * 4;
+  float *const upper = tile->sums, *const lower = tile->sums + TILE_ROWS * COLUMNS;
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  for (int pair = 0; pair < tile->pairs; ++pair) {
+    const uint16_t *a = tile->a[pair], *b = tile->b[pair];
+    for (int64_t k = 0; k < tile->inner; k += CF_MATMUL_STEP, a += CF_MATMUL_STEP * ROWS, b += CF_MATMUL_STEP * COLUMNS) {
+      _tile_loadd(4, a, step_of_a);
+      _tile_loadd(6, b, step_of_b);
+      _tile_loadd(5, a + CF_MATMUL_STEP * TILE_ROWS, step_of_a);
+      _tile_loadd(7, b + 32, step_of_b);
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_dpbf16ps(1, 4, 7);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  _tile_stored(0, upper, step);
+  _tile_stored(1, upper + 16, step);
+  _tile_stored(2, lower, step);
+  _tile_stored(3, lower + 16, step);
+}
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif
+
+const cf_tiles cf_tiles_amx = {
+    .packing = CF_PACKED_BFLOAT16,
+    .rows = ROWS,
+    .columns = COLUMNS,
+    .pairs_max = CF_PAIRS_MAX,
+    .tile = tile_bfloat16_amx,
+    .split = split,
+    .split_pairs = split_pairs,
+    .widen = widen,
+    .widen_columns = widen_columns,
+    .dot_codes = dot_codes,
+    .update_codes = update_codes,
+    .end = end_tile_512,
+    .enter = enter_amx,
+    .leave = leave_amx,
+};
+
+#else
+const cf_tiles cf_tiles_amx = {.tile = NULL};
+#endif

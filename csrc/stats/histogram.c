@@ -1,0 +1,56 @@
+/* Moments of float32 values, from which the squared error of rounding them to a format follows, at every bias. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/integers.h"
+#include "cpu/threads.h"
+#include "cfloat.h"
+
+enum { ELEMENTS_PER_THREAD = 1 << 21 }; /* each has a table of its own */
+
+typedef struct task {
+  const float *values;
+  size_t count;
+  uint64_t *tables[CF_MAX_THREADS];
+  int threads, lower_bits;
+} task;
+
+static void add_share(void *context, int index) {
+  const task *t = context;
+  uint64_t *table = t->tables[index];
+  const size_t begin = t->count / (size_t)t->threads * (size_t)index;
+  const size_t end = index + 1 == t->threads ? t->count : begin + t->count / (size_t)t->threads;
+  const uint32_t mask = (1u << t->lower_bits) - 1;
+  for (size_t i = begin; i < end; ++i) {
+    uint32_t bits;
+    memcpy(&bits, t->values + i, sizeof bits);
+    const uint64_t lower = bits & mask;
+    uint64_t *moments = table + (size_t)3 * (bits >> t->lower_bits);
+    moments[0] += 1;
+    moments[1] += lower;
+    moments[2] += lower * lower;
+  }
+}
+
+int cf_add_moments(const float *values, size_t count, int lower_bits, uint64_t *moments, int threads) {
+  task t;
+  if (lower_bits < CF_MOMENTS_LOWER_MIN || lower_bits > CF_MOMENTS_LOWER_MAX) return CF_BAD_TYPE;
+  const size_t size = (size_t)3 << (32 - lower_bits);
+  t.lower_bits = lower_bits;
+  t.values = values;
+  t.count = count;
+  t.tables[0] = moments;
+  const int useful = (int)cf_at_most((int64_t)(count / ELEMENTS_PER_THREAD), CF_MAX_THREADS);
+  if (threads > useful) threads = useful;
+  /* fewer threads, if there is no memory for as many tables */
+  for (t.threads = 1; t.threads < threads; ++t.threads) {
+    t.tables[t.threads] = calloc(size, sizeof *moments);
+    if (t.tables[t.threads] == NULL) break;
+  }
+  cf_run_threads(t.threads, add_share, &t);
+  for (int index = 1; index < t.threads; ++index) {
+    for (size_t i = 0; i < size; ++i) moments[i] += t.tables[index][i];
+    free(t.tables[index]);
+  }
+  return CF_OK;
+}
