@@ -1,12 +1,14 @@
-/* Rounding float32 by adding floats: the short way of convert/lanes-inl.h for ties to even and toward zero.
+/* Rounding float32 by adding floats: the short way of convert/lanes-inl.h for ties to even and
+ * toward zero.
  *
- * Added to 2^(e + 23 - m), a number of exponent e keeps m bits of mantissa: the addition rounds it, and the sum's
- * last bits are its significand.  Below the smallest normal number e stays where it is, and the denormals come
- * out by themselves.  In the whitepaper's reading they have half the quantum, as one binade of normal numbers more
- * would; then that binade is taken out (SPEC section 2, "the hole").
+ * Added to 2^(e + 23 - m), a number of exponent e keeps m bits of mantissa: the addition rounds it,
+ * and the sum's last bits are its significand.  Below the smallest normal number e stays where it
+ * is, and the denormals come out by themselves.  In the whitepaper's reading they have half the
+ * quantum, as one binade of normal numbers more would; then that binade is taken out (SPEC section
+ * 2, "the hole").
  *
- * All of it happens at bias 0: a bias is an exponent, added to the operand and taken from the result as an
- * integer.  A zero is 2^(bias - 127) on the way, which rounds as a zero does. */
+ * All of it happens at bias 0: a bias is an exponent, added to the operand and taken from the
+ * result as an integer.  A zero is 2^(bias - 127) on the way, which rounds as a zero does. */
 #ifndef CF_CONVERT_ADDITION_INL_H
 #define CF_CONVERT_ADDITION_INL_H
 
@@ -16,7 +18,8 @@
 #error "-ffast-math takes the additions below for ones that can be left out"
 #endif
 
-/* What is the same for all elements, spread over the lanes.  Values are the bits of a float32, at bias 0. */
+/* What is the same for all elements, spread over the lanes.  Values are the bits of a float32, at
+ * bias 0. */
 typedef struct add_rule {
   lanes scale;  /* the bias, in the place of a float32's exponent */
   lanes limit;  /* the first value too large, if codes went on */
@@ -91,8 +94,8 @@ static inline add_rule add_rule_of(const cf_rule *rule, int bias, int rounding) 
   return r;
 }
 
-/* Of LANES float32, the codes or, if to_values, the values.  rounding, counting and to_values are constants in the
- * callers' loops; scale is add_rule's, or each element's own. */
+/* Of LANES float32, the codes or, if to_values, the values.  rounding, counting and to_values are
+ * constants in the callers' loops; scale is add_rule's, or each element's own. */
 static inline lanes round_by_addition(const add_rule *r, int rounding, int counting, int to_values,
                                       lanes bits, lanes scale, cf_flags *flags) {
   const lanes zero = v_set1(0);
@@ -104,8 +107,7 @@ static inline lanes round_by_addition(const add_rule *r, int rounding, int count
   const lanes sum = v_add_floats(scaled, anchor, rounding == CF_TOWARD_ZERO);
   lanes value = zero, code = zero;
   if (to_values || counting) value = v_sub_floats(sum, anchor);
-  if (!to_values)
-    code = v_sub(v_add(v_sub(sum, anchor), v_srlv(binade, r->drop)), r->lowest_code);
+  if (!to_values) code = v_sub(v_add(v_sub(sum, anchor), v_srlv(binade, r->drop)), r->lowest_code);
   if (r->holed) {
     const mask upper = m_gt_s(scaled, r->upper);
     if (to_values || counting)
@@ -148,8 +150,8 @@ static inline lanes round_by_addition(const add_rule *r, int rounding, int count
                                  : v_and(v_srlv(bits, r->sign_shift), r->sign_mask);
     result = v_or(result, sign);
   } else {
-    const mask negative =
-        m_andnot(m_andnot(m_gt_s(zero, bits), m_eq(magnitude, zero)), m_gt_s(magnitude, r->infinity));
+    const mask negative = m_andnot(m_andnot(m_gt_s(zero, bits), m_eq(magnitude, zero)),
+                                   m_gt_s(magnitude, r->infinity));
     if (m_any(negative)) {
       const lanes negative_value = r->has_nan ? r->nan_value : zero;
       result = v_select(negative, to_values ? negative_value : r->negative_code, result);
@@ -159,8 +161,7 @@ static inline lanes round_by_addition(const add_rule *r, int rounding, int count
     }
   }
   if (counting) {
-    const mask denormal =
-        m_andnot(m_gt_s(v_set1(0x00800000u), magnitude), m_eq(magnitude, zero));
+    const mask denormal = m_andnot(m_gt_s(v_set1(0x00800000u), magnitude), m_eq(magnitude, zero));
     count_raised(flags, invalid, denormal, overflow, underflow);
   }
   return result;

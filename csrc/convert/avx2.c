@@ -153,8 +153,8 @@ static inline void v_random(random_stream *stream, lanes *a, lanes *b) {
   stream->counters = _mm256_add_epi64(stream->counters, _mm256_set1_epi64x(4));
 }
 
-/* Sixteen tables of sixteen: a shuffle takes the low nibble, and gives 0 where the upper bit is set, which adding
- * 0x70 with saturation does to all codes but those of the table's high nibble. */
+/* Sixteen tables of sixteen: a shuffle takes the low nibble, and gives 0 where the upper bit is
+ * set, which adding 0x70 with saturation does to all codes but those of the table's high nibble. */
 static inline __m256i look_up_32_codes(const __m128i *tables, __m256i codes) {
   const __m256i others = _mm256_set1_epi8(0x70);
   __m256i results = _mm256_setzero_si256();
@@ -185,7 +185,8 @@ static void look_up_8_avx2(const void *table, const uint8_t *codes, void *result
 /* The shuffles take no notice of bits 4 to 6, and give 0 where bit 7 is set. */
 static int any_of_avx2(const uint8_t *rows, const uint8_t *codes, size_t count) {
   const __m256i lower_half = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)rows));
-  const __m256i upper_half = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(rows + 16)));
+  const __m256i upper_half =
+      _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(rows + 16)));
   const __m256i power_of_2 = _mm256_set1_epi64x((long long)0x8040201008040201u);
   __m256i found = _mm256_setzero_si256();
   for (size_t i = 0; i < count; i += 32) {

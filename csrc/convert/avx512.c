@@ -137,8 +137,10 @@ static inline void v_random(random_stream *stream, lanes *a, lanes *b) {
     const __m512i product0 = _mm512_mul_epu32(c0, multiplier0);
     const __m512i product1 = _mm512_mul_epu32(c2, multiplier1);
     /* 0x96: exclusive or of three */
-    c0 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(product1, 32), c1, stream->keys[round][0], 0x96);
-    c2 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(product0, 32), c3, stream->keys[round][1], 0x96);
+    c0 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(product1, 32), c1, stream->keys[round][0],
+                                   0x96);
+    c2 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(product0, 32), c3, stream->keys[round][1],
+                                   0x96);
     c1 = product1;
     c3 = product0;
   }
@@ -149,8 +151,8 @@ static inline void v_random(random_stream *stream, lanes *a, lanes *b) {
   stream->counters = _mm512_add_epi64(stream->counters, _mm512_set1_epi64(8));
 }
 
-/* Sixteen tables of sixteen: a shuffle takes the low nibble, and gives 0 where the upper bit is set, which adding
- * 0x70 with saturation does to all codes but those of the table's high nibble. */
+/* Sixteen tables of sixteen: a shuffle takes the low nibble, and gives 0 where the upper bit is
+ * set, which adding 0x70 with saturation does to all codes but those of the table's high nibble. */
 static inline __m512i look_up_64_codes(const __m128i *tables, __m512i codes) {
   const __m512i others = _mm512_set1_epi8(0x70);
   __m512i results = _mm512_setzero_si512();
@@ -169,7 +171,8 @@ static inline __m512i look_up_32_codes(const __m512i *tables, __m512i codes) {
   const __mmask32 bit6 = _mm512_test_epi16_mask(codes, _mm512_set1_epi16(0x40));
   const __mmask32 bit7 = _mm512_test_epi16_mask(codes, _mm512_set1_epi16(0x80));
   __m512i of_64[4];
-  for (int i = 0; i < 4; ++i) of_64[i] = _mm512_permutex2var_epi16(tables[2 * i], codes, tables[2 * i + 1]);
+  for (int i = 0; i < 4; ++i)
+    of_64[i] = _mm512_permutex2var_epi16(tables[2 * i], codes, tables[2 * i + 1]);
   return _mm512_mask_blend_epi16(bit7, _mm512_mask_blend_epi16(bit6, of_64[0], of_64[1]),
                                  _mm512_mask_blend_epi16(bit6, of_64[2], of_64[3]));
 }
@@ -192,20 +195,22 @@ static inline __m512i look_up_16_codes(const __m512i *tables, __m512i codes) {
 #define LOAD_32(codes) _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(codes)))
 #define LOAD_64(codes) _mm512_loadu_si512(codes)
 
-#define DEFINE_LOOK_UP(bits, log2_size, register_t, codes_at_a_time)                                    \
-  static void look_up_##bits##_avx512(const void *table, const uint8_t *codes, void *results,           \
-                                      size_t count, int streaming) {                                    \
-    register_t tables[256 * (bits / 8) / sizeof(register_t)];                                           \
-    char *to = results;                                                                                 \
-    memcpy(tables, table, sizeof tables);                                                               \
-    for (; count >= codes_at_a_time; count -= codes_at_a_time, codes += codes_at_a_time, to += 64) {    \
-      const __m512i found = look_up_##codes_at_a_time##_codes(tables, LOAD_##codes_at_a_time(codes));   \
-      if (streaming)                                                                                    \
-        v_stream(to, found);                                                                            \
-      else                                                                                              \
-        v_store(to, found);                                                                             \
-    }                                                                                                   \
-    cf_kernels_portable.look_up[log2_size](table, codes, to, count, 0);                                 \
+#define DEFINE_LOOK_UP(bits, log2_size, register_t, codes_at_a_time)                          \
+  static void look_up_##bits##_avx512(const void *table, const uint8_t *codes, void *results, \
+                                      size_t count, int streaming) {                          \
+    register_t tables[256 * (bits / 8) / sizeof(register_t)];                                 \
+    char *to = results;                                                                       \
+    memcpy(tables, table, sizeof tables);                                                     \
+    for (; count >= codes_at_a_time;                                                          \
+         count -= codes_at_a_time, codes += codes_at_a_time, to += 64) {                      \
+      const __m512i found =                                                                   \
+          look_up_##codes_at_a_time##_codes(tables, LOAD_##codes_at_a_time(codes));           \
+      if (streaming)                                                                          \
+        v_stream(to, found);                                                                  \
+      else                                                                                    \
+        v_store(to, found);                                                                   \
+    }                                                                                         \
+    cf_kernels_portable.look_up[log2_size](table, codes, to, count, 0);                       \
   }
 DEFINE_LOOK_UP(8, 0, __m128i, 64)
 DEFINE_LOOK_UP(16, 1, __m512i, 32)

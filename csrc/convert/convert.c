@@ -7,8 +7,8 @@
 #include "convert/rule.h"
 #include "cpu/threads.h"
 
-/* encode, decode, both in a row, or both in one pass (round_float32); the kernels that are not needed are
- * NULL. */
+/* encode, decode, both in a row, or both in one pass (round_float32); the kernels that are not
+ * needed are NULL. */
 typedef struct operation {
   cf_rule rule;
   int bias_min, bias_max;
@@ -40,8 +40,8 @@ static int is_added(int rounding) {
   return rounding == CF_TIES_TO_EVEN || rounding == CF_TOWARD_ZERO;
 }
 
-/* Whether bfloat16 is to be had from float32, which decoding is faster to: rounding that raises no flag, as all
- * values are normal numbers of either and none is too large. */
+/* Whether bfloat16 is to be had from float32, which decoding is faster to: rounding that raises no
+ * flag, as all values are normal numbers of either and none is too large. */
 static int is_narrowed(const cf_format *format, int destination_type) {
   return destination_type == CF_BFLOAT16 &&
          (1 << format->exponent_bits) - 1 - format->bias_min < CF_BFLOAT16_BIAS &&
@@ -66,8 +66,8 @@ static void choose_kernels(operation *op, const cf_format *format, int source_ty
   }
   if (encodes) op->encode = cf_encode_kernel_of(format, &op->rule, source_type);
   op->takes_blocks = encodes && !decodes && source_type == CF_FLOAT32 &&
-                     op->encode != cf_kernels_portable.encode[source_type] && op->rule.by_addition &&
-                     is_added(op->rule.rounding);
+                     op->encode != cf_kernels_portable.encode[source_type] &&
+                     op->rule.by_addition && is_added(op->rule.rounding);
   op->narrows = is_narrowed(format, destination_type);
   if (decodes)
     op->decode = cf_decode_kernel_of(format, op->narrows ? CF_FLOAT32 : destination_type);
@@ -97,8 +97,8 @@ enum { LARGE_COUNT = 1 << 18 };
 
 static void set_size(operation *op, size_t count, int stages_source, int stages_destination) {
   op->rule.large = !stages_source && count >= LARGE_COUNT;
-  op->rule.streaming = !stages_destination && !op->narrows &&
-                       count >= CF_STREAMED_BYTES / op->destination_size;
+  op->rule.streaming =
+      !stages_destination && !op->narrows && count >= CF_STREAMED_BYTES / op->destination_size;
 }
 
 static void finish(const operation *op) {
@@ -114,7 +114,8 @@ typedef struct bias_view {
 /* Elements between two kernels: a kernel's preparations are of some hundred elements' cost. */
 enum { LONG_PIECE = 4 * CF_PIECE };
 
-/* bfloat16 of float32 that is_narrowed: to nearest, ties to even.  NaN has a lower half of zeros. */
+/* bfloat16 of float32 that is_narrowed: to nearest, ties to even.  NaN has a lower half of
+ * zeros. */
 static void narrow(const uint32_t *from, uint16_t *to, size_t count) {
   for (size_t i = 0; i < count; ++i)
     to[i] = (uint16_t)((from[i] + 0x7FFFu + (from[i] >> 16 & 1)) >> 16);
@@ -170,16 +171,17 @@ static void run(const operation *op, bias_view bias_of, const char *source, uint
   }
 }
 
-/* One axis of a walk: its length, each operand's step along it in bytes, and the random stream's in words, modulo 2^64:
- * 0 where there are none. */
+/* One axis of a walk: its length, each operand's step along it in bytes, and the random stream's in
+ * words, modulo 2^64: 0 where there are none. */
 typedef struct axis {
   int64_t length;
   int64_t source, bias, destination;
   uint64_t word;
 } axis;
 
-/* The elements of an operation, in row-major order where they have random words.  The axes from `inner` on are one run of
- * evenly spaced elements in the source and in the destination, of `run_length` elements, with words in a row. */
+/* The elements of an operation, in row-major order where they have random words.  The axes from
+ * `inner` on are one run of evenly spaced elements in the source and in the destination, of
+ * `run_length` elements, with words in a row. */
 typedef struct walk {
   const operation *op;
   const char *source, *bias;
@@ -209,7 +211,8 @@ static int has_word_strides(const cf_layout *layout) {
   return layout->word_strides != NULL && layout->words == NULL;
 }
 
-/* Drop axes of length 1 and join neighbours that are one run in memory for all three operands, and in the stream. */
+/* Drop axes of length 1 and join neighbours that are one run in memory for all three operands, and
+ * in the stream. */
 static void join_axes(walk *w, const cf_layout *layout, int in_order) {
   axis axes[CF_MAX_NDIM];
   int count = 0;
@@ -262,7 +265,8 @@ static void find_run(walk *w) {
   }
 }
 
-/* Where the walk stands on some of its axes, and the operands' offsets there in bytes, the stream's in words. */
+/* Where the walk stands on some of its axes, and the operands' offsets there in bytes, the stream's
+ * in words. */
 typedef struct cursor {
   int first, end; /* the axes */
   int64_t index[CF_MAX_NDIM + 1];
@@ -319,13 +323,13 @@ static uint64_t swap64(uint64_t n) {
   return (uint64_t)swap32((uint32_t)n) << 32 | swap32((uint32_t)(n >> 32));
 }
 
-#define COPY_ELEMENTS(type, changed, to_step, from_step)              \
-  for (int64_t i = 0; i < count; ++i) {                               \
-    type element;                                                     \
-    memcpy(&element, from + i * (from_step), sizeof element);         \
-    element = changed(element);                                       \
-    memcpy(to + i * (to_step), &element, sizeof element);             \
-  }                                                                   \
+#define COPY_ELEMENTS(type, changed, to_step, from_step)      \
+  for (int64_t i = 0; i < count; ++i) {                       \
+    type element;                                             \
+    memcpy(&element, from + i * (from_step), sizeof element); \
+    element = changed(element);                               \
+    memcpy(to + i * (to_step), &element, sizeof element);     \
+  }                                                           \
   break
 
 static void copy_elements(char *to, int64_t to_stride, const char *from, int64_t from_stride,
@@ -441,20 +445,21 @@ static int biases_allowed(const walk *w) {
 
 enum { BIAS_PIECE = 4 * CF_PIECE };
 
-/* The length of the blocks that begin where a walk stands, of one bias each and these in a row, if the kernel takes
- * them; or 0. */
+/* The length of the blocks that begin where a walk stands, of one bias each and these in a row, if
+ * the kernel takes them; or 0. */
 static int64_t block_length(const walk *w, const cursor *c) {
   if (!w->op->takes_blocks || c->end - c->first < 2) return 0;
   const axis *blocks = &w->axes[c->end - 2], *block = &w->axes[c->end - 1];
   const int64_t length = block->length;
-  const int suits = block->bias == 0 && blocks->bias == sizeof(int16_t) &&
-                    length >= CF_BLOCK_MIN && length <= CF_BLOCK_MAX && (length & (length - 1)) == 0;
+  const int suits = block->bias == 0 && blocks->bias == sizeof(int16_t) && length >= CF_BLOCK_MIN &&
+                    length <= CF_BLOCK_MAX && (length & (length - 1)) == 0;
   const int aligned = (uintptr_t)(w->bias + c->bias) % sizeof(int16_t) == 0;
   return suits && aligned && c->index[c->end - 1] == 0 ? length : 0;
 }
 
-/* The biases of the next elements, where they are if that will do and else spread out in `stage`.  *count, which is
- * at most BIAS_PIECE where something else is staged, becomes the number of elements they are for. */
+/* The biases of the next elements, where they are if that will do and else spread out in `stage`.
+ * *count, which is at most BIAS_PIECE where something else is staged, becomes the number of
+ * elements they are for. */
 static bias_view biases_of(const walk *w, cursor *c, int16_t *stage, int64_t *count) {
   const axis *last = &w->axes[c->end - 1];
   const int64_t row = last->length - c->index[c->end - 1];
@@ -497,8 +502,8 @@ static int stages_destination(const walk *w) {
   return w->axes[w->count - 1].destination != (int64_t)w->op->destination_size;
 }
 
-/* `count` elements of one run.  The kernels see contiguous elements, staged here where the operand's are
- * not. */
+/* `count` elements of one run.  The kernels see contiguous elements, staged here where the
+ * operand's are not. */
 static void walk_run(const walk *w, cursor outer, int64_t begin, int64_t count, uint64_t position,
                      cf_flags *flags) {
   const operation *op = w->op;
@@ -528,8 +533,9 @@ static void walk_run(const walk *w, cursor outer, int64_t begin, int64_t count, 
   }
 }
 
-/* A tile is some rows, which are whole runs, by so many columns: of a staged operand as many rows as fill a cache
- * line with neighbours from all of them, so that its lines and pages are visited once for all these rows. */
+/* A tile is some rows, which are whole runs, by so many columns: of a staged operand as many rows
+ * as fill a cache line with neighbours from all of them, so that its lines and pages are visited
+ * once for all these rows. */
 enum { TILE_COLUMNS = 256, CACHE_LINE = 64 };
 
 static int64_t tile_rows(const walk *w) {
@@ -539,7 +545,8 @@ static int64_t tile_rows(const walk *w) {
   return (int64_t)(CACHE_LINE / size);
 }
 
-/* Whether neighbours along the runs are farther apart than neighbouring runs are, as in a transposed array. */
+/* Whether neighbours along the runs are farther apart than neighbouring runs are, as in a
+ * transposed array. */
 static int wants_tiles(const walk *w) {
   if (w->inner == 0) return 0;
   const axis *row = &w->axes[w->inner - 1], *column = &w->axes[w->count - 1];
@@ -547,8 +554,9 @@ static int wants_tiles(const walk *w) {
          (stages_destination(w) && distance(row->destination) < distance(column->destination));
 }
 
-/* Copy a tile of results to where they belong.  Where a column's are neighbours there, they are put together first:
- * a few wide stores leave room for many lines that are on their way from memory, many narrow ones do not. */
+/* Copy a tile of results to where they belong.  Where a column's are neighbours there, they are put
+ * together first: a few wide stores leave room for many lines that are on their way from memory,
+ * many narrow ones do not. */
 static void unstage_tile(const walk *w, char *destination, const char *stage, int64_t rows,
                          int64_t columns) {
   const axis *row = &w->axes[w->inner - 1], *column = &w->axes[w->count - 1];
@@ -592,7 +600,8 @@ static void walk_tiles(const walk *w, cursor outer, int64_t rows, uint64_t posit
       int16_t bias_stage[BIAS_PIECE];
       int64_t count = columns; /* and stays that: it is below BIAS_PIECE */
       const bias_view bias = biases_of(w, &along, bias_stage, &count);
-      run(op, bias, from, position + (uint64_t)i * row->word + (uint64_t)first, to, (size_t)columns, flags);
+      run(op, bias, from, position + (uint64_t)i * row->word + (uint64_t)first, to, (size_t)columns,
+          flags);
     }
     if (stage_destination)
       unstage_tile(w, destination, (const char *)destination_stage, rows, columns);
@@ -645,7 +654,8 @@ enum { ELEMENTS_PER_THREAD = 1 << 17 };
 static void walk_all(const walk *w, int threads, cf_flags *flags) {
   const int64_t useful = w->size / ELEMENTS_PER_THREAD;
   threads = (int)cf_at_most(cf_at_most(threads, CF_MAX_THREADS), useful);
-  /* results smaller than the source, in its place, reach into what the next thread has yet to read */
+  /* results smaller than the source, in its place, reach into what the next thread has yet to
+   * read */
   if (w->source == w->destination && w->op->source_size != w->op->destination_size) threads = 1;
   if (threads <= 1) {
     walk_range(w, 0, w->size, flags);
@@ -667,8 +677,8 @@ static void walk_all(const walk *w, int threads, cf_flags *flags) {
 }
 
 int cf_convert(const cf_format *format, int bias, int source_type, const void *source, int rounding,
-               uint64_t seed, uint64_t offset, int destination_type, void *destination, size_t count,
-               int threads, cf_flags *flags) {
+               uint64_t seed, uint64_t offset, int destination_type, void *destination,
+               size_t count, int threads, cf_flags *flags) {
   const int16_t one_bias = (int16_t)bias;
   const int64_t length = (int64_t)count, no_stride = 0;
   operation op;
@@ -683,15 +693,16 @@ int cf_convert(const cf_format *format, int bias, int source_type, const void *s
   }
   const int64_t source_stride = (int64_t)op.source_size;
   const int64_t destination_stride = (int64_t)op.destination_size;
-  const cf_layout layout = {1, 0, NULL, &length, &source_stride, &no_stride, &destination_stride, NULL};
+  const cf_layout layout = {1,   0, NULL, &length, &source_stride, &no_stride, &destination_stride,
+                            NULL};
   return cf_convert_strided(format, &one_bias, source_type, source, rounding, seed, offset,
                             destination_type, destination, &layout, threads, flags);
 }
 
 int cf_convert_strided(const cf_format *format, const int16_t *biases, int source_type,
                        const void *source, int rounding, uint64_t seed, uint64_t offset,
-                       int destination_type, void *destination, const cf_layout *layout, int threads,
-                       cf_flags *flags) {
+                       int destination_type, void *destination, const cf_layout *layout,
+                       int threads, cf_flags *flags) {
   operation op;
   const int status =
       prepare(&op, format, source_type, rounding, seed, layout->words, destination_type);

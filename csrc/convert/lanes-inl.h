@@ -8,12 +8,14 @@
  *   v_stream_end()                after the last one, before another thread looks
  *   v_add v_sub v_and v_or        two vectors; v_andnot (first and not second)
  *   v_slli(v, n) v_srli(v, n)     all lanes by one constant count 1..31
- *   v_sllv(v, n) v_srlv(v, n)     each lane by its own count; 0 if the count, unsigned, is 32 or more
+ *   v_sllv(v, n) v_srlv(v, n)     each lane by its own count; 0 if the count, unsigned, is 32 or
+ * more
  *   v_min_u v_min_s v_max_s       unsigned and signed minimum, signed maximum
  *   v_select(m, a, b)             m ? a : b
  *   v_increment(v, m)             v + (m ? 1 : 0)
  *   v_to_float(v)                 the bits of (float)v, v < 2^24
- *   v_add_floats(a, b, zero)      the bits of a sum of floats, rounded to nearest even or, if the constant zero is
+ *   v_add_floats(a, b, zero)      the bits of a sum of floats, rounded to nearest even or, if the
+ * constant zero is
  *   v_sub_floats(a, b)            set, toward zero; an exact difference
  *   v_mul_floats(a, b)            an exact product
  *   float_state                   what to save around code that adds floats:
@@ -30,15 +32,17 @@
  *   random_stream, random_stream_at(seed, position)
  *   ISA_NAME(slot)                slot_<isa>
  *
- * The formats are those of cf_lanes_encode and cf_lanes_decode: float32's denormals need no normalisation then. */
+ * The formats are those of cf_lanes_encode and cf_lanes_decode: float32's denormals need no
+ * normalisation then. */
 #ifndef CF_CONVERT_LANES_INL_H
 #define CF_CONVERT_LANES_INL_H
 
 /* What is the same for all elements, spread over the lanes. */
 typedef struct lane_rule {
   lanes mantissa_bits;
-  lanes drop;       /* mantissa bits of a float32 that a normal result has not */
-  lanes quantum;    /* exponent of the denormals' last bit at bias 0, in the place of a float32's */
+  lanes drop; /* mantissa bits of a float32 that a normal result has not */
+  /* exponent of the denormals' last bit at bias 0, in the place of a float32's */
+  lanes quantum;
   lanes sign_shift; /* from bit 31 to the code's sign */
   int rounding;
   uint64_t seed;
@@ -174,10 +178,10 @@ static inline void count_raised(cf_flags *flags, mask invalid, mask denormal, ma
   flags->underflow += m_count(underflow);
 }
 
-/* cf_round_pack: the codes of LANES elements.  rounding and whether to count are constants in the callers'
- * loops; word holds the random words of CF_STOCHASTIC. */
-static inline lanes round_pack(const lane_rule *r, int rounding, int counting, operand x, lanes bias,
-                               lanes word, cf_flags *flags) {
+/* cf_round_pack: the codes of LANES elements.  rounding and whether to count are constants in the
+ * callers' loops; word holds the random words of CF_STOCHASTIC. */
+static inline lanes round_pack(const lane_rule *r, int rounding, int counting, operand x,
+                               lanes bias, lanes word, cf_flags *flags) {
   const lanes zero = v_set1(0);
   const mask none = m_gt_s(zero, zero);
   const int nearest = rounding == CF_TIES_TO_EVEN || rounding == CF_TIES_TO_AWAY;
@@ -233,8 +237,8 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
       switch (rounding) {
         case CF_TIES_TO_EVEN:
         case CF_TIES_TO_AWAY: /* a tie is at half_gap + 1/2; the upper code is even */
-          hole_up = m_or(m_gt_s(over, half_gap),
-                         m_and(m_eq(over, half_gap), m_gt_s(zero, fraction)));
+          hole_up =
+              m_or(m_gt_s(over, half_gap), m_and(m_eq(over, half_gap), m_gt_s(zero, fraction)));
           break;
         case CF_TOWARD_POSITIVE: hole_up = m_andnot(inexact, m_gt_s(zero, x.sign)); break;
         case CF_TOWARD_NEGATIVE: hole_up = m_and(inexact, m_gt_s(zero, x.sign)); break;
@@ -295,7 +299,8 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
 }
 
 /* cf_unpack, as float32: the values of LANES codes. */
-static inline lanes unpack(const lane_rule *r, int counting, lanes code, lanes bias, cf_flags *flags) {
+static inline lanes unpack(const lane_rule *r, int counting, lanes code, lanes bias,
+                           cf_flags *flags) {
   const lanes zero = v_set1(0);
   const lanes magnitude = v_and(code, r->magnitude_mask);
   const mask small = m_gt_s(r->smallest_normal, magnitude);
@@ -318,7 +323,8 @@ static inline lanes unpack(const lane_rule *r, int counting, lanes code, lanes b
     value = v_or(value, sign);
   }
   if (counting)
-    count_raised(flags, nan, m_and(small, m_gt_s(magnitude, zero)), m_gt_s(zero, zero), m_gt_s(zero, zero));
+    count_raised(flags, nan, m_and(small, m_gt_s(magnitude, zero)), m_gt_s(zero, zero),
+                 m_gt_s(zero, zero));
   return value;
 }
 

@@ -17,8 +17,8 @@ typedef struct look_up {
   uint8_t missing[CF_MAX_THREADS][CF_CODES8]; /* asked for, and not yet seen by a thread */
 } look_up;
 
-/* Codes that are asked about are looked at twice, so they are to stay in cache; a thread costs some tens of
- * microseconds. */
+/* Codes that are asked about are looked at twice, so they are to stay in cache; a thread costs some
+ * tens of microseconds. */
 enum { LOOK_UPS_AT_A_TIME = 1 << 13, LOOK_UPS_PER_THREAD = 1 << 18 };
 
 /* A set of codes as cf_any_of_kernel takes it. */
@@ -28,8 +28,8 @@ static void set_rows(uint8_t *rows, const uint8_t *asked) {
     rows[code / 128 * 16 + code % 16] |= (uint8_t)((asked[code] != 0) << (code / 16 % 8));
 }
 
-static int any_asked(const look_up *l, const uint8_t *asked, const uint8_t *rows, const uint8_t *codes,
-                     size_t count) {
+static int any_asked(const look_up *l, const uint8_t *asked, const uint8_t *rows,
+                     const uint8_t *codes, size_t count) {
   uint8_t among[LOOK_UPS_AT_A_TIME];
   if (l->any_of != NULL) return l->any_of(rows, codes, count);
   l->of_bytes(asked, codes, among, count, 0);
@@ -66,8 +66,8 @@ static cf_look_up_kernel *kernel_of(const cf_kernels *kernels, int log2_size) {
   return kernel != NULL ? kernel : cf_kernels_portable.look_up[log2_size];
 }
 
-int cf_look_up(const void *table, size_t result_size, const uint8_t *codes, size_t count, void *results,
-               uint8_t *asked, int threads) {
+int cf_look_up(const void *table, size_t result_size, const uint8_t *codes, size_t count,
+               void *results, uint8_t *asked, int threads) {
   const cf_kernels *kernels = cf_active_kernels();
   look_up l;
   int log2_size = 0;

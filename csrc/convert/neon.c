@@ -124,7 +124,8 @@ static inline random_stream random_stream_at(uint64_t seed, uint64_t position) {
 }
 
 static inline void v_random(random_stream *stream, lanes *a, lanes *b) {
-  const uint64x2_t counters = vcombine_u64(vcreate_u64(stream->counter), vcreate_u64(stream->counter + 1));
+  const uint64x2_t counters =
+      vcombine_u64(vcreate_u64(stream->counter), vcreate_u64(stream->counter + 1));
   uint32x2_t c0 = vmovn_u64(counters), c1 = vshrn_n_u64(counters, 32);
   uint32x2_t c2 = vdup_n_u32(0), c3 = c2;
   uint32_t k0 = stream->key[0], k1 = stream->key[1];

@@ -1,4 +1,5 @@
-/* What follows from the arguments of a conversion: whether they are legal, its rule, and its kernels. */
+/* What follows from the arguments of a conversion: whether they are legal, its rule, and its
+ * kernels. */
 #ifndef CF_CONVERT_RULE_H
 #define CF_CONVERT_RULE_H
 
@@ -12,8 +13,10 @@ static inline int cf_is_rounding(int rounding) {
   return cf_rounding_variant(rounding) <= CF_STOCHASTIC_C && cf_rounding_bits(rounding) <= 32;
 }
 
-/* That of a format that passed cf_format_check; of few elements, and each or all of them with a bias. */
-static inline cf_rule cf_rule_of(const cf_format *format, int rounding, uint64_t seed, const uint32_t *words) {
+/* That of a format that passed cf_format_check; of few elements, and each or all of them with a
+ * bias. */
+static inline cf_rule cf_rule_of(const cf_format *format, int rounding, uint64_t seed,
+                                 const uint32_t *words) {
   cf_rule rule;
   rule.params = cf_format_params(format);
   rule.code_size = cf_code_size(format);
@@ -32,7 +35,8 @@ static inline int cf_lanes_take(const cf_format *format, const cf_rule *rule) {
   return rule->rounding <= CF_STOCHASTIC && rule->words == NULL && cf_lanes_encode(format);
 }
 
-static inline cf_encode_kernel *cf_encode_kernel_of(const cf_format *format, const cf_rule *rule, int type) {
+static inline cf_encode_kernel *cf_encode_kernel_of(const cf_format *format, const cf_rule *rule,
+                                                    int type) {
   cf_encode_kernel *kernel = cf_lanes_take(format, rule) ? cf_active_kernels()->encode[type] : NULL;
   return kernel != NULL ? kernel : cf_kernels_portable.encode[type];
 }

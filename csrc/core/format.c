@@ -37,10 +37,8 @@ int cf_format_check(const cf_format *format) {
     case CF_NONFINITE_IEEE:
       if (m == 0) return CF_BAD_FORMAT; /* no code is left for NaN */
       break;
-    case CF_NONFINITE_NAN_ONLY:
-      break;
-    default:
-      return CF_BAD_FORMAT;
+    case CF_NONFINITE_NAN_ONLY: break;
+    default: return CF_BAD_FORMAT;
   }
   if (max_exponent_field(format) < 1) return CF_BAD_FORMAT; /* no normal number */
   if (format->bias_min > format->bias_max) return CF_BAD_FORMAT;

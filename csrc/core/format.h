@@ -1,5 +1,5 @@
-/* What follows from a format's fields: masks, limits, special codes.  Nothing here depends on a bias,
- * so that one cf_params serves a whole array of biases. */
+/* What follows from a format's fields: masks, limits, special codes.  Nothing here depends on a
+ * bias, so that one cf_params serves a whole array of biases. */
 #ifndef CF_CORE_FORMAT_H
 #define CF_CORE_FORMAT_H
 
@@ -19,15 +19,15 @@ typedef struct cf_params {
 } cf_params;
 
 /* The magnitude code of infinity is the one after the largest finite value. */
-#define CF_IEEE_PARAMS(exponent_bits, fraction_bits)                                             \
-  {(fraction_bits),                                                                              \
-   CF_SUBNORMALS_IEEE,                                                                           \
-   1,                                                                                            \
-   1,                                                                                            \
-   (uint64_t)1 << ((exponent_bits) + (fraction_bits)),                                           \
-   ((uint64_t)1 << ((exponent_bits) + (fraction_bits))) - 1,                                     \
-   ((((uint64_t)1 << (exponent_bits)) - 1) << (fraction_bits)) - 1,                              \
-   (((uint64_t)2 << (exponent_bits)) - 1) << ((fraction_bits) - 1),                              \
+#define CF_IEEE_PARAMS(exponent_bits, fraction_bits)                \
+  {(fraction_bits),                                                 \
+   CF_SUBNORMALS_IEEE,                                              \
+   1,                                                               \
+   1,                                                               \
+   (uint64_t)1 << ((exponent_bits) + (fraction_bits)),              \
+   ((uint64_t)1 << ((exponent_bits) + (fraction_bits))) - 1,        \
+   ((((uint64_t)1 << (exponent_bits)) - 1) << (fraction_bits)) - 1, \
+   (((uint64_t)2 << (exponent_bits)) - 1) << ((fraction_bits) - 1), \
    (((uint64_t)1 << (exponent_bits)) - 1) << (fraction_bits)}
 
 enum {

@@ -6,6 +6,7 @@
 
 static inline int64_t cf_at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t cf_divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static inline int64_t cf_multiple(int64_t a, int64_t b) { return cf_divide_up(a, b) * b; } /* of b, from a on */
+/* of b, from a on */
+static inline int64_t cf_multiple(int64_t a, int64_t b) { return cf_divide_up(a, b) * b; }
 
 #endif

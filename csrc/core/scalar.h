@@ -1,8 +1,8 @@
 /* The arithmetic: the one definition that every faster path is checked against, bit for bit.
  *
- * An operand of whatever type becomes a cf_real, which is exact; cf_round_pack is the only place where
- * anything is rounded.  float32 and float64 are formats here like any other, so encoding and decoding
- * are both one thing: a conversion between two formats.  No state, integers only. */
+ * An operand of whatever type becomes a cf_real, which is exact; cf_round_pack is the only place
+ * where anything is rounded.  float32 and float64 are formats here like any other, so encoding and
+ * decoding are both one thing: a conversion between two formats.  No state, integers only. */
 #ifndef CF_CORE_SCALAR_H
 #define CF_CORE_SCALAR_H
 
@@ -92,8 +92,8 @@ static inline int cf_stochastic_up(int rounding, uint64_t fraction, int sticky, 
   }
 }
 
-/* Whether a magnitude that lies `fraction` * 2^-64 (and a little more, if sticky) of the way between
- * two neighbouring codes goes to the upper one; odd: the lower code's last bit is set. */
+/* Whether a magnitude that lies `fraction` * 2^-64 (and a little more, if sticky) of the way
+ * between two neighbouring codes goes to the upper one; odd: the lower code's last bit is set. */
 static inline int cf_round_up(int rounding, int sign, int odd, uint64_t fraction, int sticky,
                               uint32_t word) {
   /* bitwise operators, because a branch on the data would be mispredicted every other time */
@@ -121,8 +121,8 @@ static inline int cf_stops_at_max(int rounding, int sign) {
   }
 }
 
-/* The code of a real number in a format: SPEC section 3, its one rounding and its exceptions.  word is
- * the random word of CF_STOCHASTIC; raised gains cf_raised bits. */
+/* The code of a real number in a format: SPEC section 3, its one rounding and its exceptions.  word
+ * is the random word of CF_STOCHASTIC; raised gains cf_raised bits. */
 static inline uint64_t cf_round_pack(const cf_params *format, int bias, cf_real x, int rounding,
                                      uint32_t word, unsigned *raised) {
   const int m = format->mantissa_bits;

@@ -13,7 +13,8 @@
 int cf_cpu_has_portable(void) { return 1; }
 
 #if (defined(__aarch64__) && !defined(__AARCH64EB__)) || defined(_M_ARM64)
-int cf_cpu_has_neon(void) { return 1; } /* part of the architecture; lanes are read as if little-endian */
+/* part of the architecture; lanes are read as if little-endian */
+int cf_cpu_has_neon(void) { return 1; }
 #else
 int cf_cpu_has_neon(void) { return 0; }
 #endif
@@ -43,7 +44,8 @@ static uint64_t xgetbv0(void) {
 
 static int bit(uint32_t word, int n) { return (int)(word >> n & 1); }
 
-/* The register states that the operating system saves, as XCR0 has them; 0 where it cannot be asked. */
+/* The register states that the operating system saves, as XCR0 has them; 0 where it cannot be
+ * asked. */
 static uint64_t saved_states(void) {
   uint32_t r[4];
   cpuid(0, 0, r);
@@ -94,7 +96,8 @@ int cf_cpu_is_slow_avx512bf16(void) { return 0; }
 #if defined(CF_HAVE_AMX)
 int cf_cpu_has_amx(void) {
   const uint64_t tile_states = 0x60000;
-  const int request_permission = 0x1023, tile_data = 18; /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA */
+  /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA */
+  const int request_permission = 0x1023, tile_data = 18;
   uint32_t r[4];
   if (!cf_cpu_has_avx512bf16() || (saved_states() & tile_states) != tile_states) return 0;
   cpuid(7, 0, r);

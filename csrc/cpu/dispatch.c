@@ -6,7 +6,8 @@
 #include "convert/kernels.h"
 #include "matmul/kernels/tile.h"
 
-/* An instruction set, and the best kernels it has of each kind; where it adds none of a kind, an older one's. */
+/* An instruction set, and the best kernels it has of each kind; where it adds none of a kind, an
+ * older one's. */
 typedef struct isa {
   const char *name;
   int (*available)(void);
@@ -18,12 +19,14 @@ typedef struct isa {
 
 /* Best last. */
 static const isa isas[] = {
-    {"portable", cf_cpu_has_portable, &cf_kernels_portable, &cf_tiles_portable, NULL, &cf_float64_tile_portable, NULL},
+    {"portable", cf_cpu_has_portable, &cf_kernels_portable, &cf_tiles_portable, NULL,
+     &cf_float64_tile_portable, NULL},
     {"neon", cf_cpu_has_neon, &cf_kernels_neon, &cf_tiles_neon, NULL, &cf_float64_tile_neon, NULL},
     {"avx2", cf_cpu_has_avx2, &cf_kernels_avx2, &cf_tiles_avx2, NULL, &cf_float64_tile_avx2, NULL},
-    {"avx512", cf_cpu_has_avx512, &cf_kernels_avx512, &cf_tiles_avx512, NULL, &cf_float64_tile_avx512, NULL},
-    {"avx512bf16", cf_cpu_has_avx512bf16, &cf_kernels_avx512, &cf_tiles_avx512, &cf_tiles_avx512bf16,
-     &cf_float64_tile_avx512, cf_cpu_is_slow_avx512bf16},
+    {"avx512", cf_cpu_has_avx512, &cf_kernels_avx512, &cf_tiles_avx512, NULL,
+     &cf_float64_tile_avx512, NULL},
+    {"avx512bf16", cf_cpu_has_avx512bf16, &cf_kernels_avx512, &cf_tiles_avx512,
+     &cf_tiles_avx512bf16, &cf_float64_tile_avx512, cf_cpu_is_slow_avx512bf16},
     {"amx", cf_cpu_has_amx, &cf_kernels_avx512, &cf_tiles_avx512, &cf_tiles_amx,
      &cf_float64_tile_avx512, NULL},
 };

@@ -1,5 +1,5 @@
-/* Floating-point modes: the default ones, in which nothing traps, denormals count and sums are rounded to
- * nearest. */
+/* Floating-point modes: the default ones, in which nothing traps, denormals count and sums are
+ * rounded to nearest. */
 #ifndef CF_CPU_FLOAT_MODES_H
 #define CF_CPU_FLOAT_MODES_H
 

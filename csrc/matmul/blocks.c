@@ -7,20 +7,25 @@
 #include "cpu/threads.h"
 
 enum {
-  LINES_AT_A_TIME = 2048,    /* of either operand, that are packed together at most */
-  COLUMN_BYTES = 1024 << 10, /* about so many of b's panels stay in a thread's second cache while all of a's pass */
-  PANELS_OF_A = 4            /* that stay there with their sums while those of b pass, if a part of one of b's stays in the first */
+  LINES_AT_A_TIME = 2048, /* of either operand, that are packed together at most */
+  /* about so many of b's panels stay in a thread's second cache while all of a's pass */
+  COLUMN_BYTES = 1024 << 10,
+  /* that stay there with their sums while those of b pass, if a part of one of b's stays in the
+   * first */
+  PANELS_OF_A = 4
 };
 
-/* The inner elements of a panel that are multiplied at a time.  bfloat16 are multiplied so fast that
- * writing sums in between costs more than reading all of a panel from the second cache. */
+/* The inner elements of a panel that are multiplied at a time.  bfloat16 are multiplied so fast
+ * that writing sums in between costs more than reading all of a panel from the second cache. */
 static int64_t part_length(const cf_multiplication *m) {
   return cf_is_bfloat16(m) ? CF_MATMUL_BLOCK : CF_PART_FLOAT32;
 }
 
-/* A part of two panels, as a tile takes it.  Planes go from the smallest products to the largest, so that the small ones are
- * not rounded to the large ones' precision more often than need be; in one order whichever operand is a. */
-static void set_part(const cf_multiplication *m, cf_tile *tile, const char *panel_a, const char *panel_b, int64_t part) {
+/* A part of two panels, as a tile takes it.  Planes go from the smallest products to the largest,
+ * so that the small ones are not rounded to the large ones' precision more often than need be; in
+ * one order whichever operand is a. */
+static void set_part(const cf_multiplication *m, cf_tile *tile, const char *panel_a,
+                     const char *panel_b, int64_t part) {
   if (!cf_is_bfloat16(m)) {
     panel_a += part * (int64_t)sizeof(float);
     panel_b += part * m->tiles->columns * (int64_t)sizeof(float);
@@ -37,13 +42,16 @@ static void set_part(const cf_multiplication *m, cf_tile *tile, const char *pane
   tile->first = part == 0;
 }
 
-static void end_tile(const cf_multiplication *m, int64_t panel_a, int64_t panel_b, const float *sums) {
-  const int64_t row = m->row + panel_a * m->tiles->rows, column = m->columns_now.first + panel_b * m->tiles->columns;
+static void end_tile(const cf_multiplication *m, int64_t panel_a, int64_t panel_b,
+                     const float *sums) {
+  const int64_t row = m->row + panel_a * m->tiles->rows,
+                column = m->columns_now.first + panel_b * m->tiles->columns;
   CF_ALIGNED(64) float copy[CF_TILE_LINES_MAX * CF_TILE_LINES_MAX];
   cf_tile_end end;
   end.sums = sums;
   end.rows = (int)cf_at_most(m->tiles->rows, m->row + m->row_count - row);
-  end.columns = (int)cf_at_most(m->tiles->columns, m->columns_now.first + m->columns_now.count - column);
+  end.columns =
+      (int)cf_at_most(m->tiles->columns, m->columns_now.first + m->columns_now.count - column);
   end.adds = m->k > 0;
   end.row_scale = end.column_scale = NULL;
   if (m->row_scale != NULL && !m->scaled_apart && m->k + m->k_count == m->inner) {
@@ -59,20 +67,24 @@ static void end_tile(const cf_multiplication *m, int64_t panel_a, int64_t panel_
   end.results = copy;
   end.step = m->tiles->columns;
   for (int i = 0; end.adds && i < end.rows; ++i)
-    for (int j = 0; j < end.columns; ++j) memcpy(copy + i * end.step + j, cf_result_at(m, row + i, column + j), sizeof *copy);
+    for (int j = 0; j < end.columns; ++j)
+      memcpy(copy + i * end.step + j, cf_result_at(m, row + i, column + j), sizeof *copy);
   m->tiles->end(&end);
   for (int i = 0; i < end.rows; ++i)
-    for (int j = 0; j < end.columns; ++j) memcpy(cf_result_at(m, row + i, column + j), copy + i * end.step + j, sizeof *copy);
+    for (int j = 0; j < end.columns; ++j)
+      memcpy(cf_result_at(m, row + i, column + j), copy + i * end.step + j, sizeof *copy);
 }
 
 /* Results that a tile will be added to or written over, so that they are in cache by then. */
 static void fetch_results(const cf_multiplication *m, int64_t panel_a, int64_t panel_b) {
-  const int64_t row = m->row + panel_a * m->tiles->rows, column = m->columns_now.first + panel_b * m->tiles->columns;
+  const int64_t row = m->row + panel_a * m->tiles->rows,
+                column = m->columns_now.first + panel_b * m->tiles->columns;
   const int64_t rows = cf_at_most(m->tiles->rows, m->rows - row);
   const int64_t bytes = cf_at_most(m->tiles->columns, m->columns - column) * (int64_t)sizeof(float);
   if (m->column_step != sizeof(float)) return;
   for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < bytes; j += CF_CACHE_LINE) CF_PREFETCH_TO_WRITE(cf_result_at(m, row + i, column) + j);
+    for (int64_t j = 0; j < bytes; j += CF_CACHE_LINE)
+      CF_PREFETCH_TO_WRITE(cf_result_at(m, row + i, column) + j);
 }
 
 /* A thread takes panels of the operand that has more of them. */
@@ -81,7 +93,8 @@ static void multiply(const cf_multiplication *m, int index) {
   const int64_t panels_b = cf_divide_up(m->columns_now.count, m->tiles->columns);
   const size_t tile_size = (size_t)m->tiles->rows * (size_t)m->tiles->columns;
   const int64_t group = m->k_padded > part_length(m) ? PANELS_OF_A : 1;
-  float *sums = (float *)(void *)(m->sums + (size_t)index * PANELS_OF_A * tile_size * sizeof(float));
+  float *sums =
+      (float *)(void *)(m->sums + (size_t)index * PANELS_OF_A * tile_size * sizeof(float));
   char *late = m->panels_a + (size_t)index * m->panel_a;
   int64_t begin_a = 0, end_a = panels_a, begin_b = 0, end_b = panels_b;
   cf_tile tile;
@@ -102,7 +115,8 @@ static void multiply(const cf_multiplication *m, int index) {
           if (part + part_length(m) >= m->k_padded) fetch_results(m, i + panel, j);
           m->tiles->tile(&tile);
         }
-      for (int64_t panel = 0; panel < count; ++panel) end_tile(m, i + panel, j, sums + (size_t)panel * tile_size);
+      for (int64_t panel = 0; panel < count; ++panel)
+        end_tile(m, i + panel, j, sums + (size_t)panel * tile_size);
     }
   }
 }
@@ -124,13 +138,16 @@ static void go_on(void *context, int index) {
   m->tiles->leave(state);
 }
 
-/* What values of an operand are in no plane subnormal, nor in any product of planes; and finite, if there are several
- * products: the other operand's may be 0. */
-static cf_plane_range range_of(const cf_scaled *operand, int planes, const cf_scaled *other, int other_planes) {
-  const int lowest = other->near_1 ? other->lowest : -63; /* of two that may be anywhere, each takes half the range */
+/* What values of an operand are in no plane subnormal, nor in any product of planes; and finite, if
+ * there are several products: the other operand's may be 0. */
+static cf_plane_range range_of(const cf_scaled *operand, int planes, const cf_scaled *other,
+                               int other_planes) {
+  /* of two that may be anywhere, each takes half the range */
+  const int lowest = other->near_1 ? other->lowest : -63;
   int exponent = (planes > 1 ? 8 * planes : 0) - 126 - lowest;
   cf_plane_range range;
-  if (operand->near_1 || exponent < -126) exponent = -126; /* which all codes' are above, or subnormal */
+  /* which all codes' are above, or subnormal */
+  if (operand->near_1 || exponent < -126) exponent = -126;
   if (exponent > 126) exponent = 126;
   range.low = (uint32_t)(exponent + 127) << 23;
   range.high = planes * other_planes > 1 ? 0x7F800000u : 0x80000000u;
@@ -149,9 +166,11 @@ static int choose_planes(cf_multiplication *m, const cf_tiles *tiles) {
   const int pairs = m->planes_a * m->planes_b;
   if (tiles->widen != NULL) {
     m->looks_up_a = cf_scaled_table(&m->a, pairs > 1, &m->table_a);
-    m->looks_up_b = tiles->columns * 2 == CF_WIDENED_COLUMNS && cf_scaled_table(&m->b, pairs > 1, &m->table_b);
+    m->looks_up_b =
+        tiles->columns * 2 == CF_WIDENED_COLUMNS && cf_scaled_table(&m->b, pairs > 1, &m->table_b);
   }
-  m->packs_late = m->looks_up_a && m->a.of.inner_stride == 1; /* so fast that packing again costs less than keeping */
+  /* so fast that packing again costs less than keeping */
+  m->packs_late = m->looks_up_a && m->a.of.inner_stride == 1;
   return pairs <= tiles->pairs_max;
 }
 
@@ -167,8 +186,8 @@ static int64_t columns_at_a_time(const cf_multiplication *m, int64_t inner) {
   return cf_at_most(LINES_AT_A_TIME, cf_divide_up(COLUMN_BYTES, chunk) * CF_STAGED_ACROSS);
 }
 
-/* While threads multiply columns, they pack the next when they are done, and so they wait for each other but once.  1 if an
- * element turned out not to be for planes. */
+/* While threads multiply columns, they pack the next when they are done, and so they wait for each
+ * other but once.  1 if an element turned out not to be for planes. */
 static int multiply_blocks(cf_multiplication *m, int64_t columns_max) {
   char *const panels[2] = {m->columns_now.panels, m->columns_next.panels};
   memset(m->unfit, 0, sizeof m->unfit);
@@ -193,16 +212,20 @@ static int multiply_blocks(cf_multiplication *m, int64_t columns_max) {
 
 int cf_matmul_blocks(cf_multiplication *m, const cf_tiles *tiles) {
   if (!choose_planes(m, tiles)) return 1;
-  const int64_t inner = cf_multiple(cf_at_most(CF_MATMUL_BLOCK, m->inner), cf_is_bfloat16(m) ? CF_MATMUL_STEP : 1);
+  const int64_t inner =
+      cf_multiple(cf_at_most(CF_MATMUL_BLOCK, m->inner), cf_is_bfloat16(m) ? CF_MATMUL_STEP : 1);
   const size_t element = cf_is_bfloat16(m) ? 2 : 4;
   const int64_t columns_max = columns_at_a_time(m, inner);
-  const int64_t panels_a = m->packs_late ? m->threads : cf_divide_up(cf_at_most(LINES_AT_A_TIME, m->rows), tiles->rows);
+  const int64_t panels_a =
+      m->packs_late ? m->threads : cf_divide_up(cf_at_most(LINES_AT_A_TIME, m->rows), tiles->rows);
   const int64_t panels_b = cf_divide_up(cf_at_most(columns_max, m->columns), tiles->columns);
   m->panel_a = (size_t)tiles->rows * element * (cf_is_bfloat16(m) ? (size_t)inner : CF_MATMUL_LINE);
-  m->panel_b = (size_t)cf_multiple((int64_t)((size_t)(tiles->columns * inner) * element), CF_TILE_ALIGNMENT);
+  m->panel_b =
+      (size_t)cf_multiple((int64_t)((size_t)(tiles->columns * inner) * element), CF_TILE_ALIGNMENT);
   m->plane_a = (size_t)cf_multiple((int64_t)((size_t)panels_a * m->panel_a), CF_TILE_ALIGNMENT);
   m->plane_b = (size_t)panels_b * m->panel_b;
-  const size_t sums = (size_t)m->threads * PANELS_OF_A * (size_t)(tiles->rows * tiles->columns) * sizeof(float);
+  const size_t sums =
+      (size_t)m->threads * PANELS_OF_A * (size_t)(tiles->rows * tiles->columns) * sizeof(float);
   const size_t all_a = m->plane_a * (size_t)m->planes_a, all_b = m->plane_b * (size_t)m->planes_b;
   const int alone = m->threads == 1; /* which then packs the next columns where the last were */
   char *memory = malloc(all_a + (alone ? 1 : 2) * all_b + sums + CF_TILE_ALIGNMENT);

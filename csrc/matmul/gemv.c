@@ -13,11 +13,13 @@ typedef struct skinny_task {
   const float *x;                 /* a's values */
 } skinny_task;
 
-static void put_skinny(const cf_multiplication *m, int64_t line, int64_t lines, const float *sums, int64_t sums_step) {
+static void put_skinny(const cf_multiplication *m, int64_t line, int64_t lines, const float *sums,
+                       int64_t sums_step) {
   for (int64_t r = 0; r < m->rows; ++r)
     for (int64_t i = 0; i < lines; ++i) {
       float result = sums[r * sums_step + i];
-      if (m->row_scale != NULL && !m->scaled_apart) result *= m->row_scale[r] * m->column_scale[line + i];
+      if (m->row_scale != NULL && !m->scaled_apart)
+        result *= m->row_scale[r] * m->column_scale[line + i];
       if (isnan(result)) result = CF_NAN;
       memcpy(cf_result_at(m, r, line + i), &result, sizeof result);
     }
@@ -32,7 +34,8 @@ static void dot_lines(const skinny_task *task, int64_t line, int64_t lines, floa
     const char *from = m->b.of.elements + (line + i) * m->b.of.line_stride;
     for (int64_t k = 0; k < m->inner; k += SKINNY_INNER) {
       const int64_t count = cf_at_most(SKINNY_INNER, m->inner - k);
-      cf_scaled_decode(&m->b, CF_ALONG_LINE, line + i, k, from + k * m->b.of.inner_stride, count, values);
+      cf_scaled_decode(&m->b, CF_ALONG_LINE, line + i, k, from + k * m->b.of.inner_stride, count,
+                       values);
       task->values->dot(task->x + k, m->inner, (int)m->rows, values, count, line_sums);
     }
     for (int64_t r = 0; r < m->rows; ++r) sums[r * SKINNY_LINES + i] = line_sums[r];
@@ -46,17 +49,21 @@ static void update_lines(const skinny_task *task, int64_t line, int64_t lines, f
   float x[CF_FEW_ROWS][CF_UPDATES];
   const int64_t padded = cf_multiple(lines, CF_UPDATE_STEP);
   memset(sums, 0, CF_FEW_ROWS * SKINNY_LINES * sizeof *sums);
-  for (int64_t i = 0; i < CF_UPDATES; ++i) memset(values[i] + lines, 0, (size_t)(padded - lines) * sizeof **values);
+  for (int64_t i = 0; i < CF_UPDATES; ++i)
+    memset(values[i] + lines, 0, (size_t)(padded - lines) * sizeof **values);
   for (int64_t k = 0; k < m->inner; k += CF_UPDATES) {
     for (int64_t i = 0; i < CF_UPDATES; ++i) {
-      const char *from = m->b.of.elements + (k + i) * m->b.of.inner_stride + line * m->b.of.line_stride;
+      const char *from =
+          m->b.of.elements + (k + i) * m->b.of.inner_stride + line * m->b.of.line_stride;
       if (k + i < m->inner)
         cf_scaled_decode(&m->b, CF_ACROSS_LINES, line, k + i, from, lines, values[i]);
       else
         memset(values[i], 0, sizeof values[i]);
-      for (int64_t r = 0; r < m->rows; ++r) x[r][i] = k + i < m->inner ? task->x[r * m->inner + k + i] : 0;
+      for (int64_t r = 0; r < m->rows; ++r)
+        x[r][i] = k + i < m->inner ? task->x[r * m->inner + k + i] : 0;
     }
-    task->values->update(x[0], CF_UPDATES, (int)m->rows, values[0], SKINNY_LINES, padded, sums, SKINNY_LINES);
+    task->values->update(x[0], CF_UPDATES, (int)m->rows, values[0], SKINNY_LINES, padded, sums,
+                         SKINNY_LINES);
   }
 }
 
@@ -71,9 +78,16 @@ static void multiply_few_rows(void *context, int index) {
   for (int64_t line = begin; line < end; line += SKINNY_LINES) {
     const int64_t lines = cf_at_most(SKINNY_LINES, end - line);
     if (task->codes != NULL) {
-      const cf_skinny skinny = {&m->table_b, (const uint8_t *)m->b.of.elements + line * m->b.of.line_stride,
-                                along ? m->b.of.line_stride : m->b.of.inner_stride, lines, m->inner, task->x, m->inner,
-                                (int)m->rows, sums, SKINNY_LINES};
+      const cf_skinny skinny = {&m->table_b,
+                                (const uint8_t *)m->b.of.elements + line * m->b.of.line_stride,
+                                along ? m->b.of.line_stride : m->b.of.inner_stride,
+                                lines,
+                                m->inner,
+                                task->x,
+                                m->inner,
+                                (int)m->rows,
+                                sums,
+                                SKINNY_LINES};
       (along ? task->codes->dot_codes : task->codes->update_codes)(&skinny);
     } else {
       (along ? dot_lines : update_lines)(task, line, lines, sums);
@@ -84,8 +98,8 @@ static void multiply_few_rows(void *context, int index) {
 }
 
 int cf_matmul_has_few_rows(const cf_multiplication *m) {
-  return m->rows <= CF_FEW_ROWS &&
-         (m->b.of.inner_stride == (int64_t)m->b.of.size || m->b.of.line_stride == (int64_t)m->b.of.size);
+  return m->rows <= CF_FEW_ROWS && (m->b.of.inner_stride == (int64_t)m->b.of.size ||
+                                    m->b.of.line_stride == (int64_t)m->b.of.size);
 }
 
 int cf_matmul_few_rows(cf_multiplication *m) {
@@ -104,7 +118,8 @@ int cf_matmul_few_rows(cf_multiplication *m) {
     }
   }
   task.x = x;
-  if (bfloat16 != NULL && bfloat16->dot_codes != NULL && cf_scaled_table(&m->b, 0, &m->table_b)) task.codes = bfloat16;
+  if (bfloat16 != NULL && bfloat16->dot_codes != NULL && cf_scaled_table(&m->b, 0, &m->table_b))
+    task.codes = bfloat16;
   cf_run_threads(m->threads, multiply_few_rows, &task);
   free(x);
   return CF_OK;

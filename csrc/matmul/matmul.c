@@ -31,7 +31,8 @@ static void zero_results(const cf_multiplication *m) {
 }
 
 /* The scales of lines, of which there are `padded`, and the range of their exponents. */
-static void set_scales(const cf_scaled *operand, int64_t lines, int64_t padded, float *scale, int *low, int *high) {
+static void set_scales(const cf_scaled *operand, int64_t lines, int64_t padded, float *scale,
+                       int *low, int *high) {
   for (int64_t i = 0; i < padded; ++i) {
     const int exponent = i < lines ? cf_scaled_exponent(operand, i) : 0;
     scale[i] = exponent < -126 || exponent > 127 ? 0 : ldexpf(1, exponent);
@@ -42,7 +43,8 @@ static void set_scales(const cf_scaled *operand, int64_t lines, int64_t padded, 
 }
 
 static int prepare_scales(cf_multiplication *m) {
-  const int64_t padded_rows = m->rows + CF_TILE_LINES_MAX, padded_columns = m->columns + CF_TILE_LINES_MAX;
+  const int64_t padded_rows = m->rows + CF_TILE_LINES_MAX,
+                padded_columns = m->columns + CF_TILE_LINES_MAX;
   int low_a = 0, high_a = 0, low_b = 0, high_b = 0;
   m->scaled_apart = 0;
   m->row_scale = malloc((size_t)(padded_rows + padded_columns) * sizeof *m->row_scale);
@@ -54,8 +56,8 @@ static int prepare_scales(cf_multiplication *m) {
     free(m->row_scale);
     m->row_scale = NULL;
   } else {
-    m->scaled_apart = low_a < -126 || low_b < -126 || high_a > 127 || high_b > 127 || low_a + low_b < -126 ||
-                      high_a + high_b > 127;
+    m->scaled_apart = low_a < -126 || low_b < -126 || high_a > 127 || high_b > 127 ||
+                      low_a + low_b < -126 || high_a + high_b > 127;
   }
   return CF_OK;
 }
@@ -156,9 +158,12 @@ int cf_matmul(const cf_product *product, int threads) {
   s.a = cf_scaled_of(&a, &product->a);
   s.b = cf_scaled_of(&b, &product->b);
   s.swapped = product->columns <= CF_FEW_ROWS && product->rows > CF_FEW_ROWS;
-  if (product->columns > CF_FEW_ROWS && product->rows > CF_FEW_ROWS) /* results that are contiguous along columns */
-    s.swapped = product->result_strides[ndim + 1] != sizeof(float) && product->result_strides[ndim] == sizeof(float);
-  const double work = (double)product->rows * (double)product->columns * (double)(product->inner + 1);
+  /* results that are contiguous along columns */
+  if (product->columns > CF_FEW_ROWS && product->rows > CF_FEW_ROWS)
+    s.swapped = product->result_strides[ndim + 1] != sizeof(float) &&
+                product->result_strides[ndim] == sizeof(float);
+  const double work =
+      (double)product->rows * (double)product->columns * (double)(product->inner + 1);
   s.threads_each = useful_threads(work, threads);
   s.threads = s.threads_each > 1 ? 1 : useful_threads(work * (double)s.count, threads);
   if (s.threads > s.count) s.threads = (int)s.count;

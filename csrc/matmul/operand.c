@@ -37,7 +37,8 @@ static int64_t offset_of(const cf_product *product, const int64_t *strides, int6
 }
 
 /* `inner` is the matrix's axis that is the inner one. */
-static cf_operand operand_of(const cf_product *product, const cf_matrix *matrix, int64_t index, int inner) {
+static cf_operand operand_of(const cf_product *product, const cf_matrix *matrix, int64_t index,
+                             int inner) {
   const int lines = 1 - inner, ndim = product->stack_ndim;
   cf_operand operand;
   memset(&operand, 0, sizeof operand);
@@ -122,9 +123,10 @@ int cf_operand_biases_allowed(const cf_operand *operand) {
   return 1;
 }
 
-/* The biases of a run, in `stage` where they are not all the same; returns the step from one to the next. */
-static size_t biases_of_run(const cf_operand *operand, cf_direction direction, int64_t line, int64_t k, size_t count,
-                            int16_t *stage) {
+/* The biases of a run, in `stage` where they are not all the same; returns the step from one to the
+ * next. */
+static size_t biases_of_run(const cf_operand *operand, cf_direction direction, int64_t line,
+                            int64_t k, size_t count, int16_t *stage) {
   const int along = direction == CF_ALONG_LINE;
   const int64_t stride = along ? operand->inner_bias_stride : operand->line_bias_stride;
   const int64_t block = along ? operand->inner_block : operand->line_block;
@@ -140,15 +142,15 @@ static size_t biases_of_run(const cf_operand *operand, cf_direction direction, i
   return 1;
 }
 
-#define GATHER(type)                                             \
-  for (size_t i = 0; i < count; ++i) {                           \
-    memcpy((type *)stage + i, from, sizeof(type));               \
-    from += stride;                                              \
-  }                                                              \
+#define GATHER(type)                               \
+  for (size_t i = 0; i < count; ++i) {             \
+    memcpy((type *)stage + i, from, sizeof(type)); \
+    from += stride;                                \
+  }                                                \
   break
 
-void cf_operand_decode(const cf_operand *operand, cf_direction direction, int64_t line, int64_t k, size_t count,
-                       uint32_t *values) {
+void cf_operand_decode(const cf_operand *operand, cf_direction direction, int64_t line, int64_t k,
+                       size_t count, uint32_t *values) {
   const int64_t stride = direction == CF_ALONG_LINE ? operand->inner_stride : operand->line_stride;
   const char *from = operand->elements + line * operand->line_stride + k * operand->inner_stride;
   uint32_t gathered[CF_RUN_MAX];

@@ -4,7 +4,8 @@
 
 #include "convert/kernels.h"
 
-/* A matrix as lines along the inner axis: a's rows, or b's columns.  bias_* are bytes from one block to the next. */
+/* A matrix as lines along the inner axis: a's rows, or b's columns.  bias_* are bytes from one
+ * block to the next. */
 typedef struct cf_operand {
   int type; /* as in cf_matrix */
   cf_rule rule;
@@ -18,8 +19,8 @@ typedef struct cf_operand {
   int64_t line_block, inner_block;
 } cf_operand;
 
-/* So many elements are decoded at a time: more than one block of the inner axis, and few enough for the nearest
- * cache. */
+/* So many elements are decoded at a time: more than one block of the inner axis, and few enough for
+ * the nearest cache. */
 enum { CF_RUN_MAX = 256 };
 
 /* Which way a run of elements goes. */
@@ -49,7 +50,7 @@ void cf_operand_bias_range(const cf_operand *operand, int64_t line, int *least, 
 int cf_operand_biases_allowed(const cf_operand *operand);
 
 /* The values of a run of at most CF_RUN_MAX elements from (line, k) on, as the bits of float32. */
-void cf_operand_decode(const cf_operand *operand, cf_direction direction, int64_t line, int64_t k, size_t count,
-                       uint32_t *values);
+void cf_operand_decode(const cf_operand *operand, cf_direction direction, int64_t line, int64_t k,
+                       size_t count, uint32_t *values);
 
 #endif

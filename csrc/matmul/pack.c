@@ -8,9 +8,10 @@ enum {
   STAGED_LINE = 256  /* and of a line */
 };
 
-/* At most STAGED_LINE elements of a line of a as bfloat16, padded with zeros, into its place in as many groups of all lines;
- * returns whether all could be packed. */
-static int split_line(const cf_multiplication *m, int64_t line, int64_t k, const char *from, int64_t count, char *to) {
+/* At most STAGED_LINE elements of a line of a as bfloat16, padded with zeros, into its place in as
+ * many groups of all lines; returns whether all could be packed. */
+static int split_line(const cf_multiplication *m, int64_t line, int64_t k, const char *from,
+                      int64_t count, char *to) {
   const int64_t padded = cf_multiple(count, CF_MATMUL_STEP);
   float values[STAGED_LINE];
   uint16_t staged[CF_PLANES_MAX][STAGED_LINE];
@@ -20,14 +21,15 @@ static int split_line(const cf_multiplication *m, int64_t line, int64_t k, const
   for (int p = 0; p < m->planes_a; ++p) {
     memset(staged[p] + count, 0, (size_t)(padded - count) * 2);
     for (int64_t i = 0; i < padded; i += CF_MATMUL_STEP)
-      memcpy(to + (size_t)p * m->plane_a + i * m->tiles->rows * 2, staged[p] + i, CF_MATMUL_STEP * 2);
+      memcpy(to + (size_t)p * m->plane_a + i * m->tiles->rows * 2, staged[p] + i,
+             CF_MATMUL_STEP * 2);
   }
   return fit;
 }
 
 /* So much of a line of a panel, `done` elements from the beginning of the block. */
-static int pack_line(const cf_multiplication *m, int64_t line, int64_t done, const char *from, int64_t count, char *to,
-                     int64_t line_of_panel) {
+static int pack_line(const cf_multiplication *m, int64_t line, int64_t done, const char *from,
+                     int64_t count, char *to, int64_t line_of_panel) {
   const int64_t rows = m->tiles->rows, k = m->k + done;
   if (!cf_is_bfloat16(m)) {
     float *place = (float *)(void *)to + line_of_panel * CF_MATMUL_LINE + done;
@@ -36,7 +38,8 @@ static int pack_line(const cf_multiplication *m, int64_t line, int64_t done, con
   }
   to += (done * rows + line_of_panel * CF_MATMUL_STEP) * 2;
   if (!m->looks_up_a) return split_line(m, line, k, from, count, to);
-  m->tiles->widen(&m->table_a, (const uint8_t *)from, count, (uint16_t *)(void *)to, rows * CF_MATMUL_STEP);
+  m->tiles->widen(&m->table_a, (const uint8_t *)from, count, (uint16_t *)(void *)to,
+                  rows * CF_MATMUL_STEP);
   return 1;
 }
 
@@ -58,14 +61,16 @@ int cf_matmul_pack_panel(const cf_multiplication *m, int64_t panel, char *to) {
       cf_scaled_copy(&m->a, CF_ALONG_LINE, first, lines, k, count, staged, step);
       from = staged;
     }
-    for (int64_t i = 0; i < lines; ++i, from += step) fit &= pack_line(m, first + i, done, from, count, to, i);
+    for (int64_t i = 0; i < lines; ++i, from += step)
+      fit &= pack_line(m, first + i, done, from, count, to, i);
   }
   return fit;
 }
 
-/* One group of inner elements (one of float32, two of bfloat16) of several columns, into as many panels as they fill. */
-static void scatter(const cf_multiplication *m, char *panels, int64_t panel, int64_t group, const void *from,
-                    int64_t columns, int p) {
+/* One group of inner elements (one of float32, two of bfloat16) of several columns, into as many
+ * panels as they fill. */
+static void scatter(const cf_multiplication *m, char *panels, int64_t panel, int64_t group,
+                    const void *from, int64_t columns, int p) {
   const size_t bytes = (size_t)m->tiles->columns * 4;
   char *to = panels + (size_t)p * m->plane_b + (size_t)panel * m->panel_b + (size_t)group * bytes;
   for (int64_t done = 0; done < columns; done += m->tiles->columns, to += m->panel_b) {
@@ -75,9 +80,10 @@ static void scatter(const cf_multiplication *m, char *panels, int64_t panel, int
   }
 }
 
-/* Contiguous columns and consecutive inner elements, `step` bytes apart, as pairs of inner elements. */
-static int pack_pairs(const cf_multiplication *m, const cf_columns *to, int64_t k, int64_t count, int64_t column,
-                      int64_t columns, const char *from, int64_t step) {
+/* Contiguous columns and consecutive inner elements, `step` bytes apart, as pairs of inner
+ * elements. */
+static int pack_pairs(const cf_multiplication *m, const cf_columns *to, int64_t k, int64_t count,
+                      int64_t column, int64_t columns, const char *from, int64_t step) {
   CF_ALIGNED(64) float values[2][CF_STAGED_ACROSS];
   CF_ALIGNED(64) uint16_t pairs[CF_PLANES_MAX][2 * CF_STAGED_ACROSS];
   uint16_t *const planes[CF_PLANES_MAX] = {pairs[0], pairs[1], pairs[2]};
@@ -86,36 +92,45 @@ static int pack_pairs(const cf_multiplication *m, const cf_columns *to, int64_t 
   for (int64_t i = 0; i < count; i += 2) {
     cf_scaled_decode(&m->b, CF_ACROSS_LINES, column, k + i, from + i * step, columns, values[0]);
     if (i + 1 < count)
-      cf_scaled_decode(&m->b, CF_ACROSS_LINES, column, k + i + 1, from + (i + 1) * step, columns, values[1]);
+      cf_scaled_decode(&m->b, CF_ACROSS_LINES, column, k + i + 1, from + (i + 1) * step, columns,
+                       values[1]);
     else
       memset(values[1], 0, sizeof values[1]);
-    fit &= m->tiles->split_pairs(values[0], values[1], (size_t)columns, m->planes_b, m->range_b, planes);
-    for (int p = 0; p < m->planes_b; ++p) scatter(m, to->panels, panel, (k - m->k + i) / 2, pairs[p], columns, p);
+    fit &= m->tiles->split_pairs(values[0], values[1], (size_t)columns, m->planes_b, m->range_b,
+                                 planes);
+    for (int p = 0; p < m->planes_b; ++p)
+      scatter(m, to->panels, panel, (k - m->k + i) / 2, pairs[p], columns, p);
   }
   return fit;
 }
 
-/* The same of codes that are looked up; what does not fill the registers of that goes the other way. */
-static int widen_pairs(const cf_multiplication *m, const cf_columns *to, int64_t k, int64_t count, int64_t column,
-                       int64_t columns, const char *from, int64_t step) {
+/* The same of codes that are looked up; what does not fill the registers of that goes the other
+ * way. */
+static int widen_pairs(const cf_multiplication *m, const cf_columns *to, int64_t k, int64_t count,
+                       int64_t column, int64_t columns, const char *from, int64_t step) {
   const size_t group_bytes = (size_t)m->tiles->columns * 4;
   int64_t done = 0;
   for (; done + CF_WIDENED_COLUMNS <= columns; done += CF_WIDENED_COLUMNS) {
-    char *panel = to->panels + (size_t)((column - to->first + done) / m->tiles->columns) * m->panel_b +
+    char *panel = to->panels +
+                  (size_t)((column - to->first + done) / m->tiles->columns) * m->panel_b +
                   (size_t)((k - m->k) / 2) * group_bytes;
-    m->tiles->widen_columns(&m->table_b, (const uint8_t *)from + done, step, count / 2, (uint16_t *)(void *)panel,
-                            (uint16_t *)(void *)(panel + m->panel_b));
+    m->tiles->widen_columns(&m->table_b, (const uint8_t *)from + done, step, count / 2,
+                            (uint16_t *)(void *)panel, (uint16_t *)(void *)(panel + m->panel_b));
   }
-  int fit = done == columns || pack_pairs(m, to, k, count, column + done, columns - done, from + done, step);
+  int fit = done == columns ||
+            pack_pairs(m, to, k, count, column + done, columns - done, from + done, step);
   if (count % 2 != 0 && done > 0)
     fit &= pack_pairs(m, to, k + count - 1, 1, column, done, from + (count - 1) * step, step);
   return fit;
 }
 
-/* STAGED_INNER inner elements or fewer, from `done` of the block on, of the chunk-th CF_STAGED_ACROSS columns. */
-static int pack_piece_of_b(const cf_multiplication *m, const cf_columns *to, int64_t chunk, int64_t done) {
+/* STAGED_INNER inner elements or fewer, from `done` of the block on, of the chunk-th
+ * CF_STAGED_ACROSS columns. */
+static int pack_piece_of_b(const cf_multiplication *m, const cf_columns *to, int64_t chunk,
+                           int64_t done) {
   const int64_t at = chunk * CF_STAGED_ACROSS, first = to->first + at;
-  const int64_t columns = cf_at_most(CF_STAGED_ACROSS, to->count - at), panel = at / m->tiles->columns;
+  const int64_t columns = cf_at_most(CF_STAGED_ACROSS, to->count - at),
+                panel = at / m->tiles->columns;
   const int64_t k = m->k + done, count = cf_at_most(STAGED_INNER, m->k_count - done);
   const int contiguous = m->b.of.line_stride == (int64_t)m->b.of.size;
   CF_ALIGNED(64) char staged[CF_STAGED_ACROSS * STAGED_INNER * 4];
@@ -159,7 +174,8 @@ void cf_matmul_pack_columns(cf_multiplication *m, const cf_columns *columns, int
   const int64_t pieces = cf_divide_up(m->k_count, STAGED_INNER);
   int64_t begin, end;
   int fit = 1;
-  cf_share_of(cf_divide_up(columns->count, CF_STAGED_ACROSS) * pieces, m->threads, index, &begin, &end);
+  cf_share_of(cf_divide_up(columns->count, CF_STAGED_ACROSS) * pieces, m->threads, index, &begin,
+              &end);
   for (int64_t i = begin; i < end && fit; ++i)
     fit &= pack_piece_of_b(m, columns, i / pieces, i % pieces * STAGED_INNER);
   m->unfit[index] |= !fit;

@@ -5,8 +5,8 @@
 
 #include "matmul/transpose.h"
 
-/* Powers of two within which the values of an operand are, whatever their biases, so that no product of two leaves
- * float32's range. */
+/* Powers of two within which the values of an operand are, whatever their biases, so that no
+ * product of two leaves float32's range. */
 enum { HALF_RANGE = 58 };
 
 static int field_max(const cf_format *format) {
@@ -15,7 +15,8 @@ static int field_max(const cf_format *format) {
 }
 
 static void choose_bias(cf_scaled *scaled, const cf_format *format, int differ) {
-  const int bottom = cf_format_quantum(format), top = field_max(format) + 1; /* exponents at bias 0 */
+  /* exponents at bias 0 */
+  const int bottom = cf_format_quantum(format), top = field_max(format) + 1;
   const int lowest = bottom - format->bias_max, highest = top - format->bias_min;
   scaled->along = 0;
   scaled->bias = scaled->shift = 0;
@@ -51,8 +52,10 @@ cf_scaled cf_scaled_of(const cf_operand *operand, const cf_matrix *matrix) {
 static int are_within(const cf_operand *operand, int low, int high) {
   const cf_direction direction = cf_operand_direction(operand);
   const int along = direction == CF_ALONG_LINE;
-  const int64_t runs = along ? operand->lines : operand->inner, length = along ? operand->inner : operand->lines;
-  const uint32_t first = (uint32_t)(low + 127) << 23, count_of_bits = ((uint32_t)(high + 127) << 23) - first;
+  const int64_t runs = along ? operand->lines : operand->inner,
+                length = along ? operand->inner : operand->lines;
+  const uint32_t first = (uint32_t)(low + 127) << 23,
+                 count_of_bits = ((uint32_t)(high + 127) << 23) - first;
   uint32_t values[CF_RUN_MAX], beyond = 0;
   for (int64_t run = 0; run < runs && !beyond; ++run)
     for (int64_t at = 0; at < length; at += CF_RUN_MAX) {
@@ -82,7 +85,8 @@ void cf_scaled_keep_biases(cf_scaled *scaled, const cf_operand *other) {
       if (bias > greatest) greatest = bias;
     }
     /* sums of 2^32 products and fewer; decoding each line with its own takes longer */
-    if (least != greatest && are_within(other, -126 - scaled->lowest, 127 - 32 + scaled->lowest)) return;
+    if (least != greatest && are_within(other, -126 - scaled->lowest, 127 - 32 + scaled->lowest))
+      return;
     scaled->along = least != greatest;
     scaled->bias = least;
     scaled->lowest = of->quantum - greatest;
@@ -99,8 +103,11 @@ int cf_scaled_table(const cf_scaled *scaled, int must_be_finite, cf_bytes *table
   const int16_t bias = (int16_t)scaled->bias;
   uint8_t codes[256];
   uint32_t values[256];
-  if (scaled->of.type != CF_CODES || scaled->of.size != 1 || scaled->along || scaled->significant > 8) return 0;
-  if (scaled->lowest < -126) return 0; /* what is subnormal, the kernels of tables take for zero */
+  if (scaled->of.type != CF_CODES || scaled->of.size != 1 || scaled->along ||
+      scaled->significant > 8)
+    return 0;
+  /* what is subnormal, the kernels of tables take for zero */
+  if (scaled->lowest < -126) return 0;
   if (scaled->of.rule.params.sign_mask != 0x80) return 0;
   for (int code = 0; code < 256; ++code) codes[code] = (uint8_t)code;
   scaled->decode(&scaled->of.rule, &bias, 0, codes, values, 256, NULL);
@@ -118,8 +125,8 @@ int cf_scaled_table(const cf_scaled *scaled, int must_be_finite, cf_bytes *table
 /* Elements whose biases are gathered at a time. */
 enum { GATHERED = 256 };
 
-void cf_scaled_decode(const cf_scaled *scaled, cf_direction direction, int64_t line, int64_t k, const char *from,
-                     int64_t count, float *to) {
+void cf_scaled_decode(const cf_scaled *scaled, cf_direction direction, int64_t line, int64_t k,
+                      const char *from, int64_t count, float *to) {
   const cf_operand *of = &scaled->of;
   if (of->type == CF_FLOAT32) {
     memcpy(to, from, (size_t)count * sizeof *to);
@@ -139,62 +146,70 @@ void cf_scaled_decode(const cf_scaled *scaled, cf_direction direction, int64_t l
   const int64_t stride = across ? of->line_bias_stride : of->inner_bias_stride;
   int16_t biases[GATHERED];
   if (!scaled->along || stride == 0 || place / block == (place + count - 1) / block) {
-    biases[0] = (int16_t)(scaled->along ? cf_operand_bias(of, line, k) - scaled->shift : scaled->bias);
+    biases[0] =
+        (int16_t)(scaled->along ? cf_operand_bias(of, line, k) - scaled->shift : scaled->bias);
     scaled->decode(&of->rule, biases, 0, from, to, (size_t)count, NULL);
     return;
   }
   for (int64_t done = 0; done < count; done += GATHERED) {
     const int64_t part = count - done < GATHERED ? count - done : GATHERED;
     for (int64_t i = done; i < done + part; ++i)
-      biases[i - done] = (int16_t)(cf_operand_bias(of, across ? line + i : line, across ? k : k + i) - scaled->shift);
-    scaled->decode(&of->rule, biases, 1, from + (size_t)done * of->size, to + done, (size_t)part, NULL);
+      biases[i - done] =
+          (int16_t)(cf_operand_bias(of, across ? line + i : line, across ? k : k + i) -
+                    scaled->shift);
+    scaled->decode(&of->rule, biases, 1, from + (size_t)done * of->size, to + done, (size_t)part,
+                   NULL);
   }
 }
 
-#define COPY(type, i0, i1, j0, j1)                                                               \
-  for (int64_t i = i0; i < (i1); ++i)                                                            \
-    for (int64_t j = j0; j < (j1); ++j)                                                          \
-  memcpy(to + i * to_step + j * (int64_t)sizeof(type), from + i * row_step + j * column_step, sizeof(type))
+#define COPY(type, i0, i1, j0, j1)                                                            \
+  for (int64_t i = i0; i < (i1); ++i)                                                         \
+    for (int64_t j = j0; j < (j1); ++j)                                                       \
+  memcpy(to + i * to_step + j * (int64_t)sizeof(type), from + i * row_step + j * column_step, \
+         sizeof(type))
 
 #if CF_CAN_TRANSPOSE
 /* Where columns are contiguous, squares; what is left at the edges, one by one. */
-#define TRANSPOSE(type, size)                                                                          \
-  const int64_t side = 16 / size, whole_rows = rows - rows % side, whole_columns = columns - columns % side; \
-  for (int64_t i = 0; i < whole_rows; i += side)                                                       \
-    for (int64_t j = 0; j < whole_columns; j += side)                                                  \
-      cf_transpose_##size(from + i * row_step + j * column_step, column_step, to + i * to_step + j * size, to_step); \
-  COPY(type, 0, whole_rows, whole_columns, columns);                                                   \
+#define TRANSPOSE(type, size)                                                 \
+  const int64_t side = 16 / size, whole_rows = rows - rows % side,            \
+                whole_columns = columns - columns % side;                     \
+  for (int64_t i = 0; i < whole_rows; i += side)                              \
+    for (int64_t j = 0; j < whole_columns; j += side)                         \
+      cf_transpose_##size(from + i * row_step + j * column_step, column_step, \
+                          to + i * to_step + j * size, to_step);              \
+  COPY(type, 0, whole_rows, whole_columns, columns);                          \
   COPY(type, whole_rows, rows, 0, columns)
 #else
 #define TRANSPOSE(type, size) COPY(type, 0, rows, 0, columns)
 #endif
 
 /* Copy rows x columns elements of any strides into contiguous rows. */
-#define DEFINE_COPY_ROWS(type, size)                                                               \
-  static void copy_rows_##size(const char *from, int64_t row_step, int64_t column_step, int64_t rows, \
-                               int64_t columns, char *to, int64_t to_step) {                       \
-    if (row_step == size) {                                                                        \
-      TRANSPOSE(type, size);                                                                       \
-    } else {                                                                                       \
-      COPY(type, 0, rows, 0, columns);                                                             \
-    }                                                                                              \
+#define DEFINE_COPY_ROWS(type, size)                                                       \
+  static void copy_rows_##size(const char *from, int64_t row_step, int64_t column_step,    \
+                               int64_t rows, int64_t columns, char *to, int64_t to_step) { \
+    if (row_step == size) {                                                                \
+      TRANSPOSE(type, size);                                                               \
+    } else {                                                                               \
+      COPY(type, 0, rows, 0, columns);                                                     \
+    }                                                                                      \
   }
 DEFINE_COPY_ROWS(uint8_t, 1)
 DEFINE_COPY_ROWS(uint16_t, 2)
 DEFINE_COPY_ROWS(uint32_t, 4)
 
-static void copy_rows(size_t size, const char *from, int64_t row_step, int64_t column_step, int64_t rows,
-                      int64_t columns, char *to, int64_t to_step) {
+static void copy_rows(size_t size, const char *from, int64_t row_step, int64_t column_step,
+                      int64_t rows, int64_t columns, char *to, int64_t to_step) {
   if (column_step == (int64_t)size)
-    for (int64_t i = 0; i < rows; ++i) memcpy(to + i * to_step, from + i * row_step, (size_t)columns * size);
+    for (int64_t i = 0; i < rows; ++i)
+      memcpy(to + i * to_step, from + i * row_step, (size_t)columns * size);
   else
     (size == 1   ? copy_rows_1
      : size == 2 ? copy_rows_2
                  : copy_rows_4)(from, row_step, column_step, rows, columns, to, to_step);
 }
 
-void cf_scaled_copy(const cf_scaled *scaled, cf_direction direction, int64_t line, int64_t line_count, int64_t k,
-                   int64_t count, char *to, int64_t to_step) {
+void cf_scaled_copy(const cf_scaled *scaled, cf_direction direction, int64_t line,
+                    int64_t line_count, int64_t k, int64_t count, char *to, int64_t to_step) {
   const cf_operand *of = &scaled->of;
   const char *from = of->elements + line * of->line_stride + k * of->inner_stride;
   if (direction == CF_ALONG_LINE)

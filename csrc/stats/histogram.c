@@ -1,4 +1,5 @@
-/* Moments of float32 values, from which the squared error of rounding them to a format follows, at every bias. */
+/* Moments of float32 values, from which the squared error of rounding them to a format follows, at
+ * every bias. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,7 +33,8 @@ static void add_share(void *context, int index) {
   }
 }
 
-int cf_add_moments(const float *values, size_t count, int lower_bits, uint64_t *moments, int threads) {
+int cf_add_moments(const float *values, size_t count, int lower_bits, uint64_t *moments,
+                   int threads) {
   task t;
   if (lower_bits < CF_MOMENTS_LOWER_MIN || lower_bits > CF_MOMENTS_LOWER_MAX) return CF_BAD_TYPE;
   const size_t size = (size_t)3 << (32 - lower_bits);

@@ -4,7 +4,11 @@
 #include "cpu/float_modes.h"
 #include "cfloat.h"
 
-enum { MANTISSA_BITS = 52, LOWER_BITS = 26, EXPONENT_BIAS = 1075 /* of the mantissa as an integer */ };
+enum {
+  MANTISSA_BITS = 52,
+  LOWER_BITS = 26,
+  EXPONENT_BIAS = 1075 /* of the mantissa as an integer */
+};
 
 static uint64_t bits_of(double x) {
   uint64_t bits;
@@ -33,7 +37,8 @@ static void add(double product, int exponent, int64_t *sums) {
   const uint64_t bits = bits_of(product), one = 1;
   const int64_t mantissa = (int64_t)((bits & ((one << MANTISSA_BITS) - 1)) | one << MANTISSA_BITS);
   const int64_t sign = -(int64_t)(bits >> 63); /* -1 negates: (n ^ -1) - -1 */
-  int64_t *bin = sums + 2 * (size_t)(exponent_field(bits) - EXPONENT_BIAS + exponent + CF_SUM_ORIGIN);
+  int64_t *bin =
+      sums + 2 * (size_t)(exponent_field(bits) - EXPONENT_BIAS + exponent + CF_SUM_ORIGIN);
   bin[0] += ((mantissa >> LOWER_BITS) ^ sign) - sign;
   bin[1] += ((mantissa & ((1 << LOWER_BITS) - 1)) ^ sign) - sign;
 }

@@ -52,7 +52,7 @@ const char *rounding_name(int rounding) {
 
 const char *type_name(int type) {
   static const char *const names[TYPE_COUNT] = {
-      "float64", "float32", "float16", "bfloat16", "int64",  "int32", "int16",
+      "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16",
       "int8",    "uint64",  "uint32",  "uint16",   "uint8", "codes"};
   return names[type];
 }
@@ -151,8 +151,8 @@ number number_of_code(const cf_format *format, int bias, unsigned code) {
   return x;
 }
 
-/* An integer as a double whose last bit is odd if anything was cut off: no rounding to far fewer bits
- * can tell the two apart. */
+/* An integer as a double whose last bit is odd if anything was cut off: no rounding to far fewer
+ * bits can tell the two apart. */
 static double double_of_integer(uint64_t n) {
   int exponent = 0;
   uint64_t cut_off = 0;
@@ -278,8 +278,8 @@ unsigned encode_number(const grid *grid, number x, int rounding, uint32_t word, 
   }
   const unsigned smallest_normal = 1u << format->mantissa_bits;
   if (format->subnormals == FLUSH && code < smallest_normal) code = 0;
-  flags->underflow += x.magnitude < grid->values[smallest_normal] &&
-                      grid->values[code] != x.magnitude;
+  flags->underflow +=
+      x.magnitude < grid->values[smallest_normal] && grid->values[code] != x.magnitude;
   return sign | code;
 }
 

@@ -1,6 +1,6 @@
-/* What results must be: the formats' definition as formulas over doubles, and rounding as a search in
- * the sorted list of everything a format can represent.  Nothing here shifts or masks a significand, and
- * every sum and product of doubles is exact. */
+/* What results must be: the formats' definition as formulas over doubles, and rounding as a search
+ * in the sorted list of everything a format can represent.  Nothing here shifts or masks a
+ * significand, and every sum and product of doubles is exact. */
 #ifndef ORACLE_H
 #define ORACLE_H
 
@@ -29,7 +29,8 @@ const char *type_name(int type);
 /* Bytes of an element of a type; only of a code does it depend on the format. */
 size_t type_size(const cf_format *format, int type);
 
-/* An element's bits as a number, from memory of any alignment in this machine's byte order; back. */
+/* An element's bits as a number, from memory of any alignment in this machine's byte order;
+ * back. */
 uint64_t load_bits(const void *memory, size_t size);
 void store_bits(void *memory, size_t size, uint64_t bits);
 
@@ -52,8 +53,8 @@ int code_bits(const cf_format *format);
 unsigned sign_code(const cf_format *format);
 unsigned max_code(const cf_format *format);
 
-/* Value of a code without sign as if every code were a number: SPEC section 1.  Rounding takes place
- * among these; denormals that are flushed only afterwards have their IEEE values here. */
+/* Value of a code without sign as if every code were a number: SPEC section 1.  Rounding takes
+ * place among these; denormals that are flushed only afterwards have their IEEE values here. */
 double grid_value(const cf_format *format, int bias, unsigned code);
 
 /* What a code, and an element of a source type other than CF_CODES, stands for. */

@@ -1,4 +1,5 @@
-/* Which formats are accepted: fields that are what they must be, and values that are all float32s. */
+/* Which formats are accepted: fields that are what they must be, and values that are all
+ * float32s. */
 #include <math.h>
 
 #include "check.h"
@@ -20,19 +21,19 @@ static void one_field_wrong(void) {
     int field;
     int32_t value;
   } wrong[] = {
-      {0, 0},         {0, -1},        {0, 13},    {0, INT32_MAX},       {0, INT32_MIN}, {1, -1},
-      {1, 12},        {1, INT32_MAX}, {2, -1},    {2, 2},               {3, -1},        {3, 3},
-      {4, -1},        {4, 3},         {5, 0},     {5, 2},               {5, -1},        {6, 64},
+      {0, 0},         {0, -1},        {0, 13},    {0, INT32_MAX}, {0, INT32_MIN}, {1, -1},
+      {1, 12},        {1, INT32_MAX}, {2, -1},    {2, 2},         {3, -1},        {3, 3},
+      {4, -1},        {4, 3},         {5, 0},     {5, 2},         {5, -1},        {6, 64},
       {6, INT32_MIN}, {7, -1},        {7, 32767}, {7, INT32_MAX},
   };
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
     int32_t field[8];
     for (int j = 0; j < 8; ++j) field[j] = good[j];
     field[wrong[i].field] = wrong[i].value;
-    const int status = status_with(field[0], field[1], field[2], field[3], field[4], field[5],
-                                   field[6], field[7]);
-    CHECK(status == CF_BAD_FORMAT, "field %d is %d: status %d", wrong[i].field,
-          (int)wrong[i].value, status);
+    const int status =
+        status_with(field[0], field[1], field[2], field[3], field[4], field[5], field[6], field[7]);
+    CHECK(status == CF_BAD_FORMAT, "field %d is %d: status %d", wrong[i].field, (int)wrong[i].value,
+          status);
   }
 }
 
@@ -65,8 +66,8 @@ static void float32_range(void) {
       for (int subnormals = CF_SUBNORMALS_WHITEPAPER; subnormals <= CF_SUBNORMALS_FLUSH;
            ++subnormals) {
         for (int32_t bias = -140; bias <= 410; ++bias) {
-          const cf_format format = {exponent_bits, mantissa_bits, 1,    CF_NONFINITE_NONE,
-                                    subnormals,    1,             bias, bias};
+          const cf_format format = {
+              exponent_bits, mantissa_bits, 1, CF_NONFINITE_NONE, subnormals, 1, bias, bias};
           const int expected = all_float32(&format, bias) ? CF_OK : CF_BAD_FORMAT;
           const int status = cf_format_check(&format);
           CHECK(status == expected, "e=%d m=%d subnormals=%d bias=%d: status %d, expected %d",

@@ -13,7 +13,8 @@ static void look_up(size_t result_size, size_t count, int threads) {
   unsigned char *table = allocate(CF_CODES8 * result_size);
   unsigned char *codes = allocate(count);
   unsigned char *results = allocate(count * result_size + GUARD);
-  for (size_t i = 0; i < CF_CODES8 * result_size; ++i) table[i] = (unsigned char)random_bits(&state);
+  for (size_t i = 0; i < CF_CODES8 * result_size; ++i)
+    table[i] = (unsigned char)random_bits(&state);
   for (size_t i = 0; i < count; ++i) codes[i] = (unsigned char)random_bits(&state);
   memset(results, 0xA5, count * result_size + GUARD);
   const int status = cf_look_up(table, result_size, codes, count, results, NULL, threads);
@@ -23,8 +24,8 @@ static void look_up(size_t result_size, size_t count, int threads) {
     wrong += memcmp(results + i * result_size, table + codes[i] * result_size, result_size) != 0;
   }
   for (size_t i = 0; i < GUARD; ++i) wrong += results[count * result_size + i] != 0xA5;
-  CHECK(wrong == 0, "%zu wrong: results of %zu bytes, %zu elements, %d threads", wrong,
-        result_size, count, threads);
+  CHECK(wrong == 0, "%zu wrong: results of %zu bytes, %zu elements, %d threads", wrong, result_size,
+        count, threads);
   free(table);
   free(codes);
   free(results);

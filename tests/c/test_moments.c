@@ -10,7 +10,8 @@ static void compare(size_t count, int lower_bits, int threads, uint64_t *state) 
   const size_t size = (size_t)3 << (32 - lower_bits);
   float *values = allocate(count * sizeof *values);
   uint64_t *found = allocate(size * sizeof *found), *wanted = allocate(size * sizeof *wanted);
-  for (size_t i = 0; i < size; ++i) found[i] = wanted[i] = i % 7; /* they are added to what is there */
+  /* they are added to what is there */
+  for (size_t i = 0; i < size; ++i) found[i] = wanted[i] = i % 7;
   for (size_t i = 0; i < count; ++i) {
     const uint32_t bits = (uint32_t)random_bits(state), lower = bits & ((1u << lower_bits) - 1);
     uint64_t *to = wanted + 3 * (size_t)(bits >> lower_bits);
@@ -21,8 +22,8 @@ static void compare(size_t count, int lower_bits, int threads, uint64_t *state) 
   }
   const int status = cf_add_moments(values, count, lower_bits, found, threads);
   CHECK(status == CF_OK, "status %d", status);
-  CHECK(memcmp(found, wanted, size * sizeof *found) == 0, "%zu elements, %d bits, %d threads", count, lower_bits,
-        threads);
+  CHECK(memcmp(found, wanted, size * sizeof *found) == 0, "%zu elements, %d bits, %d threads",
+        count, lower_bits, threads);
   free(values);
   free(found);
   free(wanted);
@@ -37,6 +38,8 @@ void test_moments(void) {
   compare(0, 16, 1, &state);
   compare(((size_t)1 << 22) + 3, 16, 1, &state);
   compare(((size_t)1 << 22) + 3, 16, 3, &state); /* two have enough to do */
-  CHECK(cf_add_moments(&value, 1, CF_MOMENTS_LOWER_MIN - 1, none, 1) == CF_BAD_TYPE, "too few bits");
-  CHECK(cf_add_moments(&value, 1, CF_MOMENTS_LOWER_MAX + 1, none, 1) == CF_BAD_TYPE, "too many bits");
+  CHECK(cf_add_moments(&value, 1, CF_MOMENTS_LOWER_MIN - 1, none, 1) == CF_BAD_TYPE,
+        "too few bits");
+  CHECK(cf_add_moments(&value, 1, CF_MOMENTS_LOWER_MAX + 1, none, 1) == CF_BAD_TYPE,
+        "too many bits");
 }

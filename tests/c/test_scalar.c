@@ -1,5 +1,5 @@
-/* core/scalar.h by itself: what the exported functions reach on one compiler only, or not with a random
- * word of the test's choice. */
+/* core/scalar.h by itself: what the exported functions reach on one compiler only, or not with a
+ * random word of the test's choice. */
 #include <math.h>
 #include <string.h>
 
@@ -7,7 +7,8 @@
 #include "oracle.h"
 #include "tests.h"
 
-/* core/scalar.h as a compiler reads it that is neither gcc nor clang; its other headers come first. */
+/* core/scalar.h as a compiler reads it that is neither gcc nor clang; its other headers come
+ * first. */
 #include "core/format.h"
 #include "core/philox.h"
 #undef __GNUC__
@@ -32,8 +33,8 @@ static unsigned round_with_word(const cf_params *params, int bias, double x, uin
   return (unsigned)cf_round_pack(params, bias, real, CF_STOCHASTIC, word, &raised);
 }
 
-/* The greatest word that leaves x, a fraction f of the way from one value to the next, at the lower one
- * is 2^32 - 1 - floor(f * 2^32). */
+/* The greatest word that leaves x, a fraction f of the way from one value to the next, at the lower
+ * one is 2^32 - 1 - floor(f * 2^32). */
 static void threshold(const format_case *test, const cf_params *params, unsigned code, double x,
                       double lo, double hi) {
   const double position = floor((x - lo) / (hi - lo) * 4294967296.0);
@@ -52,7 +53,8 @@ static void threshold(const format_case *test, const cf_params *params, unsigned
         (unsigned)(last + 1), negative, top + code + 1);
 }
 
-/* Every x is a whole number of halves of 2^-32 of the way up, so that threshold() divides exactly. */
+/* Every x is a whole number of halves of 2^-32 of the way up, so that threshold() divides
+ * exactly. */
 static void thresholds(const format_case *test) {
   const cf_params params = cf_format_params(&test->format);
   const unsigned denormals = 1u << test->format.mantissa_bits;

@@ -1,5 +1,5 @@
-/* The tests.  Each reports through check.h.  Those under the comment about instruction sets run once for
- * each one that this CPU has; the others do not depend on it. */
+/* The tests.  Each reports through check.h.  Those under the comment about instruction sets run
+ * once for each one that this CPU has; the others do not depend on it. */
 #ifndef TESTS_H
 #define TESTS_H
 

@@ -22,8 +22,11 @@ double cf_power_of_2(int exponent) {
   return power;
 }
 
-/* The number of lines in a run across them that starts at `line`, or elements in one along a line. */
-static size_t run_length(int64_t at, int64_t end, int64_t most) { return (size_t)cf_at_most(end - at, most); }
+/* The number of lines in a run across them that starts at `line`, or elements in one along a
+ * line. */
+static size_t run_length(int64_t at, int64_t end, int64_t most) {
+  return (size_t)cf_at_most(end - at, most);
+}
 
 /* What a thread finds out about its lines. */
 typedef struct findings {
@@ -37,9 +40,11 @@ typedef struct measuring {
   findings *found;
 } measuring;
 
-static void see_codes(const cf_operand *operand, cf_direction direction, int64_t begin, int64_t end, uint8_t *seen) {
+static void see_codes(const cf_operand *operand, cf_direction direction, int64_t begin, int64_t end,
+                      uint8_t *seen) {
   const int along = direction == CF_ALONG_LINE;
-  const int64_t outer = along ? end - begin : operand->inner, inner = along ? operand->inner : end - begin;
+  const int64_t outer = along ? end - begin : operand->inner,
+                inner = along ? operand->inner : end - begin;
   const int64_t outer_stride = along ? operand->line_stride : operand->inner_stride;
   const int64_t inner_stride = along ? operand->inner_stride : operand->line_stride;
   const uint8_t *first = (const uint8_t *)operand->elements + begin * operand->line_stride;
@@ -53,7 +58,8 @@ static uint32_t bits_of_float(float value) {
   return bits;
 }
 
-/* The exponents of the last and the first bit of each of a run, and whether one is infinite or NaN. */
+/* The exponents of the last and the first bit of each of a run, and whether one is infinite or
+ * NaN. */
 static int find_ends(const uint32_t *values, size_t count, int32_t *last, int32_t *first) {
   int has_special = 0;
   for (size_t i = 0; i < count; ++i) {
@@ -117,7 +123,8 @@ static void measure_lines(const cf_digits *digits, int64_t begin, int64_t end, f
 
 static void measure_share(void *context, int index) {
   const measuring *m = context;
-  const int64_t begin = m->share * index, end = cf_at_most(begin + m->share, m->digits->operand.lines);
+  const int64_t begin = m->share * index,
+                end = cf_at_most(begin + m->share, m->digits->operand.lines);
   findings *found = &m->found[index];
   memset(found, 0, sizeof *found);
   if (m->digits->by_table) {
@@ -170,7 +177,8 @@ static void tabulate_integers(cf_digits *digits, const uint8_t *seen) {
 
 int cf_digits_measure(cf_digits *digits, int threads) {
   const int64_t lines = digits->operand.lines;
-  const int64_t useful = (int64_t)((double)lines * (double)digits->operand.inner / MEASURED_PER_THREAD);
+  const int64_t useful =
+      (int64_t)((double)lines * (double)digits->operand.inner / MEASURED_PER_THREAD);
   measuring m;
   if (digits->is_measured) return CF_OK;
   threads = (int)cf_at_most(cf_at_most(threads, CF_MAX_THREADS), cf_at_most(useful, lines));
@@ -205,7 +213,8 @@ int cf_digits_new(cf_digits *digits, const cf_operand *operand, int threads) {
   memset(digits, 0, sizeof *digits);
   digits->operand = *operand;
   digits->direction = cf_operand_direction(operand);
-  digits->by_table = operand->type == CF_CODES && operand->size == 1 && cf_operand_has_line_biases(operand);
+  digits->by_table =
+      operand->type == CF_CODES && operand->size == 1 && cf_operand_has_line_biases(operand);
   if (!cf_operand_biases_allowed(operand)) return CF_BAD_BIAS;
   digits->units = malloc((size_t)operand->lines * sizeof *digits->units);
   if (digits->units == NULL) return CF_NO_MEMORY;
@@ -227,7 +236,8 @@ void cf_digits_free(cf_digits *digits) {
   free(digits->tables);
 }
 
-/* Cut the upper digit off integers, leaving the lower ones: to nearest, by addition of what has its last bit there. */
+/* Cut the upper digit off integers, leaving the lower ones: to nearest, by addition of what has its
+ * last bit there. */
 static void cut_digit(double *integers, size_t count, int shift, double *cut) {
   const double anchor = 1.5 * cf_power_of_2(52 + shift), unit = cf_power_of_2(-shift);
   for (size_t i = 0; i < count; ++i) {
@@ -257,14 +267,16 @@ void cf_digits_set_width(cf_digits *digits, int planes, int width) {
 /* The class of a float32. */
 static double class_of(uint32_t bits) {
   const uint32_t magnitude = bits & 0x7FFFFFFFu;
-  uint32_t class_bits = magnitude == 0 || magnitude >= 0x7F800000u ? bits : (bits & 0x80000000u) | 0x3F800000u;
+  uint32_t class_bits =
+      magnitude == 0 || magnitude >= 0x7F800000u ? bits : (bits & 0x80000000u) | 0x3F800000u;
   float class;
   if (magnitude > 0x7F800000u) class_bits = 0x7FC00000u;
   memcpy(&class, &class_bits, sizeof class);
   return (double)class;
 }
 
-/* A run's places in the panels of a plane: element i goes to place i * step, or to place i of its panel. */
+/* A run's places in the panels of a plane: element i goes to place i * step, or to place i of its
+ * panel. */
 typedef struct places {
   int64_t panel; /* elements of one */
   int width;
@@ -282,8 +294,8 @@ static void put_across(double *to, places p, const double *digits, size_t count)
 }
 
 /* A run that is not by table: decoded, and cut into digits. */
-static void pack_run(const cf_digits *digits, int64_t line, int64_t k, size_t count, double *to, int64_t plane_size,
-                     places p) {
+static void pack_run(const cf_digits *digits, int64_t line, int64_t k, size_t count, double *to,
+                     int64_t plane_size, places p) {
   const int along = digits->direction == CF_ALONG_LINE;
   uint32_t values[CF_RUN_MAX];
   double integers[CF_RUN_MAX], digit[CF_RUN_MAX];
@@ -303,7 +315,8 @@ static void pack_run(const cf_digits *digits, int64_t line, int64_t k, size_t co
   for (size_t i = 0; i < count; ++i) {
     float value;
     memcpy(&value, &values[i], sizeof value);
-    integers[i] = (double)value * (along ? line_scale : cf_power_of_2(-digits->units[line + (int64_t)i]));
+    integers[i] =
+        (double)value * (along ? line_scale : cf_power_of_2(-digits->units[line + (int64_t)i]));
   }
   for (int plane = digits->planes - 1; plane >= 0; --plane) {
     const double *these = plane > 0 ? digit : integers;
@@ -316,8 +329,8 @@ static void pack_run(const cf_digits *digits, int64_t line, int64_t k, size_t co
 }
 
 /* By table, along a line. */
-static void look_up_along(const double *table, const uint8_t *codes, int64_t stride, int64_t count, double *to,
-                          int64_t step) {
+static void look_up_along(const double *table, const uint8_t *codes, int64_t stride, int64_t count,
+                          double *to, int64_t step) {
   int64_t k = 0;
   for (; k + 4 <= count; k += 4, codes += 4 * stride, to += 4 * step) {
     const double digit0 = table[codes[0]], digit1 = table[codes[stride]];
@@ -330,8 +343,8 @@ static void look_up_along(const double *table, const uint8_t *codes, int64_t str
   for (; k < count; ++k, codes += stride, to += step) *to = table[*codes];
 }
 
-void cf_digits_pack(const cf_digits *digits, int64_t line, int64_t lines, int64_t k, int64_t count, int width,
-                    double *packed) {
+void cf_digits_pack(const cf_digits *digits, int64_t line, int64_t lines, int64_t k, int64_t count,
+                    int width, double *packed) {
   const cf_operand *operand = &digits->operand;
   const places p = {width * count, width};
   const int64_t panels = (lines + width - 1) / width, plane_size = panels * p.panel;
@@ -339,7 +352,8 @@ void cf_digits_pack(const cf_digits *digits, int64_t line, int64_t lines, int64_
   const int along = digits->direction == CF_ALONG_LINE;
   if (lines % width != 0)
     for (int plane = 0; plane < planes; ++plane)
-      memset(packed + plane * plane_size + (panels - 1) * p.panel, 0, (size_t)p.panel * sizeof *packed);
+      memset(packed + plane * plane_size + (panels - 1) * p.panel, 0,
+             (size_t)p.panel * sizeof *packed);
   for (int64_t i = 0; along && i < lines; ++i) {
     double *to = packed + i / width * p.panel + i % width;
     const uint8_t *codes = (const uint8_t *)operand->elements + (line + i) * operand->line_stride +
@@ -348,7 +362,8 @@ void cf_digits_pack(const cf_digits *digits, int64_t line, int64_t lines, int64_
       pack_run(digits, line + i, k, (size_t)count, to, plane_size, p);
     else
       for (int plane = 0; plane < planes; ++plane)
-        look_up_along(digits->tables[plane], codes, operand->inner_stride, count, to + plane * plane_size, width);
+        look_up_along(digits->tables[plane], codes, operand->inner_stride, count,
+                      to + plane * plane_size, width);
   }
   for (int64_t j = 0; !along && j < count; ++j) {
     const int64_t most = CF_RUN_MAX / width * width; /* whole panels */
@@ -356,12 +371,14 @@ void cf_digits_pack(const cf_digits *digits, int64_t line, int64_t lines, int64_
                            (k + j) * operand->inner_stride;
     for (int64_t i = 0; !digits->by_table && i < lines;) {
       const size_t run = run_length(i, lines, most);
-      pack_run(digits, line + i, k + j, run, packed + i / width * p.panel + j * width, plane_size, p);
+      pack_run(digits, line + i, k + j, run, packed + i / width * p.panel + j * width, plane_size,
+               p);
       i += (int64_t)run;
     }
     for (int64_t i = 0; digits->by_table && i < lines; i += width)
       for (int plane = 0; plane < planes; ++plane)
         look_up_along(digits->tables[plane], codes + i * operand->line_stride, operand->line_stride,
-                      cf_at_most(lines - i, width), packed + plane * plane_size + i / width * p.panel + j * width, 1);
+                      cf_at_most(lines - i, width),
+                      packed + plane * plane_size + i / width * p.panel + j * width, 1);
   }
 }

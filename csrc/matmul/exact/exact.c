@@ -1,9 +1,10 @@
 /* Exact matrix products, rounded once.
  *
- * The elements of both operands are integers times powers of two that a whole line shares, and the integers are
- * sums of digits (matmul/exact/digits.h).  Products of digits of the same weight are summed up in float64, which is exact up
- * to 2^53: so many planes of sums, each an ordinary matrix product, are the exact result in a number system of
- * large digits.  Long before a sum could become inexact, its upper part is carried over to the plane above. */
+ * The elements of both operands are integers times powers of two that a whole line shares, and the
+ * integers are sums of digits (matmul/exact/digits.h).  Products of digits of the same weight are
+ * summed up in float64, which is exact up to 2^53: so many planes of sums, each an ordinary matrix
+ * product, are the exact result in a number system of large digits.  Long before a sum could become
+ * inexact, its upper part is carried over to the plane above. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,9 +16,9 @@
 #include "cpu/threads.h"
 
 enum {
-  BLOCK_INNER = 160,    /* a panel of b then stays in the nearest cache */
-  BLOCK_ROWS = 96,      /* and so many rows of a in the next */
-  BLOCK_COLUMNS = 1536, /* at most so many columns of b are packed at a time */
+  BLOCK_INNER = 160,        /* a panel of b then stays in the nearest cache */
+  BLOCK_ROWS = 96,          /* and so many rows of a in the next */
+  BLOCK_COLUMNS = 1536,     /* at most so many columns of b are packed at a time */
   SUMS_BYTES = 1 << 23,     /* of sums, for a thread ... */
   ALL_SUMS_BYTES = 1 << 25, /* ... and for all of them */
   CARRY_WIDTH = 24,         /* where no digits set it */
@@ -38,15 +39,14 @@ typedef struct exact {
   int64_t inner;
   char *results;
   int64_t row_stride, column_stride;
-  int planes, width;      /* of sums: plane i counts 2^(width * i) */
-  int64_t carry_interval; /* so many products are summed up before carrying */
+  int planes, width;                 /* of sums: plane i counts 2^(width * i) */
+  int64_t carry_interval;            /* so many products are summed up before carrying */
   int64_t block_rows, block_columns; /* of results, whose sums are held at a time */
   int64_t step_rows, step_columns;   /* of operands, packed at a time */
   int by_rows;                       /* whether threads share the rows, or the columns */
   int64_t share;                     /* so many have each thread but the last */
   int status[CF_MAX_THREADS];
 } exact;
-
 
 /* How large a digit may be. */
 static double largest_digit(const cf_digits *digits, int planes, int width) {
@@ -59,8 +59,8 @@ static double largest_term(const exact *e, int planes_a, int planes_b, int width
          (planes_a < planes_b ? planes_a : planes_b);
 }
 
-/* The fewest products of digits with which at least a block of the inner axis is summed up exactly; returns how
- * many. */
+/* The fewest products of digits with which at least a block of the inner axis is summed up exactly;
+ * returns how many. */
 static int choose_digits(exact *e) {
   const double block = (double)cf_at_most(e->inner, BLOCK_INNER);
   int best = 0, best_a = 1, best_b = 1, best_width = 0;
@@ -124,7 +124,8 @@ static void add_shifted(uint64_t *limbs, int count, double integer, int shift) {
   }
 }
 
-/* The float32 next to +-(upper + something, if there is a rest) * 2^exponent; upper has its first bit set. */
+/* The float32 next to +-(upper + something, if there is a rest) * 2^exponent; upper has its first
+ * bit set. */
 static float round_magnitude(uint64_t upper, uint64_t rest, int exponent, int sign) {
   /* rounded to odd, to the 53 bits of a float64: its conversion then rounds the number itself */
   const uint64_t odd = upper >> 11 | ((upper & 0x7FF) != 0 || rest != 0);
@@ -132,8 +133,10 @@ static float round_magnitude(uint64_t upper, uint64_t rest, int exponent, int si
   return (float)(sign ? -magnitude : magnitude);
 }
 
-/* The float32 next to sum over planes of sums[i * step] * 2^(width * i + exponent), of 127 bits before its exponent. */
-static float round_narrow_sums(const double *sums, int64_t step, int planes, int width, int exponent) {
+/* The float32 next to sum over planes of sums[i * step] * 2^(width * i + exponent), of 127 bits
+ * before its exponent. */
+static float round_narrow_sums(const double *sums, int64_t step, int planes, int width,
+                               int exponent) {
   uint64_t low = 0, high = 0; /* an integer in two's complement */
   for (int plane = planes - 1; plane >= 0; --plane) {
     const int64_t n = (int64_t)sums[plane * step];
@@ -187,15 +190,16 @@ static float round_sums(const double *sums, int64_t step, int planes, int width,
 /* What a thread works with. */
 typedef struct bench {
   double *a, *b;
-  double *sums;     /* a plane for each weight, then one of classes; in each a tile for each panel of b, then of a */
+  /* a plane for each weight, then one of classes; in each a tile for each panel of b, then of a */
+  double *sums;
   int64_t plane;    /* numbers in a plane */
   int64_t b_panels; /* of a block of columns */
   int64_t a_panels; /* of a block of rows */
 } bench;
 
 /* A piece of a against all that is packed of b; first_panel is a's first one among the block's. */
-static void multiply_panels(const exact *e, const bench *bench, int64_t first_b, int64_t b_panels, int64_t first_a,
-                            int64_t a_panels, int64_t count) {
+static void multiply_panels(const exact *e, const bench *bench, int64_t first_b, int64_t b_panels,
+                            int64_t first_a, int64_t a_panels, int64_t count) {
   const int64_t a_panel = e->tile->rows * count, b_panel = e->tile->columns * count;
   const int64_t tile = (int64_t)e->tile->rows * e->tile->columns;
   const int planes_a = e->a.planes, planes_b = e->b.planes;
@@ -216,8 +220,8 @@ static void multiply_panels(const exact *e, const bench *bench, int64_t first_b,
 static void store_result(char *result, uint32_t bits) { memcpy(result, &bits, sizeof bits); }
 
 /* The results of a tile. */
-static void finish_tile(const exact *e, const bench *bench, const double *sums, int64_t row, int64_t rows,
-                        int64_t column, int64_t columns) {
+static void finish_tile(const exact *e, const bench *bench, const double *sums, int64_t row,
+                        int64_t rows, int64_t column, int64_t columns) {
   const int32_t *units_b = e->b.units + column;
   /* the uppermost plane has 53 bits and a sign */
   const int is_narrow = e->width * (e->planes - 1) + 54 < 127;
@@ -233,8 +237,8 @@ static void finish_tile(const exact *e, const bench *bench, const double *sums, 
       for (int64_t j = 0; j < columns; ++j) rounded[j] = (float)(sums[j] * scale * scales[j]);
     else
       for (int64_t j = 0; j < columns; ++j)
-        rounded[j] = (is_narrow ? round_narrow_sums : round_sums)(sums + j, bench->plane, e->planes, e->width,
-                                                                   unit + units_b[j]);
+        rounded[j] = (is_narrow ? round_narrow_sums : round_sums)(sums + j, bench->plane, e->planes,
+                                                                  e->width, unit + units_b[j]);
     for (int64_t j = 0; e->a.has_special && j < columns; ++j) {
       const double class = sums[e->planes * bench->plane + j];
       const uint32_t nan = 0x7FC00000u;
@@ -255,7 +259,8 @@ static void finish_tile(const exact *e, const bench *bench, const double *sums, 
 }
 
 /* One block of results. */
-static void multiply_block(const exact *e, bench *bench, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+static void multiply_block(const exact *e, bench *bench, int64_t row, int64_t rows, int64_t column,
+                           int64_t columns) {
   const int tile_rows = e->tile->rows, tile_columns = e->tile->columns;
   const int64_t tile = (int64_t)tile_rows * tile_columns;
   const int planes = e->planes + e->a.has_special;
@@ -277,7 +282,8 @@ static void multiply_block(const exact *e, bench *bench, int64_t row, int64_t ro
       for (int64_t i = 0; i < rows; i += e->step_rows) {
         const int64_t some_rows = cf_at_most(rows - i, e->step_rows);
         cf_digits_pack(&e->a, row + i, some_rows, k, count, tile_rows, bench->a);
-        multiply_panels(e, bench, j / tile_columns, (some_columns + tile_columns - 1) / tile_columns, i / tile_rows,
+        multiply_panels(e, bench, j / tile_columns,
+                        (some_columns + tile_columns - 1) / tile_columns, i / tile_rows,
                         (some_rows + tile_rows - 1) / tile_rows, count);
       }
     }
@@ -295,17 +301,20 @@ static int multiply_range(const exact *e, int64_t first_row, int64_t end_row, in
   const int64_t group = CF_TILE64_ALIGNMENT / (int64_t)sizeof(double);
   const int64_t count = cf_at_most(e->inner, BLOCK_INNER);
   const int64_t a_size = cf_multiple(e->step_rows * count * cf_digits_packed_planes(&e->a), group);
-  const int64_t b_size = cf_multiple(e->step_columns * count * cf_digits_packed_planes(&e->b), group);
+  const int64_t b_size =
+      cf_multiple(e->step_columns * count * cf_digits_packed_planes(&e->b), group);
   const int64_t sums_size = e->block_rows * e->block_columns * (e->planes + e->a.has_special);
   double *memory = malloc((size_t)(a_size + b_size + sums_size + group) * sizeof *memory);
   if (memory == NULL) return CF_NO_MEMORY;
   bench bench;
-  bench.a = memory + (CF_TILE64_ALIGNMENT - (uintptr_t)memory % CF_TILE64_ALIGNMENT) / sizeof *memory;
+  bench.a =
+      memory + (CF_TILE64_ALIGNMENT - (uintptr_t)memory % CF_TILE64_ALIGNMENT) / sizeof *memory;
   bench.b = bench.a + a_size;
   bench.sums = bench.b + b_size;
   for (int64_t i = first_row; i < end_row; i += e->block_rows)
     for (int64_t j = first_column; j < end_column; j += e->block_columns)
-      multiply_block(e, &bench, i, cf_at_most(end_row - i, e->block_rows), j, cf_at_most(end_column - j, e->block_columns));
+      multiply_block(e, &bench, i, cf_at_most(end_row - i, e->block_rows), j,
+                     cf_at_most(end_column - j, e->block_columns));
   free(memory);
   return CF_OK;
 }
@@ -313,10 +322,11 @@ static int multiply_range(const exact *e, int64_t first_row, int64_t end_row, in
 static void multiply_share(void *context, int index) {
   exact *e = context;
   const int64_t rows = e->a.operand.lines, columns = e->b.operand.lines;
-  const int64_t begin = e->share * index, end = cf_at_most(begin + e->share, e->by_rows ? rows : columns);
+  const int64_t begin = e->share * index,
+                end = cf_at_most(begin + e->share, e->by_rows ? rows : columns);
   const uint64_t modes = cf_default_modes();
-  e->status[index] =
-      e->by_rows ? multiply_range(e, begin, end, 0, columns) : multiply_range(e, 0, rows, begin, end);
+  e->status[index] = e->by_rows ? multiply_range(e, begin, end, 0, columns)
+                                : multiply_range(e, 0, rows, begin, end);
   cf_restore_modes(modes);
 }
 
@@ -324,8 +334,8 @@ static void multiply_share(void *context, int index) {
 static int plan_blocks(exact *e, int threads) {
   const int64_t rows = e->a.operand.lines, columns = e->b.operand.lines;
   const int tile_rows = e->tile->rows, tile_columns = e->tile->columns;
-  const double products =
-      (double)rows * (double)columns * (double)e->inner * e->a.planes * e->b.planes / PRODUCTS_PER_THREAD;
+  const double products = (double)rows * (double)columns * (double)e->inner * e->a.planes *
+                          e->b.planes / PRODUCTS_PER_THREAD;
   if (threads > CF_MAX_THREADS) threads = CF_MAX_THREADS;
   if (threads > products) threads = (int)products;
   if (threads < 1) threads = 1;
@@ -345,7 +355,8 @@ static int plan_blocks(exact *e, int threads) {
       e->block_columns = cf_multiple(e->block_columns / 2, tile_columns);
   }
   e->step_rows = cf_at_most(e->block_rows, cf_multiple(BLOCK_ROWS / e->a.planes, tile_rows));
-  e->step_columns = cf_at_most(e->block_columns, cf_multiple(BLOCK_COLUMNS / e->b.planes, tile_columns));
+  e->step_columns =
+      cf_at_most(e->block_columns, cf_multiple(BLOCK_COLUMNS / e->b.planes, tile_columns));
   return threads;
 }
 
@@ -393,7 +404,8 @@ static void multiply_stack(void *context, int index) {
   stack *s = context;
   const int64_t begin = s->share * index, end = cf_at_most(begin + s->share, s->count);
   int status = CF_OK;
-  for (int64_t i = begin; i < end && status == CF_OK; ++i) status = multiply(s->product, i, s->threads);
+  for (int64_t i = begin; i < end && status == CF_OK; ++i)
+    status = multiply(s->product, i, s->threads);
   s->status[index] = status;
 }
 
@@ -402,7 +414,8 @@ static void store_zeros(const cf_product *product, int64_t index) {
   const int64_t *strides = product->result_strides + product->stack_ndim;
   char *results = cf_product_results(product, index);
   for (int64_t i = 0; i < product->rows; ++i)
-    for (int64_t j = 0; j < product->columns; ++j) store_result(results + i * strides[0] + j * strides[1], 0);
+    for (int64_t j = 0; j < product->columns; ++j)
+      store_result(results + i * strides[0] + j * strides[1], 0);
 }
 
 static int multiply_all(const cf_product *product, int threads) {

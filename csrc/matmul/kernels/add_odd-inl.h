@@ -1,5 +1,5 @@
-/* cf_add_odd_kernel in plain C, which compilers make vectors of: an instruction set's file includes this under its own
- * options, with ISA_NAME defined. */
+/* cf_add_odd_kernel in plain C, which compilers make vectors of: an instruction set's file includes
+ * this under its own options, with ISA_NAME defined. */
 #ifndef CF_MATMUL_KERNELS_ADD_ODD_INL_H
 #define CF_MATMUL_KERNELS_ADD_ODD_INL_H
 

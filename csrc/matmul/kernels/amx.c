@@ -1,5 +1,6 @@
-/* Tiles of matrix products by AMX, from bfloat16: 32 products at a time are added, the 16 of even place and the 16 of odd
- * place apart and in sequence, then those two sums to each other and to the sum so far. */
+/* Tiles of matrix products by AMX, from bfloat16: 32 products at a time are added, the 16 of even
+ * place and the 16 of odd place apart and in sequence, then those two sums to each other and to the
+ * sum so far. */
 #include "matmul/kernels/tile.h"
 
 #include "cpu/detect.h"
@@ -10,7 +11,10 @@
 #include "cpu/float_modes.h"
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vbmi,amx-tile,amx-bf16"))), apply_to = function)
+#pragma clang attribute push(                                                                   \
+    __attribute__((                                                                             \
+        target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vbmi,amx-tile,amx-bf16"))), \
+    apply_to = function)
 #elif defined(__GNUC__)
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vbmi,amx-tile,amx-bf16")
@@ -34,7 +38,8 @@ static uint64_t enter_amx(void) {
     config.bytes_in_a_row[i] = TILE_BYTES;
     config.rows[i] = TILE_ROWS;
   }
-  __asm__ volatile("" : : "r"(&config) : "memory"); /* compilers take it that the first 8 bytes are all that is read */
+  /* compilers take it that the first 8 bytes are all that is read */
+  __asm__ volatile("" : : "r"(&config) : "memory");
   _tile_loadconfig(&config);
   return cf_default_modes();
 }
@@ -53,7 +58,8 @@ static void tile_bfloat16_amx(const cf_tile *tile) {
   _tile_zero(3);
   for (int pair = 0; pair < tile->pairs; ++pair) {
     const uint16_t *a = tile->a[pair], *b = tile->b[pair];
-    for (int64_t k = 0; k < tile->inner; k += CF_MATMUL_STEP, a += CF_MATMUL_STEP * ROWS, b += CF_MATMUL_STEP * COLUMNS) {
+    for (int64_t k = 0; k < tile->inner;
+         k += CF_MATMUL_STEP, a += CF_MATMUL_STEP * ROWS, b += CF_MATMUL_STEP * COLUMNS) {
       _tile_loadd(4, a, step_of_a);
       _tile_loadd(6, b, step_of_b);
       _tile_loadd(5, a + CF_MATMUL_STEP * TILE_ROWS, step_of_a);

@@ -1,5 +1,5 @@
-/* Tiles of matrix products by AVX2 and FMA, in float32: each product is added by one fused operation, in the order of
- * the inner axis. */
+/* Tiles of matrix products by AVX2 and FMA, in float32: each product is added by one fused
+ * operation, in the order of the inner axis. */
 #include "matmul/kernels/tile.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -36,7 +36,8 @@ static void tile_float32_avx2(const cf_tile *tile) {
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
       float *to = tile->sums + COLUMNS * i + 8 * half;
-      _mm256_store_ps(to, tile->first ? sums[i][half] : _mm256_add_ps(_mm256_load_ps(to), sums[i][half]));
+      _mm256_store_ps(
+          to, tile->first ? sums[i][half] : _mm256_add_ps(_mm256_load_ps(to), sums[i][half]));
     }
 }
 
@@ -49,7 +50,9 @@ static inline vector f_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void f_store(float *p, vector v) { _mm256_storeu_ps(p, v); }
 static inline vector f_set1(float x) { return _mm256_set1_ps(x); }
 static inline vector f_add(vector a, vector b) { return _mm256_add_ps(a, b); }
-static inline vector f_multiply_add(vector a, vector b, vector c) { return _mm256_fmadd_ps(a, b, c); }
+static inline vector f_multiply_add(vector a, vector b, vector c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
 static inline float f_sum(vector v) {
   __m128 sum = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));

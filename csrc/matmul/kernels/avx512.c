@@ -1,5 +1,5 @@
-/* Tiles of matrix products by AVX-512, in float32: each product is added by one fused operation, in the order of
- * the inner axis. */
+/* Tiles of matrix products by AVX-512, in float32: each product is added by one fused operation, in
+ * the order of the inner axis. */
 #include "matmul/kernels/tile.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -8,7 +8,8 @@
 #include "cpu/float_modes.h"
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))), \
+                             apply_to = function)
 #elif defined(__GNUC__)
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl")
@@ -55,7 +56,9 @@ static inline vector f_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void f_store(float *p, vector v) { _mm512_storeu_ps(p, v); }
 static inline vector f_set1(float x) { return _mm512_set1_ps(x); }
 static inline vector f_add(vector a, vector b) { return _mm512_add_ps(a, b); }
-static inline vector f_multiply_add(vector a, vector b, vector c) { return _mm512_fmadd_ps(a, b, c); }
+static inline vector f_multiply_add(vector a, vector b, vector c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
 static inline float f_sum(vector v) { return _mm512_reduce_add_ps(v); }
 #include "matmul/kernels/gemv-inl.h"
 

@@ -1,5 +1,5 @@
-/* Tiles of matrix products by AVX512-BF16, from bfloat16: two products at a time are added, the second of the two
- * first, in the order of the inner axis. */
+/* Tiles of matrix products by AVX512-BF16, from bfloat16: two products at a time are added, the
+ * second of the two first, in the order of the inner axis. */
 #include "matmul/kernels/tile.h"
 
 #include "cpu/detect.h"
@@ -10,7 +10,9 @@
 #include "cpu/float_modes.h"
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vbmi"))), apply_to = function)
+#pragma clang attribute push(                                                            \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vbmi"))), \
+    apply_to = function)
 #elif defined(__GNUC__)
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vbmi")
@@ -31,7 +33,8 @@ static void tile_bfloat16_avx512bf16(const cf_tile *tile) {
     const uint16_t *a = tile->a[pair], *b = tile->b[pair];
     for (int64_t k = 0; k < tile->inner; k += CF_MATMUL_STEP, a += ROWS * CF_MATMUL_STEP)
       for (int two = 0; two < CF_MATMUL_STEP; two += 2, b += 2 * COLUMNS) {
-        const __m512bh b0 = (__m512bh)_mm512_load_si512(b), b1 = (__m512bh)_mm512_load_si512(b + 32);
+        const __m512bh b0 = (__m512bh)_mm512_load_si512(b),
+                       b1 = (__m512bh)_mm512_load_si512(b + 32);
 #pragma GCC unroll 14
         for (int i = 0; i < ROWS; ++i) {
           int bits;

@@ -1,5 +1,5 @@
-/* The end of a tile of COLUMNS columns, in plain C that compilers turn into vectors: included under an instruction set's
- * target. */
+/* The end of a tile of COLUMNS columns, in plain C that compilers turn into vectors: included under
+ * an instruction set's target. */
 #ifndef CF_MATMUL_KERNELS_END_INL_H
 #define CF_MATMUL_KERNELS_END_INL_H
 

@@ -20,7 +20,8 @@ static void multiply_avx512(int64_t inner, const double *a, const double *b, dou
   for (int i = 0; i < ROWS; ++i)
 #pragma GCC unroll 3
     for (int j = 0; j < VECTORS; ++j) {
-      _mm_prefetch((const char *)(c + i * COLUMNS + 8 * j), _MM_HINT_T0); /* added to in the end */
+      /* added to in the end */
+      _mm_prefetch((const char *)(c + i * COLUMNS + 8 * j), _MM_HINT_T0);
       sums[i][j] = _mm512_setzero_pd();
     }
   for (int64_t k = 0; k < inner; ++k, a += ROWS, b += COLUMNS) {
@@ -53,12 +54,14 @@ static void add_odd_avx512(double *sums, double a, const double *b, int64_t coun
     const __m512d product = _mm512_mul_pd(as, _mm512_maskz_loadu_pd(some, b + j));
     const __m512d sum = _mm512_add_pd(before, product);
     const __m512d added = _mm512_sub_pd(sum, before);
-    const __m512d error =
-        _mm512_add_pd(_mm512_sub_pd(before, _mm512_sub_pd(sum, added)), _mm512_sub_pd(product, added));
+    const __m512d error = _mm512_add_pd(_mm512_sub_pd(before, _mm512_sub_pd(sum, added)),
+                                        _mm512_sub_pd(product, added));
     __m512i bits = _mm512_castpd_si512(sum);
-    const __mmask8 has_error = _mm512_cmp_pd_mask(error, zero, _CMP_NEQ_OQ); /* not of infinite sums: it is NaN */
+    /* not of infinite sums: it is NaN */
+    const __mmask8 has_error = _mm512_cmp_pd_mask(error, zero, _CMP_NEQ_OQ);
     const __mmask8 changed = (__mmask8)(has_error & _mm512_testn_epi64_mask(bits, one));
-    const __mmask8 toward_zero = _mm512_movepi64_mask(_mm512_xor_si512(bits, _mm512_castpd_si512(error)));
+    const __mmask8 toward_zero =
+        _mm512_movepi64_mask(_mm512_xor_si512(bits, _mm512_castpd_si512(error)));
     bits = _mm512_mask_add_epi64(bits, changed, bits, one);
     bits = _mm512_mask_sub_epi64(bits, (__mmask8)(changed & toward_zero), bits, two);
     bits = _mm512_mask_mov_epi64(bits, _mm512_cmp_pd_mask(sum, sum, _CMP_UNORD_Q), nan);

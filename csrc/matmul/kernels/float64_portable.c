@@ -17,4 +17,5 @@ static void multiply_portable(int64_t inner, const double *a, const double *b, d
   memcpy(c, sums, sizeof sums);
 }
 
-const cf_float64_tile cf_float64_tile_portable = {ROWS, COLUMNS, multiply_portable, add_odd_portable};
+const cf_float64_tile cf_float64_tile_portable = {ROWS, COLUMNS, multiply_portable,
+                                                  add_odd_portable};

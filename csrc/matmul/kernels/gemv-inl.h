@@ -1,4 +1,5 @@
-/* Few rows times a matrix of float32, in vectors: included by an instruction set's file, which defines
+/* Few rows times a matrix of float32, in vectors: included by an instruction set's file, which
+ * defines
  *
  *   vector, VECTOR                 floats, and how many
  *   f_zero() f_load(p) f_store(p, v) f_set1(x) f_add(a, b)
@@ -7,7 +8,8 @@
 #ifndef CF_MATMUL_KERNELS_GEMV_INL_H
 #define CF_MATMUL_KERNELS_GEMV_INL_H
 
-static void dot(const float *x, int64_t x_step, int rows, const float *values, int64_t count, float *sums) {
+static void dot(const float *x, int64_t x_step, int rows, const float *values, int64_t count,
+                float *sums) {
   for (int r = 0; r < rows; ++r, x += x_step) {
     vector sum0 = f_zero(), sum1 = f_zero(), sum2 = f_zero(), sum3 = f_zero();
     int64_t i = 0;
@@ -23,8 +25,8 @@ static void dot(const float *x, int64_t x_step, int rows, const float *values, i
   }
 }
 
-static void update(const float *x, int64_t x_step, int rows, const float *values, int64_t values_step, int64_t count,
-                   float *sums, int64_t sums_step) {
+static void update(const float *x, int64_t x_step, int rows, const float *values,
+                   int64_t values_step, int64_t count, float *sums, int64_t sums_step) {
   const float *v0 = values, *v1 = v0 + values_step, *v2 = v1 + values_step, *v3 = v2 + values_step;
   for (int r = 0; r < rows; ++r, x += x_step, sums += sums_step) {
     const vector x0 = f_set1(x[0]), x1 = f_set1(x[1]), x2 = f_set1(x[2]), x3 = f_set1(x[3]);

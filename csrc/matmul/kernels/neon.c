@@ -1,5 +1,5 @@
-/* Tiles of matrix products by NEON, in float32: each product is added by one fused operation, in the order of
- * the inner axis. */
+/* Tiles of matrix products by NEON, in float32: each product is added by one fused operation, in
+ * the order of the inner axis. */
 #include "matmul/kernels/tile.h"
 
 #if (defined(__aarch64__) && !defined(__AARCH64EB__)) || defined(_M_ARM64)

@@ -1,5 +1,5 @@
-/* Tiles of matrix products in plain C, in float32: products are rounded and then added, in the order of the inner
- * axis. */
+/* Tiles of matrix products in plain C, in float32: products are rounded and then added, in the
+ * order of the inner axis. */
 #include "matmul/kernels/tile.h"
 #include "cpu/float_modes.h"
 

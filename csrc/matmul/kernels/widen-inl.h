@@ -1,5 +1,5 @@
-/* Codes of 8 bits to bfloat16 by VBMI's permutations of bytes: included by the files of instruction sets that multiply
- * bfloat16, under their target. */
+/* Codes of 8 bits to bfloat16 by VBMI's permutations of bytes: included by the files of instruction
+ * sets that multiply bfloat16, under their target. */
 #ifndef CF_MATMUL_KERNELS_WIDEN_INL_H
 #define CF_MATMUL_KERNELS_WIDEN_INL_H
 
@@ -17,17 +17,21 @@ static inline byte_tables byte_tables_of(const cf_bytes *table) {
   return tables;
 }
 
-/* 64 codes: of each 16, the lower eight become bfloat16 of the first register, the others of the second. */
-static inline void widen_64(const byte_tables *tables, __m512i codes, __m512i *first, __m512i *second) {
+/* 64 codes: of each 16, the lower eight become bfloat16 of the first register, the others of the
+ * second. */
+static inline void widen_64(const byte_tables *tables, __m512i codes, __m512i *first,
+                            __m512i *second) {
   const __m512i lower = _mm512_permutex2var_epi8(tables->lower[0], codes, tables->lower[1]);
   const __m512i upper = _mm512_permutex2var_epi8(tables->upper[0], codes, tables->upper[1]);
   /* upper | codes & 0x80 */
-  const __m512i signed_upper = _mm512_ternarylogic_epi64(upper, codes, _mm512_set1_epi8(-128), 0xF8);
+  const __m512i signed_upper =
+      _mm512_ternarylogic_epi64(upper, codes, _mm512_set1_epi8(-128), 0xF8);
   *first = _mm512_unpacklo_epi8(lower, signed_upper);
   *second = _mm512_unpackhi_epi8(lower, signed_upper);
 }
 
-static void widen(const cf_bytes *table, const uint8_t *codes, int64_t count, uint16_t *to, int64_t step) {
+static void widen(const cf_bytes *table, const uint8_t *codes, int64_t count, uint16_t *to,
+                  int64_t step) {
   const __m512i order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
   const byte_tables tables = byte_tables_of(table);
   __m512i first, second;
@@ -44,15 +48,17 @@ static void widen(const cf_bytes *table, const uint8_t *codes, int64_t count, ui
   }
 }
 
-static void widen_columns(const cf_bytes *table, const uint8_t *codes, int64_t step, int64_t groups, uint16_t *to0,
-                          uint16_t *to1) {
+static void widen_columns(const cf_bytes *table, const uint8_t *codes, int64_t step, int64_t groups,
+                          uint16_t *to0, uint16_t *to1) {
   /* what unpacking twice puts in sequence */
   const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
   const byte_tables tables = byte_tables_of(table);
   for (; groups > 0; --groups, codes += 2 * step, to0 += 64, to1 += 64) {
     __m512i even[2], odd[2];
-    widen_64(&tables, _mm512_permutexvar_epi32(order, _mm512_loadu_si512(codes)), &even[0], &even[1]);
-    widen_64(&tables, _mm512_permutexvar_epi32(order, _mm512_loadu_si512(codes + step)), &odd[0], &odd[1]);
+    widen_64(&tables, _mm512_permutexvar_epi32(order, _mm512_loadu_si512(codes)), &even[0],
+             &even[1]);
+    widen_64(&tables, _mm512_permutexvar_epi32(order, _mm512_loadu_si512(codes + step)), &odd[0],
+             &odd[1]);
     _mm512_store_si512(to0, _mm512_unpacklo_epi16(even[0], odd[0]));
     _mm512_store_si512(to0 + 32, _mm512_unpackhi_epi16(even[0], odd[0]));
     _mm512_store_si512(to1, _mm512_unpacklo_epi16(even[1], odd[1]));
@@ -74,7 +80,9 @@ static inline void widen_to_float32(const byte_tables *tables, __m512i codes, __
   values[3] = _mm512_castsi512_ps(_mm512_unpackhi_epi16(zero, second));
 }
 
-static inline __mmask64 first_of_64(int64_t count) { return count >= 64 ? UINT64_MAX : UINT64_MAX >> (64 - count); }
+static inline __mmask64 first_of_64(int64_t count) {
+  return count >= 64 ? UINT64_MAX : UINT64_MAX >> (64 - count);
+}
 
 static inline __m512 load_part(__mmask64 there, int q, const float *x) {
   return _mm512_maskz_loadu_ps((__mmask16)(there >> (16 * q)), x + 16 * q);
@@ -83,8 +91,8 @@ static inline __m512 load_part(__mmask64 there, int q, const float *x) {
 enum { ROWS_AT_A_TIME = 4, PLACES_AT_A_TIME = 8, INNER_AT_A_TIME = 2048 };
 
 /* Some rows, of which there are at most ROWS_AT_A_TIME, times a part of one line, from k on. */
-static inline void dot_line(const byte_tables *tables, const cf_skinny *skinny, int64_t k, int64_t count, int64_t line,
-                            int row, int rows) {
+static inline void dot_line(const byte_tables *tables, const cf_skinny *skinny, int64_t k,
+                            int64_t count, int64_t line, int row, int rows) {
   const uint8_t *codes = skinny->codes + line * skinny->step + k;
   const float *x = skinny->x + row * skinny->x_step + k;
   float *to = skinny->sums + row * skinny->sums_step + line;
@@ -101,7 +109,8 @@ static inline void dot_line(const byte_tables *tables, const cf_skinny *skinny, 
     for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 4
       for (int q = 0; q < 4; ++q)
-        sums[r][q] = _mm512_fmadd_ps(values[q], _mm512_loadu_ps(x + r * skinny->x_step + i + 16 * q), sums[r][q]);
+        sums[r][q] = _mm512_fmadd_ps(
+            values[q], _mm512_loadu_ps(x + r * skinny->x_step + i + 16 * q), sums[r][q]);
   }
   if (i < count) {
     const __mmask64 there = first_of_64(count - i);
@@ -110,19 +119,20 @@ static inline void dot_line(const byte_tables *tables, const cf_skinny *skinny, 
     for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 4
       for (int q = 0; q < 4; ++q)
-        sums[r][q] = _mm512_fmadd_ps(values[q], load_part(there, q, x + r * skinny->x_step + i), sums[r][q]);
+        sums[r][q] =
+            _mm512_fmadd_ps(values[q], load_part(there, q, x + r * skinny->x_step + i), sums[r][q]);
   }
 #pragma GCC unroll 4
   for (int r = 0; r < rows; ++r) {
-    const float sum = _mm512_reduce_add_ps(
-        _mm512_add_ps(_mm512_add_ps(sums[r][0], sums[r][1]), _mm512_add_ps(sums[r][2], sums[r][3])));
+    const float sum = _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[r][0], sums[r][1]),
+                                                         _mm512_add_ps(sums[r][2], sums[r][3])));
     to[r * skinny->sums_step] = k == 0 ? sum : to[r * skinny->sums_step] + sum;
   }
 }
 
 /* Some rows times 64 neighbouring lines or fewer, `count` places along the inner axis from k on. */
-static inline void update_lines(const byte_tables *tables, const cf_skinny *skinny, int64_t k, int64_t count,
-                                int64_t line, int row, int rows) {
+static inline void update_lines(const byte_tables *tables, const cf_skinny *skinny, int64_t k,
+                                int64_t count, int64_t line, int row, int rows) {
   const __mmask64 there = first_of_64(skinny->lines - line);
   const uint8_t *codes = skinny->codes + k * skinny->step + line;
   const float *x = skinny->x + row * skinny->x_step + k;
@@ -131,7 +141,8 @@ static inline void update_lines(const byte_tables *tables, const cf_skinny *skin
 #pragma GCC unroll 4
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 4
-    for (int q = 0; q < 4; ++q) sums[r][q] = k == 0 ? _mm512_setzero_ps() : load_part(there, q, to + r * skinny->sums_step);
+    for (int q = 0; q < 4; ++q)
+      sums[r][q] = k == 0 ? _mm512_setzero_ps() : load_part(there, q, to + r * skinny->sums_step);
   for (int64_t i = 0; i < count; ++i, codes += skinny->step) {
     _mm_prefetch((const char *)codes + PLACES_AT_A_TIME * skinny->step, _MM_HINT_T0);
     widen_to_float32(tables, _mm512_maskz_loadu_epi8(there, codes), values);
@@ -146,16 +157,17 @@ static inline void update_lines(const byte_tables *tables, const cf_skinny *skin
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 4
     for (int q = 0; q < 4; ++q)
-      _mm512_mask_storeu_ps(to + r * skinny->sums_step + 16 * q, (__mmask16)(there >> (16 * q)), sums[r][q]);
+      _mm512_mask_storeu_ps(to + r * skinny->sums_step + 16 * q, (__mmask16)(there >> (16 * q)),
+                            sums[r][q]);
 }
 
 /* The number of rows is a constant to the functions above. */
-#define IN_ROWS(call)                                                      \
+#define IN_ROWS(call)                                                                        \
   for (int row = 0; row < skinny->rows; row += ROWS_AT_A_TIME) switch (skinny->rows - row) { \
-      case 1: call(1); break;                                              \
-      case 2: call(2); break;                                              \
-      case 3: call(3); break;                                              \
-      default: call(4); break;                                             \
+      case 1: call(1); break;                                                                \
+      case 2: call(2); break;                                                                \
+      case 3: call(3); break;                                                                \
+      default: call(4); break;                                                               \
     }
 
 /* So much of the rows as stays in the nearest cache, times all lines. */
@@ -168,12 +180,14 @@ static void dot_codes(const cf_skinny *skinny) {
   }
 }
 
-/* Some rows of codes at a time, each from its first line to its last: memory is read in as many streams. */
+/* Some rows of codes at a time, each from its first line to its last: memory is read in as many
+ * streams. */
 static void update_codes(const cf_skinny *skinny) {
   const byte_tables tables = byte_tables_of(skinny->table);
 #define UPDATE(rows) update_lines(&tables, skinny, k, count, line, row, rows)
   for (int64_t k = 0; k < skinny->inner; k += PLACES_AT_A_TIME) {
-    const int64_t rest = skinny->inner - k, count = rest < PLACES_AT_A_TIME ? rest : PLACES_AT_A_TIME;
+    const int64_t rest = skinny->inner - k,
+                  count = rest < PLACES_AT_A_TIME ? rest : PLACES_AT_A_TIME;
     for (int64_t line = 0; line < skinny->lines; line += 64) IN_ROWS(UPDATE)
   }
 }

@@ -1,9 +1,11 @@
-/* Matrix products as hardware with a narrow accumulator has them: running sums that are rounded to a format.
+/* Matrix products as hardware with a narrow accumulator has them: running sums that are rounded to
+ * a format.
  *
- * A tile of results is worked on at a time, and for each place of the inner axis all of the tile's sums gain their
- * product and are rounded by the kernels that encode and decode.  A sum of float64 that is rounded to odd has 53
- * bits, and the last one tells whether anything is missing; so rounding it to a format of 16 bits or fewer is
- * rounding the exact sum, stochastically with 32 random bits too. */
+ * A tile of results is worked on at a time, and for each place of the inner axis all of the tile's
+ * sums gain their product and are rounded by the kernels that encode and decode.  A sum of float64
+ * that is rounded to odd has 53 bits, and the last one tells whether anything is missing; so
+ * rounding it to a format of 16 bits or fewer is rounding the exact sum, stochastically with 32
+ * random bits too. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,9 +53,10 @@ typedef struct tile {
   int64_t stack, row, rows, column, columns;
 } tile;
 
-
-/* The values of `count` elements from k on of `lines` lines: to[j * lines + i] is element k + j of line i. */
-static void decode_lines(const cf_operand *operand, int64_t line, int64_t lines, int64_t k, int64_t count, double *to) {
+/* The values of `count` elements from k on of `lines` lines: to[j * lines + i] is element k + j of
+ * line i. */
+static void decode_lines(const cf_operand *operand, int64_t line, int64_t lines, int64_t k,
+                         int64_t count, double *to) {
   const int along = cf_operand_direction(operand) == CF_ALONG_LINE;
   const int64_t runs = along ? lines : count, length = along ? count : lines;
   const int64_t run_step = along ? 1 : lines, step = along ? lines : 1;
@@ -77,13 +80,15 @@ static void round_sums(const rounded *r, bench *bench, const tile *t, uint64_t s
   const size_t size = (size_t)(t->rows * t->columns), code_size = r->rule.code_size;
   const uint64_t rows = (uint64_t)product->rows, columns = (uint64_t)product->columns;
   uint64_t position = r->offset + step * r->words +
-                      ((uint64_t)t->stack * rows + (uint64_t)t->row) * columns + (uint64_t)t->column;
+                      ((uint64_t)t->stack * rows + (uint64_t)t->row) * columns +
+                      (uint64_t)t->column;
   if (cf_rounding_mode(r->rule.rounding) != CF_STOCHASTIC || t->columns == product->columns) {
     r->encode(&r->rule, &r->bias, 0, bench->sums, position, bench->codes, size, NULL);
   } else {
     for (int64_t i = 0; i < t->rows; ++i, position += columns)
       r->encode(&r->rule, &r->bias, 0, bench->sums + i * t->columns, position,
-                (char *)bench->codes + (size_t)(i * t->columns) * code_size, (size_t)t->columns, NULL);
+                (char *)bench->codes + (size_t)(i * t->columns) * code_size, (size_t)t->columns,
+                NULL);
   }
   r->decode(&r->rule, &r->bias, 0, bench->codes, bench->values, size, NULL);
   for (size_t i = 0; i < size; ++i) bench->sums[i] = (double)bench->values[i];
@@ -100,13 +105,15 @@ static void multiply_tile(const rounded *r, bench *bench, const tile *t) {
     decode_lines(&b, t->column, t->columns, k, count, bench->b);
     for (int64_t j = 0; j < count; ++j) {
       for (int64_t i = 0; i < t->rows; ++i)
-        r->add_odd(bench->sums + i * t->columns, bench->a[j * t->rows + i], bench->b + j * t->columns, t->columns);
+        r->add_odd(bench->sums + i * t->columns, bench->a[j * t->rows + i],
+                   bench->b + j * t->columns, t->columns);
       const int64_t added = k + j + 1;
       if (added % r->every == 0 || added == product->inner)
         round_sums(r, bench, t, (uint64_t)((added - 1) / r->every));
     }
   }
-  char *result = cf_product_results(product, t->stack) + t->row * strides[0] + t->column * strides[1];
+  char *result =
+      cf_product_results(product, t->stack) + t->row * strides[0] + t->column * strides[1];
   for (int64_t i = 0; i < t->rows; ++i)
     for (int64_t j = 0; j < t->columns; ++j) {
       const float value = bench->values[i * t->columns + j];
@@ -119,7 +126,8 @@ static void multiply_tile(const rounded *r, bench *bench, const tile *t) {
 static void multiply_share(void *context, int index) {
   rounded *r = context;
   const cf_product *product = r->product;
-  const int64_t across = cf_divide_up(product->columns, r->tile_columns), down = cf_divide_up(product->rows, r->tile_rows);
+  const int64_t across = cf_divide_up(product->columns, r->tile_columns),
+                down = cf_divide_up(product->rows, r->tile_rows);
   const int64_t begin = r->share * index, end = cf_at_most(begin + r->share, r->tiles);
   bench *bench = malloc(sizeof *bench);
   r->status[index] = bench == NULL ? CF_NO_MEMORY : CF_OK;
@@ -141,7 +149,8 @@ static void multiply_share(void *context, int index) {
 /* Cut the results into tiles, so many that each thread has one if that can be. */
 static int plan_tiles(rounded *r, int threads) {
   const int64_t rows = r->product->rows, columns = r->product->columns;
-  const double products = (double)r->stacked * (double)rows * (double)columns * (double)r->product->inner;
+  const double products =
+      (double)r->stacked * (double)rows * (double)columns * (double)r->product->inner;
   if (threads > CF_MAX_THREADS) threads = CF_MAX_THREADS;
   if (threads > products / PRODUCTS_PER_THREAD) threads = (int)(products / PRODUCTS_PER_THREAD);
   if (threads < 1) threads = 1;
@@ -151,14 +160,16 @@ static int plan_tiles(rounded *r, int threads) {
     if (narrow < r->tile_columns) r->tile_columns = narrow < LEAST_COLUMNS ? LEAST_COLUMNS : narrow;
   }
   const int64_t across = r->stacked * cf_divide_up(columns, r->tile_columns);
-  r->tile_rows = cf_at_most(cf_at_most(TILE_SIZE / r->tile_columns, TILE_ROWS), cf_divide_up(rows, cf_divide_up(threads, across)));
+  r->tile_rows = cf_at_most(cf_at_most(TILE_SIZE / r->tile_columns, TILE_ROWS),
+                            cf_divide_up(rows, cf_divide_up(threads, across)));
   r->tiles = across * cf_divide_up(rows, r->tile_rows);
   r->share = cf_divide_up(r->tiles, threads);
   return (int)cf_divide_up(r->tiles, r->share);
 }
 
-static int multiply_all(const cf_product *product, const cf_format *accumulator, int bias, int rounding, uint64_t seed,
-                        uint64_t offset, uint64_t words, int64_t every, int threads) {
+static int multiply_all(const cf_product *product, const cf_format *accumulator, int bias,
+                        int rounding, uint64_t seed, uint64_t offset, uint64_t words, int64_t every,
+                        int threads) {
   rounded r;
   int status = cf_product_check(product, &r.stacked);
   if (status == CF_OK) status = cf_format_check(accumulator);
@@ -187,11 +198,13 @@ static int multiply_all(const cf_product *product, const cf_format *accumulator,
   return CF_OK;
 }
 
-int cf_matmul_rounded(const cf_product *product, const cf_format *accumulator, int bias, int rounding, uint64_t seed,
-                      uint64_t offset, uint64_t words, int64_t every, int threads) {
+int cf_matmul_rounded(const cf_product *product, const cf_format *accumulator, int bias,
+                      int rounding, uint64_t seed, uint64_t offset, uint64_t words, int64_t every,
+                      int threads) {
   /* threads have modes of their own, but here is arithmetic too */
   const uint64_t modes = cf_default_modes();
-  const int status = multiply_all(product, accumulator, bias, rounding, seed, offset, words, every, threads);
+  const int status =
+      multiply_all(product, accumulator, bias, rounding, seed, offset, words, every, threads);
   cf_restore_modes(modes);
   return status;
 }
