@@ -1,18 +1,15 @@
 /* Kernels for AVX2. */
 #include "convert/kernels.h"
+#include "cpu/target.h"
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(CF_X86_64)
 #include <immintrin.h>
 #include <string.h>
 
 #include "core/scalar.h"
+#include "cpu/float_modes.h"
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,popcnt"))), apply_to = function)
-#elif defined(__GNUC__)
-#pragma GCC push_options
-#pragma GCC target("avx2,popcnt")
-#endif
+CF_TARGET_BEGIN(CF_TARGET_AVX2)
 
 enum { LANES = 8 };
 typedef __m256i lanes;
@@ -49,13 +46,8 @@ static inline lanes v_sub_floats(lanes a, lanes b) {
 static inline lanes v_mul_floats(lanes a, lanes b) {
   return _mm256_castps_si256(_mm256_mul_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b)));
 }
-typedef unsigned float_state;
-static inline float_state float_enter(int toward_zero) {
-  const unsigned state = _mm_getcsr();
-  _mm_setcsr(_MM_MASK_MASK | (toward_zero ? _MM_ROUND_TOWARD_ZERO : _MM_ROUND_NEAREST));
-  return state;
-}
-static inline void float_leave(float_state state) { _mm_setcsr(state); }
+static inline uint64_t float_enter(int toward_zero) { return cf_set_float_modes(toward_zero); }
+static inline void float_leave(uint64_t modes) { cf_restore_float_modes(modes); }
 static inline mask m_eq(lanes a, lanes b) { return _mm256_cmpeq_epi32(a, b); }
 static inline mask m_gt_s(lanes a, lanes b) { return _mm256_cmpgt_epi32(a, b); }
 static inline mask m_gt_u(lanes a, lanes b) {
@@ -110,47 +102,21 @@ static inline void v_stream_codes(char *p, size_t size, lanes a, lanes b) {
     v_stream(p, narrow(a, b));
 }
 
-/* Four counters at a time, each in a 64-bit lane of which only the lower half counts. */
-typedef struct random_stream {
-  __m256i counters;
-  __m256i keys[CF_PHILOX_ROUNDS][2];
-} random_stream;
-
-static inline random_stream random_stream_at(uint64_t seed, uint64_t position) {
-  /* in this order, unpacking the words puts them in sequence */
-  const __m256i order = _mm256_set_epi64x(3, 1, 2, 0);
-  random_stream stream;
-  uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
-  stream.counters = _mm256_add_epi64(_mm256_set1_epi64x((long long)(position / 4)), order);
-  for (int round = 0; round < CF_PHILOX_ROUNDS; ++round) {
-    stream.keys[round][0] = _mm256_set1_epi64x(key[0]);
-    stream.keys[round][1] = _mm256_set1_epi64x(key[1]);
-    key[0] += CF_PHILOX_WEYL0;
-    key[1] += CF_PHILOX_WEYL1;
-  }
-  return stream;
+typedef __m256i wide;
+static inline wide w_set1(uint64_t u) { return _mm256_set1_epi64x((long long)u); }
+static inline wide w_add(wide a, wide b) { return _mm256_add_epi64(a, b); }
+static inline wide w_upper(wide v) { return _mm256_srli_epi64(v, 32); }
+static inline wide w_multiply(wide a, wide b) { return _mm256_mul_epu32(a, b); }
+static inline wide w_xor3(wide a, wide b, wide c) {
+  return _mm256_xor_si256(_mm256_xor_si256(a, b), c);
 }
-
-static inline void v_random(random_stream *stream, lanes *a, lanes *b) {
-  const __m256i multiplier0 = _mm256_set1_epi64x(CF_PHILOX_MULTIPLIER0);
-  const __m256i multiplier1 = _mm256_set1_epi64x(CF_PHILOX_MULTIPLIER1);
-  __m256i c0 = stream->counters, c1 = _mm256_srli_epi64(stream->counters, 32);
-  __m256i c2 = _mm256_setzero_si256(), c3 = c2;
-  for (int round = 0; round < CF_PHILOX_ROUNDS; ++round) {
-    const __m256i product0 = _mm256_mul_epu32(c0, multiplier0);
-    const __m256i product1 = _mm256_mul_epu32(c2, multiplier1);
-    c0 = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(product1, 32), c1),
-                          stream->keys[round][0]);
-    c2 = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(product0, 32), c3),
-                          stream->keys[round][1]);
-    c1 = product1;
-    c3 = product0;
-  }
+/* unpacking 64-bit lanes works on each half of a register */
+static inline wide w_order(void) { return _mm256_set_epi64x(3, 1, 2, 0); }
+static inline void w_words(wide c0, wide c1, wide c2, wide c3, lanes *a, lanes *b) {
   const __m256i low = _mm256_blend_epi32(c0, _mm256_slli_epi64(c1, 32), 0xAA);
   const __m256i high = _mm256_blend_epi32(c2, _mm256_slli_epi64(c3, 32), 0xAA);
   *a = _mm256_unpacklo_epi64(low, high);
   *b = _mm256_unpackhi_epi64(low, high);
-  stream->counters = _mm256_add_epi64(stream->counters, _mm256_set1_epi64x(4));
 }
 
 /* Sixteen tables of sixteen: a shuffle takes the low nibble, and gives 0 where the upper bit is
@@ -209,11 +175,7 @@ static int any_of_avx2(const uint8_t *rows, const uint8_t *codes, size_t count) 
 #define ANY_OF any_of_avx2
 #include "convert/loops-inl.h"
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#elif defined(__GNUC__)
-#pragma GCC pop_options
-#endif
+CF_TARGET_END
 
 const cf_kernels cf_kernels_avx2 = CF_LANE_KERNELS;
 

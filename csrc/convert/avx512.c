@@ -1,19 +1,14 @@
 /* Kernels for AVX-512 F, BW, DQ and VL. */
 #include "convert/kernels.h"
+#include "cpu/target.h"
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(CF_X86_64)
 #include <immintrin.h>
 #include <string.h>
 
 #include "core/scalar.h"
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,popcnt"))), \
-                             apply_to = function)
-#elif defined(__GNUC__)
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,popcnt")
-#endif
+CF_TARGET_BEGIN(CF_TARGET_AVX512)
 
 enum { LANES = 16 };
 typedef __m512i lanes;
@@ -56,9 +51,11 @@ static inline lanes v_sub_floats(lanes a, lanes b) {
 static inline lanes v_mul_floats(lanes a, lanes b) {
   return _mm512_castps_si512(_mm512_mul_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b)));
 }
-typedef int float_state;
-static inline float_state float_enter(int toward_zero) { return toward_zero; }
-static inline void float_leave(float_state state) { (void)state; }
+static inline uint64_t float_enter(int toward_zero) {
+  (void)toward_zero;
+  return 0;
+}
+static inline void float_leave(uint64_t modes) { (void)modes; }
 static inline mask m_eq(lanes a, lanes b) { return _mm512_cmpeq_epi32_mask(a, b); }
 static inline mask m_gt_u(lanes a, lanes b) { return _mm512_cmpgt_epu32_mask(a, b); }
 static inline mask m_gt_s(lanes a, lanes b) { return _mm512_cmpgt_epi32_mask(a, b); }
@@ -107,48 +104,21 @@ static inline void v_stream_codes(char *p, size_t size, lanes a, lanes b) {
     v_stream(p, words);
 }
 
-/* Eight counters at a time, each in a 64-bit lane of which only the lower half counts. */
-typedef struct random_stream {
-  __m512i counters;
-  __m512i keys[CF_PHILOX_ROUNDS][2];
-} random_stream;
-
-static inline random_stream random_stream_at(uint64_t seed, uint64_t position) {
-  /* in this order, unpacking the words puts them in sequence */
-  const __m512i order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
-  random_stream stream;
-  uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
-  stream.counters = _mm512_add_epi64(_mm512_set1_epi64((long long)(position / 4)), order);
-  for (int round = 0; round < CF_PHILOX_ROUNDS; ++round) {
-    stream.keys[round][0] = _mm512_set1_epi64(key[0]);
-    stream.keys[round][1] = _mm512_set1_epi64(key[1]);
-    key[0] += CF_PHILOX_WEYL0;
-    key[1] += CF_PHILOX_WEYL1;
-  }
-  return stream;
+typedef __m512i wide;
+static inline wide w_set1(uint64_t u) { return _mm512_set1_epi64((long long)u); }
+static inline wide w_add(wide a, wide b) { return _mm512_add_epi64(a, b); }
+static inline wide w_upper(wide v) { return _mm512_srli_epi64(v, 32); }
+static inline wide w_multiply(wide a, wide b) { return _mm512_mul_epu32(a, b); }
+static inline wide w_xor3(wide a, wide b, wide c) {
+  return _mm512_ternarylogic_epi64(a, b, c, 0x96);
 }
-
-static inline void v_random(random_stream *stream, lanes *a, lanes *b) {
-  const __m512i multiplier0 = _mm512_set1_epi64(CF_PHILOX_MULTIPLIER0);
-  const __m512i multiplier1 = _mm512_set1_epi64(CF_PHILOX_MULTIPLIER1);
-  __m512i c0 = stream->counters, c1 = _mm512_srli_epi64(stream->counters, 32);
-  __m512i c2 = _mm512_setzero_si512(), c3 = c2;
-  for (int round = 0; round < CF_PHILOX_ROUNDS; ++round) {
-    const __m512i product0 = _mm512_mul_epu32(c0, multiplier0);
-    const __m512i product1 = _mm512_mul_epu32(c2, multiplier1);
-    /* 0x96: exclusive or of three */
-    c0 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(product1, 32), c1, stream->keys[round][0],
-                                   0x96);
-    c2 = _mm512_ternarylogic_epi64(_mm512_srli_epi64(product0, 32), c3, stream->keys[round][1],
-                                   0x96);
-    c1 = product1;
-    c3 = product0;
-  }
+/* unpacking 64-bit lanes works on each quarter of a register */
+static inline wide w_order(void) { return _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0); }
+static inline void w_words(wide c0, wide c1, wide c2, wide c3, lanes *a, lanes *b) {
   const __m512i low = _mm512_mask_blend_epi32(0xAAAA, c0, _mm512_slli_epi64(c1, 32));
   const __m512i high = _mm512_mask_blend_epi32(0xAAAA, c2, _mm512_slli_epi64(c3, 32));
   *a = _mm512_unpacklo_epi64(low, high);
   *b = _mm512_unpackhi_epi64(low, high);
-  stream->counters = _mm512_add_epi64(stream->counters, _mm512_set1_epi64(8));
 }
 
 /* Sixteen tables of sixteen: a shuffle takes the low nibble, and gives 0 where the upper bit is
@@ -239,11 +209,7 @@ static int any_of_avx512(const uint8_t *rows, const uint8_t *codes, size_t count
 #define ANY_OF any_of_avx512
 #include "convert/loops-inl.h"
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#elif defined(__GNUC__)
-#pragma GCC pop_options
-#endif
+CF_TARGET_END
 
 const cf_kernels cf_kernels_avx512 = CF_LANE_KERNELS;
 

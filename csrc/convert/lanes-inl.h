@@ -8,19 +8,18 @@
  *   v_stream_end()                after the last one, before another thread looks
  *   v_add v_sub v_and v_or        two vectors; v_andnot (first and not second)
  *   v_slli(v, n) v_srli(v, n)     all lanes by one constant count 1..31
- *   v_sllv(v, n) v_srlv(v, n)     each lane by its own count; 0 if the count, unsigned, is 32 or
- * more
+ *   v_sllv(v, n) v_srlv(v, n)     each lane by its own count, unsigned; 0 if that is 32 or more
  *   v_min_u v_min_s v_max_s       unsigned and signed minimum, signed maximum
  *   v_select(m, a, b)             m ? a : b
  *   v_increment(v, m)             v + (m ? 1 : 0)
  *   v_to_float(v)                 the bits of (float)v, v < 2^24
- *   v_add_floats(a, b, zero)      the bits of a sum of floats, rounded to nearest even or, if the
- * constant zero is
- *   v_sub_floats(a, b)            set, toward zero; an exact difference
+ *   v_add_floats(a, b, zero)      the bits of a sum of floats, rounded to nearest even, or toward
+ *                                 zero if that constant is set
+ *   v_sub_floats(a, b)            an exact difference
  *   v_mul_floats(a, b)            an exact product
- *   float_state                   what to save around code that adds floats:
- *   float_enter(zero)             saves it and sees to that rounding, and that nothing traps
- *   float_leave(state)            restores it
+ *   float_enter(zero)             before adding floats: sees to that rounding, and that nothing
+ * traps
+ *   float_leave(modes)            after it, with what float_enter returned
  *   m_eq m_gt_u m_gt_s            comparisons; m_and m_or m_andnot (first and not second)
  *   m_any(m) m_count(m)           whether, and how many, are true
  *   v_load_pairs(p, low, high)    the lower and upper halves of LANES uint64_t
@@ -28,8 +27,11 @@
  *   v_load_codes(p, size)         LANES codes of 1 or 2 bytes
  *   v_store_codes(p, size, a, b)  2 * LANES codes
  *   v_stream_codes(p, size, a, b) the same past the caches, p aligned to all of them
- *   v_random(stream, a, b)        the next 2 * LANES words; the position is a multiple of 4
- *   random_stream, random_stream_at(seed, position)
+ *   wide                          a vector of LANES / 2 uint64_t, for philox-inl.h
+ *   w_set1(u) w_add(a, b) w_xor3(a, b, c) w_upper(v), each lane's upper half
+ *   w_multiply(a, b)              products of lower halves
+ *   w_order()                     the lanes' counters, from 0 on, in the order in which
+ *   w_words(c0, c1, c2, c3, a, b) puts all words, the lower halves of the four, in sequence
  *   ISA_NAME(slot)                slot_<isa>
  *
  * The formats are those of cf_lanes_encode and cf_lanes_decode: float32's denormals need no

@@ -8,13 +8,8 @@
 
 #include "convert/lanes-inl.h"
 #include "convert/addition-inl.h"
-#include "cpu/prefetch.h"
-
-#if defined(_MSC_VER) && !defined(__clang__)
-#define CF_NOINLINE __declspec(noinline)
-#else
-#define CF_NOINLINE __attribute__((noinline))
-#endif
+#include "convert/philox-inl.h"
+#include "cpu/compiler.h"
 
 enum { BODY = 2 * LANES };
 
@@ -218,9 +213,9 @@ static inline lanes scales_at(const add_rule *r, const int16_t *bias, size_t bia
         {ISA_NAME(name##_zero), ISA_NAME(name##_zero_counting)},                                 \
     };                                                                                           \
     const int toward_zero = rule->rounding == CF_TOWARD_ZERO;                                    \
-    const float_state state = float_enter(toward_zero);                                          \
+    const uint64_t modes = float_enter(toward_zero);                                             \
     loops[toward_zero][flags != NULL](rule, bias, bias_step, source, destination, count, flags); \
-    float_leave(state);                                                                          \
+    float_leave(modes);                                                                          \
   }
 
 DEFINE_ADD(add_float32, 0)

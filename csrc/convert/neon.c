@@ -1,14 +1,13 @@
 /* Kernels for NEON (Advanced SIMD of 64-bit Arm). */
 #include "convert/kernels.h"
+#include "cpu/target.h"
 
-#if (defined(__aarch64__) && !defined(__AARCH64EB__)) || defined(_M_ARM64)
+#if defined(CF_NEON)
 #include <arm_neon.h>
-#if defined(_MSC_VER)
-#include <intrin.h>
-#endif
 #include <string.h>
 
 #include "core/scalar.h"
+#include "cpu/float_modes.h"
 
 enum { LANES = 4 };
 typedef uint32x4_t lanes;
@@ -54,28 +53,8 @@ static inline lanes v_sub_floats(lanes a, lanes b) {
 static inline lanes v_mul_floats(lanes a, lanes b) {
   return vreinterpretq_u32_f32(vmulq_f32(vreinterpretq_f32_u32(a), vreinterpretq_f32_u32(b)));
 }
-typedef uint64_t float_state;
-#if defined(_MSC_VER) && !defined(__clang__)
-static inline uint64_t control_register(void) { return (uint64_t)_ReadStatusReg(ARM64_FPCR); }
-static inline void set_control_register(uint64_t fpcr) {
-  _WriteStatusReg(ARM64_FPCR, (__int64)fpcr);
-}
-#else
-static inline uint64_t control_register(void) {
-  uint64_t fpcr;
-  __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
-  return fpcr;
-}
-static inline void set_control_register(uint64_t fpcr) {
-  __asm__ volatile("msr fpcr, %0" : : "r"(fpcr) : "memory");
-}
-#endif
-static inline float_state float_enter(int toward_zero) {
-  const uint64_t state = control_register();
-  set_control_register(toward_zero ? (uint64_t)3 << 22 : 0); /* the field RMode */
-  return state;
-}
-static inline void float_leave(float_state state) { set_control_register(state); }
+static inline uint64_t float_enter(int toward_zero) { return cf_set_float_modes(toward_zero); }
+static inline void float_leave(uint64_t modes) { cf_restore_float_modes(modes); }
 static inline mask m_eq(lanes a, lanes b) { return vceqq_u32(a, b); }
 static inline mask m_gt_u(lanes a, lanes b) { return vcgtq_u32(a, b); }
 static inline mask m_gt_s(lanes a, lanes b) { return vcgtq_s32(as_signed(a), as_signed(b)); }
@@ -112,37 +91,18 @@ static inline void v_stream_codes(char *p, size_t size, lanes a, lanes b) {
   v_store_codes(p, size, a, b);
 }
 
-/* Two counters at a time. */
-typedef struct random_stream {
-  uint64_t counter;
-  uint32_t key[2];
-} random_stream;
-
-static inline random_stream random_stream_at(uint64_t seed, uint64_t position) {
-  const random_stream stream = {position / 4, {(uint32_t)seed, (uint32_t)(seed >> 32)}};
-  return stream;
-}
-
-static inline void v_random(random_stream *stream, lanes *a, lanes *b) {
-  const uint64x2_t counters =
-      vcombine_u64(vcreate_u64(stream->counter), vcreate_u64(stream->counter + 1));
-  uint32x2_t c0 = vmovn_u64(counters), c1 = vshrn_n_u64(counters, 32);
-  uint32x2_t c2 = vdup_n_u32(0), c3 = c2;
-  uint32_t k0 = stream->key[0], k1 = stream->key[1];
-  for (int round = 0; round < CF_PHILOX_ROUNDS; ++round) {
-    const uint64x2_t product0 = vmull_n_u32(c0, CF_PHILOX_MULTIPLIER0);
-    const uint64x2_t product1 = vmull_n_u32(c2, CF_PHILOX_MULTIPLIER1);
-    c0 = veor_u32(veor_u32(vshrn_n_u64(product1, 32), c1), vdup_n_u32(k0));
-    c1 = vmovn_u64(product1);
-    c2 = veor_u32(veor_u32(vshrn_n_u64(product0, 32), c3), vdup_n_u32(k1));
-    c3 = vmovn_u64(product0);
-    k0 += CF_PHILOX_WEYL0;
-    k1 += CF_PHILOX_WEYL1;
-  }
-  const uint32x2x2_t low = vzip_u32(c0, c1), high = vzip_u32(c2, c3);
+typedef uint64x2_t wide;
+static inline wide w_set1(uint64_t u) { return vdupq_n_u64(u); }
+static inline wide w_add(wide a, wide b) { return vaddq_u64(a, b); }
+static inline wide w_upper(wide v) { return vshrq_n_u64(v, 32); }
+static inline wide w_multiply(wide a, wide b) { return vmull_u32(vmovn_u64(a), vmovn_u64(b)); }
+static inline wide w_xor3(wide a, wide b, wide c) { return veorq_u64(veorq_u64(a, b), c); }
+static inline wide w_order(void) { return vcombine_u64(vcreate_u64(0), vcreate_u64(1)); }
+static inline void w_words(wide c0, wide c1, wide c2, wide c3, lanes *a, lanes *b) {
+  const uint32x2x2_t low = vzip_u32(vmovn_u64(c0), vmovn_u64(c1));
+  const uint32x2x2_t high = vzip_u32(vmovn_u64(c2), vmovn_u64(c3));
   *a = vcombine_u32(low.val[0], high.val[0]);
   *b = vcombine_u32(low.val[1], high.val[1]);
-  stream->counter += 2;
 }
 
 /* Four tables of 64; of an index beyond its own, a table keeps what is there. */

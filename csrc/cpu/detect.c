@@ -5,23 +5,25 @@
 #include "cpu/detect.h"
 
 #include <stdint.h>
-#if defined(CF_HAVE_AMX)
+
+#include "cpu/target.h"
+#if defined(CF_AMX)
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
 
 int cf_cpu_has_portable(void) { return 1; }
 
-#if (defined(__aarch64__) && !defined(__AARCH64EB__)) || defined(_M_ARM64)
+#if defined(CF_NEON)
 /* part of the architecture; lanes are read as if little-endian */
 int cf_cpu_has_neon(void) { return 1; }
 #else
 int cf_cpu_has_neon(void) { return 0; }
 #endif
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(CF_X86_64)
 
-#if defined(_MSC_VER) && !defined(__clang__)
+#if defined(CF_MSVC)
 #include <immintrin.h>
 #include <intrin.h>
 static void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) {
@@ -73,7 +75,7 @@ int cf_cpu_has_avx512(void) {
   return f && dq && bw && vl;
 }
 
-#if defined(CF_HAVE_AVX512BF16)
+#if defined(CF_AVX512BF16)
 int cf_cpu_has_avx512bf16(void) {
   uint32_t r[4];
   if (!cf_cpu_has_avx512()) return 0;
@@ -93,7 +95,7 @@ int cf_cpu_has_avx512bf16(void) { return 0; }
 int cf_cpu_is_slow_avx512bf16(void) { return 0; }
 #endif
 
-#if defined(CF_HAVE_AMX)
+#if defined(CF_AMX)
 int cf_cpu_has_amx(void) {
   const uint64_t tile_states = 0x60000;
   /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA */

@@ -2,15 +2,6 @@
 #ifndef CF_CPU_DETECT_H
 #define CF_CPU_DETECT_H
 
-/* Whether this build has kernels that compilers have learnt of only lately. */
-#if defined(__x86_64__) && \
-    (defined(__clang__) ? __clang_major__ >= 12 : defined(__GNUC__) && __GNUC__ >= 11)
-#define CF_HAVE_AVX512BF16
-#if defined(__linux__)
-#define CF_HAVE_AMX
-#endif
-#endif
-
 /* Whether instructions of each ISA can be executed: the CPU has them, and the operating system
  * saves their registers. */
 int cf_cpu_has_portable(void);
@@ -20,5 +11,4 @@ int cf_cpu_has_avx512(void);
 int cf_cpu_has_avx512bf16(void);     /* and VBMI, which every CPU but one generation has with it */
 int cf_cpu_is_slow_avx512bf16(void); /* Intel's multiply float32 faster, and bfloat16 by AMX */
 int cf_cpu_has_amx(void);            /* the first call asks the operating system for leave */
-
 #endif

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "matmul/multiplication.h"
-#include "cpu/prefetch.h"
+#include "cpu/compiler.h"
 #include "cpu/threads.h"
 
 enum {

@@ -78,9 +78,9 @@ static int multiply_matrices(cf_multiplication *m) {
     if (status == 1) status = cf_matmul_blocks(m, cf_active_tiles(CF_PACKED_FLOAT32));
   }
   if (status == CF_OK && m->scaled_apart) {
-    const uint64_t modes = cf_default_modes();
+    const uint64_t modes = cf_set_default_float_modes();
     scale_apart(m);
-    cf_restore_modes(modes);
+    cf_restore_float_modes(modes);
   }
   free(m->row_scale);
   return status;

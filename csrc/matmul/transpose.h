@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cpu/target.h"
+
 /* Rows of 16 bytes, as many as elements fit in one.  Each round interleaves row i with the one half
  * a square further down; as many rounds as the square has binary digits transpose it. */
 #if defined(__SSE2__) || defined(_M_X64)
@@ -25,7 +27,7 @@ static inline void cf_store_row(char *p, cf_row row) {
           : (size) == 2 ? _mm_unpackhi_epi16(a, b) \
                         : _mm_unpackhi_epi32(a, b))
 
-#elif (defined(__aarch64__) && !defined(__AARCH64EB__)) || defined(_M_ARM64)
+#elif defined(CF_NEON)
 #include <arm_neon.h>
 #define CF_CAN_TRANSPOSE 1
 typedef uint8x16_t cf_row;

@@ -44,7 +44,7 @@ static void add(double product, int exponent, int64_t *sums) {
 }
 
 int cf_add_products(const double *a, const double *b, size_t count, int64_t *sums) {
-  const uint64_t modes = cf_default_modes();
+  const uint64_t modes = cf_set_default_float_modes();
   for (size_t i = 0; i < count; ++i) {
     const double product = a[i] * b[i];
     const int field = exponent_field(bits_of(product));
@@ -56,6 +56,6 @@ int cf_add_products(const double *a, const double *b, size_t count, int64_t *sum
       add(mantissas, exponent_a + exponent_b, sums);
     }
   }
-  cf_restore_modes(modes);
+  cf_restore_float_modes(modes);
   return CF_OK;
 }

@@ -130,9 +130,9 @@ static void measure_share(void *context, int index) {
   if (m->digits->by_table) {
     see_codes(&m->digits->operand, m->digits->direction, begin, end, found->seen);
   } else {
-    const uint64_t modes = cf_default_modes();
+    const uint64_t modes = cf_set_default_float_modes();
     measure_lines(m->digits, begin, end, found);
-    cf_restore_modes(modes);
+    cf_restore_float_modes(modes);
   }
 }
 

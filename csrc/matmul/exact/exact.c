@@ -324,10 +324,10 @@ static void multiply_share(void *context, int index) {
   const int64_t rows = e->a.operand.lines, columns = e->b.operand.lines;
   const int64_t begin = e->share * index,
                 end = cf_at_most(begin + e->share, e->by_rows ? rows : columns);
-  const uint64_t modes = cf_default_modes();
+  const uint64_t modes = cf_set_default_float_modes();
   e->status[index] = e->by_rows ? multiply_range(e, begin, end, 0, columns)
                                 : multiply_range(e, 0, rows, begin, end);
-  cf_restore_modes(modes);
+  cf_restore_float_modes(modes);
 }
 
 /* Share results among threads, and cut the shares into blocks. */
@@ -450,8 +450,8 @@ static int multiply_all(const cf_product *product, int threads) {
 
 int cf_matmul_exact(const cf_product *product, int threads) {
   /* threads have modes of their own, but here is arithmetic too */
-  const uint64_t modes = cf_default_modes();
+  const uint64_t modes = cf_set_default_float_modes();
   const int status = multiply_all(product, threads);
-  cf_restore_modes(modes);
+  cf_restore_float_modes(modes);
   return status;
 }

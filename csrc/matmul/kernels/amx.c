@@ -1,24 +1,16 @@
 /* Tiles of matrix products by AMX, from bfloat16: 32 products at a time are added, the 16 of even
  * place and the 16 of odd place apart and in sequence, then those two sums to each other and to the
  * sum so far. */
+#include "cpu/target.h"
 #include "matmul/kernels/tile.h"
 
-#include "cpu/detect.h"
-
-#if defined(CF_HAVE_AMX)
+#if defined(CF_AMX)
 #include <immintrin.h>
+#include <string.h>
 
 #include "cpu/float_modes.h"
 
-#if defined(__clang__)
-#pragma clang attribute push(                                                                   \
-    __attribute__((                                                                             \
-        target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vbmi,amx-tile,amx-bf16"))), \
-    apply_to = function)
-#elif defined(__GNUC__)
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vbmi,amx-tile,amx-bf16")
-#endif
+CF_TARGET_BEGIN(CF_TARGET_AMX)
 
 #include "matmul/kernels/end_avx512-inl.h"
 #include "matmul/kernels/split-inl.h"
@@ -41,12 +33,12 @@ static uint64_t enter_amx(void) {
   /* compilers take it that the first 8 bytes are all that is read */
   __asm__ volatile("" : : "r"(&config) : "memory");
   _tile_loadconfig(&config);
-  return cf_default_modes();
+  return cf_set_default_float_modes();
 }
 
 static void leave_amx(uint64_t state) {
   _tile_release();
-  cf_restore_modes(state);
+  cf_restore_float_modes(state);
 }
 
 static void tile_bfloat16_amx(const cf_tile *tile) {
@@ -76,11 +68,7 @@ static void tile_bfloat16_amx(const cf_tile *tile) {
   _tile_stored(3, lower + 16, step);
 }
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#elif defined(__GNUC__)
-#pragma GCC pop_options
-#endif
+CF_TARGET_END
 
 const cf_tiles cf_tiles_amx = {
     .packing = CF_PACKED_BFLOAT16,

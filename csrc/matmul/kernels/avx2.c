@@ -1,18 +1,14 @@
 /* Tiles of matrix products by AVX2 and FMA, in float32: each product is added by one fused
  * operation, in the order of the inner axis. */
+#include "cpu/target.h"
 #include "matmul/kernels/tile.h"
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(CF_X86_64)
 #include <immintrin.h>
 
 #include "cpu/float_modes.h"
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#elif defined(__GNUC__)
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#endif
+CF_TARGET_BEGIN(CF_TARGET_AVX2)
 
 enum { ROWS = 6, COLUMNS = 16 };
 _Static_assert(CF_STAGED_ACROSS % COLUMNS == 0, "panels that are packed together are whole");
@@ -60,11 +56,7 @@ static inline float f_sum(vector v) {
 }
 #include "matmul/kernels/gemv-inl.h"
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#elif defined(__GNUC__)
-#pragma GCC pop_options
-#endif
+CF_TARGET_END
 
 const cf_tiles cf_tiles_avx2 = {
     .packing = CF_PACKED_FLOAT32,
@@ -74,8 +66,8 @@ const cf_tiles cf_tiles_avx2 = {
     .end = end_tile,
     .dot = dot,
     .update = update,
-    .enter = cf_default_modes,
-    .leave = cf_restore_modes,
+    .enter = cf_set_default_float_modes,
+    .leave = cf_restore_float_modes,
 };
 
 #else

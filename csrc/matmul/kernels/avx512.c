@@ -1,19 +1,14 @@
 /* Tiles of matrix products by AVX-512, in float32: each product is added by one fused operation, in
  * the order of the inner axis. */
+#include "cpu/target.h"
 #include "matmul/kernels/tile.h"
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(CF_X86_64)
 #include <immintrin.h>
 
 #include "cpu/float_modes.h"
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))), \
-                             apply_to = function)
-#elif defined(__GNUC__)
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl")
-#endif
+CF_TARGET_BEGIN(CF_TARGET_AVX512)
 
 #include "matmul/kernels/end_avx512-inl.h"
 
@@ -62,11 +57,7 @@ static inline vector f_multiply_add(vector a, vector b, vector c) {
 static inline float f_sum(vector v) { return _mm512_reduce_add_ps(v); }
 #include "matmul/kernels/gemv-inl.h"
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#elif defined(__GNUC__)
-#pragma GCC pop_options
-#endif
+CF_TARGET_END
 
 const cf_tiles cf_tiles_avx512 = {
     .packing = CF_PACKED_FLOAT32,
@@ -76,8 +67,8 @@ const cf_tiles cf_tiles_avx512 = {
     .end = end_tile_512,
     .dot = dot,
     .update = update,
-    .enter = cf_default_modes,
-    .leave = cf_restore_modes,
+    .enter = cf_set_default_float_modes,
+    .leave = cf_restore_float_modes,
 };
 
 #else

@@ -1,22 +1,15 @@
 /* Tiles of matrix products by AVX512-BF16, from bfloat16: two products at a time are added, the
  * second of the two first, in the order of the inner axis. */
+#include "cpu/target.h"
 #include "matmul/kernels/tile.h"
 
-#include "cpu/detect.h"
-
-#if defined(CF_HAVE_AVX512BF16)
+#if defined(CF_AVX512BF16)
 #include <immintrin.h>
+#include <string.h>
 
 #include "cpu/float_modes.h"
 
-#if defined(__clang__)
-#pragma clang attribute push(                                                            \
-    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vbmi"))), \
-    apply_to = function)
-#elif defined(__GNUC__)
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vbmi")
-#endif
+CF_TARGET_BEGIN(CF_TARGET_AVX512BF16)
 
 #include "matmul/kernels/end_avx512-inl.h"
 #include "matmul/kernels/split-inl.h"
@@ -52,11 +45,7 @@ static void tile_bfloat16_avx512bf16(const cf_tile *tile) {
   }
 }
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#elif defined(__GNUC__)
-#pragma GCC pop_options
-#endif
+CF_TARGET_END
 
 const cf_tiles cf_tiles_avx512bf16 = {
     .packing = CF_PACKED_BFLOAT16,
@@ -71,8 +60,8 @@ const cf_tiles cf_tiles_avx512bf16 = {
     .dot_codes = dot_codes,
     .update_codes = update_codes,
     .end = end_tile_512,
-    .enter = cf_default_modes,
-    .leave = cf_restore_modes,
+    .enter = cf_set_default_float_modes,
+    .leave = cf_restore_float_modes,
 };
 
 #else

@@ -1,15 +1,11 @@
 /* The float64 kernels for AVX2 and FMA. */
+#include "cpu/target.h"
 #include "matmul/kernels/float64_tile.h"
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(CF_X86_64)
 #include <immintrin.h>
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#elif defined(__GNUC__)
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#endif
+CF_TARGET_BEGIN(CF_TARGET_AVX2)
 
 #define ISA_NAME(slot) slot##_avx2
 #include "matmul/kernels/add_odd-inl.h"
@@ -38,11 +34,7 @@ static void multiply_avx2(int64_t inner, const double *a, const double *b, doubl
     for (int j = 0; j < VECTORS; ++j) _mm256_store_pd(c + i * COLUMNS + 4 * j, sums[i][j]);
 }
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#elif defined(__GNUC__)
-#pragma GCC pop_options
-#endif
+CF_TARGET_END
 
 const cf_float64_tile cf_float64_tile_avx2 = {ROWS, COLUMNS, multiply_avx2, add_odd_avx2};
 

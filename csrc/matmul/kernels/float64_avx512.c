@@ -1,15 +1,11 @@
 /* The float64 kernels for AVX-512. */
+#include "cpu/target.h"
 #include "matmul/kernels/float64_tile.h"
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(CF_X86_64)
 #include <immintrin.h>
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512dq"))), apply_to = function)
-#elif defined(__GNUC__)
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512dq")
-#endif
+CF_TARGET_BEGIN(CF_TARGET_AVX512)
 
 /* 24 sums, three vectors of b and a number of a in the 32 registers */
 enum { ROWS = 8, VECTORS = 3, COLUMNS = 8 * VECTORS };
@@ -69,11 +65,7 @@ static void add_odd_avx512(double *sums, double a, const double *b, int64_t coun
   }
 }
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#elif defined(__GNUC__)
-#pragma GCC pop_options
-#endif
+CF_TARGET_END
 
 const cf_float64_tile cf_float64_tile_avx512 = {ROWS, COLUMNS, multiply_avx512, add_odd_avx512};
 

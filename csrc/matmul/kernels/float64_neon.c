@@ -1,7 +1,8 @@
 /* The float64 kernels for NEON. */
+#include "cpu/target.h"
 #include "matmul/kernels/float64_tile.h"
 
-#if (defined(__aarch64__) && !defined(__AARCH64EB__)) || defined(_M_ARM64)
+#if defined(CF_NEON)
 #include <arm_neon.h>
 
 #define ISA_NAME(slot) slot##_neon

@@ -1,4 +1,5 @@
 /* The float64 kernels in plain C. */
+#include "cpu/target.h"
 #include "matmul/kernels/float64_tile.h"
 
 #include <string.h>

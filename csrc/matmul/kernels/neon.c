@@ -1,8 +1,9 @@
 /* Tiles of matrix products by NEON, in float32: each product is added by one fused operation, in
  * the order of the inner axis. */
+#include "cpu/target.h"
 #include "matmul/kernels/tile.h"
 
-#if (defined(__aarch64__) && !defined(__AARCH64EB__)) || defined(_M_ARM64)
+#if defined(CF_NEON)
 #include <arm_neon.h>
 
 #include "cpu/float_modes.h"
@@ -51,8 +52,8 @@ const cf_tiles cf_tiles_neon = {
     .end = end_tile,
     .dot = dot,
     .update = update,
-    .enter = cf_default_modes,
-    .leave = cf_restore_modes,
+    .enter = cf_set_default_float_modes,
+    .leave = cf_restore_float_modes,
 };
 
 #else

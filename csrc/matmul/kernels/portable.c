@@ -1,5 +1,6 @@
 /* Tiles of matrix products in plain C, in float32: products are rounded and then added, in the
  * order of the inner axis. */
+#include "cpu/target.h"
 #include "matmul/kernels/tile.h"
 #include "cpu/float_modes.h"
 
@@ -40,6 +41,6 @@ const cf_tiles cf_tiles_portable = {
     .end = end_tile,
     .dot = dot,
     .update = update,
-    .enter = cf_default_modes,
-    .leave = cf_restore_modes,
+    .enter = cf_set_default_float_modes,
+    .leave = cf_restore_float_modes,
 };

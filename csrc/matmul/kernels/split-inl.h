@@ -3,8 +3,6 @@
 #ifndef CF_MATMUL_KERNELS_SPLIT_INL_H
 #define CF_MATMUL_KERNELS_SPLIT_INL_H
 
-#include <string.h>
-
 /* The upper 8 bits of a significand; the rest remains.  What is beyond these limits may lose bits
  * or become a NaN. */
 static inline uint32_t take_plane(float *rest) {

@@ -13,12 +13,7 @@
 #include <stddef.h>
 
 #include "cfloat.h"
-
-#if defined(_MSC_VER) && !defined(__clang__)
-#define CF_ALIGNED(n) __declspec(align(n))
-#else
-#define CF_ALIGNED(n) _Alignas(n)
-#endif
+#include "cpu/compiler.h"
 
 /* Elements as packed.  CF_PACKED_BFLOAT16 splits a value into the sum of up to three bfloat16, its
  * planes: a product of values is then the sum of the products of their planes. */

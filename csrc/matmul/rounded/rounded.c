@@ -132,7 +132,7 @@ static void multiply_share(void *context, int index) {
   bench *bench = malloc(sizeof *bench);
   r->status[index] = bench == NULL ? CF_NO_MEMORY : CF_OK;
   if (bench == NULL) return;
-  const uint64_t modes = cf_default_modes();
+  const uint64_t modes = cf_set_default_float_modes();
   for (int64_t i = begin; i < end; ++i) {
     tile t;
     t.stack = i / across / down;
@@ -142,7 +142,7 @@ static void multiply_share(void *context, int index) {
     t.columns = cf_at_most(product->columns - t.column, r->tile_columns);
     multiply_tile(r, bench, &t);
   }
-  cf_restore_modes(modes);
+  cf_restore_float_modes(modes);
   free(bench);
 }
 
@@ -202,9 +202,9 @@ int cf_matmul_rounded(const cf_product *product, const cf_format *accumulator, i
                       int rounding, uint64_t seed, uint64_t offset, uint64_t words, int64_t every,
                       int threads) {
   /* threads have modes of their own, but here is arithmetic too */
-  const uint64_t modes = cf_default_modes();
+  const uint64_t modes = cf_set_default_float_modes();
   const int status =
       multiply_all(product, accumulator, bias, rounding, seed, offset, words, every, threads);
-  cf_restore_modes(modes);
+  cf_restore_float_modes(modes);
   return status;
 }
