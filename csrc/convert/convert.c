@@ -634,39 +634,34 @@ static void walk_range(const walk *w, int64_t begin, int64_t end, cf_flags *flag
 /* A walk shared among threads, each with a range of its own. */
 typedef struct shared_walk {
   const walk *walk;
-  int64_t share; /* elements of each but the last */
-  int counting;
+  int threads, counting;
   cf_flags flags[CF_MAX_THREADS];
 } shared_walk;
 
 static void walk_share(void *context, int index) {
   shared_walk *shared = context;
-  const int64_t begin = shared->share * index;
-  const int64_t end = cf_at_most(begin + shared->share, shared->walk->size);
+  int64_t begin, end;
+  cf_share_of(shared->walk->size, CF_PIECE, shared->threads, index, &begin, &end);
   cf_flags flags = {0, 0, 0, 0};
   walk_range(shared->walk, begin, end, shared->counting ? &flags : NULL);
   shared->flags[index] = flags;
 }
 
-/* A thread costs some tens of microseconds: it is to have at least this many elements. */
 enum { ELEMENTS_PER_THREAD = 1 << 17 };
 
 static void walk_all(const walk *w, int threads, cf_flags *flags) {
-  const int64_t useful = w->size / ELEMENTS_PER_THREAD;
-  threads = (int)cf_at_most(cf_at_most(threads, CF_MAX_THREADS), useful);
+  threads = cf_useful_threads((double)w->size, ELEMENTS_PER_THREAD, threads);
   /* results smaller than the source, in its place, reach into what the next thread has yet to
    * read */
   if (w->source == w->destination && w->op->source_size != w->op->destination_size) threads = 1;
-  if (threads <= 1) {
+  if (threads == 1) {
     walk_range(w, 0, w->size, flags);
     return;
   }
   shared_walk shared;
   shared.walk = w;
   shared.counting = flags != NULL;
-  /* whole pieces, and every thread has one: threads is far below size / CF_PIECE */
-  shared.share = (w->size / threads + CF_PIECE) / CF_PIECE * CF_PIECE;
-  threads = (int)((w->size + shared.share - 1) / shared.share);
+  shared.threads = threads;
   cf_run_threads(threads, walk_share, &shared);
   for (int i = 0; flags != NULL && i < threads; ++i) {
     flags->invalid += shared.flags[i].invalid;

@@ -12,7 +12,8 @@ typedef struct look_up {
   const uint8_t *codes;
   char *results;
   const uint8_t *asked;
-  size_t result_size, count, share;
+  size_t result_size, count;
+  int threads;
   int streaming;
   uint8_t missing[CF_MAX_THREADS][CF_CODES8]; /* asked for, and not yet seen by a thread */
 } look_up;
@@ -38,19 +39,19 @@ static int any_asked(const look_up *l, const uint8_t *asked, const uint8_t *rows
 
 static void look_up_share(void *context, int index) {
   look_up *l = context;
-  const size_t begin = l->share * (size_t)index;
-  const size_t end = begin + l->share < l->count ? begin + l->share : l->count;
+  int64_t begin, end;
+  cf_share_of((int64_t)l->count, 1, l->threads, index, &begin, &end);
   uint8_t rows[CF_CODES8 / 8], *missing = NULL;
   if (l->asked != NULL) {
     missing = memcpy(l->missing[index], l->asked, CF_CODES8);
     set_rows(rows, missing);
   }
-  for (size_t i = begin; i < end;) {
+  for (size_t i = (size_t)begin; i < (size_t)end;) {
     char *results = l->results + i * l->result_size;
     const size_t past_line = (size_t)((uintptr_t)results % CF_STREAM_ALIGNMENT);
     size_t count = LOOK_UPS_AT_A_TIME;
     if (past_line != 0) count = (CF_STREAM_ALIGNMENT - past_line) / l->result_size;
-    if (count > end - i) count = end - i;
+    if (count > (size_t)end - i) count = (size_t)end - i;
     if (missing != NULL && any_asked(l, missing, rows, l->codes + i, count)) {
       for (size_t j = i; j < i + count; ++j) missing[l->codes[j]] = 0;
       set_rows(rows, missing);
@@ -84,19 +85,12 @@ int cf_look_up(const void *table, size_t result_size, const uint8_t *codes, size
   l.result_size = result_size;
   l.count = count;
   l.streaming = count >= CF_STREAMED_BYTES / result_size && results != codes;
-  const size_t useful = count / LOOK_UPS_PER_THREAD;
-  if (threads > CF_MAX_THREADS) threads = CF_MAX_THREADS;
-  if (threads > 1 && (size_t)threads > useful) threads = (int)useful;
-  if (threads < 1) threads = 1;
-  l.share = (count + (size_t)threads - 1) / (size_t)threads;
-  if (threads == 1)
-    look_up_share(&l, 0);
-  else
-    cf_run_threads(threads, look_up_share, &l);
+  l.threads = cf_useful_threads((double)count, LOOK_UPS_PER_THREAD, threads);
+  cf_run_threads(l.threads, look_up_share, &l);
   if (asked == NULL) return CF_OK;
   for (int code = 0; code < CF_CODES8; ++code) {
     int seen = 0;
-    for (int i = 0; i < threads; ++i) seen |= asked[code] != 0 && l.missing[i][code] == 0;
+    for (int i = 0; i < l.threads; ++i) seen |= asked[code] != 0 && l.missing[i][code] == 0;
     asked[code] = (uint8_t)seen;
   }
   return CF_OK;

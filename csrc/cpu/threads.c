@@ -49,6 +49,13 @@ static int start(thread *started, job *mine) {
 static void join(thread started) { pthread_join(started, NULL); }
 #endif
 
+int cf_useful_threads(double work, double least, int threads) {
+  const double useful = work / least;
+  if (threads > CF_MAX_THREADS) threads = CF_MAX_THREADS;
+  if (useful < threads) threads = (int)useful;
+  return threads < 1 ? 1 : threads;
+}
+
 void cf_run_threads(int count, void (*task)(void *context, int index), void *context) {
   job jobs[CF_MAX_THREADS];
   thread threads[CF_MAX_THREADS];

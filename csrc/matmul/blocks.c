@@ -99,9 +99,9 @@ static void multiply(const cf_multiplication *m, int index) {
   int64_t begin_a = 0, end_a = panels_a, begin_b = 0, end_b = panels_b;
   cf_tile tile;
   if (panels_a >= panels_b)
-    cf_share_of(panels_a, m->threads, index, &begin_a, &end_a);
+    cf_share_of(panels_a, 1, m->threads, index, &begin_a, &end_a);
   else
-    cf_share_of(panels_b, m->threads, index, &begin_b, &end_b);
+    cf_share_of(panels_b, 1, m->threads, index, &begin_b, &end_b);
   for (int64_t i = begin_a; i < end_a; i += group) {
     const char *const panel_a = m->packs_late ? late : m->panels_a + (size_t)i * m->panel_a;
     const int64_t count = cf_at_most(group, end_a - i);

@@ -73,7 +73,7 @@ static void multiply_few_rows(void *context, int index) {
   const int along = m->b.of.inner_stride == (int64_t)m->b.of.size;
   CF_ALIGNED(64) float sums[CF_FEW_ROWS * SKINNY_LINES];
   int64_t begin, end;
-  cf_share_of(m->columns, m->threads, index, &begin, &end);
+  cf_share_of(m->columns, 1, m->threads, index, &begin, &end);
   const uint64_t state = task->values->enter();
   for (int64_t line = begin; line < end; line += SKINNY_LINES) {
     const int64_t lines = cf_at_most(SKINNY_LINES, end - line);

@@ -131,20 +131,12 @@ static void multiply_share(void *context, int index) {
   stack *s = context;
   cf_multiplication m;
   int64_t begin, end;
-  cf_share_of(s->count, s->threads, index, &begin, &end);
+  cf_share_of(s->count, 1, s->threads, index, &begin, &end);
   s->status[index] = CF_OK;
   for (int64_t i = begin; i < end && s->status[index] == CF_OK; ++i) {
     go_to(s, i, &m);
     s->status[index] = multiply_matrices(&m);
   }
-}
-
-/* As many threads as the work is worth. */
-static int useful_threads(double work, int threads) {
-  const double useful = work / WORK_PER_THREAD;
-  if (threads > CF_MAX_THREADS) threads = CF_MAX_THREADS;
-  if (useful < threads) threads = (int)useful;
-  return threads < 1 ? 1 : threads;
 }
 
 int cf_matmul(const cf_product *product, int threads) {
@@ -164,13 +156,11 @@ int cf_matmul(const cf_product *product, int threads) {
                 product->result_strides[ndim] == sizeof(float);
   const double work =
       (double)product->rows * (double)product->columns * (double)(product->inner + 1);
-  s.threads_each = useful_threads(work, threads);
-  s.threads = s.threads_each > 1 ? 1 : useful_threads(work * (double)s.count, threads);
+  s.threads_each = cf_useful_threads(work, WORK_PER_THREAD, threads);
+  s.threads =
+      s.threads_each > 1 ? 1 : cf_useful_threads(work * (double)s.count, WORK_PER_THREAD, threads);
   if (s.threads > s.count) s.threads = (int)s.count;
-  if (s.threads == 1)
-    multiply_share(&s, 0);
-  else
-    cf_run_threads(s.threads, multiply_share, &s);
+  cf_run_threads(s.threads, multiply_share, &s);
   for (int i = 0; i < s.threads; ++i)
     if (s.status[i] != CF_OK) return s.status[i];
   return CF_OK;

@@ -3,6 +3,7 @@
 #define CF_MATMUL_MULTIPLICATION_H
 
 #include "core/integers.h"
+#include "cpu/threads.h"
 #include "matmul/scaled.h"
 #include "matmul/kernels/tile.h"
 
@@ -35,13 +36,6 @@ typedef struct cf_multiplication {
   size_t panel_a, panel_b; /* and of a panel */
   int unfit[CF_MAX_THREADS];
 } cf_multiplication;
-
-/* The part of count that a thread takes. */
-static inline void cf_share_of(int64_t count, int threads, int index, int64_t *begin,
-                               int64_t *end) {
-  *begin = count * index / threads;
-  *end = count * (index + 1) / threads;
-}
 
 static inline int cf_is_bfloat16(const cf_multiplication *m) {
   return m->tiles->packing == CF_PACKED_BFLOAT16;

@@ -164,7 +164,7 @@ static int pack_piece_of_b(const cf_multiplication *m, const cf_columns *to, int
 void cf_matmul_pack_rows(cf_multiplication *m, int index) {
   int64_t begin, end;
   int fit = 1;
-  cf_share_of(cf_divide_up(m->row_count, m->tiles->rows), m->threads, index, &begin, &end);
+  cf_share_of(cf_divide_up(m->row_count, m->tiles->rows), 1, m->threads, index, &begin, &end);
   for (int64_t panel = begin; panel < end && fit; ++panel)
     fit &= cf_matmul_pack_panel(m, panel, m->panels_a + (size_t)panel * m->panel_a);
   m->unfit[index] |= !fit;
@@ -174,7 +174,7 @@ void cf_matmul_pack_columns(cf_multiplication *m, const cf_columns *columns, int
   const int64_t pieces = cf_divide_up(m->k_count, STAGED_INNER);
   int64_t begin, end;
   int fit = 1;
-  cf_share_of(cf_divide_up(columns->count, CF_STAGED_ACROSS) * pieces, m->threads, index, &begin,
+  cf_share_of(cf_divide_up(columns->count, CF_STAGED_ACROSS) * pieces, 1, m->threads, index, &begin,
               &end);
   for (int64_t i = begin; i < end && fit; ++i)
     fit &= pack_piece_of_b(m, columns, i / pieces, i % pieces * STAGED_INNER);

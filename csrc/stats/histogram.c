@@ -19,10 +19,10 @@ typedef struct task {
 static void add_share(void *context, int index) {
   const task *t = context;
   uint64_t *table = t->tables[index];
-  const size_t begin = t->count / (size_t)t->threads * (size_t)index;
-  const size_t end = index + 1 == t->threads ? t->count : begin + t->count / (size_t)t->threads;
+  int64_t begin, end;
+  cf_share_of((int64_t)t->count, 1, t->threads, index, &begin, &end);
   const uint32_t mask = (1u << t->lower_bits) - 1;
-  for (size_t i = begin; i < end; ++i) {
+  for (int64_t i = begin; i < end; ++i) {
     uint32_t bits;
     memcpy(&bits, t->values + i, sizeof bits);
     const uint64_t lower = bits & mask;
@@ -42,8 +42,7 @@ int cf_add_moments(const float *values, size_t count, int lower_bits, uint64_t *
   t.values = values;
   t.count = count;
   t.tables[0] = moments;
-  const int useful = (int)cf_at_most((int64_t)(count / ELEMENTS_PER_THREAD), CF_MAX_THREADS);
-  if (threads > useful) threads = useful;
+  threads = cf_useful_threads((double)count, ELEMENTS_PER_THREAD, threads);
   /* fewer threads, if there is no memory for as many tables */
   for (t.threads = 1; t.threads < threads; ++t.threads) {
     t.tables[t.threads] = calloc(size, sizeof *moments);

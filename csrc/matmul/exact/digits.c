@@ -12,7 +12,6 @@
 /* Exponents of the last and the first bit of a number that is not there. */
 enum { NO_LAST = 1 << 20, NO_FIRST = -(1 << 20) };
 
-/* A thread costs some tens of microseconds. */
 enum { MEASURED_PER_THREAD = 1 << 17 };
 
 double cf_power_of_2(int exponent) {
@@ -36,7 +35,7 @@ typedef struct findings {
 
 typedef struct measuring {
   const cf_digits *digits;
-  int64_t share; /* lines of each thread but the last */
+  int threads;
   findings *found;
 } measuring;
 
@@ -123,8 +122,8 @@ static void measure_lines(const cf_digits *digits, int64_t begin, int64_t end, f
 
 static void measure_share(void *context, int index) {
   const measuring *m = context;
-  const int64_t begin = m->share * index,
-                end = cf_at_most(begin + m->share, m->digits->operand.lines);
+  int64_t begin, end;
+  cf_share_of(m->digits->operand.lines, 1, m->threads, index, &begin, &end);
   findings *found = &m->found[index];
   memset(found, 0, sizeof *found);
   if (m->digits->by_table) {
@@ -177,20 +176,18 @@ static void tabulate_integers(cf_digits *digits, const uint8_t *seen) {
 
 int cf_digits_measure(cf_digits *digits, int threads) {
   const int64_t lines = digits->operand.lines;
-  const int64_t useful =
-      (int64_t)((double)lines * (double)digits->operand.inner / MEASURED_PER_THREAD);
   measuring m;
   if (digits->is_measured) return CF_OK;
-  threads = (int)cf_at_most(cf_at_most(threads, CF_MAX_THREADS), cf_at_most(useful, lines));
-  if (threads < 1) threads = 1;
+  threads = cf_useful_threads((double)lines * (double)digits->operand.inner, MEASURED_PER_THREAD,
+                              threads);
   m.digits = digits;
-  m.share = (lines + threads - 1) / threads;
-  threads = (int)((lines + m.share - 1) / m.share);
-  m.found = malloc((size_t)threads * sizeof *m.found);
+  m.threads = (int)cf_at_most(threads, lines);
+  if (m.threads < 1) m.threads = 1; /* no lines */
+  m.found = malloc((size_t)m.threads * sizeof *m.found);
   if (m.found == NULL) return CF_NO_MEMORY;
-  cf_run_threads(threads, measure_share, &m);
+  cf_run_threads(m.threads, measure_share, &m);
   findings *all = &m.found[0];
-  for (int i = 1; i < threads; ++i) {
+  for (int i = 1; i < m.threads; ++i) {
     all->has_special |= m.found[i].has_special;
     if (m.found[i].bits > all->bits) all->bits = m.found[i].bits;
     for (int code = 0; code < CF_CODES8; ++code) all->seen[code] |= m.found[i].seen[code];

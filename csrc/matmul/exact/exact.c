@@ -26,7 +26,6 @@ enum {
   LIMBS = 16                /* of an exact result: a product of float32 has 554 bits */
 };
 
-/* A thread costs some tens of microseconds: it is to have so many products at least. */
 static const double PRODUCTS_PER_THREAD = 0x1p20;
 
 /* Sums stay below this, and above it there is room for what is left and carried in. */
@@ -44,7 +43,7 @@ typedef struct exact {
   int64_t block_rows, block_columns; /* of results, whose sums are held at a time */
   int64_t step_rows, step_columns;   /* of operands, packed at a time */
   int by_rows;                       /* whether threads share the rows, or the columns */
-  int64_t share;                     /* so many have each thread but the last */
+  int threads;
   int status[CF_MAX_THREADS];
 } exact;
 
@@ -322,8 +321,11 @@ static int multiply_range(const exact *e, int64_t first_row, int64_t end_row, in
 static void multiply_share(void *context, int index) {
   exact *e = context;
   const int64_t rows = e->a.operand.lines, columns = e->b.operand.lines;
-  const int64_t begin = e->share * index,
-                end = cf_at_most(begin + e->share, e->by_rows ? rows : columns);
+  int64_t begin, end;
+  if (e->by_rows)
+    cf_share_of(rows, e->tile->rows, e->threads, index, &begin, &end);
+  else
+    cf_share_of(columns, e->tile->columns, e->threads, index, &begin, &end);
   const uint64_t modes = cf_set_default_float_modes();
   e->status[index] = e->by_rows ? multiply_range(e, begin, end, 0, columns)
                                 : multiply_range(e, 0, rows, begin, end);
@@ -331,22 +333,20 @@ static void multiply_share(void *context, int index) {
 }
 
 /* Share results among threads, and cut the shares into blocks. */
-static int plan_blocks(exact *e, int threads) {
+static void plan_blocks(exact *e, int threads) {
   const int64_t rows = e->a.operand.lines, columns = e->b.operand.lines;
   const int tile_rows = e->tile->rows, tile_columns = e->tile->columns;
-  const double products = (double)rows * (double)columns * (double)e->inner * e->a.planes *
-                          e->b.planes / PRODUCTS_PER_THREAD;
-  if (threads > CF_MAX_THREADS) threads = CF_MAX_THREADS;
-  if (threads > products) threads = (int)products;
-  if (threads < 1) threads = 1;
+  const double products =
+      (double)rows * (double)columns * (double)e->inner * e->a.planes * e->b.planes;
   e->by_rows = rows >= columns;
-  const int64_t length = e->by_rows ? rows : columns;
-  e->share = cf_multiple((length + threads - 1) / threads, e->by_rows ? tile_rows : tile_columns);
-  threads = (int)((length + e->share - 1) / e->share);
-  e->block_rows = cf_multiple(e->by_rows ? e->share : rows, tile_rows);
-  e->block_columns = cf_multiple(e->by_rows ? columns : e->share, tile_columns);
-  const int64_t most = cf_at_most(SUMS_BYTES, ALL_SUMS_BYTES / threads) / (int64_t)sizeof(double) /
-                       (e->planes + e->a.has_special);
+  const int64_t length = e->by_rows ? rows : columns, unit = e->by_rows ? tile_rows : tile_columns;
+  threads = cf_useful_threads(products, PRODUCTS_PER_THREAD, threads);
+  e->threads = (int)cf_at_most(threads, cf_divide_up(length, unit));
+  const int64_t share = cf_largest_share(length, unit, e->threads);
+  e->block_rows = cf_multiple(e->by_rows ? share : rows, tile_rows);
+  e->block_columns = cf_multiple(e->by_rows ? columns : share, tile_columns);
+  const int64_t most = cf_at_most(SUMS_BYTES, ALL_SUMS_BYTES / e->threads) /
+                       (int64_t)sizeof(double) / (e->planes + e->a.has_special);
   while (e->block_rows * e->block_columns > most &&
          (e->block_rows > tile_rows || e->block_columns > tile_columns)) {
     if (e->block_rows > e->block_columns || e->block_columns == tile_columns)
@@ -357,7 +357,6 @@ static int plan_blocks(exact *e, int threads) {
   e->step_rows = cf_at_most(e->block_rows, cf_multiple(BLOCK_ROWS / e->a.planes, tile_rows));
   e->step_columns =
       cf_at_most(e->block_columns, cf_multiple(BLOCK_COLUMNS / e->b.planes, tile_columns));
-  return threads;
 }
 
 /* One product of matrices. */
@@ -383,9 +382,9 @@ static int multiply(const cf_product *product, int64_t index, int threads) {
     cf_digits_set_width(&e.a, e.a.planes, e.width);
     cf_digits_set_width(&e.b, e.b.planes, e.width);
     plan_sums(&e);
-    threads = plan_blocks(&e, threads);
-    cf_run_threads(threads, multiply_share, &e);
-    for (int i = 0; i < threads && status == CF_OK; ++i) status = e.status[i];
+    plan_blocks(&e, threads);
+    cf_run_threads(e.threads, multiply_share, &e);
+    for (int i = 0; i < e.threads && status == CF_OK; ++i) status = e.status[i];
   }
   cf_digits_free(&e.a);
   cf_digits_free(&e.b);
@@ -395,17 +394,18 @@ static int multiply(const cf_product *product, int64_t index, int threads) {
 /* A stack, of which threads take so many matrices each. */
 typedef struct stack {
   const cf_product *product;
-  int64_t count, share;
-  int threads; /* for each of them */
+  int64_t count;
+  int threads, threads_each;
   int status[CF_MAX_THREADS];
 } stack;
 
 static void multiply_stack(void *context, int index) {
   stack *s = context;
-  const int64_t begin = s->share * index, end = cf_at_most(begin + s->share, s->count);
+  int64_t begin, end;
+  cf_share_of(s->count, 1, s->threads, index, &begin, &end);
   int status = CF_OK;
   for (int64_t i = begin; i < end && status == CF_OK; ++i)
-    status = multiply(s->product, i, s->threads);
+    status = multiply(s->product, i, s->threads_each);
   s->status[index] = status;
 }
 
@@ -431,19 +431,15 @@ static int multiply_all(const cf_product *product, int threads) {
   if (threads > CF_MAX_THREADS) threads = CF_MAX_THREADS;
   if (threads < 1) threads = 1;
   s.product = product;
-  s.share = s.count;
-  s.threads = threads;
+  s.threads = 1;
+  s.threads_each = threads;
   /* small matrices are not shared, but stacks of them are */
   if (s.count >= threads && products < PRODUCTS_PER_THREAD * 4 * threads) {
-    if (threads > products * (double)s.count / PRODUCTS_PER_THREAD)
-      threads = (int)(products * (double)s.count / PRODUCTS_PER_THREAD);
-    if (threads < 1) threads = 1;
-    s.share = (s.count + threads - 1) / threads;
-    s.threads = 1;
+    s.threads = cf_useful_threads(products * (double)s.count, PRODUCTS_PER_THREAD, threads);
+    s.threads_each = 1;
   }
-  threads = (int)((s.count + s.share - 1) / s.share);
-  cf_run_threads(threads, multiply_stack, &s);
-  for (int i = 0; i < threads; ++i)
+  cf_run_threads(s.threads, multiply_stack, &s);
+  for (int i = 0; i < s.threads; ++i)
     if (s.status[i] != CF_OK) return s.status[i];
   return CF_OK;
 }

@@ -36,7 +36,8 @@ typedef struct rounded {
   uint64_t offset, words;
   int64_t every;
   int64_t stacked, tile_rows, tile_columns;
-  int64_t tiles, share; /* so many tiles has each thread but the last */
+  int64_t tiles;
+  int threads;
   int status[CF_MAX_THREADS];
 } rounded;
 
@@ -128,7 +129,8 @@ static void multiply_share(void *context, int index) {
   const cf_product *product = r->product;
   const int64_t across = cf_divide_up(product->columns, r->tile_columns),
                 down = cf_divide_up(product->rows, r->tile_rows);
-  const int64_t begin = r->share * index, end = cf_at_most(begin + r->share, r->tiles);
+  int64_t begin, end;
+  cf_share_of(r->tiles, 1, r->threads, index, &begin, &end);
   bench *bench = malloc(sizeof *bench);
   r->status[index] = bench == NULL ? CF_NO_MEMORY : CF_OK;
   if (bench == NULL) return;
@@ -147,13 +149,11 @@ static void multiply_share(void *context, int index) {
 }
 
 /* Cut the results into tiles, so many that each thread has one if that can be. */
-static int plan_tiles(rounded *r, int threads) {
+static void plan_tiles(rounded *r, int threads) {
   const int64_t rows = r->product->rows, columns = r->product->columns;
   const double products =
       (double)r->stacked * (double)rows * (double)columns * (double)r->product->inner;
-  if (threads > CF_MAX_THREADS) threads = CF_MAX_THREADS;
-  if (threads > products / PRODUCTS_PER_THREAD) threads = (int)(products / PRODUCTS_PER_THREAD);
-  if (threads < 1) threads = 1;
+  threads = cf_useful_threads(products, PRODUCTS_PER_THREAD, threads);
   r->tile_columns = cf_at_most(columns, TILE_COLUMNS);
   if (r->stacked * rows < threads && columns > LEAST_COLUMNS) {
     const int64_t narrow = cf_divide_up(columns, cf_divide_up(threads, r->stacked * rows));
@@ -163,8 +163,7 @@ static int plan_tiles(rounded *r, int threads) {
   r->tile_rows = cf_at_most(cf_at_most(TILE_SIZE / r->tile_columns, TILE_ROWS),
                             cf_divide_up(rows, cf_divide_up(threads, across)));
   r->tiles = across * cf_divide_up(rows, r->tile_rows);
-  r->share = cf_divide_up(r->tiles, threads);
-  return (int)cf_divide_up(r->tiles, r->share);
+  r->threads = (int)cf_at_most(threads, r->tiles);
 }
 
 static int multiply_all(const cf_product *product, const cf_format *accumulator, int bias,
@@ -191,9 +190,9 @@ static int multiply_all(const cf_product *product, const cf_format *accumulator,
   r.offset = offset;
   r.words = words;
   r.every = every;
-  threads = plan_tiles(&r, threads);
-  cf_run_threads(threads, multiply_share, &r);
-  for (int i = 0; i < threads; ++i)
+  plan_tiles(&r, threads);
+  cf_run_threads(r.threads, multiply_share, &r);
+  for (int i = 0; i < r.threads; ++i)
     if (r.status[i] != CF_OK) return r.status[i];
   return CF_OK;
 }
