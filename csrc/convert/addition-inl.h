@@ -81,7 +81,7 @@ static inline add_rule add_rule_of(const cf_rule *rule, int bias, int rounding) 
   r.nan_code = v_set1((uint32_t)(params->has_nan ? params->nan_code : params->max_code));
   r.negative_code = v_set1((uint32_t)(params->has_nan ? params->nan_code : 0));
   r.infinity = v_set1(0x7F800000u);
-  r.nan_value = v_set1(0x7FC00000u);
+  r.nan_value = v_set1(CF_FLOAT32_NAN_BITS);
   r.overflow_value = params->has_infinity ? r.infinity : r.nan_value;
   r.keeps_infinity = params->has_infinity && !r.overflows_to_max;
   r.holed = whitepaper || flush;

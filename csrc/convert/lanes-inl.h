@@ -318,7 +318,7 @@ static inline lanes unpack(const lane_rule *r, int counting, lanes code, lanes b
     /* infinity is the first code beyond the largest finite one */
     nan = r->has_infinity ? m_gt_s(magnitude, r->infinity) : special;
     value = v_select(special, v_set1(0x7F800000u), value);
-    value = v_select(nan, v_set1(0x7FC00000u), value);
+    value = v_select(nan, v_set1(CF_FLOAT32_NAN_BITS), value);
   }
   if (r->is_signed) {
     const lanes sign = v_and(v_sllv(code, r->sign_shift), v_set1(0x80000000u));

@@ -4,14 +4,6 @@
 #include "convert/kernels.h"
 #include "core/scalar.h"
 
-static void add_flags(cf_flags *flags, const cf_flags *counted) {
-  if (flags == NULL) return;
-  flags->invalid += counted->invalid;
-  flags->denormal += counted->denormal;
-  flags->overflow += counted->overflow;
-  flags->underflow += counted->underflow;
-}
-
 static uint64_t load_code(const cf_rule *rule, const void *codes, size_t i) {
   uint16_t code;
   if (rule->code_size == 1) return ((const uint8_t *)codes)[i];
@@ -62,7 +54,7 @@ static void store_code(const cf_rule *rule, void *codes, size_t i, uint64_t code
           cf_round_pack(&rule->params, bias[i * bias_step], real, rule->rounding, word, &raised)); \
       cf_count(&counted, raised);                                                                  \
     }                                                                                              \
-    add_flags(flags, &counted);                                                                    \
+    cf_add_flags(flags, &counted);                                                                 \
   }
 FOR_EACH_SOURCE(DEFINE_ENCODE)
 
@@ -104,7 +96,7 @@ FOR_EACH_SOURCE(DEFINE_ENCODE)
       memcpy((char *)values + i * sizeof bits, &bits, sizeof bits);                                \
       cf_count(&counted, raised);                                                                  \
     }                                                                                              \
-    add_flags(flags, &counted);                                                                    \
+    cf_add_flags(flags, &counted);                                                                 \
   }
 FOR_EACH_VALUE_TYPE(DEFINE_DECODE)
 

@@ -6,15 +6,8 @@ enum { FLOAT32_MAX_EXPONENT = 127, FLOAT32_MIN_QUANTUM = -149 };
 
 static int is_flag(int32_t value) { return value == 0 || value == 1; }
 
-/* Exponent field of the largest finite value. */
-static int max_exponent_field(const cf_format *format) {
-  const int all_ones = (1 << format->exponent_bits) - 1;
-  switch (format->nonfinite) {
-    case CF_NONFINITE_IEEE: return all_ones - 1;
-    /* without a mantissa, the NaN takes up the whole of the top exponent */
-    case CF_NONFINITE_NAN_ONLY: return format->mantissa_bits == 0 ? all_ones - 1 : all_ones;
-    default: return all_ones;
-  }
+int cf_format_max_exponent_field(const cf_format *format) {
+  return (int)(cf_format_params(format).max_code >> format->mantissa_bits);
 }
 
 int cf_format_quantum(const cf_format *format) {
@@ -40,11 +33,12 @@ int cf_format_check(const cf_format *format) {
     case CF_NONFINITE_NAN_ONLY: break;
     default: return CF_BAD_FORMAT;
   }
-  if (max_exponent_field(format) < 1) return CF_BAD_FORMAT; /* no normal number */
+  const int top = cf_format_max_exponent_field(format);
+  if (top < 1) return CF_BAD_FORMAT; /* no normal number */
   if (format->bias_min > format->bias_max) return CF_BAD_FORMAT;
   /* bounds that keep the sums below from overflowing, wide of anything they could accept */
   if (format->bias_min < -1024 || format->bias_max > 1024) return CF_BAD_FORMAT;
-  if (max_exponent_field(format) - format->bias_min > FLOAT32_MAX_EXPONENT) return CF_BAD_FORMAT;
+  if (top - format->bias_min > FLOAT32_MAX_EXPONENT) return CF_BAD_FORMAT;
   if (cf_format_quantum(format) - format->bias_max < FLOAT32_MIN_QUANTUM) return CF_BAD_FORMAT;
   return CF_OK;
 }

@@ -3,6 +3,8 @@
 #ifndef CF_CORE_FORMAT_H
 #define CF_CORE_FORMAT_H
 
+#include <math.h>
+
 #include "cfloat.h"
 
 /* Codes are 64 bits wide here, so that float32 and float64 are formats like any other. */
@@ -42,8 +44,17 @@ static const cf_params CF_FLOAT32_PARAMS = CF_IEEE_PARAMS(8, 23);
 static const cf_params CF_FLOAT16_PARAMS = CF_IEEE_PARAMS(5, 10);
 static const cf_params CF_BFLOAT16_PARAMS = CF_IEEE_PARAMS(8, 7);
 
+/* The one NaN that results of arithmetic are: which of several a sum keeps, and with what sign,
+ * depends on the processor. */
+#define CF_FLOAT32_NAN ((float)NAN)
+#define CF_FLOAT32_NAN_BITS 0x7FC00000u
+#define CF_FLOAT64_NAN_BITS ((uint64_t)0x7FF8 << 48)
+
 /* The parameters of a format that passed cf_format_check. */
 cf_params cf_format_params(const cf_format *format);
+
+/* The exponent field of the largest finite value. */
+int cf_format_max_exponent_field(const cf_format *format);
 
 /* The exponent, at bias 0, of the unit of which every value is a multiple. */
 int cf_format_quantum(const cf_format *format);

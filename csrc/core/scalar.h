@@ -9,7 +9,7 @@
 #include "core/format.h"
 #include "core/philox.h"
 
-enum cf_kind { CF_FINITE, CF_INFINITE, CF_NAN };
+enum cf_kind { CF_KIND_FINITE, CF_KIND_INFINITE, CF_KIND_NAN };
 
 /* One bit a flag, as one operation raises them. */
 enum cf_raised { CF_INVALID = 1, CF_DENORMAL = 2, CF_OVERFLOW = 4, CF_UNDERFLOW = 8 };
@@ -40,12 +40,12 @@ static inline int cf_log2(uint64_t n) {
 }
 
 static inline cf_real cf_real_from_uint64(uint64_t n) {
-  const cf_real real = {n, 0, 0, CF_FINITE, 0};
+  const cf_real real = {n, 0, 0, CF_KIND_FINITE, 0};
   return real;
 }
 
 static inline cf_real cf_real_from_int64(int64_t n) {
-  const cf_real real = {n < 0 ? 0 - (uint64_t)n : (uint64_t)n, 0, n < 0, CF_FINITE, 0};
+  const cf_real real = {n < 0 ? 0 - (uint64_t)n : (uint64_t)n, 0, n < 0, CF_KIND_FINITE, 0};
   return real;
 }
 
@@ -56,10 +56,10 @@ static inline cf_real cf_unpack(const cf_params *format, int bias, uint64_t code
   const uint64_t magnitude = code & format->magnitude_mask;
   const uint64_t fraction = magnitude & fraction_mask;
   const int exponent_field = (int)(magnitude >> m);
-  cf_real real = {fraction, 0, (code & format->sign_mask) != 0, CF_FINITE, 0};
+  cf_real real = {fraction, 0, (code & format->sign_mask) != 0, CF_KIND_FINITE, 0};
   if (magnitude > format->max_code) {
     const int is_infinity = format->has_infinity && fraction == 0;
-    real.kind = is_infinity ? CF_INFINITE : CF_NAN;
+    real.kind = is_infinity ? CF_KIND_INFINITE : CF_KIND_NAN;
   } else if (exponent_field != 0) {
     real.significand |= (uint64_t)1 << m;
     real.exponent = exponent_field - bias - m;
@@ -128,15 +128,15 @@ static inline uint64_t cf_round_pack(const cf_params *format, int bias, cf_real 
   const int m = format->mantissa_bits;
   const uint64_t sign_code = (0 - (uint64_t)x.sign) & format->sign_mask;
   if (x.denormal) *raised |= CF_DENORMAL;
-  if (x.kind == CF_NAN) {
+  if (x.kind == CF_KIND_NAN) {
     *raised |= CF_INVALID;
     return sign_code | (format->has_nan ? format->nan_code : format->max_code);
   }
-  if (format->sign_mask == 0 && x.sign && (x.kind == CF_INFINITE || x.significand != 0)) {
+  if (format->sign_mask == 0 && x.sign && (x.kind == CF_KIND_INFINITE || x.significand != 0)) {
     *raised |= CF_INVALID;
     return format->has_nan ? format->nan_code : 0;
   }
-  if (x.kind == CF_INFINITE) {
+  if (x.kind == CF_KIND_INFINITE) {
     const int kept = format->has_infinity && format->overflow_code != format->max_code;
     if (!kept) *raised |= CF_OVERFLOW;
     return sign_code | format->overflow_code;
@@ -192,6 +192,15 @@ static inline uint64_t cf_round_pack(const cf_params *format, int bias, cf_real 
     code = cf_stops_at_max(rounding, x.sign) ? format->max_code : format->overflow_code;
   }
   return sign_code | code;
+}
+
+/* Counts of a part to those of the whole, which may be NULL. */
+static inline void cf_add_flags(cf_flags *flags, const cf_flags *part) {
+  if (flags == NULL) return;
+  flags->invalid += part->invalid;
+  flags->denormal += part->denormal;
+  flags->overflow += part->overflow;
+  flags->underflow += part->underflow;
 }
 
 static inline void cf_count(cf_flags *flags, unsigned raised) {

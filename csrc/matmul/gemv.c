@@ -20,7 +20,7 @@ static void put_skinny(const cf_multiplication *m, int64_t line, int64_t lines, 
       float result = sums[r * sums_step + i];
       if (m->row_scale != NULL && !m->scaled_apart)
         result *= m->row_scale[r] * m->column_scale[line + i];
-      if (isnan(result)) result = CF_NAN;
+      if (isnan(result)) result = CF_FLOAT32_NAN;
       memcpy(cf_result_at(m, r, line + i), &result, sizeof result);
     }
 }

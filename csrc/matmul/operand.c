@@ -4,6 +4,16 @@
 #include <string.h>
 
 #include "convert/rule.h"
+#include "core/integers.h"
+
+void cf_widen_bfloat16(const char *from, size_t count, void *to) {
+  for (size_t i = 0; i < count; ++i) {
+    uint16_t half;
+    memcpy(&half, from + i * sizeof half, sizeof half);
+    const uint32_t bits = (uint32_t)half << 16;
+    memcpy((char *)to + i * sizeof bits, &bits, sizeof bits);
+  }
+}
 
 static int check_matrix(const cf_matrix *matrix) {
   if (matrix->type == CF_FLOAT32 || matrix->type == CF_BFLOAT16) return CF_OK;
@@ -80,10 +90,9 @@ char *cf_product_results(const cf_product *product, int64_t index) {
   return (char *)product->results + offset_of(product, product->result_strides, index);
 }
 
-static int64_t distance(int64_t stride) { return stride < 0 ? -stride : stride; }
-
 cf_direction cf_operand_direction(const cf_operand *operand) {
-  return operand->lines > 1 && distance(operand->line_stride) < distance(operand->inner_stride)
+  return operand->lines > 1 &&
+                 cf_magnitude(operand->line_stride) < cf_magnitude(operand->inner_stride)
              ? CF_ACROSS_LINES
              : CF_ALONG_LINE;
 }
@@ -168,11 +177,7 @@ void cf_operand_decode(const cf_operand *operand, cf_direction direction, int64_
     const size_t step = biases_of_run(operand, direction, line, k, count, biases);
     operand->decode(&operand->rule, biases, step, from, values, count, NULL);
   } else if (operand->type == CF_BFLOAT16) {
-    for (size_t i = 0; i < count; ++i) {
-      uint16_t bits;
-      memcpy(&bits, from + i * sizeof bits, sizeof bits);
-      values[i] = (uint32_t)bits << 16;
-    }
+    cf_widen_bfloat16(from, count, values);
   } else if (from != (const char *)values) {
     memcpy(values, from, count * sizeof *values);
   }

@@ -34,6 +34,9 @@ cf_operand cf_operand_a(const cf_product *product, int64_t index);
 cf_operand cf_operand_b(const cf_product *product, int64_t index);
 char *cf_product_results(const cf_product *product, int64_t index);
 
+/* bfloat16 as float32: neither needs any alignment. */
+void cf_widen_bfloat16(const char *from, size_t count, void *to);
+
 /* The direction in which elements are nearer to each other. */
 cf_direction cf_operand_direction(const cf_operand *operand);
 

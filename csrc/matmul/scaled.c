@@ -9,14 +9,9 @@
  * product of two leaves float32's range. */
 enum { HALF_RANGE = 58 };
 
-static int field_max(const cf_format *format) {
-  const int all_ones = (1 << format->exponent_bits) - 1;
-  return format->nonfinite == CF_NONFINITE_IEEE ? all_ones - 1 : all_ones;
-}
-
 static void choose_bias(cf_scaled *scaled, const cf_format *format, int differ) {
   /* exponents at bias 0 */
-  const int bottom = cf_format_quantum(format), top = field_max(format) + 1;
+  const int bottom = cf_format_quantum(format), top = cf_format_max_exponent_field(format) + 1;
   const int lowest = bottom - format->bias_max, highest = top - format->bias_min;
   scaled->along = 0;
   scaled->bias = scaled->shift = 0;
@@ -133,12 +128,7 @@ void cf_scaled_decode(const cf_scaled *scaled, cf_direction direction, int64_t l
     return;
   }
   if (of->type == CF_BFLOAT16) {
-    for (int64_t i = 0; i < count; ++i) {
-      uint16_t half;
-      memcpy(&half, from + 2 * i, sizeof half);
-      const uint32_t bits = (uint32_t)half << 16;
-      memcpy(to + i, &bits, sizeof bits);
-    }
+    cf_widen_bfloat16(from, (size_t)count, to);
     return;
   }
   const int across = direction == CF_ACROSS_LINES;

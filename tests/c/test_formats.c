@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "check.h"
+#include "core/format.h"
 #include "oracle.h"
 #include "tests.h"
 
@@ -78,6 +79,20 @@ static void float32_range(void) {
   }
 }
 
+/* The exponent field of the largest finite value is that of its code. */
+static void largest_exponent(void) {
+  for (int e = 1; e <= 8; ++e)
+    for (int m = 0; m <= 3; ++m)
+      for (int nonfinite = CF_NONFINITE_NONE; nonfinite <= CF_NONFINITE_NAN_ONLY; ++nonfinite) {
+        const cf_format format = {e, m, 1, nonfinite, CF_SUBNORMALS_IEEE, 1, 127, 127};
+        if (cf_format_check(&format) != CF_OK) continue;
+        const int found = cf_format_max_exponent_field(&format);
+        const int expected = ilogb(number_of_code(&format, 127, max_code(&format)).magnitude) + 127;
+        CHECK(found == expected, "e=%d m=%d nonfinite=%d: %d, expected %d", e, m, nonfinite, found,
+              expected);
+      }
+}
+
 void test_formats(void) {
   for (int i = 0; i < TESLA_COUNT; ++i)
     CHECK(cf_format_check(&TESLA[i].format) == CF_OK, "%s", TESLA[i].name);
@@ -86,4 +101,5 @@ void test_formats(void) {
   one_field_wrong();
   wrong_together();
   float32_range();
+  largest_exponent();
 }

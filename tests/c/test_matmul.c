@@ -6,6 +6,7 @@
 
 #include "cfloat.h"
 #include "check.h"
+#include "matmul/scaled.h"
 #include "tests.h"
 
 static const cf_format FORMATS[] = {
@@ -390,7 +391,33 @@ static void stacks(uint64_t *state) {
   free(all);
 }
 
+/* Where NaN has the whole of the top exponent, values end an exponent earlier: here they are just
+ * within what needs no scaling apart. */
+static void range_without_mantissa(void) {
+  static const cf_format format = {6, 0, 1, CF_NONFINITE_NAN_ONLY, CF_SUBNORMALS_IEEE, 0, 0, 55};
+  static const int16_t biases[2] = {0, 55};
+  static const int64_t bias_strides[2] = {0, sizeof(int16_t)}, a_strides[2] = {2, 1};
+  static const int64_t b_strides[2] = {sizeof(float), sizeof(float)};
+  static const uint8_t codes[2] = {0x3E, 0x01};
+  static const float ones[2] = {1, 1};
+  float result = 0;
+  const cf_product product = {{CF_CODES, &format, codes, a_strides, biases, bias_strides, {1, 1}},
+                              {CF_FLOAT32, NULL, ones, b_strides, NULL, NULL, {1, 1}},
+                              &result,
+                              b_strides,
+                              0,
+                              NULL,
+                              1,
+                              2,
+                              1};
+  const cf_operand a = cf_operand_a(&product, 0);
+  const cf_scaled scaled = cf_scaled_of(&a, &product.a);
+  CHECK(scaled.near_1, "shift %d, lowest %d", scaled.shift, scaled.lowest);
+  CHECK(cf_matmul(&product, 1) == CF_OK && result == 0x1p62f, "%a", (double)result);
+}
+
 void test_matmul(void) {
+  range_without_mantissa();
   uint64_t state = 5;
   edges(&state);
   pairings(&state);

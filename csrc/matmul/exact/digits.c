@@ -151,15 +151,15 @@ static void tabulate_integers(cf_digits *digits, const uint8_t *seen) {
   for (unsigned code = 0; code < CF_CODES8; ++code) {
     const cf_real real = integer_of_code(operand, code);
     if (!seen[code]) continue;
-    digits->has_special |= real.kind != CF_FINITE;
-    if (real.kind != CF_FINITE || real.significand == 0) continue;
+    digits->has_special |= real.kind != CF_KIND_FINITE;
+    if (real.kind != CF_KIND_FINITE || real.significand == 0) continue;
     const int last = real.exponent + cf_log2(real.significand & (0 - real.significand));
     if (last < unit) unit = last;
   }
   if (unit == NO_LAST) unit = 0;
   for (unsigned code = 0; code < CF_CODES8; ++code) {
     const cf_real real = integer_of_code(operand, code);
-    const int is_integer = seen[code] && real.kind == CF_FINITE && real.significand != 0;
+    const int is_integer = seen[code] && real.kind == CF_KIND_FINITE && real.significand != 0;
     const double integer =
         is_integer ? (double)real.significand * cf_power_of_2(real.exponent - unit) : 0;
     digits->tables[0][code] = real.sign ? -integer : integer;
@@ -254,7 +254,8 @@ void cf_digits_set_width(cf_digits *digits, int planes, int width) {
     const cf_real real = integer_of_code(&digits->operand, code);
     uint32_t class_bits = real.significand != 0 ? 0x3F800000u : 0;
     float class;
-    if (real.kind != CF_FINITE) class_bits = real.kind == CF_NAN ? 0x7FC00000u : 0x7F800000u;
+    if (real.kind != CF_KIND_FINITE)
+      class_bits = real.kind == CF_KIND_NAN ? CF_FLOAT32_NAN_BITS : 0x7F800000u;
     if (real.sign) class_bits |= 0x80000000u;
     memcpy(&class, &class_bits, sizeof class);
     digits->tables[planes][code] = (double)class;
@@ -267,7 +268,7 @@ static double class_of(uint32_t bits) {
   uint32_t class_bits =
       magnitude == 0 || magnitude >= 0x7F800000u ? bits : (bits & 0x80000000u) | 0x3F800000u;
   float class;
-  if (magnitude > 0x7F800000u) class_bits = 0x7FC00000u;
+  if (magnitude > 0x7F800000u) class_bits = CF_FLOAT32_NAN_BITS;
   memcpy(&class, &class_bits, sizeof class);
   return (double)class;
 }

@@ -240,7 +240,7 @@ static void finish_tile(const exact *e, const bench *bench, const double *sums, 
                                                                   e->width, unit + units_b[j]);
     for (int64_t j = 0; e->a.has_special && j < columns; ++j) {
       const double class = sums[e->planes * bench->plane + j];
-      const uint32_t nan = 0x7FC00000u;
+      const uint32_t nan = CF_FLOAT32_NAN_BITS;
       if (class != class)
         memcpy(&rounded[j], &nan, sizeof nan);
       else if (class - class != 0) /* infinite */

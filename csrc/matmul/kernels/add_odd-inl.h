@@ -31,7 +31,7 @@ static void ISA_NAME(add_odd)(double *sums, double a, const double *b, int64_t c
     /* an even last bit becomes odd toward the exact sum */
     const uint64_t changed = has_error & is_finite & ~bits;
     bits += changed - ((changed & toward_zero) << 1);
-    bits = (bits & (is_nan - 1)) | (CF_FLOAT64_NAN & (0 - is_nan));
+    bits = (bits & (is_nan - 1)) | (CF_FLOAT64_NAN_BITS & (0 - is_nan));
     memcpy(&sums[j], &bits, sizeof bits);
   }
 }

@@ -11,7 +11,7 @@ static void end_tile(const cf_tile_end *end) {
     for (int j = 0; j < end->columns; ++j) {
       float sum = end->adds ? results[j] + sums[j] : sums[j];
       if (end->column_scale != NULL) sum *= scale * end->column_scale[j];
-      results[j] = sum == sum ? sum : CF_NAN;
+      results[j] = sum == sum ? sum : CF_FLOAT32_NAN;
     }
   }
 }

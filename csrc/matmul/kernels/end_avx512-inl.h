@@ -7,7 +7,7 @@ static inline __m512 end_vector(const cf_tile_end *end, __mmask16 there, __m512 
   if (end->adds) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(there, results), sum);
   if (end->row_scale != NULL) sum = _mm512_mul_ps(sum, scale);
   return _mm512_mask_mov_ps(sum, _mm512_cmp_ps_mask(sum, sum, _CMP_UNORD_Q),
-                            _mm512_set1_ps(CF_NAN));
+                            _mm512_set1_ps(CF_FLOAT32_NAN));
 }
 
 static void end_tile_512(const cf_tile_end *end) {

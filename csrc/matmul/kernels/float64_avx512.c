@@ -43,7 +43,7 @@ static void multiply_avx512(int64_t inner, const double *a, const double *b, dou
 static void add_odd_avx512(double *sums, double a, const double *b, int64_t count) {
   const __m512d as = _mm512_set1_pd(a), zero = _mm512_setzero_pd();
   const __m512i one = _mm512_set1_epi64(1), two = _mm512_set1_epi64(2);
-  const __m512i nan = _mm512_set1_epi64((long long)CF_FLOAT64_NAN);
+  const __m512i nan = _mm512_set1_epi64((long long)CF_FLOAT64_NAN_BITS);
   for (int64_t j = 0; j < count; j += 8) {
     const __mmask8 some = (__mmask8)(count - j < 8 ? (1u << (count - j)) - 1 : 0xFF);
     const __m512d before = _mm512_maskz_loadu_pd(some, sums + j);

@@ -13,7 +13,7 @@
 
 #include <stddef.h>
 
-#include "cfloat.h"
+#include "core/format.h"
 
 enum { CF_TILE64_ALIGNMENT = 64, CF_TILE64_LINES_MAX = 32 };
 
@@ -21,9 +21,8 @@ typedef void cf_float64_kernel(int64_t inner, const double *a, const double *b, 
 
 /* sums[j] += a * b[j], rounded to odd: of finite numbers a sum that is not exact is the neighbour
  * of the exact one whose last bit is set.  Products are exact, and nothing leaves float64's range;
- * each NaN becomes CF_FLOAT64_NAN. */
+ * each NaN becomes CF_FLOAT64_NAN_BITS. */
 typedef void cf_add_odd_kernel(double *sums, double a, const double *b, int64_t count);
-#define CF_FLOAT64_NAN ((uint64_t)0x7FF8 << 48)
 
 typedef struct cf_float64_tile {
   int rows, columns;           /* at most CF_TILE64_LINES_MAX */

@@ -9,10 +9,9 @@
 #ifndef CF_MATMUL_KERNELS_TILE_H
 #define CF_MATMUL_KERNELS_TILE_H
 
-#include <math.h>
 #include <stddef.h>
 
-#include "cfloat.h"
+#include "core/format.h"
 #include "cpu/compiler.h"
 
 /* Elements as packed.  CF_PACKED_BFLOAT16 splits a value into the sum of up to three bfloat16, its
@@ -49,13 +48,9 @@ typedef struct cf_tile {
 
 typedef void cf_tile_kernel(const cf_tile *tile);
 
-/* The one NaN that results have: which of several a sum keeps, and with what sign, depends on the
- * processor. */
-#define CF_NAN ((float)NAN)
-
 /* The end of a tile: results = (adds ? results : 0) + sums, of its first rows and columns, times
- * row_scale[i] * column_scale[j] if those are not NULL; any NaN is CF_NAN.  Rows of sums are whole,
- * those of results `step` elements apart. */
+ * row_scale[i] * column_scale[j] if those are not NULL; any NaN is CF_FLOAT32_NAN.  Rows of sums
+ * are whole, those of results `step` elements apart. */
 typedef struct cf_tile_end {
   const float *sums;
   float *results;

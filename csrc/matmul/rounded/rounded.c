@@ -118,7 +118,7 @@ static void multiply_tile(const rounded *r, bench *bench, const tile *t) {
   for (int64_t i = 0; i < t->rows; ++i)
     for (int64_t j = 0; j < t->columns; ++j) {
       const float value = bench->values[i * t->columns + j];
-      uint32_t bits = 0x7FC00000u;
+      uint32_t bits = CF_FLOAT32_NAN_BITS;
       if (value == value) memcpy(&bits, &value, sizeof bits);
       memcpy(result + i * strides[0] + j * strides[1], &bits, sizeof bits);
     }
