@@ -25,9 +25,9 @@ enum cf_nonfinite {
 };
 
 enum cf_subnormals {
-  CF_SUBNORMALS_WHITEPAPER, /* a denormal's exponent is -bias */
-  CF_SUBNORMALS_IEEE,       /* a denormal's exponent is 1 - bias */
-  CF_SUBNORMALS_FLUSH       /* denormal operands and results are zero */
+  CF_SUBNORMALS_WHITEPAPER, /* a subnormal's exponent is -bias */
+  CF_SUBNORMALS_IEEE,       /* a subnormal's exponent is 1 - bias */
+  CF_SUBNORMALS_FLUSH       /* subnormal operands and results are zero */
 };
 
 enum cf_rounding {
@@ -44,7 +44,7 @@ enum cf_rounding {
  *   A  floor(f * 2^N) + r >= 2^N
  *   B  floor(f * 2^(N+1)) + 2 * r + 1 >= 2^(N+1)
  *   C  (f * 2^N rounded to nearest, ties to even) + r >= 2^N
- * SPEC section 3 is A with N = 32. */
+ * spec 3 is A with N = 32. */
 enum cf_stochastic { CF_STOCHASTIC_A, CF_STOCHASTIC_B, CF_STOCHASTIC_C };
 
 /* Types of the elements of an operand.  The first four are also what values can be written as. */
@@ -81,7 +81,7 @@ typedef struct cf_format {
   int32_t bias_max;
 } cf_format;
 
-/* Exception flags as counts of elements (SPEC section 4).  Calls add to what is there. */
+/* Exception flags as counts of elements (spec 4).  Calls add to what is there. */
 typedef struct cf_flags {
   uint64_t invalid;
   uint64_t denormal;
@@ -122,7 +122,7 @@ int cf_format_check(const cf_format *format);
  * cf_stochastic and 256 * the number of random bits, 1..32; 0 stands for 32.  Element i then takes
  * the upper bits of random word offset + i of the stream of seed; the other modes use neither.  A
  * NaN becomes the format's canonical NaN, or the largest finite value where there is none, with the
- * NaN's sign; NaN codes give quiet NaNs of their sign. Overflow and infinities follow SPEC section
+ * NaN's sign; NaN codes give quiet NaNs of their sign. Overflow and infinities follow spec
  * 3.
  *
  * destination may be the source's own memory (the same first byte) if its elements are not larger;
@@ -145,18 +145,18 @@ int cf_convert_strided(const cf_format *format, const int16_t *biases, int sourc
  * and codes of 1. asked, which may be NULL, has CF_CODES8 bytes of 0 or 1: those that are 1 at
  * first stay so where that code occurs, and become 0 where it does not.  Tables and results are
  * aligned to their elements, and nothing overlaps, but that results of 1 byte may be the codes. */
-enum cf_look_up_limits { CF_CODES8 = 256 };
-int cf_look_up(const void *table, size_t result_size, const uint8_t *codes, size_t count,
-               void *results, uint8_t *asked, int threads);
+enum cf_map_limits { CF_CODES8 = 256 };
+int cf_map_codes(const void *table, size_t result_size, const uint8_t *codes, size_t count,
+                 void *results, uint8_t *asked, int threads);
 
 /* Add up count float32 by what is above their lower_bits bits: of those with the same, upper,
- * moments[3 * upper] counts them, [+ 1] is the sum of their lower bits as integers and [+ 2] the
- * sum of the squares of those.  moments has 3 * 2^(32 - lower_bits) elements.  They are integers,
+ * histogram[3 * upper] counts them, [+ 1] is the sum of their lower bits as integers and [+ 2] the
+ * sum of the squares of those.  histogram has 3 * 2^(32 - lower_bits) elements.  They are integers,
  * so that no order and no number of threads matters; those of 2^32 float32 fit.  Infinities and
  * NaNs are added up likewise: their exponent tells them. */
-enum cf_moments_limits { CF_MOMENTS_LOWER_MIN = 8, CF_MOMENTS_LOWER_MAX = 16 };
-int cf_add_moments(const float *values, size_t count, int lower_bits, uint64_t *moments,
-                   int threads);
+enum cf_histogram_limits { CF_HISTOGRAM_LOWER_MIN = 8, CF_HISTOGRAM_LOWER_MAX = 16 };
+int cf_add_to_histogram(const float *values, size_t count, int lower_bits, uint64_t *histogram,
+                        int threads);
 
 /* Add the products a[i] * b[i] of finite numbers, each rounded to 53 bits whatever its exponent, to
  * a sum that loses nothing: integers by exponent.  With the product s * 2^e, s an integer of
@@ -190,7 +190,7 @@ typedef struct cf_product {
   int64_t rows, inner, columns;
 } cf_product;
 
-/* Products in float32 (SPEC section 5).  |result - exact| <= inner * 2^-23 * (|a| @ |b|), where
+/* Products in float32 (spec 5).  |result - exact| <= inner * 2^-23 * (|a| @ |b|), where
  * nothing leaves float32's range; infinities and NaNs as IEEE 754 says.  An inner of 0 gives zeros.
  * Nothing in the result depends on the number of threads.  CF_NO_MEMORY: nothing of use was
  * written. */

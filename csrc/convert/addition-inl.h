@@ -3,8 +3,8 @@
  *
  * Added to 2^(e + 23 - m), a number of exponent e keeps m bits of mantissa: the addition rounds it,
  * and the sum's last bits are its significand.  Below the smallest normal number e stays where it
- * is, and the denormals come out by themselves.  In the whitepaper's reading they have half the
- * quantum, as one binade of normal numbers more would; then that binade is taken out (SPEC section
+ * is, and the subnormals come out by themselves.  In the whitepaper's reading they have half the
+ * quantum, as one binade of normal numbers more would; then that binade is taken out (spec
  * 2, "the hole").
  *
  * All of it happens at bias 0: a bias is an exponent, added to the operand and taken from the
@@ -27,7 +27,7 @@ typedef struct add_rule {
   lanes steps;  /* 23 - m, in the place of a float32's exponent */
   lanes drop, lowest_code;
   /* below `upper` + 1 what lies under the smallest normal number rounds down, from there on up */
-  lanes upper, largest_low, largest_low_code, smallest_normal, smallest_normal_code, hole;
+  lanes upper, below_hole, below_hole_code, smallest_normal, smallest_normal_code, hole;
   lanes max, max_code, most_code;
   lanes nan_code, overflow_code, negative_code, nan_value, overflow_value;
   lanes sign_shift, sign_mask;
@@ -41,7 +41,7 @@ static inline uint32_t normal_bits(const cf_params *params, uint64_t code) {
 }
 
 /* The bits, as a float32, of twice_units * 2^-(m + 1), twice_units > 0. */
-static inline uint32_t denormal_bits(const cf_params *params, uint32_t twice_units) {
+static inline uint32_t subnormal_bits(const cf_params *params, uint32_t twice_units) {
   const int top = cf_log2(twice_units);
   const int exponent = CF_FLOAT32_BIAS + top - params->mantissa_bits - 1;
   return ((uint32_t)exponent << 23) + ((twice_units - (1u << top)) << (23 - top));
@@ -57,8 +57,8 @@ static inline add_rule add_rule_of(const cf_rule *rule, int bias, int rounding) 
   const uint32_t lowest = whitepaper ? smallest_normal - 0x00800000u : smallest_normal;
   uint32_t upper = smallest_normal;
   add_rule r;
-  if (nearest && whitepaper) upper = denormal_bits(params, 2 * (gap - 2) + gap);
-  if (nearest && flush) upper = denormal_bits(params, 4u * (1u << m) - 2);
+  if (nearest && whitepaper) upper = subnormal_bits(params, 2 * (gap - 2) + gap);
+  if (nearest && flush) upper = subnormal_bits(params, 4u * (1u << m) - 2);
   r.scale = v_set1((uint32_t)bias << 23);
   r.limit = v_set1(normal_bits(params, params->max_code + 1));
   r.lowest = v_set1(lowest);
@@ -66,8 +66,8 @@ static inline add_rule add_rule_of(const cf_rule *rule, int bias, int rounding) 
   r.drop = v_set1((uint32_t)(23 - m));
   r.lowest_code = v_set1(lowest >> (23 - m));
   r.upper = v_set1(upper - 1);
-  r.largest_low = v_set1(whitepaper ? denormal_bits(params, 2 * (gap - 2)) : 0);
-  r.largest_low_code = v_set1(whitepaper ? gap - 2 : 0);
+  r.below_hole = v_set1(whitepaper ? subnormal_bits(params, 2 * (gap - 2)) : 0);
+  r.below_hole_code = v_set1(whitepaper ? gap - 2 : 0);
   r.smallest_normal = v_set1(smallest_normal);
   r.smallest_normal_code = v_set1(1u << m);
   r.hole = v_set1(whitepaper ? 1u << m : 0);
@@ -111,10 +111,10 @@ static inline lanes round_by_addition(const add_rule *r, int rounding, int count
   if (r->holed) {
     const mask upper = m_gt_s(scaled, r->upper);
     if (to_values || counting)
-      value = v_select(upper, v_max_s(value, r->smallest_normal), v_min_s(value, r->largest_low));
+      value = v_select(upper, v_max_s(value, r->smallest_normal), v_min_s(value, r->below_hole));
     if (!to_values)
       code = v_select(upper, v_max_s(v_sub(code, r->hole), r->smallest_normal_code),
-                      v_min_s(code, r->largest_low_code));
+                      v_min_s(code, r->below_hole_code));
   }
 
   mask underflow = none, overflow = none, invalid = none;
@@ -161,8 +161,8 @@ static inline lanes round_by_addition(const add_rule *r, int rounding, int count
     }
   }
   if (counting) {
-    const mask denormal = m_andnot(m_gt_s(v_set1(0x00800000u), magnitude), m_eq(magnitude, zero));
-    count_raised(flags, invalid, denormal, overflow, underflow);
+    const mask subnormal = m_andnot(m_gt_s(v_set1(0x00800000u), magnitude), m_eq(magnitude, zero));
+    count_raised(flags, invalid, subnormal, overflow, underflow);
   }
   return result;
 }

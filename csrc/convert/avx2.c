@@ -121,7 +121,7 @@ static inline void w_words(wide c0, wide c1, wide c2, wide c3, lanes *a, lanes *
 
 /* Sixteen tables of sixteen: a shuffle takes the low nibble, and gives 0 where the upper bit is
  * set, which adding 0x70 with saturation does to all codes but those of the table's high nibble. */
-static inline __m256i look_up_32_codes(const __m128i *tables, __m256i codes) {
+static inline __m256i map_32_codes(const __m128i *tables, __m256i codes) {
   const __m256i others = _mm256_set1_epi8(0x70);
   __m256i results = _mm256_setzero_si256();
   for (int i = 0; i < 16; ++i) {
@@ -133,19 +133,19 @@ static inline __m256i look_up_32_codes(const __m128i *tables, __m256i codes) {
   return results;
 }
 
-static void look_up_8_avx2(const void *table, const uint8_t *codes, void *results, size_t count,
-                           int streaming) {
+static void map_8_avx2(const void *table, const uint8_t *codes, void *results, size_t count,
+                       int streaming) {
   __m128i tables[16];
   uint8_t *to = results;
   memcpy(tables, table, sizeof tables);
   for (; count >= 32; count -= 32, codes += 32, to += 32) {
-    const __m256i found = look_up_32_codes(tables, v_load(codes));
+    const __m256i found = map_32_codes(tables, v_load(codes));
     if (streaming)
       v_stream(to, found);
     else
       v_store(to, found);
   }
-  cf_kernels_portable.look_up[0](table, codes, to, count, 0);
+  cf_kernels_portable.map_codes[0](table, codes, to, count, 0);
 }
 
 /* The shuffles take no notice of bits 4 to 6, and give 0 where bit 7 is set. */
@@ -171,7 +171,7 @@ static int any_of_avx2(const uint8_t *rows, const uint8_t *codes, size_t count) 
   return !_mm256_testz_si256(found, found);
 }
 
-#define LOOK_UPS {look_up_8_avx2, NULL, NULL, NULL}
+#define MAP_CODES {map_8_avx2, NULL, NULL, NULL}
 #define ANY_OF any_of_avx2
 #include "convert/loops-inl.h"
 

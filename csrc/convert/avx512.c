@@ -123,7 +123,7 @@ static inline void w_words(wide c0, wide c1, wide c2, wide c3, lanes *a, lanes *
 
 /* Sixteen tables of sixteen: a shuffle takes the low nibble, and gives 0 where the upper bit is
  * set, which adding 0x70 with saturation does to all codes but those of the table's high nibble. */
-static inline __m512i look_up_64_codes(const __m128i *tables, __m512i codes) {
+static inline __m512i map_64_codes(const __m128i *tables, __m512i codes) {
   const __m512i others = _mm512_set1_epi8(0x70);
   __m512i results = _mm512_setzero_si512();
 #pragma GCC unroll 16
@@ -137,7 +137,7 @@ static inline __m512i look_up_64_codes(const __m128i *tables, __m512i codes) {
 }
 
 /* Two registers at a time by permutation; which two, by the upper bits. */
-static inline __m512i look_up_32_codes(const __m512i *tables, __m512i codes) {
+static inline __m512i map_32_codes(const __m512i *tables, __m512i codes) {
   const __mmask32 bit6 = _mm512_test_epi16_mask(codes, _mm512_set1_epi16(0x40));
   const __mmask32 bit7 = _mm512_test_epi16_mask(codes, _mm512_set1_epi16(0x80));
   __m512i of_64[4];
@@ -147,7 +147,7 @@ static inline __m512i look_up_32_codes(const __m512i *tables, __m512i codes) {
                                  _mm512_mask_blend_epi16(bit6, of_64[2], of_64[3]));
 }
 
-static inline __m512i look_up_16_codes(const __m512i *tables, __m512i codes) {
+static inline __m512i map_16_codes(const __m512i *tables, __m512i codes) {
   const __mmask16 bit5 = _mm512_test_epi32_mask(codes, _mm512_set1_epi32(0x20));
   const __mmask16 bit6 = _mm512_test_epi32_mask(codes, _mm512_set1_epi32(0x40));
   const __mmask16 bit7 = _mm512_test_epi32_mask(codes, _mm512_set1_epi32(0x80));
@@ -165,26 +165,24 @@ static inline __m512i look_up_16_codes(const __m512i *tables, __m512i codes) {
 #define LOAD_32(codes) _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(codes)))
 #define LOAD_64(codes) _mm512_loadu_si512(codes)
 
-#define DEFINE_LOOK_UP(bits, log2_size, register_t, codes_at_a_time)                          \
-  static void look_up_##bits##_avx512(const void *table, const uint8_t *codes, void *results, \
-                                      size_t count, int streaming) {                          \
-    register_t tables[256 * (bits / 8) / sizeof(register_t)];                                 \
-    char *to = results;                                                                       \
-    memcpy(tables, table, sizeof tables);                                                     \
-    for (; count >= codes_at_a_time;                                                          \
-         count -= codes_at_a_time, codes += codes_at_a_time, to += 64) {                      \
-      const __m512i found =                                                                   \
-          look_up_##codes_at_a_time##_codes(tables, LOAD_##codes_at_a_time(codes));           \
-      if (streaming)                                                                          \
-        v_stream(to, found);                                                                  \
-      else                                                                                    \
-        v_store(to, found);                                                                   \
-    }                                                                                         \
-    cf_kernels_portable.look_up[log2_size](table, codes, to, count, 0);                       \
+#define DEFINE_MAP(bits, log2_size, register_t, piece)                                    \
+  static void map_##bits##_avx512(const void *table, const uint8_t *codes, void *results, \
+                                  size_t count, int streaming) {                          \
+    register_t tables[256 * (bits / 8) / sizeof(register_t)];                             \
+    char *to = results;                                                                   \
+    memcpy(tables, table, sizeof tables);                                                 \
+    for (; count >= piece; count -= piece, codes += piece, to += 64) {                    \
+      const __m512i found = map_##piece##_codes(tables, LOAD_##piece(codes));             \
+      if (streaming)                                                                      \
+        v_stream(to, found);                                                              \
+      else                                                                                \
+        v_store(to, found);                                                               \
+    }                                                                                     \
+    cf_kernels_portable.map_codes[log2_size](table, codes, to, count, 0);                 \
   }
-DEFINE_LOOK_UP(8, 0, __m128i, 64)
-DEFINE_LOOK_UP(16, 1, __m512i, 32)
-DEFINE_LOOK_UP(32, 2, __m512i, 16)
+DEFINE_MAP(8, 0, __m128i, 64)
+DEFINE_MAP(16, 1, __m512i, 32)
+DEFINE_MAP(32, 2, __m512i, 16)
 
 /* The shuffles take no notice of bits 4 to 6, and give 0 where bit 7 is set. */
 static int any_of_avx512(const uint8_t *rows, const uint8_t *codes, size_t count) {
@@ -205,7 +203,7 @@ static int any_of_avx512(const uint8_t *rows, const uint8_t *codes, size_t count
   return _mm512_test_epi64_mask(found, found) != 0;
 }
 
-#define LOOK_UPS {look_up_8_avx512, look_up_16_avx512, look_up_32_avx512, NULL}
+#define MAP_CODES {map_8_avx512, map_16_avx512, map_32_avx512, NULL}
 #define ANY_OF any_of_avx512
 #include "convert/loops-inl.h"
 

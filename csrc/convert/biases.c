@@ -7,9 +7,9 @@
 #include "core/integers.h"
 
 static inline void fill_biases(int16_t *biases, int16_t bias, int64_t count) {
-  enum { CHUNK = 16 }; /* a constant, so that it becomes a few stores of vectors */
-  for (; count >= CHUNK; count -= CHUNK, biases += CHUNK)
-    for (int i = 0; i < CHUNK; ++i) biases[i] = bias;
+  enum { FILL_PIECE = 16 }; /* a constant, so that it becomes a few stores of vectors */
+  for (; count >= FILL_PIECE; count -= FILL_PIECE, biases += FILL_PIECE)
+    for (int i = 0; i < FILL_PIECE; ++i) biases[i] = bias;
   for (int64_t i = 0; i < count; ++i) biases[i] = bias;
 }
 
@@ -73,12 +73,12 @@ int cf_walk_biases_allowed(const cf_walk *w) {
     const cf_axis one = {1, 0, 0, 0, 0};
     distinct.axes[distinct.count++] = one;
   }
-  cf_cursor along = cf_cursor_at(&distinct, 0, distinct.count, 0);
+  cf_cursor place = cf_cursor_at(&distinct, 0, distinct.count, 0);
   int bad = 0;
   while (count > 0) {
     int16_t biases[CF_PIECE];
     const int64_t piece = cf_at_most(count, CF_PIECE);
-    spread_biases(&distinct, &along, biases, piece);
+    spread_biases(&distinct, &place, biases, piece);
     for (int64_t i = 0; i < piece; ++i)
       bad |= (biases[i] < w->op->bias_min) | (biases[i] > w->op->bias_max);
     count -= piece;

@@ -34,7 +34,7 @@
  *   w_words(c0, c1, c2, c3, a, b) puts all words, the lower halves of the four, in sequence
  *   ISA_NAME(slot)                slot_<isa>
  *
- * The formats are those of cf_lanes_encode and cf_lanes_decode: float32's denormals need no
+ * The formats are those of cf_lanes_encode and cf_lanes_decode: float32's subnormals need no
  * normalisation then. */
 #ifndef CF_CONVERT_LANES_INL_H
 #define CF_CONVERT_LANES_INL_H
@@ -43,19 +43,20 @@
 typedef struct lane_rule {
   lanes mantissa_bits;
   lanes drop; /* mantissa bits of a float32 that a normal result has not */
-  /* exponent of the denormals' last bit at bias 0, in the place of a float32's */
+  /* exponent of the subnormals' last bit at bias 0, in the place of a float32's */
   lanes quantum;
   lanes sign_shift; /* from bit 31 to the code's sign */
   int rounding;
   uint64_t seed;
-  int streaming, whitepaper, flush, deep, is_signed, has_special, has_infinity, keeps_infinity;
+  int streaming, whitepaper, flush, reads_subnormals, is_signed, has_special, has_infinity,
+      keeps_infinity;
   size_t code_size;
   /* constants, here so that they are operands in memory and not made anew in every round */
   lanes one, thirty_two, half, all_but_sign, implicit_one, rebias, normal_place, float32_one;
   lanes float32_fraction, float32_max, float64_fraction, float64_max;
   lanes bias;
   lanes sign_mask, magnitude_mask, max_code, overflow_code, nan_code;
-  lanes largest_denormal, smallest_normal, infinity, negative_code;
+  lanes max_subnormal, smallest_normal, infinity, negative_code;
 } lane_rule;
 
 static inline lane_rule lane_rule_of(const cf_rule *rule, int bias) {
@@ -67,7 +68,7 @@ static inline lane_rule lane_rule_of(const cf_rule *rule, int bias) {
   /* without mantissa bits both readings are the same: nothing lies between 0 and 2^(1-bias) */
   r.whitepaper = params->subnormals == CF_SUBNORMALS_WHITEPAPER && m > 0;
   r.flush = params->subnormals == CF_SUBNORMALS_FLUSH;
-  r.deep = rule->deep;
+  r.reads_subnormals = rule->reads_subnormals;
   r.is_signed = params->sign_mask != 0;
   r.sign_shift = v_set1(r.is_signed ? (uint32_t)(31 - cf_log2(params->sign_mask)) : 0);
   r.quantum = v_set1((uint32_t)((r.whitepaper ? 0 : 1) - m) << 23);
@@ -80,7 +81,7 @@ static inline lane_rule lane_rule_of(const cf_rule *rule, int bias) {
   r.max_code = v_set1((uint32_t)params->max_code);
   r.overflow_code = v_set1((uint32_t)params->overflow_code);
   r.nan_code = v_set1((uint32_t)(params->has_nan ? params->nan_code : params->max_code));
-  r.largest_denormal = v_set1((1u << m) - 1);
+  r.max_subnormal = v_set1((1u << m) - 1);
   r.smallest_normal = v_set1(1u << m);
   r.has_infinity = params->has_infinity;
   r.infinity = v_set1((uint32_t)params->max_code + 1);
@@ -106,7 +107,7 @@ static inline lane_rule lane_rule_of(const cf_rule *rule, int bias) {
 /* Source elements, taken apart: |x| = (significand + low / 2^32) * 2^(place - 150). */
 typedef struct operand {
   lanes sign;        /* in bit 31; the other bits are anything */
-  lanes exponent;    /* biased as a float32's; a float32's own denormals have 0 */
+  lanes exponent;    /* biased as a float32's; a float32's own subnormals have 0 */
   lanes place;       /* the exponent that the significand is for: 1 for them */
   lanes significand; /* 24 bits */
   lanes low;         /* what a float64 has beyond that */
@@ -126,7 +127,7 @@ static inline operand float32_operand(const lane_rule *r, const void *source) {
   x.exponent = v_srli(x.magnitude, 23);
   x.significand = v_or(fraction, r->implicit_one);
   x.place = x.exponent;
-  if (r->deep) { /* elsewhere 2^-127 rounds as anything smaller does */
+  if (r->reads_subnormals) { /* elsewhere 2^-127 rounds as anything smaller does */
     x.place = v_max_s(x.exponent, r->one);
     x.significand = v_select(m_eq(x.exponent, v_set1(0)), fraction, x.significand);
   }
@@ -143,7 +144,7 @@ static inline operand float64_operand(const lane_rule *r, const void *source) {
   x.rest = low;
   x.sign = high;
   x.exponent = v_sub(v_srli(x.magnitude, 20), r->rebias);
-  x.place = x.exponent; /* float64's denormals are far below anything */
+  x.place = x.exponent; /* float64's subnormals are far below anything */
   x.significand = v_or(v_or(v_slli(fraction, 3), v_srli(low, 29)), r->implicit_one);
   x.low = v_slli(low, 3);
   return x;
@@ -165,7 +166,7 @@ static inline mask is_nan(operand x) {
               m_and(m_eq(x.magnitude, infinity), m_gt_u(x.rest, zero)));
 }
 
-static inline mask is_denormal(operand x) {
+static inline mask is_subnormal(operand x) {
   const lanes smallest_normal = v_set1(x.is_float64 ? 0x00100000u : 0x00800000u);
   return m_and(is_nonzero(x), m_gt_s(smallest_normal, x.magnitude));
 }
@@ -194,7 +195,7 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
   const lanes below = v_min_s(steps, zero);
   const mask tiny = m_gt_s(first_normal, x.exponent);
   lanes shift = v_sub(r->drop, below);
-  /* the whitepaper's denormals have half the quantum */
+  /* the whitepaper's subnormals have half the quantum */
   if (r->whitepaper) shift = v_select(tiny, v_sub(shift, r->one), shift);
 
   const lanes left = v_sub(r->thirty_two, shift);
@@ -229,10 +230,10 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
   }
 
   if (r->whitepaper) {
-    const mask hole = m_and(tiny, m_gt_s(v_add(kept, r->one), r->largest_denormal));
+    const mask hole = m_and(tiny, m_gt_s(v_add(kept, r->one), r->max_subnormal));
     if (m_any(hole)) {
       /* the neighbours are gap = 2^m + 1 quanta apart, and x is over + fraction above the lower */
-      const lanes over = v_sub(kept, r->largest_denormal);
+      const lanes over = v_sub(kept, r->max_subnormal);
       const lanes half_gap = v_srli(r->smallest_normal, 1);
       mask hole_up = none;
       inexact = m_or(inexact, m_and(hole, m_gt_s(over, zero)));
@@ -256,7 +257,7 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
         }
         default: break;
       }
-      code = v_select(hole, r->largest_denormal, code);
+      code = v_select(hole, r->max_subnormal, code);
       up = m_or(m_and(hole, hole_up), m_andnot(up, hole));
     }
   }
@@ -265,9 +266,9 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
   mask underflow = none, overflow = none, invalid = none;
   if (counting) underflow = m_and(tiny, inexact);
   if (r->flush) {
-    const mask denormal = m_gt_s(r->smallest_normal, code);
-    if (counting) underflow = m_or(underflow, m_and(m_and(tiny, denormal), is_nonzero(x)));
-    code = v_select(denormal, zero, code);
+    const mask subnormal = m_gt_s(r->smallest_normal, code);
+    if (counting) underflow = m_or(underflow, m_and(m_and(tiny, subnormal), is_nonzero(x)));
+    code = v_select(subnormal, zero, code);
   }
   if (counting) overflow = m_gt_s(code, r->max_code);
   if (nearest) {
@@ -296,7 +297,7 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
       underflow = m_andnot(underflow, negative);
     }
   }
-  if (counting) count_raised(flags, invalid, is_denormal(x), overflow, underflow);
+  if (counting) count_raised(flags, invalid, is_subnormal(x), overflow, underflow);
   return code;
 }
 
@@ -308,10 +309,10 @@ static inline lanes unpack(const lane_rule *r, int counting, lanes code, lanes b
   const mask small = m_gt_s(r->smallest_normal, magnitude);
   const lanes exponent = v_slli(v_sub(r->float32_one, bias), 23);
   lanes value = v_add(v_sllv(magnitude, r->drop), exponent);
-  lanes denormal = zero;
+  lanes subnormal = zero;
   if (!r->flush) /* exact, and normal or zero, so that no floating-point mode has a say in it */
-    denormal = v_mul_floats(v_to_float(magnitude), v_add(exponent, r->quantum));
-  value = v_select(small, denormal, value);
+    subnormal = v_mul_floats(v_to_float(magnitude), v_add(exponent, r->quantum));
+  value = v_select(small, subnormal, value);
   const mask special = m_gt_s(magnitude, r->max_code);
   mask nan = m_gt_s(zero, zero);
   if (r->has_special && m_any(special)) {

@@ -273,15 +273,15 @@ DEFINE_SHORTEST(encode_float32, add_float32, encode_any_float32)
 DEFINE_SHORTEST(round_float32, add_round_float32, round_any_float32)
 
 /* From types of 16 bits: as float32, piece by piece. */
-enum { WIDENED = 1024 };
+enum { WIDEN_PIECE = 1024 };
 
 /* not the instruction for it, which heeds the floating-point modes */
 static inline lanes widen_float16(const char *source) {
   const lanes code = v_load_codes(source, 2), rebias = v_set1((uint32_t)(127 - 15) << 23);
   const lanes magnitude = v_and(code, v_set1(0x7FFFu)), sign = v_slli(v_sub(code, magnitude), 16);
   const lanes normal = v_add(v_slli(magnitude, 13), rebias);
-  const lanes denormal = v_mul_floats(v_to_float(magnitude), v_set1((uint32_t)(127 - 24) << 23));
-  lanes value = v_select(m_gt_s(v_set1(0x0400u), magnitude), denormal, normal);
+  const lanes subnormal = v_mul_floats(v_to_float(magnitude), v_set1((uint32_t)(127 - 24) << 23));
+  lanes value = v_select(m_gt_s(v_set1(0x0400u), magnitude), subnormal, normal);
   value = v_select(m_gt_s(magnitude, v_set1(0x7BFFu)), v_add(normal, rebias), value);
   return v_or(value, sign);
 }
@@ -289,12 +289,12 @@ static inline lanes widen_bfloat16(const char *source) {
   return v_slli(v_load_codes(source, 2), 16);
 }
 
-/* How many of LANES elements that are now float32 were denormals of a type and no longer are. */
-static inline unsigned count_float16_denormals(lanes values) {
+/* How many of LANES elements that are now float32 were subnormals of a type and no longer are. */
+static inline unsigned count_float16_subnormals(lanes values) {
   const lanes magnitude = v_and(values, v_set1(0x7FFFFFFFu));
   return m_count(m_andnot(m_gt_s(v_set1(0x38800000u), magnitude), m_eq(magnitude, v_set1(0))));
 }
-static inline unsigned count_bfloat16_denormals(lanes values) {
+static inline unsigned count_bfloat16_subnormals(lanes values) {
   (void)values; /* still are, and encoding them counts them */
   return 0;
 }
@@ -308,14 +308,14 @@ static inline unsigned count_bfloat16_denormals(lanes values) {
     char *to = codes;                                                                             \
     staged.large = 0;                                                                             \
     while (count > 0) {                                                                           \
-      char stage[WIDENED * 4], tail[LANES * 2] = {0};                                             \
-      const size_t piece = count < WIDENED ? count : WIDENED;                                     \
+      char stage[WIDEN_PIECE * 4], tail[LANES * 2] = {0};                                         \
+      const size_t piece = count < WIDEN_PIECE ? count : WIDEN_PIECE;                             \
       for (size_t i = 0; i < piece; i += LANES) {                                                 \
         const char *next = from + 2 * i;                                                          \
         if (piece - i < LANES) next = memcpy(tail, next, 2 * (piece - i));                        \
         const lanes values = widen_##type(next);                                                  \
         v_store(stage + 4 * i, values);                                                           \
-        if (flags != NULL) flags->denormal += count_##type##_denormals(values);                   \
+        if (flags != NULL) flags->denormal += count_##type##_subnormals(values);                  \
       }                                                                                           \
       ISA_NAME(encode_float32)(&staged, bias, bias_step, stage, position, to, piece, flags);      \
       from += 2 * piece;                                                                          \
@@ -398,7 +398,7 @@ static void ISA_NAME(stream_end)(void) { v_stream_end(); }
                  [CF_BFLOAT16] = ISA_NAME(encode_bfloat16)}, \
       .decode = {[CF_FLOAT32] = ISA_NAME(decode_float32)},   \
       .round_float32 = ISA_NAME(round_float32),              \
-      .look_up = LOOK_UPS,                                   \
+      .map_codes = MAP_CODES,                                \
       .any_of = ANY_OF,                                      \
       .stream_end = ISA_NAME(stream_end),                    \
   }

@@ -4,8 +4,8 @@
 #include "convert/kernels.h"
 #include "cpu/threads.h"
 
-typedef struct look_up {
-  cf_look_up_kernel *of_results, *of_bytes;
+typedef struct map_codes {
+  cf_map_kernel *of_results, *of_bytes;
   cf_any_of_kernel *any_of;
   void (*stream_end)(void);
   const void *table;
@@ -16,11 +16,11 @@ typedef struct look_up {
   int threads;
   int streaming;
   uint8_t missing[CF_MAX_THREADS][CF_CODES8]; /* asked for, and not yet seen by a thread */
-} look_up;
+} map_codes;
 
 /* Codes that are asked about are looked at twice, so they are to stay in cache; a thread costs some
  * tens of microseconds. */
-enum { LOOK_UPS_AT_A_TIME = 1 << 13, LOOK_UPS_PER_THREAD = 1 << 18 };
+enum { MAP_PIECE = 1 << 13, CODES_PER_THREAD = 1 << 18 };
 
 /* A set of codes as cf_any_of_kernel takes it. */
 static void set_rows(uint8_t *rows, const uint8_t *asked) {
@@ -29,16 +29,16 @@ static void set_rows(uint8_t *rows, const uint8_t *asked) {
     rows[code / 128 * 16 + code % 16] |= (uint8_t)((asked[code] != 0) << (code / 16 % 8));
 }
 
-static int any_asked(const look_up *l, const uint8_t *asked, const uint8_t *rows,
+static int any_asked(const map_codes *l, const uint8_t *asked, const uint8_t *rows,
                      const uint8_t *codes, size_t count) {
-  uint8_t among[LOOK_UPS_AT_A_TIME];
+  uint8_t among[MAP_PIECE];
   if (l->any_of != NULL) return l->any_of(rows, codes, count);
   l->of_bytes(asked, codes, among, count, 0);
   return memchr(among, 1, count) != NULL;
 }
 
-static void look_up_share(void *context, int index) {
-  look_up *l = context;
+static void map_share(void *context, int index) {
+  map_codes *l = context;
   int64_t begin, end;
   cf_share_of((int64_t)l->count, 1, l->threads, index, &begin, &end);
   uint8_t rows[CF_CODES8 / 8], *missing = NULL;
@@ -49,7 +49,7 @@ static void look_up_share(void *context, int index) {
   for (size_t i = (size_t)begin; i < (size_t)end;) {
     char *results = l->results + i * l->result_size;
     const size_t past_line = (size_t)((uintptr_t)results % CF_STREAM_ALIGNMENT);
-    size_t count = LOOK_UPS_AT_A_TIME;
+    size_t count = MAP_PIECE;
     if (past_line != 0) count = (CF_STREAM_ALIGNMENT - past_line) / l->result_size;
     if (count > (size_t)end - i) count = (size_t)end - i;
     if (missing != NULL && any_asked(l, missing, rows, l->codes + i, count)) {
@@ -62,18 +62,18 @@ static void look_up_share(void *context, int index) {
   if (l->streaming && l->stream_end != NULL) l->stream_end();
 }
 
-static cf_look_up_kernel *kernel_of(const cf_kernels *kernels, int log2_size) {
-  cf_look_up_kernel *kernel = kernels->look_up[log2_size];
-  return kernel != NULL ? kernel : cf_kernels_portable.look_up[log2_size];
+static cf_map_kernel *kernel_of(const cf_kernels *kernels, int log2_size) {
+  cf_map_kernel *kernel = kernels->map_codes[log2_size];
+  return kernel != NULL ? kernel : cf_kernels_portable.map_codes[log2_size];
 }
 
-int cf_look_up(const void *table, size_t result_size, const uint8_t *codes, size_t count,
-               void *results, uint8_t *asked, int threads) {
+int cf_map_codes(const void *table, size_t result_size, const uint8_t *codes, size_t count,
+                 void *results, uint8_t *asked, int threads) {
   const cf_kernels *kernels = cf_active_kernels();
-  look_up l;
+  map_codes l;
   int log2_size = 0;
-  while (log2_size < CF_LOOK_UP_SIZES && (size_t)1 << log2_size != result_size) ++log2_size;
-  if (log2_size == CF_LOOK_UP_SIZES) return CF_BAD_TYPE;
+  while (log2_size < CF_MAP_SIZES && (size_t)1 << log2_size != result_size) ++log2_size;
+  if (log2_size == CF_MAP_SIZES) return CF_BAD_TYPE;
   l.of_results = kernel_of(kernels, log2_size);
   l.of_bytes = kernel_of(kernels, 0);
   l.any_of = kernels->any_of;
@@ -85,8 +85,8 @@ int cf_look_up(const void *table, size_t result_size, const uint8_t *codes, size
   l.result_size = result_size;
   l.count = count;
   l.streaming = count >= CF_STREAMED_BYTES / result_size && results != codes;
-  l.threads = cf_useful_threads((double)count, LOOK_UPS_PER_THREAD, threads);
-  cf_run_threads(l.threads, look_up_share, &l);
+  l.threads = cf_useful_threads((double)count, CODES_PER_THREAD, threads);
+  cf_run_threads(l.threads, map_share, &l);
   if (asked == NULL) return CF_OK;
   for (int code = 0; code < CF_CODES8; ++code) {
     int seen = 0;

@@ -106,8 +106,8 @@ static inline void w_words(wide c0, wide c1, wide c2, wide c3, lanes *a, lanes *
 }
 
 /* Four tables of 64; of an index beyond its own, a table keeps what is there. */
-static void look_up_8_neon(const void *table, const uint8_t *codes, void *results, size_t count,
-                           int streaming) {
+static void map_8_neon(const void *table, const uint8_t *codes, void *results, size_t count,
+                       int streaming) {
   const uint8_t *from = table;
   uint8_t *to = results;
   uint8x16x4_t tables[4];
@@ -120,10 +120,10 @@ static void look_up_8_neon(const void *table, const uint8_t *codes, void *result
       found = vqtbx4q_u8(found, tables[i], vsubq_u8(index, vdupq_n_u8((uint8_t)(64 * i))));
     vst1q_u8(to, found);
   }
-  cf_kernels_portable.look_up[0](table, codes, to, count, 0);
+  cf_kernels_portable.map_codes[0](table, codes, to, count, 0);
 }
 
-#define LOOK_UPS {look_up_8_neon, NULL, NULL, NULL}
+#define MAP_CODES {map_8_neon, NULL, NULL, NULL}
 #define ANY_OF NULL
 #include "convert/loops-inl.h"
 

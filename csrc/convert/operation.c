@@ -92,7 +92,7 @@ void cf_operation_finish(const cf_operation *op) {
 }
 
 /* Elements between two kernels: a kernel's preparations are of some hundred elements' cost. */
-enum { LONG_PIECE = 4 * CF_PIECE };
+enum { KERNEL_PIECE = 4 * CF_PIECE };
 
 /* bfloat16 of float32 that is_narrowed: to nearest, ties to even.  NaN has a lower half of
  * zeros. */
@@ -108,8 +108,8 @@ static void decode_piece(const cf_operation *op, const int16_t *bias, size_t bia
     op->decode(&op->rule, bias, bias_step, codes, values, count, flags);
     return;
   }
-  uint32_t wide[LONG_PIECE];
-  uint16_t halves[LONG_PIECE]; /* values need not be aligned */
+  uint32_t wide[KERNEL_PIECE];
+  uint16_t halves[KERNEL_PIECE]; /* values need not be aligned */
   op->decode(&op->rule, bias, bias_step, codes, wide, count, flags);
   narrow(wide, halves, count);
   memcpy(values, halves, count * sizeof *halves);
@@ -134,8 +134,8 @@ void cf_operation_run(const cf_operation *op, cf_bias_view bias_of, const char *
     return;
   }
   while (count > 0) {
-    uint16_t codes[LONG_PIECE];
-    const size_t piece = count < LONG_PIECE ? count : LONG_PIECE;
+    uint16_t codes[KERNEL_PIECE];
+    const size_t piece = count < KERNEL_PIECE ? count : KERNEL_PIECE;
     if (op->encode == NULL) {
       decode_piece(op, bias, bias_step, source, destination, piece, flags);
     } else {

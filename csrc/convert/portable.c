@@ -101,24 +101,24 @@ FOR_EACH_SOURCE(DEFINE_ENCODE)
 FOR_EACH_VALUE_TYPE(DEFINE_DECODE)
 
 /* Eight codes are read at a time: a store may change any byte, as far as the compiler knows. */
-#define DEFINE_LOOK_UP(bits)                                                                    \
-  static void look_up_##bits##_portable(const void *table, const uint8_t *codes, void *results, \
-                                        size_t count, int streaming) {                          \
-    const uint##bits##_t *from = table;                                                         \
-    uint##bits##_t *to = results;                                                               \
-    size_t i = 0;                                                                               \
-    (void)streaming;                                                                            \
-    for (; i + 8 <= count; i += 8) {                                                            \
-      uint8_t eight[8];                                                                         \
-      memcpy(eight, codes + i, sizeof eight);                                                   \
-      for (int j = 0; j < 8; ++j) to[i + (size_t)j] = from[eight[j]];                           \
-    }                                                                                           \
-    for (; i < count; ++i) to[i] = from[codes[i]];                                              \
+#define DEFINE_MAP(bits)                                                                    \
+  static void map_##bits##_portable(const void *table, const uint8_t *codes, void *results, \
+                                    size_t count, int streaming) {                          \
+    const uint##bits##_t *from = table;                                                     \
+    uint##bits##_t *to = results;                                                           \
+    size_t i = 0;                                                                           \
+    (void)streaming;                                                                        \
+    for (; i + 8 <= count; i += 8) {                                                        \
+      uint8_t eight[8];                                                                     \
+      memcpy(eight, codes + i, sizeof eight);                                               \
+      for (int j = 0; j < 8; ++j) to[i + (size_t)j] = from[eight[j]];                       \
+    }                                                                                       \
+    for (; i < count; ++i) to[i] = from[codes[i]];                                          \
   }
-DEFINE_LOOK_UP(8)
-DEFINE_LOOK_UP(16)
-DEFINE_LOOK_UP(32)
-DEFINE_LOOK_UP(64)
+DEFINE_MAP(8)
+DEFINE_MAP(16)
+DEFINE_MAP(32)
+DEFINE_MAP(64)
 
 #define ENCODE_SLOT(type, bits_t, real) encode_##type##_portable,
 #define DECODE_SLOT(type, bits_t, type_params, type_bias) decode_##type##_portable,
@@ -128,6 +128,6 @@ const cf_kernels cf_kernels_portable = {
     {FOR_EACH_SOURCE(ENCODE_SLOT)},
     {FOR_EACH_VALUE_TYPE(DECODE_SLOT)},
     NULL,
-    {look_up_8_portable, look_up_16_portable, look_up_32_portable, look_up_64_portable},
+    {map_8_portable, map_16_portable, map_32_portable, map_64_portable},
     NULL,
     NULL};

@@ -22,7 +22,7 @@ static inline cf_rule cf_rule_of(const cf_format *format, int rounding, uint64_t
   rule.code_size = cf_code_size(format);
   rule.rounding = rounding;
   rule.block = 0;
-  rule.deep = cf_lanes_deep(format);
+  rule.reads_subnormals = cf_reads_subnormals(format);
   rule.by_addition = cf_lanes_add(format);
   rule.large = rule.streaming = 0;
   rule.seed = seed;

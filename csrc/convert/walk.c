@@ -96,13 +96,13 @@ static void walk_run(const cf_walk *w, cf_cursor outer, int64_t begin, int64_t c
             stage_destination = cf_walk_stages_destination(w);
   const char *source = w->source + outer.source + begin * last->source;
   char *destination = w->destination + outer.destination + begin * last->destination;
-  cf_cursor along = cf_cursor_at(w, w->inner, w->count, begin);
-  along.bias += outer.bias;
+  cf_cursor place = cf_cursor_at(w, w->inner, w->count, begin);
+  place.bias += outer.bias;
   while (count > 0) {
     uint64_t source_stage[CF_PIECE], destination_stage[CF_PIECE];
     int16_t bias_stage[CF_BIAS_PIECE];
     int64_t piece = stage_source || stage_destination ? cf_at_most(count, CF_PIECE) : count;
-    const cf_bias_view bias = cf_walk_biases(w, &along, bias_stage, &piece);
+    const cf_bias_view bias = cf_walk_biases(w, &place, bias_stage, &piece);
     if (stage_source)
       (w->swapped ? cf_copy_swapped : cf_copy_elements)((char *)source_stage,
                                                         (int64_t)op->source_size, source,
@@ -135,7 +135,7 @@ static int64_t tile_rows(const cf_walk *w) {
 
 /* Whether neighbours along the runs are farther apart than neighbouring runs are, as in a
  * transposed array. */
-static int wants_tiles(const cf_walk *w) {
+static int is_transposed(const cf_walk *w) {
   if (w->inner == 0) return 0;
   const cf_axis *row = &w->axes[w->inner - 1], *column = &w->axes[w->count - 1];
   return (cf_walk_stages_source(w) && cf_magnitude(row->source) < cf_magnitude(column->source)) ||
@@ -184,13 +184,13 @@ static void walk_tiles(const cf_walk *w, cf_cursor outer, int64_t rows, uint64_t
     for (int64_t i = 0; i < rows; ++i) {
       const char *from = source + i * row->source;
       char *to = destination + i * row->destination;
-      cf_cursor along = cf_cursor_at(w, w->inner, w->count, first);
-      along.bias += outer.bias + i * row->bias;
+      cf_cursor place = cf_cursor_at(w, w->inner, w->count, first);
+      place.bias += outer.bias + i * row->bias;
       if (stage_source) from = (const char *)source_stage + i * TILE_COLUMNS * source_size;
       if (stage_destination) to = (char *)destination_stage + i * TILE_COLUMNS * destination_size;
       int16_t bias_stage[CF_BIAS_PIECE];
       int64_t count = columns; /* and stays that: it is below CF_BIAS_PIECE */
-      const cf_bias_view bias = cf_walk_biases(w, &along, bias_stage, &count);
+      const cf_bias_view bias = cf_walk_biases(w, &place, bias_stage, &count);
       cf_operation_run(op, bias, from, position + (uint64_t)i * row->word + (uint64_t)first, to,
                        (size_t)columns, flags);
     }
@@ -201,7 +201,7 @@ static void walk_tiles(const cf_walk *w, cf_cursor outer, int64_t rows, uint64_t
 
 /* Elements begin to end - 1 of the walk. */
 static void walk_range(const cf_walk *w, int64_t begin, int64_t end, cf_flags *flags) {
-  const int tiled = wants_tiles(w);
+  const int tiled = is_transposed(w);
   cf_cursor outer = cf_cursor_at(w, 0, w->inner, begin / w->run_length);
   while (begin < end) {
     const int64_t offset = begin % w->run_length;

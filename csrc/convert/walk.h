@@ -42,13 +42,13 @@ static inline cf_cursor cf_cursor_at(const cf_walk *w, int first, int end, int64
   c.source = c.bias = c.destination = 0;
   c.word = 0;
   for (int i = end - 1; i >= first; --i) {
-    const cf_axis *along = &w->axes[i];
-    c.index[i] = position % along->length;
-    position /= along->length;
-    c.source += along->source * c.index[i];
-    c.bias += along->bias * c.index[i];
-    c.destination += along->destination * c.index[i];
-    c.word += along->word * (uint64_t)c.index[i];
+    const cf_axis *axis = &w->axes[i];
+    c.index[i] = position % axis->length;
+    position /= axis->length;
+    c.source += axis->source * c.index[i];
+    c.bias += axis->bias * c.index[i];
+    c.destination += axis->destination * c.index[i];
+    c.word += axis->word * (uint64_t)c.index[i];
   }
   return c;
 }
@@ -56,18 +56,18 @@ static inline cf_cursor cf_cursor_at(const cf_walk *w, int first, int end, int64
 /* Go on by `count` elements along the last axis, at most to its end, carrying like an odometer. */
 static inline void cf_cursor_advance(const cf_walk *w, cf_cursor *c, int64_t count) {
   for (int i = c->end - 1; i >= c->first; --i) {
-    const cf_axis *along = &w->axes[i];
+    const cf_axis *axis = &w->axes[i];
     c->index[i] += count;
-    c->source += along->source * count;
-    c->bias += along->bias * count;
-    c->destination += along->destination * count;
-    c->word += along->word * (uint64_t)count;
-    if (c->index[i] < along->length) return;
+    c->source += axis->source * count;
+    c->bias += axis->bias * count;
+    c->destination += axis->destination * count;
+    c->word += axis->word * (uint64_t)count;
+    if (c->index[i] < axis->length) return;
     c->index[i] = 0;
-    c->source -= along->source * along->length;
-    c->bias -= along->bias * along->length;
-    c->destination -= along->destination * along->length;
-    c->word -= along->word * (uint64_t)along->length;
+    c->source -= axis->source * axis->length;
+    c->bias -= axis->bias * axis->length;
+    c->destination -= axis->destination * axis->length;
+    c->word -= axis->word * (uint64_t)axis->length;
     count = 1;
   }
 }

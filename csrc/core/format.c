@@ -12,7 +12,7 @@ int cf_format_max_exponent_field(const cf_format *format) {
 
 int cf_format_quantum(const cf_format *format) {
   const int m = format->mantissa_bits;
-  /* without mantissa bits there are no denormals to read one way or the other */
+  /* without mantissa bits there are no subnormals to read one way or the other */
   return (format->subnormals == CF_SUBNORMALS_WHITEPAPER && m > 0 ? 0 : 1) - m;
 }
 

@@ -19,8 +19,8 @@ typedef struct cf_real {
   uint64_t significand;
   int exponent;
   int sign;
-  int kind;     /* enum cf_kind */
-  int denormal; /* stored as a denormal of its own format */
+  int kind;      /* enum cf_kind */
+  int subnormal; /* stored as a subnormal of its own format */
 } cf_real;
 
 /* floor(log2(n)), n > 0. */
@@ -49,7 +49,7 @@ static inline cf_real cf_real_from_int64(int64_t n) {
   return real;
 }
 
-/* The exact value of a code (SPEC section 1 and 2).  Bits above the sign are ignored. */
+/* The exact value of a code (spec 1 and 2).  Bits above the sign are ignored. */
 static inline cf_real cf_unpack(const cf_params *format, int bias, uint64_t code) {
   const int m = format->mantissa_bits;
   const uint64_t fraction_mask = ((uint64_t)1 << m) - 1;
@@ -64,7 +64,7 @@ static inline cf_real cf_unpack(const cf_params *format, int bias, uint64_t code
     real.significand |= (uint64_t)1 << m;
     real.exponent = exponent_field - bias - m;
   } else {
-    real.denormal = fraction != 0;
+    real.subnormal = fraction != 0;
     real.exponent = (format->subnormals == CF_SUBNORMALS_WHITEPAPER ? 0 : 1) - bias - m;
     if (format->subnormals == CF_SUBNORMALS_FLUSH) real.significand = 0;
   }
@@ -121,13 +121,13 @@ static inline int cf_stops_at_max(int rounding, int sign) {
   }
 }
 
-/* The code of a real number in a format: SPEC section 3, its one rounding and its exceptions.  word
+/* The code of a real number in a format: spec 3, its one rounding and its exceptions.  word
  * is the random word of CF_STOCHASTIC; raised gains cf_raised bits. */
 static inline uint64_t cf_round_pack(const cf_params *format, int bias, cf_real x, int rounding,
                                      uint32_t word, unsigned *raised) {
   const int m = format->mantissa_bits;
   const uint64_t sign_code = (0 - (uint64_t)x.sign) & format->sign_mask;
-  if (x.denormal) *raised |= CF_DENORMAL;
+  if (x.subnormal) *raised |= CF_DENORMAL;
   if (x.kind == CF_KIND_NAN) {
     *raised |= CF_INVALID;
     return sign_code | (format->has_nan ? format->nan_code : format->max_code);
@@ -146,8 +146,8 @@ static inline uint64_t cf_round_pack(const cf_params *format, int bias, cf_real 
   /* the quantum: the distance, as a power of two, of codes around x */
   const int exponent = x.exponent + cf_log2(x.significand);
   const int tiny = exponent < 1 - bias;
-  const int in_whitepaper_denormals = tiny && format->subnormals == CF_SUBNORMALS_WHITEPAPER;
-  const int quantum = (in_whitepaper_denormals ? -bias : tiny ? 1 - bias : exponent) - m;
+  const int in_whitepaper_subnormals = tiny && format->subnormals == CF_SUBNORMALS_WHITEPAPER;
+  const int quantum = (in_whitepaper_subnormals ? -bias : tiny ? 1 - bias : exponent) - m;
 
   /* x / 2^quantum = kept + (fraction + sticky's little) / 2^64 */
   const int shift = quantum - x.exponent;
@@ -169,20 +169,20 @@ static inline uint64_t cf_round_pack(const cf_params *format, int bias, cf_real 
 
   /* the lower neighbour's code; a carry out of the mantissa steps the exponent by itself */
   uint64_t code = tiny ? kept : kept + ((uint64_t)(exponent + bias - 1) << m);
-  const uint64_t largest_denormal = ((uint64_t)1 << m) - 1;
-  if (in_whitepaper_denormals && kept >= largest_denormal) {
-    /* in the hole (SPEC section 2): neighbours are 2^m + 1 quanta apart */
+  const uint64_t max_subnormal = ((uint64_t)1 << m) - 1;
+  if (in_whitepaper_subnormals && kept >= max_subnormal) {
+    /* in the hole (spec 2): neighbours are 2^m + 1 quanta apart */
     const uint64_t gap = ((uint64_t)1 << m) + 1;
-    const uint64_t high = (kept - largest_denormal) << 32 | fraction >> 32;
+    const uint64_t high = (kept - max_subnormal) << 32 | fraction >> 32;
     const uint64_t low = high % gap << 32 | (fraction & 0xFFFFFFFFu);
-    code = largest_denormal;
+    code = max_subnormal;
     fraction = high / gap << 32 | low / gap;
     sticky |= low % gap != 0;
   }
   int inexact = (fraction != 0) | sticky;
   code += (uint64_t)cf_round_up(rounding, x.sign, (int)(code & 1), fraction, sticky, word);
 
-  if (format->subnormals == CF_SUBNORMALS_FLUSH && code <= largest_denormal) {
+  if (format->subnormals == CF_SUBNORMALS_FLUSH && code <= max_subnormal) {
     inexact = 1; /* x is not zero */
     code = 0;
   }

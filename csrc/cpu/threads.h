@@ -26,7 +26,7 @@ static inline void cf_share_of(int64_t count, int64_t unit, int threads, int ind
 }
 
 /* The most that a share has. */
-static inline int64_t cf_largest_share(int64_t count, int64_t unit, int threads) {
+static inline int64_t cf_max_share(int64_t count, int64_t unit, int threads) {
   return cf_divide_up(cf_divide_up(count, unit), threads) * unit;
 }
 

@@ -71,8 +71,8 @@ static int multiply_matrices(cf_multiplication *m) {
   }
   status = prepare_scales(m);
   if (status != CF_OK) return status;
-  if (cf_matmul_has_few_rows(m)) {
-    status = cf_matmul_few_rows(m);
+  if (cf_is_gemv(m)) {
+    status = cf_matmul_gemv(m);
   } else {
     status = bfloat16 != NULL ? cf_matmul_blocks(m, bfloat16) : 1;
     if (status == 1) status = cf_matmul_blocks(m, cf_active_tiles(CF_PACKED_FLOAT32));
@@ -104,7 +104,7 @@ static void go_to(const stack *s, int64_t index, cf_multiplication *m) {
   m->b = s->b;
   m->a.of = cf_operand_a(product, index);
   m->b.of = cf_operand_b(product, index);
-  if (product->inner > 0 && !(s->a.near_1 && s->b.near_1)) {
+  if (product->inner > 0 && !(s->a.is_centred && s->b.is_centred)) {
     cf_scaled_keep_biases(&m->a, &m->b.of);
     cf_scaled_keep_biases(&m->b, &m->a.of);
   }
@@ -149,9 +149,9 @@ int cf_matmul(const cf_product *product, int threads) {
   const cf_operand a = cf_operand_a(product, 0), b = cf_operand_b(product, 0);
   s.a = cf_scaled_of(&a, &product->a);
   s.b = cf_scaled_of(&b, &product->b);
-  s.swapped = product->columns <= CF_FEW_ROWS && product->rows > CF_FEW_ROWS;
+  s.swapped = product->columns <= CF_GEMV_ROWS_MAX && product->rows > CF_GEMV_ROWS_MAX;
   /* results that are contiguous along columns */
-  if (product->columns > CF_FEW_ROWS && product->rows > CF_FEW_ROWS)
+  if (product->columns > CF_GEMV_ROWS_MAX && product->rows > CF_GEMV_ROWS_MAX)
     s.swapped = product->result_strides[ndim + 1] != sizeof(float) &&
                 product->result_strides[ndim] == sizeof(float);
   const double work =

@@ -22,7 +22,7 @@ typedef struct cf_multiplication {
   int swapped;                   /* the transposed product of the transposed operands */
   int planes_a, planes_b;
   cf_plane_range range_a, range_b;
-  int looks_up_a, looks_up_b;
+  int maps_a, maps_b;
   cf_bytes table_a, table_b;
   int packs_late;                  /* panels of a, one at a time, whenever they are multiplied */
   float *row_scale, *column_scale; /* or NULL: all 1 */
@@ -34,7 +34,7 @@ typedef struct cf_multiplication {
   char *panels_a, *sums;   /* of a: all, or one a thread */
   size_t plane_a, plane_b; /* bytes of one plane of all panels */
   size_t panel_a, panel_b; /* and of a panel */
-  int unfit[CF_MAX_THREADS];
+  int beyond_planes[CF_MAX_THREADS];
 } cf_multiplication;
 
 static inline int cf_is_bfloat16(const cf_multiplication *m) {
@@ -47,8 +47,8 @@ static inline char *cf_result_at(const cf_multiplication *m, int64_t row, int64_
 
 /* Pack one panel of the block's rows; returns whether all its elements are for the planes. */
 int cf_matmul_pack_panel(const cf_multiplication *m, int64_t panel, char *to);
-/* Pack a thread's share of all of them, or of columns; m->unfit[index] is set if an element is not
- * for the planes. CF_STAGED_ACROSS columns are packed at a time. */
+/* Pack a thread's share of all of them, or of columns; m->beyond_planes[index] is set if an element
+ * is not for the planes. CF_COLUMN_PIECE columns are packed at a time. */
 void cf_matmul_pack_rows(cf_multiplication *m, int index);
 void cf_matmul_pack_columns(cf_multiplication *m, const cf_columns *columns, int index);
 
@@ -56,10 +56,10 @@ void cf_matmul_pack_columns(cf_multiplication *m, const cf_columns *columns, int
  * are not for them, and nothing of use was written. */
 int cf_matmul_blocks(cf_multiplication *m, const cf_tiles *tiles);
 
-/* Products of CF_FEW_ROWS rows or fewer, whose other operand is read where it is, and whether this
- * is one. */
-enum { CF_FEW_ROWS = 4 };
-int cf_matmul_has_few_rows(const cf_multiplication *m);
-int cf_matmul_few_rows(cf_multiplication *m);
+/* Products of CF_GEMV_ROWS_MAX rows or fewer, whose other operand is read where it is, and whether
+ * this is one. */
+enum { CF_GEMV_ROWS_MAX = 4 };
+int cf_is_gemv(const cf_multiplication *m);
+int cf_matmul_gemv(cf_multiplication *m);
 
 #endif

@@ -136,15 +136,15 @@ int cf_operand_biases_allowed(const cf_operand *operand) {
  * next. */
 static size_t biases_of_run(const cf_operand *operand, cf_direction direction, int64_t line,
                             int64_t k, size_t count, int16_t *stage) {
-  const int along = direction == CF_ALONG_LINE;
-  const int64_t stride = along ? operand->inner_bias_stride : operand->line_bias_stride;
-  const int64_t block = along ? operand->inner_block : operand->line_block;
-  int64_t at = along ? k : line;
+  const int by_line = direction == CF_ALONG_LINE;
+  const int64_t stride = by_line ? operand->inner_bias_stride : operand->line_bias_stride;
+  const int64_t block = by_line ? operand->inner_block : operand->line_block;
+  int64_t at = by_line ? k : line;
   const int64_t end = at + (int64_t)count;
   stage[0] = (int16_t)cf_operand_bias(operand, line, k);
   if (stride == 0 || at / block == (end - 1) / block) return 0;
   for (size_t i = 0; at < end;) {
-    const int16_t bias = (int16_t)cf_operand_bias(operand, along ? line : at, along ? at : k);
+    const int16_t bias = (int16_t)cf_operand_bias(operand, by_line ? line : at, by_line ? at : k);
     const int64_t next = (at / block + 1) * block;
     for (; at < end && at < next; ++at) stage[i++] = bias;
   }
@@ -162,7 +162,7 @@ void cf_operand_decode(const cf_operand *operand, cf_direction direction, int64_
                        size_t count, uint32_t *values) {
   const int64_t stride = direction == CF_ALONG_LINE ? operand->inner_stride : operand->line_stride;
   const char *from = operand->elements + line * operand->line_stride + k * operand->inner_stride;
-  uint32_t gathered[CF_RUN_MAX];
+  uint32_t gathered[CF_RUN_PIECE];
   if (stride != (int64_t)operand->size) {
     void *stage = operand->type == CF_FLOAT32 ? values : gathered;
     switch (operand->size) {
@@ -173,7 +173,7 @@ void cf_operand_decode(const cf_operand *operand, cf_direction direction, int64_
     from = stage;
   }
   if (operand->type == CF_CODES) {
-    int16_t biases[CF_RUN_MAX];
+    int16_t biases[CF_RUN_PIECE];
     const size_t step = biases_of_run(operand, direction, line, k, count, biases);
     operand->decode(&operand->rule, biases, step, from, values, count, NULL);
   } else if (operand->type == CF_BFLOAT16) {

@@ -21,7 +21,7 @@ typedef struct cf_operand {
 
 /* So many elements are decoded at a time: more than one block of the inner axis, and few enough for
  * the nearest cache. */
-enum { CF_RUN_MAX = 256 };
+enum { CF_RUN_PIECE = 256 };
 
 /* Which way a run of elements goes. */
 typedef enum cf_direction { CF_ALONG_LINE, CF_ACROSS_LINES } cf_direction;
@@ -52,7 +52,8 @@ void cf_operand_bias_range(const cf_operand *operand, int64_t line, int *least, 
 /* Whether all biases are within the format's range. */
 int cf_operand_biases_allowed(const cf_operand *operand);
 
-/* The values of a run of at most CF_RUN_MAX elements from (line, k) on, as the bits of float32. */
+/* The values of a run of at most CF_RUN_PIECE elements from (line, k) on, as the bits of
+ * float32. */
 void cf_operand_decode(const cf_operand *operand, cf_direction direction, int64_t line, int64_t k,
                        size_t count, uint32_t *values);
 

@@ -4,25 +4,24 @@
 #include "matmul/multiplication.h"
 
 enum {
-  STAGED_INNER = 64, /* inner elements of columns that have to be copied first, at a time */
-  STAGED_LINE = 256  /* and of a line */
+  INNER_PIECE = 64, /* inner elements of columns that have to be copied first, at a time */
+  LINE_PIECE = 256  /* and of a line */
 };
 
-/* At most STAGED_LINE elements of a line of a as bfloat16, padded with zeros, into its place in as
+/* At most LINE_PIECE elements of a line of a as bfloat16, padded with zeros, into its place in as
  * many groups of all lines; returns whether all could be packed. */
 static int split_line(const cf_multiplication *m, int64_t line, int64_t k, const char *from,
                       int64_t count, char *to) {
-  const int64_t padded = cf_multiple(count, CF_MATMUL_STEP);
-  float values[STAGED_LINE];
-  uint16_t staged[CF_PLANES_MAX][STAGED_LINE];
+  const int64_t padded = cf_multiple(count, CF_KC_UNIT);
+  float values[LINE_PIECE];
+  uint16_t staged[CF_PLANES_MAX][LINE_PIECE];
   uint16_t *const planes[CF_PLANES_MAX] = {staged[0], staged[1], staged[2]};
   cf_scaled_decode(&m->a, CF_ALONG_LINE, line, k, from, count, values);
   const int fit = m->tiles->split(values, (size_t)count, m->planes_a, m->range_a, planes);
   for (int p = 0; p < m->planes_a; ++p) {
     memset(staged[p] + count, 0, (size_t)(padded - count) * 2);
-    for (int64_t i = 0; i < padded; i += CF_MATMUL_STEP)
-      memcpy(to + (size_t)p * m->plane_a + i * m->tiles->rows * 2, staged[p] + i,
-             CF_MATMUL_STEP * 2);
+    for (int64_t i = 0; i < padded; i += CF_KC_UNIT)
+      memcpy(to + (size_t)p * m->plane_a + i * m->tiles->mr * 2, staged[p] + i, CF_KC_UNIT * 2);
   }
   return fit;
 }
@@ -30,34 +29,34 @@ static int split_line(const cf_multiplication *m, int64_t line, int64_t k, const
 /* So much of a line of a panel, `done` elements from the beginning of the block. */
 static int pack_line(const cf_multiplication *m, int64_t line, int64_t done, const char *from,
                      int64_t count, char *to, int64_t line_of_panel) {
-  const int64_t rows = m->tiles->rows, k = m->k + done;
+  const int64_t rows = m->tiles->mr, k = m->k + done;
   if (!cf_is_bfloat16(m)) {
-    float *place = (float *)(void *)to + line_of_panel * CF_MATMUL_LINE + done;
+    float *place = (float *)(void *)to + line_of_panel * CF_KC_STRIDE + done;
     cf_scaled_decode(&m->a, CF_ALONG_LINE, line, k, from, count, place);
     return 1;
   }
-  to += (done * rows + line_of_panel * CF_MATMUL_STEP) * 2;
-  if (!m->looks_up_a) return split_line(m, line, k, from, count, to);
+  to += (done * rows + line_of_panel * CF_KC_UNIT) * 2;
+  if (!m->maps_a) return split_line(m, line, k, from, count, to);
   m->tiles->widen(&m->table_a, (const uint8_t *)from, count, (uint16_t *)(void *)to,
-                  rows * CF_MATMUL_STEP);
+                  rows * CF_KC_UNIT);
   return 1;
 }
 
 int cf_matmul_pack_panel(const cf_multiplication *m, int64_t panel, char *to) {
-  const int64_t first = m->row + panel * m->tiles->rows;
-  const int64_t lines = cf_at_most(m->tiles->rows, m->row + m->row_count - first);
+  const int64_t first = m->row + panel * m->tiles->mr;
+  const int64_t lines = cf_at_most(m->tiles->mr, m->row + m->row_count - first);
   const int contiguous = m->a.of.inner_stride == (int64_t)m->a.of.size;
-  const int64_t at_a_time = contiguous && m->looks_up_a ? CF_MATMUL_BLOCK : STAGED_LINE;
-  char staged[CF_TILE_LINES_MAX * STAGED_LINE * 4];
+  const int64_t piece = contiguous && m->maps_a ? CF_KC : LINE_PIECE;
+  char staged[CF_TILE_LINES_MAX * LINE_PIECE * 4];
   int fit = 1;
-  if (lines < m->tiles->rows)
+  if (lines < m->tiles->mr)
     for (int p = 0; p < m->planes_a; ++p) memset(to + (size_t)p * m->plane_a, 0, m->panel_a);
-  for (int64_t done = 0; done < m->k_count; done += at_a_time) {
-    const int64_t k = m->k + done, count = cf_at_most(at_a_time, m->k_count - done);
+  for (int64_t done = 0; done < m->k_count; done += piece) {
+    const int64_t k = m->k + done, count = cf_at_most(piece, m->k_count - done);
     const char *from = m->a.of.elements + first * m->a.of.line_stride + k * m->a.of.inner_stride;
     int64_t step = m->a.of.line_stride;
     if (!contiguous) {
-      step = STAGED_LINE * (int64_t)m->a.of.size;
+      step = LINE_PIECE * (int64_t)m->a.of.size;
       cf_scaled_copy(&m->a, CF_ALONG_LINE, first, lines, k, count, staged, step);
       from = staged;
     }
@@ -71,10 +70,10 @@ int cf_matmul_pack_panel(const cf_multiplication *m, int64_t panel, char *to) {
  * panels as they fill. */
 static void scatter(const cf_multiplication *m, char *panels, int64_t panel, int64_t group,
                     const void *from, int64_t columns, int p) {
-  const size_t bytes = (size_t)m->tiles->columns * 4;
+  const size_t bytes = (size_t)m->tiles->nr * 4;
   char *to = panels + (size_t)p * m->plane_b + (size_t)panel * m->panel_b + (size_t)group * bytes;
-  for (int64_t done = 0; done < columns; done += m->tiles->columns, to += m->panel_b) {
-    const size_t part = (size_t)cf_at_most(m->tiles->columns, columns - done) * 4;
+  for (int64_t done = 0; done < columns; done += m->tiles->nr, to += m->panel_b) {
+    const size_t part = (size_t)cf_at_most(m->tiles->nr, columns - done) * 4;
     memcpy(to, (const char *)from + done * 4, part);
     if (part < bytes) memset(to + part, 0, bytes - part);
   }
@@ -84,10 +83,10 @@ static void scatter(const cf_multiplication *m, char *panels, int64_t panel, int
  * elements. */
 static int pack_pairs(const cf_multiplication *m, const cf_columns *to, int64_t k, int64_t count,
                       int64_t column, int64_t columns, const char *from, int64_t step) {
-  CF_ALIGNED(64) float values[2][CF_STAGED_ACROSS];
-  CF_ALIGNED(64) uint16_t pairs[CF_PLANES_MAX][2 * CF_STAGED_ACROSS];
+  CF_ALIGNED(64) float values[2][CF_COLUMN_PIECE];
+  CF_ALIGNED(64) uint16_t pairs[CF_PLANES_MAX][2 * CF_COLUMN_PIECE];
   uint16_t *const planes[CF_PLANES_MAX] = {pairs[0], pairs[1], pairs[2]};
-  const int64_t panel = (column - to->first) / m->tiles->columns;
+  const int64_t panel = (column - to->first) / m->tiles->nr;
   int fit = 1;
   for (int64_t i = 0; i < count; i += 2) {
     cf_scaled_decode(&m->b, CF_ACROSS_LINES, column, k + i, from + i * step, columns, values[0]);
@@ -108,11 +107,10 @@ static int pack_pairs(const cf_multiplication *m, const cf_columns *to, int64_t 
  * way. */
 static int widen_pairs(const cf_multiplication *m, const cf_columns *to, int64_t k, int64_t count,
                        int64_t column, int64_t columns, const char *from, int64_t step) {
-  const size_t group_bytes = (size_t)m->tiles->columns * 4;
+  const size_t group_bytes = (size_t)m->tiles->nr * 4;
   int64_t done = 0;
   for (; done + CF_WIDENED_COLUMNS <= columns; done += CF_WIDENED_COLUMNS) {
-    char *panel = to->panels +
-                  (size_t)((column - to->first + done) / m->tiles->columns) * m->panel_b +
+    char *panel = to->panels + (size_t)((column - to->first + done) / m->tiles->nr) * m->panel_b +
                   (size_t)((k - m->k) / 2) * group_bytes;
     m->tiles->widen_columns(&m->table_b, (const uint8_t *)from + done, step, count / 2,
                             (uint16_t *)(void *)panel, (uint16_t *)(void *)(panel + m->panel_b));
@@ -124,37 +122,36 @@ static int widen_pairs(const cf_multiplication *m, const cf_columns *to, int64_t
   return fit;
 }
 
-/* STAGED_INNER inner elements or fewer, from `done` of the block on, of the chunk-th
- * CF_STAGED_ACROSS columns. */
-static int pack_piece_of_b(const cf_multiplication *m, const cf_columns *to, int64_t chunk,
+/* INNER_PIECE inner elements or fewer, from `done` of the block on, of the piece-th
+ * CF_COLUMN_PIECE columns. */
+static int pack_piece_of_b(const cf_multiplication *m, const cf_columns *to, int64_t piece,
                            int64_t done) {
-  const int64_t at = chunk * CF_STAGED_ACROSS, first = to->first + at;
-  const int64_t columns = cf_at_most(CF_STAGED_ACROSS, to->count - at),
-                panel = at / m->tiles->columns;
-  const int64_t k = m->k + done, count = cf_at_most(STAGED_INNER, m->k_count - done);
+  const int64_t at = piece * CF_COLUMN_PIECE, first = to->first + at;
+  const int64_t columns = cf_at_most(CF_COLUMN_PIECE, to->count - at), panel = at / m->tiles->nr;
+  const int64_t k = m->k + done, count = cf_at_most(INNER_PIECE, m->k_count - done);
   const int contiguous = m->b.of.line_stride == (int64_t)m->b.of.size;
-  CF_ALIGNED(64) char staged[CF_STAGED_ACROSS * STAGED_INNER * 4];
+  CF_ALIGNED(64) char staged[CF_COLUMN_PIECE * INNER_PIECE * 4];
   const char *from = m->b.of.elements + first * m->b.of.line_stride + k * m->b.of.inner_stride;
   int64_t step = m->b.of.inner_stride;
   int fit = 1;
   if (!contiguous) {
-    step = CF_STAGED_ACROSS * (int64_t)m->b.of.size;
+    step = CF_COLUMN_PIECE * (int64_t)m->b.of.size;
     cf_scaled_copy(&m->b, CF_ACROSS_LINES, first, columns, k, count, staged, step);
     from = staged;
   }
-  if (m->looks_up_b) {
+  if (m->maps_b) {
     fit = widen_pairs(m, to, k, count, first, columns, from, step);
   } else if (cf_is_bfloat16(m)) {
     fit = pack_pairs(m, to, k, count, first, columns, from, step);
   } else {
-    CF_ALIGNED(64) float values[CF_STAGED_ACROSS];
+    CF_ALIGNED(64) float values[CF_COLUMN_PIECE];
     for (int64_t i = 0; i < count; ++i) {
       cf_scaled_decode(&m->b, CF_ACROSS_LINES, first, k + i, from + i * step, columns, values);
       scatter(m, to->panels, panel, done + i, values, columns, 0);
     }
   }
   if (cf_is_bfloat16(m) && done + count == m->k_count) {
-    const uint32_t zeros[CF_STAGED_ACROSS] = {0};
+    const uint32_t zeros[CF_COLUMN_PIECE] = {0};
     for (int64_t group = (m->k_count + 1) / 2; group < m->k_padded / 2; ++group)
       for (int p = 0; p < m->planes_b; ++p) scatter(m, to->panels, panel, group, zeros, columns, p);
   }
@@ -164,19 +161,19 @@ static int pack_piece_of_b(const cf_multiplication *m, const cf_columns *to, int
 void cf_matmul_pack_rows(cf_multiplication *m, int index) {
   int64_t begin, end;
   int fit = 1;
-  cf_share_of(cf_divide_up(m->row_count, m->tiles->rows), 1, m->threads, index, &begin, &end);
+  cf_share_of(cf_divide_up(m->row_count, m->tiles->mr), 1, m->threads, index, &begin, &end);
   for (int64_t panel = begin; panel < end && fit; ++panel)
     fit &= cf_matmul_pack_panel(m, panel, m->panels_a + (size_t)panel * m->panel_a);
-  m->unfit[index] |= !fit;
+  m->beyond_planes[index] |= !fit;
 }
 
 void cf_matmul_pack_columns(cf_multiplication *m, const cf_columns *columns, int index) {
-  const int64_t pieces = cf_divide_up(m->k_count, STAGED_INNER);
+  const int64_t pieces = cf_divide_up(m->k_count, INNER_PIECE);
   int64_t begin, end;
   int fit = 1;
-  cf_share_of(cf_divide_up(columns->count, CF_STAGED_ACROSS) * pieces, 1, m->threads, index, &begin,
+  cf_share_of(cf_divide_up(columns->count, CF_COLUMN_PIECE) * pieces, 1, m->threads, index, &begin,
               &end);
   for (int64_t i = begin; i < end && fit; ++i)
-    fit &= pack_piece_of_b(m, columns, i / pieces, i % pieces * STAGED_INNER);
-  m->unfit[index] |= !fit;
+    fit &= pack_piece_of_b(m, columns, i / pieces, i % pieces * INNER_PIECE);
+  m->beyond_planes[index] |= !fit;
 }

@@ -13,17 +13,17 @@ static void choose_bias(cf_scaled *scaled, const cf_format *format, int differ) 
   /* exponents at bias 0 */
   const int bottom = cf_format_quantum(format), top = cf_format_max_exponent_field(format) + 1;
   const int lowest = bottom - format->bias_max, highest = top - format->bias_min;
-  scaled->along = 0;
+  scaled->decodes_biases = 0;
   scaled->bias = scaled->shift = 0;
   if (!differ && (top - bottom) / 2 <= HALF_RANGE) {
-    scaled->near_1 = 1;
+    scaled->is_centred = 1;
     scaled->bias = (top + bottom) / 2;
     scaled->lowest = bottom - scaled->bias;
     return;
   }
-  scaled->along = 1;
-  scaled->near_1 = (highest - lowest) / 2 <= HALF_RANGE;
-  if (scaled->near_1) scaled->shift = -(highest + lowest) / 2;
+  scaled->decodes_biases = 1;
+  scaled->is_centred = (highest - lowest) / 2 <= HALF_RANGE;
+  if (scaled->is_centred) scaled->shift = -(highest + lowest) / 2;
   scaled->lowest = lowest + scaled->shift;
 }
 
@@ -46,16 +46,16 @@ cf_scaled cf_scaled_of(const cf_operand *operand, const cf_matrix *matrix) {
 /* Whether all values but zeros and special ones are from 2^low on and below 2^high in magnitude. */
 static int are_within(const cf_operand *operand, int low, int high) {
   const cf_direction direction = cf_operand_direction(operand);
-  const int along = direction == CF_ALONG_LINE;
-  const int64_t runs = along ? operand->lines : operand->inner,
-                length = along ? operand->inner : operand->lines;
+  const int by_line = direction == CF_ALONG_LINE;
+  const int64_t runs = by_line ? operand->lines : operand->inner,
+                length = by_line ? operand->inner : operand->lines;
   const uint32_t first = (uint32_t)(low + 127) << 23,
                  count_of_bits = ((uint32_t)(high + 127) << 23) - first;
-  uint32_t values[CF_RUN_MAX], beyond = 0;
+  uint32_t values[CF_RUN_PIECE], beyond = 0;
   for (int64_t run = 0; run < runs && !beyond; ++run)
-    for (int64_t at = 0; at < length; at += CF_RUN_MAX) {
-      const size_t count = (size_t)(length - at < CF_RUN_MAX ? length - at : CF_RUN_MAX);
-      cf_operand_decode(operand, direction, along ? run : at, along ? at : run, count, values);
+    for (int64_t at = 0; at < length; at += CF_RUN_PIECE) {
+      const size_t count = (size_t)(length - at < CF_RUN_PIECE ? length - at : CF_RUN_PIECE);
+      cf_operand_decode(operand, direction, by_line ? run : at, by_line ? at : run, count, values);
       for (size_t i = 0; i < count; ++i) {
         const uint32_t magnitude = values[i] & 0x7FFFFFFFu;
         beyond |= (uint32_t)(magnitude - first >= count_of_bits) & (uint32_t)(magnitude != 0) &
@@ -70,7 +70,7 @@ void cf_scaled_keep_biases(cf_scaled *scaled, const cf_operand *other) {
   const int64_t step = of->line_bias_stride == 0 ? of->lines : of->line_block;
   int least = INT16_MAX, greatest = INT16_MIN;
   if (of->type != CF_CODES) return;
-  if (scaled->along) {
+  if (scaled->decodes_biases) {
     scaled->lowest -= scaled->shift;
     scaled->shift = 0;
   } else {
@@ -82,7 +82,7 @@ void cf_scaled_keep_biases(cf_scaled *scaled, const cf_operand *other) {
     /* sums of 2^32 products and fewer; decoding each line with its own takes longer */
     if (least != greatest && are_within(other, -126 - scaled->lowest, 127 - 32 + scaled->lowest))
       return;
-    scaled->along = least != greatest;
+    scaled->decodes_biases = least != greatest;
     scaled->bias = least;
     scaled->lowest = of->quantum - greatest;
   }
@@ -91,14 +91,15 @@ void cf_scaled_keep_biases(cf_scaled *scaled, const cf_operand *other) {
 
 int cf_scaled_exponent(const cf_scaled *scaled, int64_t line) {
   if (scaled->of.type != CF_CODES) return 0;
-  return scaled->along ? -scaled->shift : scaled->bias - cf_operand_bias(&scaled->of, line, 0);
+  return scaled->decodes_biases ? -scaled->shift
+                                : scaled->bias - cf_operand_bias(&scaled->of, line, 0);
 }
 
 int cf_scaled_table(const cf_scaled *scaled, int must_be_finite, cf_bytes *table) {
   const int16_t bias = (int16_t)scaled->bias;
   uint8_t codes[256];
   uint32_t values[256];
-  if (scaled->of.type != CF_CODES || scaled->of.size != 1 || scaled->along ||
+  if (scaled->of.type != CF_CODES || scaled->of.size != 1 || scaled->decodes_biases ||
       scaled->significant > 8)
     return 0;
   /* what is subnormal, the kernels of tables take for zero */
@@ -118,7 +119,7 @@ int cf_scaled_table(const cf_scaled *scaled, int must_be_finite, cf_bytes *table
 }
 
 /* Elements whose biases are gathered at a time. */
-enum { GATHERED = 256 };
+enum { BIAS_PIECE = 256 };
 
 void cf_scaled_decode(const cf_scaled *scaled, cf_direction direction, int64_t line, int64_t k,
                       const char *from, int64_t count, float *to) {
@@ -134,15 +135,15 @@ void cf_scaled_decode(const cf_scaled *scaled, cf_direction direction, int64_t l
   const int across = direction == CF_ACROSS_LINES;
   const int64_t block = across ? of->line_block : of->inner_block, place = across ? line : k;
   const int64_t stride = across ? of->line_bias_stride : of->inner_bias_stride;
-  int16_t biases[GATHERED];
-  if (!scaled->along || stride == 0 || place / block == (place + count - 1) / block) {
-    biases[0] =
-        (int16_t)(scaled->along ? cf_operand_bias(of, line, k) - scaled->shift : scaled->bias);
+  int16_t biases[BIAS_PIECE];
+  if (!scaled->decodes_biases || stride == 0 || place / block == (place + count - 1) / block) {
+    biases[0] = (int16_t)(scaled->decodes_biases ? cf_operand_bias(of, line, k) - scaled->shift
+                                                 : scaled->bias);
     scaled->decode(&of->rule, biases, 0, from, to, (size_t)count, NULL);
     return;
   }
-  for (int64_t done = 0; done < count; done += GATHERED) {
-    const int64_t part = count - done < GATHERED ? count - done : GATHERED;
+  for (int64_t done = 0; done < count; done += BIAS_PIECE) {
+    const int64_t part = count - done < BIAS_PIECE ? count - done : BIAS_PIECE;
     for (int64_t i = done; i < done + part; ++i)
       biases[i - done] =
           (int16_t)(cf_operand_bias(of, across ? line + i : line, across ? k : k + i) -

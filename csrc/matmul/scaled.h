@@ -13,12 +13,12 @@ typedef struct cf_scaled {
   cf_operand of;
   cf_decode_kernel *decode;
   /* biases are decoded with: they differ along the inner axis, or the range is float32's own */
-  int along;
+  int decodes_biases;
   int bias;  /* otherwise: what all codes are decoded with */
   int shift; /* what is taken from biases that are decoded with */
   /* no value decoded has a smaller exponent, nor a bit below it; of values as such, not known */
   int lowest;
-  int near_1;      /* such codes as can be decoded near 1, whatever their biases */
+  int is_centred;  /* such codes as can be decoded near 1, whatever their biases */
   int significant; /* bits of a value */
 } cf_scaled;
 
@@ -26,10 +26,10 @@ typedef struct cf_scaled {
  * rest does not. */
 cf_scaled cf_scaled_of(const cf_operand *operand, const cf_matrix *matrix);
 
-/* Operands that are near_1 have no products with each other that leave float32's range.  Those with
- * another operand may leave it, where the products of the values themselves do not, unless biases
- * are kept: always where all lines have one, or biases are decoded with anyway, and else if the
- * other operand's values are large or small enough for that. */
+/* Operands that are is_centred have no products with each other that leave float32's range.  Those
+ * with another operand may leave it, where the products of the values themselves do not, unless
+ * biases are kept: always where all lines have one, or biases are decoded with anyway, and else if
+ * the other operand's values are large or small enough for that. */
 void cf_scaled_keep_biases(cf_scaled *scaled, const cf_operand *other);
 
 /* The exponent by which results of a line are to be scaled. */

@@ -63,12 +63,12 @@ static uint64_t random_element(operand_kind kind, int elements, int64_t k, uint6
     const cf_format *format = &kind.test->format;
     const unsigned sign = (unsigned)(bits >> 60 & 1) * sign_code(format);
     if (elements == ANY_ELEMENTS) return bits & ((1u << code_bits(format)) - 1);
-    if (elements == LARGEST_ELEMENTS) return max_code(format) | sign;
+    if (elements == MAX_ELEMENTS) return max_code(format) | sign;
     if (elements == HILL_ELEMENTS) return k % 4 == 0 ? 1 : max_code(format);
     return bits % (max_code(format) + 1) | sign;
   }
   uint32_t element = (uint32_t)bits;
-  if (elements == LARGEST_ELEMENTS) element = 0x7F7FFFFFu | (element & 0x80000000u);
+  if (elements == MAX_ELEMENTS) element = 0x7F7FFFFFu | (element & 0x80000000u);
   if (elements == FINITE_ELEMENTS && (element & 0x7F800000u) == 0x7F800000u) element ^= 0x00800000u;
   if (elements == HILL_ELEMENTS) element = 0x3FC00000u | (element & 0x003FFFFFu);
   if (elements == ORDINARY_ELEMENTS || elements == CANCELLING_ELEMENTS)
@@ -220,14 +220,14 @@ void product_clear(test_product *p) {
 }
 
 void product_check(const test_product *p, const float *expected, const char *what) {
-  char *wanted = allocate(p->results_size);
-  memset(wanted, FILLING, p->results_size);
+  char *memory = allocate(p->results_size);
+  memset(memory, FILLING, p->results_size);
   size_t i = 0;
   for (int64_t s = 0; s < stacked(p); ++s)
     for (int64_t row = 0; row < p->shape.rows; ++row)
       for (int64_t column = 0; column < p->shape.columns; ++column, ++i) {
         const char *got = p->results + result_offset(p, s, row, column);
-        memcpy(wanted + result_offset(p, s, row, column), expected + i, sizeof *expected);
+        memcpy(memory + result_offset(p, s, row, column), expected + i, sizeof *expected);
         CHECK(memcmp(got, expected + i, sizeof *expected) == 0,
               "%s: %s %s @ %s %s, %lld: %lld x %lld x %lld: element %lld, %lld, %lld is %08llx, "
               "expected %08llx",
@@ -237,6 +237,6 @@ void product_check(const test_product *p, const float *expected, const char *wha
               (long long)s, (long long)row, (long long)column, bits_at(got, 4, 0),
               bits_at(expected, 4, i));
       }
-  CHECK(memcmp(p->results, wanted, p->results_size) == 0, "%s: wrote beyond results", what);
-  free(wanted);
+  CHECK(memcmp(p->results, memory, p->results_size) == 0, "%s: wrote beyond results", what);
+  free(memory);
 }

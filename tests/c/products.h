@@ -23,7 +23,7 @@ typedef enum elements_kind {
   CANCELLING_ELEMENTS,
   /* great ones, or one in four the least: sums rise far, and fall to what is left of the least */
   HILL_ELEMENTS,
-  LARGEST_ELEMENTS /* all the greatest finite value, of random signs */
+  MAX_ELEMENTS /* all the greatest finite value, of random signs */
 } elements_kind;
 
 typedef enum layout_kind {

@@ -14,8 +14,8 @@ typedef struct test {
 } test;
 
 static const test ONCE[] = {
-    {"test_moments", test_moments}, {"test_random", test_random},   {"test_sums", test_sums},
-    {"test_scalar", test_scalar},   {"test_formats", test_formats}, {"test_isa", test_isa},
+    {"test_histogram", test_histogram}, {"test_random", test_random},   {"test_sums", test_sums},
+    {"test_scalar", test_scalar},       {"test_formats", test_formats}, {"test_isa", test_isa},
 };
 static const test ON_EACH_ISA[] = {
     {"test_decode", test_decode},
@@ -26,7 +26,7 @@ static const test ON_EACH_ISA[] = {
     {"test_status", test_status},
     {"test_threads", test_threads},
     {"test_float_modes", test_float_modes},
-    {"test_look_up", test_look_up},
+    {"test_map_codes", test_map_codes},
     {"test_matmul_exact", test_matmul_exact},
     {"test_matmul_rounded", test_matmul_rounded},
 };

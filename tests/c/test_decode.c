@@ -15,16 +15,16 @@ typedef struct codes {
   char *again;
 } codes;
 
-/* A code's value encodes to the code itself, but for flushed denormals, other NaNs than the
+/* A code's value encodes to the code itself, but for flushed subnormals, other NaNs than the
  * canonical one, and an infinity where infinities saturate. */
 static unsigned code_again(const cf_format *format, unsigned code) {
   const unsigned sign = code & sign_code(format), magnitude = code - sign;
-  const unsigned denormals = 1u << format->mantissa_bits;
+  const unsigned subnormals = 1u << format->mantissa_bits;
   const number x = number_of_code(format, 0, code);
   if (x.kind == NOT_A_NUMBER && format->nonfinite == CF_NONFINITE_IEEE)
-    return sign | (max_code(format) + 1 + denormals / 2);
+    return sign | (max_code(format) + 1 + subnormals / 2);
   if (x.kind == INFINITE && format->saturating) return sign | max_code(format);
-  return format->subnormals == CF_SUBNORMALS_FLUSH && magnitude < denormals ? sign : code;
+  return format->subnormals == CF_SUBNORMALS_FLUSH && magnitude < subnormals ? sign : code;
 }
 
 static codes codes_new(const format_case *test) {

@@ -183,7 +183,7 @@ static void check_format(const format_case *test, int every_bias) {
   }
 }
 
-/* What SPEC says in so many words of single operands, all at the default biases. */
+/* What docs/spec.md says in so many words of single operands, all at the default biases. */
 static void single_operands(void) {
   static const struct {
     int format; /* of TESLA */
@@ -212,7 +212,7 @@ static void single_operands(void) {
       {0, CF_TIES_TO_EVEN, 0x3F87000000000000, 0x08, {0, 0, 0, 1}},
       {0, CF_TIES_TO_EVEN, 0x3F86FFFFFFFFFFFF, 0x07, {0, 0, 0, 1}},
       {0, CF_TOWARD_POSITIVE, 0x3F7C000000000001, 0x08, {0, 0, 0, 1}},
-      /* UHP: 0.75 * 2^-30 would be denormal; what rounds up to 2^-30 stays */
+      /* UHP: 0.75 * 2^-30 would be subnormal; what rounds up to 2^-30 stays */
       {11, CF_TIES_TO_EVEN, 0x3E08000000000000, 0x0000, {0, 0, 0, 1}},
       {11, CF_TIES_TO_EVEN, 0x3E0FFFFFFFFFFFFF, 0x0400, {0, 0, 0, 1}},
       {11, CF_TOWARD_ZERO, 0x3E0FFFFFFFFFFFFF, 0x0000, {0, 0, 0, 1}},

@@ -14,7 +14,7 @@
 
 enum { COUNT = 1100 };
 
-/* What else than the rounding direction may be set: denormals taken for zero and written as zero;
+/* What else than the rounding direction may be set: subnormals taken for zero and written as zero;
  * and with that whatever there is, traps or default NaNs and another reading of float16. */
 enum extras { NOTHING, FLUSHING, EVERYTHING };
 
@@ -122,8 +122,8 @@ static void in_every_mode(const format_case *test, int source_type, const char *
   free(c.expected);
 }
 
-/* Values of the format and what is next to them, and now and then any bits at all: denormals of the
- * source's type and signalling NaNs too. */
+/* Values of the format and what is next to them, and now and then any bits at all: subnormals of
+ * the source's type and signalling NaNs too. */
 static void fill(const format_case *test, int type, char *elements, uint64_t *random) {
   const unsigned codes = 1u << code_bits(&test->format);
   const size_t size = type_size(&test->format, type);
@@ -151,7 +151,8 @@ static int multiply(test_product *p, int is_exact, int threads) {
   return cf_matmul_rounded(&p->product, &TESLA[7].format, 15, CF_TIES_TO_EVEN, 0, 0, 0, 2, threads);
 }
 
-/* float32 whose products are denormals, and codes; the result is made in the default mode first. */
+/* float32 whose products are subnormals, and codes; the result is made in the default mode
+ * first. */
 static void products_in_every_mode(int element_type, int is_exact) {
   const operand_kind kind = {element_type, &TESLA[6]};
   uint64_t random = 9;

@@ -237,13 +237,13 @@ static void random_layout(int number, uint64_t *random) {
   CHECK(status == CF_OK, "layout %d: status %d", number, status);
   for (size_t i = 0; i < shape.count; ++i) {
     const char *got = element(destination, &shape, i);
-    const char *wanted = expected + (got - destination->memory);
-    CHECK(memcmp(got, wanted, destination_size) == 0,
+    const char *reference = expected + (got - destination->memory);
+    CHECK(memcmp(got, reference, destination_size) == 0,
           "layout %d (%s, %s%s to %s, ndim %d%s), element %zu: %llx, expected %llx", number,
           test->name, type_name(source_type), swapped ? " swapped" : "",
           type_name(destination_type), shape.ndim, in_place ? ", in place" : "", i,
           (unsigned long long)load_bits(got, destination_size),
-          (unsigned long long)load_bits(wanted, destination_size));
+          (unsigned long long)load_bits(reference, destination_size));
   }
   CHECK(memcmp(destination->memory, expected, destination->bytes) == 0,
         "layout %d: wrote between the elements, or wrong ones", number);

@@ -412,7 +412,7 @@ static void range_without_mantissa(void) {
                               1};
   const cf_operand a = cf_operand_a(&product, 0);
   const cf_scaled scaled = cf_scaled_of(&a, &product.a);
-  CHECK(scaled.near_1, "shift %d, lowest %d", scaled.shift, scaled.lowest);
+  CHECK(scaled.is_centred, "shift %d, lowest %d", scaled.shift, scaled.lowest);
   CHECK(cf_matmul(&product, 1) == CF_OK && result == 0x1p62f, "%a", (double)result);
 }
 

@@ -82,7 +82,7 @@ static void every_edge(void) {
 /* All pairings of the formats, of those that others bring, and of values; with biases and layouts
  * of all kinds. */
 static void every_pairing(void) {
-  static const int kinds[] = {ANY_ELEMENTS, FINITE_ELEMENTS, CANCELLING_ELEMENTS, LARGEST_ELEMENTS};
+  static const int kinds[] = {ANY_ELEMENTS, FINITE_ELEMENTS, CANCELLING_ELEMENTS, MAX_ELEMENTS};
   operand_kind operands[TESLA_COUNT + OTHERS_COUNT + 2];
   const int count = TESLA_COUNT + OTHERS_COUNT + 2;
   uint64_t random = 2;
@@ -131,14 +131,14 @@ static void long_ones(void) {
       {{CF_CODES, &TESLA[0]}, {CF_CODES, &TESLA[0]}, 1, 200008, 1, HILL_ELEMENTS, USUAL_BIAS},
       {{CF_FLOAT32, &TESLA[0]}, {CF_FLOAT32, &TESLA[0]}, 1, 500000, 1, HILL_ELEMENTS, USUAL_BIAS},
       {{CF_CODES, &TESLA[0]}, {CF_CODES, &TESLA[0]}, 3, 479, 5, CANCELLING_ELEMENTS, USUAL_BIAS},
-      {{CF_CODES, &TESLA[0]}, {CF_CODES, &TESLA[0]}, 2, 40001, 3, LARGEST_ELEMENTS, LEAST_BIAS},
+      {{CF_CODES, &TESLA[0]}, {CF_CODES, &TESLA[0]}, 2, 40001, 3, MAX_ELEMENTS, LEAST_BIAS},
       {{CF_CODES, &TESLA[0]}, {CF_CODES, &TESLA[0]}, 1, 100000, 1, FINITE_ELEMENTS, GREATEST_BIAS},
       {{CF_CODES, &TESLA[3]}, {CF_CODES, &TESLA[0]}, 2, 5001, 3, CANCELLING_ELEMENTS, BLOCK_BIASES},
-      {{CF_CODES, &TESLA[6]}, {CF_CODES, &TESLA[6]}, 3, 2500, 3, LARGEST_ELEMENTS, LINE_BIASES},
+      {{CF_CODES, &TESLA[6]}, {CF_CODES, &TESLA[6]}, 3, 2500, 3, MAX_ELEMENTS, LINE_BIASES},
       {{CF_CODES, &TESLA[6]}, {CF_CODES, &TESLA[6]}, 3, 2500, 3, CANCELLING_ELEMENTS, USUAL_BIAS},
       {{CF_CODES, &TESLA[9]}, {CF_CODES, &TESLA[9]}, 2, 1001, 2, FINITE_ELEMENTS, USUAL_BIAS},
       {{CF_FLOAT32, &TESLA[0]}, {CF_FLOAT32, &TESLA[0]}, 2, 700, 2, FINITE_ELEMENTS, USUAL_BIAS},
-      {{CF_FLOAT32, &TESLA[0]}, {CF_FLOAT32, &TESLA[0]}, 2, 1700, 2, LARGEST_ELEMENTS, USUAL_BIAS},
+      {{CF_FLOAT32, &TESLA[0]}, {CF_FLOAT32, &TESLA[0]}, 2, 1700, 2, MAX_ELEMENTS, USUAL_BIAS},
       {{CF_FLOAT32, &TESLA[0]},
        {CF_CODES, &TESLA[3]},
        3,
@@ -244,7 +244,7 @@ static void empty_ones(void) {
   }
 }
 
-/* float32's own range: overflow, ties, denormals, and zeros that are +0. */
+/* float32's own range: overflow, ties, subnormals, and zeros that are +0. */
 static void ends_of_range(void) {
   static const struct {
     float a[3], b[3];

@@ -57,14 +57,15 @@ static void threshold(const format_case *test, const cf_params *params, unsigned
  * exactly. */
 static void thresholds(const format_case *test) {
   const cf_params params = cf_format_params(&test->format);
-  const unsigned denormals = 1u << test->format.mantissa_bits;
+  const unsigned subnormals = 1u << test->format.mantissa_bits;
   const unsigned last_code = max_code(&test->format);
   uint64_t random = 1;
-  for (unsigned code = 0; code < last_code; code += code < 2 * denormals ? 1 : 1 + last_code / 50) {
+  for (unsigned code = 0; code < last_code;
+       code += code < 2 * subnormals ? 1 : 1 + last_code / 50) {
     const double lo = grid_value(&test->format, test->bias, code);
     const double hi = grid_value(&test->format, test->bias, code + 1);
-    const int is_hole = code == denormals - 1;
-    if (test->format.subnormals == CF_SUBNORMALS_FLUSH && code < denormals) continue;
+    const int is_hole = code == subnormals - 1;
+    if (test->format.subnormals == CF_SUBNORMALS_FLUSH && code < subnormals) continue;
     for (int i = 0; i < (is_hole ? 4000 : 8); ++i) {
       const uint64_t steps = i == 0 ? 0 : i == 1 ? 0xFFFFFFFFu : random_bits(&random) >> 32;
       const double way_up = ((double)steps + (i % 2 == 0 ? 0 : 0.5)) / 4294967296.0;

@@ -29,14 +29,14 @@ static void any_exponents(uint64_t *state) {
   for (int i = 0; i < 20 * COUNT; ++i) {
     const double a = 1 + (double)(random_bits(state) >> 12) / 4503599627370496.0;
     const double b = -1 - (double)(random_bits(state) >> 12) / 4503599627370496.0;
-    int64_t s, wanted;
-    int e, wanted_e;
+    int64_t s, expected;
+    int e, expected_e;
     const int shift_a = (int)random_below(state, 2046) - 1022,
               shift_b = (int)random_below(state, 2046) - 1022;
     one_product(ldexp(a, shift_a), ldexp(b, shift_b), &s, &e);
-    wanted = (int64_t)ldexp(frexp(a * b, &wanted_e), 53);
-    wanted_e += shift_a + shift_b - 53;
-    CHECK(s == wanted && e == wanted_e, "%a * %a * 2^%d: %lld * 2^%d", a, b, shift_a + shift_b,
+    expected = (int64_t)ldexp(frexp(a * b, &expected_e), 53);
+    expected_e += shift_a + shift_b - 53;
+    CHECK(s == expected && e == expected_e, "%a * %a * 2^%d: %lld * 2^%d", a, b, shift_a + shift_b,
           (long long)s, e);
   }
 }

@@ -5,7 +5,7 @@
 
 void test_random(void);
 void test_sums(void);
-void test_moments(void);
+void test_histogram(void);
 void test_scalar(void);
 void test_formats(void);
 void test_isa(void);
@@ -19,7 +19,7 @@ void test_layouts(void);
 void test_status(void);
 void test_threads(void);
 void test_float_modes(void);
-void test_look_up(void);
+void test_map_codes(void);
 
 /* on each that multiplies matrices in its own way */
 void test_matmul(void);

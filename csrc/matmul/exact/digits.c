@@ -41,11 +41,11 @@ typedef struct measuring {
 
 static void see_codes(const cf_operand *operand, cf_direction direction, int64_t begin, int64_t end,
                       uint8_t *seen) {
-  const int along = direction == CF_ALONG_LINE;
-  const int64_t outer = along ? end - begin : operand->inner,
-                inner = along ? operand->inner : end - begin;
-  const int64_t outer_stride = along ? operand->line_stride : operand->inner_stride;
-  const int64_t inner_stride = along ? operand->inner_stride : operand->line_stride;
+  const int by_line = direction == CF_ALONG_LINE;
+  const int64_t outer = by_line ? end - begin : operand->inner,
+                inner = by_line ? operand->inner : end - begin;
+  const int64_t outer_stride = by_line ? operand->line_stride : operand->inner_stride;
+  const int64_t inner_stride = by_line ? operand->inner_stride : operand->line_stride;
   const uint8_t *first = (const uint8_t *)operand->elements + begin * operand->line_stride;
   for (int64_t i = 0; i < outer; ++i)
     for (int64_t j = 0; j < inner; ++j) seen[first[i * outer_stride + j * inner_stride]] = 1;
@@ -79,13 +79,13 @@ static int find_ends(const uint32_t *values, size_t count, int32_t *last, int32_
 
 static void measure_lines(const cf_digits *digits, int64_t begin, int64_t end, findings *found) {
   const cf_operand *operand = &digits->operand;
-  uint32_t values[CF_RUN_MAX];
-  int32_t last[CF_RUN_MAX], first[CF_RUN_MAX];
+  uint32_t values[CF_RUN_PIECE];
+  int32_t last[CF_RUN_PIECE], first[CF_RUN_PIECE];
   if (digits->direction == CF_ALONG_LINE) {
     for (int64_t line = begin; line < end; ++line) {
       int32_t unit = NO_LAST, top = NO_FIRST;
       for (int64_t k = 0; k < operand->inner;) {
-        const size_t count = run_length(k, operand->inner, CF_RUN_MAX);
+        const size_t count = run_length(k, operand->inner, CF_RUN_PIECE);
         cf_operand_decode(operand, CF_ALONG_LINE, line, k, count, values);
         found->has_special |= find_ends(values, count, last, first);
         for (size_t i = 0; i < count; ++i) {
@@ -100,8 +100,8 @@ static void measure_lines(const cf_digits *digits, int64_t begin, int64_t end, f
     return;
   }
   for (int64_t line = begin; line < end;) {
-    const size_t count = run_length(line, end, CF_RUN_MAX);
-    int32_t *units = digits->units + line, tops[CF_RUN_MAX];
+    const size_t count = run_length(line, end, CF_RUN_PIECE);
+    int32_t *units = digits->units + line, tops[CF_RUN_PIECE];
     for (size_t i = 0; i < count; ++i) {
       units[i] = NO_LAST;
       tops[i] = NO_FIRST;
@@ -147,7 +147,7 @@ static void tabulate_integers(cf_digits *digits, const uint8_t *seen) {
   const cf_operand *operand = &digits->operand;
   int unit = NO_LAST;
   digits->has_special = digits->bits = 0;
-  digits->largest = 0;
+  digits->max_integer = 0;
   for (unsigned code = 0; code < CF_CODES8; ++code) {
     const cf_real real = integer_of_code(operand, code);
     if (!seen[code]) continue;
@@ -163,8 +163,8 @@ static void tabulate_integers(cf_digits *digits, const uint8_t *seen) {
     const double integer =
         is_integer ? (double)real.significand * cf_power_of_2(real.exponent - unit) : 0;
     digits->tables[0][code] = real.sign ? -integer : integer;
-    if (integer <= digits->largest) continue;
-    digits->largest = integer;
+    if (integer <= digits->max_integer) continue;
+    digits->max_integer = integer;
     digits->bits = real.exponent - unit + cf_log2(real.significand) + 1;
   }
   for (int64_t line = 0; line < operand->lines; ++line) {
@@ -198,7 +198,7 @@ int cf_digits_measure(cf_digits *digits, int threads) {
   } else {
     digits->has_special = all->has_special;
     digits->bits = all->bits;
-    digits->largest = cf_power_of_2(digits->bits);
+    digits->max_integer = cf_power_of_2(digits->bits);
     for (int64_t line = 0; line < lines; ++line)
       if (digits->units[line] == NO_LAST) digits->units[line] = 0; /* zeros, of whatever unit */
   }
@@ -294,9 +294,9 @@ static void put_across(double *to, places p, const double *digits, size_t count)
 /* A run that is not by table: decoded, and cut into digits. */
 static void pack_run(const cf_digits *digits, int64_t line, int64_t k, size_t count, double *to,
                      int64_t plane_size, places p) {
-  const int along = digits->direction == CF_ALONG_LINE;
-  uint32_t values[CF_RUN_MAX];
-  double integers[CF_RUN_MAX], digit[CF_RUN_MAX];
+  const int by_line = digits->direction == CF_ALONG_LINE;
+  uint32_t values[CF_RUN_PIECE];
+  double integers[CF_RUN_PIECE], digit[CF_RUN_PIECE];
   cf_operand_decode(&digits->operand, digits->direction, line, k, count, values);
   if (digits->has_special) {
     double *classes = to + digits->planes * plane_size;
@@ -304,7 +304,7 @@ static void pack_run(const cf_digits *digits, int64_t line, int64_t k, size_t co
       digit[i] = class_of(values[i]);
       if ((values[i] & 0x7F800000u) == 0x7F800000u) values[i] = 0;
     }
-    if (along)
+    if (by_line)
       put_along(classes, p.width, digit, count);
     else
       put_across(classes, p, digit, count);
@@ -314,12 +314,12 @@ static void pack_run(const cf_digits *digits, int64_t line, int64_t k, size_t co
     float value;
     memcpy(&value, &values[i], sizeof value);
     integers[i] =
-        (double)value * (along ? line_scale : cf_power_of_2(-digits->units[line + (int64_t)i]));
+        (double)value * (by_line ? line_scale : cf_power_of_2(-digits->units[line + (int64_t)i]));
   }
   for (int plane = digits->planes - 1; plane >= 0; --plane) {
     const double *these = plane > 0 ? digit : integers;
     if (plane > 0) cut_digit(integers, count, plane * digits->width, digit);
-    if (along)
+    if (by_line)
       put_along(to + plane * plane_size, p.width, these, count);
     else
       put_across(to + plane * plane_size, p, these, count);
@@ -327,8 +327,8 @@ static void pack_run(const cf_digits *digits, int64_t line, int64_t k, size_t co
 }
 
 /* By table, along a line. */
-static void look_up_along(const double *table, const uint8_t *codes, int64_t stride, int64_t count,
-                          double *to, int64_t step) {
+static void map_places(const double *table, const uint8_t *codes, int64_t stride, int64_t count,
+                       double *to, int64_t step) {
   int64_t k = 0;
   for (; k + 4 <= count; k += 4, codes += 4 * stride, to += 4 * step) {
     const double digit0 = table[codes[0]], digit1 = table[codes[stride]];
@@ -347,12 +347,12 @@ void cf_digits_pack(const cf_digits *digits, int64_t line, int64_t lines, int64_
   const places p = {width * count, width};
   const int64_t panels = (lines + width - 1) / width, plane_size = panels * p.panel;
   const int planes = cf_digits_packed_planes(digits);
-  const int along = digits->direction == CF_ALONG_LINE;
+  const int by_line = digits->direction == CF_ALONG_LINE;
   if (lines % width != 0)
     for (int plane = 0; plane < planes; ++plane)
       memset(packed + plane * plane_size + (panels - 1) * p.panel, 0,
              (size_t)p.panel * sizeof *packed);
-  for (int64_t i = 0; along && i < lines; ++i) {
+  for (int64_t i = 0; by_line && i < lines; ++i) {
     double *to = packed + i / width * p.panel + i % width;
     const uint8_t *codes = (const uint8_t *)operand->elements + (line + i) * operand->line_stride +
                            k * operand->inner_stride;
@@ -360,11 +360,11 @@ void cf_digits_pack(const cf_digits *digits, int64_t line, int64_t lines, int64_
       pack_run(digits, line + i, k, (size_t)count, to, plane_size, p);
     else
       for (int plane = 0; plane < planes; ++plane)
-        look_up_along(digits->tables[plane], codes, operand->inner_stride, count,
-                      to + plane * plane_size, width);
+        map_places(digits->tables[plane], codes, operand->inner_stride, count,
+                   to + plane * plane_size, width);
   }
-  for (int64_t j = 0; !along && j < count; ++j) {
-    const int64_t most = CF_RUN_MAX / width * width; /* whole panels */
+  for (int64_t j = 0; !by_line && j < count; ++j) {
+    const int64_t most = CF_RUN_PIECE / width * width; /* whole panels */
     const uint8_t *codes = (const uint8_t *)operand->elements + line * operand->line_stride +
                            (k + j) * operand->inner_stride;
     for (int64_t i = 0; !digits->by_table && i < lines;) {
@@ -375,8 +375,8 @@ void cf_digits_pack(const cf_digits *digits, int64_t line, int64_t lines, int64_
     }
     for (int64_t i = 0; digits->by_table && i < lines; i += width)
       for (int plane = 0; plane < planes; ++plane)
-        look_up_along(digits->tables[plane], codes + i * operand->line_stride, operand->line_stride,
-                      cf_at_most(lines - i, width),
-                      packed + plane * plane_size + i / width * p.panel + j * width, 1);
+        map_places(digits->tables[plane], codes + i * operand->line_stride, operand->line_stride,
+                   cf_at_most(lines - i, width),
+                   packed + plane * plane_size + i / width * p.panel + j * width, 1);
   }
 }

@@ -19,9 +19,9 @@ typedef struct cf_digits {
   int by_table; /* codes of 8 bits, and lines of one bias: `tables` has each code's digits */
   /* what follows is about the elements that occur, not about all there could be */
   int is_measured;
-  int has_special; /* infinities or NaNs */
-  int bits;        /* integers are below 2^bits, and ... */
-  double largest;  /* ... at most this, in magnitude */
+  int has_special;    /* infinities or NaNs */
+  int bits;           /* integers are below 2^bits, and ... */
+  double max_integer; /* ... at most this, in magnitude */
   int planes, width;
   int32_t *units; /* their exponents */
   double (*tables)[CF_CODES8];
@@ -43,7 +43,7 @@ static inline int cf_digits_packed_planes(const cf_digits *digits) {
   return digits->planes + digits->has_special;
 }
 
-/* Pack `lines` lines from `line` on, and of each `count` <= CF_RUN_MAX elements from k on: to
+/* Pack `lines` lines from `line` on, and of each `count` <= CF_RUN_PIECE elements from k on: to
  * panels of `width` lines, in which each element's place among the lines varies fastest.  Planes
  * follow each other, and panels do in a plane; the last panel is filled up with zeros. */
 void cf_digits_pack(const cf_digits *digits, int64_t line, int64_t lines, int64_t k, int64_t count,

@@ -16,9 +16,9 @@
 #include "cpu/threads.h"
 
 enum {
-  BLOCK_INNER = 160,        /* a panel of b then stays in the nearest cache */
-  BLOCK_ROWS = 96,          /* and so many rows of a in the next */
-  BLOCK_COLUMNS = 1536,     /* at most so many columns of b are packed at a time */
+  KC = 160,                 /* a panel of b then stays in the nearest cache */
+  MC = 96,                  /* and so many rows of a in the next */
+  NC = 1536,                /* at most so many columns of b are packed at a time */
   SUMS_BYTES = 1 << 23,     /* of sums, for a thread ... */
   ALL_SUMS_BYTES = 1 << 25, /* ... and for all of them */
   CARRY_WIDTH = 24,         /* where no digits set it */
@@ -29,7 +29,7 @@ enum {
 static const double PRODUCTS_PER_THREAD = 0x1p20;
 
 /* Sums stay below this, and above it there is room for what is left and carried in. */
-static const double LARGEST_SUM = 0x1p52;
+static const double MAX_SUM = 0x1p52;
 
 /* One matrix product. */
 typedef struct exact {
@@ -41,27 +41,27 @@ typedef struct exact {
   int planes, width;                 /* of sums: plane i counts 2^(width * i) */
   int64_t carry_interval;            /* so many products are summed up before carrying */
   int64_t block_rows, block_columns; /* of results, whose sums are held at a time */
-  int64_t step_rows, step_columns;   /* of operands, packed at a time */
+  int64_t mc, nc;                    /* of operands, packed at a time */
   int by_rows;                       /* whether threads share the rows, or the columns */
   int threads;
   int status[CF_MAX_THREADS];
 } exact;
 
 /* How large a digit may be. */
-static double largest_digit(const cf_digits *digits, int planes, int width) {
-  return planes > 1 ? cf_power_of_2(width) : digits->largest;
+static double max_digit(const cf_digits *digits, int planes, int width) {
+  return planes > 1 ? cf_power_of_2(width) : digits->max_integer;
 }
 
 /* How large the sum of all products of one inner index may be, at one weight. */
-static double largest_term(const exact *e, int planes_a, int planes_b, int width) {
-  return largest_digit(&e->a, planes_a, width) * largest_digit(&e->b, planes_b, width) *
+static double max_term(const exact *e, int planes_a, int planes_b, int width) {
+  return max_digit(&e->a, planes_a, width) * max_digit(&e->b, planes_b, width) *
          (planes_a < planes_b ? planes_a : planes_b);
 }
 
 /* The fewest products of digits with which at least a block of the inner axis is summed up exactly;
  * returns how many. */
 static int choose_digits(exact *e) {
-  const double block = (double)cf_at_most(e->inner, BLOCK_INNER);
+  const double block = (double)cf_at_most(e->inner, KC);
   int best = 0, best_a = 1, best_b = 1, best_width = 0;
   for (int a = 1; a <= CF_DIGITS_MAX; ++a)
     for (int b = 1; b <= CF_DIGITS_MAX; ++b) {
@@ -70,7 +70,7 @@ static int choose_digits(exact *e) {
       int width = width_a > width_b ? width_a : width_b;
       if (a == 1 && b == 1) width = CARRY_WIDTH;
       if (width < LEAST_WIDTH) width = LEAST_WIDTH;
-      if (largest_term(e, a, b, width) * block > LARGEST_SUM) continue;
+      if (max_term(e, a, b, width) * block > MAX_SUM) continue;
       if (best != 0 && a * b >= best) continue;
       best = a * b;
       best_a = a;
@@ -84,16 +84,16 @@ static int choose_digits(exact *e) {
 }
 
 static void plan_sums(exact *e) {
-  const double term = largest_term(e, e->a.planes, e->b.planes, e->width);
-  const double all = (double)e->inner * e->a.largest * e->b.largest;
+  const double term = max_term(e, e->a.planes, e->b.planes, e->width);
+  const double all = (double)e->inner * e->a.max_integer * e->b.max_integer;
   e->planes = e->a.planes + e->b.planes - 1;
   e->carry_interval = e->inner;
-  if (term * (double)e->inner <= LARGEST_SUM) return;
-  e->carry_interval = (int64_t)(LARGEST_SUM / term) / BLOCK_INNER * BLOCK_INNER;
+  if (term * (double)e->inner <= MAX_SUM) return;
+  e->carry_interval = (int64_t)(MAX_SUM / term) / KC * KC;
   /* the uppermost plane is not carried from */
   do {
     ++e->planes;
-  } while (all * cf_power_of_2(-e->width * (e->planes - 1)) > LARGEST_SUM);
+  } while (all * cf_power_of_2(-e->width * (e->planes - 1)) > MAX_SUM);
 }
 
 /* Carry from each plane of `size` sums to the next. */
@@ -187,31 +187,31 @@ static float round_sums(const double *sums, int64_t step, int planes, int width,
 }
 
 /* What a thread works with. */
-typedef struct bench {
+typedef struct workspace {
   double *a, *b;
   /* a plane for each weight, then one of classes; in each a tile for each panel of b, then of a */
   double *sums;
   int64_t plane;    /* numbers in a plane */
   int64_t b_panels; /* of a block of columns */
   int64_t a_panels; /* of a block of rows */
-} bench;
+} workspace;
 
 /* A piece of a against all that is packed of b; first_panel is a's first one among the block's. */
-static void multiply_panels(const exact *e, const bench *bench, int64_t first_b, int64_t b_panels,
-                            int64_t first_a, int64_t a_panels, int64_t count) {
-  const int64_t a_panel = e->tile->rows * count, b_panel = e->tile->columns * count;
-  const int64_t tile = (int64_t)e->tile->rows * e->tile->columns;
+static void multiply_panels(const exact *e, const workspace *workspace, int64_t first_b,
+                            int64_t b_panels, int64_t first_a, int64_t a_panels, int64_t count) {
+  const int64_t a_panel = e->tile->mr * count, b_panel = e->tile->nr * count;
+  const int64_t tile = (int64_t)e->tile->mr * e->tile->nr;
   const int planes_a = e->a.planes, planes_b = e->b.planes;
   const int classes = e->a.has_special;
   for (int64_t j = 0; j < b_panels; ++j)
     for (int plane_b = 0; plane_b < planes_b + classes; ++plane_b) {
       const int is_class = plane_b == planes_b;
-      const double *b = bench->b + (plane_b * b_panels + j) * b_panel;
+      const double *b = workspace->b + (plane_b * b_panels + j) * b_panel;
       for (int64_t i = 0; i < a_panels; ++i) {
-        double *sums = bench->sums + ((first_b + j) * bench->a_panels + first_a + i) * tile;
+        double *sums = workspace->sums + ((first_b + j) * workspace->a_panels + first_a + i) * tile;
         for (int plane_a = is_class ? planes_a : 0; plane_a < planes_a + is_class; ++plane_a)
-          e->tile->multiply(count, bench->a + (plane_a * a_panels + i) * a_panel, b,
-                            sums + bench->plane * (is_class ? e->planes : plane_a + plane_b));
+          e->tile->multiply(count, workspace->a + (plane_a * a_panels + i) * a_panel, b,
+                            sums + workspace->plane * (is_class ? e->planes : plane_a + plane_b));
       }
     }
 }
@@ -219,14 +219,14 @@ static void multiply_panels(const exact *e, const bench *bench, int64_t first_b,
 static void store_result(char *result, uint32_t bits) { memcpy(result, &bits, sizeof bits); }
 
 /* The results of a tile. */
-static void finish_tile(const exact *e, const bench *bench, const double *sums, int64_t row,
+static void finish_tile(const exact *e, const workspace *workspace, const double *sums, int64_t row,
                         int64_t rows, int64_t column, int64_t columns) {
   const int32_t *units_b = e->b.units + column;
   /* the uppermost plane has 53 bits and a sign */
   const int is_narrow = e->width * (e->planes - 1) + 54 < 127;
   double scales[CF_TILE64_LINES_MAX];
   for (int64_t j = 0; j < columns; ++j) scales[j] = cf_power_of_2(units_b[j]);
-  for (int64_t i = 0; i < rows; ++i, sums += e->tile->columns) {
+  for (int64_t i = 0; i < rows; ++i, sums += e->tile->nr) {
     const int unit = e->a.units[row + i];
     const double scale = cf_power_of_2(unit);
     char *result = e->results + (row + i) * e->row_stride + column * e->column_stride;
@@ -236,10 +236,10 @@ static void finish_tile(const exact *e, const bench *bench, const double *sums, 
       for (int64_t j = 0; j < columns; ++j) rounded[j] = (float)(sums[j] * scale * scales[j]);
     else
       for (int64_t j = 0; j < columns; ++j)
-        rounded[j] = (is_narrow ? round_narrow_sums : round_sums)(sums + j, bench->plane, e->planes,
-                                                                  e->width, unit + units_b[j]);
+        rounded[j] = (is_narrow ? round_narrow_sums : round_sums)(
+            sums + j, workspace->plane, e->planes, e->width, unit + units_b[j]);
     for (int64_t j = 0; e->a.has_special && j < columns; ++j) {
-      const double class = sums[e->planes * bench->plane + j];
+      const double class = sums[e->planes * workspace->plane + j];
       const uint32_t nan = CF_FLOAT32_NAN_BITS;
       if (class != class)
         memcpy(&rounded[j], &nan, sizeof nan);
@@ -258,39 +258,39 @@ static void finish_tile(const exact *e, const bench *bench, const double *sums, 
 }
 
 /* One block of results. */
-static void multiply_block(const exact *e, bench *bench, int64_t row, int64_t rows, int64_t column,
-                           int64_t columns) {
-  const int tile_rows = e->tile->rows, tile_columns = e->tile->columns;
+static void multiply_block(const exact *e, workspace *workspace, int64_t row, int64_t rows,
+                           int64_t column, int64_t columns) {
+  const int tile_rows = e->tile->mr, tile_columns = e->tile->nr;
   const int64_t tile = (int64_t)tile_rows * tile_columns;
   const int planes = e->planes + e->a.has_special;
-  bench->a_panels = (rows + tile_rows - 1) / tile_rows;
-  bench->b_panels = (columns + tile_columns - 1) / tile_columns;
-  bench->plane = bench->a_panels * bench->b_panels * tile;
-  memset(bench->sums, 0, (size_t)(planes * bench->plane) * sizeof *bench->sums);
+  workspace->a_panels = (rows + tile_rows - 1) / tile_rows;
+  workspace->b_panels = (columns + tile_columns - 1) / tile_columns;
+  workspace->plane = workspace->a_panels * workspace->b_panels * tile;
+  memset(workspace->sums, 0, (size_t)(planes * workspace->plane) * sizeof *workspace->sums);
   int64_t summed = 0;
-  for (int64_t k = 0; k < e->inner; k += BLOCK_INNER) {
-    const int64_t count = cf_at_most(e->inner - k, BLOCK_INNER);
+  for (int64_t k = 0; k < e->inner; k += KC) {
+    const int64_t count = cf_at_most(e->inner - k, KC);
     if (summed + count > e->carry_interval) {
-      carry_sums(bench->sums, e->planes, bench->plane, e->width);
+      carry_sums(workspace->sums, e->planes, workspace->plane, e->width);
       summed = 0;
     }
     summed += count;
-    for (int64_t j = 0; j < columns; j += e->step_columns) {
-      const int64_t some_columns = cf_at_most(columns - j, e->step_columns);
-      cf_digits_pack(&e->b, column + j, some_columns, k, count, tile_columns, bench->b);
-      for (int64_t i = 0; i < rows; i += e->step_rows) {
-        const int64_t some_rows = cf_at_most(rows - i, e->step_rows);
-        cf_digits_pack(&e->a, row + i, some_rows, k, count, tile_rows, bench->a);
-        multiply_panels(e, bench, j / tile_columns,
+    for (int64_t j = 0; j < columns; j += e->nc) {
+      const int64_t some_columns = cf_at_most(columns - j, e->nc);
+      cf_digits_pack(&e->b, column + j, some_columns, k, count, tile_columns, workspace->b);
+      for (int64_t i = 0; i < rows; i += e->mc) {
+        const int64_t some_rows = cf_at_most(rows - i, e->mc);
+        cf_digits_pack(&e->a, row + i, some_rows, k, count, tile_rows, workspace->a);
+        multiply_panels(e, workspace, j / tile_columns,
                         (some_columns + tile_columns - 1) / tile_columns, i / tile_rows,
                         (some_rows + tile_rows - 1) / tile_rows, count);
       }
     }
   }
-  const double *sums = bench->sums;
+  const double *sums = workspace->sums;
   for (int64_t j = 0; j < columns; j += tile_columns)
     for (int64_t i = 0; i < rows; i += tile_rows, sums += tile)
-      finish_tile(e, bench, sums, row + i, cf_at_most(rows - i, tile_rows), column + j,
+      finish_tile(e, workspace, sums, row + i, cf_at_most(rows - i, tile_rows), column + j,
                   cf_at_most(columns - j, tile_columns));
 }
 
@@ -298,21 +298,20 @@ static void multiply_block(const exact *e, bench *bench, int64_t row, int64_t ro
 static int multiply_range(const exact *e, int64_t first_row, int64_t end_row, int64_t first_column,
                           int64_t end_column) {
   const int64_t group = CF_TILE64_ALIGNMENT / (int64_t)sizeof(double);
-  const int64_t count = cf_at_most(e->inner, BLOCK_INNER);
-  const int64_t a_size = cf_multiple(e->step_rows * count * cf_digits_packed_planes(&e->a), group);
-  const int64_t b_size =
-      cf_multiple(e->step_columns * count * cf_digits_packed_planes(&e->b), group);
+  const int64_t count = cf_at_most(e->inner, KC);
+  const int64_t a_size = cf_multiple(e->mc * count * cf_digits_packed_planes(&e->a), group);
+  const int64_t b_size = cf_multiple(e->nc * count * cf_digits_packed_planes(&e->b), group);
   const int64_t sums_size = e->block_rows * e->block_columns * (e->planes + e->a.has_special);
   double *memory = malloc((size_t)(a_size + b_size + sums_size + group) * sizeof *memory);
   if (memory == NULL) return CF_NO_MEMORY;
-  bench bench;
-  bench.a =
+  workspace workspace;
+  workspace.a =
       memory + (CF_TILE64_ALIGNMENT - (uintptr_t)memory % CF_TILE64_ALIGNMENT) / sizeof *memory;
-  bench.b = bench.a + a_size;
-  bench.sums = bench.b + b_size;
+  workspace.b = workspace.a + a_size;
+  workspace.sums = workspace.b + b_size;
   for (int64_t i = first_row; i < end_row; i += e->block_rows)
     for (int64_t j = first_column; j < end_column; j += e->block_columns)
-      multiply_block(e, &bench, i, cf_at_most(end_row - i, e->block_rows), j,
+      multiply_block(e, &workspace, i, cf_at_most(end_row - i, e->block_rows), j,
                      cf_at_most(end_column - j, e->block_columns));
   free(memory);
   return CF_OK;
@@ -323,9 +322,9 @@ static void multiply_share(void *context, int index) {
   const int64_t rows = e->a.operand.lines, columns = e->b.operand.lines;
   int64_t begin, end;
   if (e->by_rows)
-    cf_share_of(rows, e->tile->rows, e->threads, index, &begin, &end);
+    cf_share_of(rows, e->tile->mr, e->threads, index, &begin, &end);
   else
-    cf_share_of(columns, e->tile->columns, e->threads, index, &begin, &end);
+    cf_share_of(columns, e->tile->nr, e->threads, index, &begin, &end);
   const uint64_t modes = cf_set_default_float_modes();
   e->status[index] = e->by_rows ? multiply_range(e, begin, end, 0, columns)
                                 : multiply_range(e, 0, rows, begin, end);
@@ -335,14 +334,14 @@ static void multiply_share(void *context, int index) {
 /* Share results among threads, and cut the shares into blocks. */
 static void plan_blocks(exact *e, int threads) {
   const int64_t rows = e->a.operand.lines, columns = e->b.operand.lines;
-  const int tile_rows = e->tile->rows, tile_columns = e->tile->columns;
+  const int tile_rows = e->tile->mr, tile_columns = e->tile->nr;
   const double products =
       (double)rows * (double)columns * (double)e->inner * e->a.planes * e->b.planes;
   e->by_rows = rows >= columns;
   const int64_t length = e->by_rows ? rows : columns, unit = e->by_rows ? tile_rows : tile_columns;
   threads = cf_useful_threads(products, PRODUCTS_PER_THREAD, threads);
   e->threads = (int)cf_at_most(threads, cf_divide_up(length, unit));
-  const int64_t share = cf_largest_share(length, unit, e->threads);
+  const int64_t share = cf_max_share(length, unit, e->threads);
   e->block_rows = cf_multiple(e->by_rows ? share : rows, tile_rows);
   e->block_columns = cf_multiple(e->by_rows ? columns : share, tile_columns);
   const int64_t most = cf_at_most(SUMS_BYTES, ALL_SUMS_BYTES / e->threads) /
@@ -354,9 +353,8 @@ static void plan_blocks(exact *e, int threads) {
     else
       e->block_columns = cf_multiple(e->block_columns / 2, tile_columns);
   }
-  e->step_rows = cf_at_most(e->block_rows, cf_multiple(BLOCK_ROWS / e->a.planes, tile_rows));
-  e->step_columns =
-      cf_at_most(e->block_columns, cf_multiple(BLOCK_COLUMNS / e->b.planes, tile_columns));
+  e->mc = cf_at_most(e->block_rows, cf_multiple(MC / e->a.planes, tile_rows));
+  e->nc = cf_at_most(e->block_columns, cf_multiple(NC / e->b.planes, tile_columns));
 }
 
 /* One product of matrices. */

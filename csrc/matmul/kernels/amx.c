@@ -16,8 +16,8 @@ CF_TARGET_BEGIN(CF_TARGET_AMX)
 #include "matmul/kernels/split-inl.h"
 #include "matmul/kernels/widen-inl.h"
 
-enum { ROWS = 32, COLUMNS = 32, TILE_BYTES = 64, TILE_ROWS = 16 };
-_Static_assert(CF_STAGED_ACROSS % COLUMNS == 0, "panels that are packed together are whole");
+enum { MR = 32, NR = 32, TILE_BYTES = 64, TILE_ROWS = 16 };
+_Static_assert(CF_COLUMN_PIECE % NR == 0, "panels that are packed together are whole");
 
 /* Eight tiles of 16 rows of 64 bytes. */
 static uint64_t enter_amx(void) {
@@ -41,9 +41,9 @@ static void leave_amx(uint64_t state) {
   cf_restore_float_modes(state);
 }
 
-static void tile_bfloat16_amx(const cf_tile *tile) {
-  const int step_of_a = TILE_BYTES, step_of_b = COLUMNS * 4, step = COLUMNS * 4;
-  float *const upper = tile->sums, *const lower = tile->sums + TILE_ROWS * COLUMNS;
+static void tile_bfloat16(const cf_tile *tile) {
+  const int step_of_a = TILE_BYTES, step_of_b = NR * 4, step = NR * 4;
+  float *const upper = tile->sums, *const lower = tile->sums + TILE_ROWS * NR;
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
@@ -51,10 +51,10 @@ static void tile_bfloat16_amx(const cf_tile *tile) {
   for (int pair = 0; pair < tile->pairs; ++pair) {
     const uint16_t *a = tile->a[pair], *b = tile->b[pair];
     for (int64_t k = 0; k < tile->inner;
-         k += CF_MATMUL_STEP, a += CF_MATMUL_STEP * ROWS, b += CF_MATMUL_STEP * COLUMNS) {
+         k += CF_KC_UNIT, a += CF_KC_UNIT * MR, b += CF_KC_UNIT * NR) {
       _tile_loadd(4, a, step_of_a);
       _tile_loadd(6, b, step_of_b);
-      _tile_loadd(5, a + CF_MATMUL_STEP * TILE_ROWS, step_of_a);
+      _tile_loadd(5, a + CF_KC_UNIT * TILE_ROWS, step_of_a);
       _tile_loadd(7, b + 32, step_of_b);
       _tile_dpbf16ps(0, 4, 6);
       _tile_dpbf16ps(1, 4, 7);
@@ -70,22 +70,7 @@ static void tile_bfloat16_amx(const cf_tile *tile) {
 
 CF_TARGET_END
 
-const cf_tiles cf_tiles_amx = {
-    .packing = CF_PACKED_BFLOAT16,
-    .rows = ROWS,
-    .columns = COLUMNS,
-    .pairs_max = CF_PAIRS_MAX,
-    .tile = tile_bfloat16_amx,
-    .split = split,
-    .split_pairs = split_pairs,
-    .widen = widen,
-    .widen_columns = widen_columns,
-    .dot_codes = dot_codes,
-    .update_codes = update_codes,
-    .end = end_tile_512,
-    .enter = enter_amx,
-    .leave = leave_amx,
-};
+const cf_tiles cf_tiles_amx = CF_BFLOAT16_TILES(CF_PAIRS_MAX, enter_amx, leave_amx);
 
 #else
 const cf_tiles cf_tiles_amx = {.tile = NULL};

@@ -10,7 +10,7 @@ static inline __m512 end_vector(const cf_tile_end *end, __mmask16 there, __m512 
                             _mm512_set1_ps(CF_FLOAT32_NAN));
 }
 
-static void end_tile_512(const cf_tile_end *end) {
+static void end_tile_avx512(const cf_tile_end *end) {
   const uint32_t there = end->columns < 32 ? ((uint32_t)1 << end->columns) - 1 : UINT32_MAX;
   const __mmask16 there0 = (__mmask16)there, there1 = (__mmask16)(there >> 16);
   __m512 column_scale0 = _mm512_set1_ps(1), column_scale1 = column_scale0;

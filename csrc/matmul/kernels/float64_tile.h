@@ -22,12 +22,12 @@ typedef void cf_float64_kernel(int64_t inner, const double *a, const double *b, 
 /* sums[j] += a * b[j], rounded to odd: of finite numbers a sum that is not exact is the neighbour
  * of the exact one whose last bit is set.  Products are exact, and nothing leaves float64's range;
  * each NaN becomes CF_FLOAT64_NAN_BITS. */
-typedef void cf_add_odd_kernel(double *sums, double a, const double *b, int64_t count);
+typedef void cf_axpy_to_odd_kernel(double *sums, double a, const double *b, int64_t count);
 
 typedef struct cf_float64_tile {
-  int rows, columns;           /* at most CF_TILE64_LINES_MAX */
+  int mr, nr;                  /* at most CF_TILE64_LINES_MAX */
   cf_float64_kernel *multiply; /* NULL: the target architecture is another */
-  cf_add_odd_kernel *add_odd;
+  cf_axpy_to_odd_kernel *axpy_to_odd;
 } cf_float64_tile;
 
 extern const cf_float64_tile cf_float64_tile_portable, cf_float64_tile_neon, cf_float64_tile_avx2,

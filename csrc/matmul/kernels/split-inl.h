@@ -27,30 +27,30 @@ static inline uint32_t is_out_of(cf_plane_range range, float value) {
                                           uint16_t *const *to) {                                   \
     uint16_t *to0 = to[0], *to1 = to[(count_of_planes) > 1 ? 1 : 0],                               \
              *to2 = to[(count_of_planes) > 2 ? 2 : 0];                                             \
-    uint32_t unfit = 0;                                                                            \
+    uint32_t beyond_planes = 0;                                                                    \
     for (size_t i = 0; i < count; ++i) {                                                           \
       float rest = values[i];                                                                      \
-      unfit |= is_out_of(range, rest);                                                             \
+      beyond_planes |= is_out_of(range, rest);                                                     \
       to0[i] = (uint16_t)(take_plane(&rest) >> 16);                                                \
       if ((count_of_planes) > 1) to1[i] = (uint16_t)(take_plane(&rest) >> 16);                     \
       if ((count_of_planes) > 2) to2[i] = (uint16_t)(take_plane(&rest) >> 16);                     \
     }                                                                                              \
-    return unfit;                                                                                  \
+    return beyond_planes;                                                                          \
   }                                                                                                \
   static uint32_t split_pairs_##count_of_planes(const float *even, const float *odd, size_t count, \
                                                 cf_plane_range range, uint16_t *const *to) {       \
     uint16_t *planes[CF_PLANES_MAX] = {to[0], to[(count_of_planes) > 1 ? 1 : 0],                   \
                                        to[(count_of_planes) > 2 ? 2 : 0]};                         \
-    uint32_t unfit = 0;                                                                            \
+    uint32_t beyond_planes = 0;                                                                    \
     for (size_t i = 0; i < count; ++i) {                                                           \
       float rest0 = even[i], rest1 = odd[i];                                                       \
-      unfit |= is_out_of(range, rest0) | is_out_of(range, rest1);                                  \
+      beyond_planes |= is_out_of(range, rest0) | is_out_of(range, rest1);                          \
       for (int p = 0; p < (count_of_planes); ++p) {                                                \
         const uint32_t pair = take_plane(&rest0) >> 16 | take_plane(&rest1);                       \
         memcpy(planes[p] + 2 * i, &pair, sizeof pair);                                             \
       }                                                                                            \
     }                                                                                              \
-    return unfit;                                                                                  \
+    return beyond_planes;                                                                          \
   }
 DEFINE_SPLIT(1)
 DEFINE_SPLIT(2)

@@ -2,7 +2,7 @@
  * of them.
  *
  * Both operands are lines along the inner axis: a's rows and b's columns.  They are decoded while
- * they are packed into panels of so many lines and at most CF_MATMUL_BLOCK of the inner axis; a
+ * they are packed into panels of MR or NR lines and at most KC of the inner axis (BLIS's names); a
  * kernel multiplies a panel of a, or a part of it, by one of b into a tile of sums (the structure
  * of BLIS).  Each block of the inner axis is summed from zero, and the blocks' sums are added in
  * order. */
@@ -19,25 +19,26 @@
 typedef enum cf_packing { CF_PACKED_FLOAT32, CF_PACKED_BFLOAT16 } cf_packing;
 
 enum {
-  CF_MATMUL_BLOCK = 1024, /* inner elements that are packed together */
-  CF_PART_FLOAT32 = 256,  /* and of a panel of float32, that stay in the nearest cache */
-  CF_MATMUL_STEP = 32,    /* bfloat16 panels are padded with zeros to a multiple of this */
+  CF_KC = 1024,           /* KC: inner elements that are packed together */
+  CF_FLOAT32_PIECE = 256, /* and of a panel of float32, that stay in the nearest cache */
+  CF_KC_UNIT = 32,        /* bfloat16 panels are padded with zeros to a multiple of this */
   /* from line to line of float32: of powers of two, lines would share cache sets */
-  CF_MATMUL_LINE = CF_MATMUL_BLOCK + 32,
+  CF_KC_STRIDE = CF_KC + 32,
   CF_PLANES_MAX = 3,
   CF_PAIRS_MAX = 6,
   CF_TILE_LINES_MAX = 32, /* of a panel */
-  CF_STAGED_ACROSS = 192, /* columns that are packed at a time: a multiple of every kernel's */
+  CF_COLUMN_PIECE = 192,  /* columns that are packed at a time: a multiple of every kernel's */
   CF_TILE_ALIGNMENT = 64
 };
 
-/* A tile: sums = (first ? 0 : sums) + sum over pairs of a[p] @ b[p], `rows` x `columns` of the
- * kernels.
+/* A tile: sums = (first ? 0 : sums) + sum over pairs of a[p] @ b[p],  MR x NR.
  *
- * float32, one pair: a[0] has the lines of a panel, CF_MATMUL_LINE elements from one to the next;
- * b[0] has `inner` groups of one element of each line. bfloat16, always the first: a's panels have
- * groups of CF_MATMUL_STEP consecutive elements of each line, b's of two.  inner is a multiple of
- * CF_MATMUL_STEP.  No element is subnormal, nor is any product. Everything is aligned to
+ * float32, one pair: a[0] has the lines of a panel, CF_KC_STRIDE elements from one to the next;
+ * b[0] has `inner` groups of one element of each line.
+ *
+ * bfloat16, always the first: a's panels have
+ * groups of CF_KC_UNIT consecutive elements of each line, b's of two.  inner is a multiple of
+ * CF_KC_UNIT.  No element is subnormal, nor is any product. Everything is aligned to
  * CF_TILE_ALIGNMENT, but for the lines of a, which are to their elements' pairs. */
 typedef struct cf_tile {
   const void *a[CF_PAIRS_MAX], *b[CF_PAIRS_MAX];
@@ -82,7 +83,7 @@ typedef struct cf_bytes {
   uint8_t lower[128], upper[128];
 } cf_bytes;
 
-/* Decode count codes by a table, in groups of CF_MATMUL_STEP that are `step` elements apart; the
+/* Decode count codes by a table, in groups of CF_KC_UNIT that are `step` elements apart; the
  * last is filled with zeros. */
 typedef void cf_widen_kernel(const cf_bytes *table, const uint8_t *codes, int64_t count,
                              uint16_t *to, int64_t step);
@@ -104,7 +105,7 @@ typedef void cf_update_kernel(const float *x, int64_t x_step, int rows, const fl
                               int64_t values_step, int64_t count, float *sums, int64_t sums_step);
 /* The same of codes by a table, of many lines at once: sums[r][line] = x[r] . line.  Lines are
  * contiguous and `step` bytes apart, or places along the inner axis are. */
-typedef struct cf_skinny {
+typedef struct cf_gemv {
   const cf_bytes *table;
   const uint8_t *codes;
   int64_t step, lines, inner;
@@ -113,15 +114,15 @@ typedef struct cf_skinny {
   int rows;
   float *sums;
   int64_t sums_step;
-} cf_skinny;
-typedef void cf_skinny_kernel(const cf_skinny *skinny);
+} cf_gemv;
+typedef void cf_gemv_kernel(const cf_gemv *gemv);
 
-/* The kernels of an instruction set for one packing.  Panels of a have `rows` lines and those of b
- * `columns`; enter is called before kernels, on the same thread, and leave, with what it returned,
- * after them: floating-point modes are the default ones in between. */
+/* The kernels of an instruction set for one packing.  Panels of a have MR lines and those of b NR;
+ * enter is called before kernels, on the same thread, and leave, with what it returned, after them:
+ * floating-point modes are the default ones in between. */
 typedef struct cf_tiles {
   cf_packing packing;
-  int rows, columns;
+  int mr, nr;
   int pairs_max; /* of bfloat16: so many products of planes are faster than one of float32 */
   cf_tile_kernel *tile;
   cf_tile_end_kernel *end;
@@ -129,12 +130,42 @@ typedef struct cf_tiles {
   cf_split_pairs_kernel *split_pairs;
   cf_widen_kernel *widen;
   cf_widen_columns_kernel *widen_columns;
-  cf_skinny_kernel *dot_codes, *update_codes;
+  cf_gemv_kernel *dot_codes, *update_codes;
   cf_dot_kernel *dot; /* these of float32 only */
   cf_update_kernel *update;
   uint64_t (*enter)(void);
   void (*leave)(uint64_t state);
 } cf_tiles;
+
+/* The table of a file that has MR, NR, tile_float32 and an end of tiles, and includes
+ * gemv-inl.h. */
+#define CF_FLOAT32_TILES(end_of_tile)   \
+  {.packing = CF_PACKED_FLOAT32,        \
+   .mr = MR,                            \
+   .nr = NR,                            \
+   .tile = tile_float32,                \
+   .end = end_of_tile,                  \
+   .dot = dot,                          \
+   .update = update,                    \
+   .enter = cf_set_default_float_modes, \
+   .leave = cf_restore_float_modes}
+/* And of one that has MR, NR, tile_bfloat16 and end_avx512-inl.h, and includes split-inl.h and
+ * widen-inl.h. */
+#define CF_BFLOAT16_TILES(most_pairs, enter_modes, leave_modes) \
+  {.packing = CF_PACKED_BFLOAT16,                               \
+   .mr = MR,                                                    \
+   .nr = NR,                                                    \
+   .pairs_max = most_pairs,                                     \
+   .tile = tile_bfloat16,                                       \
+   .end = end_tile_avx512,                                      \
+   .split = split,                                              \
+   .split_pairs = split_pairs,                                  \
+   .widen = widen,                                              \
+   .widen_columns = widen_columns,                              \
+   .dot_codes = dot_codes,                                      \
+   .update_codes = update_codes,                                \
+   .enter = enter_modes,                                        \
+   .leave = leave_modes}
 
 extern const cf_tiles cf_tiles_portable, cf_tiles_neon, cf_tiles_avx2, cf_tiles_avx512,
     cf_tiles_avx512bf16, cf_tiles_amx;

@@ -88,29 +88,29 @@ static inline __m512 load_part(__mmask64 there, int q, const float *x) {
   return _mm512_maskz_loadu_ps((__mmask16)(there >> (16 * q)), x + 16 * q);
 }
 
-enum { ROWS_AT_A_TIME = 4, PLACES_AT_A_TIME = 8, INNER_AT_A_TIME = 2048 };
+enum { ROW_PIECE = 4, UPDATE_PIECE = 8, DOT_PIECE = 2048 };
 
-/* Some rows, of which there are at most ROWS_AT_A_TIME, times a part of one line, from k on. */
-static inline void dot_line(const byte_tables *tables, const cf_skinny *skinny, int64_t k,
+/* Some rows, of which there are at most ROW_PIECE, times a part of one line, from k on. */
+static inline void dot_line(const byte_tables *tables, const cf_gemv *gemv, int64_t k,
                             int64_t count, int64_t line, int row, int rows) {
-  const uint8_t *codes = skinny->codes + line * skinny->step + k;
-  const float *x = skinny->x + row * skinny->x_step + k;
-  float *to = skinny->sums + row * skinny->sums_step + line;
-  __m512 sums[ROWS_AT_A_TIME][4], values[4];
+  const uint8_t *codes = gemv->codes + line * gemv->step + k;
+  const float *x = gemv->x + row * gemv->x_step + k;
+  float *to = gemv->sums + row * gemv->sums_step + line;
+  __m512 sums[ROW_PIECE][4], values[4];
 #pragma GCC unroll 4
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 4
     for (int q = 0; q < 4; ++q) sums[r][q] = _mm512_setzero_ps();
   int64_t i = 0;
   for (; i + 64 <= count; i += 64) {
-    _mm_prefetch((const char *)codes + i + skinny->step, _MM_HINT_T0);
+    _mm_prefetch((const char *)codes + i + gemv->step, _MM_HINT_T0);
     widen_to_float32(tables, _mm512_loadu_si512(codes + i), values);
 #pragma GCC unroll 4
     for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 4
       for (int q = 0; q < 4; ++q)
-        sums[r][q] = _mm512_fmadd_ps(
-            values[q], _mm512_loadu_ps(x + r * skinny->x_step + i + 16 * q), sums[r][q]);
+        sums[r][q] = _mm512_fmadd_ps(values[q], _mm512_loadu_ps(x + r * gemv->x_step + i + 16 * q),
+                                     sums[r][q]);
   }
   if (i < count) {
     const __mmask64 there = first_of_64(count - i);
@@ -120,35 +120,35 @@ static inline void dot_line(const byte_tables *tables, const cf_skinny *skinny, 
 #pragma GCC unroll 4
       for (int q = 0; q < 4; ++q)
         sums[r][q] =
-            _mm512_fmadd_ps(values[q], load_part(there, q, x + r * skinny->x_step + i), sums[r][q]);
+            _mm512_fmadd_ps(values[q], load_part(there, q, x + r * gemv->x_step + i), sums[r][q]);
   }
 #pragma GCC unroll 4
   for (int r = 0; r < rows; ++r) {
     const float sum = _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[r][0], sums[r][1]),
                                                          _mm512_add_ps(sums[r][2], sums[r][3])));
-    to[r * skinny->sums_step] = k == 0 ? sum : to[r * skinny->sums_step] + sum;
+    to[r * gemv->sums_step] = k == 0 ? sum : to[r * gemv->sums_step] + sum;
   }
 }
 
 /* Some rows times 64 neighbouring lines or fewer, `count` places along the inner axis from k on. */
-static inline void update_lines(const byte_tables *tables, const cf_skinny *skinny, int64_t k,
+static inline void update_lines(const byte_tables *tables, const cf_gemv *gemv, int64_t k,
                                 int64_t count, int64_t line, int row, int rows) {
-  const __mmask64 there = first_of_64(skinny->lines - line);
-  const uint8_t *codes = skinny->codes + k * skinny->step + line;
-  const float *x = skinny->x + row * skinny->x_step + k;
-  float *to = skinny->sums + row * skinny->sums_step + line;
-  __m512 sums[ROWS_AT_A_TIME][4], values[4];
+  const __mmask64 there = first_of_64(gemv->lines - line);
+  const uint8_t *codes = gemv->codes + k * gemv->step + line;
+  const float *x = gemv->x + row * gemv->x_step + k;
+  float *to = gemv->sums + row * gemv->sums_step + line;
+  __m512 sums[ROW_PIECE][4], values[4];
 #pragma GCC unroll 4
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 4
     for (int q = 0; q < 4; ++q)
-      sums[r][q] = k == 0 ? _mm512_setzero_ps() : load_part(there, q, to + r * skinny->sums_step);
-  for (int64_t i = 0; i < count; ++i, codes += skinny->step) {
-    _mm_prefetch((const char *)codes + PLACES_AT_A_TIME * skinny->step, _MM_HINT_T0);
+      sums[r][q] = k == 0 ? _mm512_setzero_ps() : load_part(there, q, to + r * gemv->sums_step);
+  for (int64_t i = 0; i < count; ++i, codes += gemv->step) {
+    _mm_prefetch((const char *)codes + UPDATE_PIECE * gemv->step, _MM_HINT_T0);
     widen_to_float32(tables, _mm512_maskz_loadu_epi8(there, codes), values);
 #pragma GCC unroll 4
     for (int r = 0; r < rows; ++r) {
-      const __m512 element = _mm512_set1_ps(x[r * skinny->x_step + i]);
+      const __m512 element = _mm512_set1_ps(x[r * gemv->x_step + i]);
 #pragma GCC unroll 4
       for (int q = 0; q < 4; ++q) sums[r][q] = _mm512_fmadd_ps(values[q], element, sums[r][q]);
     }
@@ -157,38 +157,37 @@ static inline void update_lines(const byte_tables *tables, const cf_skinny *skin
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 4
     for (int q = 0; q < 4; ++q)
-      _mm512_mask_storeu_ps(to + r * skinny->sums_step + 16 * q, (__mmask16)(there >> (16 * q)),
+      _mm512_mask_storeu_ps(to + r * gemv->sums_step + 16 * q, (__mmask16)(there >> (16 * q)),
                             sums[r][q]);
 }
 
 /* The number of rows is a constant to the functions above. */
-#define IN_ROWS(call)                                                                        \
-  for (int row = 0; row < skinny->rows; row += ROWS_AT_A_TIME) switch (skinny->rows - row) { \
-      case 1: call(1); break;                                                                \
-      case 2: call(2); break;                                                                \
-      case 3: call(3); break;                                                                \
-      default: call(4); break;                                                               \
+#define IN_ROWS(call)                                                               \
+  for (int row = 0; row < gemv->rows; row += ROW_PIECE) switch (gemv->rows - row) { \
+      case 1: call(1); break;                                                       \
+      case 2: call(2); break;                                                       \
+      case 3: call(3); break;                                                       \
+      default: call(4); break;                                                      \
     }
 
 /* So much of the rows as stays in the nearest cache, times all lines. */
-static void dot_codes(const cf_skinny *skinny) {
-  const byte_tables tables = byte_tables_of(skinny->table);
-#define DOT(rows) dot_line(&tables, skinny, k, count, line, row, rows)
-  for (int64_t k = 0; k < skinny->inner; k += INNER_AT_A_TIME) {
-    const int64_t rest = skinny->inner - k, count = rest < INNER_AT_A_TIME ? rest : INNER_AT_A_TIME;
-    for (int64_t line = 0; line < skinny->lines; ++line) IN_ROWS(DOT)
+static void dot_codes(const cf_gemv *gemv) {
+  const byte_tables tables = byte_tables_of(gemv->table);
+#define DOT(rows) dot_line(&tables, gemv, k, count, line, row, rows)
+  for (int64_t k = 0; k < gemv->inner; k += DOT_PIECE) {
+    const int64_t rest = gemv->inner - k, count = rest < DOT_PIECE ? rest : DOT_PIECE;
+    for (int64_t line = 0; line < gemv->lines; ++line) IN_ROWS(DOT)
   }
 }
 
 /* Some rows of codes at a time, each from its first line to its last: memory is read in as many
  * streams. */
-static void update_codes(const cf_skinny *skinny) {
-  const byte_tables tables = byte_tables_of(skinny->table);
-#define UPDATE(rows) update_lines(&tables, skinny, k, count, line, row, rows)
-  for (int64_t k = 0; k < skinny->inner; k += PLACES_AT_A_TIME) {
-    const int64_t rest = skinny->inner - k,
-                  count = rest < PLACES_AT_A_TIME ? rest : PLACES_AT_A_TIME;
-    for (int64_t line = 0; line < skinny->lines; line += 64) IN_ROWS(UPDATE)
+static void update_codes(const cf_gemv *gemv) {
+  const byte_tables tables = byte_tables_of(gemv->table);
+#define UPDATE(rows) update_lines(&tables, gemv, k, count, line, row, rows)
+  for (int64_t k = 0; k < gemv->inner; k += UPDATE_PIECE) {
+    const int64_t rest = gemv->inner - k, count = rest < UPDATE_PIECE ? rest : UPDATE_PIECE;
+    for (int64_t line = 0; line < gemv->lines; line += 64) IN_ROWS(UPDATE)
   }
 }
 

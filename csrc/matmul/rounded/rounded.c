@@ -17,11 +17,11 @@
 #include "cpu/threads.h"
 
 enum {
-  TILE_COLUMNS = CF_RUN_MAX, /* at most */
-  TILE_ROWS = 256,           /* at most */
-  TILE_SIZE = 2048,          /* rows times columns, at most: sums stay in the nearest cache */
-  LEAST_COLUMNS = 32,        /* in a tile made narrower for more threads to have one */
-  INNER_BLOCK = 128,         /* decoded at a time */
+  TILE_COLUMNS = CF_RUN_PIECE, /* at most */
+  TILE_ROWS = 256,             /* at most */
+  TILE_SIZE = 2048,            /* rows times columns, at most: sums stay in the nearest cache */
+  LEAST_COLUMNS = 32,          /* in a tile made narrower for more threads to have one */
+  KC = 128,                    /* decoded at a time */
   PRODUCTS_PER_THREAD = 1 << 16
 };
 
@@ -29,7 +29,7 @@ enum {
 typedef struct rounded {
   const cf_product *product;
   cf_rule rule;
-  cf_add_odd_kernel *add_odd;
+  cf_axpy_to_odd_kernel *axpy_to_odd;
   cf_encode_kernel *encode;
   cf_decode_kernel *decode;
   int16_t bias;
@@ -42,12 +42,12 @@ typedef struct rounded {
 } rounded;
 
 /* What a thread works with. */
-typedef struct bench {
+typedef struct workspace {
   double sums[TILE_SIZE];
   uint16_t codes[TILE_SIZE];
   float values[TILE_SIZE];
-  double a[INNER_BLOCK * TILE_ROWS], b[INNER_BLOCK * TILE_COLUMNS];
-} bench;
+  double a[KC * TILE_ROWS], b[KC * TILE_COLUMNS];
+} workspace;
 
 /* Some results. */
 typedef struct tile {
@@ -58,12 +58,12 @@ typedef struct tile {
  * line i. */
 static void decode_lines(const cf_operand *operand, int64_t line, int64_t lines, int64_t k,
                          int64_t count, double *to) {
-  const int along = cf_operand_direction(operand) == CF_ALONG_LINE;
-  const int64_t runs = along ? lines : count, length = along ? count : lines;
-  const int64_t run_step = along ? 1 : lines, step = along ? lines : 1;
+  const int by_line = cf_operand_direction(operand) == CF_ALONG_LINE;
+  const int64_t runs = by_line ? lines : count, length = by_line ? count : lines;
+  const int64_t run_step = by_line ? 1 : lines, step = by_line ? lines : 1;
   for (int64_t i = 0; i < runs; ++i) {
-    uint32_t values[CF_RUN_MAX];
-    if (along)
+    uint32_t values[CF_RUN_PIECE];
+    if (by_line)
       cf_operand_decode(operand, CF_ALONG_LINE, line + i, k, (size_t)length, values);
     else
       cf_operand_decode(operand, CF_ACROSS_LINES, line, k + i, (size_t)length, values);
@@ -76,7 +76,7 @@ static void decode_lines(const cf_operand *operand, int64_t line, int64_t lines,
 }
 
 /* The tile's sums rounded, for the step-th time. */
-static void round_sums(const rounded *r, bench *bench, const tile *t, uint64_t step) {
+static void round_sums(const rounded *r, workspace *workspace, const tile *t, uint64_t step) {
   const cf_product *product = r->product;
   const size_t size = (size_t)(t->rows * t->columns), code_size = r->rule.code_size;
   const uint64_t rows = (uint64_t)product->rows, columns = (uint64_t)product->columns;
@@ -84,40 +84,40 @@ static void round_sums(const rounded *r, bench *bench, const tile *t, uint64_t s
                       ((uint64_t)t->stack * rows + (uint64_t)t->row) * columns +
                       (uint64_t)t->column;
   if (cf_rounding_mode(r->rule.rounding) != CF_STOCHASTIC || t->columns == product->columns) {
-    r->encode(&r->rule, &r->bias, 0, bench->sums, position, bench->codes, size, NULL);
+    r->encode(&r->rule, &r->bias, 0, workspace->sums, position, workspace->codes, size, NULL);
   } else {
     for (int64_t i = 0; i < t->rows; ++i, position += columns)
-      r->encode(&r->rule, &r->bias, 0, bench->sums + i * t->columns, position,
-                (char *)bench->codes + (size_t)(i * t->columns) * code_size, (size_t)t->columns,
+      r->encode(&r->rule, &r->bias, 0, workspace->sums + i * t->columns, position,
+                (char *)workspace->codes + (size_t)(i * t->columns) * code_size, (size_t)t->columns,
                 NULL);
   }
-  r->decode(&r->rule, &r->bias, 0, bench->codes, bench->values, size, NULL);
-  for (size_t i = 0; i < size; ++i) bench->sums[i] = (double)bench->values[i];
+  r->decode(&r->rule, &r->bias, 0, workspace->codes, workspace->values, size, NULL);
+  for (size_t i = 0; i < size; ++i) workspace->sums[i] = (double)workspace->values[i];
 }
 
-static void multiply_tile(const rounded *r, bench *bench, const tile *t) {
+static void multiply_tile(const rounded *r, workspace *workspace, const tile *t) {
   const cf_product *product = r->product;
   const cf_operand a = cf_operand_a(product, t->stack), b = cf_operand_b(product, t->stack);
   const int64_t *strides = product->result_strides + product->stack_ndim;
-  for (int64_t i = 0; i < t->rows * t->columns; ++i) bench->sums[i] = bench->values[i] = 0;
-  for (int64_t k = 0; k < product->inner; k += INNER_BLOCK) {
-    const int64_t count = cf_at_most(product->inner - k, INNER_BLOCK);
-    decode_lines(&a, t->row, t->rows, k, count, bench->a);
-    decode_lines(&b, t->column, t->columns, k, count, bench->b);
+  for (int64_t i = 0; i < t->rows * t->columns; ++i) workspace->sums[i] = workspace->values[i] = 0;
+  for (int64_t k = 0; k < product->inner; k += KC) {
+    const int64_t count = cf_at_most(product->inner - k, KC);
+    decode_lines(&a, t->row, t->rows, k, count, workspace->a);
+    decode_lines(&b, t->column, t->columns, k, count, workspace->b);
     for (int64_t j = 0; j < count; ++j) {
       for (int64_t i = 0; i < t->rows; ++i)
-        r->add_odd(bench->sums + i * t->columns, bench->a[j * t->rows + i],
-                   bench->b + j * t->columns, t->columns);
+        r->axpy_to_odd(workspace->sums + i * t->columns, workspace->a[j * t->rows + i],
+                       workspace->b + j * t->columns, t->columns);
       const int64_t added = k + j + 1;
       if (added % r->every == 0 || added == product->inner)
-        round_sums(r, bench, t, (uint64_t)((added - 1) / r->every));
+        round_sums(r, workspace, t, (uint64_t)((added - 1) / r->every));
     }
   }
   char *result =
       cf_product_results(product, t->stack) + t->row * strides[0] + t->column * strides[1];
   for (int64_t i = 0; i < t->rows; ++i)
     for (int64_t j = 0; j < t->columns; ++j) {
-      const float value = bench->values[i * t->columns + j];
+      const float value = workspace->values[i * t->columns + j];
       uint32_t bits = CF_FLOAT32_NAN_BITS;
       if (value == value) memcpy(&bits, &value, sizeof bits);
       memcpy(result + i * strides[0] + j * strides[1], &bits, sizeof bits);
@@ -131,9 +131,9 @@ static void multiply_share(void *context, int index) {
                 down = cf_divide_up(product->rows, r->tile_rows);
   int64_t begin, end;
   cf_share_of(r->tiles, 1, r->threads, index, &begin, &end);
-  bench *bench = malloc(sizeof *bench);
-  r->status[index] = bench == NULL ? CF_NO_MEMORY : CF_OK;
-  if (bench == NULL) return;
+  workspace *workspace = malloc(sizeof *workspace);
+  r->status[index] = workspace == NULL ? CF_NO_MEMORY : CF_OK;
+  if (workspace == NULL) return;
   const uint64_t modes = cf_set_default_float_modes();
   for (int64_t i = begin; i < end; ++i) {
     tile t;
@@ -142,10 +142,10 @@ static void multiply_share(void *context, int index) {
     t.column = i % across * r->tile_columns;
     t.rows = cf_at_most(product->rows - t.row, r->tile_rows);
     t.columns = cf_at_most(product->columns - t.column, r->tile_columns);
-    multiply_tile(r, bench, &t);
+    multiply_tile(r, workspace, &t);
   }
   cf_restore_float_modes(modes);
-  free(bench);
+  free(workspace);
 }
 
 /* Cut the results into tiles, so many that each thread has one if that can be. */
@@ -183,7 +183,7 @@ static int multiply_all(const cf_product *product, const cf_format *accumulator,
   }
   r.product = product;
   r.rule = cf_rule_of(accumulator, rounding, seed, NULL);
-  r.add_odd = cf_active_float64_tile()->add_odd;
+  r.axpy_to_odd = cf_active_float64_tile()->axpy_to_odd;
   r.encode = cf_encode_kernel_of(accumulator, &r.rule, CF_FLOAT64);
   r.decode = cf_decode_kernel_of(accumulator, CF_FLOAT32);
   r.bias = (int16_t)bias;

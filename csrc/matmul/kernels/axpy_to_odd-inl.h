@@ -1,7 +1,7 @@
-/* cf_add_odd_kernel in plain C, which compilers make vectors of: an instruction set's file includes
- * this under its own options, with ISA_NAME defined. */
-#ifndef CF_MATMUL_KERNELS_ADD_ODD_INL_H
-#define CF_MATMUL_KERNELS_ADD_ODD_INL_H
+/* cf_axpy_to_odd_kernel in plain C, which compilers make vectors of: an instruction set's file
+ * includes this under its own options, with ISA_NAME defined. */
+#ifndef CF_MATMUL_KERNELS_AXPY_TO_ODD_INL_H
+#define CF_MATMUL_KERNELS_AXPY_TO_ODD_INL_H
 
 #include <stdint.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #error "-ffast-math takes the errors of additions below for zero"
 #endif
 
-static void ISA_NAME(add_odd)(double *sums, double a, const double *b, int64_t count) {
+static void ISA_NAME(axpy_to_odd)(double *sums, double a, const double *b, int64_t count) {
   const uint64_t infinity = (uint64_t)0x7FF0 << 48;
   for (int64_t j = 0; j < count; ++j) {
     const double before = sums[j], product = a * b[j];
