@@ -203,6 +203,25 @@ int cf_matmul(const cf_product *product, int threads);
  * written. */
 int cf_matmul_exact(const cf_product *product, int threads);
 
+/* cf_matmul, or cf_matmul_exact, for one pair of matrices whose codes have one bias each, without
+ * descriptions to fill in: results = a @ b, a of rows x inner, b of inner x columns.
+ *
+ * accumulate is a cf_accumulate.  a_type is CF_CODES, CF_FLOAT32 or CF_BFLOAT16.  a_format, which
+ * may be NULL otherwise, and a_bias are those of codes.  a is the element in the first row and
+ * column, aligned to its size; strides are bytes, of any sign or 0, from one row and from one
+ * column to the next.  The same for b.  results are aligned to 4, no memory of an operand, and
+ * their strides are multiples of 4.
+ *
+ * CF_BAD_TYPE: accumulate or an operand's type is none of these.  CF_BAD_BIAS: a bias of codes is
+ * outside its format's range.  CF_BAD_FORMAT.  CF_BAD_LAYOUT: a length is negative.  Nothing was
+ * written then.  CF_NO_MEMORY: nothing of use was written. */
+enum cf_accumulate { CF_ACCUMULATE_FLOAT32, CF_ACCUMULATE_EXACT };
+int cf_matmul_flat(int32_t accumulate, int64_t rows, int64_t inner, int64_t columns, int32_t a_type,
+                   const cf_format *a_format, int a_bias, const void *a, int64_t a_row_stride,
+                   int64_t a_column_stride, int32_t b_type, const cf_format *b_format, int b_bias,
+                   const void *b, int64_t b_row_stride, int64_t b_column_stride, float *results,
+                   int64_t result_row_stride, int64_t result_column_stride, int threads);
+
 /* Products as hardware has them whose accumulator is of a format.  For each result a sum starts at
  * +0 and gains the products of k = 0, 1, ... in this order; after every `every` of them, which is 1
  * or more, and after the last, it is rounded to the format at `bias`, and the result is its value.

@@ -33,6 +33,7 @@ static const test ON_EACH_ISA[] = {
 
 static const test ON_EACH_MATMUL[] = {
     {"test_matmul", test_matmul},
+    {"test_matmul_flat", test_matmul_flat},
 };
 
 static void run(const test *tests, size_t count, const char *isa) {

@@ -23,6 +23,7 @@ void test_map_codes(void);
 
 /* on each that multiplies matrices in its own way */
 void test_matmul(void);
+void test_matmul_flat(void);
 void test_matmul_exact(void);
 void test_matmul_rounded(void);
 
