@@ -1,9 +1,9 @@
 /* Which instruction set's kernels are used. */
 #include <string.h>
 
+#include "convert/kernels.h"
 #include "cpu/detect.h"
 #include "matmul/kernels/float64_tile.h"
-#include "convert/kernels.h"
 #include "matmul/kernels/tile.h"
 
 /* An instruction set, and the best kernels it has of each kind; where it adds none of a kind, an

@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "matmul/multiplication.h"
 #include "cpu/compiler.h"
 #include "cpu/threads.h"
+#include "matmul/multiplication.h"
 
 enum {
   MC = 2048,     /* rows of a that are packed together at most */

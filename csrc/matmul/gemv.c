@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "matmul/multiplication.h"
 #include "cpu/threads.h"
+#include "matmul/multiplication.h"
 
 enum { LINE_PIECE = 2048, INNER_PIECE = 1024 }; /* at a time */
 

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "cpu/float_modes.h"
-#include "matmul/multiplication.h"
 #include "cpu/threads.h"
+#include "matmul/multiplication.h"
 
 enum { WORK_PER_THREAD = 1 << 20 }; /* products that are worth the start of a thread */
 

@@ -4,8 +4,8 @@
 
 #include "core/integers.h"
 #include "cpu/threads.h"
-#include "matmul/scaled.h"
 #include "matmul/kernels/tile.h"
+#include "matmul/scaled.h"
 
 /* Columns of b that are packed together. */
 typedef struct cf_columns {

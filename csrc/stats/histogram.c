@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cfloat.h"
 #include "core/integers.h"
 #include "cpu/threads.h"
-#include "cfloat.h"
 
 enum { ELEMENTS_PER_THREAD = 1 << 21 }; /* each has a table of its own */
 

@@ -1,8 +1,8 @@
 /* Sums of products of float64 that lose nothing but each product's own rounding. */
 #include <string.h>
 
-#include "cpu/float_modes.h"
 #include "cfloat.h"
+#include "cpu/float_modes.h"
 
 enum {
   MANTISSA_BITS = 52,

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "core/integers.h"
-#include "cpu/float_modes.h"
 #include "core/scalar.h"
+#include "cpu/float_modes.h"
 #include "cpu/threads.h"
 
 /* Exponents of the last and the first bit of a number that is not there. */

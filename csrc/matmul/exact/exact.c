@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/integers.h"
+#include "core/scalar.h"
+#include "cpu/float_modes.h"
+#include "cpu/threads.h"
 #include "matmul/exact/digits.h"
 #include "matmul/kernels/float64_tile.h"
-#include "core/integers.h"
-#include "cpu/float_modes.h"
-#include "core/scalar.h"
-#include "cpu/threads.h"
 
 enum {
   KC = 160,                 /* a panel of b then stays in the nearest cache */

@@ -2,10 +2,10 @@
  * order of the inner axis. */
 #include <string.h>
 
+#include "cpu/float_modes.h"
 #include "cpu/target.h"
 #include "matmul/kernels/float64_tile.h"
 #include "matmul/kernels/tile.h"
-#include "cpu/float_modes.h"
 
 enum { MR = 4, NR = 8 };
 _Static_assert(CF_COLUMN_PIECE % NR == 0, "panels that are packed together are whole");

@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "matmul/kernels/float64_tile.h"
+#include "convert/rule.h"
 #include "core/integers.h"
 #include "cpu/float_modes.h"
-#include "matmul/operand.h"
-#include "convert/rule.h"
 #include "cpu/threads.h"
+#include "matmul/kernels/float64_tile.h"
+#include "matmul/operand.h"
 
 enum {
   TILE_COLUMNS = CF_RUN_PIECE, /* at most */
