@@ -9,6 +9,9 @@ from hypothesis import settings
 import cfloat as cf
 from cfloat import _native
 
+# Helpers that assert: a failure of theirs shows the values, too.
+pytest.register_assert_rewrite("commands", "exact", "function_examples", "function_operands", "refusals")
+
 settings.register_profile("cfloat", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("cfloat")
 

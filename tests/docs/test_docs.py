@@ -1,4 +1,4 @@
-"""Every block of the documentation runs; tests/markdown_examples.py says how."""
+"""Every block of the documentation runs; tests/support/markdown_examples.py says how."""
 
 import re
 

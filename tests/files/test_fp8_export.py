@@ -5,10 +5,10 @@ import json
 import ml_dtypes
 import numpy as np
 import pytest
+from checkpoint_files import shard
+from commands import cfloat, main_refused, names_in, succeeded
 from safetensors import deserialize, safe_open
 from safetensors.numpy import save_file
-from test_cli import cfloat, succeeded
-from test_convert import main_refused, names_in, shard
 
 import cfloat as cf
 from cfloat.convert import convert

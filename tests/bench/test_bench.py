@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_cli import cfloat, refused, succeeded
+from commands import cfloat, refused, succeeded
 
 import cfloat as cf
 from cfloat import _native, bench_products, cli
 from cfloat import bench as bench_module
 from cfloat.bench import bench
 
-EXHAUSTIVE = Path(__file__).resolve().parent.parent / "benchmarks" / "exhaustive.py"
+EXHAUSTIVE = Path(__file__).resolve().parents[2] / "benchmarks" / "exhaustive.py"
 QUICK = ("--size", "4096", "--seconds", "0.001")
 ACCELERATED = [name for name in _native.isa_names() if name != "portable"]
 

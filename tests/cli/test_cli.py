@@ -13,41 +13,13 @@ import zipfile
 import ml_dtypes
 import numpy as np
 import pytest
+from commands import CFLOAT, cfloat, refused, succeeded
 from safetensors.numpy import save_file
 
 import cfloat as cf
 from cfloat import cli
 
-# -P: the installed package, even where the current folder has a source tree
-CFLOAT = (sys.executable, "-P", "-m", "cfloat")
 X = np.random.default_rng(0).standard_normal((8, 16)).astype(np.float32)
-
-
-def cfloat(*arguments, **options):
-    return subprocess.run(
-        [*CFLOAT, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-        **options,
-    )
-
-
-def succeeded(run):
-    assert run.returncode == 0, run.stderr
-    assert run.stderr == ""
-    return run.stdout
-
-
-def refused(run):
-    """The one line of a refusal."""
-    assert run.returncode != 0
-    assert run.stdout == ""
-    assert "Traceback" not in run.stderr
-    assert run.stderr.endswith("\n")
-    assert run.stderr.count("\n") == 1
-    return run.stderr
 
 
 def test_report_on_the_carried_tensors():

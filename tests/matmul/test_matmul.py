@@ -23,7 +23,7 @@ from matrices import (
     values,
     wide,
 )
-from test_arguments import type_error, value_error
+from refusals import type_error, value_error
 
 import cfloat as cf
 from cfloat import _native, linalg

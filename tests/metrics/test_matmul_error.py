@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from matrices import F8, F8W, SHP, UHP, values, wide
-from test_arguments import type_error, value_error
+from refusals import type_error, value_error
 
 import cfloat as cf
 

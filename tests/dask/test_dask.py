@@ -11,10 +11,10 @@ import time
 
 import numpy as np
 import pytest
+from commands import main_refused, names_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
-from test_convert import main_refused, names_in
 
 import cfloat as cf
 from cfloat import chunks

@@ -10,12 +10,13 @@ import zipfile
 
 import numpy as np
 import pytest
+from checkpoint_files import shard
+from commands import CFLOAT, cfloat, main_refused, names_in, succeeded
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
-from test_cli import CFLOAT, cfloat, succeeded
 
 import cfloat as cf
-from cfloat import cli, jobs, sources
+from cfloat import jobs, sources
 from cfloat.convert import convert
 from cfloat.plan import Plan
 
@@ -39,23 +40,6 @@ def source(tmp_path):
     path = tmp_path / "in.safetensors"
     save_file(TENSORS, path, metadata={"format": "pt"})
     return path
-
-
-def main_refused(capsys, *arguments):
-    """The one line of a refusal, by the command in this very process."""
-    try:
-        status = cli.main(list(map(str, arguments)))
-    except SystemExit as stop:
-        status = stop.code
-    out, err = capsys.readouterr()
-    assert status != 0
-    assert out == ""
-    assert err.count("\n") == 1
-    return err
-
-
-def names_in(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.mark.parametrize("piece", [1, 7, 64, jobs._PIECE])
@@ -213,21 +197,8 @@ def test_numpy_files(tmp_path, kind):
     np.testing.assert_array_equal(q.codes, cf.encode(x, FMT, q.bias))
 
 
-def shard(folder, tensors=TENSORS):
-    folder.mkdir()
-    names = sorted(tensors)
-    weight_map = {}
-    for i in range(3):
-        file = f"model-{i}.safetensors"
-        save_file({name: tensors[name] for name in names[i::3]}, folder / file)
-        weight_map |= dict.fromkeys(names[i::3], file)
-    index = folder / "model.safetensors.index.json"
-    index.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
-    return index
-
-
 def test_sharded_checkpoints(source, tmp_path):
-    index = shard(tmp_path / "in")
+    index = shard(tmp_path / "in", TENSORS)
     plan = Plan(FMT, axis=0, rounding="stochastic", seed=3)
     convert(source, tmp_path / "whole.safetensors", plan)
     whole = cf.load(tmp_path / "whole.safetensors")
@@ -252,7 +223,7 @@ def test_sharded_checkpoints(source, tmp_path):
 
 
 def test_a_bad_index(tmp_path):
-    index = shard(tmp_path / "in")
+    index = shard(tmp_path / "in", TENSORS)
     good = json.loads(index.read_text())["weight_map"]
     save_file({"x": np.ones(3)}, tmp_path / "outside.safetensors")
     for weight_map, words in (
@@ -473,7 +444,7 @@ def test_what_is_too_large_for_float16_is_counted(tmp_path):
 
 
 def test_a_file_beside_an_index_that_would_be_read_instead(source, tmp_path):
-    convert(shard(tmp_path / "in"), tmp_path / "out", Plan(FMT))
+    convert(shard(tmp_path / "in", TENSORS), tmp_path / "out", Plan(FMT))
     before = names_in(tmp_path / "out")
     with pytest.raises(cf.FileError, match="would be read instead"):
         convert(source, tmp_path / "out", Plan(FMT))

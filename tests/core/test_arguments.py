@@ -6,6 +6,7 @@ import sys
 import ml_dtypes
 import numpy as np
 import pytest
+from refusals import type_error, value_error
 
 import cfloat as cf
 
@@ -13,24 +14,6 @@ FMT = cf.CFloat8_1_4_3
 X = np.array([1.0, 2.0, 3.0])
 CODES = np.array([1, 2, 3], np.uint8)
 MODES = "ties_to_even, ties_to_away, toward_zero, toward_positive, toward_negative, stochastic"
-
-
-def refuse(error, message, operation, *arguments, **options):
-    """Assert that a call raises an error of one line that has the message in it."""
-    with pytest.raises(error) as caught:
-        operation(*arguments, **options)
-    text = str(caught.value)
-    assert message in text
-    assert "\n" not in text
-    assert isinstance(caught.value, cf.CFloatError)
-
-
-def value_error(message, operation, *arguments, **options):
-    refuse(cf.ArgumentValueError, message, operation, *arguments, **options)
-
-
-def type_error(message, operation, *arguments, **options):
-    refuse(cf.ArgumentTypeError, message, operation, *arguments, **options)
 
 
 def test_errors_are_pythons_own_too():

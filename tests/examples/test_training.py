@@ -13,7 +13,7 @@ import reference as ref
 
 import cfloat as cf
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SCRIPT = EXAMPLES / "train_mnist.py"
 
 

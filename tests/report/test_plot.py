@@ -50,7 +50,10 @@ def test_pyplot_is_left_alone():
     command = "import sys; sys.path.insert(0, sys.argv[1]); from cfloat.plot import plot; "
     command += "from report_content import make_content; plot(make_content()); "
     command += "sys.exit('matplotlib.pyplot' in sys.modules)"
-    subprocess.run([sys.executable, "-P", "-c", command, str(Path(__file__).parent)], check=True)
+    subprocess.run(
+        [sys.executable, "-P", "-c", command, str(Path(__file__).parents[1] / "support")],
+        check=True,
+    )
 
 
 def test_without_matplotlib(monkeypatch):

@@ -32,7 +32,7 @@ from markdown_it import MarkdownIt
 
 import cfloat as cf
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = doctest.NORMALIZE_WHITESPACE
 
 #: The two commands that do all the set-up: CI runs the second as it stands.

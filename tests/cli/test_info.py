@@ -3,8 +3,7 @@
 import json
 
 import numpy as np
-from test_cli import cfloat, succeeded
-from test_convert import main_refused
+from commands import cfloat, main_refused, succeeded
 
 import cfloat as cf
 from cfloat.info import format_info
