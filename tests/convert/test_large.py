@@ -5,6 +5,7 @@ makes of one period is what must come out of each.
 """
 
 import exact
+import isas
 import numpy as np
 import pytest
 
@@ -21,7 +22,7 @@ MARGIN = 64
 
 pytestmark = pytest.mark.parametrize(
     "isa",
-    [name for name in _native.isa_names(available=False) if name != "portable"],
+    [name for name in isas.TESTED if name != "portable"],
     indirect=True,
 )
 
