@@ -58,6 +58,15 @@ def pytest_configure(config):
         )
 
 
+# Before -m selects.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """What is not marked as slow is quick, so that a new test is, too."""
+    for item in items:
+        if item.get_closest_marker("slow") is None:
+            item.add_marker("quick")
+
+
 def pytest_report_header():
     where = Path(cf.__file__).parent
     return f"cfloat {cf.__version__} in {where}; this CPU runs {', '.join(isas.AVAILABLE)}"

@@ -110,7 +110,7 @@ def test_from_something_like_a_tensor():
 
 
 def test_from_torch():
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed")
     x = torch.tensor([[1.0, -2.5]], requires_grad=True)
     for tensor in (x, x.to(torch.bfloat16), x.half(), x.double(), x.int()):
         assert cf.asarray(tensor, FMT).tolist() == tensor.tolist()

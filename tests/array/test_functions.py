@@ -203,7 +203,16 @@ KEPT = {
 }
 
 
-@pytest.fixture(scope="module", params=SETUPS)
+QUICK_SETUPS = ("one bias", "blocks, transposed")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(label, marks=() if label in QUICK_SETUPS else pytest.mark.slow)
+        for label in SETUPS
+    ],
+)
 def setup(request):
     return request.param, operands(*SETUPS[request.param])
 
@@ -230,6 +239,7 @@ def by_keyword(function):
     return lambda *args, **kwargs: function(**dict(zip(names, args, strict=False)), **kwargs)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`in1d` is deprecated:DeprecationWarning")
 @pytest.mark.parametrize(
     "name", [name for name in FUNCTIONS if name in EXAMPLES and by_keyword(FUNCTIONS[name])]

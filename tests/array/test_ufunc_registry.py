@@ -209,6 +209,7 @@ def test_call(name, layout, rng):
     assert all(worked[:2])
 
 
+@pytest.mark.slow
 @names
 @layouts
 def test_out_where_and_dtype(name, layout, rng):
@@ -291,6 +292,7 @@ def test_at_on_codes(name, layout, rng):
     np.testing.assert_array_equal(a.codes, cf.encode(expected, a.format, a.bias))
 
 
+@pytest.mark.slow
 @elementwise
 def test_large_arrays(name, rng):
     """Work in pieces and by tables gives what work on the whole gives."""

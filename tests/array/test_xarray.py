@@ -260,7 +260,7 @@ def test_a_dataset_of_weights():
 
 @pytest.mark.parametrize("biases", ARRAYS)
 def test_in_chunks(biases):
-    pytest.importorskip("dask", reason="Dask is not installed")
+    pytest.importorskip("dask", reason="dask is not installed")
     import cfloat.dask  # noqa: F401 - registers the type
 
     a = ARRAYS[biases]

@@ -22,6 +22,7 @@ from cfloat import cli
 X = np.random.default_rng(0).standard_normal((8, 16)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_report_on_the_carried_tensors():
     text = succeeded(cfloat("report"))
     assert "\x1b" not in text  # plain when piped
@@ -208,6 +209,7 @@ def test_interruptions_are_one_line(monkeypatch, capsys, error):
     assert captured.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_colour_and_80_columns(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")

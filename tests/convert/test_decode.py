@@ -61,6 +61,7 @@ def test_every_code_at_every_bias(fmt, dtype):
             exact.assert_same(values, np.tile(expected, 5))
 
 
+@pytest.mark.slow
 @every_reading
 def test_the_oracle_at_other_biases(fmt):
     """Moving the oracle's values to another bias gives the oracle's values at that bias."""
@@ -82,6 +83,7 @@ def narrowed(values, dtype):
     }
 
 
+@pytest.mark.slow
 @every_reading
 @pytest.mark.parametrize("dtype", exact.FLOATS[2:], ids=str)
 @pytest.mark.parametrize("times", [1, 5])
@@ -157,6 +159,7 @@ def test_negative_zero():
         assert np.signbit(zero)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_any_format(data):
     fmt = data.draw(formats())

@@ -21,7 +21,7 @@ every_tesla_format = pytest.mark.parametrize("fmt", cf.TESLA_FORMATS, ids=exact.
 
 @every_mode
 @every_reading
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("dtype", [pytest.param(np.float64, marks=pytest.mark.slow), np.float32])
 def test_landmarks(fmt, rounding, dtype):
     step = 1 if fmt.bits == 8 or rounding == "ties_to_even" else 31
     with np.errstate(over="ignore"):
@@ -29,6 +29,7 @@ def test_landmarks(fmt, rounding, dtype):
     exact.assert_encodes(x, fmt, fmt.default_bias, rounding, seed=1)
 
 
+@pytest.mark.slow
 @every_mode
 @every_reading
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -61,6 +62,7 @@ def test_every_small_format(exponent_bits, mantissa_bits, rounding):
         exact.assert_encodes(x, fmt, fmt.default_bias, rounding, seed=6)
 
 
+@pytest.mark.slow
 @every_mode
 @every_tesla_format
 @pytest.mark.parametrize("dtype", exact.FLOATS, ids=str)
@@ -88,6 +90,7 @@ def test_integers(fmt, rounding, dtype, rng):
     exact.assert_encodes(x, fmt, fmt.default_bias, rounding, seed=4)
 
 
+@pytest.mark.slow
 @every_mode
 @pytest.mark.parametrize("fmt", [*cf.TESLA_FORMATS, cf.bfloat16, cf.float8_e5m2], ids=exact.label)
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
@@ -160,6 +163,7 @@ def operands(draw, fmt, bias):
     return draw(st.just(near) | st.floats())
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_any_format(data):
     fmt = data.draw(formats())

@@ -170,6 +170,7 @@ def assert_format_as_portable(isa, fmt, bias, biases, modes, rng, size):
         assert_as_portable(isa, lambda: cf.decode(codes, fmt, where))  # noqa: B023
 
 
+@pytest.mark.slow
 @every_format
 def test_presets_and_corners(isa, fmt, rng):
     low, high = fmt.bias_range
@@ -179,6 +180,7 @@ def test_presets_and_corners(isa, fmt, rng):
         )
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(data=st.data())
 def test_any_format(isa, data):
@@ -189,6 +191,7 @@ def test_any_format(isa, data):
     assert_format_as_portable(isa, fmt, biases[0], np.array(biases), modes, rng, 100)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(data=st.data())
 def test_any_format_with_biases_near_float32s(isa, data):
@@ -233,6 +236,7 @@ def conversions(fmt, rng, size):
 some_formats = pytest.mark.parametrize("fmt", SOME, ids=exact.label)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fmt", [*SOME, *CORNERS], ids=label)
 @pytest.mark.parametrize("dtype", SHORT_SOURCES, ids=str)
 def test_every_short_float(isa, fmt, dtype, rng):
@@ -257,6 +261,7 @@ def test_denormals_of_short_floats(isa):
                 assert flags.denormal == count
 
 
+@pytest.mark.slow
 @some_formats
 @pytest.mark.parametrize("with_biases", [False, True], ids=["bias", "biases"])
 @pytest.mark.parametrize("dtype", SHORT_SOURCES, ids=str)
@@ -285,6 +290,7 @@ def test_lengths_and_places_of_short_floats(isa, fmt, dtype, with_biases, rng):
         exact.assert_same(in_place.view(expected.dtype)[:length], expected)
 
 
+@pytest.mark.slow
 @some_formats
 @pytest.mark.parametrize("with_biases", [False, True], ids=["bias", "biases"])
 def test_lengths(isa, fmt, with_biases, rng):
@@ -317,6 +323,7 @@ def unaligned(x, shift):
     return view, memory, slice(start, start + x.nbytes)
 
 
+@pytest.mark.slow
 @some_formats
 @pytest.mark.parametrize("shift", range(1, 8))
 def test_unaligned(isa, fmt, shift, rng):
@@ -339,6 +346,7 @@ def test_unaligned(isa, fmt, shift, rng):
                 assert (memory == 0xA5).all()
 
 
+@pytest.mark.slow
 @some_formats
 def test_in_place(isa, fmt, rng):
     """The result in the operand's own memory: as large, for round_to, or smaller, for codes."""
@@ -364,6 +372,7 @@ def test_in_place(isa, fmt, rng):
             exact.assert_same(silent, memory)
 
 
+@pytest.mark.slow
 @some_formats
 def test_positions_in_the_stream(isa, fmt, rng):
     """Where the low half of a block's number steps over in the middle of a register, and at the end."""

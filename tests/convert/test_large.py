@@ -132,6 +132,7 @@ def test_pairs_of_pages(mode, each, rng):
         assert_repeats(round_to(fmt, mode), x, biases, places)
 
 
+@pytest.mark.slow
 @with_and_without_biases
 def test_where_values_bypass_the_caches(each, rng):
     """At each place in a line, and at an address that is no float32's."""
@@ -145,6 +146,7 @@ def test_where_values_bypass_the_caches(each, rng):
     assert_repeats(decode(WIDE), codes(WIDE, rng), None, some[:4])
 
 
+@pytest.mark.slow
 @with_and_without_biases
 @pytest.mark.parametrize(
     ("fmt", "dtype", "mode"),
@@ -167,6 +169,7 @@ def test_where_codes_bypass_the_caches(fmt, dtype, mode, each, rng):
     assert_repeats(encode(fmt, mode), numbers(dtype, rng), biases, places)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_random_words_where_results_bypass_the_caches(dtype, rng):
     """Results are aligned where the words begin amid a block of four, and where not."""
@@ -187,6 +190,7 @@ def test_random_words_where_results_bypass_the_caches(dtype, rng):
             assert (memory[place.stop :] == 0xA5).all()
 
 
+@pytest.mark.slow
 @with_and_without_biases
 def test_in_place(each, rng):
     """Pages are not taken in pairs where results would reach operands yet to be read."""
@@ -202,6 +206,7 @@ def test_in_place(each, rng):
         exact.assert_same(out, np.resize(expected, size))
 
 
+@pytest.mark.slow
 def test_shares_of_threads(rng):
     """Each thread has a large range of its own, which ends where it may."""
     size = STREAMED // 4 + 3333

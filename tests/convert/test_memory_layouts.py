@@ -105,6 +105,7 @@ def test_layouts_of_the_result(operation, dtype, fmt, shape, rng):
             exact.assert_same(out, expected)
 
 
+@pytest.mark.slow
 @every_format
 @every_operation
 def test_lengths(operation, dtype, fmt, rng):
@@ -209,6 +210,7 @@ BROADCASTS = [
 ]
 
 
+@pytest.mark.slow
 @every_format
 @every_operation
 @pytest.mark.parametrize(("shape", "bias_shape"), BROADCASTS, ids=str)
@@ -244,6 +246,7 @@ def test_memory_of_biases(rng):
 SHIFTS = [(0, 0), (0, 1), (1, 0), (0, 8), (8, 0), (0, 8192), (8192, 0), (0, 3000), (3000, 0)]
 
 
+@pytest.mark.slow
 @every_format
 @every_operation
 @pytest.mark.parametrize(("start", "out_start"), SHIFTS)
@@ -358,6 +361,7 @@ def assert_as_contiguous(operation, fmt, x, biases, out, **options):
     assert flags == expected_flags
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(30))
 def test_any_layouts(seed):
     """Operand, biases and result each in an order of their own, in every rounding mode."""

@@ -117,6 +117,7 @@ def test_threshold(fmt, dtype, rng):
             np.testing.assert_array_equal(negative, codes | 1 << (fmt.bits - 1))
 
 
+@pytest.mark.slow
 @every_reading
 @pytest.mark.parametrize("dtype", exact.FLOATS[:2], ids=str)
 @pytest.mark.parametrize("place", [2**-8, 1 / 3, 0.5, 1 - 2**-8])
@@ -240,6 +241,7 @@ every_variant = pytest.mark.parametrize("variant", VARIANTS)
 every_number_of_bits = pytest.mark.parametrize("bits", BITS)
 
 
+@pytest.mark.slow
 @every_reading
 @every_variant
 def test_few_bits_by_their_definition(fmt, variant, rng):
@@ -285,6 +287,7 @@ def fewest_up(fraction, bits, variant):
     )
 
 
+@pytest.mark.slow
 @few_formats
 @every_variant
 @every_number_of_bits
@@ -366,6 +369,7 @@ def test_a_seed_gives_the_upper_bits_of_each_word(dtype, variant, bits, rng):
                 exact.assert_same(plain, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", exact.FLOATS[:2], ids=str)
 @every_reading
 def test_32_bits_given_are_those_of_the_stream(fmt, dtype, rng):
@@ -467,6 +471,7 @@ def test_variants_are_biased_as_they_say():
 GFLOAT_MODES = {"A": "StochasticFastest", "B": "StochasticFast", "C": "Stochastic"}
 
 
+@pytest.mark.slow
 @every_variant
 @pytest.mark.parametrize("bits", [1, 2, 3, 8, 12])
 @pytest.mark.parametrize(
@@ -480,7 +485,7 @@ GFLOAT_MODES = {"A": "StochasticFastest", "B": "StochasticFast", "C": "Stochasti
 )
 def test_gfloat(fmt, bits, variant, rng):
     """Where gfloat computes without rounding: f of no more than 24 bits, and no more than 12 random ones."""
-    gfloat = pytest.importorskip("gfloat")
+    gfloat = pytest.importorskip("gfloat", reason="gfloat is not installed")
     info = gfloat.FormatInfo(
         fmt.name,
         fmt.bits,

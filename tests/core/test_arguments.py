@@ -191,7 +191,7 @@ def test_type_of_stochastic_variant(operation, variant):
     "words",
     [[1.0, 2.0, 3.0], 0.5, 1j, "abc", [True, False, True], object(), [2**70, 0, 0], np.zeros(3, np.float32),
      np.zeros(3, "M8[s]")],
-    ids=repr,
+    ids=lambda words: "object()" if type(words) is object else repr(words),
 )  # fmt: skip
 def test_type_of_random_bits(operation, words):
     type_error("random_bits has dtype", operation, X, FMT, rounding="stochastic", random_bits=words)

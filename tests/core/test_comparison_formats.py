@@ -67,6 +67,7 @@ def test_encode_float32(fmt, peer, rng):
     assert_encodes_as(peer, float32_near(peer, rng), fmt)
 
 
+@pytest.mark.slow
 @with_peer
 def test_encode_float64(fmt, peer, rng):
     x = cast(float32_near(peer, rng), np.float64)

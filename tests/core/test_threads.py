@@ -93,6 +93,7 @@ def test_an_empty_environment_variable_is_none():
     assert python(PRINT, CFLOAT_NUM_THREADS="").stdout == f"{min(available_cpus(), 256)}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "call"),
     [
@@ -278,6 +279,7 @@ def test_biases(shape, bias_shape):
     assert_same_with_any_number(cf.decode, codes, cf.CFloat8_1_5_2, biases)
 
 
+@pytest.mark.slow
 @every_mode
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_in_place(mode, dtype):
@@ -382,6 +384,7 @@ def test_calls_from_several_threads_at_once():
             assert flags == expected[i][2]
 
 
+@pytest.mark.slow
 def test_the_number_may_change_while_others_convert():
     x = elements("float32", 2**19)
     expected = cf.encode(x, cf.CFloat8_1_4_3)

@@ -23,7 +23,7 @@ from cfloat.errors import ClusterError
 from cfloat.plan import Plan
 from cfloat.rounding import Positions
 
-dask = pytest.importorskip("dask", reason="Dask is not installed")
+dask = pytest.importorskip("dask", reason="dask is not installed")
 distributed = pytest.importorskip("distributed", reason="distributed is not installed")
 
 import dask.array as da  # noqa: E402

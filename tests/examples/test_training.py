@@ -80,6 +80,7 @@ def test_quick_run(digits_file):
     )
 
 
+@pytest.mark.slow
 def test_the_same_bits_whatever_the_threads_and_processes(digits_file):
     arguments = (
         "--data",

@@ -341,6 +341,7 @@ def test_an_error_on_the_way_leaves_what_was_there(source, tmp_path, monkeypatch
     assert names_in(tmp_path) == ["in.safetensors", "out.safetensors"]
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment(tmp_path):
     """What is under the final name is whole, or is not there."""
     source, target = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
@@ -394,7 +395,7 @@ def test_flags_are_counted(source, tmp_path):
 
 
 def test_pytorch_files(tmp_path):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed")
     state = {
         "model": {"w": torch.randn(9, 17), "h": torch.ones(3, dtype=torch.bfloat16)},
         "epoch": 3,
@@ -408,7 +409,7 @@ def test_pytorch_files(tmp_path):
 
 
 def test_pytorch_files_run_nothing(tmp_path):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed")
 
     class Boom:
         def __reduce__(self):

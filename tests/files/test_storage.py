@@ -123,6 +123,7 @@ def test_a_header_that_lies_takes_no_memory(tmp_path, suffix, shape):
     assert "its header says" in read_all(path)
 
 
+@pytest.mark.slow
 def test_zip_bomb(tmp_path):
     path = tmp_path / "bomb.npz"
     header = npy_bytes({"descr": "<f8", "fortran_order": False, "shape": (2**26,)})

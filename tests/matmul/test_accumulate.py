@@ -156,6 +156,7 @@ def rounded_sum(products, fmt, bias, every, rounding):
     return np.float32(float(total))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounding", [r for r in cf.ROUNDING_MODES if r != "stochastic"])
 @pytest.mark.parametrize(
     "fmt", [f for f in exact.TESLA_READINGS if f.nonfinite == "none"], ids=label

@@ -29,6 +29,7 @@ def samples(distribution):
     }[distribution](4_000_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("distribution", ["normal", "uniform"])
 @pytest.mark.parametrize("subnormals", ["whitepaper", "ieee"])
 @pytest.mark.parametrize("fmt", TESLA_8, ids=str)

@@ -58,6 +58,7 @@ def test_a_format_of_one_bias_has_a_curve_of_one():
     assert (row.curve.first, len(row.curve.sqnr_db), row.curve.plateau) == (15, 1, (15, 15))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fmt", SMALL, ids=lambda fmt: fmt.name)
 def test_stochastic_rounding_is_what_is_to_be_expected(fmt):
     x = SAMPLES["normal"].astype(np.float32)
@@ -80,6 +81,7 @@ def test_stochastic_rounding_with_saturation_and_denormals():
     assert expected == pytest.approx(np.square(q.astype(np.float64) - small).sum(), rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fmt", SMALL, ids=lambda fmt: fmt.name)
 @pytest.mark.parametrize("name", SAMPLES)
 def test_measured_errors_are_those_of_theory(fmt, name):
@@ -193,7 +195,7 @@ def test_content_is_what_page_and_json_take():
 
 
 def test_frame_has_the_columns_of_the_csv():
-    pytest.importorskip("pandas")
+    pytest.importorskip("pandas", reason="pandas is not installed")
     result = cf.report({"x": X}, SMALL)
     frame = result.to_frame()
     assert ",".join(frame.columns) == result.to_csv().splitlines()[0]

@@ -20,6 +20,7 @@ def assert_agrees(x, fmt, bias, rounding):
         np.testing.assert_array_equal(flags[name], expected_flags[name], name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounding", cf.ROUNDING_MODES)
 @pytest.mark.parametrize("fmt", exact.TESLA_READINGS, ids=exact.label)
 def test_landmarks(fmt, rounding):
@@ -27,6 +28,7 @@ def test_landmarks(fmt, rounding):
     assert_agrees(x, fmt, fmt.default_bias, rounding)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fmt", [cf.CFloat16_SHP, cf.CFloat16_UHP], ids=exact.label)
 def test_every_value_and_midpoint_of_16_bits(fmt):
     table = exact.grid(fmt, fmt.default_bias)
@@ -34,6 +36,7 @@ def test_every_value_and_midpoint_of_16_bits(fmt):
         assert_agrees(x, fmt, fmt.default_bias, "ties_to_even")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounding", cf.ROUNDING_MODES)
 @pytest.mark.parametrize("fmt", cf.COMPARISON_FORMATS, ids=exact.label)
 def test_comparison_formats(fmt, rounding):
@@ -41,6 +44,7 @@ def test_comparison_formats(fmt, rounding):
     assert_agrees(x, fmt, fmt.default_bias, rounding)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_any_format(data):
     fmt = data.draw(formats())

@@ -13,7 +13,7 @@ from cfloat import _native, formats
 from cfloat.flags import quiet
 from cfloat.rounding import ROUNDING_MODES
 
-torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'cfloat[torch]'")
+torch = pytest.importorskip("torch", reason="torch is not installed")
 ct = importlib.import_module("cfloat.torch")
 _plain = importlib.import_module("cfloat.torch._plain")
 _streams = importlib.import_module("cfloat.torch._streams")
