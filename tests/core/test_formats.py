@@ -314,6 +314,18 @@ def test_bias_of_limits_and_values(make):
         make(cf.CFloat8_1_4_3, 7.5)
 
 
+def test_biases_that_a_format_takes():
+    fmt = cf.CFloat8_1_4_3
+    assert fmt.check_bias(None) == fmt.check_biases(None) == 7
+    assert fmt.check_bias(np.int8(9)) == fmt.check_biases(np.array(9)) == 9
+    biases = fmt.check_biases([0, 63])
+    assert (biases.dtype, biases.tolist()) == (np.int16, [0, 63])
+    with pytest.raises(cf.ArgumentValueError, match=r"bias is 64; CFloat8_1_4_3 takes .* 0 to 63"):
+        fmt.check_bias(64)
+    with pytest.raises(cf.ArgumentValueError, match="bias has an element -1; CFloat8_1_4_3 takes"):
+        fmt.check_biases([63, -1])
+
+
 def test_finfo_of_what_is_not_a_format():
     with pytest.raises(cf.ArgumentTypeError, match="format is 'CFloat8_1_4_3'; it takes a cfloat"):
         cf.finfo("CFloat8_1_4_3")

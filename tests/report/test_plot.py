@@ -46,6 +46,11 @@ def test_the_worst_tensor_by_default():
     assert plot(make_content()).get_suptitle() == "hopeless"
 
 
+def test_by_a_report():
+    figure = cf.report({"w": [1.0, 2.0, 3.0]}, [cf.CFloat8_1_4_3]).plot("w")
+    assert figure.get_suptitle() == "w"
+
+
 def test_pyplot_is_left_alone():
     command = "import sys; sys.path.insert(0, sys.argv[1]); from cfloat.plot import plot; "
     command += "from report_content import make_content; plot(make_content()); "

@@ -29,6 +29,13 @@ def test_rows_hold_the_best_bias_and_its_errors():
         assert (row.tensor, row.shape, row.dtype) == ("x", (4, 25), "float32")
 
 
+def test_types():
+    result = cf.report({"x": X})
+    assert type(result) is cf.Report
+    assert {type(row) for row in result.rows} == {cf.ReportRow}
+    assert {type(row.stats) for row in result.rows} == {cf.ErrorStats}
+
+
 def test_uhp_only_where_nothing_is_negative():
     formats = [row.format for row in cf.report({"x": np.abs(X)}).rows]
     assert "CFloat16_UHP" in formats
@@ -51,6 +58,23 @@ def test_denormal_cost():
     assert cost.default_gain_db > 1
     (row,) = cf.report(x, [ieee]).rows
     assert row.denormals is None
+
+
+def test_tables_are_those_of_the_text():
+    result = cf.report({"x": X, "y": 8 * X, "ints": np.arange(3)})
+    tables = {title: rows for title, _, rows in result.tables()}
+    for title, rows in result.table_rows():
+        assert tables.pop(title) == rows
+    parts = [
+        result.summary_rows(), result.granularity_rows(), result.comparison_rows(),
+        result.denormal_rows(), [["ints", "int64, not floating point"]],
+    ]  # fmt: skip
+    assert list(tables.values()) == parts
+    text = result.to_table()
+    for title, headings, rows in result.tables():
+        assert title in text
+        for line in [headings, *rows]:
+            assert all(cell in text for cell in line)
 
 
 def test_a_single_array_is_called_x():

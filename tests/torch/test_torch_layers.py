@@ -355,8 +355,11 @@ def test_layers_that_are_skipped():
     ]
 
 
-@pytest.mark.parametrize("dimensions", [1, 2, 3])
-def test_convolutions_of_every_number_of_dimensions(dimensions):
+@pytest.mark.parametrize(
+    ("dimensions", "made"),
+    [(1, ct.QuantizedConv1d), (2, ct.QuantizedConv2d), (3, ct.QuantizedConv3d)],
+)
+def test_convolutions_of_every_number_of_dimensions(dimensions, made):
     kind = getattr(nn, f"Conv{dimensions}d")
     layer = kind(2, 4, 3, padding=1, padding_mode="circular", groups=2)
     x = torch.randn(1, 2, *(5,) * dimensions)
@@ -366,7 +369,7 @@ def test_convolutions_of_every_number_of_dimensions(dimensions):
     expected = plain(torch.from_numpy(cf.round_to(x.numpy(), E4, "max")))
     ct.quantize(layer, weight=E4, activation=E4)
     assert torch.equal(layer(x), expected)
-    assert type(layer) is getattr(ct, f"QuantizedConv{dimensions}d")
+    assert type(layer) is made
 
 
 @pytest.mark.filterwarnings("ignore:.*nested tensors:UserWarning")
