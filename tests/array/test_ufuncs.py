@@ -3,10 +3,11 @@
 What the ufuncs compute, and that none is forgotten, is in test_ufunc_registry.py.
 """
 
+import itertools
 import tracemalloc
 import warnings
 from fractions import Fraction
-from math import isqrt
+from math import frexp, isqrt
 
 import exact
 import ml_dtypes
@@ -110,6 +111,35 @@ def test_arrays_of_far_apart_biases(gap):
     for ufunc in (np.add, np.subtract):
         assert_correctly_rounded(ufunc, (a, b), F8, 4)
         assert_correctly_rounded(ufunc, (b, a), F8, 4)
+
+
+@pytest.mark.parametrize("fmt", [F8, F52, SHP], ids=exact.label)
+@pytest.mark.parametrize("other", [F8, F52, SHP], ids=exact.label)
+def test_which_sums_are_taken_as_exact(fmt, other):
+    """Those of formats that span so few binades that float64 holds the sum of any such numbers."""
+    found = set()
+    for bias, other_bias in itertools.product(range(0, 64, 3), range(64)):
+        limits = cf.finfo(fmt, bias), cf.finfo(other, other_bias)
+        above = Fraction(2) ** max(frexp(float(each.max))[1] for each in limits)
+        unit = min(Fraction(float(each.smallest_subnormal)) for each in limits)
+        # as many bits as a sum can have, the lowest of them set
+        most = (above - unit) + (above - 2 * unit)
+        arrays = cf.asarray([1.0], fmt, bias), cf.asarray([1.0], other, other_bias)
+        expected = Fraction(float(most)) == most
+        assert _ufuncs._sums_are_exact(arrays) == expected
+        found.add(expected)
+    assert found == {False, True}
+
+
+@pytest.mark.parametrize("binades", range(50, 57))
+def test_a_tie_and_the_least_that_an_array_holds(binades):
+    """Each in the first or the last of so many binades: from 54 on, float64 has no room for both."""
+    a = cf.asarray([544.0, -544.0], SHP, 22)
+    assert cf.finfo(SHP, 22).max < 1024 < 2 * cf.finfo(SHP, 22).max
+    b = cf.asarray(np.array([1.0, -1.0]) * 2.0 ** (10 - binades), SHP, binades - 20)
+    assert abs(float(b[0])) == cf.finfo(SHP, binades - 20).smallest_subnormal
+    assert_correctly_rounded(np.add, (a, b), F8, 6)
+    assert_correctly_rounded(np.add, (b, a), F8, 6)
 
 
 @pytest.mark.parametrize("ufunc", [np.multiply, np.divide], ids=lambda u: u.__name__)

@@ -64,6 +64,25 @@ def test_mse_is_the_least_of_all(fmt, x):
         assert tried[one[0] - low] <= best * 1.01 + slack
 
 
+@pytest.mark.parametrize(("share", "is_tried"), [(0.0101, True), (0.0099, False)])
+def test_a_smaller_bias_is_tried_for_more_than_one_per_cent(share, is_tried):
+    """Of slices and blocks, a bias is left untried only where it lowers the error by 1 % at most."""
+    fmt, bias = cf.CFloat8_1_4_3, 14
+    limits = cf.finfo(fmt, bias)
+    # of no value's neighbourhood at one bias, and a value at the next smaller one
+    in_the_hole = 12 * float(limits.smallest_subnormal)
+    lost = float(cf.round_to(in_the_hole, fmt, bias)) - in_the_hole
+    assert cf.round_to(in_the_hole, fmt, bias - 1) == in_the_hole
+    x = np.array([limits.max, 1 + abs(lost) / np.sqrt(share), in_the_hole])
+    tried = squared_errors(x, fmt)
+    assert tried[bias] == pytest.approx((1 + share) * tried[bias - 1])
+    assert tried[bias - 1] == tried.min()
+    expected = [bias - 1 if is_tried else bias]
+    assert cf.choose_bias(x[np.newaxis], fmt, axis=0).tolist() == expected
+    assert cf.choose_bias(x, fmt, block=3).tolist() == expected
+    assert tried[cf.choose_bias(x, fmt)] == tried.min()  # of a whole tensor
+
+
 @pytest.mark.parametrize("fmt", TESLA, ids=lambda fmt: fmt.name)
 @settings(max_examples=12, deadline=None)
 @given(x=tensors())

@@ -141,6 +141,38 @@ def test_zeros_and_infinities(isa):
     assert not np.signbit(got[np.isfinite(got)]).any()
 
 
+ACCUMULATORS = ["float32", "exact", *cf.TESLA_FORMATS, *cf.COMPARISON_FORMATS]
+
+
+@pytest.mark.parametrize("accumulate", ACCUMULATORS, ids=str)
+def test_there_is_one_nan(matmul_isa, accumulate):
+    """Whatever NaN goes in or comes about, the same positive one comes out.
+
+    In a format without NaN its sign would tell to which number it is clamped, and processors differ in it.
+    """
+    infinite = np.float32(np.inf)
+    bits = np.array([0x7FC00000, 0xFFC00000, 0x7F800001, 0xFFFFFFFF], np.uint32)
+    pairs = [
+        *zip(bits.view(np.float32), [1, -1, 1, -1], strict=True),
+        (infinite, 0),
+        (-infinite, 0),
+    ]
+    for rows, inner, columns in [(1, 2, 1), (1, 70, 40), (40, 70, 1), (33, 70, 50)]:
+        for one, other in pairs:
+            a, b = np.ones((rows, inner), np.float32), np.ones((inner, columns), np.float32)
+            a[:, 1], b[1] = one, other
+            for fmt in (cf.CFloat8_1_4_3, cf.CFloat16_SHP):
+                codes = cf.asarray(b, fmt)
+                for got in (
+                    cf.matmul(a, codes, accumulate=accumulate),
+                    cf.matmul(codes.T, a.T, accumulate=accumulate),
+                ):
+                    kept = got[np.isnan(got)]
+                    if accumulate in ("float32", "exact"):
+                        assert kept.size == got.size
+                    assert set(kept.view(np.uint32).tolist()) <= {0x7FC00000}
+
+
 # Accumulators of a format
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import cfloat as cf
 from cfloat.bias import best_bias, squared_errors
-from cfloat.exact_sums import UNIT, ExactSums
+from cfloat.exact_sums import UNIT, ExactSums, cosine
 from cfloat.magnitudes import PIECE
 
 # SQNR in dB of rounding to nearest far from the range's ends, by integration over the density.
@@ -112,6 +112,16 @@ def test_squares_stay_in_range(exponent):
 def test_cosine_of_vectors_far_apart():
     assert cf.error([1e300], [1e100]).cosine == pytest.approx(1.0)
     assert cf.error([1e-300, 0.0], [-1e300, 0.0]).cosine == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize("sums", [(17, 2, 274), (17, 137, 4), (114, 105, 137), (1, 1, 2)], ids=str)
+def test_cosine_of_small_sums(sums):
+    """It is the nearest float, also where a root of one bit less would give the next."""
+    product, a, b = sums
+    value = Fraction(cosine(*sums))
+    halfway = [(value + Fraction(math.nextafter(float(value), to))) / 2 for to in (0, 1)]
+    assert halfway[0] ** 2 * a * b <= product**2 <= halfway[1] ** 2 * a * b
+    assert cosine(-product, a, b) == -value
 
 
 def test_sums_are_exact_in_any_order(rng):
