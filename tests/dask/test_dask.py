@@ -114,6 +114,7 @@ def test_dtypes(dtype):
             assert int(cd.choose_bias(d, fmt, method)) == cf.choose_bias(x, fmt, method)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", CHUNKS[1:4:2], ids=str)
 @pytest.mark.parametrize("how", BIASES, ids=str)
 def test_biases(how, cut):
@@ -506,6 +507,7 @@ def kill_one_of(cluster):
     return pid
 
 
+@pytest.mark.slow
 def test_a_computation_survives_a_killed_worker(cluster, tmp_path):
     x = values((200, 30, 10))
     how = {"rounding": "stochastic", "seed": 8}
@@ -554,6 +556,7 @@ def checkpoint(tmp_path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     [{"rounding": "stochastic", "seed": 5}, {"axis": 1, "rounding": "stochastic", "seed": 5},
@@ -608,6 +611,7 @@ def test_the_other_ways_of_a_conversion(cluster, checkpoint, tmp_path):
         assert written[0] == written[1]
 
 
+@pytest.mark.slow
 def test_the_command_prints_what_it_prints_without_a_cluster(cluster, checkpoint, tmp_path):
     printed = []
     for options in ([], ["--scheduler", cluster.scheduler_address]):

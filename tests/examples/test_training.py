@@ -98,6 +98,7 @@ def test_the_same_bits_whatever_the_threads_and_processes(digits_file):
     assert rows(one)["cfloat"][1] == "+-"
 
 
+@pytest.mark.slow
 def test_files(digits_file, tmp_path):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     folder = tmp_path / "new" / "folder"

@@ -35,6 +35,7 @@ def test_curves_and_windows_of_a_tensor(tmp_path):
     figure.savefig(tmp_path / "plot.svg")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", range(10))
 def test_every_tensor_can_be_drawn(index, tmp_path):
     content = make_content()

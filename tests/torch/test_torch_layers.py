@@ -389,6 +389,7 @@ def test_transformers_call_their_layers():
     torch.testing.assert_close(masked, fast)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # by Dynamo
 def test_a_model_compiles_whole():
     """Biases learnt in the backward pass and random streams included."""

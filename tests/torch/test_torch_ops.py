@@ -93,6 +93,7 @@ def test_round_to_gives_the_bits_of_numpys(fmt, dtype, rng):
         assert same_bits(ct.decode(codes, fmt, bias, dtype=dtype), got)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", INTEGERS, ids=str)
 @pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
 def test_pytorchs_own_operators_give_the_same_bits(fmt, dtype, rng):
@@ -235,6 +236,7 @@ def test_gradients_of_gradients():
 # Under torch.library and torch.compile
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounding", ["ties_to_even", "stochastic"])
 def test_opcheck(rounding):
     text = _formats.to_text(FMT)
@@ -263,6 +265,7 @@ def check(operator, arguments):
     assert "test_aot_dispatch_dynamic" in results
 
 
+@pytest.mark.slow
 def test_compiled_whole():
     @torch.compile(fullgraph=True, backend="aot_eager")
     def f(x, bias, seed):
@@ -295,6 +298,7 @@ def test_biases_by_name_break_a_graph_and_nothing_else():
     assert torch.equal(f(x), ct.round_to(x * 2, FMT, "mse") + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch's compiler needs g++")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # its own
 def test_compiled_by_pytorchs_default_backend():
@@ -440,6 +444,7 @@ def test_every_public_name_has_an_example():
         assert ">>>" in getattr(ct, name).__doc__, name
 
 
+@pytest.mark.slow
 def test_what_is_written_to_a_graph_can_be_read_by_another_process(tmp_path):
     """Operators are found again after ``import cfloat.torch``, formats are text."""
 

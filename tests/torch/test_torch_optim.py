@@ -107,6 +107,7 @@ def test_moments_keep_their_means():
     assert abs(decayed("ties_to_even") - expected) > 0.015
 
 
+@pytest.mark.slow
 def test_it_trains():
     torch.manual_seed(0)
     x = torch.randn(256, 10)
