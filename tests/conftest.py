@@ -13,6 +13,12 @@ from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# What says how wide a terminal is, and what it can show.
+TERMINAL = (
+    "COLORTERM", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "PYTHONIOENCODING", "PYTHONUNBUFFERED",
+    "TERM", "TTY_COMPATIBLE", "TTY_INTERACTIVE",
+)  # fmt: skip
+
 
 def _find_package():
     """Pass by a source tree that is not built, and stop in a line where no other cfloat is installed.
@@ -84,6 +90,15 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section("skipped, and why")
         for reason, count in reasons.most_common():
             terminalreporter.line(f"{count:6} {reason}")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_terminal():
+    """What the user's terminal is changes nothing that the command prints to a test."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in TERMINAL:
+            environment.delenv(name, raising=False)
+        yield
 
 
 def _select(request):
