@@ -92,5 +92,10 @@ static inline int cf_lanes_add(const cf_format *format) {
   return format->mantissa_bits > 0 && format->exponent_bits <= 6 && format->bias_min >= 0 &&
          !cf_reads_subnormals(format);
 }
+/* Whether a rule is for those kernels that do so. */
+static inline int cf_goes_by_addition(const cf_rule *rule) {
+  return rule->by_addition &&
+         (rule->rounding == CF_TIES_TO_EVEN || rule->rounding == CF_TOWARD_ZERO);
+}
 
 #endif

@@ -217,9 +217,9 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
   mask up = none;
   switch (rounding) {
     case CF_TIES_TO_EVEN: {
-      const lanes odd = v_and(code, r->one);
+      const lanes last_bit = v_and(code, r->one);
       const lanes beyond = x.is_float64 ? v_or(fraction, v_min_u(sticky, r->one)) : fraction;
-      up = m_gt_u(beyond, v_sub(r->half, odd));
+      up = m_gt_u(beyond, v_sub(r->half, last_bit));
       break;
     }
     case CF_TIES_TO_AWAY: up = m_gt_s(zero, fraction); break;

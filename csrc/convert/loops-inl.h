@@ -221,11 +221,6 @@ static inline lanes scales_at(const add_rule *r, const int16_t *bias, size_t bia
 DEFINE_ADD(add_float32, 0)
 DEFINE_ADD(add_round_float32, 1)
 
-static inline int goes_by_addition(const cf_rule *rule) {
-  return rule->by_addition &&
-         (rule->rounding == CF_TIES_TO_EVEN || rule->rounding == CF_TOWARD_ZERO);
-}
-
 /* A slot: the modes that matter most have loops of their own, and each has one that counts. */
 #define DEFINE_ENCODE(name, operand_of, source_size, is_round_to)                             \
   DEFINE_ENCODE_LOOP(name##_even, operand_of, source_size, CF_TIES_TO_EVEN, 0, is_round_to)   \
@@ -264,7 +259,7 @@ DEFINE_ENCODE(round_any_float32, float32_operand, 4, 1)
   static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,     \
                              const void *source, uint64_t position, void *destination,       \
                              size_t count, cf_flags *flags) {                                \
-    if (goes_by_addition(rule))                                                              \
+    if (cf_goes_by_addition(rule))                                                           \
       ISA_NAME(by_addition)(rule, bias, bias_step, source, destination, count, flags);       \
     else                                                                                     \
       ISA_NAME(any_way)(rule, bias, bias_step, source, position, destination, count, flags); \

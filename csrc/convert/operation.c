@@ -20,11 +20,6 @@ static size_t element_size(int type, size_t code_size) {
   }
 }
 
-/* The modes that go by addition. */
-static int is_added(int rounding) {
-  return rounding == CF_TIES_TO_EVEN || rounding == CF_TOWARD_ZERO;
-}
-
 /* Whether bfloat16 is to be had from float32, which decoding is faster to: rounding that raises no
  * flag, as all values are normal numbers of either and none is too large. */
 static int is_narrowed(const cf_format *format, int destination_type) {
@@ -46,13 +41,13 @@ static void choose_kernels(cf_operation *op, const cf_format *format, int source
   if (source_type == CF_FLOAT32 && destination_type == CF_FLOAT32 && isa->round_float32 != NULL &&
       lanes_encode && lanes_decode) {
     op->encode = isa->round_float32;
-    op->takes_blocks = op->rule.by_addition && is_added(op->rule.rounding);
+    op->takes_blocks = cf_goes_by_addition(&op->rule);
     return;
   }
   if (encodes) op->encode = cf_encode_kernel_of(format, &op->rule, source_type);
   op->takes_blocks = encodes && !decodes && source_type == CF_FLOAT32 &&
                      op->encode != cf_kernels_portable.encode[source_type] &&
-                     op->rule.by_addition && is_added(op->rule.rounding);
+                     cf_goes_by_addition(&op->rule);
   op->narrows = is_narrowed(format, destination_type);
   if (decodes)
     op->decode = cf_decode_kernel_of(format, op->narrows ? CF_FLOAT32 : destination_type);

@@ -93,14 +93,14 @@ static inline int cf_stochastic_up(int rounding, uint64_t fraction, int sticky, 
 }
 
 /* Whether a magnitude that lies `fraction` * 2^-64 (and a little more, if sticky) of the way
- * between two neighbouring codes goes to the upper one; odd: the lower code's last bit is set. */
-static inline int cf_round_up(int rounding, int sign, int odd, uint64_t fraction, int sticky,
+ * between two neighbouring codes goes to the upper one; last_bit is the lower code's. */
+static inline int cf_round_up(int rounding, int sign, int last_bit, uint64_t fraction, int sticky,
                               uint32_t word) {
   /* bitwise operators, because a branch on the data would be mispredicted every other time */
   const uint64_t half = (uint64_t)1 << 63;
   const int inexact = (fraction != 0) | sticky;
   switch (cf_rounding_mode(rounding)) {
-    case CF_TIES_TO_EVEN: return (fraction > half) | ((fraction == half) & (sticky | odd));
+    case CF_TIES_TO_EVEN: return (fraction > half) | ((fraction == half) & (sticky | last_bit));
     case CF_TIES_TO_AWAY: return fraction >= half;
     case CF_TOWARD_POSITIVE: return (sign == 0) & inexact;
     case CF_TOWARD_NEGATIVE: return sign & inexact;

@@ -1,6 +1,4 @@
 /* Matrix products: stacks of them, their scales, and who does what. */
-#include "matmul/kernels/tile.h"
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -126,9 +126,9 @@ static void add_shifted(uint64_t *limbs, int count, double integer, int shift) {
 /* The float32 next to +-(upper + something, if there is a rest) * 2^exponent; upper has its first
  * bit set. */
 static float round_magnitude(uint64_t upper, uint64_t rest, int exponent, int sign) {
-  /* rounded to odd, to the 53 bits of a float64: its conversion then rounds the number itself */
-  const uint64_t odd = upper >> 11 | ((upper & 0x7FF) != 0 || rest != 0);
-  const double magnitude = (double)(int64_t)odd * cf_power_of_2(exponent + 11);
+  /* to the 53 bits of a float64, whose conversion then rounds the number itself */
+  const uint64_t rounded_to_odd = upper >> 11 | ((upper & 0x7FF) != 0 || rest != 0);
+  const double magnitude = (double)(int64_t)rounded_to_odd * cf_power_of_2(exponent + 11);
   return (float)(sign ? -magnitude : magnitude);
 }
 
