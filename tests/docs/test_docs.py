@@ -106,7 +106,7 @@ def test_what_is_wrong_is_found(text, message):
 
 
 def test_what_sets_up_is_known():
-    text = "```sh\npip install . && cfloat report\npip install '.[test,torch]'  # both\nruff check .\n```\n"
+    text = "```sh\npip install . && cfloat report\npip install '.[test,torch]'  # both\nnox -s lint\n```\n"
     assert not Runner(parse_page("page.md", text)).run().failures
 
 
