@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import cfloat as cf
-from cfloat.bias import best_bias, squared_errors
-from cfloat.exact_sums import UNIT, ExactSums, cosine
-from cfloat.magnitudes import PIECE
+from cfloat._bias.choose import best_bias, squared_errors
+from cfloat._bias.peak import PIECE
+from cfloat._metrics.exact_sums import UNIT, ExactSums, cosine
 
 # SQNR in dB of rounding to nearest far from the range's ends, by integration over the density.
 THEORY = {
