@@ -59,8 +59,8 @@ def extras(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Run every block of the documentation, and build it without a warning into docs/_build."""
-    _install(session, "test", "dask", "docs", "examples", groups=["optional"])
-    _need(session, "apytypes", "gfloat", "mlxtend", "torch")
+    _install(session, "test", "dask", "docs", "examples", "xarray", groups=["optional"])
+    _need(session, *"apytypes dask distributed gfloat mlxtend torch xarray".split())
     session.run("pytest", "tests/docs")
     session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build")
 

@@ -335,7 +335,7 @@ def bench(
 
     Examples
     --------
-    >>> from cfloat.bench import bench
+    >>> from cfloat._bench.bench import bench
     >>> result = bench([64], seconds=1e-6)
     >>> result.rows[0].work, result.rows[0].ratio > 0
     ('CFloat8_1_4_3', True)

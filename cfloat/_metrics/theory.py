@@ -73,7 +73,7 @@ def theoretical_sqnr_db(
     Examples
     --------
     >>> import cfloat as cf
-    >>> from cfloat.theory import theoretical_sqnr_db
+    >>> from cfloat import theoretical_sqnr_db
     >>> [round(theoretical_sqnr_db(cf.CFloat8_1_4_3, d), 2) for d in ("normal", "laplace")]
     [31.52, 31.54]
     """

@@ -33,7 +33,7 @@ def page(content: dict[str, Any], title: str = "cfloat error report") -> str:
 
     Examples
     --------
-    >>> from cfloat.page import page
+    >>> from cfloat._report.page import page
     >>> page({"tensors": [], "rows": []}).splitlines()[0]
     '<!DOCTYPE html>'
     """

@@ -54,7 +54,7 @@ def plot(content: dict[str, Any], tensor: str | None = None) -> "Figure":
 
     Examples
     --------
-    >>> from cfloat.plot import plot
+    >>> from cfloat._report.plot import plot
     >>> plot(content, "conv1.weight").savefig("conv1.svg")  # doctest: +SKIP
     """
     try:

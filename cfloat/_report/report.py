@@ -494,7 +494,7 @@ def carried_tensors() -> dict[str, Array]:
 
     Examples
     --------
-    >>> from cfloat.report import carried_tensors
+    >>> from cfloat import carried_tensors
     >>> carried_tensors()["dense1.weight"].shape
     (32, 576)
     """

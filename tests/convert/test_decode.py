@@ -1,4 +1,4 @@
-"""Decoding: every code at every bias in every reading (SPEC sections 1, 2 and 4)."""
+"""Decoding: every code at every bias in every reading (docs/spec.md 1, 2 and 4)."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""Encoding against the exact oracle: codes and flags of each element (SPEC sections 3 and 4)."""
+"""Encoding against the exact oracle: codes and flags of each element (docs/spec.md 3 and 4)."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Stochastic rounding (SPEC section 3): its random words, its threshold, and that it is unbiased.
+"""Stochastic rounding (docs/spec.md 3.12 to 3.15): its random words, its threshold, and that it is unbiased.
 
 Then with fewer random bits, by IEEE P3109's variants, and with the caller's own."""
 

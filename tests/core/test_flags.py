@@ -1,4 +1,4 @@
-"""Exception flags: what sets each (SPEC section 4), counting them, and what happens then."""
+"""Exception flags: what sets each (docs/spec.md 4), counting them, and what happens then."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Formats as data: what can exist, the presets, and their limits (SPEC sections 1 and 2)."""
+"""Formats as data: what can exist, the presets, and their limits (docs/spec.md 1 and 2)."""
 
 import copy
 import pickle

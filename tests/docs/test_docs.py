@@ -59,6 +59,28 @@ def test_every_public_name_is_in_the_reference():
     assert set(cf.__all__) <= set(names)
 
 
+def test_every_clause_that_is_cited_is_there():
+    """Code, tests and pages cite docs/spec.md by clause or section, and no document that readers lack."""
+    spec = (DOCS / "spec.md").read_text(encoding="utf-8")
+    clauses = {
+        ".".join(pair) for pair in re.findall(r"^\(spec-(\d+)-(\d+)\)=$", spec, re.MULTILINE)
+    }
+    known = clauses | {clause.partition(".")[0] for clause in clauses}
+    citation = re.compile(r"\bdocs/spec\.md\W+((?:\d+(?:\.\d+)*(?:, | and | to )?)+)")
+    cited, strangers = set(), []
+    for folder in ("cfloat", "csrc", "tests", "benchmarks", "docs"):
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix not in (".py", ".c", ".h", ".md") or "_build" in path.parts:
+                continue
+            text = path.read_text(encoding="utf-8")
+            for said in citation.findall(text):
+                cited |= {(clause, path) for clause in re.findall(r"\d+(?:\.\d+)*", said)}
+            strangers += [path] if re.search(r"\bSPEC (?:section|\d)", text) else []
+    assert cited, "no citation was found"
+    assert [(clause, path.name) for clause, path in cited if clause not in known] == []
+    assert strangers == []
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -106,7 +128,7 @@ def test_what_is_wrong_is_found(text, message):
 
 
 def test_what_sets_up_is_known():
-    text = "```sh\npip install . && cfloat report\npip install '.[test,torch]'  # both\nruff check .\n```\n"
+    text = "```sh\npip install . && cfloat report\npip install '.[test,torch]'  # both\nnox -s lint\n```\n"
     assert not Runner(parse_page("page.md", text)).run().failures
 
 

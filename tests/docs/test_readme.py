@@ -1,5 +1,6 @@
 """Every example of the README and of the docstrings runs and prints what it says."""
 
+import ast
 import doctest
 import importlib
 import re
@@ -16,8 +17,17 @@ PACKAGE = Path(cfloat.__file__).parent
 MODULES = [
     ".".join(("cfloat", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
     for path in sorted(PACKAGE.rglob("*.py"))
-    if path.stem not in ("_ffi_build", "__main__")
+    if path.stem not in ("build_extension", "__main__")
 ]
+
+
+class Finder(doctest.DocTestFinder):
+    """Finds the examples of a module, those of its public objects, which say that they are cfloat's, too."""
+
+    def _from_module(self, module, object):  # noqa: A002 - doctest's name
+        if getattr(object, "__module__", None) == "cfloat":
+            return f"cfloat.{cfloat._HOMES.get(object.__name__)}" == module.__name__
+        return super()._from_module(module, object)
 
 
 @pytest.mark.slow
@@ -38,7 +48,25 @@ def test_docstring_examples(name):
     except MissingExtraError as error:
         extra = re.search(r"cfloat\[(\w+)\]", str(error))
         pytest.skip(f"{extra[1]} is not installed")
-    assert doctest.testmod(module, optionflags=OPTIONS).failed == 0
+    found = [test for test in Finder().find(module) if test.examples]
+    assert {test.name for test in found} == {f"{name}{rest}" for rest in _documented(module)}
+    runner = doctest.DocTestRunner(optionflags=OPTIONS)
+    assert [test.name for test in found if runner.run(test).failed] == []
+
+
+def _documented(module):
+    """The names in a module of what has an example, as its source has them, each with a dot before it."""
+    names = []
+
+    def look_into(node, name):
+        if ">>>" in (ast.get_docstring(node) or ""):
+            names.append(name)
+        for child in node.body:
+            if isinstance(child, ast.ClassDef | ast.FunctionDef):
+                look_into(child, f"{name}.{child.name}")
+
+    look_into(ast.parse(Path(module.__file__).read_text(encoding="utf-8")), "")
+    return names
 
 
 def test_every_public_function_has_an_example():

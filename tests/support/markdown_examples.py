@@ -33,6 +33,7 @@ from markdown_it import MarkdownIt
 import cfloat as cf
 
 ROOT = Path(__file__).resolve().parents[2]
+NOXFILE = ROOT / "noxfile.py"
 OPTIONS = doctest.NORMALIZE_WHITESPACE
 
 #: The two commands that do all the set-up: CI runs the second as it stands.
@@ -129,15 +130,18 @@ def _examples(block, place):
 
 
 def _is_set_up(command):
-    """Whether a command is of the two, or a line of what CI runs, or installs extras that there are."""
+    """Whether a command is of the two, or runs a session of noxfile.py, or installs extras that there are."""
     command = re.sub(r"\s+#.*$", "", command)
     with open(ROOT / "pyproject.toml", "rb") as file:
         extras = tomllib.load(file)["project"]["optional-dependencies"]
     installs = re.fullmatch(r"pip install '\.\[([\w,]+)\]'", command)
     if installs:
         return set(installs[1].split(",")) <= extras.keys()
-    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    return command in SET_UP or command in map(str.strip, ci.splitlines())
+    nox = re.fullmatch(r"nox -s (\w+)", command)
+    sessions = re.findall(
+        r"^def ([a-z]\w*)\(session", NOXFILE.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    return command in SET_UP or (nox is not None and nox[1] in sessions)
 
 
 class Runner:
