@@ -228,7 +228,8 @@ def test_biases_by_name_where_a_bias_is_taken():
         ({"block": 0}, ValueError, "block is 0"),
         ({"x": ["a"]}, TypeError, "x has dtype"),
         ({"x": [1j]}, TypeError, "x has dtype complex128"),
-        ({"fmt": "CFloat8"}, TypeError, "Format"),
+        ({"fmt": 8}, TypeError, "Format"),
+        ({"fmt": "CFloat8"}, ValueError, "the names are CFloat8_1_4_3"),
     ],
 )
 def test_bad_arguments(change, error, words):
@@ -295,7 +296,7 @@ class TestTracker:
         assert tracker.bias == 9
 
     def test_refuses_bad_arguments(self):
-        with pytest.raises(ValueError, match="window is 0; it is 1 or more"):
+        with pytest.raises(ValueError, match="window is 0; it takes an integer from 1 to"):
             cf.BiasTracker(cf.CFloat8_1_4_3, window=0)
         with pytest.raises(TypeError, match=r"margin is 0\.5"):
             cf.BiasTracker(cf.CFloat8_1_4_3, margin=0.5)

@@ -403,9 +403,9 @@ def test_arrays_and_tensors(dtype):
         (lambda x: ct.round_to(x, FMT, "best"), ValueError, "bias is 'best'; it takes 'max'"),
         (lambda x: ct.encode(x, FMT, "max"), TypeError, "bias is 'max'; for codes it takes integers"),
         (lambda x: ct.round_to(x, FMT, rounding="up"), ValueError, "rounding is 'up'; it takes one of"),
-        (lambda x: ct.round_to(x, FMT, rounding=None), TypeError, "rounding is a NoneType"),
+        (lambda x: ct.round_to(x, FMT, rounding=None), TypeError, "rounding is None"),
         (lambda x: ct.round_to(x, FMT, seed=-1), ValueError, "seed is -1; it takes an integer from 0"),
-        (lambda x: ct.round_to(x, FMT, seed=1.0), TypeError, "seed is a float; it takes an integer"),
+        (lambda x: ct.round_to(x, FMT, seed=1.0), TypeError, "seed is 1.0; it takes an integer"),
         (lambda x: ct.round_to(x, FMT, seed=x), TypeError, "tensor of torch.float32 and shape"),
         (
             lambda x: ct.round_to(x, FMT, rounding="stochastic", seed=1, offset=2**64 - 1),
