@@ -189,14 +189,14 @@ class Format:
                 "every value must be a float32"
             )
 
-    @property
+    @cached_property
     def _max_exponent_field(self) -> int:
         """E of the largest finite value."""
         all_ones = (1 << self.exponent_bits) - 1
         nan_fills_top = self.nonfinite == "nan_only" and self.mantissa_bits == 0
         return all_ones - 1 if self.nonfinite == "ieee" or nan_fills_top else all_ones
 
-    @property
+    @cached_property
     def _max_significand(self) -> float:
         """1 + M / 2**m of the largest finite value."""
         ulps_below_two = 2 if self.nonfinite == "nan_only" and self.mantissa_bits > 0 else 1
@@ -335,7 +335,7 @@ class Format:
         """
         if bias is None:
             return self.default_bias
-        checked = bias if type(bias) is int else integer("bias", bias)
+        checked = integer("bias", bias)
         low, high = self.bias_range
         if not low <= checked <= high:
             raise ArgumentValueError(f"bias is {checked}; {self._bias_rule()}")
