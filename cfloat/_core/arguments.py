@@ -10,7 +10,6 @@ from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from .text import shown
 
-
 _TRUTH_VALUES: Final = (bool, np.bool_)
 
 
