@@ -9,6 +9,7 @@ import pytest
 from refusals import type_error, value_error
 
 import cfloat as cf
+from cfloat._core.text import shown
 
 FMT = cf.CFloat8_1_4_3
 X = np.array([1.0, 2.0, 3.0])
@@ -34,9 +35,36 @@ every_rounding_operation = pytest.mark.parametrize("operation", [cf.encode, cf.r
 
 
 @every_operation
-@pytest.mark.parametrize("fmt", ["CFloat8_1_4_3", None, np.float16, cf.finfo(FMT), 8])
+@pytest.mark.parametrize("fmt", [b"CFloat8_1_4_3", None, np.float16, cf.finfo(FMT), 8])
 def test_format(operation, operand, fmt):
     type_error("; it takes a cfloat.Format, such as cfloat.CFloat8_1_4_3", operation, operand, fmt)
+
+
+@every_operation
+@pytest.mark.parametrize("fmt", [*cf.TESLA_FORMATS, *cf.COMPARISON_FORMATS], ids=str)
+def test_format_by_name(operation, operand, fmt):
+    operand = operand.astype(fmt.storage_dtype) if operation is cf.decode else operand
+    np.testing.assert_array_equal(operation(operand, fmt.name), operation(operand, fmt))
+
+
+@every_operation
+@pytest.mark.parametrize("name", ["CFloat8", "cfloat8_1_4_3", ""])
+def test_name_of_no_format(operation, operand, name):
+    names = ", ".join(fmt.name for fmt in (*cf.TESLA_FORMATS, *cf.COMPARISON_FORMATS))
+    value_error(f"format is {name!r}; the names are {names}", operation, operand, name)
+
+
+def test_every_function_takes_the_name_of_a_format():
+    name = FMT.name
+    assert cf.finfo(name) == cf.finfo(FMT)
+    assert cf.choose_bias(X, name) == cf.choose_bias(X, FMT)
+    assert cf.choose_bias(X, name, axis=0).tolist() == cf.choose_bias(X, FMT, axis=0).tolist()
+    assert cf.BiasTracker(name).format == FMT
+    assert cf.asarray(X, name).format == FMT
+    assert cf.CFloatArray(CODES, name).format == FMT
+    assert cf.error(X, X, name) == cf.error(X, X, FMT)
+    for function in (cf.finfo, cf.BiasTracker, lambda name: cf.choose_bias(X, name)):
+        value_error("format is 'CFloat8'; the names are ", function, "CFloat8")
 
 
 @every_operation
@@ -123,7 +151,7 @@ def test_value_of_rounding(operation, rounding):
 @every_rounding_operation
 @pytest.mark.parametrize("rounding", [None, 0, b"stochastic", ["stochastic"], np.array(["a", "b"])])
 def test_type_of_rounding(operation, rounding):
-    message = f"rounding is a {type(rounding).__name__}; it takes one of {MODES}"
+    message = f"rounding is {shown(rounding)}; it takes one of {MODES}"
     type_error(message, operation, X, FMT, rounding=rounding)
 
 
@@ -135,7 +163,7 @@ def test_seed_and_offset(operation, rounding, name):
         message = f"{name} is {value}; it takes an integer from 0 to 2**64 - 1"
         value_error(message, operation, X, FMT, rounding=rounding, **{"seed": 0, name: value})
     for value in (1.0, "1", True, [1], np.array([1, 2])):
-        message = f"{name} is a {type(value).__name__}; it takes an integer"
+        message = f"{name} is {shown(value)}; it takes an integer"
         type_error(message, operation, X, FMT, rounding=rounding, **{"seed": 0, name: value})
     expected = operation(X, FMT, rounding=rounding, **{"seed": 0, name: 5})
     for value in (np.uint8(5), np.array(5)):
@@ -144,7 +172,7 @@ def test_seed_and_offset(operation, rounding, name):
 
 
 def test_no_offset():
-    type_error("offset is a NoneType; it takes an integer", cf.encode, X, FMT, offset=None)
+    type_error("offset is None; it takes an integer", cf.encode, X, FMT, offset=None)
 
 
 @every_rounding_operation

@@ -331,7 +331,7 @@ def test_bad_actions(name):
     ):
         cf.errstate(**{name: "print"})
     with pytest.raises(
-        cf.ArgumentTypeError, match=f"^{name} is a bool; it takes one of ignore, warn, raise$"
+        cf.ArgumentTypeError, match=f"^{name} is True; it takes one of ignore, warn, raise$"
     ):
         cf.errstate(**{name: True})
     with pytest.raises(TypeError):

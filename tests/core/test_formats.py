@@ -4,6 +4,7 @@ import copy
 import pickle
 import subprocess
 import sys
+from itertools import product
 
 import exact
 import ml_dtypes
@@ -327,5 +328,55 @@ def test_biases_that_a_format_takes():
 
 
 def test_finfo_of_what_is_not_a_format():
-    with pytest.raises(cf.ArgumentTypeError, match="format is 'CFloat8_1_4_3'; it takes a cfloat"):
-        cf.finfo("CFloat8_1_4_3")
+    with pytest.raises(cf.ArgumentTypeError, match="format is 8; it takes a cfloat"):
+        cf.finfo(8)
+    with pytest.raises(
+        cf.ArgumentValueError, match="format is 'CFloat8'; the names are CFloat8_1_4_3"
+    ):
+        cf.finfo("CFloat8")
+
+
+def small_formats():
+    """Every format of at most 6 bits that can exist, at three biases."""
+    for signed, exponent_bits, mantissa_bits, nonfinite, subnormals, saturating in product(
+        (True, False), range(1, 7), range(6), ("none", "ieee", "nan_only"),
+        ("whitepaper", "ieee", "flush"), (True, False),
+    ):  # fmt: skip
+        try:
+            yield cf.Format(
+                "small", exponent_bits=exponent_bits, mantissa_bits=mantissa_bits, signed=signed,
+                bias=(-2, 9), nonfinite=nonfinite, subnormals=subnormals, saturating=saturating,
+            )  # fmt: skip
+        except cf.FormatError:
+            continue
+
+
+def test_limits_are_those_of_the_values_in_every_small_format():
+    """What Python says of a format's ends is what the core decodes, and rounds to."""
+    formats = [fmt for fmt in small_formats() if fmt.bits <= 6]
+    assert {(fmt.nonfinite, fmt.mantissa_bits == 0) for fmt in formats} == {
+        ("none", False), ("none", True), ("ieee", False), ("nan_only", False), ("nan_only", True)
+    }  # fmt: skip
+    for fmt, bias in product(formats, (-2, 3, 9)):
+        values, limits = fmt.values(bias), cf.finfo(fmt, bias)
+        finite = values[np.isfinite(values)].astype(np.float64)
+        assert (limits.max, limits.min) == (finite.max(), finite.min()), (fmt, bias)
+        assert limits.smallest_subnormal == finite[finite > 0].min(), (fmt, bias)
+        assert values.size - finite.size == NONFINITE_CODES[fmt.nonfinite](fmt), fmt
+        codes = cf.encode([limits.max, 4 * limits.max], fmt, bias)
+        assert values[codes[0]] == limits.max, (fmt, bias)
+        if fmt.saturating:
+            assert codes[0] == codes[1], (fmt, bias)
+        else:
+            assert not np.isfinite(values[codes[1]]), (fmt, bias)
+        # the bias that is chosen for a peak uses the same limits
+        assert cf.choose_bias(limits.max, fmt, "max") == bias, (fmt, bias)
+        above = cf.choose_bias(np.nextafter(limits.max, np.inf), fmt, "max")
+        assert above == max(bias - 1, -2), (fmt, bias)
+
+
+NONFINITE_CODES = {
+    "none": lambda fmt: 0,
+    "ieee": lambda fmt: (1 + fmt.signed) << fmt.mantissa_bits,
+    "nan_only": lambda fmt: 1 + fmt.signed,
+}

@@ -548,8 +548,8 @@ def test_state_dicts_of_codes(tmp_path):
         (lambda: ct.quantize(linears(), weight=E4, bias="mse"), ValueError, "bias is 'mse'; it takes 'max'"),
         (lambda: ct.quantize(linears(), weight=E4, bias={"x": 3}), ValueError, "bias has the key 'x'"),
         (lambda: ct.quantize(linears(), weight=E4, bias=64), ValueError, "bias is 64"),
-        (lambda: ct.quantize(linears(), weight=E4, window=0), ValueError, "window is 0; it is 1 or more"),
-        (lambda: ct.quantize(linears(), weight=E4, margin=-1), ValueError, "margin is -1; it is 0 or more"),
+        (lambda: ct.quantize(linears(), weight=E4, window=0), ValueError, "window is 0; it takes"),
+        (lambda: ct.quantize(linears(), weight=E4, margin=-1), ValueError, "margin is -1; it takes"),
         (lambda: ct.quantize(linears(), weight=E4, rounding="up"), ValueError, "rounding is 'up'"),
         (lambda: ct.quantize(linears(), weight=E4, seed=-1), ValueError, "seed is -1"),
         (
