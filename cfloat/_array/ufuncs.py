@@ -1,6 +1,6 @@
 """NumPy's ufuncs on `CFloatArray` (NEP 13).
 
-Values are decoded and computed on.  SPEC section 5: the result is a float32 ndarray, as it would be of the
+Values are decoded and computed on.  docs/spec.md 5.2: the result is a float32 ndarray, as it would be of the
 decoded arrays, unless ``out=`` or an in-place operator names a CFloatArray.  Into that, float64 results are
 rounded once; integers beyond 2^53 are float64 before that.
 """
@@ -35,7 +35,7 @@ _FLOAT32: Final = np.dtype(np.float32)
 #: From this size on a unary ufunc of an 8-bit array is looked up.
 TABLE_SIZE: Final = 1 << 12
 
-#: Ufuncs whose rounded results are the exact ones' (SPEC section 5), by name.
+#: Ufuncs whose rounded results are the exact ones' (docs/spec.md 5.3), by name.
 CORRECTLY_ROUNDED: Final[dict[str, Callable[..., Any]]] = {
     "add": round_to_odd.add,
     "subtract": round_to_odd.subtract,

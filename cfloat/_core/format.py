@@ -1,4 +1,4 @@
-"""A format as data: the type `Format` (SPEC sections 1 and 2)."""
+"""A format as data: the type `Format` (docs/spec.md 1 and 2)."""
 
 from dataclasses import dataclass, fields
 from functools import cached_property

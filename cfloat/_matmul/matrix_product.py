@@ -1,4 +1,4 @@
-"""Matrix products of `CFloatArray` (SPEC section 5)."""
+"""Matrix products of `CFloatArray` (docs/spec.md 5.4)."""
 
 import math
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def matmul(
     offset: SupportsIndex = 0,
     out: Any = None,
 ) -> Any:
-    """Multiply matrices, one at least a `CFloatArray`: exact products, float32 sums (SPEC section 5).
+    """Multiply matrices, one at least a `CFloatArray`: exact products, float32 sums (docs/spec.md 5.4).
 
     Parameters
     ----------
