@@ -41,10 +41,10 @@ def encode(
     return elementwise.encode(x, fmt, bias, **_placed(how, first, whole))
 
 
-def decode(codes: Any, bias: Any, first: Any, *, fmt: Format, wanted: np.dtype[Any]) -> Array:
-    """Return the values of a chunk."""
+def decode(codes: Any, bias: Any, first: Any, *, fmt: Format, value_dtype: np.dtype[Any]) -> Array:
+    """Return the values of a chunk, of a dtype whose name is not the one that Dask takes for its own."""
     del first
-    return elementwise.decode(codes, fmt, bias, dtype=wanted)
+    return elementwise.decode(codes, fmt, bias, dtype=value_dtype)
 
 
 def round_to(
@@ -85,12 +85,12 @@ def concatenate(arrays: Any, axis: int = 0, **kwargs: Any) -> Any:
 # Biases
 
 
-def largest(x: Any) -> float:
+def peak_of(x: Any) -> float:
     """Return the largest finite magnitude."""
     return peak.largest(np.asarray(x).reshape(-1))
 
 
-def largest_of_slices(x: Any, axis: int) -> NDArray[np.float64]:
+def peaks_of_slices(x: Any, axis: int) -> NDArray[np.float64]:
     """Return the largest finite magnitude of each slice along an axis, the other axes one long."""
     sizes = np.abs(np.asarray(x).astype(np.float64))
     sizes[~np.isfinite(sizes)] = 0
@@ -133,25 +133,25 @@ def best_of_tally(whole: Tally, fmt: Format, scale: int) -> NDArray[np.int16]:
     return np.array(biases.least_error(errors, fmt), np.int16)
 
 
-class Known(NamedTuple):
-    """What is known of the bias of a share of the elements: its range, and how many elements decide."""
+class BiasRange(NamedTuple):
+    """Between which two the bias of a share of the elements lies, and how many elements that share is."""
 
     least: int
     most: int
-    wanted: int
+    elements: int
 
 
-def percentile_range(whole: Tally, fmt: Format, scale: int, share: float) -> Known:
-    """Return what a tally tells of the bias of a share of the elements."""
+def percentile_range(whole: Tally, fmt: Format, scale: int, share: float) -> BiasRange:
+    """Return the range that a tally leaves for the bias of a share of the elements."""
     moments = Moments.of_tally(whole, bits_for(fmt), scale)
     least, most = biases.percentile_range(moments, fmt, share)
-    return Known(least, most, biases.rank(share, moments.finite) + 1)
+    return BiasRange(least, most, biases.rank(share, moments.finite) + 1)
 
 
-def count_within(x: Any, fmt: Format, known: Known) -> tuple[int, ...]:
-    """Return how many elements are within the range, at each bias from the most to above the least."""
+def count_within(x: Any, fmt: Format, within: BiasRange) -> tuple[int, ...]:
+    """Count the elements that are not too large, at each bias from the most down to above the least."""
     flat = np.asarray(x).reshape(-1)
-    tried = range(known.most, known.least, -1)
+    tried = range(within.most, within.least, -1)
     return tuple(biases.count_within(flat, fmt, bias) for bias in tried)
 
 
@@ -160,10 +160,10 @@ def merge_counts(parts: list[tuple[int, ...]]) -> tuple[int, ...]:
     return tuple(sum(counts) for counts in zip(*parts, strict=True))
 
 
-def bias_of_counts(counts: tuple[int, ...], known: Known) -> NDArray[np.int16]:
-    """Return the largest bias at which enough elements are within the range."""
-    enough = (known.most - i for i, count in enumerate(counts) if count >= known.wanted)
-    return np.array(next(enough, known.least), np.int16)
+def bias_of_counts(counts: tuple[int, ...], within: BiasRange) -> NDArray[np.int16]:
+    """Return the largest bias at which enough elements are not too large."""
+    enough = (within.most - i for i, count in enumerate(counts) if count >= within.elements)
+    return np.array(next(enough, within.least), np.int16)
 
 
 def choose_bias(x: Any, **how: Any) -> NDArray[np.int16]:
