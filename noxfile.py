@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tarfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import nox
@@ -105,12 +106,12 @@ def sanitized(session: nox.Session) -> None:
     """Run the tests of memory layouts, flags and ufuncs with the extension under the sanitizers."""
     flags = "-fsanitize=address,undefined"
     # from a copy: objects that were built without are taken again otherwise
-    copy = Path(session.create_tmp()) / "tree"
+    copy = Path(session.create_tmp()).resolve() / "tree"
     shutil.rmtree(copy, ignore_errors=True)
     unwanted = shutil.ignore_patterns(".*", "build", "dist", "_build", "*.egg-info", "*.so", "*.o")
     shutil.copytree(ROOT, copy, ignore=unwanted)
     session.install(
-        "--force-reinstall", f"{copy}[test]",
+        f"{copy}[test]",
         env={"CFLAGS": f"-O1 -g {flags} -fno-sanitize-recover=all", "LDFLAGS": flags},
     )  # fmt: skip
     where = "import cfloat._core._cfloat as core; print(core.__file__)"
@@ -148,7 +149,7 @@ def oldest(session: nox.Session) -> None:
 def package(session: nox.Session) -> None:
     """Build the sdist and the wheel, look at what is in them, and use the wheel alone."""
     _pip_install(session, "abi3audit", "build")
-    tmp = Path(session.create_tmp())
+    tmp = Path(session.create_tmp()).resolve()
     dist = tmp / "dist"
     shutil.rmtree(dist, ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", str(dist), str(ROOT), silent=True)
@@ -174,19 +175,21 @@ def bench(session: nox.Session) -> None:
     session.run("cfloat", "bench", *session.posargs)
 
 
-def _install(session: nox.Session, *extras: str, groups: tuple[str, ...] | list[str] = ()) -> None:
+def _install(session: nox.Session, *extras: str, groups: Sequence[str] = ()) -> None:
     """Install the package, what its extras name, and pyproject.toml's groups of dependencies."""
-    wanted = [name for group in groups for name in nox.project.dependency_groups(PROJECT, group)]
-    if session.venv_backend == "none":  # the package is there, and is not to be built once more
-        wanted += [name for extra in extras for name in EXTRAS[extra]]
-    else:
-        wanted.append(f".[{','.join(extras)}]" if extras else ".")
+    wanted = [name for extra in extras for name in EXTRAS[extra]]
+    wanted += [name for group in groups for name in nox.project.dependency_groups(PROJECT, group)]
+    if session.venv_backend != "none":  # where it is there, it is not to be built once more
+        wanted.append(".")
     _pip_install(session, *wanted)
 
 
 def _pip_install(session: nox.Session, *wanted: str) -> None:
     """Install into the session's environment, or into the active one, where nox's own `install` refuses."""
-    session.run("python", "-m", "pip", "install", *wanted, silent=True)
+    if session.venv_backend == "none":
+        session.run("python", "-m", "pip", "install", *wanted, silent=True)
+    else:
+        session.install(*wanted)
 
 
 def _need(session: nox.Session, *modules: str) -> None:

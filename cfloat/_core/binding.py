@@ -382,7 +382,7 @@ def look_up(
     """
     asks = _NULL if asked is None else _address(asked.view(np.uint8))
     _check(
-        lib.cf_look_up(
+        lib.cf_map_codes(
             _address(table), table.itemsize, _address(codes), codes.size, _address(results), asks,
             threads.get_num_threads(),
         )
@@ -392,7 +392,7 @@ def look_up(
 def add_moments(values: NDArray[np.float32], lower_bits: int, moments: NDArray[np.uint64]) -> None:
     """Add contiguous float32 to a table of counts, sums and sums of squares, by their upper bits."""
     _check(
-        lib.cf_add_moments(
+        lib.cf_add_to_histogram(
             ffi.from_buffer("float[]", values), values.size, lower_bits,
             ffi.from_buffer("uint64_t[]", moments, require_writable=True), threads.get_num_threads(),
         )
