@@ -12,9 +12,11 @@ from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from ._array.array import CFloatArray, asarray
-    from ._bias.choose import BiasTracker, choose_bias
+    from ._bias.choose import choose_bias
     from ._bias.histogram import CodeUse
-    from ._convert.elementwise import decode, encode, round_to
+    from ._bias.round_to import round_to
+    from ._bias.tracker import BiasTracker
+    from ._convert.elementwise import decode, encode
     from ._core.finfo import finfo
     from ._core.flags import Flags, errstate, record_flags
     from ._core.format import Format
@@ -68,9 +70,11 @@ _HOMES: Final = {
     name: module
     for module, names in {
         "_array.array": "CFloatArray asarray",
-        "_bias.choose": "BiasTracker choose_bias",
+        "_bias.choose": "choose_bias",
         "_bias.histogram": "CodeUse",
-        "_convert.elementwise": "decode encode round_to",
+        "_bias.round_to": "round_to",
+        "_bias.tracker": "BiasTracker",
+        "_convert.elementwise": "decode encode",
         "_core.finfo": "finfo",
         "_core.flags": "Flags errstate record_flags",
         "_core.format": "Format",

@@ -9,10 +9,13 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from cfloat._bias.layout import Biases, check_layout, compressed
+from cfloat._bias.choose import choose_bias
+from cfloat._bias.layout import BiasLayout, check_layout, compressed
+from cfloat._bias.methods import check_method
 from cfloat._convert import elementwise
 from cfloat._convert.layouts import decode_layout, encode_layout
 from cfloat._core import flags
+from cfloat._core.dtypes import real_array
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.public import public
@@ -93,7 +96,7 @@ class CFloatArray(NDArrayOperatorsMixin):
 
     _codes: Array
     _format: Format
-    _biases: Biases
+    _biases: BiasLayout
 
     # above ndarray's, and below none that knows more than this class does
     __array_priority__ = 1.0
@@ -119,7 +122,7 @@ class CFloatArray(NDArrayOperatorsMixin):
         self._biases = check_layout(fmt, bias, codes.shape, axis, block)
 
     @classmethod
-    def _of(cls, codes: Array, fmt: Format, biases: Biases) -> Self:
+    def _of(cls, codes: Array, fmt: Format, biases: BiasLayout) -> Self:
         """Return an array of parts that are known to fit together."""
         made = cls.__new__(cls)
         made._codes = codes
@@ -276,7 +279,9 @@ class CFloatArray(NDArrayOperatorsMixin):
         return self._decode(_FLOAT32).astype(wanted)
 
     def _decode(self, dtype: DTypeLike = np.float32) -> Array:
-        return decode_layout(self._codes, self._format, self._biases, np.dtype(dtype))
+        codes = elementwise.check_codes(self._codes, self._format)  # they may have been written to
+        biases = self._biases
+        return decode_layout(codes, self._format, biases.values, biases.block, np.dtype(dtype))
 
     def item(self, *args: Any) -> float:
         """Return one element as a Python float, as ``ndarray.item``."""
@@ -434,7 +439,7 @@ class CFloatArray(NDArrayOperatorsMixin):
         )
         if not return_changed:
             return made
-        with flags.quiet():  # made of the same values once already
+        with flags.no_flags():  # made of the same values once already
             old, new = self._decode(), made._decode()
         return made, (old != new) & ~(np.isnan(old) & np.isnan(new))
 
@@ -494,7 +499,8 @@ class CFloatArray(NDArrayOperatorsMixin):
         biases = self._biases.index(self.shape, key)
         if isinstance(codes, np.ndarray):
             return self._of(codes, self._format, biases)
-        return decode_layout(np.asarray(codes), self._format, biases, _FLOAT32)[()]
+        code = elementwise.check_codes(np.asarray(codes), self._format)
+        return decode_layout(code, self._format, biases.values, biases.block, _FLOAT32)[()]
 
     def __setitem__(self, key: Any, value: Any) -> None:
         key = plain_key(key)
@@ -503,8 +509,10 @@ class CFloatArray(NDArrayOperatorsMixin):
         if isinstance(value, CFloatArray) and value._same_code_meaning(self._format, biases, shape):
             self._codes[key] = value._codes
             return
-        values = np.asarray(value)
-        if biases.one is None or flags.wanted():  # flags count every element that is assigned to
+        values = real_array("x", value)
+        if (
+            biases.one is None or flags.are_counted()
+        ):  # flags count every element that is assigned to
             # NumPy lets a value have more axes, of length 1
             extra = values.ndim - len(shape)
             if extra > 0 and values.shape[:extra] == (1,) * extra:
@@ -515,12 +523,12 @@ class CFloatArray(NDArrayOperatorsMixin):
                 raise ValueError(
                     f"could not broadcast input array from shape {values.shape} into shape {shape}"
                 ) from None
-            encoded = encode_layout(values, self._format, biases, shape)
+            encoded = encode_layout(values, self._format, biases.values, biases.block, shape)
         else:
-            encoded = elementwise.encode(values, self._format, biases.one)
+            encoded = elementwise.encode_checked(values, self._format, biases.one, values.shape)
         self._codes[key] = encoded
 
-    def _same_code_meaning(self, fmt: Format, biases: Biases, shape: tuple[int, ...]) -> bool:
+    def _same_code_meaning(self, fmt: Format, biases: BiasLayout, shape: tuple[int, ...]) -> bool:
         return self._format == fmt and self._biases.equal(biases, self.shape, shape)
 
     # Shape
@@ -815,21 +823,15 @@ def asarray(
     source = _values(x)
     shape = np.shape(source)
     if isinstance(bias, str):
-        from cfloat._bias.choose import check_method, choose_bias
-
         bias = choose_bias(source, fmt, check_method("bias", bias), axis=axis, block=block)
     biases = check_layout(fmt, bias, shape, axis, block)
+    how = check_rounding(
+        rounding, shape, seed, offset, random_bits, stochastic_bits, stochastic_variant
+    )
     if isinstance(x, CFloatArray) and x._same_code_meaning(fmt, biases, shape):
-        check_rounding(
-            rounding, shape, seed, offset, random_bits, stochastic_bits, stochastic_variant
-        )
         return x
-    if isinstance(source, CFloatArray):
-        source = source._decode()
-    codes = encode_layout(
-        source, fmt, biases, shape, rounding=rounding, seed=seed, offset=offset, random_bits=random_bits,
-        stochastic_bits=stochastic_bits, stochastic_variant=stochastic_variant,
-    )  # fmt: skip
+    values = source._decode() if isinstance(source, CFloatArray) else real_array("x", source)
+    codes = encode_layout(values, fmt, biases.values, biases.block, shape, how)
     return CFloatArray._of(codes, fmt, biases)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cfloat._core.flags import quiet
+from cfloat._core.flags import no_flags
 
 if TYPE_CHECKING:
     from .array import CFloatArray
@@ -55,7 +55,7 @@ def _corners(array: "CFloatArray", edge: int) -> NDArray[np.float32]:
 
 
 def _values(array: "CFloatArray") -> NDArray[np.float32]:
-    with quiet():  # looking at an array is no operation on it
+    with no_flags():  # looking at an array is no operation on it
         return array.__array__()
 
 

@@ -444,9 +444,9 @@ def _padded_with_anything(
 def _exactly(a: CFloatArray, values: Any) -> CFloatArray:
     """Return values that are some of an array's own, of one bias, in its format."""
     from cfloat._convert.elementwise import encode
-    from cfloat._core.flags import quiet
+    from cfloat._core.flags import no_flags
 
-    with quiet():
+    with no_flags():
         codes = encode(values, a.format, a._biases.one)
     return CFloatArray._of(codes, a.format, a._biases)
 

@@ -6,7 +6,7 @@ rounded once; integers beyond 2^53 are float64 before that.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import lru_cache, partial
 from typing import Any, Final, cast
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from cfloat._convert import elementwise
 from cfloat._core import binding, flags
+from cfloat._core.dtypes import is_source_dtype
 from cfloat._core.finfo import finfo
 from cfloat._core.format import Format
-from cfloat._core.pieces import boxes
+from cfloat._core.pieces import pieces
 from cfloat._matmul import numpy_products
 from cfloat.errors import ArgumentTypeError
 
@@ -28,7 +29,7 @@ from .array import CFloatArray
 Array = NDArray[Any]
 
 #: Elements computed at a time, so that what is decoded stays in cache and temporaries small.
-PIECE: Final = 1 << 14
+PIECE_SIZE: Final = 1 << 14
 
 _FLOAT32: Final = np.dtype(np.float32)
 
@@ -100,7 +101,7 @@ def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str
         _check_casting(kwargs)
     if method == "at" and isinstance(inputs[0], CFloatArray):
         written = [inputs[0]]
-    if not (written and flags.wanted()):
+    if not (written and flags.are_counted()):
         return _do(ufunc, method, inputs, outs, kwargs)
     # flags are those of what is written: of the whole, whatever the pieces, and when it is complete
     with flags.collected() as raised:
@@ -145,7 +146,7 @@ def _is_foreign(x: object) -> bool:
 def _float32(x: Any) -> Any:
     if not isinstance(x, CFloatArray):
         return x
-    with flags.quiet():
+    with flags.no_flags():
         return x.__array__()
 
 
@@ -160,7 +161,7 @@ def _operand(ufunc: np.ufunc, x: Any, kwargs: dict[str, Any], wide: bool) -> Any
         isinstance(x, np.ndarray | np.generic)
         and x.dtype.kind != "b"
         and x.dtype != np.float64
-        and binding.is_source_dtype(x.dtype)
+        and is_source_dtype(x.dtype)
     )
     return x.astype(np.float64) if narrow else x
 
@@ -194,7 +195,7 @@ def _call(
     if looked_up is not None:
         return looked_up
     everything = [x for x in (*inputs, *outs, kwargs.get("where", True)) if x is not None]
-    small = max(math.prod(_shape(x)) for x in everything) <= PIECE
+    small = max(math.prod(_shape(x)) for x in everything) <= PIECE_SIZE
     # subclasses, such as masked arrays, keep more than elements: they go through in one
     plain = all(type(x) is np.ndarray or not isinstance(x, np.ndarray) for x in everything)
     if ufunc.signature is not None or small or not plain:
@@ -236,7 +237,7 @@ def _function(
 def _is_number(x: Any) -> bool:
     """Whether an operand is real numbers; of others NumPy knows better.  Of bools, it adds no numbers."""
     if isinstance(x, np.ndarray | np.generic):
-        return x.dtype.kind != "b" and binding.is_source_dtype(x.dtype)
+        return x.dtype.kind != "b" and is_source_dtype(x.dtype)
     return isinstance(x, CFloatArray) or (isinstance(x, int | float) and not isinstance(x, bool))
 
 
@@ -336,7 +337,7 @@ def _call_in_pieces(
     where = np.broadcast_to(where, shape) if np.ndim(where) else where
     function = _function(ufunc, inputs, kwargs, into_format)
     results: list[Any] = list(outs) if outs else [None] * ufunc.nout
-    for key in pieces(shape):
+    for key in pieces(shape, PIECE_SIZE):
         parts = [_operand(ufunc, _at_key(x, key), kwargs, into_format) for x in spread]
         options = kwargs if np.ndim(where) == 0 else {**kwargs, "where": where[key]}
         targets = tuple(None if result is None else result[key] for result in results)
@@ -350,11 +351,6 @@ def _call_in_pieces(
                 results[i] = np.empty(shape, part.dtype, "F" if kwargs.get("order") == "F" else "C")
                 results[i][key] = part
     return results[0] if ufunc.nout == 1 else tuple(results)
-
-
-def pieces(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Cut a shape into boxes of at most PIECE elements."""
-    return boxes(shape, PIECE)
 
 
 def _shape(x: Any) -> tuple[int, ...]:
@@ -399,7 +395,7 @@ def _at(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> None:
     if not isinstance(target, CFloatArray):
         ufunc.at(target, indices, *operands)
         return
-    with flags.quiet():
+    with flags.no_flags():
         values = target.__array__(np.float64)
     ufunc.at(values, indices, *operands)
     target[indices] = _canonical(values[indices])
@@ -417,7 +413,7 @@ def _look_up(
     bias = array._biases.one
     if bias is None or kwargs.keys() - {"dtype"} or not array.codes.flags.c_contiguous:
         return None
-    if isinstance(out, CFloatArray) and (out._biases.one is None or flags.wanted()):
+    if isinstance(out, CFloatArray) and (out._biases.one is None or flags.are_counted()):
         return None  # flags are counted by element
     if array.format.bits < 8:
         elementwise.check_codes(array.codes, array.format)  # they may have been written to
@@ -447,7 +443,7 @@ def _look_up(
     if np.may_share_memory(target, array.codes) and target is not array.codes:
         return None
     occur = _warning(function, values) if warns else None
-    binding.look_up(table, array.codes, target, occur)
+    binding.map_codes(table, array.codes, target, occur)
     if occur is not None and occur.any():
         function(values[occur])  # NumPy warns of values that occur, and no others
     return out

@@ -12,8 +12,10 @@ from cfloat._array.array import CFloatArray
 from cfloat._convert import elementwise
 from cfloat._convert.layouts import encode_layout
 from cfloat._core import binding, flags
+from cfloat._core.arguments import check_out, integer
+from cfloat._core.dtypes import is_operand_dtype
 from cfloat._core.format import Format
-from cfloat._core.pieces import boxes
+from cfloat._core.pieces import pieces
 from cfloat._core.public import public
 from cfloat._core.rounding import Rounding, RoundingMode, check_rounding
 from cfloat._core.text import shown
@@ -148,7 +150,7 @@ def matmul(
     if not isinstance(out, CFloatArray):
         return _into_float32(multiply, a, b, shape, out)
     _check_destination(out, shape)
-    if not flags.wanted():
+    if not flags.are_counted():
         _into_format(multiply, a, b, out, how)
         return out
     # of the whole, whatever the strips
@@ -165,7 +167,7 @@ def takes(*operands: Any) -> bool:
     Of arrays of other dtypes NumPy says what they are computed as, and of subclasses they themselves.
     """
     return any(isinstance(x, CFloatArray) for x in operands) and all(
-        isinstance(x, CFloatArray) or (type(x) is np.ndarray and binding.is_operand_dtype(x.dtype))
+        isinstance(x, CFloatArray) or (type(x) is np.ndarray and is_operand_dtype(x.dtype))
         for x in operands
     )
 
@@ -179,7 +181,7 @@ def _operand(name: str, x: Any) -> Operand:
     if isinstance(x, np.ndarray) and type(x) is not np.ndarray and np.ma.isMaskedArray(x):
         raise ArgumentTypeError(f"{name} is a masked array, whose mask would be lost")
     values = np.asarray(x)
-    if not binding.is_operand_dtype(values.dtype):
+    if not is_operand_dtype(values.dtype):
         try:
             promoted = np.result_type(_FLOAT32, values.dtype)
         except TypeError:
@@ -228,7 +230,7 @@ def _multiplication(
     """Return what multiplies, and how its results are rounded into a CFloatArray."""
     if isinstance(accumulate, Format):
         bias = accumulate.check_bias(accumulator_bias)
-        every = min(_check_every(every), max(inner, 1))
+        every = min(integer("accumulate_every", every, 1), max(inner, 1))
         count = -(-inner // every)
         how = check_rounding(rounding, (count, *shape), seed, offset)
         return _accumulating(accumulate, bias, how, every, math.prod(shape)), _NEAREST
@@ -240,7 +242,7 @@ def _multiplication(
         raise ArgumentValueError(
             f"accumulate is {shown(accumulate)}; it takes 'float32', 'exact' or a Format"
         )
-    if accumulator_bias is not None or _check_every(every) != 1:
+    if accumulator_bias is not None or integer("accumulate_every", every, 1) != 1:
         raise ArgumentValueError(
             f"accumulate is {accumulate!r}; accumulator_bias and accumulate_every need a Format"
         )
@@ -304,20 +306,6 @@ def _rows_are_one_axis(x: Array) -> bool:
     return all(step == n * below for (_, step), (n, below) in zip(lengths, inner, strict=False))
 
 
-def _check_every(every: SupportsIndex) -> int:
-    try:
-        if isinstance(every, bool):
-            raise TypeError
-        checked = every.__index__()
-    except (AttributeError, TypeError):
-        raise ArgumentTypeError(
-            f"accumulate_every is {shown(every)}; it takes an integer"
-        ) from None
-    if checked < 1:
-        raise ArgumentValueError(f"accumulate_every is {checked}; it takes an integer from 1 on")
-    return checked
-
-
 def _check_destination(out: CFloatArray, shape: tuple[int, ...]) -> None:
     if out.shape != shape:
         raise ArgumentValueError(f"out has shape {out.shape}; the result has {shape}")
@@ -358,7 +346,9 @@ def _as_matrices(results: Array, a: Operand, b: Operand) -> Array:
 def _into_float32(
     multiply: Multiply, a: Operand, b: Operand, shape: tuple[int, ...], out: Any
 ) -> Any:
-    written = np.asarray(elementwise.destination(out, shape, _FLOAT32))
+    written = np.empty(shape, np.float32)
+    if out is not None:
+        written = np.asarray(check_out(out, shape, _FLOAT32))
     apart = out is None or (
         written.flags.aligned
         and not np.may_share_memory(written, _memory(a))
@@ -390,7 +380,7 @@ def _into_format(
     axes_missing = (b.ndim == 1, a.ndim == 1)
     buffer = np.empty(min(size, out.size), np.float32)
     steps = [math.prod(out.shape[axis + 1 :]) for axis in range(out.ndim)]
-    for key in boxes(out.shape, size):
+    for key in pieces(out.shape, size):
         part: Array = codes[key] if key else codes  # of no axes, an index gives a number
         start = sum((one.start or 0) * step for one, step in zip(key, steps, strict=True))
         rows, columns = _key_of_matrices(key, *axes_missing)
@@ -403,10 +393,8 @@ def _into_format(
         )
         _make_nans_positive(results)
         biases = out._biases.index(out.shape, key)
-        encode_layout(
-            results, out.format, biases, part.shape, part, rounding=how.mode,
-            seed=how.seed, offset=how.offset + start,
-        )  # fmt: skip
+        placed = how._replace(offset=how.offset + start)
+        encode_layout(results, out.format, biases.values, biases.block, part.shape, placed, part)
     if codes is not out.codes:
         out.codes[...] = codes
 

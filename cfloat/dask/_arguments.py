@@ -7,7 +7,7 @@ import dask.array as da
 import numpy as np
 
 from cfloat._bias.layout import check_axis
-from cfloat._core import binding
+from cfloat._core.dtypes import is_source_dtype, wrong_dtype
 from cfloat._core.format import Format
 from cfloat._core.rounding import RoundingMode, StochasticVariant, check_rounding
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
@@ -26,8 +26,8 @@ def check_dask(name: str, x: Any) -> None:
 def check_values(name: str, x: Any) -> Any:
     """Give an argument as it is: a Dask array of real numbers, or else it is refused."""
     check_dask(name, x)
-    if not binding.is_source_dtype(x.dtype):
-        raise ArgumentTypeError(f"{name} has dtype {x.dtype}; it takes {binding.SOURCE_DTYPES}")
+    if not is_source_dtype(x.dtype):
+        raise wrong_dtype(name, x)
     return x
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cfloat._array.array import CFloatArray
-from cfloat._bias.choose import check_method
 from cfloat._bias.layout import check_block, check_layout
+from cfloat._bias.methods import check_method
 from cfloat._convert import elementwise
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format

@@ -5,9 +5,11 @@ from typing import Any, SupportsIndex
 import dask.array as da
 import numpy as np
 
-from cfloat._bias.choose import BiasMethod, bias_for, check_method, check_percentile
-from cfloat._bias.histogram import Moments, is_float32
+from cfloat._bias.histogram import Histogram
 from cfloat._bias.layout import check_axis, check_block
+from cfloat._bias.methods import BiasMethod, check_method, check_percentile
+from cfloat._bias.peak import biases_of_peaks
+from cfloat._core.dtypes import fits_float32
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat.errors import ArgumentValueError
@@ -92,16 +94,16 @@ def choose_bias(
 
 
 def _choose_one(x: Any, fmt: Format, method: BiasMethod, share: float) -> Any:
-    if method == "mse" and not Moments.takes(fmt):
+    if method == "mse" and not Histogram.takes(fmt):
         whole = merged(max, x.rechunk(-1))  # the only one
         return per_chunk(_chunks.best_bias, whole, fmt, dtype=np.int16)
-    peak = merged(max, per_chunk(_chunks.peak_of, x))
+    peak = merged(max, per_chunk(_chunks.largest_magnitude, x))
     if method == "max":
         return per_chunk(_chunks.bias_of_peak, peak, fmt, dtype=np.int16)
-    scale = 0 if is_float32(empty(x, x.dtype)) else per_chunk(_chunks.scale_of_peak, peak)
-    whole = merged(_chunks.merge_tallies, per_chunk(_chunks.tally, x, fmt, scale))
+    scale = 0 if fits_float32(x.dtype) else per_chunk(_chunks.scale_of_peak, peak)
+    whole = merged(_chunks.merge_bin_sums, per_chunk(_chunks.bin_sums, x, fmt, scale))
     if method == "mse":
-        return per_chunk(_chunks.best_of_tally, whole, fmt, scale, dtype=np.int16)
+        return per_chunk(_chunks.best_of_bin_sums, whole, fmt, scale, dtype=np.int16)
     within = per_chunk(_chunks.percentile_range, whole, fmt, scale, share)
     counts = merged(_chunks.merge_counts, per_chunk(_chunks.count_within, x, fmt, within))
     return per_chunk(_chunks.bias_of_counts, counts, within, dtype=np.int16)
@@ -121,7 +123,7 @@ def _choose_slices(x: Any, fmt: Format, method: BiasMethod, axis: int, percentil
             ),
             meta=empty(x, np.dtype(np.float64)),
         ).max(axis=others)
-        return peaks.map_blocks(bias_for, fmt, dtype=np.int16)
+        return peaks.map_blocks(biases_of_peaks, fmt, dtype=np.int16)
     if any(len(x.chunks[i]) > 1 for i in others):
         x = x.rechunk({axis: "auto"} | dict.fromkeys(others, -1))
     return x.map_blocks(

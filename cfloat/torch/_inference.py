@@ -20,7 +20,7 @@ from ._conversion import decode
 from ._formats import from_text, to_text
 from ._layers import AnyModule, QuantizedLinear
 from ._memory import from_numpy, to_numpy
-from ._peaks import bias_of_peak, peak_of
+from ._peaks import bias_of_peak, largest_magnitude
 from ._streams import no_stream
 
 
@@ -287,7 +287,7 @@ class CFloatLinear(nn.Module):
         assert self.activation is not None
         if isinstance(self.activation_bias, int):
             return torch.tensor(self.activation_bias, dtype=torch.int16, device="cpu")
-        return bias_of_peak(peak_of(x), self.activation)
+        return bias_of_peak(largest_magnitude(x), self.activation)
 
     def extra_repr(self) -> str:
         """Give the words that ``repr`` shows in parentheses."""

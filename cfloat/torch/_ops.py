@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from cfloat._bias.round_to import round_to as round_array
 from cfloat._convert import elementwise
 from cfloat._core.finfo import finfo
 from cfloat._core.format import Format
@@ -32,7 +33,7 @@ def round_to(x: Tensor, bias: Tensor, stream: Tensor, fmt: str, rounding: str) -
 @round_to.register_kernel("cpu")
 def _(x: Tensor, bias: Tensor, stream: Tensor, fmt: str, rounding: str) -> Tensor:
     rounded = torch.empty(torch.broadcast_shapes(x.shape, bias.shape), dtype=x.dtype)
-    elementwise.round_to(
+    round_array(
         to_numpy(x), from_text(fmt), to_numpy(bias), **_how(rounding, stream), out=to_numpy(rounded)
     )
     return rounded

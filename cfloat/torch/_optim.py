@@ -19,7 +19,7 @@ from . import _arithmetic
 from ._arguments import FLOATS, check_codes, names
 from ._conversion import decode, encode
 from ._formats import to_text
-from ._peaks import bias_of_peak, frexp_exponent, peak_of
+from ._peaks import bias_of_peak, frexp_exponent, largest_magnitude
 from ._streams import derived_seed, drawn_seed
 
 # Second moments are multiplied by a power of two that is a normal float32, as is its inverse.
@@ -206,13 +206,13 @@ class AdamW(Optimizer):
         """Return moments as they are kept; `square` is changed."""
         scale = torch.zeros((), dtype=torch.int64, device=square.device)
         if self.second.bias_range[0] == self.second.bias_range[1]:
-            scale = _scale_for(peak_of(square), self.second)
+            scale = _scale_for(largest_magnitude(square), self.second)
             square *= _power(scale, square.dtype)
         kept = {"exp_avg_sq_scale": scale.to(torch.int16)}
         for part, (name, fmt, moment) in enumerate(
             (("exp_avg", self.first, mean), ("exp_avg_sq", self.second, square))
         ):
-            bias = bias_of_peak(peak_of(moment), fmt)
+            bias = bias_of_peak(largest_magnitude(moment), fmt)
             kept[f"{name}_bias"] = bias.to(torch.int16)
             kept[name] = encode(
                 moment, fmt, bias, rounding=self.rounding,

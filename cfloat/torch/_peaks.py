@@ -13,7 +13,7 @@ from cfloat._core.finfo import finfo
 from cfloat._core.format import Format
 
 
-def peak_of(x: Tensor) -> Tensor:
+def largest_magnitude(x: Tensor) -> Tensor:
     """Give the largest finite magnitude as float64 of shape (); 0 if there is none."""
     if x.numel() == 0:
         return x.new_zeros((), dtype=torch.float64)

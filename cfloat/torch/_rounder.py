@@ -6,7 +6,7 @@ from typing import Literal, Self, SupportsIndex
 import torch
 from torch import Tensor, nn
 
-from cfloat._bias.choose import BiasTracker
+from cfloat._bias.tracker import BiasTracker
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.rounding import RoundingMode, check_rounding, check_seed
@@ -15,7 +15,7 @@ from cfloat.errors import ArgumentValueError
 
 from ._arguments import check_values
 from ._formats import to_text
-from ._peaks import bias_of_peak, peak_of
+from ._peaks import bias_of_peak, largest_magnitude
 from ._streams import drawn_seed, no_stream, signed
 
 
@@ -119,7 +119,7 @@ class Rounder(nn.Module):
         if not self.learns:
             return
         with torch.no_grad():
-            self.history.copy_(torch.cat((peak_of(x).reshape(1), self.history[:-1])))
+            self.history.copy_(torch.cat((largest_magnitude(x).reshape(1), self.history[:-1])))
 
     def forward(self, x: Tensor) -> Tensor:
         """Round a tensor; in training mode, take note of it first."""

@@ -756,10 +756,10 @@ def test_importing_cfloat_imports_no_dask():
 
 
 def test_the_merging_of_parts():
-    """Tallies beyond 64 bits, which no test can fill."""
-    one = _chunks.tally(np.full(3, 1.99, np.float32), FMT, 0)
-    many = type(one)(one.sets, one.rows * np.uint64(2**30), 3 << 30)
-    both = _chunks.merge_tallies([many, many])
+    """Sums beyond 64 bits, which no test can fill."""
+    one = _chunks.bin_sums(np.full(3, 1.99, np.float32), FMT, 0)
+    many = type(one)(one.bins, one.sums * np.uint64(2**30), 3 << 30)
+    both = _chunks.merge_bin_sums([many, many])
     assert both.size == 6 << 30
-    assert both.rows.dtype == object
-    assert both.rows[0, 2] == 2 * int(many.rows[0, 2])
+    assert both.sums.dtype == object
+    assert both.sums[0, 2] == 2 * int(many.sums[0, 2])
