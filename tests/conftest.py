@@ -40,7 +40,8 @@ _find_package()
 import isas  # noqa: E402
 
 import cfloat as cf  # noqa: E402
-from cfloat import _native  # noqa: E402
+from cfloat._core import binding  # noqa: E402
+from cfloat._core import isa as instruction_sets  # noqa: E402
 
 # Helpers that assert: a failure of theirs shows the values, too.
 pytest.register_assert_rewrite("commands", "exact", "matrices", "refusals")

@@ -16,9 +16,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import cfloat as cf
-from cfloat import jobs, sources
-from cfloat.convert import convert
-from cfloat.plan import Plan
+from cfloat._files import jobs, reader
+from cfloat._files.convert import convert
+from cfloat._files.plan import Plan
 
 FMT = cf.CFloat8_1_4_3
 RNG = np.random.default_rng(0)

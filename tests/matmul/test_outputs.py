@@ -82,10 +82,10 @@ def test_outputs_of_codes_that_overlap(rng, monkeypatch):
 @pytest.mark.parametrize("columns", [11, 12, 13, 24])
 def test_rows_longer_than_a_strip_are_read_whole(rng, monkeypatch, columns):
     """Of a strip's length, a row is read before it is written; of a longer one only a part would be."""
-    monkeypatch.setattr(linalg, "STRIP_BYTES", 4 * 12)
+    monkeypatch.setattr(matrix_product, "STRIP_BYTES", 4 * 12)
     a, b = operand(rng, F8, (5, columns)), operand(rng, F8, (columns, columns))
     expected = cf.encode(cf.matmul(a, b), F8)
-    assert linalg._can_be_overwritten(a, a, b, 12) == (columns <= 12)
+    assert matrix_product._can_be_overwritten(a, a, b, 12) == (columns <= 12)
     assert cf.matmul(a, b, out=a) is a
     np.testing.assert_array_equal(a.codes, expected)
 

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from cfloat import cli
+from cfloat._cli import main
 
 # -P: the installed package, even where the current folder has a source tree
 CFLOAT = (sys.executable, "-P", "-m", "cfloat")
@@ -39,7 +39,7 @@ def refused(run):
 def main_refused(capsys, *arguments):
     """The one line of a refusal, by the command in this very process."""
     try:
-        status = cli.main(list(map(str, arguments)))
+        status = main.main(list(map(str, arguments)))
     except SystemExit as stop:
         status = stop.code
     out, err = capsys.readouterr()

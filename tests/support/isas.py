@@ -3,11 +3,11 @@
 import os
 import platform
 
-from cfloat import _native
+from cfloat._core import isa as instruction_sets
 
 #: Every one that the library knows, and those that this CPU runs.
-KNOWN = tuple(_native.isa_names(available=False))
-AVAILABLE = tuple(_native.isa_names())
+KNOWN = tuple(instruction_sets.isa_names(available=False))
+AVAILABLE = tuple(instruction_sets.isa_names())
 
 #: Those that add nothing but matrix products to the one before.
 MATMUL_ONLY = ("avx512bf16", "amx")
