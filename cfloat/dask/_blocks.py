@@ -12,6 +12,9 @@ from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[Any]
 
+# How Dask's names of arrays begin, which its dashboard shows.
+_NAME = "cfloat"
+
 # Parts whose statistics are put together at a time.
 _FAN_IN = 16
 
@@ -105,6 +108,7 @@ def map_chunks(
         bias_index,
         first,
         first_index,
+        token=_NAME,
         align_arrays=False,
         dtype=meta.dtype,
         meta=meta,
@@ -133,7 +137,7 @@ def per_chunk(function: Callable[..., Any], x: Any, *args: Any, dtype: DTypeLike
     given = [each for one in (x, *args) for each in (one, _index(one))]
     meta = np.empty((0,) * x.ndim, dtype)
     return da.blockwise(
-        function, _index(x), *given, align_arrays=False, dtype=meta.dtype, meta=meta
+        function, _index(x), *given, token=_NAME, align_arrays=False, dtype=meta.dtype, meta=meta
     )
 
 

@@ -1,7 +1,9 @@
 """Every example of the README and of the docstrings runs and prints what it says."""
 
+import ast
 import doctest
 import importlib
+import inspect
 import re
 from pathlib import Path
 
@@ -38,7 +40,52 @@ def test_docstring_examples(name):
     except MissingExtraError as error:
         extra = re.search(r"cfloat\[(\w+)\]", str(error))
         pytest.skip(f"{extra[1]} is not installed")
-    assert doctest.testmod(module, optionflags=OPTIONS).failed == 0
+    runner = doctest.DocTestRunner(optionflags=OPTIONS)
+    for where, docstring, line in _docstrings(Path(module.__file__)):
+        examples = doctest.DocTestParser().get_doctest(
+            docstring, dict(vars(module)), f"{name}.{where}", module.__file__, line
+        )
+        runner.run(examples)
+    assert runner.failures == 0
+
+
+def _docstrings(path):
+    """Yield the docstrings of a file that have examples, each with its place and its line.
+
+    They are read from the source: what users import says that it lives elsewhere, may not be loaded yet, and
+    may be wrapped, so that doctest's own search would find some of it twice, and some never.
+    """
+    waiting = [("", ast.parse(path.read_text(encoding="utf-8")))]
+    while waiting:
+        place, node = waiting.pop()
+        for inner in getattr(node, "body", []):
+            name = getattr(inner, "name", None)
+            waiting.append((f"{place}.{name}".strip(".") if name else place, inner))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            docstring = ast.get_docstring(node)
+            if docstring and ">>>" in docstring:
+                yield place, docstring, node.body[0].lineno - 1
+
+
+@pytest.mark.parametrize("name", ["cfloat", "cfloat.dask", "cfloat.torch"])
+def test_the_examples_of_public_names_are_among_them(name):
+    """Whatever a user sees of examples, the test above has run."""
+    try:
+        module = importlib.import_module(name)
+    except MissingExtraError as error:
+        extra = re.search(r"cfloat\[(\w+)\]", str(error))
+        pytest.skip(f"{extra[1]} is not installed")
+    known = {docstring for path in PACKAGE.rglob("*.py") for _, docstring, _ in _docstrings(path)}
+    for public in module.__all__:
+        thing = getattr(module, public)
+        members = vars(thing).items() if inspect.isclass(thing) else ()
+        for place, one in (
+            (public, thing),
+            *((f"{public}.{key}", value) for key, value in members),
+        ):
+            if callable(one) or isinstance(one, property | classmethod | staticmethod):
+                docstring = inspect.getdoc(one) or ""
+                assert ">>>" not in docstring or docstring in known, place
 
 
 def test_every_public_function_has_an_example():
