@@ -21,7 +21,7 @@ from .error import Sums, error
 Array = NDArray[Any]
 
 #: About so many elements of an operand, or of the product, are float64 at a time.
-STRIP: Final = 1 << 19
+PIECE_SIZE: Final = 1 << 19
 
 _ALL: Final = slice(None)
 
@@ -89,7 +89,7 @@ def matmul_error(a: Any, b: Any, x: ArrayLike, y: ArrayLike) -> MatmulStats:
     as `error` does.  Where nothing is lost, a ratio is infinite, of zeros as well; where it is all lost to
     infinities or NaN, or the product before rounding is all zero and the other is not, -infinite.
 
-    Beside the operands and what a product of their parts takes, a few strips of 4 MB are in memory.
+    Beside the operands and what a product of their parts takes, a few pieces of 4 MB are in memory.
 
     Examples
     --------
@@ -133,14 +133,14 @@ def _measured(rounded: list[Any], exact: list[Array]) -> float:
     inner = exact[0].shape[-1]
     sums = Sums()
     (a, b), (x, y) = _as_matrices(rounded), _as_matrices(exact)
-    for key in _strips(result_shape(x.shape, y.shape), inner):
+    for key in _pieces(result_shape(x.shape, y.shape), inner):
         rows, columns = (*key[:-1], _ALL), (*key[:-2], _ALL, key[-1])
-        got = matmul(_part(a, rows), _part(b, columns))
+        after = matmul(_part(a, rows), _part(b, columns))
         with np.errstate(all="ignore"):
-            wanted = np.matmul(
+            before = np.matmul(
                 _part(x, rows).astype(np.float64), _part(y, columns).astype(np.float64)
             )
-            sums.add(wanted.reshape(-1), got.astype(np.float64).reshape(-1), None)
+            sums.add(before.reshape(-1), after.astype(np.float64).reshape(-1), None)
     return sums.stats(0, False).sqnr_db
 
 
@@ -152,13 +152,13 @@ def _as_matrices(operands: list[Any]) -> tuple[Any, Any]:
     )
 
 
-def _strips(shape: tuple[int, ...], inner: int) -> Iterator[tuple[slice, ...]]:
-    """Cut products of a shape into boxes, such that they and both their operands are about a strip each."""
+def _pieces(shape: tuple[int, ...], inner: int) -> Iterator[tuple[slice, ...]]:
+    """Cut products of a shape into pieces, such that they and both operands have some PIECE_SIZE elements."""
     *stack, rows, columns = shape
-    width = max(1, min(columns, STRIP // max(inner, 1)))
-    size = int(STRIP * min(1.0, width / max(inner, 1)))
+    width = max(1, min(columns, PIECE_SIZE // max(inner, 1)))
+    size = int(PIECE_SIZE * min(1.0, width / max(inner, 1)))
     if size >= rows * width:  # several matrices, whose second operands count as well
-        size = max(rows * width, int(STRIP * min(1.0, min(width, rows) / max(inner, 1))))
+        size = max(rows * width, int(PIECE_SIZE * min(1.0, min(width, rows) / max(inner, 1))))
     for start in range(0, columns, width):
         stop = min(start + width, columns)
         for key in pieces((*stack, rows, stop - start), max(size, 1)):

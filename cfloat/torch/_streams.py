@@ -7,7 +7,7 @@ from cfloat._core import binding
 
 
 def no_stream() -> Tensor:
-    """Return what stands for a stream where no word is drawn."""
+    """Give zeros, which stand for a stream where no word is drawn: int64 of shape (2,)."""
     return torch.zeros(2, dtype=torch.int64, device="cpu")
 
 

@@ -441,7 +441,13 @@ SOME = SOME[SOME < 15]
     ("call", "says"),
     [
         (lambda: cd.encode(values(), FMT), "x is a ndarray; it takes a dask.array.Array"),
-        (lambda: cd.encode(X, "e4m3"), "it takes a cfloat.Format|fmt is"),
+        (lambda: cd.encode(X, 3), "format is 3; it takes a cfloat.Format"),
+        (lambda: cd.encode(X, "e4m3"), "format is 'e4m3'; the names are CFloat8_1_4_3,"),
+        (lambda: cd.decode(X, "e4m3"), "format is 'e4m3'; the names are"),
+        (lambda: cd.round_to(X, "e4m3", "max"), "format is 'e4m3'; the names are"),
+        (lambda: cd.asarray(X, "e4m3", "max"), "format is 'e4m3'; the names are"),
+        (lambda: cd.choose_bias(X, "e4m3"), "format is 'e4m3'; the names are"),
+        (lambda: cd.error(X, X, "e4m3"), "format is 'e4m3'; the names are"),
         (lambda: cd.encode(X.astype(complex), FMT), "x has dtype complex128"),
         (lambda: cd.encode(X, FMT, 64), "bias is 64; CFloat8_1_4_3 takes an integer from 0 to 63"),
         (lambda: cd.encode(X, FMT, [1, 2]), r"bias has shape \(2,\), which does not broadcast"),
@@ -473,6 +479,33 @@ SOME = SOME[SOME < 15]
 def test_what_is_refused(call, says):
     with pytest.raises((cf.ArgumentTypeError, cf.ArgumentValueError), match=says):
         call()
+
+
+def test_a_format_goes_by_its_name():
+    """Everywhere, with the results of the format itself."""
+    for fmt in FORMATS:
+        codes = cd.encode(X, fmt)
+        for call in (
+            lambda f: cd.encode(X, f),
+            lambda f: cd.decode(codes, f),  # noqa: B023
+            lambda f: cd.round_to(X, f, "max"),
+            lambda f: cd.asarray(X, f, "percentile", axis=0).map_blocks(np.asarray),
+            *(lambda f, m=m: cd.choose_bias(X, f, m) for m in ("mse", "max", "percentile")),
+            lambda f: cd.choose_bias(X, f, "mse", axis=1),
+            lambda f: cd.choose_bias(X, f, "max", block=4),
+        ):
+            np.testing.assert_array_equal(call(fmt.name).compute(), call(fmt).compute())
+        q = cd.asarray(X, fmt.name)
+        assert q.compute().format is fmt
+        assert cd.error(X, q, fmt.name).compute() == cd.error(X, q, fmt).compute()
+
+
+def test_the_public_names():
+    """Each one says that it is at home where users import it, and there is nothing beside them."""
+    assert sorted(name for name in dir(cd) if not name.startswith("__")) == cd.__all__
+    for name in cd.__all__:
+        assert getattr(cd, name).__module__ == "cfloat.dask"
+        assert pickle.loads(pickle.dumps(getattr(cd, name))) is getattr(cd, name)
 
 
 def test_unknown_chunks_can_be_rounded_to_nearest():
@@ -667,7 +700,7 @@ def test_what_workers_refuse(cluster, checkpoint, tmp_path, monkeypatch):
             convert(moved, target, Plan(FMT, include=["half"]), scheduler=address)
     moved.unlink()
     monkeypatch.undo()
-    monkeypatch.setattr(cf, "__version__", "0.0.0")
+    monkeypatch.setattr(clusters, "__version__", "0.0.0")
     with pytest.raises(ClusterError, match=r"a worker has cfloat .*, and this is cfloat 0\.0\.0"):
         convert(checkpoint, target, plan.__class__(FMT), scheduler=address)
     assert names_in(tmp_path) == ["gone", "in.safetensors"]
@@ -723,10 +756,10 @@ def test_importing_cfloat_imports_no_dask():
 
 
 def test_the_merging_of_parts():
-    """Tallies beyond 64 bits, which no test can fill."""
-    one = _chunks.tally(np.full(3, 1.99, np.float32), FMT, 0)
-    many = type(one)(one.sets, one.rows * np.uint64(2**30), 3 << 30)
-    both = _chunks.merge_tallies([many, many])
+    """Sums beyond 64 bits, which no test can fill."""
+    one = _chunks.bin_sums(np.full(3, 1.99, np.float32), FMT, 0)
+    many = type(one)(one.bins, one.sums * np.uint64(2**30), 3 << 30)
+    both = _chunks.merge_bin_sums([many, many])
     assert both.size == 6 << 30
-    assert both.rows.dtype == object
-    assert both.rows[0, 2] == 2 * int(many.rows[0, 2])
+    assert both.sums.dtype == object
+    assert both.sums[0, 2] == 2 * int(many.sums[0, 2])

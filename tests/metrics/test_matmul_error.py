@@ -8,15 +8,15 @@ from refusals import type_error, value_error
 import cfloat as cf
 
 
-@pytest.mark.parametrize("strip", [1, 50, 1000, 1 << 19])
+@pytest.mark.parametrize("size", [1, 50, 1000, 1 << 19])
 @pytest.mark.parametrize(
     ("left", "right"),
     [((20, 30), (30, 25)), ((30,), (30, 25)), ((2, 1, 5, 30), (3, 30, 4)), ((30,), (30,))],
 )
-def test_matmul_error(rng, monkeypatch, strip, left, right):
+def test_matmul_error(rng, monkeypatch, size, left, right):
     from cfloat._metrics import matmul_error
 
-    monkeypatch.setattr(matmul_error, "STRIP", strip)
+    monkeypatch.setattr(matmul_error, "PIECE_SIZE", size)
     x, y = values(rng, left), values(rng, right).astype(np.float32)
     a, b = cf.asarray(x, F8), cf.asarray(y, SHP)
     got = cf.matmul_error(a, b, x, y)

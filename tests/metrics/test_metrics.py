@@ -161,13 +161,32 @@ def test_pieces_add_up():
     )
 
 
+@pytest.mark.parametrize("fmt", [*cf.TESLA_FORMATS, *cf.COMPARISON_FORMATS], ids=str)
+def test_a_format_goes_by_its_name(fmt):
+    x = np.random.default_rng(0).exponential(1e-4, 1000)
+    q = cf.asarray(x, fmt)
+    expected = cf.error(x, q, fmt)
+    assert cf.error(x, q, fmt.name) == cf.error(x, np.asarray(q), fmt.name) == expected
+    assert cf.theoretical_sqnr_db(fmt.name, "laplace") == cf.theoretical_sqnr_db(fmt, "laplace")
+
+
 def test_bad_arguments():
     with pytest.raises(cf.ArgumentValueError, match=r"x has shape \(2,\) and q \(1,\)"):
         cf.error([1.0, 2.0], [1.0])
     with pytest.raises(cf.ArgumentTypeError, match="q has dtype complex128"):
         cf.error([1.0], [1j])
-    with pytest.raises(cf.ArgumentTypeError, match="format is 'e4m3'"):
+    with pytest.raises(
+        cf.ArgumentValueError, match="format is 'e4m3'; the names are CFloat8_1_4_3,"
+    ):
         cf.error([1.0], [1.0], "e4m3")
+    with pytest.raises(cf.ArgumentTypeError, match="format is 8; it takes a cfloat"):
+        cf.error([1.0], [1.0], 8)
+    with pytest.raises(
+        cf.ArgumentValueError, match="format is 'e4m3'; the names are CFloat8_1_4_3,"
+    ):
+        cf.theoretical_sqnr_db("e4m3", "normal")
+    with pytest.raises(cf.ArgumentTypeError, match="distribution is 3; it takes one of normal, "):
+        cf.theoretical_sqnr_db(cf.CFloat8_1_4_3, 3)
     with pytest.raises(cf.ArgumentValueError, match="bias is 7, of no format"):
         cf.error([1.0], [1.0], bias=7)
     with pytest.raises(cf.ArgumentValueError, match="bias is 64"):
@@ -224,7 +243,7 @@ def test_an_array_is_not_contradicted():
     for how in ((cf.CFloat8_1_4_3, 7), (None, 7)):
         with pytest.raises(cf.ArgumentValueError, match="bias is 7, and q has 5"):
             cf.error([1.0], q, *how)
-    with pytest.raises(cf.ArgumentTypeError, match="format is 'e4m3'"):
+    with pytest.raises(cf.ArgumentValueError, match="format is 'e4m3'; the names are"):
         cf.error([1.0], q, "e4m3")
     slices = cf.asarray([1.0, 2.0], cf.CFloat8_1_4_3, [5, 7])
     with pytest.raises(cf.ArgumentValueError, match="q has biases from 5 to 7"):

@@ -530,6 +530,42 @@ def test_state_dicts_of_codes(tmp_path):
     assert torch.equal(copy.deepcopy(small).to("cpu")(x), small(x))
 
 
+def test_whole_models_are_copied_saved_and_loaded(tmp_path):
+    """Their classes are found by the names that users import."""
+    model = ct.quantize(nn.Sequential(*linears(), nn.Unflatten(1, (1, 4)), nn.Conv1d(1, 2, 3)), **ALL)
+    x = torch.randn(5, 8)
+    model(x).sum().backward()
+    small = ct.to_inference(copy.deepcopy(model))
+    for given in (model.eval(), small):
+        torch.save(given, tmp_path / "model.pt")
+        for other in (
+            copy.deepcopy(given),
+            pickle.loads(pickle.dumps(given)),
+            torch.load(tmp_path / "model.pt", weights_only=False),
+        ):
+            assert [type(part) for part in other.modules()] == [type(part) for part in given.modules()]
+            assert torch.equal(other(x), given(x))
+    assert b"cfloat.torch._" not in pickle.dumps([type(part) for part in model.modules()])
+
+
+def test_formats_go_by_their_names():
+    x = torch.randn(5, 8)
+    names = {role: fmt.name for role, fmt in ALL.items()}
+    model = ct.quantize(linears(), **names)
+    for role, fmt in ALL.items():
+        assert getattr(model[0], f"{role}_rounder").format is fmt
+    assert torch.equal(ct.Rounder(E4.name)(x), ct.Rounder(E4)(x))
+    layer = nn.Linear(8, 3)
+    how = {"axis": 0, "activation_bias": 9}
+    by_name = ct.CFloatLinear.from_linear(layer, E4.name, "max", activation=E5.name, **how)
+    assert by_name.activation is E5
+    assert torch.equal(
+        by_name(x), ct.CFloatLinear.from_linear(layer, E4, "max", activation=E5, **how)(x)
+    )
+    with pytest.raises(ValueError, match="activation is 'fp8'; the names are"):
+        ct.CFloatLinear(by_name.weight, activation="fp8")
+
+
 # What is refused
 
 
@@ -538,7 +574,10 @@ def test_state_dicts_of_codes(tmp_path):
     [
         (lambda: ct.quantize(3, weight=E4), TypeError, "module is 3; it takes a torch.nn.Module"),
         (lambda: ct.quantize(linears()), ValueError, "no format is given"),
-        (lambda: ct.quantize(linears(), weight="fp8"), TypeError, "format is 'fp8'"),
+        (lambda: ct.quantize(linears(), weight=8), TypeError, "weight is 8; it takes a cfloat.Format"),
+        (lambda: ct.quantize(linears(), weight="fp8"), ValueError, "weight is 'fp8'; the names are"),
+        (lambda: ct.quantize(linears(), gradient="fp8"), ValueError, "gradient is 'fp8'; the names are"),
+        (lambda: ct.Rounder("fp8"), ValueError, "format is 'fp8'; the names are"),
         (lambda: ct.quantize(nn.ReLU(), weight=E4), ValueError, "module has no Linear or Conv layer"),
         (lambda: ct.quantize(linears(), weight=E4, skip=["*"]), ValueError, "that is not skipped"),
         (lambda: ct.quantize(linears(), weight=E4, skip="0"), TypeError, r"it takes several: \['0'\]"),

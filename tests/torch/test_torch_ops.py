@@ -1,6 +1,7 @@
 """Rounding as PyTorch's operator: the bits of `cfloat.round_to`, gradients, compilation, other devices."""
 
 import importlib
+import pickle
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from cfloat._core.rounding import ROUNDING_MODES
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 ct = importlib.import_module("cfloat.torch")
-_plain = importlib.import_module("cfloat.torch._plain")
+_arithmetic = importlib.import_module("cfloat.torch._arithmetic")
+_peaks = importlib.import_module("cfloat.torch._peaks")
 _streams = importlib.import_module("cfloat.torch._streams")
 _formats = importlib.import_module("cfloat.torch._formats")
 
@@ -104,12 +106,12 @@ def test_pytorchs_own_operators_give_the_same_bits(fmt, dtype, rng):
         for bias in (torch.from_numpy(biases), torch.tensor(int(biases[0]))):
             for rounding in ROUNDING_MODES:
                 stream = torch.from_numpy(rng.integers(-(2**63), 2**63 - 1, 2))
-                codes = _plain.encode(x, fmt, bias, rounding, stream)
+                codes = _arithmetic.encode(x, fmt, bias, rounding, stream)
                 given = (x, bias, stream, _formats.to_text(fmt), rounding)
                 expected = torch.ops.cfloat.encode(*given)
                 assert torch.equal(codes.int(), expected.int())
                 values = torch.ops.cfloat.decode(expected, bias, _formats.to_text(fmt), dtype)
-                assert same_bits(_plain.decode(codes, fmt, bias, dtype), values)
+                assert same_bits(_arithmetic.decode(codes, fmt, bias, dtype), values)
 
 
 @pytest.mark.parametrize("offset", [0, 1, 2, 3, 2**34 - 2, 2**62 + 3, 2**64 - 20])
@@ -117,7 +119,7 @@ def test_random_words(offset):
     """At the places where a counter's words carry, and those that int64 takes for negative."""
     for seed in (0, 1, 2**32 - 1, 2**63 + 5, 2**64 - 1):
         stream = torch.tensor([_streams.signed(seed), _streams.signed(offset)])
-        words = _plain.random_words(stream, 19)
+        words = _arithmetic.random_words(stream, 19)
         np.testing.assert_array_equal(words.numpy(), binding.random_words(seed, offset, 19))
 
 
@@ -132,8 +134,8 @@ def test_where_a_random_word_just_decides(fmt):
             x = low + share * (high - low)
             below = torch.nextafter(x, torch.tensor(0.0, dtype=torch.float64))
             for given, expected in ((x, high), (below, low)):
-                codes = _plain.encode(given, fmt, bias, "stochastic", stream)
-                values = _plain.decode(codes, fmt, bias, torch.float64)
+                codes = _arithmetic.encode(given, fmt, bias, "stochastic", stream)
+                values = _arithmetic.decode(codes, fmt, bias, torch.float64)
                 assert (values == expected).all()
                 got = ct.round_to(given, fmt, 7, rounding="stochastic", seed=9)
                 assert torch.equal(got, values)
@@ -289,6 +291,63 @@ def test_compiled_whole():
     assert torch.equal(g(x.detach()), ct.round_to(x.detach(), cf.CFloat16_SHP, 20).double())
 
 
+def test_a_format_goes_by_its_name():
+    """With the results of the format itself, compiled or not."""
+    for fmt in (*presets.TESLA_FORMATS, *presets.COMPARISON_FORMATS):
+        x = torch.rand(3, 20) * 100
+
+        def both(x, fmt=fmt):
+            codes = ct.encode(x, fmt)
+            return ct.round_to(x, fmt), codes, ct.decode(codes, fmt)
+
+        def by_name(x, name=fmt.name):
+            codes = ct.encode(x, name)
+            return ct.round_to(x, name), codes, ct.decode(codes, name)
+
+        compiled = torch.compile(by_name, fullgraph=True, backend="aot_eager")
+        for got in (by_name(x), compiled(x)):
+            assert all(map(torch.equal, got, both(x)))
+        assert torch.equal(ct.round_to(x, fmt.name, "mse"), ct.round_to(x, fmt, "mse"))
+        a = ct.asarray(x, fmt.name, "max", axis=0)
+        assert a.format is fmt
+        assert np.array_equal(a.codes, ct.asarray(x, fmt, "max", axis=0).codes)
+
+
+def test_the_public_names():
+    """Each one says that it is at home where users import it, and there is nothing beside them."""
+    assert sorted(name for name in dir(ct) if not name.startswith("__")) == sorted(ct.__all__)
+    for name in ct.__all__:
+        assert getattr(ct, name).__module__ == "cfloat.torch"
+        assert pickle.loads(pickle.dumps(getattr(ct, name))) is getattr(ct, name)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("margin", [0, 3])
+def test_the_bias_of_a_peak_is_that_of_arrays(name, margin, rng):
+    """PyTorch's operators, which graphs can hold, against the definition for NumPy and Python."""
+    fmt = FORMATS[name]
+    peaks = rng.uniform(1, 2, 100) * np.exp2(rng.integers(-160, 160, 100))
+    tops = [
+        float(cf.finfo(fmt, bias).max) for bias in range(fmt.bias_range[0], fmt.bias_range[1] + 1)
+    ]
+    peaks = np.concatenate(
+        (peaks, tops, np.nextafter(tops, np.inf), [0.0, 2.0**-1074, 1.0, 2.0**1023])
+    )
+    for peak in peaks:
+        tracker = cf.BiasTracker(fmt, margin=margin)
+        tracker.update(np.array([peak]))
+        assert _peaks.bias_of_peak(torch.tensor(peak), fmt, margin).item() == tracker.bias
+        if not margin:
+            assert tracker.bias == cf.choose_bias([peak], fmt, "max")
+        exponent = _peaks.frexp_exponent(torch.tensor(peak)).item()
+        assert exponent == np.frexp(peak)[1] or peak < 2.0**-1022
+    x = (
+        torch.tensor([*peaks, np.nan, np.inf, -np.inf])
+        * torch.tensor([1.0, -1.0]).repeat(len(peaks))[: len(peaks) + 3]
+    )
+    assert _peaks.largest_magnitude(x).item() == np.abs(peaks).max()
+
+
 def test_biases_by_name_break_a_graph_and_nothing_else():
     @torch.compile(backend="aot_eager")
     def f(x):
@@ -398,7 +457,11 @@ def test_arrays_and_tensors(dtype):
         (lambda x: ct.round_to(x.to_sparse(), FMT), TypeError, "x has layout torch.sparse_coo"),
         (lambda x: ct.asarray(x.to_sparse(), FMT), TypeError, "x has layout torch.sparse_coo"),
         (lambda x: ct.decode(x.byte().to_sparse(), FMT), TypeError, "codes have layout torch.sparse_coo"),
-        (lambda x: ct.round_to(x, "fp8"), TypeError, "format is 'fp8'; it takes a cfloat.Format"),
+        (lambda x: ct.round_to(x, 8), TypeError, "format is 8; it takes a cfloat.Format"),
+        (lambda x: ct.round_to(x, "fp8"), ValueError, "format is 'fp8'; the names are CFloat8_1_4_3,"),
+        (lambda x: ct.encode(x, "fp8"), ValueError, "format is 'fp8'; the names are"),
+        (lambda x: ct.decode(x, "fp8"), ValueError, "format is 'fp8'; the names are"),
+        (lambda x: ct.asarray(x, "fp8"), ValueError, "format is 'fp8'; the names are"),
         (lambda x: ct.round_to(x, FMT, 64), ValueError, "bias is 64; CFloat8_1_4_3 takes an integer"),
         (lambda x: ct.round_to(x, FMT, 1.5), TypeError, "bias is 1.5; it takes an integer"),
         (lambda x: ct.round_to(x, FMT, torch.tensor(64)), ValueError, "bias is 64"),

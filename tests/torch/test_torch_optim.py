@@ -225,6 +225,21 @@ def test_other_formats_of_moments():
     assert int(state["exp_avg_sq_bias"]) == cf.choose_bias(square.numpy(), fmt, "max")
 
 
+def test_formats_of_moments_go_by_their_names():
+    kept = []
+    for first, second in ((cf.CFloat8_1_4_3, cf.CFloat8_1_5_2), ("CFloat8_1_4_3", "CFloat8_1_5_2")):
+        (parameter,) = parameters((64,))
+        optimizer = ct.AdamW([parameter], first=first, second=second, seed=0)
+        assert (optimizer.first, optimizer.second) == (cf.CFloat8_1_4_3, cf.CFloat8_1_5_2)
+        set_gradients([parameter], 0)
+        optimizer.step()
+        kept.append(optimizer.state_dict())
+    one, other = kept
+    assert one["param_groups"] == other["param_groups"]
+    for name in ("exp_avg", "exp_avg_sq"):
+        assert torch.equal(one["state"][0][name], other["state"][0][name])
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -235,7 +250,9 @@ def test_other_formats_of_moments():
         ({"eps": float("nan")}, ValueError, "eps is nan"),
         ({"weight_decay": -0.1}, ValueError, "weight_decay is -0.1"),
         ({"first": cf.CFloat16_UHP}, ValueError, "first is CFloat16_UHP; it takes a signed format"),
-        ({"second": "UHP"}, TypeError, "format is 'UHP'"),
+        ({"second": 16}, TypeError, "second is 16; it takes a cfloat.Format"),
+        ({"first": "SHP"}, ValueError, "first is 'SHP'; the names are"),
+        ({"second": "UHP"}, ValueError, "second is 'UHP'; the names are"),
         ({"rounding": "up"}, ValueError, "rounding is 'up'"),
         ({"seed": -1}, ValueError, "seed is -1"),
     ],

@@ -64,7 +64,7 @@ def encode(x: Tensor, fmt: Format, bias: Tensor, rounding: RoundingMode, stream:
     """
     x, bias = torch.broadcast_tensors(x, bias.to(x.device, torch.int64))
     real, codes, m = _unpack(x), _codes(fmt), fmt.mantissa_bits
-    largest_denormal = (1 << m) - 1
+    largest_subnormal = (1 << m) - 1
     significand = real.significand.double()
 
     # the quantum: the distance, as a power of two, of codes around x
@@ -78,13 +78,13 @@ def encode(x: Tensor, fmt: Format, bias: Tensor, rounding: RoundingMode, stream:
     distance, gap = units - kept, torch.ones_like(units)
     code = kept.long() + torch.where(tiny, 0, (exponent + bias - 1) << m)
     if whitepaper:  # in the hole (docs/spec.md 2.6) neighbours are 2**m + 1 quanta apart
-        in_hole = tiny & (kept >= largest_denormal)
-        distance = torch.where(in_hole, units - largest_denormal, distance)
-        gap = torch.where(in_hole, float(largest_denormal + 2), gap)
-        code = torch.where(in_hole, largest_denormal, code)
+        in_hole = tiny & (kept >= largest_subnormal)
+        distance = torch.where(in_hole, units - largest_subnormal, distance)
+        gap = torch.where(in_hole, float(largest_subnormal + 2), gap)
+        code = torch.where(in_hole, largest_subnormal, code)
     code = code + _round_up(rounding, real.sign, code, distance, gap, stream)
     if fmt.subnormals == "flush":
-        code = torch.where(code <= largest_denormal, 0, code)
+        code = torch.where(code <= largest_subnormal, 0, code)
     too_large = _too_large(rounding, real.sign, codes)
     code = torch.where(code > codes.max, too_large, code)
 
@@ -184,7 +184,7 @@ def _round_up(
 
 
 def _too_large(rounding: RoundingMode, sign: Tensor, codes: _Codes) -> Tensor | int:
-    """Return what a magnitude beyond the largest finite one becomes."""
+    """Give the code of a magnitude beyond the largest finite one, by the sign of the value."""
     if rounding in ("toward_zero", "stochastic"):
         return codes.max
     if rounding == "toward_positive":
