@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cfloat as cf
-from cfloat._bias.choose import squared_errors
-from cfloat._bias.histogram import Moments
+from cfloat._bias.histogram import Histogram
+from cfloat._bias.squared_errors import squared_errors
 from cfloat._report.report import carried_tensors
 
 TESLA = [cf.CFloat8_1_4_3, cf.CFloat8_1_5_2, cf.CFloat16_SHP]
@@ -45,7 +45,7 @@ def signal(x):
 @settings(max_examples=12, deadline=None)
 @given(x=tensors())
 def test_moments_give_the_errors_of_every_bias(fmt, x):
-    tried, found = squared_errors(x, fmt), Moments.of(x).errors(fmt)
+    tried, found = squared_errors(x, fmt), Histogram.of(x).errors(fmt)
     assert np.array_equal(np.isinf(tried), np.isinf(found))
     finite = np.isfinite(tried)
     np.testing.assert_allclose(found[finite], tried[finite], rtol=1e-6, atol=1e-12 * signal(x))
@@ -136,7 +136,7 @@ def test_many_slices_are_taken_in_parts(monkeypatch):
         cf.choose_bias(x, cf.CFloat8_1_4_3, axis=0),
         cf.choose_bias(x, cf.CFloat8_1_4_3, block=7),
     )
-    monkeypatch.setattr("cfloat._bias.groups.GROUPED", 100)
+    monkeypatch.setattr("cfloat._bias.groups.PIECE_SIZE", 100)
     parts = (
         cf.choose_bias(x, cf.CFloat8_1_4_3, axis=0),
         cf.choose_bias(x, cf.CFloat8_1_4_3, block=7),
@@ -152,11 +152,11 @@ def test_moments_do_not_depend_on_threads_or_pieces():
         found = []
         for count in (1, 3):
             cf.set_num_threads(count)
-            found.append(Moments.of(x).errors(cf.CFloat8_1_4_3))
+            found.append(Histogram.of(x).errors(cf.CFloat8_1_4_3))
     finally:
         cf.set_num_threads(threads)
     assert np.array_equal(*found)
-    assert np.array_equal(found[0], Moments.of(x[::-1]).errors(cf.CFloat8_1_4_3))
+    assert np.array_equal(found[0], Histogram.of(x[::-1]).errors(cf.CFloat8_1_4_3))
 
 
 def test_code_use_counts_codes():
@@ -164,13 +164,13 @@ def test_code_use_counts_codes():
     x = np.random.default_rng(0).standard_normal(10_001, np.float32)
     _, counts = np.unique(cf.encode(x, fmt, 13), return_counts=True)
     shares = counts / x.size
-    use = Moments.of(x).code_use(fmt, 13)
+    use = Histogram.of(x).code_use(fmt, 13)
     assert (use.used, use.available) == (counts.size, 256)
     assert use.entropy == pytest.approx(-(shares * np.log2(shares)).sum(), abs=1e-3)
 
 
 def test_exponents_and_zeros():
-    found = Moments.of(np.float32([0, -0.0, 1, 1.5, -1.99, 4, 2**-149, np.inf]))
+    found = Histogram.of(np.float32([0, -0.0, 1, 1.5, -1.99, 4, 2**-149, np.inf]))
     assert found.exponents() == {0: 3, 2: 1}
     assert (found.zeros, found.finite, found.size) == (3, 7, 8)
 

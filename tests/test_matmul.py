@@ -27,7 +27,7 @@ from test_arguments import type_error, value_error
 
 import cfloat as cf
 from cfloat._core import binding
-from cfloat._matmul import matrix_product
+from cfloat._matmul import outputs
 
 # The numbers
 
@@ -328,7 +328,7 @@ def test_random_words_of_accumulators(matmul_isa, rng, monkeypatch, every):
         total = wide(cf.round_to(exact, SHP, rounding="stochastic", random_bits=words[s]))
     how = {"accumulate": SHP, "accumulate_every": every, "rounding": "stochastic", "seed": 9}
     np.testing.assert_array_equal(cf.matmul(a, b, offset=100, **how), total)
-    monkeypatch.setattr(matrix_product, "STRIP_BYTES", 4 * 6)
+    monkeypatch.setattr(outputs, "PIECE_BYTES", 4 * 6)
     out = cf.matmul(a, b, offset=100, **how, out=cf.asarray(np.zeros((4, 6)), SHP))
     np.testing.assert_array_equal(np.asarray(out), total)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import cfloat as cf
-from cfloat._bias.choose import squared_errors
+from cfloat._bias.squared_errors import squared_errors
 from cfloat._metrics.theory import theoretical_sqnr_db
 from cfloat._report.baselines import compare_schemes
 
@@ -69,13 +69,13 @@ def test_stochastic_rounding_is_what_is_to_be_expected(fmt):
 
 def test_stochastic_rounding_with_saturation_and_denormals():
     x = np.float32([1e6, 0.3, 0.0301, 1.0, -700.0] * 20_000)
-    from cfloat._bias.histogram import Moments
+    from cfloat._bias.histogram import Histogram
 
-    expected = Moments.of(x).stochastic_error(cf.CFloat8_1_4_3, 7)
+    expected = Histogram.of(x).stochastic_error(cf.CFloat8_1_4_3, 7)
     q = cf.round_to(x, cf.CFloat8_1_4_3, 7, rounding="stochastic", seed=1)
     assert expected == pytest.approx(np.square(q.astype(np.float64) - x).sum(), rel=1e-3)
     small = x[np.abs(x) < 0.5]
-    expected = Moments.of(small).stochastic_error(cf.CFloat8_1_4_3, 5)
+    expected = Histogram.of(small).stochastic_error(cf.CFloat8_1_4_3, 5)
     q = cf.round_to(small, cf.CFloat8_1_4_3, 5, rounding="stochastic", seed=1)
     assert expected == pytest.approx(np.square(q.astype(np.float64) - small).sum(), rel=0.02)
 

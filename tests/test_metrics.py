@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import cfloat as cf
-from cfloat._bias.choose import best_bias, squared_errors
-from cfloat._bias.peak import PIECE
+from cfloat._bias.squared_errors import best_bias, squared_errors
+from cfloat._core.pieces import PIECE_SIZE
 from cfloat._metrics.exact_sums import UNIT, ExactSums
 
 # SQNR in dB of rounding to nearest far from the range's ends, by integration over the density.
@@ -140,13 +140,13 @@ def test_exact_sums_beyond_the_range(exponent):
 
 
 def test_pieces_add_up():
-    x = np.random.default_rng(0).standard_normal(3 * PIECE + 5)
+    x = np.random.default_rng(0).standard_normal(3 * PIECE_SIZE + 5)
     q = cf.round_to(x, cf.CFloat8_1_4_3)
     assert cf.error(x, q).mse == pytest.approx(np.mean((x - q) ** 2), rel=1e-12)
     # nor does the layout matter
-    columns = x[: 3 * PIECE].reshape(3, PIECE)
+    columns = x[: 3 * PIECE_SIZE].reshape(3, PIECE_SIZE)
     assert cf.error(columns.T, cf.round_to(columns.T, cf.CFloat8_1_4_3)).mse == pytest.approx(
-        cf.error(columns, q[: 3 * PIECE].reshape(3, PIECE)).mse, rel=1e-12
+        cf.error(columns, q[: 3 * PIECE_SIZE].reshape(3, PIECE_SIZE)).mse, rel=1e-12
     )
 
 

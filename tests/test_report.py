@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import cfloat as cf
-from cfloat._bias.choose import best_bias
+from cfloat._bias.squared_errors import best_bias
 from cfloat._report.report import LEGEND, carried_tensors
 
 X = np.random.default_rng(0).standard_normal((4, 25)).astype(np.float32)

@@ -268,7 +268,7 @@ def test_pieces_of_large_arrays(layout, with_biases, rng, monkeypatch):
 
     with np.errstate(all="ignore"):
         whole = everything()
-        monkeypatch.setattr(ufuncs, "PIECE", 100)
+        monkeypatch.setattr(ufuncs, "PIECE_SIZE", 100)
         cut = everything()
     for one, other in zip(whole, cut, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -276,7 +276,7 @@ def test_pieces_of_large_arrays(layout, with_biases, rng, monkeypatch):
 
 
 def test_pieces_cover_a_shape_once(monkeypatch):
-    monkeypatch.setattr(ufuncs, "PIECE", 10)
+    monkeypatch.setattr(ufuncs, "PIECE_SIZE", 10)
     for shape in (
         (),
         (0,),
@@ -291,7 +291,7 @@ def test_pieces_cover_a_shape_once(monkeypatch):
         (20, 0),
     ):
         count = np.zeros(shape, int)
-        for key in ufuncs.pieces(shape):
+        for key in ufuncs.pieces(shape, ufuncs.PIECE_SIZE):
             assert count[key].size <= 10
             count[key] += 1
         assert (count == 1).all()
@@ -299,7 +299,7 @@ def test_pieces_cover_a_shape_once(monkeypatch):
 
 def test_operands_and_results_that_overlap(rng, monkeypatch):
     for piece in (10, 1 << 14):
-        monkeypatch.setattr(ufuncs, "PIECE", piece)
+        monkeypatch.setattr(ufuncs, "PIECE_SIZE", piece)
         a = any_codes(rng, F8, 100, 7)
         x = np.asarray(a)
         expected = cf.encode(x + x[::-1].astype(np.float64), F8)
@@ -364,9 +364,9 @@ def test_looking_up(ufunc, fmt, rng, monkeypatch):
 def test_a_table_is_looked_up(rng, monkeypatch):
     """So that the test above compares two ways, and not one with itself."""
     called = []
-    look_up = ufuncs.binding.look_up
+    map_codes = ufuncs.binding.map_codes
     monkeypatch.setattr(
-        ufuncs._native, "look_up", lambda *a, **k: called.append(a) or look_up(*a, **k)
+        ufuncs.binding, "map_codes", lambda *a, **k: called.append(a) or map_codes(*a, **k)
     )
     np.tanh(any_codes(rng, F8, 1 << 13, 7))
     assert len(called) == 1

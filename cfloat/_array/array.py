@@ -8,8 +8,9 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from cfloat._bias.choose import check_method, choose_bias
+from cfloat._bias.choose import choose_bias
 from cfloat._bias.layout import BiasLayout, check_layout, compressed
+from cfloat._bias.methods import check_method
 from cfloat._convert.elementwise import check_codes
 from cfloat._convert.layouts import decode_layout, encode_layout
 from cfloat._core import flags

@@ -14,7 +14,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cfloat._convert.elementwise import decode, encode, round_to
+from cfloat._bias.round_to import round_to
+from cfloat._convert.elementwise import decode, encode
 from cfloat._core import isa as instruction_sets
 from cfloat._core import presets, threads
 from cfloat._core.format import Format

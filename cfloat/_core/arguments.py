@@ -4,6 +4,7 @@ import operator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
@@ -58,3 +59,16 @@ def check_choice(
         raise ArgumentTypeError(f"{name} is {shown(value)}; it takes one of {', '.join(choices)}")
     if value not in choices:
         raise error(f"{name} is {shown(value)}; it takes one of {', '.join(choices)}")
+
+
+def check_out(out: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Give the array that a result of a shape and dtype is to be written to, or say why it cannot be."""
+    if not isinstance(out, np.ndarray):
+        raise ArgumentTypeError(f"out is a {type(out).__name__}; it takes a numpy.ndarray")
+    if out.dtype != dtype:
+        raise ArgumentTypeError(f"out has dtype {out.dtype}; the result has {dtype}")
+    if out.shape != shape:
+        raise ArgumentValueError(f"out has shape {out.shape}; the result has {shape}")
+    if not out.flags.writeable:
+        raise ArgumentValueError("out is read-only")
+    return out

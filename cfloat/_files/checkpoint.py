@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cfloat._array.array import CFloatArray
 from cfloat._convert.elementwise import decode
-from cfloat._core.flags import quiet
+from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 from cfloat._core.presets import float8_e4m3fn, float8_e5m2
 from cfloat._core.public import public
@@ -244,7 +244,7 @@ class Checkpoint(Mapping[str, CFloatArray | Array]):
             return self._scaled(name, part)
         values = read_values(part, name, 0, entry.size)
         if entry.dtype in FP8_FORMATS:
-            with quiet():
+            with no_flags():
                 values = decode(values, FP8_FORMATS[entry.dtype])
         return values.reshape(entry.shape)
 

@@ -16,6 +16,7 @@ from cfloat._convert.layouts import encode_layout
 from cfloat._core.flags import collected
 from cfloat._core.format import Format
 from cfloat._core.presets import bfloat16, float16
+from cfloat._core.rounding import check_rounding
 from cfloat._core.text import printable, shown
 from cfloat.errors import ArgumentValueError, FileError
 
@@ -326,11 +327,13 @@ class Encoding:
         self, writer: Writer, counter: Counter, box: Box, values: Array, biases: Any
     ) -> None:
         plan = self._plan
-        how: dict[str, Any] = {"rounding": plan.rounding}
+        how = check_rounding(plan.rounding, values.shape)
         if plan.rounding == "stochastic":
-            how |= {"seed": plan.seed, "offset": self._offset + box.start}
+            how = check_rounding(plan.rounding, values.shape, plan.seed, self._offset + box.start)
         out = self._scratch.codes(values.size, self._format).reshape(values.shape)
-        codes = encode_layout(values, self._format, biases, values.shape, out, **how)
+        codes = encode_layout(
+            values, self._format, biases.values, biases.block, values.shape, how, out
+        )
         if self._table is not None:
             codes = _recode(codes, self._table, self._format, counter.summary, plan, self.name)
         writer.write(self.name, box.start * codes.itemsize, codes)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
-from cfloat._bias.choose import BiasMethod
+from cfloat._bias.methods import BiasMethod
 from cfloat._core.flags import Flags
 from cfloat._core.format import Format
 from cfloat._core.rounding import RoundingMode, check_rounding, check_seed

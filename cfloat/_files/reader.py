@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfloat._convert.elementwise import decode
-from cfloat._core.flags import quiet
+from cfloat._core.flags import no_flags
 from cfloat._core.presets import bfloat16
 from cfloat._core.text import printable, shown
 from cfloat.errors import FileError, MissingExtraError
@@ -162,7 +162,7 @@ def read_values(
     with refusing_damage(source.path, name):
         source.read_into(name, start * width, data)
     if dtype == "BF16":
-        with quiet():
+        with no_flags():
             return decode(data.view("<u2"), bfloat16)
     if dtype == "BOOL" and data.size and data.max() > 1:
         raise FileError(

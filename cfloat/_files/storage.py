@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfloat._convert.elementwise import decode
-from cfloat._core.flags import quiet
+from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 from cfloat._core.presets import bfloat16, float8_e4m3fn, float8_e5m2
 from cfloat._core.text import printable
@@ -170,7 +170,7 @@ class _SafetensorsReader:
         if math.prod(shape) == 0:
             return np.empty(shape, np.float32)
         codes = np.memmap(self._path, stored, "r", self._data + start, shape)
-        with quiet():
+        with no_flags():
             return decode(codes, fmt)
 
 

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cfloat._array.array import CFloatArray
-from cfloat._bias.peak import pieces
-from cfloat._core import binding
+from cfloat._core.dtypes import real_array
 from cfloat._core.finfo import finfo
 from cfloat._core.format import Format
+from cfloat._core.pieces import pieces
 from cfloat._core.presets import as_format
 from cfloat._core.public import public
 from cfloat._core.text import shown
-from cfloat.errors import ArgumentTypeError, ArgumentValueError
+from cfloat.errors import ArgumentValueError
 
 from .exact_sums import UNIT, ExactSums, cosine, quotient
 
@@ -112,7 +112,7 @@ def error(
     """
     if isinstance(q, CFloatArray):
         fmt, bias = own_format(q, fmt, bias)
-    before, after = _numbers("x", x), _numbers("q", q)
+    before, after = real_array("x", x), real_array("q", q)
     if before.shape != after.shape:
         raise ArgumentValueError(f"x has shape {before.shape} and q {after.shape}; they must agree")
     if fmt is None and bias is not None:
@@ -126,7 +126,7 @@ def sums_of(x: NDArray[Any], q: NDArray[Any], limits: finfo | None) -> "Sums":
     before, after = x.reshape(-1), q.reshape(-1)
     sums = Sums()
     with np.errstate(all="ignore"):
-        for piece in pieces(before.size):
+        for piece in pieces(before.shape):
             sums.add(before[piece].astype(np.float64), after[piece].astype(np.float64), limits)
     return sums
 
@@ -142,13 +142,6 @@ def own_format(
         has = int(own[0]) if own.size == 1 else f"biases from {own[0]} to {own[-1]}"
         raise ArgumentValueError(f"bias is {shown(bias)}, and q has {has}")
     return (q.format, int(own[0])) if own.size == 1 else (None, None)
-
-
-def _numbers(name: str, x: ArrayLike) -> NDArray[Any]:
-    array = np.asarray(x)
-    if not binding.is_source_dtype(array.dtype):
-        raise ArgumentTypeError(f"{name} has dtype {array.dtype}; it takes {binding.SOURCE_DTYPES}")
-    return array
 
 
 @dataclass

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cfloat._array.array import CFloatArray
-from cfloat._core import binding, flags
-from cfloat._core.pieces import boxes
+from cfloat._core import flags
+from cfloat._core.dtypes import real_array
+from cfloat._core.pieces import pieces
 from cfloat._core.public import public
-from cfloat._matmul.matrix_product import matmul, result_shape
+from cfloat._matmul.matmul import matmul
+from cfloat._matmul.operands import result_shape
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from .error import Sums, error
@@ -106,22 +108,15 @@ def matmul_error(a: Any, b: Any, x: ArrayLike, y: ArrayLike) -> MatmulStats:
         )
     result_shape(np.shape(x), np.shape(y))
     rounded = [one if isinstance(one, CFloatArray) else np.asarray(one) for one in (a, b)]
-    exact = [_numbers("x", x), _numbers("y", y)]
+    exact = [real_array("x", x), real_array("y", y)]
     for names, one, other in zip(("a and x", "b and y"), rounded, exact, strict=True):
         if one.shape != other.shape:
             raise ArgumentValueError(
                 f"{names} have shapes {one.shape} and {other.shape}; they must agree"
             )
-    with flags.quiet():  # nothing is rounded here
+    with flags.no_flags():  # nothing is rounded here
         of_a, of_b = (error(x, q).sqnr_db for x, q in zip(exact, rounded, strict=True))
         return MatmulStats(_measured(rounded, exact), _predicted(of_a, of_b), of_a, of_b)
-
-
-def _numbers(name: str, x: ArrayLike) -> Array:
-    array = np.asarray(x)
-    if not binding.is_source_dtype(array.dtype):
-        raise ArgumentTypeError(f"{name} has dtype {array.dtype}; it takes {binding.SOURCE_DTYPES}")
-    return array
 
 
 def _predicted(of_a: float, of_b: float) -> float:
@@ -167,7 +162,7 @@ def _strips(shape: tuple[int, ...], inner: int) -> Iterator[tuple[slice, ...]]:
         size = max(rows * width, int(STRIP * min(1.0, min(width, rows) / max(inner, 1))))
     for start in range(0, columns, width):
         stop = min(start + width, columns)
-        for key in boxes((*stack, rows, stop - start), max(size, 1)):
+        for key in pieces((*stack, rows, stop - start), max(size, 1)):
             first, last, _ = key[-1].indices(stop - start)
             yield *key[:-1], slice(start + first, start + last)
 

@@ -8,15 +8,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cfloat._array.array import asarray
-from cfloat._bias.choose import best_bias, grouped_error, least_error, squared_errors
+from cfloat._array.creation import asarray
 from cfloat._bias.groups import Blocks, Groups, Slices
-from cfloat._bias.histogram import Moments
-from cfloat._bias.peak import largest, pieces
-from cfloat._convert.elementwise import round_to
+from cfloat._bias.histogram import Histogram
+from cfloat._bias.peak import largest_magnitude
+from cfloat._bias.round_to import round_to
+from cfloat._bias.search import grouped_error
+from cfloat._bias.squared_errors import best_bias, least_error, squared_errors
 from cfloat._core.finfo import finfo
-from cfloat._core.flags import quiet
+from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
+from cfloat._core.pieces import pieces
 from cfloat._metrics.error import ErrorStats, Sums
 from cfloat._metrics.matmul_error import matmul_error
 from cfloat._metrics.theory import theoretical_sqnr_db
@@ -67,10 +69,10 @@ class Measurement:
     def __init__(self, name: str, dtype: str, tensor: Array, formats: dict[str, Format]) -> None:
         self._name, self._dtype, self._tensor = name, dtype, tensor
         self._flat = tensor.reshape(-1)
-        self._moments = Moments.of(tensor)
+        self._moments = Histogram.of(tensor)
         self._signal = self._moments.signal
-        negative = any((self._flat[piece] < 0).any() for piece in pieces(self._flat.size))
-        self._peak = largest(self._flat)
+        negative = any((self._flat[piece] < 0).any() for piece in pieces(self._flat.shape))
+        self._peak = largest_magnitude(self._flat)
         self._known: dict[Format, Floats] = {}
         fitting = {label: fmt for label, fmt in formats.items() if fmt.signed or not negative}
         self._formats = fitting
@@ -90,7 +92,7 @@ class Measurement:
         """Measure everything, calling `advance` after each step."""
         advance()
         rows = []
-        with quiet():
+        with no_flags():
             for label, fmt in self._formats.items():
                 rows.append(self._row(label, fmt))
                 advance()
@@ -145,7 +147,7 @@ class Measurement:
     def _errors(self, fmt: Format) -> Floats:
         """Return the squared errors at every bias, in the unit of the moments' signal."""
         if fmt not in self._known:
-            takes = Moments.takes(fmt)
+            takes = Histogram.takes(fmt)
             errors = self._moments.errors(fmt) if takes else squared_errors(self._flat, fmt)
             self._known[fmt] = errors
         return self._known[fmt]
@@ -230,7 +232,7 @@ def measure_products(
     weights32 = weight.T.astype(np.float32)
     if not (np.isfinite(inputs32).all() and np.isfinite(weights32).all()):
         return [], "not all elements are finite"
-    with quiet():
+    with no_flags():
         for label, fmt in formats.items():
             if not fmt.signed:
                 continue
@@ -255,7 +257,7 @@ def rounding_error(flat: Array, fmt: Format, bias: int) -> ErrorStats:
     sums = Sums()
     limits = finfo(fmt, bias)
     with np.errstate(all="ignore"):
-        for piece in pieces(flat.size):
+        for piece in pieces(flat.shape):
             rounded = round_to(flat[piece], fmt, bias)
             sums.add(flat[piece].astype(np.float64), rounded.astype(np.float64), limits)
     return sums.stats(flat.size, True)

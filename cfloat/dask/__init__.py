@@ -24,11 +24,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from cfloat._array.array import CFloatArray
-from cfloat._bias.choose import BiasMethod, bias_for, check_method, check_percentile
-from cfloat._bias.histogram import Moments, is_float32
+from cfloat._bias.histogram import Histogram
 from cfloat._bias.layout import check_axis, check_block, check_layout
+from cfloat._bias.methods import BiasMethod, check_method, check_percentile
+from cfloat._bias.peak import biases_of_peaks
 from cfloat._convert import elementwise
-from cfloat._core import binding, flags
+from cfloat._core import flags
+from cfloat._core.dtypes import fits_float32, is_source_dtype, wrong_dtype
 from cfloat._core.finfo import finfo
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
@@ -481,8 +483,8 @@ def _check_dask(name: str, x: Any) -> None:
 
 def _values(name: str, x: Any) -> Any:
     _check_dask(name, x)
-    if not binding.is_source_dtype(x.dtype):
-        raise ArgumentTypeError(f"{name} has dtype {x.dtype}; it takes {binding.SOURCE_DTYPES}")
+    if not is_source_dtype(x.dtype):
+        raise wrong_dtype(name, x)
     return x
 
 
@@ -721,13 +723,13 @@ def _merge(merge: Callable[[list[Any]], Any], parts: Any, **_: Any) -> Any:
 
 
 def _choose_one(x: Any, fmt: Format, method: BiasMethod, share: float) -> Any:
-    if method == "mse" and not Moments.takes(fmt):
+    if method == "mse" and not Histogram.takes(fmt):
         whole = _merged(max, x.rechunk(-1))  # the only one
         return _each(_chunks.best_bias, whole, fmt, dtype=np.int16)
     peak = _merged(max, _each(_chunks.largest, x))
     if method == "max":
         return _each(_chunks.bias_of_peak, peak, fmt, dtype=np.int16)
-    scale = 0 if is_float32(_empty(x, x.dtype)) else _each(_chunks.scale_of_peak, peak)
+    scale = 0 if fits_float32(x.dtype) else _each(_chunks.scale_of_peak, peak)
     whole = _merged(_chunks.merge_tallies, _each(_chunks.tally, x, fmt, scale))
     if method == "mse":
         return _each(_chunks.best_of_tally, whole, fmt, scale, dtype=np.int16)
@@ -750,7 +752,7 @@ def _choose_slices(x: Any, fmt: Format, method: BiasMethod, axis: int, percentil
             ),
             meta=_empty(x, np.dtype(np.float64)),
         ).max(axis=others)
-        return peaks.map_blocks(bias_for, fmt, dtype=np.int16)
+        return peaks.map_blocks(biases_of_peaks, fmt, dtype=np.int16)
     if any(len(x.chunks[i]) > 1 for i in others):
         x = x.rechunk({axis: "auto"} | dict.fromkeys(others, -1))
     return x.map_blocks(

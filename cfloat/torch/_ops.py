@@ -12,7 +12,9 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from cfloat._bias.choose import check_method, choose_bias
+from cfloat._bias.choose import choose_bias
+from cfloat._bias.methods import check_method
+from cfloat._bias.round_to import round_to as round_array
 from cfloat._convert import elementwise
 from cfloat._core.finfo import finfo
 from cfloat._core.format import Format
@@ -45,7 +47,7 @@ def _round_to(x: Tensor, bias: Tensor, stream: Tensor, fmt: str, rounding: str) 
 @_round_to.register_kernel("cpu")
 def _(x: Tensor, bias: Tensor, stream: Tensor, fmt: str, rounding: str) -> Tensor:
     rounded = torch.empty(torch.broadcast_shapes(x.shape, bias.shape), dtype=x.dtype)
-    elementwise.round_to(
+    round_array(
         to_numpy(x), from_text(fmt), to_numpy(bias), **_how(rounding, stream), out=to_numpy(rounded)
     )
     return rounded

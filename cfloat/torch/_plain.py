@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cfloat._convert import elementwise
 from cfloat._core.finfo import finfo
-from cfloat._core.flags import quiet
+from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 from cfloat._core.rounding import RoundingMode
 
@@ -223,7 +223,7 @@ def power_of_two(exponent: Tensor) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _codes(fmt: Format) -> _Codes:
-    with quiet():
+    with no_flags():
         codes = elementwise.encode([finfo(fmt).max, np.inf, np.nan, -1.0], fmt)
     return _Codes(*codes.tolist())
 

@@ -7,7 +7,7 @@ from typing import Literal, Self, SupportsIndex
 import torch
 from torch import Tensor, nn
 
-from cfloat._bias.choose import BiasTracker
+from cfloat._bias.tracker import BiasTracker
 from cfloat._core.finfo import finfo
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format

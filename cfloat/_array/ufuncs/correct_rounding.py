@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 import numpy as np
 
 from cfloat._array.array import CFloatArray
-from cfloat._core import binding
+from cfloat._core.dtypes import is_source_dtype
 from cfloat._core.finfo import finfo
 from cfloat._core.format import Format
 
@@ -59,7 +59,7 @@ def function_of(
 def _is_number(x: Any) -> bool:
     """Whether an operand is real numbers; of others NumPy knows better.  Of bools, it adds no numbers."""
     if isinstance(x, np.ndarray | np.generic):
-        return x.dtype.kind != "b" and binding.is_source_dtype(x.dtype)
+        return x.dtype.kind != "b" and is_source_dtype(x.dtype)
     return isinstance(x, CFloatArray) or (isinstance(x, int | float) and not isinstance(x, bool))
 
 

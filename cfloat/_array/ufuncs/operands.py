@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from cfloat._array.array import CFloatArray
-from cfloat._core import binding, flags
+from cfloat._core import flags
+from cfloat._core.dtypes import is_source_dtype
 
 
 def values_of(x: Any) -> Any:
@@ -29,7 +30,7 @@ def operand(ufunc: np.ufunc, x: Any, kwargs: dict[str, Any], wide: bool) -> Any:
         isinstance(x, np.ndarray | np.generic)
         and x.dtype.kind != "b"
         and x.dtype != np.float64
-        and binding.is_source_dtype(x.dtype)
+        and is_source_dtype(x.dtype)
     )
     return x.astype(np.float64) if narrow else x
 
