@@ -368,7 +368,7 @@ def map_codes(
     """
     asks = _NULL if asked is None else _address(asked.view(np.uint8))
     _check(
-        lib.cf_look_up(
+        lib.cf_map_codes(
             _address(table), table.itemsize, _address(codes), codes.size, _address(results), asks,
             threads.get_num_threads(),
         )
@@ -384,7 +384,7 @@ def add_to_histogram(
     lower bits and of the squares of those.
     """
     _check(
-        lib.cf_add_moments(
+        lib.cf_add_to_histogram(
             ffi.from_buffer("float[]", values), values.size, lower_bits,
             ffi.from_buffer("uint64_t[]", bins, require_writable=True), threads.get_num_threads(),
         )

@@ -1,4 +1,4 @@
-"""The arithmetic of `csrc/cf_scalar.h` in PyTorch's own operators, for devices without the C core.
+"""The arithmetic of `csrc/core/scalar.h` in PyTorch's own operators, for devices without the C core.
 
 It gives the same codes and values, bit for bit, random words included, but counts no flags.  Every quantity
 is an integer of at most 64 bits, or a float64 in which it is exact.  A device needs float64.

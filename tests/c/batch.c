@@ -49,19 +49,22 @@ static void expect(expectation *e) {
 static int convert(const expectation *e, size_t start, size_t count, int destination_type,
                    void *destination, cf_flags *flags) {
   return cf_convert(&e->grid->format, e->grid->bias, e->batch->type, element(e->batch, start),
-                    e->rounding, SEED, OFFSET + start, destination_type, destination, count, 1, flags);
+                    e->rounding, SEED, OFFSET + start, destination_type, destination, count, 1,
+                    flags);
 }
 
 static void check_elements(const expectation *e, int destination_type, const void *got,
                            const void *expected) {
   const size_t size = type_size(&e->grid->format, destination_type);
   const size_t i = first_difference(got, expected, size, e->batch->count);
-  CHECK(i == e->batch->count,
-        "%s bias %d %s to %s %s, element %zu is %llx (magnitude %a), word %08x: %llx, expected %llx",
-        e->name, e->grid->bias, type_name(e->batch->type), type_name(destination_type),
-        rounding_name(e->rounding), i, bits_at(element(e->batch, i), type_size(NULL, e->batch->type), 0),
-        operand(e->batch, i).magnitude, (unsigned)e->words[i], bits_at(got, size, i),
-        bits_at(expected, size, i));
+  CHECK(
+      i == e->batch->count,
+      "%s bias %d %s to %s %s, element %zu is %llx (magnitude %a), word %08x: %llx, expected %llx",
+      e->name, e->grid->bias, type_name(e->batch->type), type_name(destination_type),
+      rounding_name(e->rounding), i,
+      bits_at(element(e->batch, i), type_size(NULL, e->batch->type), 0),
+      operand(e->batch, i).magnitude, (unsigned)e->words[i], bits_at(got, size, i),
+      bits_at(expected, size, i));
 }
 
 /* The totals are wrong: reports the first element whose flags are wrong alone. */

@@ -11,7 +11,8 @@ typedef struct batch {
   size_t count;
 } batch;
 
-/* Encodes them in every rounding mode; also rounds them to the format and on to float64 in one call. */
+/* Encodes them in every rounding mode; also rounds them to the format and on to float64 in one
+ * call. */
 void check_batch(const char *name, const grid *grid, const batch *batch);
 
 #endif

@@ -62,7 +62,8 @@ void *allocate(size_t size) {
   return memory;
 }
 
-/* SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014). */
+/* SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA
+ * 2014). */
 uint64_t random_bits(uint64_t *state) {
   uint64_t bits = *state += 0x9E3779B97F4A7C15u;
   bits = (bits ^ bits >> 30) * 0xBF58476D1CE4E5B9u;

@@ -21,7 +21,8 @@ static int normalised(const long_sum *sum, long_sum *to) {
   for (int sign = 1; sign >= -1; sign -= 2) {
     int64_t carry = 0;
     for (int i = 0; i < LONG_SUM_DIGITS; ++i) {
-      const int64_t all = sign * sum->digits[i] + carry, digit = (int64_t)((uint64_t)all & 0xFFFFFFFFu);
+      const int64_t all = sign * sum->digits[i] + carry,
+                    digit = (int64_t)((uint64_t)all & 0xFFFFFFFFu);
       to->digits[i] = digit;
       carry = (all - digit) / ((int64_t)1 << 32);
     }
@@ -59,7 +60,8 @@ float long_sum_float32(const long_sum *sum) {
   double kept = 0;
   if (first < 0) return 0;
   for (int place = first; place >= quantum; --place) kept = 2 * kept + bit(&normal, place);
-  if (bit(&normal, quantum - 1) && (any_below(&normal, quantum - 1) || bit(&normal, quantum))) kept += 1;
+  if (bit(&normal, quantum - 1) && (any_below(&normal, quantum - 1) || bit(&normal, quantum)))
+    kept += 1;
   const double value = ldexp(kept, quantum + LONG_SUM_LOWEST);
   const float result = value >= ldexp(1, 128) ? INFINITY : (float)value;
   return negative ? -result : result;
@@ -70,7 +72,8 @@ double long_sum_odd(const long_sum *sum) {
   const int negative = normalised(sum, &normal), first = first_bit(&normal);
   uint64_t kept = 0;
   if (first < 0) return 0;
-  for (int place = first; place > first - 53; --place) kept = 2 * kept + (uint64_t)bit(&normal, place);
+  for (int place = first; place > first - 53; --place)
+    kept = 2 * kept + (uint64_t)bit(&normal, place);
   if (first >= 53 && any_below(&normal, first - 52)) kept |= 1;
   const double result = ldexp((double)kept, first - 52 + LONG_SUM_LOWEST);
   return negative ? -result : result;

@@ -17,8 +17,8 @@ void long_sum_add(long_sum *sum, double x);
 /* The nearest float32, ties to even. */
 float long_sum_float32(const long_sum *sum);
 
-/* Rounded to 53 bits and to odd: the double of the greatest magnitude that does not exceed the sum's, but with its last
- * bit set if it is not the sum. */
+/* Rounded to 53 bits and to odd: the double of the greatest magnitude that does not exceed the
+ * sum's, but with its last bit set if it is not the sum. */
 double long_sum_odd(const long_sum *sum);
 
 #endif

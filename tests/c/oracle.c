@@ -52,7 +52,7 @@ const char *rounding_name(int rounding) {
 
 const char *type_name(int type) {
   static const char *const names[TYPE_COUNT] = {
-      "float64", "float32", "float16", "bfloat16", "int64",  "int32", "int16",
+      "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16",
       "int8",    "uint64",  "uint32",  "uint16",   "uint8", "codes"};
   return names[type];
 }
@@ -145,14 +145,14 @@ number number_of_code(const cf_format *format, int bias, unsigned code) {
     x.kind = infinite ? INFINITE : NOT_A_NUMBER;
     return x;
   }
-  x.denormal = 0 < magnitude && magnitude < 1u << format->mantissa_bits;
-  if (!(x.denormal && format->subnormals == FLUSH))
+  x.subnormal = 0 < magnitude && magnitude < 1u << format->mantissa_bits;
+  if (!(x.subnormal && format->subnormals == FLUSH))
     x.magnitude = grid_value(format, bias, magnitude);
   return x;
 }
 
-/* An integer as a double whose last bit is odd if anything was cut off: no rounding to far fewer bits
- * can tell the two apart. */
+/* An integer as a double whose last bit is odd if anything was cut off: no rounding to far fewer
+ * bits can tell the two apart. */
 static double double_of_integer(uint64_t n) {
   int exponent = 0;
   uint64_t cut_off = 0;
@@ -171,8 +171,8 @@ static number number_of_uint64(uint64_t n) {
   return x;
 }
 
-static number number_of_double(double value, int denormal) {
-  number x = {FINITE, signbit(value) != 0, denormal, fabs(value)};
+static number number_of_double(double value, int subnormal) {
+  number x = {FINITE, signbit(value) != 0, subnormal, fabs(value)};
   if (isnan(value)) x.kind = NOT_A_NUMBER;
   if (isinf(value)) x.kind = INFINITE;
   return x;
@@ -252,7 +252,7 @@ unsigned encode_number(const grid *grid, number x, int rounding, uint32_t word, 
   const unsigned sign = x.sign ? sign_code(format) : 0;
   const int has_nan = format->nonfinite != CF_NONFINITE_NONE;
   const int is_zero = x.kind == FINITE && x.magnitude == 0;
-  flags->denormal += x.denormal != 0;
+  flags->denormal += x.subnormal != 0;
   if (x.kind == NOT_A_NUMBER) {
     ++flags->invalid;
     return sign | (has_nan ? nan_code(format) : grid->max_code);
@@ -278,8 +278,8 @@ unsigned encode_number(const grid *grid, number x, int rounding, uint32_t word, 
   }
   const unsigned smallest_normal = 1u << format->mantissa_bits;
   if (format->subnormals == FLUSH && code < smallest_normal) code = 0;
-  flags->underflow += x.magnitude < grid->values[smallest_normal] &&
-                      grid->values[code] != x.magnitude;
+  flags->underflow +=
+      x.magnitude < grid->values[smallest_normal] && grid->values[code] != x.magnitude;
   return sign | code;
 }
 
@@ -304,14 +304,14 @@ static uint64_t bits_of_float32(number x) {
 }
 
 uint64_t bits_of_number(int type, number x, cf_flags *flags) {
-  static grid grids[2]; /* float16's and bfloat16's, made when first wanted */
+  static grid grids[2]; /* float16's and bfloat16's, made when first expected */
   if (type == CF_FLOAT16 || type == CF_BFLOAT16) {
     const int which = type == CF_BFLOAT16;
     if (grids[which].values == NULL)
       grids[which] = grid_new(&OTHERS[which].format, OTHERS[which].bias);
     return encode_number(&grids[which], x, CF_TIES_TO_EVEN, 0, flags);
   }
-  flags->denormal += x.denormal != 0;
+  flags->denormal += x.subnormal != 0;
   flags->invalid += x.kind == NOT_A_NUMBER;
   return type == CF_FLOAT64 ? bits_of_float64(x) : bits_of_float32(x);
 }

@@ -1,6 +1,6 @@
-/* What results must be: the formats' definition as formulas over doubles, and rounding as a search in
- * the sorted list of everything a format can represent.  Nothing here shifts or masks a significand, and
- * every sum and product of doubles is exact. */
+/* What results must be: the formats' definition as formulas over doubles, and rounding as a search
+ * in the sorted list of everything a format can represent.  Nothing here shifts or masks a
+ * significand, and every sum and product of doubles is exact. */
 #ifndef ORACLE_H
 #define ORACLE_H
 
@@ -14,7 +14,7 @@ typedef struct format_case {
   int bias; /* the usual one */
 } format_case;
 
-/* The four formats of the whitepaper, each under the three readings of its denormals. */
+/* The four formats of the whitepaper, each under the three readings of its subnormals. */
 enum { TESLA_COUNT = 12 };
 extern const format_case TESLA[TESLA_COUNT];
 
@@ -29,7 +29,8 @@ const char *type_name(int type);
 /* Bytes of an element of a type; only of a code does it depend on the format. */
 size_t type_size(const cf_format *format, int type);
 
-/* An element's bits as a number, from memory of any alignment in this machine's byte order; back. */
+/* An element's bits as a number, from memory of any alignment in this machine's byte order;
+ * back. */
 uint64_t load_bits(const void *memory, size_t size);
 void store_bits(void *memory, size_t size, uint64_t bits);
 
@@ -44,7 +45,7 @@ typedef enum kind { FINITE, INFINITE, NOT_A_NUMBER } kind;
 typedef struct number {
   kind kind;
   int sign;
-  int denormal; /* was stored as a denormal of its own format */
+  int subnormal; /* was stored as a subnormal of its own format */
   double magnitude;
 } number;
 
@@ -52,8 +53,8 @@ int code_bits(const cf_format *format);
 unsigned sign_code(const cf_format *format);
 unsigned max_code(const cf_format *format);
 
-/* Value of a code without sign as if every code were a number: SPEC section 1.  Rounding takes place
- * among these; denormals that are flushed only afterwards have their IEEE values here. */
+/* Value of a code without sign as if every code were a number: spec 1.  Rounding takes
+ * place among these; subnormals that are flushed only afterwards have their IEEE values here. */
 double grid_value(const cf_format *format, int bias, unsigned code);
 
 /* What a code, and an element of a source type other than CF_CODES, stands for. */
@@ -71,7 +72,7 @@ typedef struct grid {
 grid grid_new(const cf_format *format, int bias);
 void grid_free(grid *grid);
 
-/* The code of a number, and its exceptions added to *flags: SPEC sections 3 and 4. */
+/* The code of a number, and its exceptions added to *flags: spec 3 and 4. */
 unsigned encode_number(const grid *grid, number x, int rounding, uint32_t word, cf_flags *flags);
 
 /* The bits of a number in a value type (exact, or to nearest even), and the exceptions. */

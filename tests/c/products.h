@@ -16,12 +16,14 @@ typedef enum bias_kind {
 } bias_kind;
 
 typedef enum elements_kind {
-  ANY_ELEMENTS,        /* any bits at all */
-  FINITE_ELEMENTS,     /* any bits of finite values */
-  ORDINARY_ELEMENTS,   /* float32 and bfloat16 of a few binades; of codes as FINITE_ELEMENTS */
-  CANCELLING_ELEMENTS, /* the second half of the inner axis is the first, with b's signs changed here and there */
-  HILL_ELEMENTS,       /* great ones, or one in four the least: sums rise far, and fall to what is left of the least */
-  LARGEST_ELEMENTS     /* all the greatest finite value, of random signs */
+  ANY_ELEMENTS,      /* any bits at all */
+  FINITE_ELEMENTS,   /* any bits of finite values */
+  ORDINARY_ELEMENTS, /* float32 and bfloat16 of a few binades; of codes as FINITE_ELEMENTS */
+  /* the second half of the inner axis is the first, with b's signs changed here and there */
+  CANCELLING_ELEMENTS,
+  /* great ones, or one in four the least: sums rise far, and fall to what is left of the least */
+  HILL_ELEMENTS,
+  MAX_ELEMENTS /* all the greatest finite value, of random signs */
 } elements_kind;
 
 typedef enum layout_kind {
@@ -55,18 +57,19 @@ typedef struct test_product {
 } test_product;
 
 /* elements, biases and layout are of these kinds. */
-test_product product_new(operand_kind a, operand_kind b, product_shape shape, int elements, int bias_a, int bias_b,
-                         int layout, uint64_t *random);
+test_product product_new(operand_kind a, operand_kind b, product_shape shape, int elements,
+                         int bias_a, int bias_b, int layout, uint64_t *random);
 void product_free(test_product *p);
 
 /* The element of operand 0 or 1. */
-number product_element(const test_product *p, int which, int64_t stack, int64_t row, int64_t column);
+number product_element(const test_product *p, int which, int64_t stack, int64_t row,
+                       int64_t column);
 
 /* Its value; infinities and NaNs too. */
 double product_value(const test_product *p, int which, int64_t stack, int64_t row, int64_t column);
 
-/* Before a call: fill the memory of the results. After it: whether the results are these, in row-major order, and
- * nothing else was written; else report. */
+/* Before a call: fill the memory of the results. After it: whether the results are these, in
+ * row-major order, and nothing else was written; else report. */
 void product_clear(test_product *p);
 void product_check(const test_product *p, const float *expected, const char *what);
 

@@ -1,9 +1,10 @@
-/* Tests of the C core, without Python: its exported functions, and the scalar arithmetic behind them. */
+/* Tests of the C core, without Python: its exported functions, and the scalar arithmetic behind
+ * them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cf_kernels.h"
+#include "convert/kernels.h"
 #include "check.h"
 #include "tests.h"
 
@@ -13,22 +14,26 @@ typedef struct test {
 } test;
 
 static const test ONCE[] = {
-    {"test_moments", test_moments}, {"test_random", test_random}, {"test_sums", test_sums},
-    {"test_scalar", test_scalar},
-    {"test_formats", test_formats},
-    {"test_isa", test_isa},
+    {"test_histogram", test_histogram}, {"test_random", test_random},   {"test_sums", test_sums},
+    {"test_scalar", test_scalar},       {"test_formats", test_formats}, {"test_isa", test_isa},
 };
 static const test ON_EACH_ISA[] = {
-    {"test_decode", test_decode},         {"test_encode", test_encode},
-    {"test_stochastic", test_stochastic}, {"test_lengths", test_lengths},
-    {"test_layouts", test_layouts},       {"test_status", test_status},
-    {"test_threads", test_threads},       {"test_float_modes", test_float_modes},
-    {"test_look_up", test_look_up},       {"test_matmul_exact", test_matmul_exact},
+    {"test_decode", test_decode},
+    {"test_encode", test_encode},
+    {"test_stochastic", test_stochastic},
+    {"test_lengths", test_lengths},
+    {"test_layouts", test_layouts},
+    {"test_status", test_status},
+    {"test_threads", test_threads},
+    {"test_float_modes", test_float_modes},
+    {"test_map_codes", test_map_codes},
+    {"test_matmul_exact", test_matmul_exact},
     {"test_matmul_rounded", test_matmul_rounded},
 };
 
 static const test ON_EACH_MATMUL[] = {
     {"test_matmul", test_matmul},
+    {"test_matmul_flat", test_matmul_flat},
 };
 
 static void run(const test *tests, size_t count, const char *isa) {
@@ -61,13 +66,15 @@ int main(void) {
   run(ONCE, sizeof ONCE / sizeof ONCE[0], "any ISA");
   for (int i = 0; cf_isa_list(i, &isa, &available) == CF_OK; ++i) {
     check_begin("main", isa);
-    CHECK(available || !is_required(isa), "CFLOAT_REQUIRE_ISA names %s, and this CPU lacks it", isa);
+    CHECK(available || !is_required(isa), "CFLOAT_REQUIRE_ISA names %s, and this CPU lacks it",
+          isa);
     if (!available) {
       printf("%s: this CPU lacks it\n", isa);
       continue;
     }
     CHECK(cf_isa_select(isa) == CF_OK, "%s", isa);
-    if (cf_active_kernels() != last) run(ON_EACH_ISA, sizeof ON_EACH_ISA / sizeof ON_EACH_ISA[0], isa);
+    if (cf_active_kernels() != last)
+      run(ON_EACH_ISA, sizeof ON_EACH_ISA / sizeof ON_EACH_ISA[0], isa);
     last = cf_active_kernels(); /* some ISAs differ only in matrix products */
     run(ON_EACH_MATMUL, sizeof ON_EACH_MATMUL / sizeof ON_EACH_MATMUL[0], isa);
   }

@@ -1,5 +1,5 @@
-/* Every code of every format at every bias: what it stands for, in each type, and that its value goes
- * back to the same code. */
+/* Every code of every format at every bias: what it stands for, in each type, and that its value
+ * goes back to the same code. */
 #include <stdlib.h>
 
 #include "check.h"
@@ -15,16 +15,16 @@ typedef struct codes {
   char *again;
 } codes;
 
-/* A code's value encodes to the code itself, but for flushed denormals, other NaNs than the canonical
- * one, and an infinity where infinities saturate. */
+/* A code's value encodes to the code itself, but for flushed subnormals, other NaNs than the
+ * canonical one, and an infinity where infinities saturate. */
 static unsigned code_again(const cf_format *format, unsigned code) {
   const unsigned sign = code & sign_code(format), magnitude = code - sign;
-  const unsigned denormals = 1u << format->mantissa_bits;
+  const unsigned subnormals = 1u << format->mantissa_bits;
   const number x = number_of_code(format, 0, code);
   if (x.kind == NOT_A_NUMBER && format->nonfinite == CF_NONFINITE_IEEE)
-    return sign | (max_code(format) + 1 + denormals / 2);
+    return sign | (max_code(format) + 1 + subnormals / 2);
   if (x.kind == INFINITE && format->saturating) return sign | max_code(format);
-  return format->subnormals == CF_SUBNORMALS_FLUSH && magnitude < denormals ? sign : code;
+  return format->subnormals == CF_SUBNORMALS_FLUSH && magnitude < subnormals ? sign : code;
 }
 
 static codes codes_new(const format_case *test) {
@@ -70,8 +70,9 @@ static void check_encode_again(const codes *codes, int bias, const void *values,
                                 codes->count, 1, &flags);
   CHECK(status == CF_OK, "%s bias %d %s: status %d", name, bias, rounding_name(rounding), status);
   const size_t i = first_difference(encoded, codes->again, codes->size, codes->count);
-  CHECK(i == codes->count, "%s bias %d %s: the value of code %04zx encodes to %04llx, expected %04llx",
-        name, bias, rounding_name(rounding), i, bits_at(encoded, codes->size, i),
+  CHECK(i == codes->count,
+        "%s bias %d %s: the value of code %04zx encodes to %04llx, expected %04llx", name, bias,
+        rounding_name(rounding), i, bits_at(encoded, codes->size, i),
         bits_at(codes->again, codes->size, i));
   CHECK(flags.overflow == (infinities_saturate ? 2 : 0) && flags.underflow == 0 &&
             flags.denormal == 0,
@@ -102,8 +103,8 @@ static void check_format(const format_case *test, int every_bias) {
   free(codes.again);
 }
 
-/* Values that the whitepaper and OCP's standard print, or that a line of arithmetic gives: they hold the
- * oracle's formula itself to account. */
+/* Values that the whitepaper and OCP's standard print, or that a line of arithmetic gives: they
+ * hold the oracle's formula itself to account. */
 static void printed_values(void) {
   static const struct {
     int format; /* of TESLA */
@@ -111,15 +112,12 @@ static void printed_values(void) {
     uint16_t code;
     double value;
   } facts[] = {
-      {0, 7, 0x08, 0x1p-6},           {0, 7, 0x7F, 0x1.Ep8},
-      {0, 0, 0x7F, 0x1.Ep15},         {0, 63, 0x08, 0x1p-62},
-      {0, 7, 0x01, 0x1p-10},          {1, 7, 0x01, 0x1p-9},
-      {0, 7, 0x07, 0x1.Cp-8},         {1, 7, 0x07, 0x1.Cp-7},
-      {2, 7, 0x07, 0},                {3, 15, 0x7F, 0x1.Cp16},
-      {3, 0, 0x7F, 0x1.Cp31},         {3, 63, 0x04, 0x1p-62},
-      {3, 15, 0x01, 0x1p-17},         {4, 15, 0x01, 0x1p-16},
-      {6, 15, 0x03FF, 0x1.FF8p-16},   {7, 15, 0x03FF, 0x1.FF8p-15},
-      {11, 31, 0xFBFF, 0x1.FFCp31},   {11, 31, 0x0400, 0x1p-30},
+      {0, 7, 0x08, 0x1p-6},         {0, 7, 0x7F, 0x1.Ep8},        {0, 0, 0x7F, 0x1.Ep15},
+      {0, 63, 0x08, 0x1p-62},       {0, 7, 0x01, 0x1p-10},        {1, 7, 0x01, 0x1p-9},
+      {0, 7, 0x07, 0x1.Cp-8},       {1, 7, 0x07, 0x1.Cp-7},       {2, 7, 0x07, 0},
+      {3, 15, 0x7F, 0x1.Cp16},      {3, 0, 0x7F, 0x1.Cp31},       {3, 63, 0x04, 0x1p-62},
+      {3, 15, 0x01, 0x1p-17},       {4, 15, 0x01, 0x1p-16},       {6, 15, 0x03FF, 0x1.FF8p-16},
+      {7, 15, 0x03FF, 0x1.FF8p-15}, {11, 31, 0xFBFF, 0x1.FFCp31}, {11, 31, 0x0400, 0x1p-30},
   };
   for (size_t i = 0; i < sizeof facts / sizeof *facts; ++i) {
     const format_case *test = &TESLA[facts[i].format];

@@ -1,4 +1,5 @@
-/* Encoding against the oracle: around every representable value and every midpoint, from every type. */
+/* Encoding against the oracle: around every representable value and every midpoint, from every
+ * type. */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -62,10 +63,9 @@ static void add_with_neighbours(operands *list, double x) {
 
 /* NaNs quiet and signalling, infinities, zeros and the extremes of the source type. */
 static void add_specials(operands *list) {
-  static const uint64_t specials64[] = {0x7FF8000000000000, 0x7FF0000000000001, 0x7FFFFFFFFFFFFFFF,
-                                        0x7FF0000000000000, 0,                  1,
-                                        0x000FFFFFFFFFFFFF, 0x0010000000000000, 0x7FEFFFFFFFFFFFFF,
-                                        0x3FF0000000000000};
+  static const uint64_t specials64[] = {
+      0x7FF8000000000000, 0x7FF0000000000001, 0x7FFFFFFFFFFFFFFF, 0x7FF0000000000000, 0, 1,
+      0x000FFFFFFFFFFFFF, 0x0010000000000000, 0x7FEFFFFFFFFFFFFF, 0x3FF0000000000000};
   static const uint32_t specials32[] = {0x7FC00000, 0x7F800001, 0x7FFFFFFF, 0x7F800000, 0,
                                         1,          0x007FFFFF, 0x00800000, 0x7F7FFFFF, 0x3F800000};
   for (int i = 0; i < 10; ++i) {
@@ -129,14 +129,16 @@ static void around_the_grid(const format_case *test, int bias, int from_both) {
   grid_free(&grid);
 }
 
-/* All 2^16 float16s and bfloat16s, all integers of 8 and 16 bits; where that takes too long, some. */
+/* All 2^16 float16s and bfloat16s, all integers of 8 and 16 bits; where that takes too long,
+ * some. */
 static void every_short_element(const format_case *test) {
   static const int types[] = {CF_FLOAT16, CF_BFLOAT16, CF_INT16, CF_UINT16, CF_INT8, CF_UINT8};
   grid grid = grid_new(&test->format, test->bias);
   for (int i = 0; i < 6; ++i) {
     operands list = {types[i], type_size(&test->format, types[i]), 0, 0, NULL};
     const uint64_t count = list.size == 1 ? 256 : 65536;
-    for (uint64_t bits = 0; bits < count; bits += list.size > 1 && is_thinned() ? 13 : 1) add_bits(&list, bits);
+    for (uint64_t bits = 0; bits < count; bits += list.size > 1 && is_thinned() ? 13 : 1)
+      add_bits(&list, bits);
     check_and_free(test, &grid, &list);
   }
   grid_free(&grid);
@@ -181,7 +183,7 @@ static void check_format(const format_case *test, int every_bias) {
   }
 }
 
-/* What SPEC says in so many words of single operands, all at the default biases. */
+/* What docs/spec.md says in so many words of single operands, all at the default biases. */
 static void single_operands(void) {
   static const struct {
     int format; /* of TESLA */
@@ -210,7 +212,7 @@ static void single_operands(void) {
       {0, CF_TIES_TO_EVEN, 0x3F87000000000000, 0x08, {0, 0, 0, 1}},
       {0, CF_TIES_TO_EVEN, 0x3F86FFFFFFFFFFFF, 0x07, {0, 0, 0, 1}},
       {0, CF_TOWARD_POSITIVE, 0x3F7C000000000001, 0x08, {0, 0, 0, 1}},
-      /* UHP: 0.75 * 2^-30 would be denormal; what rounds up to 2^-30 stays */
+      /* UHP: 0.75 * 2^-30 would be subnormal; what rounds up to 2^-30 stays */
       {11, CF_TIES_TO_EVEN, 0x3E08000000000000, 0x0000, {0, 0, 0, 1}},
       {11, CF_TIES_TO_EVEN, 0x3E0FFFFFFFFFFFFF, 0x0400, {0, 0, 0, 1}},
       {11, CF_TOWARD_ZERO, 0x3E0FFFFFFFFFFFFF, 0x0000, {0, 0, 0, 1}},

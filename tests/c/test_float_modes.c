@@ -14,8 +14,8 @@
 
 enum { COUNT = 1100 };
 
-/* What else than the rounding direction may be set: denormals taken for zero and written as zero; and with that
- * whatever there is, traps or default NaNs and another reading of float16. */
+/* What else than the rounding direction may be set: subnormals taken for zero and written as zero;
+ * and with that whatever there is, traps or default NaNs and another reading of float16. */
 enum extras { NOTHING, FLUSHING, EVERYTHING };
 
 typedef struct float_mode {
@@ -108,8 +108,7 @@ static void in_mode(const conversion *c, const float_mode *mode, int counting) {
 
 static void in_every_mode(const format_case *test, int source_type, const char *elements,
                           int destination_type, int rounding) {
-  conversion c = {test,     source_type, destination_type, rounding,
-                  elements, NULL,        {0, 0, 0, 0}};
+  conversion c = {test, source_type, destination_type, rounding, elements, NULL, {0, 0, 0, 0}};
   const char *isa;
   c.expected = allocate(COUNT * type_size(&test->format, destination_type));
   CHECK(cf_isa_name(&isa) == CF_OK, "no active ISA");
@@ -123,8 +122,8 @@ static void in_every_mode(const format_case *test, int source_type, const char *
   free(c.expected);
 }
 
-/* Values of the format and what is next to them, and now and then any bits at all: denormals of the source's type
- * and signalling NaNs too. */
+/* Values of the format and what is next to them, and now and then any bits at all: subnormals of
+ * the source's type and signalling NaNs too. */
 static void fill(const format_case *test, int type, char *elements, uint64_t *random) {
   const unsigned codes = 1u << code_bits(&test->format);
   const size_t size = type_size(&test->format, type);
@@ -152,12 +151,13 @@ static int multiply(test_product *p, int is_exact, int threads) {
   return cf_matmul_rounded(&p->product, &TESLA[7].format, 15, CF_TIES_TO_EVEN, 0, 0, 0, 2, threads);
 }
 
-/* float32 whose products are denormals, and codes; the result is made in the default mode first. */
+/* float32 whose products are subnormals, and codes; the result is made in the default mode
+ * first. */
 static void products_in_every_mode(int element_type, int is_exact) {
   const operand_kind kind = {element_type, &TESLA[6]};
   uint64_t random = 9;
-  test_product p = product_new(kind, kind, (product_shape){0, 40, 30, 50}, FINITE_ELEMENTS, GREATEST_BIAS, GREATEST_BIAS,
-                               ROW_MAJOR, &random);
+  test_product p = product_new(kind, kind, (product_shape){0, 40, 30, 50}, FINITE_ELEMENTS,
+                               GREATEST_BIAS, GREATEST_BIAS, ROW_MAJOR, &random);
   char *expected = allocate(p.results_size);
   CHECK(multiply(&p, is_exact, 1) == CF_OK, "the default mode");
   memcpy(expected, p.results, p.results_size);
@@ -172,10 +172,10 @@ static void products_in_every_mode(int element_type, int is_exact) {
     const unsigned long long control_after = control();
     fesetenv(&before);
     CHECK(status == CF_OK, "status %d", status);
-    CHECK(control_after == control_before, "%s: control register %llx, was %llx", mode->name, control_after,
-          control_before);
-    CHECK(memcmp(expected, p.results, p.results_size) == 0, "%s, %s: a product is another", mode->name,
-          is_exact ? "exact" : "rounded");
+    CHECK(control_after == control_before, "%s: control register %llx, was %llx", mode->name,
+          control_after, control_before);
+    CHECK(memcmp(expected, p.results, p.results_size) == 0, "%s, %s: a product is another",
+          mode->name, is_exact ? "exact" : "rounded");
   }
   free(expected);
   product_free(&p);
@@ -183,7 +183,7 @@ static void products_in_every_mode(int element_type, int is_exact) {
 
 void test_float_modes(void) {
   static const int sources[] = {CF_FLOAT32, CF_FLOAT64, CF_FLOAT16, CF_BFLOAT16, CF_INT32};
-  const format_case *const formats[] = {&TESLA[0], &TESLA[4], &TESLA[6], &TESLA[11],
+  const format_case *const formats[] = {&TESLA[0],  &TESLA[4],  &TESLA[6],  &TESLA[11],
                                         &OTHERS[1], &OTHERS[2], &OTHERS[4], &OTHERS[9]};
   char *elements = allocate(COUNT * 8);
   uint64_t random = 8;

@@ -1,7 +1,9 @@
-/* Which formats are accepted: fields that are what they must be, and values that are all float32s. */
+/* Which formats are accepted: fields that are what they must be, and values that are all
+ * float32s. */
 #include <math.h>
 
 #include "check.h"
+#include "core/format.h"
 #include "oracle.h"
 #include "tests.h"
 
@@ -20,19 +22,19 @@ static void one_field_wrong(void) {
     int field;
     int32_t value;
   } wrong[] = {
-      {0, 0},         {0, -1},        {0, 13},    {0, INT32_MAX},       {0, INT32_MIN}, {1, -1},
-      {1, 12},        {1, INT32_MAX}, {2, -1},    {2, 2},               {3, -1},        {3, 3},
-      {4, -1},        {4, 3},         {5, 0},     {5, 2},               {5, -1},        {6, 64},
+      {0, 0},         {0, -1},        {0, 13},    {0, INT32_MAX}, {0, INT32_MIN}, {1, -1},
+      {1, 12},        {1, INT32_MAX}, {2, -1},    {2, 2},         {3, -1},        {3, 3},
+      {4, -1},        {4, 3},         {5, 0},     {5, 2},         {5, -1},        {6, 64},
       {6, INT32_MIN}, {7, -1},        {7, 32767}, {7, INT32_MAX},
   };
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
     int32_t field[8];
     for (int j = 0; j < 8; ++j) field[j] = good[j];
     field[wrong[i].field] = wrong[i].value;
-    const int status = status_with(field[0], field[1], field[2], field[3], field[4], field[5],
-                                   field[6], field[7]);
-    CHECK(status == CF_BAD_FORMAT, "field %d is %d: status %d", wrong[i].field,
-          (int)wrong[i].value, status);
+    const int status =
+        status_with(field[0], field[1], field[2], field[3], field[4], field[5], field[6], field[7]);
+    CHECK(status == CF_BAD_FORMAT, "field %d is %d: status %d", wrong[i].field, (int)wrong[i].value,
+          status);
   }
 }
 
@@ -65,8 +67,8 @@ static void float32_range(void) {
       for (int subnormals = CF_SUBNORMALS_WHITEPAPER; subnormals <= CF_SUBNORMALS_FLUSH;
            ++subnormals) {
         for (int32_t bias = -140; bias <= 410; ++bias) {
-          const cf_format format = {exponent_bits, mantissa_bits, 1,    CF_NONFINITE_NONE,
-                                    subnormals,    1,             bias, bias};
+          const cf_format format = {
+              exponent_bits, mantissa_bits, 1, CF_NONFINITE_NONE, subnormals, 1, bias, bias};
           const int expected = all_float32(&format, bias) ? CF_OK : CF_BAD_FORMAT;
           const int status = cf_format_check(&format);
           CHECK(status == expected, "e=%d m=%d subnormals=%d bias=%d: status %d, expected %d",
@@ -77,6 +79,20 @@ static void float32_range(void) {
   }
 }
 
+/* The exponent field of the largest finite value is that of its code. */
+static void largest_exponent(void) {
+  for (int e = 1; e <= 8; ++e)
+    for (int m = 0; m <= 3; ++m)
+      for (int nonfinite = CF_NONFINITE_NONE; nonfinite <= CF_NONFINITE_NAN_ONLY; ++nonfinite) {
+        const cf_format format = {e, m, 1, nonfinite, CF_SUBNORMALS_IEEE, 1, 127, 127};
+        if (cf_format_check(&format) != CF_OK) continue;
+        const int found = cf_format_max_exponent_field(&format);
+        const int expected = ilogb(number_of_code(&format, 127, max_code(&format)).magnitude) + 127;
+        CHECK(found == expected, "e=%d m=%d nonfinite=%d: %d, expected %d", e, m, nonfinite, found,
+              expected);
+      }
+}
+
 void test_formats(void) {
   for (int i = 0; i < TESLA_COUNT; ++i)
     CHECK(cf_format_check(&TESLA[i].format) == CF_OK, "%s", TESLA[i].name);
@@ -85,4 +101,5 @@ void test_formats(void) {
   one_field_wrong();
   wrong_together();
   float32_range();
+  largest_exponent();
 }

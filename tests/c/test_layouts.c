@@ -10,8 +10,8 @@ enum { LAYOUTS = 2000, GARBAGE_STRIDE = 1000003 };
 
 static const uint64_t SEED = 5;
 
-/* A block of memory and where the elements of one operand are in it.  It is no larger than they need, so
- * that a sanitizer sees an access outside. */
+/* A block of memory and where the elements of one operand are in it.  It is no larger than they
+ * need, so that a sanitizer sees an access outside. */
 typedef struct operand {
   size_t size; /* of an element */
   int64_t strides[CF_MAX_NDIM];
@@ -38,8 +38,8 @@ static void shuffle(int *axes, int count, uint64_t *random) {
   }
 }
 
-/* CONTIGUOUS: row-major.  SPREAD: any order of axes, some backwards, with gaps of any number of bytes.
- * BROADCAST: SPREAD, and some strides are zero. */
+/* CONTIGUOUS: row-major.  SPREAD: any order of axes, some backwards, with gaps of any number of
+ * bytes. BROADCAST: SPREAD, and some strides are zero. */
 static operand operand_new(const shape *shape, size_t size, enum oddity oddity, uint64_t *random) {
   operand made = {size, {0}, 0, 0, NULL};
   int axes[CF_MAX_NDIM];
@@ -132,7 +132,8 @@ static void random_elements(operand *source, const shape *shape, int type, int s
   }
 }
 
-/* Steps in the random stream of a part of a larger array, whose axes may be longer; now and then any at all. */
+/* Steps in the random stream of a part of a larger array, whose axes may be longer; now and then
+ * any at all. */
 static void random_word_strides(int64_t *strides, const shape *shape, uint64_t *random) {
   const int any = random_below(random, 4) == 0;
   uint64_t step = 1; /* modulo 2^64: there may be very many axes */
@@ -154,11 +155,13 @@ static uint64_t word_of(const shape *shape, const int64_t *strides, size_t index
   return word;
 }
 
-/* What the source's and the destination's memory must hold afterwards, by single calls of cf_convert. */
+/* What the source's and the destination's memory must hold afterwards, by single calls of
+ * cf_convert. */
 static int one_by_one(const format_case *test, const operand *biases, const operand *source,
                       const char *source_memory, int swapped, int source_type, int rounding,
                       uint64_t offset, const int64_t *word_strides, int destination_type,
-                      const operand *destination, char *expected, const shape *shape, cf_flags *flags) {
+                      const operand *destination, char *expected, const shape *shape,
+                      cf_flags *flags) {
   for (size_t i = 0; i < shape->count; ++i) {
     const char *from = source_memory + (element(source, shape, i) - source->memory);
     char *to = expected + (element(destination, shape, i) - destination->memory);
@@ -197,9 +200,8 @@ static void random_layout(int number, uint64_t *random) {
                                : in_place                   ? SPREAD
                                                             : BROADCAST,
                                random);
-  operand biases =
-      operand_new(&shape, sizeof(int16_t), random_below(random, 5) == 0 ? CONTIGUOUS : BROADCAST,
-                  random);
+  operand biases = operand_new(&shape, sizeof(int16_t),
+                               random_below(random, 5) == 0 ? CONTIGUOUS : BROADCAST, random);
   operand other = operand_new(&shape, destination_size,
                               random_below(random, 2) == 0 ? CONTIGUOUS : SPREAD, random);
   const operand *destination = in_place ? &source : &other;
@@ -207,7 +209,8 @@ static void random_layout(int number, uint64_t *random) {
 
   /* the stream's own words, given in place of those of another stream */
   const int has_words = random_below(random, 3) == 0;
-  const int has_strides = random_below(random, 2) == 0; /* of which words, if given, take no notice */
+  /* of which words, if given, take no notice */
+  const int has_strides = random_below(random, 2) == 0;
   int64_t word_strides[CF_MAX_NDIM];
   random_word_strides(word_strides, &shape, random);
   uint32_t *words = allocate(shape.count * sizeof *words);
@@ -223,28 +226,24 @@ static void random_layout(int number, uint64_t *random) {
                           destination, expected, &shape, &expected_flags);
   CHECK(status == CF_OK, "status %d of a single element", status);
 
-  const cf_layout layout = {shape.ndim,
-                            swapped,
-                            has_words ? words : NULL,
-                            shape.lengths,
-                            source.strides,
-                            biases.strides,
-                            destination->strides,
-                            has_strides ? word_strides : NULL};
+  const cf_layout layout = {
+      shape.ndim,     swapped,        has_words ? words : NULL, shape.lengths,
+      source.strides, biases.strides, destination->strides,     has_strides ? word_strides : NULL};
   status = cf_convert_strided(
       &test->format, (const int16_t *)(const void *)(biases.memory + biases.origin), source_type,
-      source.memory + source.origin, rounding, has_words ? ~SEED : SEED, has_words ? ~offset : offset,
-      destination_type, destination->memory + destination->origin, &layout, 1, &flags);
+      source.memory + source.origin, rounding, has_words ? ~SEED : SEED,
+      has_words ? ~offset : offset, destination_type, destination->memory + destination->origin,
+      &layout, 1, &flags);
   CHECK(status == CF_OK, "layout %d: status %d", number, status);
   for (size_t i = 0; i < shape.count; ++i) {
     const char *got = element(destination, &shape, i);
-    const char *wanted = expected + (got - destination->memory);
-    CHECK(memcmp(got, wanted, destination_size) == 0,
+    const char *reference = expected + (got - destination->memory);
+    CHECK(memcmp(got, reference, destination_size) == 0,
           "layout %d (%s, %s%s to %s, ndim %d%s), element %zu: %llx, expected %llx", number,
           test->name, type_name(source_type), swapped ? " swapped" : "",
           type_name(destination_type), shape.ndim, in_place ? ", in place" : "", i,
           (unsigned long long)load_bits(got, destination_size),
-          (unsigned long long)load_bits(wanted, destination_size));
+          (unsigned long long)load_bits(reference, destination_size));
   }
   CHECK(memcmp(destination->memory, expected, destination->bytes) == 0,
         "layout %d: wrote between the elements, or wrong ones", number);
@@ -265,8 +264,8 @@ static void no_axes(void) {
   const int16_t bias = 3;
   const double one = 1;
   uint8_t code = 0;
-  const int status = cf_convert_strided(&TESLA[0].format, &bias, CF_FLOAT64, &one, CF_TIES_TO_EVEN, 0,
-                                        0, CF_CODES, &code, &layout, 1, NULL);
+  const int status = cf_convert_strided(&TESLA[0].format, &bias, CF_FLOAT64, &one, CF_TIES_TO_EVEN,
+                                        0, 0, CF_CODES, &code, &layout, 1, NULL);
   CHECK(status == CF_OK && code == 0x18, "status %d, code %02x", status, code);
 }
 
@@ -291,8 +290,8 @@ static void one_for_all(void) {
   const int16_t bias = 7;
   const float one = 1;
   static uint8_t codes[COUNT];
-  const int status = cf_convert_strided(&TESLA[0].format, &bias, CF_FLOAT32, &one, CF_TIES_TO_EVEN, 0,
-                                        0, CF_CODES, codes, &layout, 1, NULL);
+  const int status = cf_convert_strided(&TESLA[0].format, &bias, CF_FLOAT32, &one, CF_TIES_TO_EVEN,
+                                        0, 0, CF_CODES, codes, &layout, 1, NULL);
   CHECK(status == CF_OK, "status %d", status);
   for (int i = 0; i < COUNT; ++i) CHECK(codes[i] == 0x38, "element %d: %02x", i, codes[i]);
 }

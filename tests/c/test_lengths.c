@@ -1,5 +1,5 @@
-/* cf_convert at every short length and around CF_PIECE, in memory without alignment, and in place: each
- * element must come out as it does alone, and nothing else be touched. */
+/* cf_convert at every short length and around CF_PIECE, in memory without alignment, and in place:
+ * each element must come out as it does alone, and nothing else be touched. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,8 +19,8 @@ typedef struct conversion {
 
 static int convert(const conversion *c, const void *source, uint64_t offset, void *destination,
                    size_t count, cf_flags *flags) {
-  return cf_convert(&c->test->format, c->test->bias, c->source_type, source, c->rounding, 99, offset,
-                    c->destination_type, destination, count, 1, flags);
+  return cf_convert(&c->test->format, c->test->bias, c->source_type, source, c->rounding, 99,
+                    offset, c->destination_type, destination, count, 1, flags);
 }
 
 static void check_equal(const conversion *c, const char *what, size_t count, size_t shift,
@@ -34,7 +34,8 @@ static void check_equal(const conversion *c, const char *what, size_t count, siz
         bits_at(expected, size, i));
 }
 
-/* Memory ends where the elements do, so that a sanitizer sees one that is read or written beyond. */
+/* Memory ends where the elements do, so that a sanitizer sees one that is read or written
+ * beyond. */
 static void at_length(const conversion *c, size_t count, size_t shift, const char *elements,
                       const char *expected, const cf_flags *expected_flags) {
   const size_t source_bytes = count * c->source_size;
@@ -77,8 +78,8 @@ static void fill(const conversion *c, char *elements, uint64_t *random) {
     if (c->source_type == CF_CODES)
       bits = code;
     else if (c->source_type <= CF_BFLOAT16 && i % 5 != 0)
-      bits = bits_of_number(c->source_type,
-                            number_of_code(&c->test->format, c->test->bias, code), &ignored) ^
+      bits = bits_of_number(c->source_type, number_of_code(&c->test->format, c->test->bias, code),
+                            &ignored) ^
              bits % 8;
     store_bits(elements + i * c->source_size, c->source_size, bits);
   }

@@ -6,6 +6,7 @@
 
 #include "cfloat.h"
 #include "check.h"
+#include "matmul/scaled.h"
 #include "tests.h"
 
 static const cf_format FORMATS[] = {
@@ -33,8 +34,9 @@ typedef enum biases { ONE, OF_ROWS, OF_COLUMNS, OF_BLOCKS, OF_ALL, BIAS_LAYOUTS 
 static double value_of(const cf_matrix *given, const char *element, int bias) {
   double value;
   const int type = given->type;
-  const int status = cf_convert(type == CF_CODES ? given->format : &FORMATS[0], type == CF_CODES ? bias : 0,
-                                CF_CODES, element, CF_TIES_TO_EVEN, 0, 0, CF_FLOAT64, &value, 1, 1, NULL);
+  const int status =
+      cf_convert(type == CF_CODES ? given->format : &FORMATS[0], type == CF_CODES ? bias : 0,
+                 CF_CODES, element, CF_TIES_TO_EVEN, 0, 0, CF_FLOAT64, &value, 1, 1, NULL);
   CHECK(type != CF_CODES || status == CF_OK, "status %d", status);
   if (type == CF_FLOAT32) {
     float single;
@@ -51,7 +53,8 @@ static double value_of(const cf_matrix *given, const char *element, int bias) {
   return value;
 }
 
-/* Random elements: any codes, or values of all signs and of magnitudes around 1, or powers of two around 1. */
+/* Random elements: any codes, or values of all signs and of magnitudes around 1, or powers of two
+ * around 1. */
 static void put_element(const cf_matrix *given, char *element, int powers_of_two, uint64_t *state) {
   const int exponent = (int)random_below(state, powers_of_two ? 3 : 20);
   const double fraction = powers_of_two ? 1 : 1 + (double)random_below(state, 1 << 23) / (1 << 23);
@@ -69,14 +72,19 @@ static void put_element(const cf_matrix *given, char *element, int powers_of_two
   } else if (powers_of_two) {
     if (!given->format->is_signed) value = fabsf(value);
     const int bias = given->biases[0];
-    value = ldexpf(value, (given->format->exponent_bits > 3 ? 1 << (given->format->exponent_bits - 1) : 4) - bias);
-    cf_convert(given->format, bias, CF_FLOAT32, &value, CF_TIES_TO_EVEN, 0, 0, CF_CODES, element, 1, 1, NULL);
+    value = ldexpf(
+        value,
+        (given->format->exponent_bits > 3 ? 1 << (given->format->exponent_bits - 1) : 4) - bias);
+    cf_convert(given->format, bias, CF_FLOAT32, &value, CF_TIES_TO_EVEN, 0, 0, CF_CODES, element, 1,
+               1, NULL);
   } else {
-    const int bits = given->format->exponent_bits + given->format->mantissa_bits + given->format->is_signed;
+    const int bits =
+        given->format->exponent_bits + given->format->mantissa_bits + given->format->is_signed;
     const uint64_t code = random_bits(state) & ((1u << bits) - 1);
     const uint8_t byte = (uint8_t)code;
     uint16_t word = (uint16_t)code;
-    if (given->format->exponent_bits == 8) word = (uint16_t)((word & 0x8FFF) | 0x3000); /* not to overflow */
+    /* not to overflow */
+    if (given->format->exponent_bits == 8) word = (uint16_t)((word & 0x8FFF) | 0x3000);
     if (bits <= 8)
       *element = (char)byte;
     else
@@ -84,18 +92,22 @@ static void put_element(const cf_matrix *given, char *element, int powers_of_two
   }
 }
 
-static matrix make(int kind, int64_t rows, int64_t columns, biases layout, int transposed, int powers_of_two,
-                   uint64_t *state) {
+static matrix make(int kind, int64_t rows, int64_t columns, biases layout, int transposed,
+                   int powers_of_two, uint64_t *state) {
   matrix m;
   memset(&m, 0, sizeof m);
   m.given.type = kind < FORMAT_COUNT ? CF_CODES : kind == FORMAT_COUNT ? CF_FLOAT32 : CF_BFLOAT16;
   m.given.format = kind < FORMAT_COUNT ? &FORMATS[kind] : NULL;
   m.given.bias_block[0] = m.given.bias_block[1] = 1;
-  const int bits =
-      m.given.format == NULL ? 0
-                             : m.given.format->exponent_bits + m.given.format->mantissa_bits + m.given.format->is_signed;
-  const int64_t size = m.given.type == CF_FLOAT32 ? 4 : m.given.type == CF_BFLOAT16 || bits > 8 ? 2 : 1;
-  const int gap = (int)random_below(state, 4) == 0 ? 3 : 1; /* elements that are not next to each other */
+  const int bits = m.given.format == NULL
+                       ? 0
+                       : m.given.format->exponent_bits + m.given.format->mantissa_bits +
+                             m.given.format->is_signed;
+  const int64_t size = m.given.type == CF_FLOAT32                ? 4
+                       : m.given.type == CF_BFLOAT16 || bits > 8 ? 2
+                                                                 : 1;
+  /* elements that are not next to each other */
+  const int gap = (int)random_below(state, 4) == 0 ? 3 : 1;
   m.strides[0] = transposed ? size * gap : size * gap * (columns + 5);
   m.strides[1] = transposed ? size * gap * (rows + 5) : size * gap;
   const size_t bytes = (size_t)(size * gap * (rows + 5) * (columns + 5));
@@ -107,10 +119,12 @@ static matrix make(int kind, int64_t rows, int64_t columns, biases layout, int t
     const uint64_t range = (uint64_t)(format->bias_max - format->bias_min + 1);
     const int16_t middle = (int16_t)((format->bias_min + format->bias_max) / 2);
     for (int64_t i = 0; i <= rows * columns; ++i)
-      m.biases[i] = (int16_t)(powers_of_two ? middle : format->bias_min + (int)random_below(state, range));
+      m.biases[i] =
+          (int16_t)(powers_of_two ? middle : format->bias_min + (int)random_below(state, range));
     if (layout == ONE && !powers_of_two && random_below(state, 2))
       m.biases[0] = (int16_t)(random_below(state, 2) ? format->bias_min : format->bias_max);
-    if (layout == OF_ROWS || layout == OF_ALL) m.bias_strides[0] = columns * (int64_t)sizeof *m.biases;
+    if (layout == OF_ROWS || layout == OF_ALL)
+      m.bias_strides[0] = columns * (int64_t)sizeof *m.biases;
     if (layout == OF_COLUMNS || layout == OF_ALL) m.bias_strides[1] = sizeof *m.biases;
     if (layout == OF_BLOCKS) {
       m.given.bias_block[0] = 1 + (int64_t)random_below(state, 3);
@@ -144,8 +158,8 @@ static void discard(matrix *m) {
 enum { GUARD = 5 };
 static const float SENTINEL = -12345.5f;
 
-static int multiply(matrix *a, matrix *b, int64_t rows, int64_t inner, int64_t columns, const int64_t *strides,
-                    float *results, int threads) {
+static int multiply(matrix *a, matrix *b, int64_t rows, int64_t inner, int64_t columns,
+                    const int64_t *strides, float *results, int threads) {
   cf_product product;
   memset(&product, 0, sizeof product);
   product.a = a->given;
@@ -163,8 +177,8 @@ static int multiply(matrix *a, matrix *b, int64_t rows, int64_t inner, int64_t c
 }
 
 /* One product, into results of each layout, by one thread and by several. */
-static void compare(int kind_a, int kind_b, int64_t rows, int64_t inner, int64_t columns, biases of_a, biases of_b,
-                    int exactly, uint64_t *state) {
+static void compare(int kind_a, int kind_b, int64_t rows, int64_t inner, int64_t columns,
+                    biases of_a, biases of_b, int exactly, uint64_t *state) {
   matrix a = make(kind_a, rows, inner, of_a, (int)random_below(state, 2), exactly, state);
   matrix b = make(kind_b, inner, columns, of_b, (int)random_below(state, 2), exactly, state);
   const size_t count = (size_t)((rows + GUARD) * (columns + GUARD) * 2);
@@ -191,8 +205,8 @@ static void compare(int kind_a, int kind_b, int64_t rows, int64_t inner, int64_t
       else
         wrong += exactly ? (size_t)(result != sum) : (size_t)!(fabs(result - sum) <= slack);
     }
-  CHECK(wrong == 0, "%zu wrong: kinds %d, %d, %d x %d x %d, biases %d, %d, exactly %d", wrong, kind_a, kind_b, (int)rows,
-        (int)inner, (int)columns, of_a, of_b, exactly);
+  CHECK(wrong == 0, "%zu wrong: kinds %d, %d, %d x %d x %d, biases %d, %d, exactly %d", wrong,
+        kind_a, kind_b, (int)rows, (int)inner, (int)columns, of_a, of_b, exactly);
   for (int64_t i = 0; i < rows + GUARD; ++i)
     for (int64_t j = 0; j < columns + GUARD; ++j)
       if (i >= rows || j >= columns) touched += results[i * (columns + GUARD) + j] != SENTINEL;
@@ -205,16 +219,18 @@ static void compare(int kind_a, int kind_b, int64_t rows, int64_t inner, int64_t
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = 0; j < columns; ++j)
       differ += memcmp(results + i * (columns + GUARD) + j,
-                       (char *)others + i * other_strides[0] + j * other_strides[1], sizeof *results) != 0;
-  CHECK(differ == 0, "%zu differ by threads or layout: kinds %d, %d, %d x %d x %d", differ, kind_a, kind_b, (int)rows,
-        (int)inner, (int)columns);
+                       (char *)others + i * other_strides[0] + j * other_strides[1],
+                       sizeof *results) != 0;
+  CHECK(differ == 0, "%zu differ by threads or layout: kinds %d, %d, %d x %d x %d", differ, kind_a,
+        kind_b, (int)rows, (int)inner, (int)columns);
   discard(&a);
   discard(&b);
   free(results);
   free(others);
 }
 
-/* Sums of powers of two, which are exact: every number of rows and of columns up to a tile and one more. */
+/* Sums of powers of two, which are exact: every number of rows and of columns up to a tile and one
+ * more. */
 static void edges(uint64_t *state) {
   static const int64_t others[] = {1, 7, 14, 16, 32, 33};
   const int64_t step = is_brief() ? 5 : 1;
@@ -232,7 +248,8 @@ static void edges(uint64_t *state) {
 static void pairings(uint64_t *state) {
   for (int a = 0; a < KINDS; ++a)
     for (int b = 0; b < KINDS; ++b)
-      for (int layout = is_brief() ? (a + b) % 3 : 0; layout < BIAS_LAYOUTS; layout += is_brief() ? 3 : 1)
+      for (int layout = is_brief() ? (a + b) % 3 : 0; layout < BIAS_LAYOUTS;
+           layout += is_brief() ? 3 : 1)
         compare(a, b, 1 + (int64_t)random_below(state, 70), 1 + (int64_t)random_below(state, 100),
                 1 + (int64_t)random_below(state, 70), (biases)layout,
                 (biases)random_below(state, BIAS_LAYOUTS), 0, state);
@@ -240,12 +257,15 @@ static void pairings(uint64_t *state) {
 
 /* About the parts and blocks of the inner axis, and the blocks of lines. */
 static void lengths(uint64_t *state) {
-  static const int64_t inner[] = {0, 1, 2, 3, 31, 32, 33, 63, 65, 255, 256, 257, 1023, 1024, 1025, 2049};
+  static const int64_t inner[] = {0,  1,   2,   3,   31,   32,   33,   63,
+                                  65, 255, 256, 257, 1023, 1024, 1025, 2049};
   for (size_t i = 0; i < sizeof inner / sizeof *inner; ++i)
     for (int kind = is_brief() ? (int)i % 2 : 0; kind <= TESLA; kind += is_brief() ? 2 : 1)
       for (int64_t rows = 1; rows <= 40; rows = rows == 1 ? 4 : rows == 4 ? 5 : 40) {
-        compare(kind == TESLA ? FORMAT_COUNT : kind, kind % TESLA, rows, inner[i], 35, ONE, OF_ROWS, 0, state);
-        compare(kind % TESLA, kind == TESLA ? FORMAT_COUNT : kind, 35, inner[i], rows, ONE, ONE, 0, state);
+        compare(kind == TESLA ? FORMAT_COUNT : kind, kind % TESLA, rows, inner[i], 35, ONE, OF_ROWS,
+                0, state);
+        compare(kind % TESLA, kind == TESLA ? FORMAT_COUNT : kind, 35, inner[i], rows, ONE, ONE, 0,
+                state);
         if (rows == 40) break;
       }
   /* columns that are packed in several turns */
@@ -272,7 +292,8 @@ static void extremes(uint64_t *state) {
       a.biases[0] = b.biases[0] = bias;
       CHECK(multiply(&a, &b, 40, 50, 40, strides, high, 1) == CF_OK, "kind %d", kind);
       size_t wrong = 0;
-      for (int i = 0; i < 1600; ++i) wrong += high[i] != (float)ldexp((double)low[i], 2 * (31 - bias));
+      for (int i = 0; i < 1600; ++i)
+        wrong += high[i] != (float)ldexp((double)low[i], 2 * (31 - bias));
       CHECK(wrong == 0, "%zu of kind %d are not scaled by 2^%d", wrong, kind, 2 * (31 - bias));
       discard(&a);
       discard(&b);
@@ -290,7 +311,8 @@ static void modes(uint64_t *state) {
   const int status = multiply(&a, &b, 40, 300, 40, strides, changed, 1);
   CHECK(fegetround() == FE_UPWARD, "the mode is as it was");
   fesetround(before);
-  CHECK(status == CF_OK && memcmp(plain, changed, sizeof plain) == 0, "results heed the rounding mode");
+  CHECK(status == CF_OK && memcmp(plain, changed, sizeof plain) == 0,
+        "results heed the rounding mode");
 #else
   (void)changed;
 #endif
@@ -323,7 +345,8 @@ static void stacks(uint64_t *state) {
   const int64_t shape[2] = {FIRST, SECOND};
   matrix a = make(0, SECOND * ROWS, INNER, OF_ROWS, 0, 0, state);
   matrix b = make(1, FIRST * INNER, COLUMNS, ONE, 0, 0, state);
-  float *one = allocate(FIRST * SECOND * ROWS * COLUMNS * sizeof *one), *all = allocate(FIRST * SECOND * ROWS * COLUMNS * sizeof *all);
+  float *one = allocate(FIRST * SECOND * ROWS * COLUMNS * sizeof *one),
+        *all = allocate(FIRST * SECOND * ROWS * COLUMNS * sizeof *all);
   const int64_t of_a[4] = {0, ROWS * a.strides[0], a.strides[0], a.strides[1]};
   const int64_t bias_of_a[4] = {0, ROWS * a.bias_strides[0], a.bias_strides[0], a.bias_strides[1]};
   const int64_t of_b[4] = {INNER * b.strides[0], 0, b.strides[0], b.strides[1]}, bias_of_b[4] = {0};
@@ -359,7 +382,8 @@ static void stacks(uint64_t *state) {
         product.results = one + (i * SECOND + j) * ROWS * COLUMNS;
         CHECK(cf_matmul(&product, 1) == CF_OK, "%d, %d", i, j);
       }
-    CHECK(memcmp(one, all, FIRST * SECOND * ROWS * COLUMNS * sizeof *one) == 0, "%d threads", threads);
+    CHECK(memcmp(one, all, FIRST * SECOND * ROWS * COLUMNS * sizeof *one) == 0, "%d threads",
+          threads);
   }
   discard(&a);
   discard(&b);
@@ -367,7 +391,33 @@ static void stacks(uint64_t *state) {
   free(all);
 }
 
+/* Where NaN has the whole of the top exponent, values end an exponent earlier: here they are just
+ * within what needs no scaling apart. */
+static void range_without_mantissa(void) {
+  static const cf_format format = {6, 0, 1, CF_NONFINITE_NAN_ONLY, CF_SUBNORMALS_IEEE, 0, 0, 55};
+  static const int16_t biases[2] = {0, 55};
+  static const int64_t bias_strides[2] = {0, sizeof(int16_t)}, a_strides[2] = {2, 1};
+  static const int64_t b_strides[2] = {sizeof(float), sizeof(float)};
+  static const uint8_t codes[2] = {0x3E, 0x01};
+  static const float ones[2] = {1, 1};
+  float result = 0;
+  const cf_product product = {{CF_CODES, &format, codes, a_strides, biases, bias_strides, {1, 1}},
+                              {CF_FLOAT32, NULL, ones, b_strides, NULL, NULL, {1, 1}},
+                              &result,
+                              b_strides,
+                              0,
+                              NULL,
+                              1,
+                              2,
+                              1};
+  const cf_operand a = cf_operand_a(&product, 0);
+  const cf_scaled scaled = cf_scaled_of(&a, &product.a);
+  CHECK(scaled.is_centred, "shift %d, lowest %d", scaled.shift, scaled.lowest);
+  CHECK(cf_matmul(&product, 1) == CF_OK && result == 0x1p62f, "%a", (double)result);
+}
+
 void test_matmul(void) {
+  range_without_mantissa();
   uint64_t state = 5;
   edges(&state);
   pairings(&state);

@@ -99,11 +99,13 @@ static void multiply(test_product *p, accumulator acc, const char *what) {
   for (int threads = 1; threads <= 3; ++threads) {
     char name[120];
     product_clear(p);
-    const int status = cf_matmul_rounded(&p->product, &acc.test->format, acc.bias, acc.rounding, SEED, OFFSET,
-                                         result_count(p) + MORE_RESULTS, acc.every, threads);
+    const int status =
+        cf_matmul_rounded(&p->product, &acc.test->format, acc.bias, acc.rounding, SEED, OFFSET,
+                          result_count(p) + MORE_RESULTS, acc.every, threads);
     CHECK(status == CF_OK, "%s: status %d", what, status);
     snprintf(name, sizeof name, "%s, to %s, bias %d, %s, every %d", what, acc.test->name, acc.bias,
-             acc.rounding <= CF_STOCHASTIC ? rounding_name(acc.rounding) : "stochastic otherwise", (int)acc.every);
+             acc.rounding <= CF_STOCHASTIC ? rounding_name(acc.rounding) : "stochastic otherwise",
+             (int)acc.every);
     product_check(p, expected, name);
   }
   free(expected);
@@ -111,11 +113,14 @@ static void multiply(test_product *p, accumulator acc, const char *what) {
   product_free(p);
 }
 
-static const format_case *case_of(int i) { return i < TESLA_COUNT ? &TESLA[i] : &OTHERS[i - TESLA_COUNT]; }
+static const format_case *case_of(int i) {
+  return i < TESLA_COUNT ? &TESLA[i] : &OTHERS[i - TESLA_COUNT];
+}
 
 /* Every accumulator in every mode, of products of all kinds. */
 static void every_accumulator(void) {
-  static const int kinds[] = {FINITE_ELEMENTS, CANCELLING_ELEMENTS, ANY_ELEMENTS, ORDINARY_ELEMENTS};
+  static const int kinds[] = {FINITE_ELEMENTS, CANCELLING_ELEMENTS, ANY_ELEMENTS,
+                              ORDINARY_ELEMENTS};
   static const int64_t everys[] = {1, 1, 2, 3, 1000};
   const int count = TESLA_COUNT + OTHERS_COUNT;
   uint64_t random = 1;
@@ -127,13 +132,16 @@ static void every_accumulator(void) {
         const int type_a = turn % 5 == 0 ? CF_FLOAT32 : turn % 7 == 0 ? CF_BFLOAT16 : CF_CODES;
         const operand_kind a = {type_a, case_of(turn % count)};
         const operand_kind b = {turn % 11 == 0 ? CF_FLOAT32 : CF_CODES, case_of(turn / 3 % count)};
-        const product_shape shape = {turn % 6 == 0 ? 2 : 0, 1 + turn % 4, 1 + turn % 23, 1 + turn % 37};
+        const product_shape shape = {turn % 6 == 0 ? 2 : 0, 1 + turn % 4, 1 + turn % 23,
+                                     1 + turn % 37};
         const int range = test->format.bias_max - test->format.bias_min;
         int bias = test->bias;
         if (is_brief() && turn % 5 != 0) continue;
-        if (again > 1) bias = test->format.bias_min + (int)random_below(&random, (uint64_t)range + 1);
-        test_product p = product_new(a, b, shape, kinds[turn % 4], again == 0 ? USUAL_BIAS : turn % BIAS_KINDS,
-                                     again == 0 ? USUAL_BIAS : turn / 5 % BIAS_KINDS, turn % LAYOUT_KINDS, &random);
+        if (again > 1)
+          bias = test->format.bias_min + (int)random_below(&random, (uint64_t)range + 1);
+        test_product p = product_new(
+            a, b, shape, kinds[turn % 4], again == 0 ? USUAL_BIAS : turn % BIAS_KINDS,
+            again == 0 ? USUAL_BIAS : turn / 5 % BIAS_KINDS, turn % LAYOUT_KINDS, &random);
         multiply(&p, accumulator_new(test, bias, rounding, everys[turn / 2 % 5]), "accumulators");
       }
 }
@@ -145,8 +153,8 @@ static void usual_sums(void) {
   for (int i = 0; i < TESLA_COUNT; ++i)
     for (int rounding = 0; rounding <= CF_STOCHASTIC; ++rounding) {
       if (is_brief() && (i + rounding) % 3 != 0) continue;
-      test_product p = product_new(narrow, wide, (product_shape){0, 7, 20, 9}, ORDINARY_ELEMENTS, USUAL_BIAS,
-                                   USUAL_BIAS, ROW_MAJOR, &random);
+      test_product p = product_new(narrow, wide, (product_shape){0, 7, 20, 9}, ORDINARY_ELEMENTS,
+                                   USUAL_BIAS, USUAL_BIAS, ROW_MAJOR, &random);
       multiply(&p, accumulator_new(&TESLA[i], TESLA[i].bias, rounding, 1), "usual sums");
     }
 }
@@ -154,14 +162,15 @@ static void usual_sums(void) {
 /* Several tiles, blocks of the inner axis and threads. */
 static void large_ones(void) {
   static const operand_kind narrow = {CF_CODES, &TESLA[0]}, wide = {CF_CODES, &TESLA[6]};
-  static const product_shape shapes[] = {{0, 3, 60, 700}, {0, 700, 60, 3}, {3, 20, 30, 80}, {0, 1, 1000, 200},
-                                         {0, 9, 3, 257},  {0, 2, 129, 2},  {0, 300, 5, 1}};
+  static const product_shape shapes[] = {{0, 3, 60, 700},   {0, 700, 60, 3}, {3, 20, 30, 80},
+                                         {0, 1, 1000, 200}, {0, 9, 3, 257},  {0, 2, 129, 2},
+                                         {0, 300, 5, 1}};
   uint64_t random = 3;
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i)
     for (int rounding = 0; rounding <= CF_STOCHASTIC; rounding += CF_STOCHASTIC) {
       if (is_brief() && i != 4 && i != 5) continue;
-      test_product p = product_new(narrow, i % 2 ? wide : narrow, shapes[i], FINITE_ELEMENTS, LINE_BIASES, BLOCK_BIASES,
-                                   (int)i % LAYOUT_KINDS, &random);
+      test_product p = product_new(narrow, i % 2 ? wide : narrow, shapes[i], FINITE_ELEMENTS,
+                                   LINE_BIASES, BLOCK_BIASES, (int)i % LAYOUT_KINDS, &random);
       multiply(&p, accumulator_new(&TESLA[7], 15, rounding, 1 + (int64_t)i % 3), "large");
     }
 }
@@ -172,9 +181,10 @@ static void few_random_bits(void) {
   uint64_t random = 4;
   for (int variant = CF_STOCHASTIC_A; variant <= CF_STOCHASTIC_C; ++variant)
     for (int bits = 1; bits <= 32; bits += 5) {
-      test_product p = product_new(narrow, narrow, (product_shape){0, 3, 12, 20}, FINITE_ELEMENTS, USUAL_BIAS,
-                                   USUAL_BIAS, ROW_MAJOR, &random);
-      multiply(&p, accumulator_new(&TESLA[3], 12, CF_STOCHASTIC + 16 * variant + 256 * bits, 1), "random bits");
+      test_product p = product_new(narrow, narrow, (product_shape){0, 3, 12, 20}, FINITE_ELEMENTS,
+                                   USUAL_BIAS, USUAL_BIAS, ROW_MAJOR, &random);
+      multiply(&p, accumulator_new(&TESLA[3], 12, CF_STOCHASTIC + 16 * variant + 256 * bits, 1),
+               "random bits");
     }
 }
 
@@ -183,8 +193,8 @@ static void empty_ones(void) {
   static const product_shape shapes[] = {{0, 0, 3, 4}, {0, 3, 0, 4}, {0, 3, 4, 0}, {2, 2, 0, 3}};
   uint64_t random = 5;
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i) {
-    test_product p =
-        product_new(narrow, narrow, shapes[i], FINITE_ELEMENTS, INNER_BIASES, USUAL_BIAS, SPACED, &random);
+    test_product p = product_new(narrow, narrow, shapes[i], FINITE_ELEMENTS, INNER_BIASES,
+                                 USUAL_BIAS, SPACED, &random);
     multiply(&p, accumulator_new(&TESLA[0], 7, CF_TIES_TO_EVEN, 1), "empty");
   }
 }
@@ -193,23 +203,42 @@ static void wrong_arguments(void) {
   static const operand_kind narrow = {CF_CODES, &TESLA[0]};
   uint64_t random = 6;
   for (int wrong = 0; wrong < 8; ++wrong) {
-    test_product p = product_new(narrow, narrow, (product_shape){2, 2, 3, 2}, FINITE_ELEMENTS, USUAL_BIAS, USUAL_BIAS,
-                                 ROW_MAJOR, &random);
+    test_product p = product_new(narrow, narrow, (product_shape){2, 2, 3, 2}, FINITE_ELEMENTS,
+                                 USUAL_BIAS, USUAL_BIAS, ROW_MAJOR, &random);
     cf_format format = TESLA[6].format;
     int bias = 15, rounding = CF_STOCHASTIC, expected = CF_BAD_LAYOUT;
     int64_t every = 1;
     product_clear(&p);
     switch (wrong) {
-      case 0: p.product.a.type = CF_INT8; expected = CF_BAD_TYPE; break;
+      case 0:
+        p.product.a.type = CF_INT8;
+        expected = CF_BAD_TYPE;
+        break;
       case 1: p.product.rows = -1; break;
-      case 2: p.biases[1][0] = 64; expected = CF_BAD_BIAS; break;
-      case 3: format.mantissa_bits = 16; expected = CF_BAD_FORMAT; break;
-      case 4: bias = 64; expected = CF_BAD_BIAS; break;
-      case 5: bias = -1; expected = CF_BAD_BIAS; break;
-      case 6: rounding = CF_STOCHASTIC + 1; expected = CF_BAD_ROUNDING; break;
+      case 2:
+        p.biases[1][0] = 64;
+        expected = CF_BAD_BIAS;
+        break;
+      case 3:
+        format.mantissa_bits = 16;
+        expected = CF_BAD_FORMAT;
+        break;
+      case 4:
+        bias = 64;
+        expected = CF_BAD_BIAS;
+        break;
+      case 5:
+        bias = -1;
+        expected = CF_BAD_BIAS;
+        break;
+      case 6:
+        rounding = CF_STOCHASTIC + 1;
+        expected = CF_BAD_ROUNDING;
+        break;
       default: every = 0; break;
     }
-    const int status = cf_matmul_rounded(&p.product, &format, bias, rounding, SEED, OFFSET, 9, every, 2);
+    const int status =
+        cf_matmul_rounded(&p.product, &format, bias, rounding, SEED, OFFSET, 9, every, 2);
     CHECK(status == expected, "wrong argument %d: status %d, expected %d", wrong, status, expected);
     for (size_t i = 0; i < p.results_size; ++i) CHECK((unsigned char)p.results[i] == 0xA5, "wrote");
     product_free(&p);

@@ -28,7 +28,8 @@ static void known_answers(void) {
   }
 }
 
-/* Word number p is word p mod 4 of block p div 4, under the key (low word of the seed, high word). */
+/* Word number p is word p mod 4 of block p div 4, under the key (low word of the seed, high
+ * word). */
 static void stream_words(uint64_t seed, uint64_t offset, size_t count) {
   const uint32_t key[2] = {(uint32_t)(seed % 4294967296u), (uint32_t)(seed / 4294967296u)};
   uint32_t *words = allocate(count * sizeof *words);
@@ -50,7 +51,8 @@ static void stream_words(uint64_t seed, uint64_t offset, size_t count) {
 
 void test_random(void) {
   static const uint64_t seeds[] = {0, 1, 0xffffffff, 0x100000000, 0x0123456789abcdef, UINT64_MAX};
-  /* where the position, and where the number of its block, outgrow 32 bits; the stream's last words */
+  /* where the position, and where the number of its block, outgrow 32 bits; the stream's last
+   * words */
   static const uint64_t offsets[] = {0, ((uint64_t)1 << 32) - 20, ((uint64_t)1 << 34) - 20,
                                      0 - (uint64_t)64};
   known_answers();

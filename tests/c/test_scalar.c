@@ -1,5 +1,5 @@
-/* cf_scalar.h by itself: what the exported functions reach on one compiler only, or not with a random
- * word of the test's choice. */
+/* core/scalar.h by itself: what the exported functions reach on one compiler only, or not with a
+ * random word of the test's choice. */
 #include <math.h>
 #include <string.h>
 
@@ -7,12 +7,13 @@
 #include "oracle.h"
 #include "tests.h"
 
-/* cf_scalar.h as a compiler reads it that is neither gcc nor clang; its other headers come first. */
-#include "cf_format.h"
-#include "cf_philox.h"
+/* core/scalar.h as a compiler reads it that is neither gcc nor clang; its other headers come
+ * first. */
+#include "core/format.h"
+#include "core/philox.h"
 #undef __GNUC__
 #undef __clang__
-#include "cf_scalar.h"
+#include "core/scalar.h"
 
 static void log2_without_builtin(void) {
   for (int log2 = 0; log2 < 64; ++log2) {
@@ -32,8 +33,8 @@ static unsigned round_with_word(const cf_params *params, int bias, double x, uin
   return (unsigned)cf_round_pack(params, bias, real, CF_STOCHASTIC, word, &raised);
 }
 
-/* The greatest word that leaves x, a fraction f of the way from one value to the next, at the lower one
- * is 2^32 - 1 - floor(f * 2^32). */
+/* The greatest word that leaves x, a fraction f of the way from one value to the next, at the lower
+ * one is 2^32 - 1 - floor(f * 2^32). */
 static void threshold(const format_case *test, const cf_params *params, unsigned code, double x,
                       double lo, double hi) {
   const double position = floor((x - lo) / (hi - lo) * 4294967296.0);
@@ -52,17 +53,19 @@ static void threshold(const format_case *test, const cf_params *params, unsigned
         (unsigned)(last + 1), negative, top + code + 1);
 }
 
-/* Every x is a whole number of halves of 2^-32 of the way up, so that threshold() divides exactly. */
+/* Every x is a whole number of halves of 2^-32 of the way up, so that threshold() divides
+ * exactly. */
 static void thresholds(const format_case *test) {
   const cf_params params = cf_format_params(&test->format);
-  const unsigned denormals = 1u << test->format.mantissa_bits;
+  const unsigned subnormals = 1u << test->format.mantissa_bits;
   const unsigned last_code = max_code(&test->format);
   uint64_t random = 1;
-  for (unsigned code = 0; code < last_code; code += code < 2 * denormals ? 1 : 1 + last_code / 50) {
+  for (unsigned code = 0; code < last_code;
+       code += code < 2 * subnormals ? 1 : 1 + last_code / 50) {
     const double lo = grid_value(&test->format, test->bias, code);
     const double hi = grid_value(&test->format, test->bias, code + 1);
-    const int is_hole = code == denormals - 1;
-    if (test->format.subnormals == CF_SUBNORMALS_FLUSH && code < denormals) continue;
+    const int is_hole = code == subnormals - 1;
+    if (test->format.subnormals == CF_SUBNORMALS_FLUSH && code < subnormals) continue;
     for (int i = 0; i < (is_hole ? 4000 : 8); ++i) {
       const uint64_t steps = i == 0 ? 0 : i == 1 ? 0xFFFFFFFFu : random_bits(&random) >> 32;
       const double way_up = ((double)steps + (i % 2 == 0 ? 0 : 0.5)) / 4294967296.0;

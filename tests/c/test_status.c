@@ -36,8 +36,8 @@ static int status_of(const arguments *a) {
   CHECK(memcmp(destination, untouched, sizeof destination) == 0, "status %d: wrote", status);
   CHECK(same_flags(&flags, &no_flags), "status %d: counted", status);
   if (bias != a->bias) return status; /* no int16_t */
-  const int strided = cf_convert_strided(&a->format, &bias, a->source_type, source, a->rounding, 0, 0,
-                                         a->destination_type, destination, &layout, 1, &flags);
+  const int strided = cf_convert_strided(&a->format, &bias, a->source_type, source, a->rounding, 0,
+                                         0, a->destination_type, destination, &layout, 1, &flags);
   CHECK(strided == status, "status %d, strided %d", status, strided);
   CHECK(memcmp(destination, untouched, sizeof destination) == 0, "strided, %d: wrote", strided);
   CHECK(same_flags(&flags, &no_flags), "strided, %d: counted", strided);
@@ -68,12 +68,18 @@ static int packed(int mode, int variant, int bits) { return mode + 16 * variant 
 
 static void stochastic_roundings(void) {
   static const int wrong[][3] = {
-      {CF_STOCHASTIC, CF_STOCHASTIC_C + 1, 0},  {CF_STOCHASTIC, CF_STOCHASTIC_C + 1, 8},
-      {CF_STOCHASTIC, 15, 32},                  {CF_STOCHASTIC, CF_STOCHASTIC_A, 33},
-      {CF_STOCHASTIC, CF_STOCHASTIC_B, 64},     {CF_STOCHASTIC, CF_STOCHASTIC_C, 255},
-      {CF_STOCHASTIC, CF_STOCHASTIC_A, 65536},  {CF_STOCHASTIC, CF_STOCHASTIC_A, 256},
-      {CF_STOCHASTIC, CF_STOCHASTIC_A, 0x7FFFFF}, {CF_STOCHASTIC + 1, CF_STOCHASTIC_A, 8},
-      {15, CF_STOCHASTIC_A, 0},                 {CF_STOCHASTIC, 15, 0x7FFFFF},
+      {CF_STOCHASTIC, CF_STOCHASTIC_C + 1, 0},
+      {CF_STOCHASTIC, CF_STOCHASTIC_C + 1, 8},
+      {CF_STOCHASTIC, 15, 32},
+      {CF_STOCHASTIC, CF_STOCHASTIC_A, 33},
+      {CF_STOCHASTIC, CF_STOCHASTIC_B, 64},
+      {CF_STOCHASTIC, CF_STOCHASTIC_C, 255},
+      {CF_STOCHASTIC, CF_STOCHASTIC_A, 65536},
+      {CF_STOCHASTIC, CF_STOCHASTIC_A, 256},
+      {CF_STOCHASTIC, CF_STOCHASTIC_A, 0x7FFFFF},
+      {CF_STOCHASTIC + 1, CF_STOCHASTIC_A, 8},
+      {15, CF_STOCHASTIC_A, 0},
+      {CF_STOCHASTIC, 15, 0x7FFFFF},
   };
   arguments a = good_arguments();
   for (int variant = CF_STOCHASTIC_A; variant <= CF_STOCHASTIC_C; ++variant) {
@@ -116,8 +122,8 @@ static void types(void) {
     for (int destination = -2; destination <= TYPE_COUNT + 1; ++destination) {
       const int is_value = destination >= CF_FLOAT64 && destination <= CF_BFLOAT16;
       const int is_source = source >= CF_FLOAT64 && source <= CF_UINT8;
-      const int is_right = (is_source && (is_value || destination == CF_CODES)) ||
-                           (source == CF_CODES && is_value);
+      const int is_right =
+          (is_source && (is_value || destination == CF_CODES)) || (source == CF_CODES && is_value);
       const int expected = is_right ? CF_OK : CF_BAD_TYPE;
       arguments a = good_arguments();
       a.source_type = source;
@@ -179,12 +185,14 @@ static void biases(void) {
   }
 }
 
-/* The biases of three rows, in any order: nothing is written or counted before the last is known to be right. */
+/* The biases of three rows, in any order: nothing is written or counted before the last is known to
+ * be right. */
 static void biases_come_first(void) {
   enum { ROWS = 3, LENGTH = CF_PIECE + 10, SIZE = ROWS * LENGTH };
   static const struct {
     int64_t origin, row, column; /* in elements */
-  } orders[] = {{0, LENGTH, 1}, {0, 1, ROWS}, {SIZE - 1, -LENGTH, -1}, {0, 0, 1}, {0, 1, 0}, {0, 0, 0}};
+  } orders[] = {{0, LENGTH, 1}, {0, 1, ROWS}, {SIZE - 1, -LENGTH, -1},
+                {0, 0, 1},      {0, 1, 0},    {0, 0, 0}};
   const int64_t lengths[] = {ROWS, LENGTH}, source_steps[] = {4 * LENGTH, 4};
   const int64_t rows_first[] = {LENGTH, 1}, columns_first[] = {1, ROWS};
   static float source[SIZE];
@@ -195,20 +203,28 @@ static void biases_come_first(void) {
     some[i] = (int16_t)(i % 64);
   }
   for (size_t i = 0; i < sizeof orders / sizeof *orders; ++i) {
-    const int64_t last = orders[i].origin + orders[i].row * (ROWS - 1) + orders[i].column * (LENGTH - 1);
+    const int64_t last =
+        orders[i].origin + orders[i].row * (ROWS - 1) + orders[i].column * (LENGTH - 1);
     const int64_t bias_steps[] = {2 * orders[i].row, 2 * orders[i].column};
     for (int transposed = 0; transposed < 2; ++transposed) {
       for (int threads = 1; threads <= 2; ++threads) {
-        const cf_layout layout = {2,          0, NULL, lengths, source_steps, bias_steps,
-                                  transposed ? columns_first : rows_first, NULL};
+        const cf_layout layout = {2,
+                                  0,
+                                  NULL,
+                                  lengths,
+                                  source_steps,
+                                  bias_steps,
+                                  transposed ? columns_first : rows_first,
+                                  NULL};
         const int16_t right = some[last];
         cf_flags flags = {1, 20, 300, 4000};
         const cf_flags before = flags;
         size_t written = 0;
         memset(codes, 0x5A, sizeof codes);
         some[last] = 64;
-        int status = cf_convert_strided(&TESLA[0].format, some + orders[i].origin, CF_FLOAT32, source,
-                                        CF_STOCHASTIC, 0, 0, CF_CODES, codes, &layout, threads, &flags);
+        int status =
+            cf_convert_strided(&TESLA[0].format, some + orders[i].origin, CF_FLOAT32, source,
+                               CF_STOCHASTIC, 0, 0, CF_CODES, codes, &layout, threads, &flags);
         for (int j = 0; j < SIZE; ++j) written += codes[j] != 0x5A;
         CHECK(status == CF_BAD_BIAS && written == 0 && same_flags(&flags, &before),
               "order %zu, transposed %d: status %d, wrote %zu, %s", i, transposed, status, written,

@@ -1,4 +1,5 @@
-/* Stochastic rounding through the exported functions: operands made to fit the words of the stream. */
+/* Stochastic rounding through the exported functions: operands made to fit the words of the
+ * stream. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +10,8 @@
 
 enum { COUNT = 3000 };
 
-/* Elements alternate between the smallest operand that its word takes to the upper neighbour, and the
- * greatest double below that. */
+/* Elements alternate between the smallest operand that its word takes to the upper neighbour, and
+ * the greatest double below that. */
 static void at_thresholds(const format_case *test, uint64_t seed, uint64_t offset) {
   const cf_format *format = &test->format;
   const size_t size = type_size(format, CF_CODES);
@@ -71,7 +72,8 @@ static void in_parts(const format_case *test, uint64_t seed, uint64_t offset) {
   free(parts);
 }
 
-/* The fewest random bits r, as a number, that take f = steps / 2^20 up (cfloat_api.h); 2^bits if none do. */
+/* The fewest random bits r, as a number, that take f = steps / 2^20 up (cfloat_api.h); 2^bits if
+ * none do. */
 static uint64_t fewest_up(int variant, int bits, uint64_t steps) {
   const uint64_t one = (uint64_t)1 << 20, range = (uint64_t)1 << bits;
   const uint64_t product = steps << bits; /* f * 2^bits, in units of 2^-20 */
@@ -88,8 +90,8 @@ static uint64_t fewest_up(int variant, int bits, uint64_t steps) {
   }
 }
 
-/* Random words of the test's choice, in a layout, for rounding with few bits: the fewest that take an operand
- * up, and one less.  Only the upper bits of a word may matter. */
+/* Random words of the test's choice, in a layout, for rounding with few bits: the fewest that take
+ * an operand up, and one less.  Only the upper bits of a word may matter. */
 static void few_bits(const format_case *test, int variant, int bits) {
   enum { OPERANDS = 200 };
   const cf_format *format = &test->format;
@@ -112,13 +114,16 @@ static void few_bits(const format_case *test, int variant, int bits) {
     const double hi = grid_value(format, test->bias, code + 1);
     /* among them many on a tie, and those next to the ends of the gap */
     const uint64_t some[] = {0, 1, (1 << 20) - 1, 1 << 19, ((uint64_t)1 << 19) >> bits};
-    const uint64_t steps = i < 5 ? some[i] : random_below(&random, (uint64_t)1 << 20) >> i % 12 << i % 12;
+    const uint64_t steps =
+        i < 5 ? some[i] : random_below(&random, (uint64_t)1 << 20) >> i % 12 << i % 12;
     const uint64_t fewest = fewest_up(variant, bits, steps);
     const uint64_t ignored = random_bits(&random) % ((uint64_t)1 << (32 - bits));
     for (int down = 0; down < 2; ++down) {
       /* none goes down if none is less than 0; and none up if there is none */
       const int goes_up = fewest == 0 || (!down && fewest < range);
-      const uint64_t bits_given = fewest == 0 ? 0 : fewest < range ? fewest - (uint64_t)down : range - 1;
+      const uint64_t bits_given = fewest == 0      ? 0
+                                  : fewest < range ? fewest - (uint64_t)down
+                                                   : range - 1;
       const int is_negative = format->is_signed && random_below(&random, 2) == 0;
       const double magnitude = lo + (hi - lo) * ldexp((double)steps, -20);
       operands[2 * i + down] = is_negative ? -magnitude : magnitude;
@@ -127,9 +132,9 @@ static void few_bits(const format_case *test, int variant, int bits) {
     }
   }
   const cf_layout layout = {1, 0, words, &length, &source_step, &no_step, &code_step, NULL};
-  const int status =
-      cf_convert_strided(format, &bias, CF_FLOAT64, operands, CF_STOCHASTIC + 16 * variant + 256 * bits,
-                         0, 0, CF_CODES, codes, &layout, 1, NULL);
+  const int status = cf_convert_strided(format, &bias, CF_FLOAT64, operands,
+                                        CF_STOCHASTIC + 16 * variant + 256 * bits, 0, 0, CF_CODES,
+                                        codes, &layout, 1, NULL);
   CHECK(status == CF_OK, "status %d", status);
   for (int i = 0; i < 2 * OPERANDS; ++i) {
     const unsigned code = (unsigned)load_bits((char *)codes + (size_t)i * size, size);
@@ -139,8 +144,8 @@ static void few_bits(const format_case *test, int variant, int bits) {
 }
 
 void test_stochastic(void) {
-  static const uint64_t offsets[] = {0, 1, 2, 3, ((uint64_t)1 << 32) - 100,
-                                     ((uint64_t)1 << 34) - 99, UINT64_MAX - 4 * CF_PIECE};
+  static const uint64_t offsets[] = {
+      0, 1, 2, 3, ((uint64_t)1 << 32) - 100, ((uint64_t)1 << 34) - 99, UINT64_MAX - 4 * CF_PIECE};
   for (int i = 0; i < TESLA_COUNT; ++i) {
     for (size_t j = 0; j < sizeof offsets / sizeof *offsets; ++j) {
       at_thresholds(&TESLA[i], 0xFEDCBA9876543210 + j, offsets[j]);

@@ -29,13 +29,15 @@ static void any_exponents(uint64_t *state) {
   for (int i = 0; i < 20 * COUNT; ++i) {
     const double a = 1 + (double)(random_bits(state) >> 12) / 4503599627370496.0;
     const double b = -1 - (double)(random_bits(state) >> 12) / 4503599627370496.0;
-    int64_t s, wanted;
-    int e, wanted_e;
-    const int shift_a = (int)random_below(state, 2046) - 1022, shift_b = (int)random_below(state, 2046) - 1022;
+    int64_t s, expected;
+    int e, expected_e;
+    const int shift_a = (int)random_below(state, 2046) - 1022,
+              shift_b = (int)random_below(state, 2046) - 1022;
     one_product(ldexp(a, shift_a), ldexp(b, shift_b), &s, &e);
-    wanted = (int64_t)ldexp(frexp(a * b, &wanted_e), 53);
-    wanted_e += shift_a + shift_b - 53;
-    CHECK(s == wanted && e == wanted_e, "%a * %a * 2^%d: %lld * 2^%d", a, b, shift_a + shift_b, (long long)s, e);
+    expected = (int64_t)ldexp(frexp(a * b, &expected_e), 53);
+    expected_e += shift_a + shift_b - 53;
+    CHECK(s == expected && e == expected_e, "%a * %a * 2^%d: %lld * 2^%d", a, b, shift_a + shift_b,
+          (long long)s, e);
   }
 }
 
@@ -55,7 +57,8 @@ static void extremes(void) {
 static void orders(uint64_t *state) {
   double a[COUNT], b[COUNT];
   int64_t *whole = allocate(SUMS * sizeof *whole), *parts = allocate(SUMS * sizeof *parts);
-  for (int i = 0; i < SUMS; ++i) whole[i] = parts[i] = i % 5; /* they are added to what is there */
+  /* they are added to what is there */
+  for (int i = 0; i < SUMS; ++i) whole[i] = parts[i] = i % 5;
   for (int i = 0; i < COUNT; ++i) {
     a[i] = ldexp((double)random_bits(state), (int)random_below(state, 1000) - 700);
     b[i] = ldexp(-(double)random_bits(state), (int)random_below(state, 1000) - 700);

@@ -1,5 +1,5 @@
-/* Threads: whatever their number, a call writes the same bytes and counts the same flags, at sizes at which
- * the elements are shared out differently, in place, and over layouts with biases. */
+/* Threads: whatever their number, a call writes the same bytes and counts the same flags, at sizes
+ * at which the elements are shared out differently, in place, and over layouts with biases. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,8 +15,8 @@ enum { THREADS_COUNT = sizeof THREADS / sizeof *THREADS };
 
 /* Where a share ends or one thread more is started, and one element to each side. */
 static const size_t LENGTHS[] = {
-    SHARE,     2 * SHARE - 1, 2 * SHARE,        2 * SHARE + 1, 2 * SHARE + CF_PIECE + 1, 3 * SHARE - 1,
-    5 * SHARE, 5 * SHARE + 1, LONGEST - 1,
+    SHARE,         2 * SHARE - 1, 2 * SHARE,     2 * SHARE + 1, 2 * SHARE + CF_PIECE + 1,
+    3 * SHARE - 1, 5 * SHARE,     5 * SHARE + 1, LONGEST - 1,
 };
 enum { LENGTHS_COUNT = sizeof LENGTHS / sizeof *LENGTHS };
 
@@ -60,14 +60,15 @@ static void fill(const conversion *c, char *elements, size_t count) {
 
 static int convert(const conversion *c, const void *source, void *destination, size_t count,
                    int threads, cf_flags *flags) {
-  return cf_convert(&c->test->format, c->test->bias, c->source_type, source, c->rounding, SEED, OFFSET,
-                    c->destination_type, destination, count, threads, flags);
+  return cf_convert(&c->test->format, c->test->bias, c->source_type, source, c->rounding, SEED,
+                    OFFSET, c->destination_type, destination, count, threads, flags);
 }
 
 static void check_same(const conversion *c, const char *what, size_t count, int threads,
                        const char *got, const char *expected) {
   const size_t i = first_difference(got, expected, c->destination_size, count);
-  CHECK(i == count, "%s %s to %s %s, %zu elements, %d threads%s: element %zu is %llx, expected %llx",
+  CHECK(i == count,
+        "%s %s to %s %s, %zu elements, %d threads%s: element %zu is %llx, expected %llx",
         c->test->name, type_name(c->source_type), type_name(c->destination_type),
         rounding_name(c->rounding), count, threads, what, i, bits_at(got, c->destination_size, i),
         bits_at(expected, c->destination_size, i));
@@ -77,11 +78,12 @@ static void check_same_flags(const conversion *c, size_t count, int threads, con
                              const cf_flags *expected) {
   CHECK(same_flags(got, expected), "%s %s to %s %s, %zu elements, %d threads: %s, expected %s",
         c->test->name, type_name(c->source_type), type_name(c->destination_type),
-        rounding_name(c->rounding), count, threads, flags_text(got).text, flags_text(expected).text);
+        rounding_name(c->rounding), count, threads, flags_text(got).text,
+        flags_text(expected).text);
 }
 
-/* With and without counting, and in place where the result is not larger.  `memory` and `expected` have room
- * for the source and the result. */
+/* With and without counting, and in place where the result is not larger.  `memory` and `expected`
+ * have room for the source and the result. */
 static void at_length(const conversion *c, const char *elements, size_t count, char *memory,
                       char *expected) {
   const cf_flags before = {1, 20, 300, 4000};
@@ -187,7 +189,8 @@ static void check_table(const conversion *c, const char *what, const table *t, i
     check_same_flags(c, count, THREADS[i], &flags, &expected_flags);
   }
   /* a wrong bias is found by whichever thread it falls to */
-  const int64_t last = (t->shape[0] - 1) * t->bias_strides[0] + (t->shape[1] - 1) * t->bias_strides[1];
+  const int64_t last =
+      (t->shape[0] - 1) * t->bias_strides[0] + (t->shape[1] - 1) * t->bias_strides[1];
   int16_t *const wrong = biases + last / (int64_t)sizeof *biases;
   const int16_t right = *wrong;
   *wrong = (int16_t)(c->test->format.bias_max + 1);
