@@ -13,7 +13,7 @@ from matrices import (
 )
 
 import cfloat as cf
-from cfloat._matmul import outputs
+from cfloat._matmul import outputs as destinations
 
 
 def outputs(shape):
@@ -68,7 +68,7 @@ def test_a_stack_that_the_output_overlaps(rng):
 
 
 def test_outputs_of_codes_that_overlap(rng, monkeypatch):
-    monkeypatch.setattr(outputs, "PIECE_BYTES", 4 * 4 * 3)
+    monkeypatch.setattr(destinations, "PIECE_BYTES", 4 * 4 * 3)
     for name in ("a", "b", "both", "shifted"):
         a, b = operand(rng, F8, (4, 4)), operand(rng, F8, (4, 4))
         if name == "both":
@@ -92,7 +92,7 @@ DESTINATIONS = {
 @pytest.mark.parametrize("rounding", cf.ROUNDING_MODES)
 def test_outputs_of_codes(rng, monkeypatch, layout, rows, rounding):
     """In strips of some rows the codes, the random words and the flags are those of the whole."""
-    monkeypatch.setattr(outputs, "PIECE_BYTES", rows * 10 * 6)
+    monkeypatch.setattr(destinations, "PIECE_BYTES", rows * 10 * 6)
     a = operand(rng, SHP, (6, 7)) * np.float32(40)
     a, b = cf.asarray(a, SHP), operand(rng, F8, (7, 10))
     how = {"rounding": rounding, "seed": 5, "offset": 3}
@@ -113,7 +113,7 @@ def test_strips_of_stacks_and_vectors(rng, monkeypatch):
               ((2, 0), (0, 3))]  # fmt: skip
     how = {"rounding": "stochastic", "seed": 1}
     for size in (1, 2, 7, 20, 45, 1000):
-        monkeypatch.setattr(outputs, "PIECE_BYTES", 4 * size)
+        monkeypatch.setattr(destinations, "PIECE_BYTES", 4 * size)
         for left, right in shapes:
             a, b = operand(rng, F8, left), operand(rng, SHP, right)
             results = cf.matmul(a, b)
@@ -128,7 +128,7 @@ def test_strips_through_blocks(rng, monkeypatch):
     b = operand(rng, F8, (7, 9), rng.integers(5, 9, (7, 3)), block=4)
     expected = cf.encode(cf.matmul(a, b), F8)
     for size in (1, 2, 5, 9, 18, 27):
-        monkeypatch.setattr(outputs, "PIECE_BYTES", 4 * size)
+        monkeypatch.setattr(destinations, "PIECE_BYTES", 4 * size)
         out = cf.matmul(a, b, out=cf.asarray(np.ones((10, 9)), F8))
         np.testing.assert_array_equal(out.codes, expected)
 

@@ -1,6 +1,8 @@
 """`CFloatArray`: an array of codes that behaves as the float32 array of their values."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from importlib import import_module
 from operator import index
 from typing import Any, Final, Literal, Self, SupportsIndex, cast
 
@@ -499,8 +501,15 @@ class CFloatArray(FunctionMethods, NDArrayOperatorsMixin):
         fmt: Format,
         values: int | NDArray[np.int16],
         block: int | None,
+        registrar: str | None = None,
     ) -> Self:
-        """Rebuild a pickled array, with the checks of a new one: the bytes may come from anywhere."""
+        """Rebuild a pickled array, with the checks of a new one: the bytes may come from anywhere.
+
+        A module that registers arrays with another library is imported first, where it can be.
+        """
+        if registrar is not None:
+            with suppress(ImportError):
+                import_module(registrar)
         return cls(codes, fmt, values, block=block)
 
     def tobytes(self, order: Order = "C") -> bytes:

@@ -353,9 +353,7 @@ def full(
             f"value has shape {values.shape}, which does not broadcast to {made.shape}"
         ) from None
     biases = made._biases
-    encode_layout(
-        spread, made._format, biases.values, biases.block, made.shape, out=made._codes
-    )
+    encode_layout(spread, made._format, biases.values, biases.block, made.shape, out=made._codes)
     return made
 
 
@@ -375,7 +373,7 @@ def _of_shape(
         raise ArgumentTypeError(
             f"shape is {shown(shape)}; it takes an integer or a tuple of integers"
         ) from None
-    except ValueError as error:  # negative lengths, too many axes, more elements than an array can have
+    except ValueError as error:  # negative, or too many axes or elements
         raise ArgumentValueError(f"shape is {shown(shape)}: {error}") from None
     return CFloatArray._of(codes, fmt, check_layout(fmt, bias, codes.shape, axis, block))
 

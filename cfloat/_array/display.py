@@ -16,10 +16,9 @@ def summary_key(shape: Shape) -> tuple[NDArray[Any], ...] | None:
 
     What is left out need not be decoded.
     """
-    options: Any = np.get_printoptions()
-    if not _is_shortened(shape):
+    if not shape or not _is_shortened(shape):
         return None
-    edge = options["edgeitems"]
+    edge: int = np.get_printoptions()["edgeitems"]
     kept = [
         np.r_[0 : edge + 1, length - edge : length] if length > 2 * edge + 1 else np.arange(length)
         for length in shape
@@ -83,8 +82,8 @@ def _is_shortened(shape: Shape) -> bool:
 
 
 def _printed(values: Values, shape: Shape, *, separator: str, prefix: str) -> str:
-    threshold = {"threshold": 0} if _is_shortened(shape) else {}
-    return np.array2string(values, separator=separator, prefix=prefix, **threshold)
+    threshold = 0 if _is_shortened(shape) else None
+    return np.array2string(values, separator=separator, prefix=prefix, threshold=threshold)
 
 
 def _bias_text(bias: Bias) -> str:

@@ -1,8 +1,8 @@
-"""What NumPy's functions and ufuncs do with a `CFloatArray`: tables that modules fill in when they are imported.
+"""What NumPy's functions and ufuncs do with a `CFloatArray`: tables that modules fill in.
 
-Each of NumPy's functions is in one of three tables.  KEEPS: it moves or selects elements, and the result keeps
-format and biases.  COMPUTED: it computes on the float32 values, and gives what NumPy gives of the decoded
-arrays.  REFUSED: it raises, for a reason.
+Each of NumPy's functions is in one of three tables.  KEEPS: it moves or selects elements, and the result
+keeps format and biases.  COMPUTED: it computes on the float32 values, and gives what NumPy gives of the
+decoded arrays.  REFUSED: it raises, for a reason.
 
 Their keys are a function's module and name: NumPy dispatches some functions as two objects (those that take
 ``like=``), of which only one is public.

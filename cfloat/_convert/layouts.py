@@ -59,11 +59,11 @@ def encode_layout(
         how = how._replace(words=how.words.reshape(cut))
     if how.steps is not None:
         how = how._replace(steps=(*how.steps[:-1], how.steps[-1] * block, how.steps[-1]))
+    codes = np.empty(shape, fmt.storage_dtype) if out is None else out
     # views, as cutting an axis always gives
-    source = np.broadcast_to(x, shape).reshape(cut)
-    into = None if out is None else out.reshape(cut)
-    codes = encode_checked(source, fmt, _of_blocks(biases), cut, how, into)
-    return codes.reshape(shape) if out is None else out
+    source, into = np.broadcast_to(x, shape).reshape(cut), codes.reshape(cut)
+    encode_checked(source, fmt, _of_blocks(biases), cut, how, into)
+    return codes
 
 
 def decode_layout(
@@ -94,7 +94,9 @@ def decode_layout(
     if shape[-1] % block:
         return decode_checked(codes, fmt, spread_blocks(biases, block, shape), shape, dtype)
     cut = (*shape[:-1], shape[-1] // block, block)
-    return decode_checked(codes.reshape(cut), fmt, _of_blocks(biases), cut, dtype).reshape(shape)
+    values = np.empty(shape, dtype)
+    decode_checked(codes.reshape(cut), fmt, _of_blocks(biases), cut, dtype, values.reshape(cut))
+    return values
 
 
 def spread_blocks(biases: Biases, block: int, shape: tuple[int, ...]) -> NDArray[np.int16]:

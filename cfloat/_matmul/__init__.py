@@ -1,4 +1,4 @@
-"""Matrix products: `matmul`, and NumPy's functions that are matrix products, which it registers with the arrays'."""
+"""Matrix products: `matmul`, and NumPy's functions that are matrix products, which it registers."""
 
 from . import numpy_products
 

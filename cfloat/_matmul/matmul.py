@@ -39,8 +39,8 @@ def matmul(
         matrices that broadcast.  Codes are read where they are, whatever their strides.
     accumulate : {"float32", "exact"}, Format or str, default "float32"
         How products are summed.  "float32": in float32.  "exact": exactly, and the sum is rounded once to
-        float32, to nearest, ties to even.  A Format, or its name, models a hardware accumulator: the sum starts
-        at 0 and is rounded to the format whenever products have been added, in the order k = 0, 1, ...
+        float32, to nearest, ties to even.  A Format, or its name, models a hardware accumulator: the sum
+        starts at 0 and is rounded to the format whenever products have been added, in the order k = 0, 1, ...
     accumulator_bias : int, optional
         The exponent bias of an accumulator that is a Format; its default bias if None.
     accumulate_every : int, default 1

@@ -188,7 +188,8 @@ def call_ufunc(
 ) -> Any:
     """Compute what a ufunc gives, or None."""
     if not kwargs and name == "matmul":
-        product = plain_product(*inputs, outs[0] if outs else None, exact=False)
+        a, b = inputs
+        product = plain_product(a, b, outs[0] if outs else None, exact=False)
         if product is not None:
             return product
     multiply, *least = GENERALIZED[name]

@@ -25,7 +25,7 @@ def takes(*operands: Any) -> bool:
     Of arrays of other dtypes NumPy says what they are computed as, and of subclasses they themselves.
     """
     return any(isinstance(x, CFloatArray) for x in operands) and all(
-        isinstance(x, CFloatArray) or (type(x) is np.ndarray and binding.is_operand_dtype(x.dtype))
+        isinstance(x, CFloatArray) or (type(x) is np.ndarray and is_operand_dtype(x.dtype))
         for x in operands
     )
 
@@ -38,7 +38,7 @@ def operand(name: str, x: Any) -> Operand:
     if isinstance(x, np.ndarray) and type(x) is not np.ndarray and np.ma.isMaskedArray(x):
         raise ArgumentTypeError(f"{name} is a masked array, whose mask would be lost")
     values = np.asarray(x)
-    if not binding.is_operand_dtype(values.dtype):
+    if not is_operand_dtype(values.dtype):
         try:
             promoted = np.result_type(_FLOAT32, values.dtype)
         except TypeError:
@@ -120,5 +120,3 @@ def part_of(operand: binding.Matrices, key: tuple[slice, ...]) -> binding.Matric
             taken, runs[axis] = np.arange(start, stop) // run, 1
         biases = biases[(*(_ALL,) * axis, taken)]
     return binding.Matrices(elements, fmt, biases, (runs[-2], runs[-1]))
-
-

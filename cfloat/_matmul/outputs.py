@@ -107,7 +107,7 @@ def _key_of_matrices(
 def _can_be_overwritten(out: CFloatArray, a: Operand, b: Operand, size: int) -> bool:
     """Whether writing the output piece by piece changes nothing that is yet to be read."""
     codes, first = out.codes, memory_of(a)
-    if np.may_sharememory_of(codes, memory_of(b)):
+    if np.may_share_memory(codes, memory_of(b)):
         return False
     # as in a @= b, where each row is read before it is written
     own_rows = (
@@ -116,4 +116,4 @@ def _can_be_overwritten(out: CFloatArray, a: Operand, b: Operand, size: int) -> 
         and (first.shape, first.strides) == (codes.shape, codes.strides)
         and codes.shape[-1] <= size
     )
-    return own_rows or not np.may_sharememory_of(codes, first)
+    return own_rows or not np.may_share_memory(codes, first)

@@ -17,7 +17,7 @@ def plain_product(a: Any, b: Any, out: Any, *, exact: bool) -> Any:
     Parameters
     ----------
     a, b : object
-        Operands; plain are a CFloatArray of one bias, and an ndarray of float32 or bfloat16, of one axis or two.
+        Operands; plain are a CFloatArray of one bias, and float32 or bfloat16, of one axis or two.
     out : object
         Plain is None, and an ndarray of float32 apart from the operands.
     exact : bool
@@ -66,7 +66,7 @@ def _elements(x: Any) -> Any:
 
 def _meaning(x: Any) -> tuple[Any, int]:
     """Give the core's description of the format and the bias of codes, or None and 0 of values."""
-    return (x._format._struct, x._biases.values) if isinstance(x, CFloatArray) else (None, 0)
+    return (x._format._struct, x._biases.one or 0) if isinstance(x, CFloatArray) else (None, 0)
 
 
 def _is_plain_output(out: Any, shape: tuple[int, ...], first: Any, second: Any) -> bool:

@@ -46,5 +46,3 @@ def _rows_are_one_axis(x: Array) -> bool:
     lengths = [(n, step) for n, step in zip(x.shape[:-1], x.strides[:-1], strict=True) if n != 1]
     inner = lengths[1:]
     return all(step == n * below for (_, step), (n, below) in zip(lengths, inner, strict=False))
-
-

@@ -13,7 +13,9 @@ caller's, so that `cfloat.record_flags` and `cfloat.errstate` work as ever; for 
 `record_flags` of this module.  Processes of a cluster know nothing of either.
 """
 
+import copyreg
 import math
+import sys
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +25,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+import cfloat._matmul  # noqa: F401 - products of chunks, which it registers
 from cfloat._array.array import CFloatArray
 from cfloat._bias.histogram import Histogram
 from cfloat._bias.layout import check_axis, check_block, check_layout
@@ -781,6 +784,15 @@ def _token(a: CFloatArray) -> Any:
     return normalize_token((CFloatArray.__name__, a.format, a.codes, a.bias, a.block))
 
 
+def _reduced(a: CFloatArray) -> tuple[Any, ...]:
+    """Pickle an array: on a worker that reads it, it is to be a chunk like any other.
+
+    Where there is no cluster, and nobody but Dask asks for this module, a pickle does not either.
+    """
+    restore, parts = a.__reduce__()
+    return restore, (*parts, __name__) if "distributed" in sys.modules else parts
+
+
 def _register() -> None:
     """Make CFloatArrays chunks like any other."""
     da.register_chunk_type(CFloatArray)
@@ -788,6 +800,7 @@ def _register() -> None:
     percentile_lookup.register(CFloatArray, _percentile)
     sizeof.register(CFloatArray, _size_in_memory)
     normalize_token.register(CFloatArray, _token)
+    copyreg.pickle(CFloatArray, _reduced)
 
 
 _register()

@@ -1,11 +1,9 @@
-"""The arguments of NumPy's functions: float32 arrays or codes in place of CFloatArrays, and outputs among them."""
+"""The arguments of NumPy's functions: float32 arrays or codes in place of CFloatArrays, and outputs."""
 
 import inspect
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final
-
-import numpy as np
 
 from cfloat._array.array import CFloatArray
 from cfloat._array.registry import Function, key_of
@@ -46,7 +44,9 @@ def common(arrays: Iterable[Any]) -> CFloatArray | None:
     return first
 
 
-def by_name(names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def by_name(
+    names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
     """Give arguments by their names."""
     return {**dict(zip(names, args, strict=False)), **kwargs}
 

@@ -9,8 +9,8 @@ from cfloat._array.array import CFloatArray
 from cfloat._array.registry import COMPUTED, KEEPS, PROTOCOLS, REFUSED, Function, key_of
 from cfloat.errors import ArgumentTypeError
 
-from .refusing import LIKE
 from .arguments import parameters
+from .refusing import LIKE
 from .values import compute
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from cfloat._array.array import CFloatArray, fills_storage
-from cfloat._array.registry import Function, key_of, keeps
+from cfloat._array.registry import Function, keeps, key_of
 
 from .arguments import by_name
 from .values import compute

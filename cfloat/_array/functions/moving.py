@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from cfloat._array.array import CFloatArray
-from cfloat._array.registry import Function, key_of, keeps
+from cfloat._array.registry import Function, keeps, key_of
 from cfloat._bias.layout import compressed
 
 from .arguments import by_name, codes_in, decoded

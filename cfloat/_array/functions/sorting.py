@@ -1,5 +1,6 @@
-"""Functions that sort, and sets (``np.sort``, ``np.unique``, ``np.union1d``, ...): results are some of the
-values that the arrays have, which the format has as well.
+"""Functions that sort, and those of sets: ``np.sort``, ``np.unique``, ``np.union1d``, ...
+
+Their results are some of the arrays' own values, which the format has.
 """
 
 from typing import Any

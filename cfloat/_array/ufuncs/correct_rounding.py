@@ -29,8 +29,9 @@ CORRECTLY_ROUNDED: Final[dict[str, Callable[..., Any]]] = {
 def function_of(
     ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[str, Any], into_format: bool
 ) -> Callable[..., Any]:
-    """Choose what computes a ufunc: itself, or its results in float64 rounded to odd, where those are rounded
-    again and would not be the exact results' rounding.
+    """Choose what computes a ufunc: itself, or what gives its results in float64 rounded to odd.
+
+    The latter where results are rounded once more, into a format, and would be off by double rounding.
     """
     exact = CORRECTLY_ROUNDED.get(ufunc.__name__)
     own = getattr(np, ufunc.__name__, None) is ufunc and not kwargs.keys() - {

@@ -39,7 +39,9 @@ def compute(
     into_format: bool,
 ) -> Any:
     """Compute a ufunc that goes element by element, in pieces of what its operands broadcast to."""
-    shape = np.broadcast_shapes(*map(shape_of, _arrays((*inputs, *outs, kwargs.get("where", True)))))
+    shape = np.broadcast_shapes(
+        *map(shape_of, _arrays((*inputs, *outs, kwargs.get("where", True))))
+    )
     for out in outs:
         if out is not None and out.shape != shape:
             raise ValueError(f"operands broadcast to {shape}, and an output has shape {out.shape}")
