@@ -49,7 +49,7 @@ class CFloatArray(FunctionMethods, NDArrayOperatorsMixin):
     """Values of a CFloat format: codes in memory, a format, and biases.
 
     To NumPy and to code written for its arrays it is a float32 array: operators, ufuncs and functions compute
-    on the values and give ndarrays, as SPEC section 5 says, except that a CFloatArray named by ``out=`` or
+    on the values and give ndarrays, as docs/spec.md 5.2 says, except that a CFloatArray named by ``out=`` or
     assigned to (``a += b``, ``a[i] = b``) keeps its format: the result is rounded into it, once.  Functions
     that only move elements (``np.reshape``, ``np.concatenate``, ``a[i]``, ...) keep the format.
 

@@ -72,8 +72,8 @@ def choose_bias(
     -----
     For a whole tensor "mse" has the least error of all biases, found in one pass over the tensor for formats
     of at most 10 mantissa bits.  For slices and blocks it is within 1 % of the least: biases are tried from
-    that of "max" upward while what saturates does not alone cost more, and downward where denormals cost that
-    much.
+    that of "max" upward while what saturates does not alone cost more, and downward where subnormals cost
+    that much.
 
     Examples
     --------

@@ -7,20 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfloat._core.format import Format
-from cfloat._core.pieces import pieces
+from cfloat._core.pieces import PIECE_SIZE, pieces
 
 
 def largest_magnitude(array: NDArray[Any]) -> float:
     """Find the largest finite magnitude of an array of real numbers of one axis; 0 if there is none."""
-    peak = 0.0
-    is_float32 = array.dtype == np.float32
-    for piece in pieces(array.shape):
-        magnitudes = np.abs(array[piece] if is_float32 else array[piece].astype(np.float64))
-        found = float(magnitudes.max(initial=0.0))
-        if not math.isfinite(found):
-            found = float(magnitudes.max(initial=0.0, where=np.isfinite(magnitudes)))
-        peak = max(peak, found)
-    return peak
+    if array.size <= PIECE_SIZE:
+        return _largest_of_piece(array)
+    return max(_largest_of_piece(array[piece]) for piece in pieces(array.shape))
+
+
+def _largest_of_piece(values: NDArray[Any]) -> float:
+    magnitudes = np.abs(values if values.dtype == np.float32 else values.astype(np.float64))
+    found = float(magnitudes.max(initial=0.0))
+    if not math.isfinite(found):
+        found = float(magnitudes.max(initial=0.0, where=np.isfinite(magnitudes)))
+    return found
 
 
 def scale_exponent(peak: float) -> int:

@@ -1,4 +1,4 @@
-"""Conversion between values and codes, each element by itself: `encode`, `decode` (SPEC section 3)."""
+"""Conversion between values and codes, each element by itself: `encode`, `decode` (docs/spec.md 3)."""
 
 from itertools import zip_longest
 from typing import Any, Final, SupportsIndex
@@ -41,7 +41,7 @@ def encode(
     stochastic_variant: StochasticVariant = "A",
     out: Array | None = None,
 ) -> Array:
-    """Convert values to codes, with one rounding from the exact value (SPEC section 3).
+    """Convert values to codes, with one rounding from the exact value (docs/spec.md 3.1).
 
     Parameters
     ----------
@@ -69,12 +69,12 @@ def encode(
         implementations, bit by bit.
     stochastic_bits : int, default 32
         How many random bits N a rounding uses, 1 to 32, as a model of a hardware generator: the upper N of
-        the element's word.  SPEC section 3 has 32.
+        the element's word.  docs/spec.md 3.12 has 32.
     stochastic_variant : {"A", "B", "C"}, default "A"
         How IEEE P3109 lets N bits decide.  With f, from 0 to 1, for how far up the value lies between its two
         neighbours, it is rounded up if
 
-        - A: ``floor(f * 2**N) + r >= 2**N``, SPEC section 3's rule.  On average low by less than 2**-N of the
+        - A: ``floor(f * 2**N) + r >= 2**N``, docs/spec.md 3.12.  On average low by less than 2**-N of the
           gap, and exact where f needs no more than N bits.
         - B: ``floor(f * 2**(N + 1)) + 2 * r + 1 >= 2**(N + 1)``: as A, with half a step added.
         - C: A with ``f * 2**N`` rounded to nearest, ties to even, in place of floor.
@@ -179,7 +179,7 @@ def decode(
     dtype: DTypeLike | None = None,
     out: Array | None = None,
 ) -> Array:
-    """Convert codes to values (SPEC sections 1 and 2).
+    """Convert codes to values (docs/spec.md 1.3 to 1.8 and 3.2).
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Checks of arguments, each written once: they say what was given and what is allowed."""
 
 import operator
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from .text import shown
+
+_TRUTH_VALUES: Final = (bool, np.bool_)
 
 
 def integer(name: str, value: Any, low: int | None = None, high: int | None = None) -> int:
@@ -21,15 +23,19 @@ def integer(name: str, value: Any, low: int | None = None, high: int | None = No
     ArgumentValueError
         If it is out of bounds.
     """
-    try:
-        if isinstance(value, bool | np.bool_):
-            raise TypeError
-        checked = operator.index(value)
-    except TypeError:
-        raise ArgumentTypeError(f"{name} is {shown(value)}; it takes an integer") from None
+    checked = value if type(value) is int else _as_int(name, value)
     if (low is not None and checked < low) or (high is not None and checked > high):
         raise ArgumentValueError(f"{name} is {shown(checked)}; it takes {_allowed(low, high)}")
     return checked
+
+
+def _as_int(name: str, value: Any) -> int:
+    try:
+        if isinstance(value, _TRUTH_VALUES):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise ArgumentTypeError(f"{name} is {shown(value)}; it takes an integer") from None
 
 
 def _allowed(low: int | None, high: int | None) -> str:

@@ -390,7 +390,7 @@ def matmul_rounded(
 
 
 def random_words(seed: int, offset: int, size: int) -> NDArray[np.uint32]:
-    """Draw `size` words, uint32, of the stream of `seed` from position `offset` on (SPEC section 3)."""
+    """Draw `size` words, uint32, of the stream of `seed` from position `offset` on (docs/spec.md 3.14)."""
     words = np.empty(size, np.uint32)
     pointer = ffi.from_buffer("uint32_t[]", words, require_writable=True)
     _check(lib.cf_random_words(seed, offset, pointer, size))

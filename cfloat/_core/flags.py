@@ -1,4 +1,4 @@
-"""Exception flags: counting them, and what happens when one is raised (SPEC section 4)."""
+"""Exception flags: counting them, and what happens when one is raised (docs/spec.md 4)."""
 
 import sys
 import threading
@@ -39,7 +39,7 @@ class Flags:
 
     Notes
     -----
-    The whitepaper's section "Exception Status Flags" names these four; SPEC section 4 says when each is
+    The whitepaper's section "Exception Status Flags" names these four; docs/spec.md 4 says when each is
     set.
 
     Examples

@@ -1,4 +1,4 @@
-"""Rounding modes and the random stream's seed and offset (SPEC section 3)."""
+"""Rounding modes and the random stream's seed and offset (docs/spec.md 3.3 and 3.14)."""
 
 import math
 import os

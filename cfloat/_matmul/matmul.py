@@ -1,4 +1,4 @@
-"""Matrix products of `CFloatArray`: `matmul` (SPEC section 5)."""
+"""Matrix products of `CFloatArray`: `matmul` (docs/spec.md 5.4)."""
 
 from typing import Any, SupportsIndex
 
@@ -28,7 +28,7 @@ def matmul(
     offset: SupportsIndex = 0,
     out: Any = None,
 ) -> Any:
-    """Multiply matrices, one at least a `CFloatArray`: exact products, float32 sums (SPEC section 5).
+    """Multiply matrices, one at least a `CFloatArray`: exact products, float32 sums (docs/spec.md 5.4).
 
     Parameters
     ----------

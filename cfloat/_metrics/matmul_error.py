@@ -84,7 +84,7 @@ def matmul_error(a: Any, b: Any, x: ArrayLike, y: ArrayLike) -> MatmulStats:
 
     Notes
     -----
-    The product of `a` and `b` in float32 (SPEC section 5) is compared with that of `x` and `y` in float64.
+    The product of `a` and `b` in float32 (docs/spec.md 5.4) is compared with that of `x` and `y` in float64.
     The prediction holds where the errors of the operands are independent of each other and of the values; an
     operand that is exact adds nothing to it.  Elements that are infinite or NaN before rounding are left out,
     as `error` does.  Where nothing is lost, a ratio is infinite, of zeros as well; where it is all lost to

@@ -6,7 +6,7 @@ computes gives float32.
 
 `encode`, `decode`, `round_to`, `asarray`, `choose_bias` and `error` are those of `cfloat` on Dask arrays.
 Their results have the same bits, whatever the chunks, the scheduler and the number of workers.  In
-stochastic rounding an element takes the random word of its position in the whole array (SPEC section 3).
+stochastic rounding an element takes the random word of its position in the whole array (docs/spec.md 3.14).
 
 Flags are counted and acted upon in the thread that computes.  With Dask's synchronous scheduler that is the
 caller's, so that `cfloat.record_flags` and `cfloat.errstate` work as ever; for its threads there is

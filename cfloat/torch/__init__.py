@@ -2,7 +2,7 @@
 
 ``import cfloat.torch`` takes PyTorch 2.4 or later (``pip install 'cfloat[torch]'``).
 
-- `round_to`, `encode`, `decode`: SPEC section 3 for tensors on any device, in eager mode and under
+- `round_to`, `encode`, `decode`: docs/spec.md 3 for tensors on any device, in eager mode and under
   ``torch.compile``; `asarray` and `to_torch` lead to `CFloatArray` and back.
 - `quantize`: lets a model's layers round weights, activations and output gradients, with biases that are
   learnt; `Rounder` is what they round with.

@@ -1,4 +1,4 @@
-"""`round_to`, `encode` and `decode` as operators of PyTorch (SPEC section 3).
+"""`round_to`, `encode` and `decode` as operators of PyTorch (docs/spec.md 3).
 
 On the CPU they are the C core's, which reads and writes tensors where they are.  On other devices they are
 made of PyTorch's own operators, and give the same bits.  ``torch.compile`` keeps them in its graphs.

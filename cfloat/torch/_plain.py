@@ -77,7 +77,7 @@ def encode(x: Tensor, fmt: Format, bias: Tensor, rounding: RoundingMode, stream:
     kept = units.floor()
     distance, gap = units - kept, torch.ones_like(units)
     code = kept.long() + torch.where(tiny, 0, (exponent + bias - 1) << m)
-    if whitepaper:  # in the hole (SPEC section 2) neighbours are 2**m + 1 quanta apart
+    if whitepaper:  # in the hole (docs/spec.md 2.6) neighbours are 2**m + 1 quanta apart
         in_hole = tiny & (kept >= largest_denormal)
         distance = torch.where(in_hole, units - largest_denormal, distance)
         gap = torch.where(in_hole, float(largest_denormal + 2), gap)
@@ -123,7 +123,7 @@ def decode(codes: Tensor, fmt: Format, bias: Tensor, dtype: torch.dtype) -> Tens
 
 
 def random_words(stream: Tensor, size: int) -> Tensor:
-    """Return words of a random stream (SPEC section 3): Philox4x32-10.
+    """Return words of a random stream (docs/spec.md 3.14): Philox4x32-10.
 
     Parameters
     ----------

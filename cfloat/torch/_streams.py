@@ -19,7 +19,7 @@ def drawn_seed() -> Tensor:
 def derived_seed(seed: int, part: int) -> int:
     """Return the seed of one of a seed's parts: the first words of Philox4x32-10 at a counter of that part.
 
-    No stream of SPEC section 3 uses these words: their counters are below 2**62.
+    No stream of docs/spec.md 3.14 uses these words: their counters are below 2**62.
 
     Examples
     --------

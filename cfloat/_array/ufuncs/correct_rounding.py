@@ -1,4 +1,4 @@
-"""What makes a result that is rounded into a format the rounding of the exact one (SPEC section 5)."""
+"""What makes a result that is rounded into a format the rounding of the exact one (docs/spec.md 5.3)."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from cfloat._core.format import Format
 
 from . import round_to_odd
 
-#: Ufuncs whose rounded results are the exact ones' (SPEC section 5), by name.
+#: Ufuncs whose rounded results are the exact ones' (docs/spec.md 5.3), by name.
 CORRECTLY_ROUNDED: Final[dict[str, Callable[..., Any]]] = {
     "add": round_to_odd.add,
     "subtract": round_to_odd.subtract,
