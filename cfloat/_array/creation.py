@@ -241,7 +241,7 @@ def ones(
     At a bias of 60 the largest value is below 1:
 
     >>> cf.ones(2, cf.CFloat8_1_4_3, bias=60)
-    CFloatArray([5.329071e-14, 5.329071e-14], CFloat8_1_4_3, bias=60)
+    CFloatArray([5.3290705e-14, 5.3290705e-14], CFloat8_1_4_3, bias=60)
     """
     return full(shape, 1, fmt, bias, axis=axis, block=block)
 
@@ -340,9 +340,9 @@ def full(
     >>> import cfloat as cf
     >>> cf.full(3, 2.7, cf.CFloat8_1_4_3)
     CFloatArray([2.75, 2.75, 2.75], CFloat8_1_4_3, bias=7)
-    >>> cf.full((2, 2), 100, cf.CFloat8_1_4_3, bias=[4, 9], axis=0)
-    CFloatArray([[ 96.,  96.],
-                 [104., 104.]], CFloat8_1_4_3, bias=[[4], [9]])
+    >>> cf.full((2, 2), 100, cf.CFloat8_1_4_3, bias=[4, 14], axis=0)
+    CFloatArray([[96.  , 96.  ],
+                 [ 3.75,  3.75]], CFloat8_1_4_3, bias=[[4], [14]])
     """
     made = _of_shape(np.empty, shape, fmt, bias, axis, block)
     values = real_array("value", value)
