@@ -18,6 +18,7 @@ from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from .exact_sums import UNIT, ExactSums, cosine, quotient
+from .sqnr import sqnr_db
 
 Floats = NDArray[np.float64]
 
@@ -220,7 +221,7 @@ class Sums:
         return ErrorStats(
             size=size,
             nonfinite=size - count,
-            sqnr_db=_ratio_db(self.signal, self.noise, self.lost > 0),
+            sqnr_db=sqnr_db(self.signal, math.inf if self.lost else self.noise),
             mse=math.inf if self.lost else quotient(self.noise, max(count, 1) << UNIT),
             max_abs=self.max_abs,
             max_rel=self.max_rel,
@@ -229,15 +230,6 @@ class Sums:
             underflowed=_share(self.underflowed, count),
             subnormal=_share(self.subnormal, count) if has_format else math.nan,
         )
-
-
-def _ratio_db(signal: int, noise: int, is_infinite: bool) -> float:
-    """Return signal / noise in dB: infinite without noise, -infinite without signal."""
-    if noise == 0 and not is_infinite:
-        return math.inf
-    if signal == 0 or is_infinite:
-        return -math.inf
-    return 10.0 * (math.log10(signal) - math.log10(noise))
 
 
 def _share(count: int, size: int) -> float:

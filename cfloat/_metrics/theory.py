@@ -11,6 +11,8 @@ from cfloat._core.public import public
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentValueError
 
+from .sqnr import sqnr_db
+
 Distribution = Literal["normal", "uniform", "laplace", "student_t"]
 
 # binades below the root mean square, where what is left adds nothing to what is shown, and above it
@@ -73,8 +75,7 @@ def theoretical_sqnr_db(
     Examples
     --------
     >>> import cfloat as cf
-    >>> from cfloat.theory import theoretical_sqnr_db
-    >>> [round(theoretical_sqnr_db(cf.CFloat8_1_4_3, d), 2) for d in ("normal", "laplace")]
+    >>> [round(cf.theoretical_sqnr_db(cf.CFloat8_1_4_3, d), 2) for d in ("normal", "laplace")]
     [31.52, 31.54]
     """
     fmt = as_format(fmt)
@@ -92,7 +93,7 @@ def theoretical_sqnr_db(
         noise = sum(
             weight * _mean_square(part, bits, stochastic) for part, weight in enumerate(weights)
         )
-    return 10 * math.log10(fraction * fraction / noise)
+    return sqnr_db(fraction * fraction, noise)
 
 
 @lru_cache(maxsize=16)
