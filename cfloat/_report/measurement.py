@@ -1,4 +1,4 @@
-"""Measuring what formats cost on one tensor: the rows of a report."""
+"""The measuring of one tensor: what each format costs it, for the rows of a report."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from cfloat._array.array import asarray
-from cfloat._bias.choose import best_bias, grouped_error, least_error, squared_errors
+from cfloat._bias.choose import grouped_error, least_error, squared_errors
 from cfloat._bias.groups import Blocks, Groups, Slices
 from cfloat._bias.histogram import Moments
 from cfloat._bias.peak import largest, pieces
@@ -18,16 +17,15 @@ from cfloat._core.finfo import finfo
 from cfloat._core.flags import quiet
 from cfloat._core.format import Format
 from cfloat._metrics.error import ErrorStats, Sums
-from cfloat._metrics.matmul_error import matmul_error
+from cfloat._metrics.sqnr import sqnr_db
 from cfloat._metrics.theory import theoretical_sqnr_db
 
-from .baselines import Comparison, compare_schemes
-from .rows import (
+from .baselines import Comparison, compare_baselines
+from .records import (
     THEORY,
     BiasCurve,
     DenormalCost,
     Granularity,
-    MatmulRow,
     ReportRow,
     TensorSummary,
     Window,
@@ -101,7 +99,7 @@ class Measurement:
                     advance()
             comparisons = []
             if self._small:
-                comparisons = compare_schemes(self._name, self._tensor, self._peak)
+                comparisons = compare_baselines(self._name, self._tensor, self._peak)
         advance()
         return Measured(self._summary(), rows, granularity, comparisons)
 
@@ -143,7 +141,7 @@ class Measurement:
         )
 
     def _errors(self, fmt: Format) -> Floats:
-        """Return the squared errors at every bias, in the unit of the moments' signal."""
+        """Sum the squared errors at every bias, shape (biases,), in the unit of the moments' signal."""
         if fmt not in self._known:
             takes = Moments.takes(fmt)
             errors = self._moments.errors(fmt) if takes else squared_errors(self._flat, fmt)
@@ -151,11 +149,7 @@ class Measurement:
         return self._known[fmt]
 
     def _db(self, noise: float) -> float:
-        if noise <= 0:
-            return math.inf
-        if self._signal <= 0 or math.isinf(noise):
-            return -math.inf
-        return 10 * math.log10(self._signal / noise)
+        return sqnr_db(self._signal, noise)
 
     def _curve(self, errors: Floats, fmt: Format, bias: int) -> BiasCurve:
         low, _ = fmt.bias_range
@@ -218,40 +212,8 @@ class Measurement:
             )
 
 
-def measure_products(
-    name: str, weight: Array, inputs: ArrayLike, formats: dict[str, Format]
-) -> tuple[list[MatmulRow], str | None]:
-    """Return what rounding a weight and its inputs does to their product, or why that cannot be told."""
-    x = np.asarray(inputs)
-    if weight.ndim != 2 or x.ndim < 1 or x.shape[-1:] != weight.shape[1:] or not x.size:
-        return [], f"inputs of shape {x.shape} do not fit a weight of shape {weight.shape}"
-    rows = []
-    inputs32 = x.reshape(-1, x.shape[-1]).astype(np.float32)
-    weights32 = weight.T.astype(np.float32)
-    if not (np.isfinite(inputs32).all() and np.isfinite(weights32).all()):
-        return [], "not all elements are finite"
-    with quiet():
-        for label, fmt in formats.items():
-            if not fmt.signed:
-                continue
-            a = asarray(inputs32, fmt, best_bias(inputs32, fmt))
-            b = asarray(weights32, fmt, best_bias(weights32, fmt))
-            found = matmul_error(a, b, inputs32, weights32)
-            rows.append(
-                MatmulRow(
-                    tensor=name,
-                    format=label,
-                    weight_sqnr_db=found.b_sqnr_db,
-                    input_sqnr_db=found.a_sqnr_db,
-                    output_sqnr_db=found.sqnr_db,
-                    predicted_db=found.predicted_db,
-                )
-            )
-    return rows, None
-
-
 def rounding_error(flat: Array, fmt: Format, bias: int) -> ErrorStats:
-    """Return what rounding a flat tensor to nearest costs, as `error` does, in pieces."""
+    """Measure what rounding a tensor, shape (n,), to nearest costs, as `error` does, in pieces."""
     sums = Sums()
     limits = finfo(fmt, bias)
     with np.errstate(all="ignore"):
@@ -267,7 +229,7 @@ def _several_biases(fmt: Format) -> bool:
 
 
 def _binades(top: float, peak: float) -> int:
-    """Return the largest n with peak * 2**n <= top."""
+    """Find the largest n with peak * 2**n <= top."""
     top_fraction, top_exponent = math.frexp(top)
     fraction, exponent = math.frexp(peak)
     return top_exponent - exponent - (fraction > top_fraction)
