@@ -18,7 +18,7 @@ from test_convert import main_refused, names_in
 
 import cfloat as cf
 from cfloat._core.rounding import Positions
-from cfloat._files.convert import convert
+from cfloat._files.convert import convert as convert_by
 from cfloat._files.plan import Plan
 from cfloat.dask import _chunks
 from cfloat.errors import ClusterError
@@ -49,6 +49,14 @@ BIASES = [
 CHUNKS = [
     (12, 10, 15), (5, 4, 7), (6, 3, 4), (4, 10, 5), ((2, 0, 10), (10,), (14, 1)), (3, 5, 15),
 ]  # fmt: skip
+
+
+def convert(*arguments, scheduler=None):
+    """Convert here, or as the command does it with a scheduler."""
+    if scheduler is None:
+        return convert_by(*arguments)
+    with clusters.Cluster(scheduler) as cluster:
+        return convert_by(*arguments, runner=cluster.run)
 
 
 @pytest.fixture(autouse=True)
@@ -663,7 +671,8 @@ def test_what_workers_refuse(cluster, checkpoint, tmp_path, monkeypatch):
             convert(moved, target, Plan(FMT, include=["half"]), scheduler=address)
     moved.unlink()
     monkeypatch.undo()
-    monkeypatch.setattr(cf, "__version__", "0.0.0")
+    monkeypatch.setattr("cfloat._version.__version__", "0.0.0")
+    monkeypatch.setattr(clusters, "__version__", "0.0.0", raising=False)
     with pytest.raises(ClusterError, match=r"a worker has cfloat .*, and this is cfloat 0\.0\.0"):
         convert(checkpoint, target, plan.__class__(FMT), scheduler=address)
     assert names_in(tmp_path) == ["gone", "in.safetensors"]

@@ -11,7 +11,7 @@ from cfloat._files.replace import write_text
 from .progress import progress_bar
 
 
-def add_bench(commands: Any) -> None:
+def add(commands: Any) -> None:
     """Add the command to a parser's subparsers."""
     command = commands.add_parser(
         "bench",

@@ -16,7 +16,7 @@ from .options import READABLE, add_subnormals, format_of
 from .progress import progress_bar
 
 
-def add_convert(commands: Any) -> None:
+def add(commands: Any) -> None:
     """Add the command to a parser's subparsers."""
     command = commands.add_parser(
         "convert",

@@ -12,7 +12,7 @@ from cfloat.errors import ArgumentValueError
 from .options import add_subnormals, format_of
 
 
-def add_info(commands: Any) -> None:
+def add(commands: Any) -> None:
     """Add the command to a parser's subparsers."""
     command = commands.add_parser(
         "info",

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             from .parser import parser
 
-            options = parser().parse_args(arguments)
+            options = parser(next(iter(arguments), None)).parse_args(arguments)
             options.run(options)
         sys.stdout.flush()
     except CFloatError as error:

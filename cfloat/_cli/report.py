@@ -21,7 +21,7 @@ from .progress import progress_bar
 from .terminal import print_report
 
 
-def add_report(commands: Any) -> None:
+def add(commands: Any) -> None:
     """Add the command to a parser's subparsers."""
     command = commands.add_parser(
         "report",

@@ -15,7 +15,7 @@ from cfloat.errors import ArgumentTypeError
 
 from .contents import Contents
 from .dtypes import FLOATS
-from .file_errors import refusing_damage
+from .file_errors import copy_of, refusing_damage
 from .paths import shown_path
 from .reader import open_source
 from .source import Source
@@ -47,7 +47,7 @@ class Checkpoint(Mapping[str, CFloatArray | Array]):
         source = self._source = contents.source
         for name, reason in source.unreadable.items():
             with refusing_damage(source.path, name):
-                raise reason
+                raise copy_of(reason)
         self.path = source.path
         self.metadata = contents.metadata
         hidden = {said.bias for said in contents.descriptions.values()}

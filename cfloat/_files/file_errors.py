@@ -14,6 +14,11 @@ class NotSupportedError(ValueError):
     """What is in the file is sound, but nothing that can be read here."""
 
 
+def copy_of(error: Exception) -> Exception:
+    """Copy an error that is kept: one that was raised keeps the frames that it went through, and their files."""
+    return type(error)(*error.args)
+
+
 @contextmanager
 def refusing_damage(path: Path, name: str | None = None) -> Iterator[None]:
     """Turn whatever a reader raises on a bad file, or a bad tensor in it, into a FileError."""

@@ -12,7 +12,7 @@ from cfloat.errors import FileError
 
 from .dtypes import stored_dtype
 from .entry import Entry
-from .file_errors import NotSupportedError, refusing_damage
+from .file_errors import NotSupportedError, copy_of, refusing_damage
 from .source import ArraySource, Bytes, as_bytes, fill
 
 # Deflate packs constant data a thousandfold; a member that claims to be larger than this and packed tighter
@@ -79,7 +79,7 @@ class NpySource(ArraySource):
         try:
             entries[path.stem] = self._header.entry()
         except NotSupportedError as error:
-            unreadable[path.stem] = error
+            unreadable[path.stem] = copy_of(error)
         super().__init__(path, entries, unreadable=unreadable, names=[path.stem])
 
     def read_into(self, name: str, start: int, out: Bytes) -> None:
@@ -115,7 +115,7 @@ class NpzSource(ArraySource):
                     self._headers[name] = self._header_of(info)
                 entries[name] = self._headers[name].entry()
             except (FileError, NotSupportedError) as error:
-                unreadable[name] = error
+                unreadable[name] = copy_of(error)
         super().__init__(path, entries, unreadable=unreadable, names=list(self._members))
 
     def _header_of(self, info: zipfile.ZipInfo) -> _ArrayHeader:

@@ -11,7 +11,7 @@ from cfloat.errors import MissingExtraError
 
 from .dtypes import BY_COMMON_NAME
 from .entry import Entry
-from .file_errors import NotSupportedError
+from .file_errors import NotSupportedError, copy_of
 from .paths import shown_path
 from .source import ArraySource, Bytes
 
@@ -32,7 +32,7 @@ class TorchSource(ArraySource):
             try:
                 entries[name] = _entry(tensor)
             except NotSupportedError as error:
-                unreadable[name] = error
+                unreadable[name] = copy_of(error)
         super().__init__(path, entries, unreadable=unreadable, names=list(self._tensors))
 
     def _load(self) -> dict[str, Any]:
