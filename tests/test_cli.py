@@ -197,8 +197,11 @@ def test_files_are_not_overwritten_by_mistake(tmp_path):
 def test_a_pipe_is_written_to(tmp_path):
     np.save(tmp_path / "x.npy", X)
     text = succeeded(
-        cfloat("report", tmp_path / "x.npy", "--format", "float16", "--json", "/dev/stdout")
-    )
+        cfloat(
+            "report", tmp_path / "x.npy", "--format", "float16", "--json", "/dev/stdout",
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+        )
+    )  # fmt: skip
     assert json.loads(text[text.index("{") :])["rows"][0]["format"] == "float16"
 
 

@@ -1,6 +1,7 @@
 """The command ``cfloat bench``: its arguments, and what it prints and writes."""
 
 import argparse
+import sys
 from typing import Any
 
 from cfloat._bench.bench import SECONDS, SIZES, bench
@@ -68,5 +69,6 @@ def _run_bench(options: argparse.Namespace) -> None:
             progress=advance,
         )
     print(result.to_table())
+    sys.stdout.flush()  # what is written below may go the same way
     if options.json is not None:
         write_text(options.json, result.to_json())

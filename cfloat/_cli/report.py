@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,6 +72,7 @@ def _run_report(options: argparse.Namespace) -> None:
         reasons = [f"{name}: {reason}" for name, reason in result.skipped.items()]
         raise FileError(f"nothing to measure: {printable(reasons[0]) if reasons else 'no tensors'}")
     print_report(result)
+    sys.stdout.flush()  # what is written below may go the same way
     if options.html is not None:
         write_text(options.html, result.to_html())
     if options.json is not None:
