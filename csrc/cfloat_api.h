@@ -3,10 +3,9 @@
  * cffi's cdef reads this very file, so it holds declarations and comments and not one preprocessor
  * line; C code includes "cfloat.h" instead.
  *
- * Every function returns CF_OK or a negative cf_status and writes its results through pointers.  None
- * prints, aborts or keeps a pointer it was given, and none but the matrix products calls malloc.  All are safe to call from several threads at
- * once, cf_isa_select excepted.
- */
+ * Every function returns CF_OK or a negative cf_status and writes its results through pointers.
+ * None prints, aborts or keeps a pointer it was given, and none but the matrix products calls
+ * malloc.  All are safe to call from several threads at once, cf_isa_select excepted. */
 
 enum cf_status {
   CF_OK = 0,
@@ -26,9 +25,9 @@ enum cf_nonfinite {
 };
 
 enum cf_subnormals {
-  CF_SUBNORMALS_WHITEPAPER, /* a denormal's exponent is -bias */
-  CF_SUBNORMALS_IEEE,       /* a denormal's exponent is 1 - bias */
-  CF_SUBNORMALS_FLUSH       /* denormal operands and results are zero */
+  CF_SUBNORMALS_WHITEPAPER, /* a subnormal's exponent is -bias */
+  CF_SUBNORMALS_IEEE,       /* a subnormal's exponent is 1 - bias */
+  CF_SUBNORMALS_FLUSH       /* subnormal operands and results are zero */
 };
 
 enum cf_rounding {
@@ -40,12 +39,12 @@ enum cf_rounding {
   CF_STOCHASTIC
 };
 
-/* How stochastic rounding with N random bits decides, r being those bits as an integer and f how far up
- * the value lies between its neighbours (IEEE P3109): up if
+/* How stochastic rounding with N random bits decides, r being those bits as an integer and f how
+ * far up the value lies between its neighbours (IEEE P3109): up if
  *   A  floor(f * 2^N) + r >= 2^N
  *   B  floor(f * 2^(N+1)) + 2 * r + 1 >= 2^(N+1)
  *   C  (f * 2^N rounded to nearest, ties to even) + r >= 2^N
- * SPEC section 3 is A with N = 32. */
+ * spec 3 is A with N = 32. */
 enum cf_stochastic { CF_STOCHASTIC_A, CF_STOCHASTIC_B, CF_STOCHASTIC_C };
 
 /* Types of the elements of an operand.  The first four are also what values can be written as. */
@@ -82,7 +81,7 @@ typedef struct cf_format {
   int32_t bias_max;
 } cf_format;
 
-/* Exception flags as counts of elements (SPEC section 4).  Calls add to what is there. */
+/* Exception flags as counts of elements (spec 4).  Calls add to what is there. */
 typedef struct cf_flags {
   uint64_t invalid;
   uint64_t denormal;
@@ -92,21 +91,24 @@ typedef struct cf_flags {
 
 /* Where the elements of an N-dimensional operation are: element (i0, i1, ...) of an operand is at
  * base + i0*strides[0] + i1*strides[1] + ...  Strides are bytes; they may be zero or negative.
- * Random words are assigned in row-major order of shape; or, where the elements are a part of a larger array, element
- * (i0, i1, ...) takes word offset + i0*word_strides[0] + i1*word_strides[1] + ..., modulo 2^64. */
+ * Random words are assigned in row-major order of shape; or, where the elements are a part of a
+ * larger array, element (i0, i1, ...) takes word offset + i0*word_strides[0] + i1*word_strides[1] +
+ * ..., modulo 2^64. */
 typedef struct cf_layout {
   int32_t ndim;
   int32_t source_swapped; /* the source's elements have the other byte order */
-  const uint32_t *words;  /* a random word for each element in that order, in place of the stream's; or NULL */
+  /* a random word for each element in that order, in place of the stream's; or NULL */
+  const uint32_t *words;
   const int64_t *shape;
   const int64_t *source_strides;
   const int64_t *bias_strides;
   const int64_t *destination_strides;
-  const int64_t *word_strides; /* words, not bytes; NULL for row-major order.  Not used where `words` is given */
+  /* words, not bytes; NULL for row-major order.  Not used where `words` is given */
+  const int64_t *word_strides;
 } cf_layout;
 
-/* CF_OK if the format is one that this library can represent: 1..16 bits in all, at least one normal
- * number, encodings that exist, and every value at every legal bias exactly a float32. */
+/* CF_OK if the format is one that this library can represent: 1..16 bits in all, at least one
+ * normal number, encodings that exist, and every value at every legal bias exactly a float32. */
 int cf_format_check(const cf_format *format);
 
 /* Convert count elements from source_type to destination_type.
@@ -116,106 +118,137 @@ int cf_format_check(const cf_format *format);
  *                                 even, in float16 and bfloat16 (rounding is not used)
  *   value or integer -> value     encode and decode in one pass; the flags are those of the encode
  *
- * Any other pair is CF_BAD_TYPE.  rounding is a cf_rounding, to which CF_STOCHASTIC may add
- * 16 * cf_stochastic and 256 * the number of random bits, 1..32; 0 stands for 32.  Element i then takes the
- * upper bits of random word offset + i of the stream of seed; the other modes use neither.  A NaN becomes the format's canonical NaN, or the largest
- * finite value where there is none, with the NaN's sign; NaN codes give quiet NaNs of their sign.
- * Overflow and infinities follow SPEC section 3.
+ * Any other pair is CF_BAD_TYPE.  rounding is a cf_rounding, to which CF_STOCHASTIC may add 16 *
+ * cf_stochastic and 256 * the number of random bits, 1..32; 0 stands for 32.  Element i then takes
+ * the upper bits of random word offset + i of the stream of seed; the other modes use neither.  A
+ * NaN becomes the format's canonical NaN, or the largest finite value where there is none, with the
+ * NaN's sign; NaN codes give quiet NaNs of their sign. Overflow and infinities follow spec
+ * 3.
  *
- * destination may be the source's own memory (the same first byte) if its elements are not larger; any
- * other overlap is undefined.  No pointer needs any alignment.  flags may be NULL: nothing is counted.
- * Up to `threads` threads share the work where it is worth it; nothing in the result depends on it. */
+ * destination may be the source's own memory (the same first byte) if its elements are not larger;
+ * any other overlap is undefined.  No pointer needs any alignment.  flags may be NULL: nothing is
+ * counted. Up to `threads` threads share the work where it is worth it; nothing in the result
+ * depends on it. */
 int cf_convert(const cf_format *format, int bias, int source_type, const void *source, int rounding,
-               uint64_t seed, uint64_t offset, int destination_type, void *destination, size_t count,
-               int threads, cf_flags *flags);
+               uint64_t seed, uint64_t offset, int destination_type, void *destination,
+               size_t count, int threads, cf_flags *flags);
 
-/* The same over any layout and with a bias for every element, an int16_t.  source and destination must
- * not overlap, unless they are the same elements with the same strides.  Biases are
- * checked before anything is written; their memory and destination's are apart. */
+/* The same over any layout and with a bias for every element, an int16_t.  source and destination
+ * must not overlap, unless they are the same elements with the same strides.  Biases are checked
+ * before anything is written; their memory and destination's are apart. */
 int cf_convert_strided(const cf_format *format, const int16_t *biases, int source_type,
                        const void *source, int rounding, uint64_t seed, uint64_t offset,
                        int destination_type, void *destination, const cf_layout *layout,
                        int threads, cf_flags *flags);
 
-/* results[i] = table[codes[i]], of a table of CF_CODES8 results of result_size 1, 2, 4 or 8 bytes and codes of 1.
- * asked, which may be NULL, has CF_CODES8 bytes of 0 or 1: those that are 1 at first stay so where that code occurs,
- * and become 0 where it does not.  Tables and results are aligned to their elements, and
- * nothing overlaps, but that results of 1 byte may be the codes. */
-enum cf_look_up_limits { CF_CODES8 = 256 };
-int cf_look_up(const void *table, size_t result_size, const uint8_t *codes, size_t count, void *results,
-               uint8_t *asked, int threads);
+/* results[i] = table[codes[i]], of a table of CF_CODES8 results of result_size 1, 2, 4 or 8 bytes
+ * and codes of 1. asked, which may be NULL, has CF_CODES8 bytes of 0 or 1: those that are 1 at
+ * first stay so where that code occurs, and become 0 where it does not.  Tables and results are
+ * aligned to their elements, and nothing overlaps, but that results of 1 byte may be the codes. */
+enum cf_map_limits { CF_CODES8 = 256 };
+int cf_map_codes(const void *table, size_t result_size, const uint8_t *codes, size_t count,
+                 void *results, uint8_t *asked, int threads);
 
-/* Add up count float32 by what is above their lower_bits bits: of those with the same, upper, moments[3 * upper] counts
- * them, [+ 1] is the sum of their lower bits as integers and [+ 2] the sum of the squares of those.  moments has
- * 3 * 2^(32 - lower_bits) elements.  They are integers, so that no order and no number of threads matters; those of 2^32
- * float32 fit.  Infinities and NaNs are added up likewise: their exponent tells them. */
-enum cf_moments_limits { CF_MOMENTS_LOWER_MIN = 8, CF_MOMENTS_LOWER_MAX = 16 };
-int cf_add_moments(const float *values, size_t count, int lower_bits, uint64_t *moments, int threads);
+/* Add up count float32 by what is above their lower_bits bits: of those with the same, upper,
+ * histogram[3 * upper] counts them, [+ 1] is the sum of their lower bits as integers and [+ 2] the
+ * sum of the squares of those.  histogram has 3 * 2^(32 - lower_bits) elements.  They are integers,
+ * so that no order and no number of threads matters; those of 2^32 float32 fit.  Infinities and
+ * NaNs are added up likewise: their exponent tells them. */
+enum cf_histogram_limits { CF_HISTOGRAM_LOWER_MIN = 8, CF_HISTOGRAM_LOWER_MAX = 16 };
+int cf_add_to_histogram(const float *values, size_t count, int lower_bits, uint64_t *histogram,
+                        int threads);
 
-/* Add the products a[i] * b[i] of finite numbers, each rounded to 53 bits whatever its exponent, to a sum that loses
- * nothing: integers by exponent.  With the product s * 2^e, s an integer of magnitude 2^52 to 2^53, its bin is
- * e + CF_SUM_ORIGIN: sums[2 * bin] gains the upper bits of s, s / 2^26 toward zero, and [+ 1] the rest, of the same sign.
- * sums has 2 * CF_SUM_BINS elements, and room for 2^36 products.  As they are integers, no order matters. */
+/* Add the products a[i] * b[i] of finite numbers, each rounded to 53 bits whatever its exponent, to
+ * a sum that loses nothing: integers by exponent.  With the product s * 2^e, s an integer of
+ * magnitude 2^52 to 2^53, its bin is e + CF_SUM_ORIGIN: sums[2 * bin] gains the upper bits of s, s
+ * / 2^26 toward zero, and [+ 1] the rest, of the same sign. sums has 2 * CF_SUM_BINS elements, and
+ * room for 2^36 products.  As they are integers, no order matters. */
 enum cf_sum_bins { CF_SUM_ORIGIN = 2300, CF_SUM_BINS = 4400 };
 int cf_add_products(const double *a, const double *b, size_t count, int64_t *sums);
 
-/* A stack of matrices: the operands of matrix products.  The arrays of strides count the axes of the stack first, then
- * rows, then columns. */
+/* A stack of matrices: the operands of matrix products.  The arrays of strides count the axes of
+ * the stack first, then rows, then columns. */
 typedef struct cf_matrix {
-  int32_t type;                /* CF_CODES, CF_FLOAT32 or CF_BFLOAT16; values are of native byte order */
+  /* CF_CODES, CF_FLOAT32 or CF_BFLOAT16; values are of native byte order */
+  int32_t type;
   const cf_format *format;     /* of codes */
   const void *elements;        /* aligned to their size */
   const int64_t *strides;      /* bytes; they may be zero or negative */
   const int16_t *biases;       /* of codes, each within the format's range */
   const int64_t *bias_strides; /* bytes; from one block to the next along rows and columns */
-  int64_t bias_block[2];       /* so many consecutive rows, and columns, share a bias: 1 or more */
+  /* so many consecutive rows, and columns, share a bias: 1 or more */
+  int64_t bias_block[2];
 } cf_matrix;
 
 /* results = a @ b for each pair of matrices of a stack: a of rows x inner, b of inner x columns. */
 typedef struct cf_product {
   cf_matrix a, b;
-  float *results; /* no memory of an operand */
+  float *results;                /* no memory of an operand */
   const int64_t *result_strides; /* bytes, multiples of 4 */
   int32_t stack_ndim;            /* 0..CF_MAX_NDIM - 2 */
   const int64_t *stack_shape;
   int64_t rows, inner, columns;
 } cf_product;
 
-/* Products in float32 (SPEC section 5).  |result - exact| <= inner * 2^-23 * (|a| @ |b|), where nothing leaves
- * float32's range; infinities and NaNs as IEEE 754 says.  An inner of 0 gives zeros.  Nothing in the result
- * depends on the number of threads.  CF_NO_MEMORY: nothing of use was written. */
+/* Products in float32 (spec 5).  |result - exact| <= inner * 2^-23 * (|a| @ |b|), where
+ * nothing leaves float32's range; infinities and NaNs as IEEE 754 says.  An inner of 0 gives zeros.
+ * Nothing in the result depends on the number of threads.  CF_NO_MEMORY: nothing of use was
+ * written. */
 int cf_matmul(const cf_product *product, int threads);
 
-/* The float32 next to the exact sum of the products, ties to even: one rounding.  The same bits on every machine.
- * Sums of zero are +0, whatever the signs of what was summed; what rounds to 2^128 or more is an infinity; and
- * where there are infinities or NaNs among the operands, IEEE 754's sum of products is it, with every NaN
- * 0x7FC00000.  CF_BAD_BIAS or CF_NO_MEMORY: nothing of use was written. */
+/* The float32 next to the exact sum of the products, ties to even: one rounding.  The same bits on
+ * every machine. Sums of zero are +0, whatever the signs of what was summed; what rounds to 2^128
+ * or more is an infinity; and where there are infinities or NaNs among the operands, IEEE 754's sum
+ * of products is it, with every NaN 0x7FC00000.  CF_BAD_BIAS or CF_NO_MEMORY: nothing of use was
+ * written. */
 int cf_matmul_exact(const cf_product *product, int threads);
 
-/* Products as hardware has them whose accumulator is of a format.  For each result a sum starts at +0 and gains
- * the products of k = 0, 1, ... in this order; after every `every` of them, which is 1 or more, and after the
- * last, it is rounded to the format at `bias`, and the result is its value.  With `every` of 1 each rounding is
- * that of the exact sum; with more, what is added in between is rounded to odd in float64, of 53 bits.
+/* cf_matmul, or cf_matmul_exact, for one pair of matrices whose codes have one bias each, without
+ * descriptions to fill in: results = a @ b, a of rows x inner, b of inner x columns.
  *
- * rounding and seed are as in cf_convert.  Results are numbered in row-major order of all the stack's, and for the
- * step-th rounding, counted from 0, result p takes random word offset + step * words + p, `words` being the number of
- * results, or, where these are some of more, of all.  Overflow is the
- * format's, as is rounding an infinity or NaN; the NaN of a sum is a positive one, and every NaN result is
- * 0x7FC00000.  CF_BAD_LAYOUT also where `every` is less than 1; CF_NO_MEMORY: nothing of use was written. */
-int cf_matmul_rounded(const cf_product *product, const cf_format *accumulator, int bias, int rounding, uint64_t seed,
-                      uint64_t offset, uint64_t words, int64_t every, int threads);
+ * accumulate is a cf_accumulate.  a_type is CF_CODES, CF_FLOAT32 or CF_BFLOAT16.  a_format, which
+ * may be NULL otherwise, and a_bias are those of codes.  a is the element in the first row and
+ * column, aligned to its size; strides are bytes, of any sign or 0, from one row and from one
+ * column to the next.  The same for b.  results are aligned to 4, no memory of an operand, and
+ * their strides are multiples of 4.
+ *
+ * CF_BAD_TYPE: accumulate or an operand's type is none of these.  CF_BAD_BIAS: a bias of codes is
+ * outside its format's range.  CF_BAD_FORMAT.  CF_BAD_LAYOUT: a length is negative.  Nothing was
+ * written then.  CF_NO_MEMORY: nothing of use was written. */
+enum cf_accumulate { CF_ACCUMULATE_FLOAT32, CF_ACCUMULATE_EXACT };
+int cf_matmul_flat(int32_t accumulate, int64_t rows, int64_t inner, int64_t columns, int32_t a_type,
+                   const cf_format *a_format, int a_bias, const void *a, int64_t a_row_stride,
+                   int64_t a_column_stride, int32_t b_type, const cf_format *b_format, int b_bias,
+                   const void *b, int64_t b_row_stride, int64_t b_column_stride, float *results,
+                   int64_t result_row_stride, int64_t result_column_stride, int threads);
+
+/* Products as hardware has them whose accumulator is of a format.  For each result a sum starts at
+ * +0 and gains the products of k = 0, 1, ... in this order; after every `every` of them, which is 1
+ * or more, and after the last, it is rounded to the format at `bias`, and the result is its value.
+ * With `every` of 1 each rounding is that of the exact sum; with more, what is added in between is
+ * rounded to odd in float64, of 53 bits.
+ *
+ * rounding and seed are as in cf_convert.  Results are numbered in row-major order of all the
+ * stack's, and for the step-th rounding, counted from 0, result p takes random word offset + step *
+ * words + p, `words` being the number of results, or, where these are some of more, of all.
+ * Overflow is the format's, as is rounding an infinity or NaN; the NaN of a sum is a positive one,
+ * and every NaN result is 0x7FC00000.  CF_BAD_LAYOUT also where `every` is less than 1;
+ * CF_NO_MEMORY: nothing of use was written. */
+int cf_matmul_rounded(const cf_product *product, const cf_format *accumulator, int bias,
+                      int rounding, uint64_t seed, uint64_t offset, uint64_t words, int64_t every,
+                      int threads);
 
 /* Philox4x32-10 (Salmon et al., SC'11): the four output words of one counter under one key. */
 int cf_philox4x32_10(const uint32_t counter[4], const uint32_t key[2], uint32_t words[4]);
 
-/* count words of the stream of seed from position offset on: what CF_STOCHASTIC uses.  The caller sees to
- * it that offset + count does not exceed 2^64, here and in cf_convert. */
+/* count words of the stream of seed from position offset on: what CF_STOCHASTIC uses.  The caller
+ * sees to it that offset + count does not exceed 2^64, here and in cf_convert. */
 int cf_random_words(uint64_t seed, uint64_t offset, uint32_t *words, size_t count);
 
-/* The instruction sets this build knows, worst first (index 0, 1, ...; CF_BAD_ISA past the last), and
- * whether this CPU and operating system run it; the active one, portable at first; and a change of the
- * active one, to the best available for NULL, which is meant for start-up and for tests: do not call it
- * while another thread converts. */
+/* The instruction sets this build knows, worst first (index 0, 1, ...; CF_BAD_ISA past the last),
+ * and whether this CPU and operating system run it; the active one, portable at first; and a change
+ * of the active one, to the best available for NULL, which is meant for start-up and for tests: do
+ * not call it while another thread converts. */
 int cf_isa_list(int index, const char **name, int *available);
 int cf_isa_name(const char **name);
 int cf_isa_select(const char *name);

@@ -1,44 +1,110 @@
-"""Every test can run on each instruction set in turn; Hypothesis sets no deadline."""
+"""What all tests share: which cfloat they test, on which instruction sets, and what is said of skips."""
 
 import os
+import sys
+from collections import Counter
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
-import cfloat as cf
-from cfloat._core import binding
-from cfloat._core import isa as instruction_sets
+ROOT = Path(__file__).resolve().parents[1]
+
+# What says how wide a terminal is, and what it can show.
+TERMINAL = (
+    "COLORTERM", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "PYTHONIOENCODING", "PYTHONUNBUFFERED",
+    "TERM", "TTY_COMPATIBLE", "TTY_INTERACTIVE",
+)  # fmt: skip
+
+
+def _find_package():
+    """Pass by a source tree that is not built, and stop in a line where no other cfloat is installed.
+
+    ``python -m pytest`` puts the current folder on the path, and in a checkout its cfloat/ hides the one that
+    is installed.  ``pip install -e .`` builds the extension in the tree, and then the tree is what is tested.
+    """
+    built = any(
+        path.name.removeprefix("_cfloat") in EXTENSION_SUFFIXES
+        for path in (ROOT / "cfloat").rglob("_cfloat.*")
+    )
+    if not built:
+        sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != ROOT]
+    found = find_spec("cfloat")
+    if found is None or (not built and found.origin == str(ROOT / "cfloat" / "__init__.py")):
+        # of any other exception here, pytest shows where it was raised
+        raise SystemExit(
+            f"no cfloat to test: this checkout is not built, and {sys.prefix} has none installed; "
+            "run: pip install '.[test]' && pytest"
+        )
+
+
+_find_package()
+
+import isas  # noqa: E402
+
+import cfloat as cf  # noqa: E402
+from cfloat._core import binding  # noqa: E402
+from cfloat._core import isa as instruction_sets  # noqa: E402
+
+# Helpers that assert: a failure of theirs shows the values, too.
+pytest.register_assert_rewrite("commands", "exact", "matrices", "refusals")
 
 settings.register_profile("cfloat", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("cfloat")
 
-ISAS = instruction_sets.isa_names(available=False)
-
-# Those that add nothing but matrix products to the one before.
-MATMUL_ISAS = ("avx512bf16", "amx")
-
-
-def _required_isas():
-    """What CFLOAT_REQUIRE_ISA names: a machine that lacks one of these fails instead of skipping."""
-    required = set(filter(None, os.environ.get("CFLOAT_REQUIRE_ISA", "").split(",")))
-    if required == {"all"}:
-        return set(ISAS)
-    if not required <= set(ISAS):
-        raise pytest.UsageError(
-            f"CFLOAT_REQUIRE_ISA is {','.join(sorted(required))}; there are {', '.join(ISAS)}, or all"
-        )
-    return required
-
 
 def pytest_configure(config):
-    config.required_isas = _required_isas()
+    unknown = isas.required() - set(isas.KNOWN)
+    if unknown:
+        raise pytest.UsageError(
+            f"CFLOAT_REQUIRE_ISA names {', '.join(sorted(unknown))}; "
+            f"there are {', '.join(isas.KNOWN)}, or all"
+        )
+
+
+# Before -m selects.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """What is not marked as slow is quick, so that a new test is, too."""
+    for item in items:
+        if item.get_closest_marker("slow") is None:
+            item.add_marker("quick")
+
+
+def pytest_report_header():
+    where = Path(cf.__file__).parent
+    return f"cfloat {cf.__version__} in {where}; this CPU runs {', '.join(isas.AVAILABLE)}"
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how many tests were skipped, a line for each reason."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple)
+    )
+    if reasons:
+        terminalreporter.section("skipped, and why")
+        for reason, count in reasons.most_common():
+            terminalreporter.line(f"{count:6} {reason}")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_terminal():
+    """What the user's terminal is changes nothing that the command prints to a test."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in TERMINAL:
+            environment.delenv(name, raising=False)
+        yield
 
 
 def _select(request):
     name = request.param
-    if name not in instruction_sets.isa_names():
-        stop = pytest.fail if name in request.config.required_isas else pytest.skip
+    if name not in isas.AVAILABLE:
+        stop = pytest.fail if name in isas.required() else pytest.skip
         stop(f"this CPU does not run {name}")
     before = cf.isa()
     instruction_sets.select_isa(name)
@@ -48,13 +114,15 @@ def _select(request):
 
 # For a function, scope "class" means the same as "function", but Hypothesis accepts it: it runs many
 # examples in one test, and all may use the same instruction set.
-@pytest.fixture(params=[name for name in ISAS if name not in MATMUL_ISAS], scope="class")
+@pytest.fixture(
+    params=[name for name in isas.TESTED if name not in isas.MATMUL_ONLY], scope="class"
+)
 def isa(request):
     """Each instruction set that converts in its own way."""
     yield from _select(request)
 
 
-@pytest.fixture(params=ISAS, scope="class")
+@pytest.fixture(params=isas.TESTED, scope="class")
 def matmul_isa(request):
     """Each instruction set that multiplies matrices in its own way."""
     yield from _select(request)
@@ -69,11 +137,17 @@ def rng():
 def calls(monkeypatch):
     """The operands and results of each matrix product of the core."""
     seen = []
-    core = binding.matmul
+    core, core_flat = binding.matmul, binding.matmul_flat
 
     def matmul(a, b, results):
         seen.append((a, b, results))
         core(a, b, results)
 
+    def matmul_flat(a, a_format, a_bias, b, b_format, b_bias, results, exact):
+        operands = ((a, a_format, a_bias), (b, b_format, b_bias))
+        seen.append((*(binding.Matrices(*parts) for parts in operands), results))
+        core_flat(a, a_format, a_bias, b, b_format, b_bias, results, exact)
+
     monkeypatch.setattr(binding, "matmul", matmul)
+    monkeypatch.setattr(binding, "matmul_flat", matmul_flat)
     return seen

@@ -14,7 +14,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cfloat._convert.elementwise import decode, encode, round_to
+from cfloat._bias.round_to import round_to
+from cfloat._convert.elementwise import decode, encode
 from cfloat._core import isa as instruction_sets
 from cfloat._core import presets, threads
 from cfloat._core.format import Format
@@ -335,7 +336,7 @@ def bench(
 
     Examples
     --------
-    >>> from cfloat.bench import bench
+    >>> from cfloat._bench.bench import bench
     >>> result = bench([64], seconds=1e-6)
     >>> result.rows[0].work, result.rows[0].ratio > 0
     ('CFloat8_1_4_3', True)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-#: Elements worked on at a time, about.
-GROUPED = 1 << 18
+#: Elements of a piece, about.
+PIECE_SIZE = 1 << 18
 
 
 class Groups(ABC):
@@ -44,7 +44,7 @@ class Slices(Groups):
         self.shape = (x.shape[axis],)
 
     def __iter__(self) -> Iterator[tuple[slice, Array]]:
-        step = max(1, GROUPED // max(1, math.prod(self._slices.shape[1:])))
+        step = max(1, PIECE_SIZE // max(1, math.prod(self._slices.shape[1:])))
         for start in range(0, self.count, step):
             part = slice(start, min(start + step, self.count))
             yield part, self._slices[part].reshape(part.stop - part.start, -1)
@@ -60,7 +60,7 @@ class Blocks(Groups):
         self.shape = (*x.shape[:-1], self._blocks)
 
     def __iter__(self) -> Iterator[tuple[slice, Array]]:
-        step = max(1, GROUPED // max(1, self._length))
+        step = max(1, PIECE_SIZE // max(1, self._length))
         for start in range(0, self._rows.shape[0], step):
             rows = self._rows[start : start + step]
             if self._length % self._block:

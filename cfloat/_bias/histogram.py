@@ -2,7 +2,7 @@
 
 A format of m mantissa bits rounds all values alike that have sign, exponent and the first m + 1 bits of the
 mantissa in common: what lies half-way between two of its values, and is as near to either, is the edge of two
-such sets.  Count, sum and sum of squares of each set, integers in units of its last bit, give the
+such bins.  Count, sum and sum of squares of each bin, integers in units of its last bit, give the
 squared error ``sum((x - q)**2)`` of rounding it to any q.
 """
 
@@ -13,29 +13,32 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cfloat._convert.elementwise import encode, round_to
+from cfloat._convert.elementwise import encode_checked, round_checked
 from cfloat._core import binding
-from cfloat._core.flags import quiet
+from cfloat._core.dtypes import fits_float32
+from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
+from cfloat._core.pieces import pieces
 from cfloat._core.public import public
+from cfloat._core.rounding import check_rounding
 
-from .peak import pieces, scale_exponent
+from .peak import largest_magnitude, scale_exponent
 
 Floats = NDArray[np.float64]
 
 _MANTISSA_BITS: Final = 23
 
-#: Mantissa bits that a set has in common: for any format, and for those of few, whose table stays in cache.
-ANY, FEW = 11, 7
+#: Mantissa bits that a bin has in common: for any format, and for those of few, whose table stays in cache.
+ANY_BITS, FEW_BITS = 11, 7
 
 
 def bits_for(fmt: Format | None) -> int:
-    """Return the mantissa bits of the sets that a format takes; of those for any format if it is None."""
-    return FEW if fmt is not None and fmt.mantissa_bits < FEW else ANY
+    """Tell the mantissa bits of the bins that a format takes; of those for any format if it is None."""
+    return FEW_BITS if fmt is not None and fmt.mantissa_bits < FEW_BITS else ANY_BITS
 
 
-# sets times biases tried at a time: as many values as fit in a core's cache
-_TRIED = 1 << 18
+# bins times biases tried at a time: as many values as fit in a core's cache
+_PIECE_SIZE: Final = 1 << 18
 
 
 @public
@@ -58,59 +61,56 @@ class CodeUse:
     entropy: float
 
 
-class Tally:
-    """Counts, sums and sums of squares by set: integers, which add up over the parts of a tensor.
+class BinSums:
+    """Counts, sums and sums of squares by bin: integers, which add up over the parts of a tensor.
 
     Attributes
     ----------
-    sets : ndarray of int, shape (n,)
-        The upper bits, as float32 has them, of the sets that occur, in order.
-    rows : ndarray of uint64 or object, shape (n, 3)
+    bins : ndarray of int, shape (n,)
+        The upper bits, as float32 has them, of the bins that occur, in order.
+    sums : ndarray of uint64 or object, shape (n, 3)
         The count of each, and the sums of the lower bits and of their squares.
     size : int
         Number of elements.
     """
 
-    def __init__(self, sets: NDArray[np.intp], rows: NDArray[Any], size: int) -> None:
-        self.sets, self.rows, self.size = sets, rows, size
+    def __init__(self, bins: NDArray[np.intp], sums: NDArray[Any], size: int) -> None:
+        self.bins, self.sums, self.size = bins, sums, size
 
     @classmethod
     def of(cls, x: NDArray[Any], bits: int, scale: int) -> Self:
-        """Return the tally of values times ``2**-scale``, by sign, exponent and so many bits of mantissa."""
+        """Sum up values times ``2**-scale``, by sign, exponent and so many bits of mantissa."""
         lower_bits = _MANTISSA_BITS - bits
         flat = x.reshape(-1)
-        exact = is_float32(flat)
+        exact = fits_float32(flat.dtype)
         table = np.zeros((1 << (32 - lower_bits), 3), np.uint64)
         if flat.dtype == np.float32 and flat.flags.c_contiguous and flat.dtype.isnative:
-            binding.add_moments(flat, lower_bits, table)
+            binding.add_to_histogram(flat, lower_bits, table)
         else:
             with np.errstate(all="ignore"):
-                for piece in pieces(flat.size):
+                for piece in pieces(flat.shape):
                     part = flat[piece]
                     if not exact:
                         part = np.ldexp(part.astype(np.float64), -scale)
-                    binding.add_moments(np.ascontiguousarray(part, np.float32), lower_bits, table)
-        sets = np.flatnonzero(table[:, 0])
-        return cls(sets, table[sets], flat.size)
+                    binding.add_to_histogram(
+                        np.ascontiguousarray(part, np.float32), lower_bits, table
+                    )
+        bins = np.flatnonzero(table[:, 0])
+        return cls(bins, table[bins], flat.size)
 
     def joined(self, other: Self) -> Self:
-        """Return the tally of the elements of both."""
+        """Sum up the elements of both."""
         size = self.size + other.size
-        sets = np.union1d(self.sets, other.sets)
+        bins = np.union1d(self.bins, other.bins)
         # 2**32 squares of 16 bits fit into 64 bits, and no more
-        rows = np.zeros((sets.size, 3), np.uint64 if size <= 1 << 32 else object)
+        sums = np.zeros((bins.size, 3), np.uint64 if size <= 1 << 32 else object)
         for each in (self, other):
-            rows[np.searchsorted(sets, each.sets)] += each.rows.astype(rows.dtype)
-        return type(self)(sets, rows, size)
+            sums[np.searchsorted(bins, each.bins)] += each.sums.astype(sums.dtype)
+        return type(self)(bins, sums, size)
 
 
-def is_float32(x: NDArray[Any]) -> bool:
-    """Whether float32 has all values of an array's dtype; others are scaled before they become float32."""
-    return (x.dtype.kind == "f" and x.itemsize <= 4) or x.dtype.kind == "V"
-
-
-class Moments:
-    """Moments of a tensor's elements, taken as float32.
+class Histogram:
+    """Counts and sums of a tensor's elements, taken as float32, by bin: what errors follow from.
 
     Attributes
     ----------
@@ -125,7 +125,7 @@ class Moments:
     def __init__(
         self, values: Floats, counts: Floats, sums: Floats, squares: Floats, **known: int
     ) -> None:
-        # by set: the value nearest zero, with its sign; how many elements; the sums of how much further they
+        # by bin: the value nearest zero, with its sign; how many elements; the sums of how much further they
         # are from zero, and of the squares of that
         self._edges, self._counts, self._sums, self._squares = values, counts, sums, squares
         self.size = known["size"]
@@ -135,7 +135,7 @@ class Moments:
 
     @classmethod
     def of(cls, x: ArrayLike, fmt: Format | None = None) -> Self:
-        """Return the moments of a tensor.
+        """Make the histogram of a tensor.
 
         Parameters
         ----------
@@ -147,24 +147,24 @@ class Moments:
         """
         bits = bits_for(fmt)
         flat = np.asarray(x).reshape(-1)
-        scale = 0 if is_float32(flat) else scale_exponent(flat)
-        return cls.of_tally(Tally.of(flat, bits, scale), bits, scale)
+        scale = 0 if fits_float32(flat.dtype) else scale_exponent(largest_magnitude(flat))
+        return cls.of_sums(BinSums.of(flat, bits, scale), bits, scale)
 
     @classmethod
-    def of_tally(cls, tally: Tally, bits: int, scale: int) -> Self:
-        """Return the moments that a tally of so many bits, of values times ``2**-scale``, is of."""
-        exponents = (tally.sets >> bits) & 255
+    def of_sums(cls, sums: BinSums, bits: int, scale: int) -> Self:
+        """Make the histogram that sums by so many bits, of values times ``2**-scale``, are of."""
+        exponents = (sums.bins >> bits) & 255
         finite = exponents < 255
-        found, exponents = tally.sets[finite], exponents[finite]
+        found, exponents = sums.bins[finite], exponents[finite]
         edges = (found << (_MANTISSA_BITS - bits)).astype(np.uint32).view(np.float32)
         units = np.ldexp(1.0, np.maximum(exponents, 1) - (127 + _MANTISSA_BITS))
-        count, total, squares = tally.rows[finite].T.astype(np.float64)
+        count, total, squares = sums.sums[finite].T.astype(np.float64)
         return cls(
             edges.astype(np.float64),
             count,
             total * units,
             squares * units * units,
-            size=tally.size,
+            size=sums.size,
             scale=scale,
             bits=bits,
         )
@@ -180,7 +180,7 @@ class Moments:
         return float(self._squared_errors(np.zeros((1, self._edges.size)))[0])
 
     def errors(self, fmt: Format) -> Floats:
-        """Return the sum of squared errors of rounding to nearest at every bias that a format allows.
+        """Sum up the squared errors of rounding to nearest, at every bias that a format allows.
 
         Parameters
         ----------
@@ -194,25 +194,28 @@ class Moments:
             All share one factor, of the power of two that brings 64-bit values into range.
         """
         low, high = fmt.bias_range
-        biases = np.arange(low, high + 1)[:, np.newaxis]
+        biases = np.arange(low, high + 1, dtype=np.int16)[:, np.newaxis]
         errors = np.zeros(biases.size)
-        step = max(1, _TRIED // biases.size)
+        step = max(1, _PIECE_SIZE // biases.size)
         for start in range(0, self._edges.size, step):
             part = slice(start, start + step)
-            with quiet(), np.errstate(all="ignore"):
+            with no_flags(), np.errstate(all="ignore"):
                 inside = self._inside(part)
-                rounded = round_to(np.broadcast_to(inside, (biases.size, inside.size)), fmt, biases)
+                rounded = round_checked(inside, fmt, biases, (biases.size, inside.size))
                 errors += self._squared_errors(np.ldexp(rounded, -self.scale), part)
         errors[np.isnan(errors)] = np.inf
         return errors
 
     def stochastic_error(self, fmt: Format, bias: int) -> float:
-        """Return the sum of squared errors, as `errors` has it, to expect of stochastic rounding."""
+        """Tell the sum of squared errors, as `errors` has it, to expect of stochastic rounding."""
         inside = np.abs(self._inside(slice(None)))
         edges = np.abs(self._edges)
-        with quiet(), np.errstate(all="ignore"):
-            low = np.ldexp(round_to(inside, fmt, bias, rounding="toward_zero"), -self.scale)
-            high = np.ldexp(round_to(inside, fmt, bias, rounding="toward_positive"), -self.scale)
+        with no_flags(), np.errstate(all="ignore"):
+            down, up = (
+                round_checked(inside, fmt, bias, inside.shape, check_rounding(mode, inside.shape))
+                for mode in ("toward_zero", "toward_positive")
+            )
+            low, high = np.ldexp(down, -self.scale), np.ldexp(up, -self.scale)
             below, above = edges - low, high - edges
             # the product of the distances from both neighbours; beyond the largest value, that from it
             between = np.isfinite(high) & (high > low)
@@ -225,7 +228,7 @@ class Moments:
 
     @property
     def kurtosis(self) -> float:
-        """Excess kurtosis, to the 11 bits of a set: 0 of a normal distribution; NaN if all are equal."""
+        """Excess kurtosis, to the 11 bits of a bin: 0 of a normal distribution; NaN if all are equal."""
         counts = np.maximum(self._counts, 1)
         values = np.copysign(np.abs(self._edges) + self._sums / counts, self._edges)
         total = max(1.0, self._counts.sum())
@@ -236,13 +239,14 @@ class Moments:
 
     @staticmethod
     def takes(fmt: Format) -> bool:
-        """Whether a format rounds all of a set alike."""
-        return fmt.mantissa_bits < ANY
+        """Whether a format rounds all of a bin alike."""
+        return fmt.mantissa_bits < ANY_BITS
 
     def code_use(self, fmt: Format, bias: int) -> CodeUse:
-        """Return how a format's codes are used at a bias, rounding to nearest."""
-        with quiet():
-            codes = encode(self._inside(slice(None)), fmt, bias)
+        """Tell how a format's codes are used at a bias, rounding to nearest."""
+        with no_flags():
+            inside = self._inside(slice(None))
+            codes = encode_checked(inside, fmt, bias, inside.shape)
         counts = np.bincount(codes, self._counts, 1 << fmt.bits)
         shares = counts[counts > 0] / max(1.0, counts.sum())
         return CodeUse(
@@ -252,9 +256,9 @@ class Moments:
         )
 
     def exponents(self) -> dict[int, int]:
-        """Return how many elements are in each binade, by the exponent of its first value.
+        """Count the elements in each binade, by the exponent of its first value.
 
-        The least denormal float32 count as `zeros` and are in none.
+        The least subnormal float32 count as `zeros` and are in none.
         """
         nonzero = self._edges != 0
         exponents = np.frexp(self._edges[nonzero])[1] - 1
@@ -268,7 +272,7 @@ class Moments:
         return int(self._counts[self._edges == 0].sum())
 
     def magnitude_at(self, share: float) -> float:
-        """Return a magnitude that a share of the finite elements does not exceed, to 11 bits, from above."""
+        """Tell a magnitude that a share of the finite elements does not exceed, to 11 bits, from above."""
         magnitudes = np.abs(self._edges)
         order = np.argsort(magnitudes, kind="stable")
         below = np.cumsum(self._counts[order])
@@ -280,14 +284,14 @@ class Moments:
         return float(np.ldexp(magnitudes[at], self.scale))
 
     def _inside(self, part: slice) -> Floats:
-        """Return a value of each set that is not at its edge, where a tie would be."""
+        """Give a value of each bin that is not at its edge, where a tie would be."""
         edges = self._edges[part]
         exponents = np.where(edges == 0, -125, np.maximum(np.frexp(edges)[1], -125))
         half = np.where(self._sums[part] > 0, np.ldexp(1.0, exponents - (self._bits + 2)), 0.0)
         return np.ldexp(edges + np.copysign(half, edges), self.scale)
 
     def _squared_errors(self, rounded: Floats, part: slice = slice(None)) -> Floats:
-        """Return the squared errors of rows of rounded values."""
+        """Sum up the squared errors of rows of rounded values: one row a bias, one column a bin."""
         edges = self._edges[part]
         off = np.abs(edges) - np.copysign(1.0, edges) * rounded
         linear = off @ (2.0 * self._sums[part])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .layout import Biases, across
+from .layout import BiasLayout, blocks_of_axis
 
 Shape = tuple[int, ...]
 Values = NDArray[np.int16]
@@ -22,7 +22,7 @@ class _Part(NamedTuple):
     shape: Shape
 
     def spread(self) -> "_Part":
-        """Return them without runs."""
+        """Repeat them, so that there are no runs."""
         if self.run == 1:
             return self
         values = np.repeat(self.values, self.run, self.axis)
@@ -30,18 +30,18 @@ class _Part(NamedTuple):
         return _Part(values, self.axis, 1, self.shape)
 
     def lengths(self, axis: int, run: int) -> Shape:
-        """Return how many biases there are, at most, with runs along an axis."""
+        """Tell how many biases there are, at most, with runs along an axis."""
         return tuple(
             -(-length // run) if i == axis else length for i, length in enumerate(self.shape)
         )
 
 
-def join(biases: Sequence[Biases], shapes: Sequence[Shape], axis: int) -> Biases:
-    """Return the biases of a concatenation, with no more of them in memory than the layouts need.
+def join(biases: Sequence[BiasLayout], shapes: Sequence[Shape], axis: int) -> BiasLayout:
+    """Lay out the biases of a concatenation, with no more of them in memory than the layouts need.
 
     Parameters
     ----------
-    biases : sequence of Biases
+    biases : sequence of BiasLayout
         Those of the arrays, one of which at least has elements.
     shapes : sequence of tuple of int
         The arrays' shapes, which agree but for `axis`.
@@ -55,21 +55,23 @@ def join(biases: Sequence[Biases], shapes: Sequence[Shape], axis: int) -> Biases
     """
     filled = [i for i, shape in enumerate(shapes) if prod(shape)]
     parts = [_part(biases[i], shapes[i]) for i in filled]
-    along, run = _common_runs(parts, axis)
+    run_axis, run = _common_runs(parts, axis)
     if run == 1:
         parts = [part.spread() for part in parts]
-    values = _joined(parts, axis, along, run)
+    values = _joined(parts, axis, run_axis, run)
     if run > 1:
-        return across(
+        return blocks_of_axis(
             values,
-            along,
+            run_axis,
             run,
-            sum(part.shape[along] for part in parts) if axis == along else parts[0].shape[along],
+            sum(part.shape[run_axis] for part in parts)
+            if axis == run_axis
+            else parts[0].shape[run_axis],
         )
-    return Biases(int(values.reshape(-1)[0])) if values.size == 1 else Biases(values)
+    return BiasLayout(int(values.reshape(-1)[0])) if values.size == 1 else BiasLayout(values)
 
 
-def _part(biases: Biases, shape: Shape) -> _Part:
+def _part(biases: BiasLayout, shape: Shape) -> _Part:
     values, axis, run = biases.runs
     if isinstance(values, int):
         values = np.full((1,) * len(shape), values, np.int16)
@@ -77,30 +79,30 @@ def _part(biases: Biases, shape: Shape) -> _Part:
 
 
 def _common_runs(parts: list[_Part], axis: int) -> tuple[int, int]:
-    """Return the axis and the length of runs that all have, or a length of 1 if there are none."""
+    """Tell the axis and the length of runs that all have, or a length of 1 if there are none."""
     with_runs = [part for part in parts if part.run > 1]
     if not with_runs or len({part.axis for part in with_runs}) > 1:
         return 0, 1
-    along, run = with_runs[0].axis, max(part.run for part in with_runs)
+    run_axis, run = with_runs[0].axis, max(part.run for part in with_runs)
     for part in parts:
-        one = part.values.shape[along] == 1
-        length = part.shape[along]
+        one = part.values.shape[run_axis] == 1
+        length = part.shape[run_axis]
         if part.run != run and not (
-            one and (part.run == 1 or (axis == along and part is parts[-1]))
+            one and (part.run == 1 or (axis == run_axis and part is parts[-1]))
         ):
             return 0, 1
-        if axis == along and part is not parts[-1] and length % run:
+        if axis == run_axis and part is not parts[-1] and length % run:
             return 0, 1
-    return along, run
+    return run_axis, run
 
 
-def _joined(parts: list[_Part], axis: int, along: int, run: int) -> Values:
+def _joined(parts: list[_Part], axis: int, run_axis: int, run: int) -> Values:
     first = parts[0].values
-    if first.shape[axis] == 1 and (run == 1 or axis != along):
+    if first.shape[axis] == 1 and (run == 1 or axis != run_axis):
         same = (np.array_equal(part.values, first) for part in parts)
         if all(same):
             return first
-    lengths = [part.lengths(along, run) for part in parts]
+    lengths = [part.lengths(run_axis, run) for part in parts]
     # an axis other than the joined one may stay one long, if it is in all
     common = [max(part.values.shape[i] for part in parts) for i in range(first.ndim)]
     return np.concatenate(

@@ -9,16 +9,18 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
+from cfloat._convert.layouts import spread_blocks
+from cfloat._core.arguments import integer
 from cfloat._core.format import Format
 from cfloat._core.text import shown
-from cfloat.errors import ArgumentTypeError, ArgumentValueError
+from cfloat.errors import ArgumentValueError
 
 Array = NDArray[Any]
 
 _SLICE_ALL: Final = slice(None)
 
 
-class Biases:
+class BiasLayout:
     """The exponent biases of an array of codes.
 
     Attributes
@@ -53,19 +55,18 @@ class Biases:
         """The only axis along which biases differ, if there is one such axis and no blocks."""
         if isinstance(self.values, int) or self.block is not None:
             return None
-        along = [axis for axis, length in enumerate(self.values.shape) if length != 1]
-        return along[0] if len(along) == 1 else None
+        axes = [axis for axis, length in enumerate(self.values.shape) if length != 1]
+        return axes[0] if len(axes) == 1 else None
 
     def full(self, shape: tuple[int, ...]) -> NDArray[np.int16]:
-        """Return one bias an element, read-only, without a copy unless there are blocks."""
+        """Give one bias an element, read-only, without a copy unless there are blocks."""
         values = np.asarray(self.values, np.int16)
         if self.block is not None:
-            run = min(self.block, shape[-1])
-            values = np.repeat(values, run, axis=-1)[..., : shape[-1]]
+            values = spread_blocks(values, self.block, shape)
         return np.broadcast_to(values, shape)
 
-    def index(self, shape: tuple[int, ...], key: Any) -> "Biases":
-        """Return the biases of ``codes[key]``, where codes have a shape."""
+    def index(self, shape: tuple[int, ...], key: Any) -> "BiasLayout":
+        """Give the biases of ``codes[key]``, where codes have a shape."""
         if isinstance(self.values, int):
             return self
         parts = _expanded(key, len(shape))
@@ -85,12 +86,12 @@ class Biases:
         )
         behind = sum(part is None for part in parts[places[-1] :])
         if whole and start < stop and not behind:
-            return Biases(picked[..., start // self.block : -(-stop // self.block)], self.block)
+            return BiasLayout(picked[..., start // self.block : -(-stop // self.block)], self.block)
         taken = np.arange(start, stop, step) // self.block
         return _biases(np.take(picked, taken, axis=picked.ndim - 1 - behind))
 
     def _part(self, axis: int, part: Any, length: int) -> Any:
-        """Return what selects the biases of what an index selects along one axis of the codes."""
+        """Give what selects the biases of what an index selects along one axis of the codes."""
         assert not isinstance(self.values, int)
         if self.block is not None and axis == self.values.ndim - 1:
             return part if isinstance(part, slice) else part % length // self.block
@@ -101,16 +102,18 @@ class Biases:
         # as many axes as the index has, each of length 1
         return np.zeros((1,) * part.ndim, np.intp) if isinstance(part, np.ndarray) else 0
 
-    def transposed(self, shape: tuple[int, ...], move: Callable[[Array], Array]) -> "Biases":
-        """Return the biases after a function that permutes the axes."""
+    def transposed(self, shape: tuple[int, ...], move: Callable[[Array], Array]) -> "BiasLayout":
+        """Give the biases after a function that permutes the axes."""
         if isinstance(self.values, int):
             return self
         if self.block is None:
-            return Biases(move(self.values))
-        return across(move(self.values), _moved_axis(move, len(shape), -1), self.block, shape[-1])
+            return BiasLayout(move(self.values))
+        return blocks_of_axis(
+            move(self.values), _moved_axis(move, len(shape), -1), self.block, shape[-1]
+        )
 
-    def reshaped(self, shape: tuple[int, ...], new: tuple[int, ...], order: str) -> "Biases":
-        """Return the biases after the codes, of a shape, are given a new one of as many elements."""
+    def reshaped(self, shape: tuple[int, ...], new: tuple[int, ...], order: str) -> "BiasLayout":
+        """Give the biases after the codes, of a shape, are given a new one of as many elements."""
         if isinstance(self.values, int):
             return self
         if order == "F" or 0 in shape or not new:
@@ -135,7 +138,9 @@ class Biases:
         spread = np.broadcast_to(values[..., np.newaxis], (*values.shape, run))
         return compressed(spread.reshape(new))
 
-    def equal(self, other: "Biases", shape: tuple[int, ...], other_shape: tuple[int, ...]) -> bool:
+    def equal(
+        self, other: "BiasLayout", shape: tuple[int, ...], other_shape: tuple[int, ...]
+    ) -> bool:
         """Whether two arrays of one shape have the same bias at every element."""
         if isinstance(self.values, int) and isinstance(other.values, int):
             return self.values == other.values
@@ -158,7 +163,7 @@ def _make_read_only(memory: Any) -> None:
         memory = memory.base
 
 
-class BlocksAcross(Biases):
+class BlocksOfAxis(BiasLayout):
     """Biases of blocks that run along another axis than the last: transposing makes them.
 
     There is one a block in memory, and one an element only when somebody asks for values.  To all but
@@ -203,35 +208,35 @@ class BlocksAcross(Biases):
         """One bias a block, the axis along which blocks run, and their length."""
         return self._runs
 
-    def transposed(self, shape: tuple[int, ...], move: Callable[[Array], Array]) -> Biases:
-        """Return the biases after a function that permutes the axes."""
+    def transposed(self, shape: tuple[int, ...], move: Callable[[Array], Array]) -> BiasLayout:
+        """Give the biases after a function that permutes the axes."""
         values, axis, run = self._runs
-        return across(move(values), _moved_axis(move, len(shape), axis), run, self._length)
+        return blocks_of_axis(move(values), _moved_axis(move, len(shape), axis), run, self._length)
 
     def __sizeof__(self) -> int:
         spread = 0 if self._values is None else self._values.nbytes
         return object.__sizeof__(self) + self._runs[0].nbytes + spread
 
 
-def across(values: NDArray[np.int16], axis: int, run: int, length: int) -> Biases:
-    """Return the biases of blocks along an axis of that length."""
+def blocks_of_axis(values: NDArray[np.int16], axis: int, run: int, length: int) -> BiasLayout:
+    """Lay biases out by blocks along an axis of that length."""
     if axis == values.ndim - 1:
-        return Biases(values, run)
-    return BlocksAcross(values, axis, run, length)
+        return BiasLayout(values, run)
+    return BlocksOfAxis(values, axis, run, length)
 
 
 def _moved_axis(move: Callable[[Array], Array], ndim: int, axis: int) -> int:
-    """Return where a function that permutes axes puts one."""
+    """Tell where a function that permutes axes puts one."""
     lengths = [1] * ndim
     lengths[axis] = 2
     return move(np.empty(lengths, np.bool_)).shape.index(2)
 
 
-def compressed(full: Array) -> Biases:
-    """Return biases given one an element, without the axes along which a broadcast repeats them."""
+def compressed(full: Array) -> BiasLayout:
+    """Lay out biases given one an element, without the axes along which a broadcast repeats them."""
     full = np.asarray(full, np.int16)
     if full.size == 0:
-        return Biases(full)
+        return BiasLayout(full)
     key = tuple(
         slice(0, 1) if stride == 0 else _SLICE_ALL
         for stride, length in zip(full.strides, full.shape, strict=True)
@@ -239,18 +244,18 @@ def compressed(full: Array) -> Biases:
     return _biases(full[key])
 
 
-def _biases(values: Array) -> Biases:
-    return Biases(int(values.reshape(-1)[0])) if values.size == 1 else Biases(values)
+def _biases(values: Array) -> BiasLayout:
+    return BiasLayout(int(values.reshape(-1)[0])) if values.size == 1 else BiasLayout(values)
 
 
-def _blocked(values: Array, block: int) -> Biases:
+def _blocked(values: Array, block: int) -> BiasLayout:
     # broadcast leading axes stay one long; the last axis counts blocks and stays
     key = tuple(slice(0, 1) if stride == 0 else _SLICE_ALL for stride in values.strides[:-1])
-    return Biases(values[(*key, _SLICE_ALL)], block)
+    return BiasLayout(values[(*key, _SLICE_ALL)], block)
 
 
 def _expanded(key: Any, ndim: int) -> list[Any] | None:
-    """Return a valid index with a slice, integer or integer array for each axis, and None for new ones.
+    """Spell out a valid index: a slice, integer or integer array for each axis, and None for new ones.
 
     None if it has what makes new axes in another way: a mask of no axes.
     """
@@ -279,8 +284,8 @@ def check_layout(
     shape: tuple[int, ...],
     axis: SupportsIndex | None = None,
     block: SupportsIndex | None = None,
-) -> Biases:
-    """Return the checked biases of an array of a shape; `cfloat.asarray` explains the arguments."""
+) -> BiasLayout:
+    """Check the biases of an array of a shape, and lay them out; `cfloat.asarray` explains the arguments."""
     if axis is not None and block is not None:
         raise ArgumentValueError(
             "axis and block are both given; biases are one a slice or one a block"
@@ -292,9 +297,9 @@ def check_layout(
             check_axis(axis, len(shape))
         if block is not None:
             check_block(block, shape)
-        return Biases(values)
+        return BiasLayout(values)
     if axis is not None:
-        values = _along(values, check_axis(axis, len(shape)), shape)
+        values = _of_slices(values, check_axis(axis, len(shape)), shape)
     elif block is not None:
         return _in_blocks(values, check_block(block, shape), shape)
     if values.ndim > len(shape) or any(
@@ -307,45 +312,33 @@ def check_layout(
     return _stored(values)
 
 
-def _stored(values: NDArray[np.int16], block: int | None = None) -> Biases:
+def _stored(values: NDArray[np.int16], block: int | None = None) -> BiasLayout:
     # a copy, so that no caller's later change reaches a finished array
     if values.size == 1 and block is None:
-        return Biases(int(values.reshape(-1)[0]))
+        return BiasLayout(int(values.reshape(-1)[0]))
     copied = np.array(values, np.int16)
-    return Biases(copied, block)
+    return BiasLayout(copied, block)
 
 
 def check_axis(axis: SupportsIndex, ndim: int) -> int:
-    """Return an axis counted from the first, or say what is allowed."""
+    """Give an axis counted from the first, or say what is allowed."""
     try:
-        return normalize_axis_index(check_integer("axis", axis), ndim)
+        return normalize_axis_index(integer("axis", axis), ndim)
     except np.exceptions.AxisError:
         allowed = f"an integer from {-ndim} to {ndim - 1}" if ndim else "none: x has no axes"
         raise ArgumentValueError(f"axis is {shown(axis)}; it takes {allowed}") from None
 
 
 def check_block(block: SupportsIndex, shape: tuple[int, ...]) -> int:
-    """Return a number of elements of the last axis, no more than there are, or say what is allowed."""
-    checked = check_integer("block", block)
-    if checked < 1:
-        raise ArgumentValueError(f"block is {checked}; it takes an integer from 1 on")
+    """Give a number of elements of the last axis, no more than there are, or say what is allowed."""
+    checked = integer("block", block, 1)
     if not shape:
         raise ArgumentValueError("block is given for an array of no axes")
     # one block may be longer than the axis; how much longer, nothing depends on
     return min(checked, max(shape[-1], 1))
 
 
-def check_integer(name: str, value: SupportsIndex) -> int:
-    """Return an argument as an int, or say that it is none."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return value.__index__()
-    except (AttributeError, TypeError):
-        raise ArgumentTypeError(f"{name} is {shown(value)}; it takes an integer") from None
-
-
-def _along(values: NDArray[np.int16], axis: int, shape: tuple[int, ...]) -> NDArray[np.int16]:
+def _of_slices(values: NDArray[np.int16], axis: int, shape: tuple[int, ...]) -> NDArray[np.int16]:
     if values.shape != (shape[axis],):
         raise ArgumentValueError(
             f"bias has shape {values.shape}; axis {axis} takes one for each slice, ({shape[axis]},)"
@@ -353,15 +346,15 @@ def _along(values: NDArray[np.int16], axis: int, shape: tuple[int, ...]) -> NDAr
     return values.reshape([-1 if i == axis else 1 for i in range(len(shape))])
 
 
-def _in_blocks(values: NDArray[np.int16], block: int, shape: tuple[int, ...]) -> Biases:
+def _in_blocks(values: NDArray[np.int16], block: int, shape: tuple[int, ...]) -> BiasLayout:
     count = -(-shape[-1] // block)
-    wanted = (*shape[:-1], count)
-    fits = values.ndim <= len(wanted) and all(
-        length in (1, own) for length, own in zip(values.shape[::-1], wanted[::-1], strict=False)
+    expected = (*shape[:-1], count)
+    fits = values.ndim <= len(expected) and all(
+        length in (1, own) for length, own in zip(values.shape[::-1], expected[::-1], strict=False)
     )
     if not fits or values.ndim == 0:
         raise ArgumentValueError(
-            f"bias has shape {values.shape}; blocks of {block} take {wanted}, or one that broadcasts to it"
+            f"bias has shape {values.shape}; blocks of {block} take {expected}, or one that broadcasts to it"
         )
     values = np.broadcast_to(values, (*values.shape[:-1], count))  # the last axis counts the blocks
     return _stored(values.reshape((1,) * (len(shape) - values.ndim) + values.shape), block)

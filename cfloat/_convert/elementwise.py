@@ -1,26 +1,36 @@
-"""Conversion between values and codes: `encode`, `decode` and `round_to` (SPEC section 3)."""
+"""Conversion between values and codes, each element by itself: `encode`, `decode` (docs/spec.md 3)."""
 
 from itertools import zip_longest
-from typing import Any, SupportsIndex
+from typing import Any, Final, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from cfloat._core import binding, flags
+from cfloat._core.arguments import check_out
+from cfloat._core.dtypes import real_array, value_dtype
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.public import public
-from cfloat._core.rounding import RoundingMode, StochasticVariant, check_rounding
-from cfloat._core.text import shown
-from cfloat.errors import ArgumentTypeError, ArgumentValueError, MissingExtraError
+from cfloat._core.rounding import (
+    NEAREST,
+    Rounding,
+    RoundingMode,
+    StochasticVariant,
+    check_rounding,
+)
+from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 Array = NDArray[Any]
+
+_FLOAT32: Final = np.dtype(np.float32)
+_FLOAT64: Final = np.dtype(np.float64)
 
 
 @public
 def encode(
     x: ArrayLike,
-    fmt: Format,
+    fmt: Format | str,
     bias: ArrayLike | None = None,
     *,
     rounding: RoundingMode = "ties_to_even",
@@ -31,15 +41,15 @@ def encode(
     stochastic_variant: StochasticVariant = "A",
     out: Array | None = None,
 ) -> Array:
-    """Convert values to codes, with one rounding from the exact value (SPEC section 3).
+    """Convert values to codes, with one rounding from the exact value (docs/spec.md 3.1).
 
     Parameters
     ----------
     x : array_like
         Values: float64, float32, float16, bfloat16 (ml_dtypes'), integers or bool, in any memory layout
         and byte order.
-    fmt : Format
-        The format of the codes.
+    fmt : Format or str
+        The format of the codes, or its name.
     bias : int or array_like of int, optional
         The exponent bias, or an array of biases that broadcasts with `x` as NumPy's operands do.  The
         format's default bias if None.
@@ -59,12 +69,12 @@ def encode(
         implementations, bit by bit.
     stochastic_bits : int, default 32
         How many random bits N a rounding uses, 1 to 32, as a model of a hardware generator: the upper N of
-        the element's word.  SPEC section 3 has 32.
+        the element's word.  docs/spec.md 3.12 has 32.
     stochastic_variant : {"A", "B", "C"}, default "A"
         How IEEE P3109 lets N bits decide.  With f, from 0 to 1, for how far up the value lies between its two
         neighbours, it is rounded up if
 
-        - A: ``floor(f * 2**N) + r >= 2**N``, SPEC section 3's rule.  On average low by less than 2**-N of the
+        - A: ``floor(f * 2**N) + r >= 2**N``, docs/spec.md 3.12.  On average low by less than 2**-N of the
           gap, and exact where f needs no more than N bits.
         - B: ``floor(f * 2**(N + 1)) + 2 * r + 1 >= 2**(N + 1)``: as A, with half a step added.
         - C: A with ``f * 2**N`` rounded to nearest, ties to even, in place of floor.
@@ -81,7 +91,8 @@ def encode(
     ------
     ArgumentTypeError
         If `x` is not real numbers of a type above (strings, complex numbers and objects are not), `fmt`
-        not a Format, an integer argument something else, or `out` not an array of the right dtype.
+        neither a Format nor a str, an integer argument something else, or `out` not an array of the right
+        dtype.
     ArgumentValueError
         If a bias is not allowed by the format, `rounding` is unknown, an argument of stochastic rounding is
         out of range or given with another mode, shapes do not fit, `out` cannot be written, or the
@@ -110,13 +121,47 @@ def encode(
     array([ 40, 178, 120], dtype=uint8)
     """
     fmt = as_format(fmt)
-    source = _source(x)
+    source = real_array("x", x)
     biases = fmt.check_biases(bias)
-    shape = _shape(source, biases)
+    shape = broadcast_shape(source, biases)
     how = check_rounding(
         rounding, shape, seed, offset, random_bits, stochastic_bits, stochastic_variant
     )
-    codes = destination(out, shape, fmt.storage_dtype)
+    if out is not None:
+        check_out(out, shape, fmt.storage_dtype)
+    return encode_checked(source, fmt, biases, shape, how, out)
+
+
+def encode_checked(
+    source: Array,
+    fmt: Format,
+    biases: int | NDArray[np.int16],
+    shape: tuple[int, ...],
+    how: Rounding = NEAREST,
+    out: Array | None = None,
+) -> Array:
+    """Convert values to codes as `encode`, from arguments that are known to fit together.
+
+    Parameters
+    ----------
+    source : ndarray
+        Values of a dtype that `is_source_dtype`, which broadcast to `shape`.
+    fmt : Format
+        The format of the codes.
+    biases : int or ndarray of int16
+        One that the format allows, or several that broadcast to `shape`.
+    shape : tuple of int
+        The shape of the codes.
+    how : Rounding
+        How to round.
+    out : ndarray of fmt.storage_dtype, shape `shape`, optional
+        Where to write the codes.
+
+    Returns
+    -------
+    ndarray of fmt.storage_dtype, shape `shape`
+    """
+    codes = np.empty(shape, fmt.storage_dtype) if out is None else out
     raised = binding.convert(
         fmt._struct, biases, source, codes, encode=True, decode=False, fresh=out is None, rounding=how,
     )  # fmt: skip
@@ -128,21 +173,21 @@ def encode(
 @public
 def decode(
     codes: ArrayLike,
-    fmt: Format,
+    fmt: Format | str,
     bias: ArrayLike | None = None,
     *,
     dtype: DTypeLike | None = None,
     out: Array | None = None,
 ) -> Array:
-    """Convert codes to values (SPEC sections 1 and 2).
+    """Convert codes to values (docs/spec.md 1.3 to 1.8 and 3.2).
 
     Parameters
     ----------
     codes : array_like of int
         Codes: an array of dtype ``fmt.storage_dtype``, in any memory layout and byte order, or Python
         integers.
-    fmt : Format
-        The format of the codes.
+    fmt : Format or str
+        The format of the codes, or its name.
     bias : int or array_like of int, optional
         The exponent bias, or an array of biases that broadcasts with `codes`.  The format's default bias if
         None.
@@ -161,8 +206,8 @@ def decode(
     Raises
     ------
     ArgumentTypeError
-        If `codes` are not integers of the storage dtype, `fmt` not a Format, `bias` not integers, or
-        `dtype` or `out`'s dtype not a floating one of those above.
+        If `codes` are not integers of the storage dtype, `fmt` neither a Format nor a str, `bias` not
+        integers, or `dtype` or `out`'s dtype not a floating one of those above.
     ArgumentValueError
         If a code is too large for the format, a bias is not allowed by it, shapes do not fit, or `out`
         cannot be written.
@@ -188,83 +233,76 @@ def decode(
     array([  1. ,  -2.5, 480. ], dtype=float32)
     """
     fmt = as_format(fmt)
-    source = _codes(codes, fmt)
+    source = _code_array(codes, fmt)
     biases = fmt.check_biases(bias)
-    value_dtype = _value_dtype(dtype, np.float32, out)
-    values = destination(out, _shape(source, biases), value_dtype)
+    written = value_dtype(dtype, np.float32, out)
+    shape = broadcast_shape(source, biases)
+    if out is not None:
+        check_out(out, shape, written)
+    return decode_checked(source, fmt, biases, shape, written, out)
+
+
+def decode_checked(
+    codes: Array,
+    fmt: Format,
+    biases: int | NDArray[np.int16],
+    shape: tuple[int, ...],
+    dtype: DTypeLike,
+    out: Array | None = None,
+) -> Array:
+    """Convert codes to values as `decode`, from arguments that are known to fit together.
+
+    Parameters
+    ----------
+    codes : ndarray of fmt.storage_dtype
+        Codes that the format has, which broadcast to `shape`.
+    fmt : Format
+        Their format.
+    biases : int or ndarray of int16
+        One that the format allows, or several that broadcast to `shape`.
+    shape : tuple of int
+        The shape of the values.
+    dtype : dtype
+        That of the values, a floating one of native byte order.
+    out : ndarray of `dtype`, shape `shape`, optional
+        Where to write the values.
+
+    Returns
+    -------
+    ndarray of `dtype`, shape `shape`
+    """
+    values = np.empty(shape, dtype) if out is None else out
     raised = binding.convert(
-        fmt._struct, biases, source, values, encode=False, decode=True, fresh=out is None
+        fmt._struct, biases, codes, values, encode=False, decode=True, fresh=out is None
     )
     if raised:
         flags.report(raised, f"decode from {fmt.name}", values.size)
     return values
 
 
-@public
-def round_to(
-    x: ArrayLike,
+def round_checked(
+    source: Array,
     fmt: Format,
-    bias: ArrayLike | None = None,
-    *,
-    rounding: RoundingMode = "ties_to_even",
-    seed: SupportsIndex | None = None,
-    offset: SupportsIndex = 0,
-    random_bits: ArrayLike | None = None,
-    stochastic_bits: SupportsIndex = 32,
-    stochastic_variant: StochasticVariant = "A",
+    biases: int | NDArray[np.int16],
+    shape: tuple[int, ...],
+    how: Rounding = NEAREST,
     out: Array | None = None,
 ) -> Array:
-    """Round values to those that a format has ("fake quantisation"): ``decode(encode(x))``.
+    """Round values as `cfloat.round_to`, from arguments that are known to fit together.
 
     Parameters
     ----------
-    x : array_like
-        Values, as in `encode`.
-    fmt : Format
-        The format on whose grid the results are.
-    bias : int, array_like of int, or {"mse", "max", "percentile"}, optional
-        As in `encode`; or how `choose_bias` is to choose one for all of `x`.
-    rounding, seed, offset, random_bits, stochastic_bits, stochastic_variant
-        As in `encode`.
-    out : ndarray, optional
-        Where to write the result, of a dtype that `decode` can write, in any layout.  It may be `x` itself.
-        In float16 and bfloat16 a value that they do not have is rounded a second time, to nearest, of which
-        no flag tells.
+    source, fmt, biases, shape, how
+        As in `encode_checked`.
+    out : ndarray of a floating dtype, shape `shape`, optional
+        Where to write the result.
 
     Returns
     -------
-    ndarray of float64 or float32
-        `out`, or a new array: float64 if `x` is, and float32 otherwise, which holds every value of every
-        format exactly.
-
-    Raises
-    ------
-    ArgumentTypeError, ArgumentValueError, FlagError
-        As `encode`.
-
-    See Also
-    --------
-    encode : The codes instead of the values.
-
-    Examples
-    --------
-    >>> import cfloat as cf
-    >>> cf.round_to([0.1, 0.2, 0.3], cf.CFloat8_1_4_3)
-    array([0.1015625, 0.203125 , 0.3125   ])
+    ndarray of float64 or float32, shape `shape`
+        `out`, or a new array: float64 if `source` is, and float32 otherwise.
     """
-    fmt = as_format(fmt)
-    source = _source(x)
-    if isinstance(bias, str):
-        from cfloat._bias.choose import check_method, choose_bias
-
-        bias = choose_bias(source, fmt, check_method("bias", bias))
-    biases = fmt.check_biases(bias)
-    shape = _shape(source, biases)
-    how = check_rounding(
-        rounding, shape, seed, offset, random_bits, stochastic_bits, stochastic_variant
-    )
-    default = np.float64 if source.dtype.kind == "f" and source.itemsize == 8 else np.float32
-    values = destination(out, shape, _value_dtype(None, default, out))
+    values = np.empty(shape, rounded_dtype(source.dtype)) if out is None else out
     raised = binding.convert(
         fmt._struct, biases, source, values, encode=True, decode=True, fresh=out is None, rounding=how,
     )  # fmt: skip
@@ -273,21 +311,12 @@ def round_to(
     return values
 
 
-def _source(x: ArrayLike) -> Array:
-    source = np.asarray(x)
-    if not binding.is_source_dtype(source.dtype):
-        hint = " (integers beyond 64 bits?)" if _are_integers(source) else ""
-        raise ArgumentTypeError(
-            f"x has dtype {source.dtype}{hint}; it takes {binding.SOURCE_DTYPES}"
-        )
-    return source
+def rounded_dtype(source: np.dtype[Any]) -> np.dtype[Any]:
+    """Tell the dtype that values of a dtype are rounded into: float64 from float64, or else float32."""
+    return _FLOAT64 if source.kind == "f" and source.itemsize == 8 else _FLOAT32
 
 
-def _are_integers(objects: Array) -> bool:
-    return objects.dtype == object and objects.size > 0 and type(objects.flat[0]) is int
-
-
-def _codes(codes: ArrayLike, fmt: Format) -> Array:
+def _code_array(codes: ArrayLike, fmt: Format) -> Array:
     given = np.asarray(codes)
     storage = fmt.storage_dtype
     if (given.dtype.kind, given.itemsize) != (storage.kind, storage.itemsize):
@@ -301,7 +330,7 @@ def _codes(codes: ArrayLike, fmt: Format) -> Array:
 
 
 def check_codes(codes: Array, fmt: Format) -> Array:
-    """Return an array that holds codes of a format and nothing else."""
+    """Give an array back if it holds codes of a format and nothing else."""
     storage = fmt.storage_dtype
     if (codes.dtype.kind, codes.itemsize) != (storage.kind, storage.itemsize):
         raise _wrong_dtype(codes, fmt)
@@ -325,7 +354,8 @@ def _check_range(codes: Array, fmt: Format) -> None:
         )
 
 
-def _shape(source: Array, biases: int | NDArray[np.int16]) -> tuple[int, ...]:
+def broadcast_shape(source: Array, biases: int | NDArray[np.int16]) -> tuple[int, ...]:
+    """Tell the shape to which values or codes broadcast with their biases, or refuse both."""
     if isinstance(biases, int):
         return source.shape
     # not numpy.broadcast_shapes, which stops at 32 dimensions
@@ -338,52 +368,3 @@ def _shape(source: Array, biases: int | NDArray[np.int16]) -> tuple[int, ...]:
             )
         shape.append(other if length == 1 else length)
     return tuple(reversed(shape))
-
-
-def _value_dtype(dtype: DTypeLike | None, default: DTypeLike, out: Array | None) -> np.dtype[Any]:
-    """Return the dtype of values: the one asked for, or else `out`'s, or else the default."""
-    given = "dtype"
-    if dtype is None:
-        dtype = default
-        if isinstance(out, np.ndarray):
-            given, dtype = "out's dtype", out.dtype
-    try:
-        checked = np.dtype(dtype)
-    except (TypeError, ValueError, SyntaxError):  # NumPy evaluates some strings
-        if not (isinstance(dtype, str) and dtype == "bfloat16"):
-            raise ArgumentTypeError(
-                f"dtype is {shown(dtype)}; it takes {binding.VALUE_DTYPES}"
-            ) from None
-        checked = _bfloat16()
-    if not binding.is_value_dtype(checked):
-        name = checked if checked.isnative else checked.str
-        raise ArgumentTypeError(
-            f"{given} is {name}; it takes {binding.VALUE_DTYPES}, of native byte order"
-        )
-    return checked
-
-
-def _bfloat16() -> np.dtype[Any]:
-    try:
-        from ml_dtypes import bfloat16
-    except ImportError:
-        raise MissingExtraError(
-            "dtype 'bfloat16' needs ml_dtypes: pip install 'cfloat[ml_dtypes]'"
-        ) from None
-    dtype: np.dtype[Any] = np.dtype(bfloat16)
-    return dtype
-
-
-def destination(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return `out`, checked, or a new array."""
-    if out is None:
-        return np.empty(shape, dtype)
-    if not isinstance(out, np.ndarray):
-        raise ArgumentTypeError(f"out is a {type(out).__name__}; it takes a numpy.ndarray")
-    if out.dtype != dtype:
-        raise ArgumentTypeError(f"out has dtype {out.dtype}; the result has {dtype}")
-    if out.shape != shape:
-        raise ArgumentValueError(f"out has shape {out.shape}; the result has {shape}")
-    if not out.flags.writeable:
-        raise ArgumentValueError("out is read-only")
-    return out

@@ -1,13 +1,16 @@
 """Checks of arguments, each written once: they say what was given and what is allowed."""
 
 import operator
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from .text import shown
+
+_TRUTH_VALUES: Final = (bool, np.bool_)
 
 
 def integer(name: str, value: Any, low: int | None = None, high: int | None = None) -> int:
@@ -20,15 +23,19 @@ def integer(name: str, value: Any, low: int | None = None, high: int | None = No
     ArgumentValueError
         If it is out of bounds.
     """
-    try:
-        if isinstance(value, bool | np.bool_):
-            raise TypeError
-        checked = operator.index(value)
-    except TypeError:
-        raise ArgumentTypeError(f"{name} is {shown(value)}; it takes an integer") from None
+    checked = value if type(value) is int else _as_int(name, value)
     if (low is not None and checked < low) or (high is not None and checked > high):
         raise ArgumentValueError(f"{name} is {shown(checked)}; it takes {_allowed(low, high)}")
     return checked
+
+
+def _as_int(name: str, value: Any) -> int:
+    try:
+        if isinstance(value, _TRUTH_VALUES):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise ArgumentTypeError(f"{name} is {shown(value)}; it takes an integer") from None
 
 
 def _allowed(low: int | None, high: int | None) -> str:
@@ -58,3 +65,16 @@ def check_choice(
         raise ArgumentTypeError(f"{name} is {shown(value)}; it takes one of {', '.join(choices)}")
     if value not in choices:
         raise error(f"{name} is {shown(value)}; it takes one of {', '.join(choices)}")
+
+
+def check_out(out: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Give the array that a result of a shape and dtype is to be written to, or say why it cannot be."""
+    if not isinstance(out, np.ndarray):
+        raise ArgumentTypeError(f"out is a {type(out).__name__}; it takes a numpy.ndarray")
+    if out.dtype != dtype:
+        raise ArgumentTypeError(f"out has dtype {out.dtype}; the result has {dtype}")
+    if out.shape != shape:
+        raise ArgumentValueError(f"out has shape {out.shape}; the result has {shape}")
+    if not out.flags.writeable:
+        raise ArgumentValueError("out is read-only")
+    return out

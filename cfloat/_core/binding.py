@@ -13,7 +13,7 @@ from cfloat.errors import CFloatError
 
 from . import flags, threads
 from ._cfloat import ffi, lib
-from .rounding import ROUNDING_MODES, Rounding
+from .rounding import NEAREST, ROUNDING_MODES, Rounding
 
 Array = NDArray[Any]
 
@@ -24,9 +24,9 @@ _TYPES: Final[dict[int, int]] = {
     for dtype in map(np.dtype, "?bBhHiIlLqQefdg")
     if dtype.itemsize <= 8  # a long double that is a double, on some systems, is one here
 }
-_VALUE_TYPES: Final = (lib.CF_FLOAT64, lib.CF_FLOAT32, lib.CF_FLOAT16, lib.CF_BFLOAT16)
-SOURCE_DTYPES: Final = "float64, float32, float16, bfloat16 or an integer type"
-VALUE_DTYPES: Final = "float64, float32, float16 or bfloat16"
+#: Types that values can be written as, and those that matrix products take as they are.
+VALUE_TYPES: Final = (lib.CF_FLOAT64, lib.CF_FLOAT32, lib.CF_FLOAT16, lib.CF_BFLOAT16)
+OPERAND_TYPES: Final = (lib.CF_FLOAT32, lib.CF_BFLOAT16)
 
 _NONFINITE: Final = {
     "none": lib.CF_NONFINITE_NONE,
@@ -47,8 +47,9 @@ _VARIANT: Final = {
 }
 # Attributes of the extension are slower to get than globals, and calls for a few elements are frequent.
 _CODES: Final = lib.CF_CODES
+_FLOAT32: Final = lib.CF_ACCUMULATE_FLOAT32
+_EXACT: Final = lib.CF_ACCUMULATE_EXACT
 _NULL: Final = ffi.NULL
-_NEAREST: Final = Rounding("ties_to_even")
 
 #: Bins of `add_products`, and the bin of products that are integers of 53 bits.
 SUM_BINS: Final[int] = lib.CF_SUM_BINS
@@ -78,24 +79,10 @@ def _is_bfloat16(dtype: np.dtype[Any]) -> bool:
     return dtype.itemsize == 2 and dtype.type.__name__ == "bfloat16"
 
 
-def _source_type(dtype: np.dtype[Any]) -> int | None:
+def element_type(dtype: np.dtype[Any]) -> int | None:
+    """Tell the core's number of a dtype, in either byte order; None if it does not take it."""
     found = _TYPES.get(dtype.num)
     return lib.CF_BFLOAT16 if found is None and _is_bfloat16(dtype) else found
-
-
-def is_source_dtype(dtype: np.dtype[Any]) -> bool:
-    """Whether arrays of a dtype, in either byte order, can be encoded."""
-    return _source_type(dtype) is not None
-
-
-def is_operand_dtype(dtype: np.dtype[Any]) -> bool:
-    """Whether matrix products take values of a dtype, in either byte order, without a conversion."""
-    return _source_type(dtype) in (lib.CF_FLOAT32, lib.CF_BFLOAT16)
-
-
-def is_value_dtype(dtype: np.dtype[Any]) -> bool:
-    """Whether values can be written as a dtype: a floating one of native byte order."""
-    return dtype.isnative and _source_type(dtype) in _VALUE_TYPES
 
 
 def format_struct(
@@ -125,21 +112,21 @@ def format_struct(
 
 
 def _pointer(array: Array) -> Any:
-    """Return the address of a contiguous array's memory; the array must outlive it."""
+    """Take the address of a contiguous array's memory; the array must outlive it."""
     if array.dtype.kind == "V":  # ml_dtypes' dtypes do not export a buffer
         array = array.view(np.uint16)
     return ffi.from_buffer(array)
 
 
 def _address(array: Array) -> Any:
-    """Return the address of the first element of an array of any layout; the array must outlive it."""
+    """Take the address of the first element of an array of any layout; the array must outlive it."""
     if array.flags.c_contiguous and array.dtype.kind != "V":  # the short way
         return ffi.cast("void *", ffi.from_buffer(array))
     return ffi.cast("void *", array.__array_interface__["data"][0])
 
 
 def _separate(source: Array, destination: Array) -> Array:
-    """Return the source, or a copy where writing the destination would change elements yet to be read."""
+    """Copy the source where writing the destination would change elements yet to be read."""
     if not np.may_share_memory(source, destination):
         return source
     in_place = (
@@ -154,14 +141,14 @@ def _separate(source: Array, destination: Array) -> Array:
 
 
 def _strides(array: Array, shape: tuple[int, ...]) -> list[int]:
-    """Return the strides with which an array broadcasts to a shape."""
+    """Tell the strides, in bytes, with which an array broadcasts to a shape."""
     missing = len(shape) - array.ndim
     own = zip(array.shape, array.strides, strict=True)
     return [0] * missing + [0 if length == 1 else stride for length, stride in own]
 
 
 def _layout(source: Array, biases: Array, destination: Array) -> tuple[Any, list[Any]]:
-    """Describe three arrays to the core, and return what must be kept alive with it."""
+    """Describe three arrays to the core; with what must be kept alive as long as the description."""
     shape = destination.shape
     lengths = ffi.new("int64_t[]", shape)
     strides = [ffi.new("int64_t[]", _strides(array, shape)) for array in (source, biases)]
@@ -183,9 +170,9 @@ def convert(
     encode: bool,
     decode: bool,
     fresh: bool,
-    rounding: Rounding = _NEAREST,
+    rounding: Rounding = NEAREST,
 ) -> flags.Flags | None:
-    """Encode, decode, or do both in a row, and return what was raised if anybody wants to know.
+    """Encode, decode, or do both in a row, and tell what was raised if flags are counted.
 
     Parameters
     ----------
@@ -207,14 +194,14 @@ def convert(
     Returns
     -------
     Flags or None
-        None if nobody wants to know.
+        None if flags are not counted.
     """
     mode = _ROUNDING[rounding.mode]
     if rounding.bits != 32 or rounding.variant != "A":
         mode += 16 * _VARIANT[rounding.variant] + 256 * rounding.bits
-    from_type = _source_type(source.dtype) if encode else _CODES
-    to_type = _source_type(destination.dtype) if decode else _CODES
-    counter = ffi.new("cf_flags *") if flags.wanted() else _NULL
+    from_type = element_type(source.dtype) if encode else _CODES
+    to_type = element_type(destination.dtype) if decode else _CODES
+    counter = ffi.new("cf_flags *") if flags.are_counted() else _NULL
     if not fresh:
         source = _separate(source, destination)
     if (
@@ -244,7 +231,8 @@ def convert(
             fmt, _address(biases), from_type, _address(source), mode, rounding.seed, rounding.offset,
             to_type, _address(destination), layout, threads.get_num_threads(), counter,
         )  # fmt: skip
-    _check(status)
+    if status:
+        _check(status)
     if counter is _NULL:
         return None
     return flags.Flags(counter.invalid, counter.overflow, counter.underflow, counter.denormal)
@@ -273,14 +261,14 @@ class Matrices(NamedTuple):
 
 
 def _fill_matrix(matrix: Any, operand: Matrices, stack: tuple[int, ...]) -> list[Any]:
-    """Describe an operand to the core, and return what must be kept alive with it."""
+    """Describe an operand to the core; returns what must be kept alive as long as the description."""
     elements, fmt, biases, blocks = operand
     shape = (*stack, *elements.shape[-2:])
     own = elements.strides if elements.shape == shape else _strides(elements, shape)
     strides = ffi.new("int64_t[]", own)
     matrix.elements, matrix.strides = _address(elements), strides
     if fmt is None or biases is None:
-        matrix.type = _source_type(elements.dtype)
+        matrix.type = element_type(elements.dtype)
         return [strides]
     matrix.type, matrix.format = _CODES, fmt
     # one bias along an axis is one block, as long as the axis
@@ -300,7 +288,7 @@ def _fill_matrix(matrix: Any, operand: Matrices, stack: tuple[int, ...]) -> list
 
 
 def _product(a: Matrices, b: Matrices, results: NDArray[np.float32]) -> tuple[Any, list[Any]]:
-    """Describe a product to the core, and return what must be kept alive with it."""
+    """Describe a product to the core; with what must be kept alive as long as the description."""
     stack = results.shape[:-2]
     product = ffi.new("cf_product *")
     alive = _fill_matrix(product.a, a, stack) + _fill_matrix(product.b, b, stack)
@@ -334,6 +322,49 @@ def matmul_exact(a: Matrices, b: Matrices, results: NDArray[np.float32]) -> None
     _check(lib.cf_matmul_exact(product, threads.get_num_threads()))
 
 
+def matmul_flat(
+    a: Array,
+    a_format: Any,
+    a_bias: int,
+    b: Array,
+    b_format: Any,
+    b_bias: int,
+    results: NDArray[np.float32],
+    exact: bool,
+) -> None:
+    """Write one product, of matrices or vectors: as `matmul` or `matmul_exact`, by a short way.
+
+    Parameters
+    ----------
+    a, b : ndarray of one axis or two, with elements
+        Codes, float32 or bfloat16, whose shapes fit: aligned, of native byte order, with any strides.
+    a_format, b_format : cdata or None
+        The `format_struct` of codes.
+    a_bias, b_bias : int
+        The checked bias of codes.
+    results : ndarray of float32
+        Aligned and writable, with any strides; no memory of an operand.
+    exact : bool
+        Whether sums are exact, and rounded once.
+    """
+    # a vector is a row on the left, and a column on the right; strides along one element are not looked at
+    rows, a_row = (a.shape[0], a.strides[0]) if a.ndim == 2 else (1, 0)
+    columns, b_column = (b.shape[1], b.strides[1]) if b.ndim == 2 else (1, 0)
+    steps = results.strides
+    status = lib.cf_matmul_flat(
+        _EXACT if exact else _FLOAT32, rows, a.shape[-1], columns,
+        _element_type(a, a_format), a_format or _NULL, a_bias, _address(a), a_row, a.strides[-1],
+        _element_type(b, b_format), b_format or _NULL, b_bias, _address(b), b.strides[0], b_column,
+        ffi.cast("float *", _address(results)),
+        steps[0] if a.ndim == 2 else 0, steps[-1] if b.ndim == 2 else 0, threads.get_num_threads(),
+    )  # fmt: skip
+    _check(status)
+
+
+def _element_type(elements: Array, fmt: Any) -> int | None:
+    return element_type(elements.dtype) if fmt is None else _CODES
+
+
 def matmul_rounded(
     a: Matrices,
     b: Matrices,
@@ -359,7 +390,7 @@ def matmul_rounded(
 
 
 def random_words(seed: int, offset: int, size: int) -> NDArray[np.uint32]:
-    """Return `size` words of the stream of `seed` from position `offset` on (SPEC section 3)."""
+    """Draw `size` words, uint32, of the stream of `seed` from position `offset` on (docs/spec.md 3.14)."""
     words = np.empty(size, np.uint32)
     pointer = ffi.from_buffer("uint32_t[]", words, require_writable=True)
     _check(lib.cf_random_words(seed, offset, pointer, size))
@@ -367,13 +398,13 @@ def random_words(seed: int, offset: int, size: int) -> NDArray[np.uint32]:
 
 
 def philox4x32_10(counter: tuple[int, ...], key: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the four output words of Philox4x32-10 for a counter of four words and a key of two."""
+    """Compute the four output words of Philox4x32-10 for a counter of four words and a key of two."""
     words = ffi.new("uint32_t[4]")
     _check(lib.cf_philox4x32_10(counter, key, words))
     return tuple(words)
 
 
-def look_up(
+def map_codes(
     table: Array, codes: Array, results: Array, asked: NDArray[np.bool_] | None = None
 ) -> None:
     """Write ``table[codes]`` to `results`, and to `asked` which of the codes asked for occur.
@@ -382,19 +413,25 @@ def look_up(
     """
     asks = _NULL if asked is None else _address(asked.view(np.uint8))
     _check(
-        lib.cf_look_up(
+        lib.cf_map_codes(
             _address(table), table.itemsize, _address(codes), codes.size, _address(results), asks,
             threads.get_num_threads(),
         )
     )  # fmt: skip
 
 
-def add_moments(values: NDArray[np.float32], lower_bits: int, moments: NDArray[np.uint64]) -> None:
-    """Add contiguous float32 to a table of counts, sums and sums of squares, by their upper bits."""
+def add_to_histogram(
+    values: NDArray[np.float32], lower_bits: int, bins: NDArray[np.uint64]
+) -> None:
+    """Add contiguous float32 to bins of values that have their upper bits in common.
+
+    Each row of `bins`, of shape (2**(32 - lower_bits), 3), has the count of its values, and the sums of their
+    lower bits and of the squares of those.
+    """
     _check(
-        lib.cf_add_moments(
+        lib.cf_add_to_histogram(
             ffi.from_buffer("float[]", values), values.size, lower_bits,
-            ffi.from_buffer("uint64_t[]", moments, require_writable=True), threads.get_num_threads(),
+            ffi.from_buffer("uint64_t[]", bins, require_writable=True), threads.get_num_threads(),
         )
     )  # fmt: skip
 

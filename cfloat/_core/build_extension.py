@@ -16,13 +16,20 @@ COMPILE_ARGS = (
     else ["-std=c11", "-O3", "-ffp-contract=off", "-fno-fast-math"]
 )
 
+
+def _files(pattern: str) -> list[str]:
+    """Paths of the C core's files, in folders of any depth, relative to the root."""
+    found = sorted((ROOT / CSRC).rglob(pattern))
+    return [str(path.relative_to(ROOT)) for path in found]
+
+
 ffibuilder = FFI()
 ffibuilder.cdef((ROOT / CSRC / "cfloat_api.h").read_text(encoding="utf-8"))
 ffibuilder.set_source(
     "cfloat._core._cfloat",
     '#include "cfloat.h"',
-    sources=[str(CSRC / path.name) for path in sorted((ROOT / CSRC).glob("*.c"))],
-    depends=[str(CSRC / path.name) for path in sorted((ROOT / CSRC).glob("*.h"))],
+    sources=_files("*.c"),
+    depends=_files("*.h"),
     include_dirs=[str(CSRC)],
     extra_compile_args=COMPILE_ARGS,
     extra_link_args=[] if sys.platform == "win32" else ["-pthread"],

@@ -1,5 +1,6 @@
-"""Exception flags: counting them, and what happens when one is raised (SPEC section 4)."""
+"""Exception flags: counting them, and what happens when one is raised (docs/spec.md 4)."""
 
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Generator
@@ -9,10 +10,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, get_args
 
-from cfloat.errors import ArgumentTypeError, ArgumentValueError, FlagError, FlagWarning
+from cfloat.errors import FlagError, FlagWarning
 
+from .arguments import check_choice
 from .public import public
-from .text import shown
 
 FlagAction = Literal["ignore", "warn", "raise"]
 
@@ -38,7 +39,7 @@ class Flags:
 
     Notes
     -----
-    The whitepaper's section "Exception Status Flags" names these four; SPEC section 4 says when each is
+    The whitepaper's section "Exception Status Flags" names these four; docs/spec.md 4 says when each is
     set.
 
     Examples
@@ -185,15 +186,11 @@ class errstate(ContextDecorator):  # noqa: N801 - numpy.errstate's name
 def _check_action(name: str, action: object) -> None:
     if action is None:
         return
-    allowed = ", ".join(get_args(FlagAction))
-    if not isinstance(action, str):
-        raise ArgumentTypeError(f"{name} is a {type(action).__name__}; it takes one of {allowed}")
-    if action not in get_args(FlagAction):
-        raise ArgumentValueError(f"{name} is {shown(action)}; it takes one of {allowed}")
+    check_choice(name, action, get_args(FlagAction))
 
 
 @contextmanager
-def quiet() -> Generator[None]:
+def no_flags() -> Generator[None]:
     """Keep operations that the caller did not ask for, such as a search's trials, from raising flags."""
     token = _environment.set(None)
     try:
@@ -238,8 +235,8 @@ def collected() -> Generator[Flags]:
         _environment.reset(token)
 
 
-def wanted() -> bool:
-    """Whether anybody wants to know of flags now; counting can be left out otherwise."""
+def are_counted() -> bool:
+    """Whether flags are counted, warned of or raised now; otherwise nobody need count them."""
     environment = _environment.get()
     return environment is not None and environment != _Environment()
 
@@ -247,7 +244,7 @@ def wanted() -> bool:
 def report(counted: Flags, operation: str, size: int) -> None:
     """Count, warn of and raise the flags of an operation on `size` elements, as the caller has asked.
 
-    Called by the public functions themselves, so that a warning points at their caller.
+    A warning points at the code that called this package.
     """
     environment = _environment.get()
     if environment is None:
@@ -263,8 +260,17 @@ def report(counted: Flags, operation: str, size: int) -> None:
             continue
         message = f"{name} in {operation}: {count} of {size} elements"
         if action == "warn":
-            warnings.warn(message, FlagWarning, stacklevel=3)
+            warnings.warn(message, FlagWarning, stacklevel=_level_of_caller())
         elif error is None:
             error = FlagError(message)
     if error is not None:
         raise error
+
+
+def _level_of_caller() -> int:
+    """Count the frames from `report` up to the first that is not this package's, as `warnings` does."""
+    package = __name__.partition(".")[0]
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        level, frame = level + 1, frame.f_back
+    return level

@@ -1,4 +1,4 @@
-"""A format as data: the type `Format` (SPEC sections 1 and 2)."""
+"""A format as data: the type `Format` (docs/spec.md 1 and 2)."""
 
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -189,14 +189,14 @@ class Format:
                 "every value must be a float32"
             )
 
-    @property
+    @cached_property
     def _max_exponent_field(self) -> int:
         """E of the largest finite value."""
         all_ones = (1 << self.exponent_bits) - 1
         nan_fills_top = self.nonfinite == "nan_only" and self.mantissa_bits == 0
         return all_ones - 1 if self.nonfinite == "ieee" or nan_fills_top else all_ones
 
-    @property
+    @cached_property
     def _max_significand(self) -> float:
         """1 + M / 2**m of the largest finite value."""
         ulps_below_two = 2 if self.nonfinite == "nan_only" and self.mantissa_bits > 0 else 1
@@ -205,7 +205,7 @@ class Format:
     @property
     def _quantum(self) -> int:
         """Exponent of the unit of which every value is a multiple, plus the bias."""
-        # without mantissa bits there are no denormals to read one way or the other
+        # without mantissa bits there are no subnormals to read one way or the other
         finer = self.subnormals == "whitepaper" and self.mantissa_bits > 0
         return (0 if finer else 1) - self.mantissa_bits
 
@@ -229,7 +229,7 @@ class Format:
         )  # fmt: skip
 
     def replace(self, **changes: Any) -> "Format":
-        """Return this format with some of the constructor's arguments changed.
+        """Make this format with some of the constructor's arguments changed.
 
         The name stays the same unless it is among the changes.  What the constructor derives is derived anew:
         `saturating` when `nonfinite` changes, `default_bias` when `bias` does, and a fixed IEEE 754 bias when
@@ -277,7 +277,7 @@ class Format:
         return dict(zip(names, (getattr(self, field.name) for field in fields(self)), strict=True))
 
     def values(self, bias: SupportsIndex | None = None) -> "NDArray[np.float32]":
-        """Return the value of every code at a bias.
+        """Decode every code at a bias.
 
         Parameters
         ----------
@@ -315,7 +315,7 @@ class Format:
         return values
 
     def check_bias(self, bias: object) -> int:
-        """Return one bias as an int; the default bias for None.
+        """Check one bias and give it as an int; the default bias for None.
 
         Parameters
         ----------
@@ -335,14 +335,14 @@ class Format:
         """
         if bias is None:
             return self.default_bias
-        checked = bias if type(bias) is int else integer("bias", bias)
+        checked = integer("bias", bias)
         low, high = self.bias_range
         if not low <= checked <= high:
             raise ArgumentValueError(f"bias is {checked}; {self._bias_rule()}")
         return checked
 
     def check_biases(self, bias: "ArrayLike | None") -> "int | NDArray[np.int16]":
-        """Return one bias as an int, or an array of them as int16.
+        """Check biases: one is given as an int, several as an array of int16.
 
         Parameters
         ----------
@@ -387,7 +387,11 @@ class Format:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # not the instance's dictionary: it caches a hash that holds in this process alone
-        return _rebuild, (self._arguments(),)
+        return Format._rebuilt, (self._arguments(),)
+
+    @classmethod
+    def _rebuilt(cls, arguments: dict[str, Any]) -> "Format":
+        return cls(**arguments)
 
     def __repr__(self) -> str:
         low, high = self.bias_range
@@ -397,10 +401,6 @@ class Format:
 
     def __str__(self) -> str:
         return self.name
-
-
-def _rebuild(arguments: dict[str, Any]) -> Format:
-    return Format(**arguments)
 
 
 def _ieee_bias(exponent_bits: int) -> int:

@@ -1,15 +1,21 @@
-"""Cutting arrays into parts, one after the other in row-major order."""
+"""Cutting arrays into pieces: what is worked on at a time, so that temporaries stay small."""
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Final
+
+#: Elements of a piece, where nothing calls for another size.
+PIECE_SIZE: Final = 1 << 17
 
 
-def boxes(shape: tuple[int, ...], size: int) -> Iterator[tuple[slice, ...]]:
-    """Cut a shape into boxes of at most so many elements, each consecutive in row-major order.
+def pieces(shape: tuple[int, ...], size: int = PIECE_SIZE) -> Iterator[tuple[slice, ...]]:
+    """Cut a shape into pieces of at most so many elements, each consecutive in row-major order.
+
+    A shape of no elements is one piece.
 
     Examples
     --------
-    >>> list(boxes((3, 2), 4))
+    >>> list(pieces((3, 2), 4))
     [(slice(0, 2, None), slice(None, None, None)), (slice(2, 4, None), slice(None, None, None))]
     """
     axis, inner = len(shape), 1

@@ -1,16 +1,15 @@
-"""Rounding modes and the random stream's seed and offset (SPEC section 3)."""
+"""Rounding modes and the random stream's seed and offset (docs/spec.md 3.3 and 3.14)."""
 
 import math
-import operator
 import os
-from typing import Literal, NamedTuple, SupportsIndex, get_args
+from typing import Final, Literal, NamedTuple, SupportsIndex, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
-from .text import shown
+from .arguments import check_choice, integer
 
 RoundingMode = Literal[
     "ties_to_even",
@@ -26,9 +25,7 @@ ROUNDING_MODES: tuple[RoundingMode, ...] = get_args(RoundingMode)
 
 StochasticVariant = Literal["A", "B", "C"]
 
-_MODES: dict[str, RoundingMode] = {mode: mode for mode in ROUNDING_MODES}
-
-_WORD_LIMIT = 2**64
+_LAST_WORD: Final = 2**64 - 1
 
 
 class Positions:
@@ -52,12 +49,8 @@ class Positions:
 
     @classmethod
     def within(cls, whole: tuple[int, ...], first: int) -> "Positions":
-        """Return the positions of a box of an array of a shape."""
+        """Tell the positions of a piece of an array of a shape, whose first element has that one."""
         return cls(first, tuple(math.prod(whole[axis + 1 :]) for axis in range(len(whole))))
-
-    def split(self, block: int) -> "Positions":
-        """Return the positions after the last axis is cut into blocks."""
-        return Positions(self.first, (*self.steps[:-1], self.steps[-1] * block, self.steps[-1]))
 
     def __index__(self) -> int:
         return self.first
@@ -75,6 +68,13 @@ class Rounding(NamedTuple):
     steps: tuple[int, ...] | None = None
 
 
+# Those that draw nothing, made once.
+_PLAIN: Final = {mode: Rounding(mode) for mode in ROUNDING_MODES}
+
+#: Nearest, ties to even.
+NEAREST: Final = _PLAIN["ties_to_even"]
+
+
 def check_rounding(
     rounding: object,
     shape: tuple[int, ...],
@@ -84,16 +84,10 @@ def check_rounding(
     stochastic_bits: SupportsIndex = 32,
     stochastic_variant: object = "A",
 ) -> Rounding:
-    """Return the checked arguments of a conversion to `shape`; `cfloat.encode` explains them."""
-    if not isinstance(rounding, str):
-        raise ArgumentTypeError(
-            f"rounding is a {type(rounding).__name__}; it takes one of {', '.join(ROUNDING_MODES)}"
-        )
-    if rounding not in _MODES:
-        raise ArgumentValueError(
-            f"rounding is {shown(rounding)}; it takes one of {', '.join(ROUNDING_MODES)}"
-        )
-    mode = _MODES[rounding]
+    """Check the arguments of a conversion to `shape`, which `cfloat.encode` explains."""
+    if not (isinstance(rounding, str) and rounding in _PLAIN):
+        check_choice("rounding", rounding, ROUNDING_MODES)
+    mode = _PLAIN[cast(RoundingMode, rounding)].mode
     plain = (
         random_bits is None
         and _is_default(stochastic_bits, 32)
@@ -115,8 +109,9 @@ def check_rounding(
     if plain:
         checked_offset = check_offset(offset, math.prod(shape))
         return Rounding(mode, check_seed(seed), checked_offset, steps=steps)
-    bits = _check_bits(stochastic_bits)
-    variant = _check_variant(stochastic_variant)
+    bits = integer("stochastic_bits", stochastic_bits, 1, 32)
+    check_choice("stochastic_variant", stochastic_variant, get_args(StochasticVariant))
+    variant = cast(StochasticVariant, stochastic_variant)
     if random_bits is None:
         checked_offset = check_offset(offset, math.prod(shape))
         return Rounding(mode, check_seed(seed), checked_offset, bits, variant, steps=steps)
@@ -127,38 +122,14 @@ def check_rounding(
     return Rounding(mode, 0, 0, bits, variant, _check_words(random_bits, shape, bits))
 
 
-_PLAIN = {mode: Rounding(mode) for mode in ROUNDING_MODES}
-
-
 def _is_default(value: object, default: object) -> bool:
     if isinstance(value, np.integer):
         value = int(value)
     return type(value) is type(default) and value == default
 
 
-def _check_bits(bits: SupportsIndex) -> int:
-    try:
-        if isinstance(bits, bool):
-            raise TypeError
-        checked = operator.index(bits)
-    except TypeError:
-        raise ArgumentTypeError(f"stochastic_bits is {shown(bits)}; it takes an integer") from None
-    if not 1 <= checked <= 32:
-        raise ArgumentValueError(f"stochastic_bits is {checked}; it takes an integer from 1 to 32")
-    return checked
-
-
-def _check_variant(variant: object) -> StochasticVariant:
-    for name in get_args(StochasticVariant):
-        if isinstance(variant, str) and variant == name:
-            checked: StochasticVariant = name
-            return checked
-    error = ArgumentValueError if isinstance(variant, str) else ArgumentTypeError
-    raise error(f"stochastic_variant is {shown(variant)}; it takes one of A, B, C")
-
-
 def _check_words(words: ArrayLike, shape: tuple[int, ...], bits: int) -> NDArray[np.uint32]:
-    """Return integers of `bits` bits, one for each element, as the upper bits of words."""
+    """Give integers of `bits` bits as the upper bits of words: an array of uint32 of the shape."""
     given = np.asarray(words)
     if given.dtype.kind not in "iu" and given.size:
         raise ArgumentTypeError(f"random_bits has dtype {given.dtype}; it takes integers")
@@ -177,31 +148,17 @@ def _check_words(words: ArrayLike, shape: tuple[int, ...], bits: int) -> NDArray
 
 
 def check_seed(seed: SupportsIndex | None) -> int:
-    """Return the 64-bit seed of a random stream; None draws one from the operating system."""
+    """Give the 64-bit seed of a random stream; None draws one from the operating system."""
     if seed is None:
         return int.from_bytes(os.urandom(8), "little")
-    return _check_word("seed", seed)
+    return integer("seed", seed, 0, _LAST_WORD)
 
 
 def check_offset(offset: SupportsIndex, size: int) -> int:
-    """Return the position of the first random word, from which `size` words must be left."""
-    checked = _check_word("offset", offset)
-    if checked + size > _WORD_LIMIT:
+    """Give the position of the first random word, from which `size` words must be left."""
+    checked = integer("offset", offset, 0, _LAST_WORD)
+    if checked + size > _LAST_WORD + 1:
         raise ArgumentValueError(
             f"offset is {checked}, and offset + size is {checked + size}; a stream has 2**64 words"
         )
     return checked
-
-
-def _check_word(name: str, value: SupportsIndex) -> int:
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        word = operator.index(value)
-    except TypeError:
-        raise ArgumentTypeError(
-            f"{name} is a {type(value).__name__}; it takes an integer"
-        ) from None
-    if not 0 <= word < _WORD_LIMIT:
-        raise ArgumentValueError(f"{name} is {word}; it takes an integer from 0 to 2**64 - 1")
-    return word

@@ -6,7 +6,7 @@ _LONGEST = 60
 
 
 def printable(text: str) -> str:
-    r"""Return a name or a message with every character that is not printable as an escape.
+    r"""Write a name or a message with every character that is not printable as an escape.
 
     Names come from files: line breaks would forge lines of a table, and control characters command the
     terminal.
@@ -25,7 +25,7 @@ def printable(text: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return what was given, for an error message: short, and in one line.
+    """Show what was given, for an error message: short, and in one line.
 
     Examples
     --------

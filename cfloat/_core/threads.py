@@ -1,13 +1,12 @@
 """How many threads large arrays are converted with."""
 
-import operator
 import os
 from typing import SupportsIndex
 
-from cfloat.errors import ArgumentTypeError, ArgumentValueError
+from cfloat.errors import ArgumentValueError
 
+from .arguments import integer
 from .public import public
-from .text import shown
 
 #: As many as the C core starts.
 MAX_THREADS = 256
@@ -41,12 +40,12 @@ def set_num_threads(n: SupportsIndex | None) -> None:
     >>> cf.set_num_threads(None)
     """
     global _count
-    _count = _default() if n is None else _checked("n", n)
+    _count = _default() if n is None else integer("n", n, 1, MAX_THREADS)
 
 
 @public
 def get_num_threads() -> int:
-    """Return how many threads may share the conversion of a large array.
+    """Tell how many threads may share the conversion of a large array.
 
     Returns
     -------
@@ -69,7 +68,7 @@ def _default() -> int:
     given = os.environ.get("CFLOAT_NUM_THREADS")
     if given:
         try:
-            return _checked("CFLOAT_NUM_THREADS", int(given))
+            return integer("CFLOAT_NUM_THREADS", int(given), 1, MAX_THREADS)
         except ValueError:
             raise ArgumentValueError(
                 f"CFLOAT_NUM_THREADS is {given!r}; it takes an integer from 1 to {MAX_THREADS}"
@@ -78,19 +77,7 @@ def _default() -> int:
 
 
 def available_cpus() -> int:
-    """Return the number of CPUs that this process may use."""
+    """Count the CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _checked(name: str, n: SupportsIndex) -> int:
-    try:
-        if isinstance(n, bool):
-            raise TypeError
-        count = operator.index(n)
-    except TypeError:
-        raise ArgumentTypeError(f"{name} is {shown(n)}; it takes an integer") from None
-    if not 1 <= count <= MAX_THREADS:
-        raise ArgumentValueError(f"{name} is {count}; it takes an integer from 1 to {MAX_THREADS}")
-    return count

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from cfloat._array.array import CFloatArray
 from cfloat._convert.elementwise import decode
-from cfloat._core.flags import quiet
+from cfloat._core.flags import no_flags
 
 from . import fp8, tensor_metadata
 from .dtypes import FP8_FORMATS
@@ -71,7 +71,7 @@ class Contents:
         fmt = FP8_FORMATS.get(self.source.entries[name].dtype)
         if fmt is None:
             return values
-        with quiet():
+        with no_flags():
             return decode(values, fmt)
 
     def read_scaled(self, name: str) -> CFloatArray | Array:

@@ -13,6 +13,7 @@ from cfloat._bias.layout import check_layout
 from cfloat._convert.layouts import encode_layout
 from cfloat._core.flags import collected
 from cfloat._core.format import Format
+from cfloat._core.rounding import check_rounding
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentValueError
 
@@ -210,11 +211,14 @@ class Encoding:
         self, writer: Writer, counter: Counter, piece: Piece, values: Array, biases: Any
     ) -> None:
         plan = self._plan
-        how: dict[str, Any] = {"rounding": plan.rounding}
+        how = check_rounding(plan.rounding, values.shape)
         if plan.rounding == "stochastic":
-            how |= {"seed": plan.seed, "offset": self._offset + piece.start}
+            offset = self._offset + piece.start
+            how = check_rounding(plan.rounding, values.shape, plan.seed, offset)
         out = self._scratch.codes(values.size, self._format).reshape(values.shape)
-        codes = encode_layout(values, self._format, biases, values.shape, out, **how)
+        codes = encode_layout(
+            values, self._format, biases.values, biases.block, values.shape, how, out
+        )
         if self._table is not None:
             codes = recode(codes, self._table, self._format, counter.summary, plan, self.name)
         writer.write(self.name, piece.start * codes.itemsize, codes)

@@ -15,7 +15,7 @@ class NotSupportedError(ValueError):
 
 
 def copy_of(error: Exception) -> Exception:
-    """Copy an error that is kept: one that was raised keeps the frames that it went through, and their files."""
+    """Copy an error to be kept: one that was raised holds on to the frames that it went through."""
     return type(error)(*error.args)
 
 

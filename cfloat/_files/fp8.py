@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cfloat._array.array import CFloatArray
 from cfloat._convert.elementwise import decode, encode
-from cfloat._core.flags import quiet
+from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 from cfloat._core.presets import CFloat8_1_4_3, CFloat8_1_5_2, float8_e4m3fn, float8_e5m2
 
@@ -61,7 +61,7 @@ def recoded(fmt: Format) -> NDArray[np.uint8]:
     assert ocp is not None
     limited = reachable(fmt)
     values = fmt.values(fmt.default_bias)
-    with quiet():
+    with no_flags():
         return encode(values, limited, fmt.default_bias)
 
 
@@ -109,7 +109,7 @@ def restored(codes: Array, ocp: Format, scale: Array) -> CFloatArray | Array:
         if scale.size == 1:
             return CFloatArray(codes, tesla, int(bias.reshape(-1)[0]))
         return CFloatArray(codes, tesla, bias.reshape(-1), axis=0)
-    with quiet():
+    with no_flags():
         values = decode(codes, ocp)
     factor = scale.astype(np.float32)
     with np.errstate(all="ignore"):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfloat._convert.elementwise import decode
-from cfloat._core.flags import quiet
+from cfloat._core.flags import no_flags
 from cfloat._core.presets import bfloat16
 from cfloat._core.text import printable
 from cfloat.errors import FileError
@@ -115,7 +115,7 @@ def read_values(
     with refusing_damage(source.path, name):
         source.read_into(name, start * width, data)
     if dtype.format is bfloat16:
-        with quiet():
+        with no_flags():
             return decode(data.view(dtype.numpy), bfloat16)
     if dtype.name == "BOOL" and data.size and data.max() > 1:
         raise FileError(

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cfloat._array.array import CFloatArray
-from cfloat._bias.peak import pieces
-from cfloat._core import binding
+from cfloat._core.dtypes import real_array
 from cfloat._core.finfo import finfo
 from cfloat._core.format import Format
+from cfloat._core.pieces import pieces
 from cfloat._core.presets import as_format
 from cfloat._core.public import public
 from cfloat._core.text import shown
-from cfloat.errors import ArgumentTypeError, ArgumentValueError
+from cfloat.errors import ArgumentValueError
 
 from .exact_sums import UNIT, ExactSums, cosine, quotient
 from .sqnr import sqnr_db
@@ -52,7 +52,7 @@ class ErrorStats:
     underflowed : float
         Share of elements that were not zero and became zero.
     subnormal : float
-        Share of elements that became denormal numbers; NaN if no format was given.
+        Share of elements that became subnormal numbers; NaN if no format was given.
     """
 
     size: int
@@ -69,7 +69,7 @@ class ErrorStats:
 
 @public
 def error(
-    x: ArrayLike, q: ArrayLike, fmt: Format | None = None, bias: SupportsIndex | None = None
+    x: ArrayLike, q: ArrayLike, fmt: Format | str | None = None, bias: SupportsIndex | None = None
 ) -> ErrorStats:
     """Measure the error of a rounded tensor.
 
@@ -79,8 +79,8 @@ def error(
         The values before rounding: any floating or integer dtype that `encode` takes.
     q : array_like or CFloatArray
         The values after rounding, of the same shape.
-    fmt : Format, optional
-        The format of `q`, without which the shares of saturated and denormal elements are unknown.  A
+    fmt : Format or str, optional
+        The format of `q`, without which the shares of saturated and subnormal elements are unknown.  A
         CFloatArray brings format and bias with it; if its biases differ, those shares are unknown.
     bias : int, optional
         The exponent bias of `q`; if None, its own, or the format's default bias.
@@ -92,7 +92,7 @@ def error(
     Raises
     ------
     ArgumentTypeError
-        If `x` or `q` are not real numbers, or `fmt` is not a Format.
+        If `x` or `q` are not real numbers, or `fmt` is neither a Format nor a name.
     ArgumentValueError
         If their shapes differ, `bias` is not allowed by the format, or `fmt` or `bias` is not what a
         CFloatArray `q` has.
@@ -111,23 +111,24 @@ def error(
     >>> round(stats.sqnr_db, 1), stats.saturated
     (31.5, 0.0)
     """
+    known = None if fmt is None else as_format(fmt)
     if isinstance(q, CFloatArray):
-        fmt, bias = own_format(q, fmt, bias)
-    before, after = _numbers("x", x), _numbers("q", q)
+        known, bias = own_format(q, known, bias)
+    before, after = real_array("x", x), real_array("q", q)
     if before.shape != after.shape:
         raise ArgumentValueError(f"x has shape {before.shape} and q {after.shape}; they must agree")
-    if fmt is None and bias is not None:
+    if known is None and bias is not None:
         raise ArgumentValueError(f"bias is {shown(bias)}, of no format; give fmt as well")
-    limits = None if fmt is None else finfo(as_format(fmt), bias)
+    limits = None if known is None else finfo(known, bias)
     return sums_of(before, after, limits).stats(before.size, limits is not None)
 
 
 def sums_of(x: NDArray[Any], q: NDArray[Any], limits: finfo | None) -> "Sums":
-    """Return the sums of a tensor, or a part of one, of any real dtypes."""
+    """Give the sums of a tensor, or a part of one, before and after rounding: of any real dtypes."""
     before, after = x.reshape(-1), q.reshape(-1)
     sums = Sums()
     with np.errstate(all="ignore"):
-        for piece in pieces(before.size):
+        for piece in pieces(before.shape):
             sums.add(before[piece].astype(np.float64), after[piece].astype(np.float64), limits)
     return sums
 
@@ -136,7 +137,7 @@ def own_format(
     q: CFloatArray, fmt: Format | None, bias: SupportsIndex | None
 ) -> tuple[Format | None, int | None]:
     """Return an array's format and bias, or neither if its biases differ; those given must be these."""
-    if fmt is not None and as_format(fmt) != q.format:
+    if fmt is not None and fmt != q.format:
         raise ArgumentValueError(f"fmt is {shown(fmt)}, and q has {shown(q.format)}")
     own = np.unique(np.asarray(q.bias))
     if bias is not None and np.any(own != q.format.check_bias(bias)):
@@ -145,18 +146,14 @@ def own_format(
     return (q.format, int(own[0])) if own.size == 1 else (None, None)
 
 
-def _numbers(name: str, x: ArrayLike) -> NDArray[Any]:
-    array = np.asarray(x)
-    if not binding.is_source_dtype(array.dtype):
-        raise ArgumentTypeError(f"{name} has dtype {array.dtype}; it takes {binding.SOURCE_DTYPES}")
-    return array
-
-
 @dataclass
 class Sums:
     """Sums over the pieces of a tensor: exact ones, so that pieces can be any and come in any order.
 
-    Those of squares and products are integers in units of ``2**-UNIT``.
+    Those of squares and products are integers in units of ``2**-UNIT``: `signal` of the squares of values,
+    `noise` of those of errors, `rounded` of those of rounded values, `product` of values times rounded ones.
+    `finite`, `overflowed`, `saturated`, `underflowed` and `subnormal` count elements: those that are finite
+    before rounding, and of these those that are infinite or NaN after it, and as `ErrorStats` has them.
     """
 
     signal: int = 0
@@ -166,13 +163,13 @@ class Sums:
     max_abs: float = 0.0
     max_rel: float = 0.0
     finite: int = 0
-    lost: int = 0
+    overflowed: int = 0
     saturated: int = 0
     underflowed: int = 0
     subnormal: int = 0
 
     def add(self, x: Floats, q: Floats, limits: finfo | None) -> None:
-        """Add a piece: contiguous arrays, of which the first is overwritten."""
+        """Add a piece: contiguous arrays of one axis, of which the first is overwritten."""
         finite = np.isfinite(x)
         if not finite.all():
             x, q = x[finite], q[finite]
@@ -187,8 +184,8 @@ class Sums:
         if limits is not None:
             rounded = np.abs(q)
             self.saturated += int(np.count_nonzero(magnitude > limits.max))
-            tiny = (rounded > 0) & (rounded < limits.smallest_normal)
-            self.subnormal += int(np.count_nonzero(tiny))
+            subnormal = (rounded > 0) & (rounded < limits.smallest_normal)
+            self.subnormal += int(np.count_nonzero(subnormal))
         magnitude[~nonzero] = np.inf
         np.divide(difference, magnitude, out=magnitude)
         self.max_rel = max(self.max_rel, float(magnitude.max(where=nonzero, initial=0.0)))
@@ -196,7 +193,7 @@ class Sums:
         sums.add(0, x, x)
         if math.isinf(self.max_abs):
             kept = np.isfinite(difference)
-            self.lost += kept.size - int(np.count_nonzero(kept))
+            self.overflowed += kept.size - int(np.count_nonzero(kept))
             difference = difference[kept]
             kept = np.isfinite(q)
             x, q = x[kept], q[kept]
@@ -217,12 +214,12 @@ class Sums:
     def stats(self, size: int, has_format: bool) -> ErrorStats:
         """Return the statistics of all that was added."""
         count = self.finite
-        has_cosine = self.signal > 0 and self.rounded > 0 and not self.lost
+        has_cosine = self.signal > 0 and self.rounded > 0 and not self.overflowed
         return ErrorStats(
             size=size,
             nonfinite=size - count,
-            sqnr_db=sqnr_db(self.signal, math.inf if self.lost else self.noise),
-            mse=math.inf if self.lost else quotient(self.noise, max(count, 1) << UNIT),
+            sqnr_db=sqnr_db(self.signal, math.inf if self.overflowed else self.noise),
+            mse=math.inf if self.overflowed else quotient(self.noise, max(count, 1) << UNIT),
             max_abs=self.max_abs,
             max_rel=self.max_rel,
             cosine=cosine(self.product, self.signal, self.rounded) if has_cosine else math.nan,

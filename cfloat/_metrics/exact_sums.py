@@ -13,6 +13,9 @@ UNIT: Final = binding.SUM_ORIGIN
 
 _LOWER_BITS: Final = 26
 
+# A square root is taken of so many bits more, half of which it keeps: as many as a float has, and some.
+_GUARD_BITS: Final = 64
+
 
 class ExactSums:
     """Running sums of products, each product rounded to 53 bits and nothing else.
@@ -61,5 +64,4 @@ def quotient(dividend: int, divisor: int) -> float:
 
 def cosine(product: int, a: int, b: int) -> float:
     """Return ``product / sqrt(a * b)`` of exact sums, `a` and `b` above zero."""
-    # as many bits more than the root loses
-    return quotient(product << 64, math.isqrt((a * b) << 128))
+    return quotient(product << _GUARD_BITS, math.isqrt((a * b) << 2 * _GUARD_BITS))

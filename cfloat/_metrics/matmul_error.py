@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cfloat._array.array import CFloatArray
-from cfloat._core import binding, flags
-from cfloat._core.pieces import boxes
+from cfloat._core import flags
+from cfloat._core.dtypes import real_array
+from cfloat._core.pieces import pieces
 from cfloat._core.public import public
-from cfloat._matmul.matrix_product import matmul, result_shape
+from cfloat._matmul.matmul import matmul
+from cfloat._matmul.operands import result_shape
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from .error import Sums, error
@@ -20,7 +22,7 @@ from .error import Sums, error
 Array = NDArray[Any]
 
 #: About so many elements of an operand, or of the product, are float64 at a time.
-STRIP: Final = 1 << 19
+PIECE_SIZE: Final = 1 << 19
 
 _ALL: Final = slice(None)
 
@@ -82,13 +84,13 @@ def matmul_error(a: Any, b: Any, x: ArrayLike, y: ArrayLike) -> MatmulStats:
 
     Notes
     -----
-    The product of `a` and `b` in float32 (SPEC section 5) is compared with that of `x` and `y` in float64.
+    The product of `a` and `b` in float32 (docs/spec.md 5.4) is compared with that of `x` and `y` in float64.
     The prediction holds where the errors of the operands are independent of each other and of the values; an
     operand that is exact adds nothing to it.  Elements that are infinite or NaN before rounding are left out,
     as `error` does.  Where nothing is lost, a ratio is infinite, of zeros as well; where it is all lost to
     infinities or NaN, or the product before rounding is all zero and the other is not, -infinite.
 
-    Beside the operands and what a product of their parts takes, a few strips of 4 MB are in memory.
+    Beside the operands and what a product of their parts takes, a few pieces of 4 MB are in memory.
 
     Examples
     --------
@@ -106,22 +108,15 @@ def matmul_error(a: Any, b: Any, x: ArrayLike, y: ArrayLike) -> MatmulStats:
         )
     result_shape(np.shape(x), np.shape(y))
     rounded = [one if isinstance(one, CFloatArray) else np.asarray(one) for one in (a, b)]
-    exact = [_numbers("x", x), _numbers("y", y)]
+    exact = [real_array("x", x), real_array("y", y)]
     for names, one, other in zip(("a and x", "b and y"), rounded, exact, strict=True):
         if one.shape != other.shape:
             raise ArgumentValueError(
                 f"{names} have shapes {one.shape} and {other.shape}; they must agree"
             )
-    with flags.quiet():  # nothing is rounded here
+    with flags.no_flags():  # nothing is rounded here
         of_a, of_b = (error(x, q).sqnr_db for x, q in zip(exact, rounded, strict=True))
         return MatmulStats(_measured(rounded, exact), _predicted(of_a, of_b), of_a, of_b)
-
-
-def _numbers(name: str, x: ArrayLike) -> Array:
-    array = np.asarray(x)
-    if not binding.is_source_dtype(array.dtype):
-        raise ArgumentTypeError(f"{name} has dtype {array.dtype}; it takes {binding.SOURCE_DTYPES}")
-    return array
 
 
 def _predicted(of_a: float, of_b: float) -> float:
@@ -139,14 +134,14 @@ def _measured(rounded: list[Any], exact: list[Array]) -> float:
     inner = exact[0].shape[-1]
     sums = Sums()
     (a, b), (x, y) = _as_matrices(rounded), _as_matrices(exact)
-    for key in _strips(result_shape(x.shape, y.shape), inner):
+    for key in _pieces(result_shape(x.shape, y.shape), inner):
         rows, columns = (*key[:-1], _ALL), (*key[:-2], _ALL, key[-1])
-        got = matmul(_part(a, rows), _part(b, columns))
+        after = matmul(_part(a, rows), _part(b, columns))
         with np.errstate(all="ignore"):
-            wanted = np.matmul(
+            before = np.matmul(
                 _part(x, rows).astype(np.float64), _part(y, columns).astype(np.float64)
             )
-            sums.add(wanted.reshape(-1), got.astype(np.float64).reshape(-1), None)
+            sums.add(before.reshape(-1), after.astype(np.float64).reshape(-1), None)
     return sums.stats(0, False).sqnr_db
 
 
@@ -158,16 +153,16 @@ def _as_matrices(operands: list[Any]) -> tuple[Any, Any]:
     )
 
 
-def _strips(shape: tuple[int, ...], inner: int) -> Iterator[tuple[slice, ...]]:
-    """Cut products of a shape into boxes, such that they and both their operands are about a strip each."""
+def _pieces(shape: tuple[int, ...], inner: int) -> Iterator[tuple[slice, ...]]:
+    """Cut products of a shape into pieces, such that they and both operands have some PIECE_SIZE elements."""
     *stack, rows, columns = shape
-    width = max(1, min(columns, STRIP // max(inner, 1)))
-    size = int(STRIP * min(1.0, width / max(inner, 1)))
+    width = max(1, min(columns, PIECE_SIZE // max(inner, 1)))
+    size = int(PIECE_SIZE * min(1.0, width / max(inner, 1)))
     if size >= rows * width:  # several matrices, whose second operands count as well
-        size = max(rows * width, int(STRIP * min(1.0, min(width, rows) / max(inner, 1))))
+        size = max(rows * width, int(PIECE_SIZE * min(1.0, min(width, rows) / max(inner, 1))))
     for start in range(0, columns, width):
         stop = min(start + width, columns)
-        for key in boxes((*stack, rows, stop - start), max(size, 1)):
+        for key in pieces((*stack, rows, stop - start), max(size, 1)):
             first, last, _ = key[-1].indices(stop - start)
             yield *key[:-1], slice(start + first, start + last)
 

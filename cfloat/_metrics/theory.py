@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, Literal
 
+from cfloat._core.arguments import check_choice
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.public import public
@@ -19,6 +20,12 @@ Distribution = Literal["normal", "uniform", "laplace", "student_t"]
 _BELOW: Final = 16
 _ABOVE: Final = 30
 
+# Of Student's t: where the share beyond is too near 0 to be what is left of 1, and its first term is enough.
+_TAIL: Final = 0.999
+
+# The share of a distribution beyond which nothing is added up any more.
+_LEAST_SHARE: Final = 1e-18
+
 # parts of a binade, in each of which values are taken as equally likely
 _PARTS: Final = 256
 
@@ -31,7 +38,7 @@ def _student_t(t: float) -> float:
     # 4 degrees of freedom, whose variance is 2
     x = t * math.sqrt(2)
     s = x / math.sqrt(4 + x * x)
-    return max(0.0, 1 - s * (3 - s * s) / 2) if s < 0.999 else 6 / x**4
+    return max(0.0, 1 - s * (3 - s * s) / 2) if s < _TAIL else 6 / x**4
 
 
 #: The share of |x| above t root mean squares.
@@ -45,14 +52,14 @@ _BEYOND: Final[dict[str, Callable[[float], float]]] = {
 
 @public
 def theoretical_sqnr_db(
-    fmt: Format, distribution: Distribution, rms: float = 1.0, *, stochastic: bool = False
+    fmt: Format | str, distribution: Distribution, rms: float = 1.0, *, stochastic: bool = False
 ) -> float:
     """Return the SQNR that theory predicts for rounding a distribution to a format.
 
     Parameters
     ----------
-    fmt : Format
-        The format, taken to have all exponents: nothing saturates and nothing is denormal.
+    fmt : Format or str
+        The format, taken to have all exponents: nothing saturates and nothing is subnormal.
     distribution : {"normal", "uniform", "laplace", "student_t"}
         Of mean 0; the uniform one from -a to a, Student's t with 4 degrees of freedom.
     rms : float, optional
@@ -68,7 +75,7 @@ def theoretical_sqnr_db(
     Raises
     ------
     ArgumentTypeError
-        If `fmt` is not a Format.
+        If `fmt` is neither a Format nor a name, or `distribution` no str.
     ArgumentValueError
         If `distribution` or `rms` is not among those above.
 
@@ -79,9 +86,7 @@ def theoretical_sqnr_db(
     [31.52, 31.54]
     """
     fmt = as_format(fmt)
-    if distribution not in _BEYOND:
-        takes = ", ".join(map(repr, _BEYOND))
-        raise ArgumentValueError(f"distribution is {shown(distribution)}; it takes {takes}")
+    check_choice("distribution", distribution, tuple(_BEYOND))
     if not 0 < rms < math.inf:
         raise ArgumentValueError(f"rms is {shown(rms)}; it takes a positive number")
     fraction = math.frexp(rms)[0]  # of a power of two, which changes nothing
@@ -104,7 +109,7 @@ def _weights(distribution: Distribution, rms: float) -> list[float]:
     for exponent in range(-_BELOW, _ABOVE):
         low = math.ldexp(1.0, exponent)
         shares = [beyond(low * (1 + part / _PARTS) / rms) for part in range(_PARTS + 1)]
-        if shares[0] < 1e-18:
+        if shares[0] < _LEAST_SHARE:
             break
         for part in range(_PARTS):
             weights[part] += (shares[part] - shares[part + 1]) * low * low

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfloat._bias.groups import Blocks
-from cfloat._convert.elementwise import round_to
+from cfloat._bias.round_to import round_to
 from cfloat._core.finfo import finfo
-from cfloat._core.flags import quiet
+from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 from cfloat._core.presets import float8_e4m3fn, float8_e5m2
 from cfloat._core.public import public
@@ -113,7 +113,7 @@ def _microscaled(fmt: Format) -> Callable[[Floats], Floats]:
 
 def _sqnr_db(tensor: NDArray[Any], apply: Callable[[Floats], Floats]) -> float:
     signal = noise = 0.0
-    with quiet(), np.errstate(all="ignore"):
+    with no_flags(), np.errstate(all="ignore"):
         for values in _blocks(tensor):
             difference = (apply(values) - values).astype(np.float64)
             noise += float(np.vdot(difference, difference))

@@ -8,14 +8,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cfloat._bias.choose import grouped_error, least_error, squared_errors
 from cfloat._bias.groups import Blocks, Groups, Slices
-from cfloat._bias.histogram import Moments
-from cfloat._bias.peak import largest, pieces
-from cfloat._convert.elementwise import round_to
+from cfloat._bias.histogram import Histogram
+from cfloat._bias.peak import largest_magnitude
+from cfloat._bias.round_to import round_to
+from cfloat._bias.search import grouped_error
+from cfloat._bias.squared_errors import least_error, squared_errors
 from cfloat._core.finfo import finfo
-from cfloat._core.flags import quiet
+from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
+from cfloat._core.pieces import pieces
 from cfloat._metrics.error import ErrorStats, Sums
 from cfloat._metrics.sqnr import sqnr_db
 from cfloat._metrics.theory import theoretical_sqnr_db
@@ -65,10 +67,10 @@ class Measurement:
     def __init__(self, name: str, dtype: str, tensor: Array, formats: dict[str, Format]) -> None:
         self._name, self._dtype, self._tensor = name, dtype, tensor
         self._flat = tensor.reshape(-1)
-        self._moments = Moments.of(tensor)
-        self._signal = self._moments.signal
-        negative = any((self._flat[piece] < 0).any() for piece in pieces(self._flat.size))
-        self._peak = largest(self._flat)
+        self._histogram = Histogram.of(tensor)
+        self._signal = self._histogram.signal
+        negative = any((self._flat[piece] < 0).any() for piece in pieces(self._flat.shape))
+        self._peak = largest_magnitude(self._flat)
         self._known: dict[Format, Floats] = {}
         fitting = {label: fmt for label, fmt in formats.items() if fmt.signed or not negative}
         self._formats = fitting
@@ -88,7 +90,7 @@ class Measurement:
         """Measure everything, calling `advance` after each step."""
         advance()
         rows = []
-        with quiet():
+        with no_flags():
             for label, fmt in self._formats.items():
                 rows.append(self._row(label, fmt))
                 advance()
@@ -104,17 +106,17 @@ class Measurement:
         return Measured(self._summary(), rows, granularity, comparisons)
 
     def _summary(self) -> TensorSummary:
-        moments = self._moments
+        histogram = self._histogram
         return TensorSummary(
             name=self._name,
             shape=self._tensor.shape,
             dtype=self._dtype,
-            size=moments.size,
-            nonfinite=moments.size - moments.finite,
-            zeros=moments.zeros,
+            size=histogram.size,
+            nonfinite=histogram.size - histogram.finite,
+            zeros=histogram.zeros,
             max=self._peak,
-            kurtosis=moments.kurtosis,
-            exponents=moments.exponents(),
+            kurtosis=histogram.kurtosis,
+            exponents=histogram.exponents(),
         )
 
     def _row(self, label: str, fmt: Format) -> ReportRow:
@@ -134,17 +136,17 @@ class Measurement:
             curve=self._curve(errors, fmt, bias),
             window=_window(fmt, bias),
             headroom=_binades(top, self._peak) if self._peak > 0 else 0,
-            use=self._moments.code_use(fmt, bias),
-            stochastic_db=self._db(self._moments.stochastic_error(fmt, bias)),
+            use=self._histogram.code_use(fmt, bias),
+            stochastic_db=self._db(self._histogram.stochastic_error(fmt, bias)),
             theory=self._theory(fmt),
             denormals=self._denormal_cost(fmt, errors) if fmt.subnormals == "whitepaper" else None,
         )
 
     def _errors(self, fmt: Format) -> Floats:
-        """Sum the squared errors at every bias, shape (biases,), in the unit of the moments' signal."""
+        """Sum the squared errors at every bias, shape (biases,), in the unit of the histogram's signal."""
         if fmt not in self._known:
-            takes = Moments.takes(fmt)
-            errors = self._moments.errors(fmt) if takes else squared_errors(self._flat, fmt)
+            takes = Histogram.takes(fmt)
+            errors = self._histogram.errors(fmt) if takes else squared_errors(self._flat, fmt)
             self._known[fmt] = errors
         return self._known[fmt]
 
@@ -163,7 +165,7 @@ class Measurement:
         return BiasCurve(low, levels, (first + low, last + low))
 
     def _theory(self, fmt: Format) -> dict[str, float]:
-        mean = self._signal / max(1, self._moments.finite)
+        mean = self._signal / max(1, self._histogram.finite)
         if mean <= 0:
             return {}
         return {
@@ -199,7 +201,7 @@ class Measurement:
                 biases, noise = np.array([whole]), float(errors[whole - fmt.bias_range[0]])
             else:
                 biases, noise = grouped_error(parts, fmt)
-                noise = math.ldexp(noise, -2 * self._moments.scale)
+                noise = math.ldexp(noise, -2 * self._histogram.scale)
             yield Granularity(
                 tensor=self._name,
                 format=label,
@@ -217,7 +219,7 @@ def rounding_error(flat: Array, fmt: Format, bias: int) -> ErrorStats:
     sums = Sums()
     limits = finfo(fmt, bias)
     with np.errstate(all="ignore"):
-        for piece in pieces(flat.size):
+        for piece in pieces(flat.shape):
             rounded = round_to(flat[piece], fmt, bias)
             sums.add(flat[piece].astype(np.float64), rounded.astype(np.float64), limits)
     return sums.stats(flat.size, True)

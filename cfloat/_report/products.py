@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cfloat._array.array import asarray
-from cfloat._bias.choose import best_bias
-from cfloat._core.flags import quiet
+from cfloat._array.creation import asarray
+from cfloat._bias.squared_errors import best_bias
+from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 from cfloat._metrics.matmul_error import matmul_error
 
@@ -47,7 +47,7 @@ def measure_products(
     weights32 = weight.T.astype(np.float32)
     if not (np.isfinite(inputs32).all() and np.isfinite(weights32).all()):
         return [], "not all elements are finite"
-    with quiet():
+    with no_flags():
         for label, fmt in formats.items():
             if not fmt.signed:
                 continue

@@ -15,7 +15,7 @@ THEORY = ("normal", "uniform", "laplace")
 @public
 @dataclass(frozen=True)
 class DenormalCost:
-    """What the whitepaper's reading of a denormal costs a tensor (SPEC section 2).
+    """What the whitepaper's reading of a denormal costs a tensor (docs/spec.md 2.1).
 
     Attributes
     ----------

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cfloat._bias.peak import pieces
-from cfloat._core import binding
+from cfloat._core.dtypes import SOURCE_DTYPES, is_source_dtype
 from cfloat._core.format import Format
+from cfloat._core.pieces import pieces
 from cfloat._core.presets import FORMATS, as_format
 from cfloat._core.public import public
 from cfloat._core.text import shown
@@ -296,7 +296,7 @@ def report(
         named = {"x": tensors}
         if np.asarray(tensors).dtype.kind not in "biufcV":
             dtype = np.asarray(tensors).dtype
-            raise ArgumentTypeError(f"x has dtype {dtype}; it takes {binding.SOURCE_DTYPES}")
+            raise ArgumentTypeError(f"x has dtype {dtype}; it takes {SOURCE_DTYPES}")
     if isinstance(activations, str | os.PathLike):
         activations = StoredValues(activations)
     result = Report([], {})
@@ -382,11 +382,11 @@ def _dtype_name(tensors: Mapping[Any, ArrayLike], name: Any, tensor: Array) -> s
 def _reason_to_skip(tensor: Array) -> str | None:
     if tensor.size == 0:
         return "empty"
-    if not (_is_ml_float(tensor) or binding.is_source_dtype(tensor.dtype)):
+    if not (_is_ml_float(tensor) or is_source_dtype(tensor.dtype)):
         return f"{tensor.dtype} is not supported"
     if tensor.dtype.kind in "biu":
         return f"{tensor.dtype}, not floating point"
-    if not any(np.isfinite(tensor.reshape(-1)[piece]).any() for piece in pieces(tensor.size)):
+    if not any(np.isfinite(tensor.reshape(-1)[piece]).any() for piece in pieces((tensor.size,))):
         return "no finite element"
     return None
 

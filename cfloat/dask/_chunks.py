@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfloat._array.array import CFloatArray
-from cfloat._array.array import asarray as as_cfloat
-from cfloat._bias import choose as biases
-from cfloat._bias import peak
-from cfloat._bias.histogram import Moments, Tally, bits_for
+from cfloat._array.creation import asarray as as_cfloat
+from cfloat._bias import choose, percentile, squared_errors
+from cfloat._bias import peak as peaks
+from cfloat._bias.histogram import BinSums, Histogram, bits_for
 from cfloat._bias.join import join
+from cfloat._bias.round_to import round_to as round_array
 from cfloat._convert import elementwise
 from cfloat._core.finfo import finfo
 from cfloat._core.format import Format
@@ -41,17 +42,17 @@ def encode(
     return elementwise.encode(x, fmt, bias, **_placed(how, first, whole))
 
 
-def decode(codes: Any, bias: Any, first: Any, *, fmt: Format, wanted: np.dtype[Any]) -> Array:
-    """Return the values of a chunk."""
+def decode(codes: Any, bias: Any, first: Any, *, fmt: Format, value_dtype: np.dtype[Any]) -> Array:
+    """Return the values of a chunk, of a dtype whose name is not the one that Dask takes for its own."""
     del first
-    return elementwise.decode(codes, fmt, bias, dtype=wanted)
+    return elementwise.decode(codes, fmt, bias, dtype=value_dtype)
 
 
 def round_to(
     x: Any, bias: Any, first: Any, *, fmt: Format, whole: tuple[int, ...] | None = None, **how: Any
 ) -> Array:
     """Return a chunk's values on the format's grid."""
-    return elementwise.round_to(x, fmt, bias, **_placed(how, first, whole))
+    return round_array(x, fmt, bias, **_placed(how, first, whole))
 
 
 def asarray(
@@ -85,12 +86,12 @@ def concatenate(arrays: Any, axis: int = 0, **kwargs: Any) -> Any:
 # Biases
 
 
-def largest(x: Any) -> float:
+def largest_magnitude(x: Any) -> float:
     """Return the largest finite magnitude."""
-    return peak.largest(np.asarray(x).reshape(-1))
+    return peaks.largest_magnitude(np.asarray(x).reshape(-1))
 
 
-def largest_of_slices(x: Any, axis: int) -> NDArray[np.float64]:
+def peaks_of_slices(x: Any, axis: int) -> NDArray[np.float64]:
     """Return the largest finite magnitude of each slice along an axis, the other axes one long."""
     sizes = np.abs(np.asarray(x).astype(np.float64))
     sizes[~np.isfinite(sizes)] = 0
@@ -101,58 +102,58 @@ def largest_of_slices(x: Any, axis: int) -> NDArray[np.float64]:
 
 def scale_of_peak(peak: float) -> int:
     """Return the exponent of a power of two above a magnitude, as `peak.scale_exponent`."""
-    return int(np.frexp(peak)[1])
+    return peaks.scale_exponent(peak)
 
 
 def bias_of_peak(peak: float, fmt: Format) -> NDArray[np.int16]:
     """Return the largest bias at which a magnitude is within the range."""
-    return biases.bias_for(np.array(peak), fmt)
+    return np.array(peaks.bias_of_peak(peak, fmt), np.int16)
 
 
 def best_bias(x: Any, fmt: Format) -> NDArray[np.int16]:
     """Return the bias of the least squared error of all of an array."""
-    return np.array(biases.best_bias(np.asarray(x), fmt), np.int16)
+    return np.array(squared_errors.best_bias(np.asarray(x), fmt), np.int16)
 
 
-def tally(x: Any, fmt: Format, scale: int) -> Tally:
-    """Return the tally of values times ``2**-scale`` that a format takes."""
-    return Tally.of(np.asarray(x), bits_for(fmt), scale)
+def bin_sums(x: Any, fmt: Format, scale: int) -> BinSums:
+    """Return the sums, by bins, of values times ``2**-scale``, in as many bins as a format takes."""
+    return BinSums.of(np.asarray(x), bits_for(fmt), scale)
 
 
-def merge_tallies(parts: list[Tally]) -> Tally:
-    """Return the tally of all elements."""
+def merge_bin_sums(parts: list[BinSums]) -> BinSums:
+    """Return the sums of all elements."""
     whole = parts[0]
     for part in parts[1:]:
         whole = whole.joined(part)
     return whole
 
 
-def best_of_tally(whole: Tally, fmt: Format, scale: int) -> NDArray[np.int16]:
-    """Return the bias of the least squared error of the elements of a tally."""
-    errors = Moments.of_tally(whole, bits_for(fmt), scale).errors(fmt)
-    return np.array(biases.least_error(errors, fmt), np.int16)
+def best_of_bin_sums(whole: BinSums, fmt: Format, scale: int) -> NDArray[np.int16]:
+    """Return the bias of the least squared error of all elements, by the sums of their bins."""
+    errors = Histogram.of_sums(whole, bits_for(fmt), scale).errors(fmt)
+    return np.array(squared_errors.least_error(errors, fmt), np.int16)
 
 
-class Known(NamedTuple):
-    """What is known of the bias of a share of the elements: its range, and how many elements decide."""
+class BiasRange(NamedTuple):
+    """Between which two the bias of a share of the elements lies, and how many elements that share is."""
 
     least: int
     most: int
-    wanted: int
+    elements: int
 
 
-def percentile_range(whole: Tally, fmt: Format, scale: int, share: float) -> Known:
-    """Return what a tally tells of the bias of a share of the elements."""
-    moments = Moments.of_tally(whole, bits_for(fmt), scale)
-    least, most = biases.percentile_range(moments, fmt, share)
-    return Known(least, most, biases.rank(share, moments.finite) + 1)
+def percentile_range(whole: BinSums, fmt: Format, scale: int, share: float) -> BiasRange:
+    """Return the range that bins leave for the bias of a share of the elements."""
+    histogram = Histogram.of_sums(whole, bits_for(fmt), scale)
+    least, most = percentile.percentile_range(histogram, fmt, share)
+    return BiasRange(least, most, percentile.rank(share, histogram.finite) + 1)
 
 
-def count_within(x: Any, fmt: Format, known: Known) -> tuple[int, ...]:
-    """Return how many elements are within the range, at each bias from the most to above the least."""
+def count_within(x: Any, fmt: Format, within: BiasRange) -> tuple[int, ...]:
+    """Count the elements that are not too large, at each bias from the most down to above the least."""
     flat = np.asarray(x).reshape(-1)
-    tried = range(known.most, known.least, -1)
-    return tuple(biases.count_within(flat, fmt, bias) for bias in tried)
+    tried = range(within.most, within.least, -1)
+    return tuple(percentile.count_within(flat, fmt, bias) for bias in tried)
 
 
 def merge_counts(parts: list[tuple[int, ...]]) -> tuple[int, ...]:
@@ -160,15 +161,15 @@ def merge_counts(parts: list[tuple[int, ...]]) -> tuple[int, ...]:
     return tuple(sum(counts) for counts in zip(*parts, strict=True))
 
 
-def bias_of_counts(counts: tuple[int, ...], known: Known) -> NDArray[np.int16]:
-    """Return the largest bias at which enough elements are within the range."""
-    enough = (known.most - i for i, count in enumerate(counts) if count >= known.wanted)
-    return np.array(next(enough, known.least), np.int16)
+def bias_of_counts(counts: tuple[int, ...], within: BiasRange) -> NDArray[np.int16]:
+    """Return the largest bias at which enough elements are not too large."""
+    enough = (within.most - i for i, count in enumerate(counts) if count >= within.elements)
+    return np.array(next(enough, within.least), np.int16)
 
 
 def choose_bias(x: Any, **how: Any) -> NDArray[np.int16]:
     """Return the biases of slices or blocks that are whole."""
-    return np.asarray(biases.choose_bias(x, **how))
+    return np.asarray(choose.choose_bias(x, **how))
 
 
 # Errors

@@ -24,6 +24,7 @@ from cfloat._files.pieces import Piece
 from cfloat._files.summary import Summary
 from cfloat._files.tensor_metadata import Description
 from cfloat._files.write_safetensors import Part, SafetensorsWriter
+from cfloat._version import __version__
 from cfloat.errors import CFloatError, ClusterError, FileError, MissingExtraError
 
 try:
@@ -108,8 +109,6 @@ def work(
     CFloatError
         As `cfloat._files.convert.convert`.
     """
-    from cfloat._version import __version__
-
     if version != __version__:
         raise ClusterError(f"a worker has cfloat {__version__}, and this is cfloat {version}")
     done = [0.0]
@@ -168,12 +167,12 @@ Steps = Generator[list[Task], list[Any], Description | None]
 
 
 def _steps(job: Job, splits: bool, writer: SafetensorsWriter, counter: Counter) -> Steps:
-    """Return what is to be done for a tensor."""
+    """Yield the tasks of a tensor, those together that can run at once."""
     groups = list(_groups(job.pieces())) if splits and isinstance(job, Encoding) else []
     if len(groups) < 2 or not isinstance(job, Encoding):
-        (said,) = yield [Task(_run)]
-        result: Description | None = said
-        return result
+        (result,) = yield [Task(_run)]
+        description: Description | None = result
+        return description
     biases = None
     if job.is_searched:
         parts = yield [Task(_survey, (group,)) for group in groups]
@@ -215,7 +214,7 @@ class Cluster:
 
     def __init__(self, address: str) -> None:
         self._address = address
-        with _errors(address), _quiet(), ExitStack() as stack:
+        with _errors(address), _without_logs(), ExitStack() as stack:
             # a client whose address makes no sense takes long to be rid of
             get_address_host_port(normalize_address(address), strict=True)
             if address.startswith("tls:") and distributed.Security().tls_ca_file is None:
@@ -235,7 +234,7 @@ class Cluster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with _quiet():
+        with _without_logs():
             self._open.close()
 
     def run(
@@ -265,16 +264,16 @@ class Cluster:
         CFloatError
             As `cfloat._files.convert.convert`.
         """
-        with _errors(self._address), _quiet():
-            round_ = _Round(self._client, checkpoint, writer)
+        with _errors(self._address), _without_logs():
+            tasks = _FileTasks(self._client, checkpoint, writer)
             try:
-                return round_.run(jobs, counter)
+                return tasks.run(jobs, counter)
             except BaseException:
-                round_.cancel()
+                tasks.cancel()
                 raise
 
 
-class _Round:
+class _FileTasks:
     """The tasks of one file."""
 
     def __init__(self, client: Any, checkpoint: Checkpoint, writer: SafetensorsWriter) -> None:
@@ -295,13 +294,13 @@ class _Round:
         ]
         results: list[list[Any]] = [[] for _ in jobs]
         missing = [0] * len(jobs)
-        said: list[Description | None] = [None] * len(jobs)
+        descriptions: list[Description | None] = [None] * len(jobs)
 
         def go_on(index: int, sent: list[Any] | None) -> None:
             try:
                 tasks = next(steps[index]) if sent is None else steps[index].send(sent)
             except StopIteration as stop:
-                said[index] = stop.value
+                descriptions[index] = stop.value
                 return
             results[index], missing[index] = [None] * len(tasks), len(tasks)
             for place, task in enumerate(tasks):
@@ -320,11 +319,13 @@ class _Round:
                 go_on(index, results[index])
         for own in summaries:
             counter.summary.add(own.summary)
-        return {job.name: found for job, found in zip(jobs, said, strict=True) if found is not None}
+        return {
+            job.name: found
+            for job, found in zip(jobs, descriptions, strict=True)
+            if found is not None
+        }
 
     def _submit(self, job: Job, task: Task, place: tuple[int, int]) -> None:
-        from cfloat._version import __version__
-
         part = self._writer.part(job.entries)
         # not pure to Dask, which would give a later conversion the results of this one
         future = self._client.submit(
@@ -358,7 +359,7 @@ def _errors(address: str, silent: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _without_logs() -> Iterator[None]:
     """Keep distributed from logging what an error tells in one line."""
     # each of its modules has a logger with a level of its own
     loggers = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict)]

@@ -2,7 +2,7 @@
 
 ``import cfloat.torch`` takes PyTorch 2.4 or later (``pip install 'cfloat[torch]'``).
 
-- `round_to`, `encode`, `decode`: SPEC section 3 for tensors on any device, in eager mode and under
+- `round_to`, `encode`, `decode`: docs/spec.md 3 for tensors on any device, in eager mode and under
   ``torch.compile``; `asarray` and `to_torch` lead to `CFloatArray` and back.
 - `quantize`: lets a model's layers round weights, activations and output gradients, with biases that are
   learnt; `Rounder` is what they round with.
@@ -22,6 +22,7 @@ if not hasattr(_torch.library, "custom_op"):
     )
 
 from ._arrays import asarray, to_torch
+from ._conversion import decode, encode, round_to
 from ._inference import CFloatLinear, to_inference
 from ._layers import (
     QuantizedConv1d,
@@ -30,7 +31,6 @@ from ._layers import (
     QuantizedLinear,
     quantize,
 )
-from ._ops import decode, encode, round_to
 from ._optim import AdamW
 from ._rounder import Rounder
 
@@ -50,3 +50,10 @@ __all__ = [
     "to_inference",
     "to_torch",
 ]
+
+for _name in __all__:  # as users import it, and pickles name it
+    globals()[_name].__module__ = __name__
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

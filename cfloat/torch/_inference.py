@@ -11,15 +11,16 @@ from cfloat._array.array import CFloatArray
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.text import shown
-from cfloat._matmul import matrix_product
+from cfloat._matmul.matmul import matmul
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
-from . import _ops
+from ._arguments import check_values
 from ._arrays import asarray
+from ._conversion import decode
 from ._formats import from_text, to_text
 from ._layers import AnyModule, QuantizedLinear
 from ._memory import from_numpy, to_numpy
-from ._rounder import bias_for, largest
+from ._peaks import bias_of_peak, largest_magnitude
 from ._streams import no_stream
 
 
@@ -36,7 +37,7 @@ def _matmul(
 ) -> Tensor:
     """Multiply x, which is codes of `x_fmt` or else values, by the matrix of codes, or by its transpose."""
     matrix = _values(codes, bias, fmt, block)
-    values = _ops.decode(x, from_text(x_fmt), x_bias) if x_fmt else x.float()
+    values = decode(x, from_text(x_fmt), x_bias) if x_fmt else x.float()
     return values @ (matrix.mT if transposed else matrix)
 
 
@@ -60,7 +61,7 @@ def _(
         first = CFloatArray(to_numpy(x), from_text(x_fmt), to_numpy(x_bias))
     else:
         first = to_numpy(x if x.dtype in (torch.float32, torch.bfloat16) else x.float())
-    product: NDArray[np.float32] = matrix_product.matmul(first, array.T if transposed else array)
+    product: NDArray[np.float32] = matmul(first, array.T if transposed else array)
     return torch.from_numpy(np.asarray(product))
 
 
@@ -82,7 +83,7 @@ def _(
 def _values(codes: Tensor, bias: Tensor, fmt: str, block: int) -> Tensor:
     if block:
         bias = bias.repeat_interleave(block, dim=-1)[..., : codes.shape[-1]]
-    return _ops.decode(codes, from_text(fmt), bias)
+    return decode(codes, from_text(fmt), bias)
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -114,7 +115,7 @@ class CFloatLinear(nn.Module):
         The weights; not copied, unless their codes are read-only or run backwards in memory.
     bias : Tensor, shape (out_features,), optional
         What is added.
-    activation : Format, optional
+    activation : Format or str, optional
         The format to which inputs are rounded.
     activation_bias : "max", int or None, default "max"
         The exponent bias of rounded inputs: "max" takes the largest at which no element of an input is too
@@ -167,7 +168,7 @@ class CFloatLinear(nn.Module):
         weight: CFloatArray,
         bias: Tensor | None = None,
         *,
-        activation: Format | None = None,
+        activation: Format | str | None = None,
         activation_bias: Literal["max"] | SupportsIndex | None = "max",
     ) -> None:
         super().__init__()
@@ -177,15 +178,15 @@ class CFloatLinear(nn.Module):
             raise ArgumentValueError(f"weight has shape {weight.shape}; it takes two axes")
         self.out_features, self.in_features = weight.shape
         self.format, self.block = weight.format, weight.block
-        self.activation = None if activation is None else as_format(activation)
+        self.activation = None if activation is None else as_format(activation, "activation")
         self.activation_bias: Literal["max"] | int = "max"
-        if activation is None:
+        if self.activation is None:
             if not (isinstance(activation_bias, str) and activation_bias == "max"):
                 raise ArgumentValueError(
                     "activation_bias is given, and no activation; it takes both"
                 )
         elif not isinstance(activation_bias, str):
-            self.activation_bias = activation.check_bias(activation_bias)
+            self.activation_bias = self.activation.check_bias(activation_bias)
         elif activation_bias != "max":
             raise ArgumentValueError(
                 f"activation_bias is {shown(activation_bias)}; it takes 'max', an integer or None"
@@ -203,12 +204,12 @@ class CFloatLinear(nn.Module):
     def from_linear(
         cls,
         layer: nn.Linear,
-        fmt: Format,
+        fmt: Format | str,
         bias: ArrayLike | None = "mse",
         *,
         axis: SupportsIndex | None = None,
         block: SupportsIndex | None = None,
-        activation: Format | None = None,
+        activation: Format | str | None = None,
         activation_bias: Literal["max"] | SupportsIndex | None = "max",
     ) -> Self:
         """Return a layer with another's weights, rounded to nearest.
@@ -263,7 +264,7 @@ class CFloatLinear(nn.Module):
         Tensor, shape (..., out_features)
             Of the dtype of `x`.
         """
-        _ops.check_values(x)
+        check_values(x)
         given, x_bias, x_fmt = x, None, ""
         if self.activation is not None:
             x_fmt, x_bias = to_text(self.activation), self._activation_bias(x)
@@ -286,10 +287,10 @@ class CFloatLinear(nn.Module):
         assert self.activation is not None
         if isinstance(self.activation_bias, int):
             return torch.tensor(self.activation_bias, dtype=torch.int16, device="cpu")
-        return bias_for(largest(x), self.activation)
+        return bias_of_peak(largest_magnitude(x), self.activation)
 
     def extra_repr(self) -> str:
-        """Return what ``repr`` shows."""
+        """Give the words that ``repr`` shows in parentheses."""
         parts = (
             f"in_features={self.in_features}, out_features={self.out_features}, {self.format.name}"
         )

@@ -14,7 +14,7 @@ from cfloat._core.rounding import RoundingMode, check_seed
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
-from ._ops import FLOATS, names
+from ._arguments import FLOATS, names
 from ._rounder import Rounder
 from ._streams import derived_seed
 
@@ -114,9 +114,9 @@ _QUANTIZED: Final[dict[type[nn.Module], type[_Quantized]]] = {
 def quantize(
     module: AnyModule,
     *,
-    weight: Format | None = None,
-    activation: Format | None = None,
-    gradient: Format | None = None,
+    weight: Format | str | None = None,
+    activation: Format | str | None = None,
+    gradient: Format | str | None = None,
     bias: Bias | Mapping[str, Bias] = "max",
     window: SupportsIndex = 16,
     margin: SupportsIndex = 0,
@@ -136,7 +136,7 @@ def quantize(
     module : Module
         The model, changed in place.  Layers whose class is exactly Linear, Conv1d, Conv2d or Conv3d become
         `QuantizedLinear`, `QuantizedConv1d`, ...; it may be such a layer itself.
-    weight, activation, gradient : Format, optional
+    weight, activation, gradient : Format or str, optional
         The formats to which a layer rounds its weights, its input, and the gradient of its output, from
         which those of its weights and its input are computed; None leaves them alone.
     bias : "max", int or None, or a mapping from "weight", "activation" and "gradient" to these
@@ -196,7 +196,7 @@ def quantize(
     if not isinstance(module, nn.Module):
         raise ArgumentTypeError(f"module is {shown(module)}; it takes a torch.nn.Module")
     formats = {"weight": weight, "activation": activation, "gradient": gradient}
-    given = {role: as_format(fmt) for role, fmt in formats.items() if fmt is not None}
+    given = {role: as_format(fmt, role) for role, fmt in formats.items() if fmt is not None}
     if not given:
         raise ArgumentValueError("no format is given; it takes one of weight, activation, gradient")
     biases: dict[str, Bias] = _by_role("bias", bias, "max")

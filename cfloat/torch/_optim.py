@@ -15,10 +15,11 @@ from cfloat._core.rounding import RoundingMode, check_rounding, check_seed
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
-from . import _plain
+from . import _arithmetic
+from ._arguments import FLOATS, check_codes, names
+from ._conversion import decode, encode
 from ._formats import to_text
-from ._ops import FLOATS, check_codes, decode, encode, names
-from ._rounder import bias_for, binade, largest
+from ._peaks import bias_of_peak, frexp_exponent, largest_magnitude
 from ._streams import derived_seed, drawn_seed
 
 # Second moments are multiplied by a power of two that is a normal float32, as is its inverse.
@@ -41,7 +42,7 @@ class AdamW(Optimizer):
         Added to the denominator.
     weight_decay : float, default 1e-2
         Decoupled from the gradient.
-    first, second : Format, default CFloat16_SHP and CFloat16_UHP
+    first, second : Format or str, default CFloat16_SHP and CFloat16_UHP
         The formats of the moments.
     rounding : str, default "stochastic"
         How moments are rounded, as in `cfloat.encode`.
@@ -90,14 +91,14 @@ class AdamW(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
         *,
-        first: Format = CFloat16_SHP,
-        second: Format = CFloat16_UHP,
+        first: Format | str = CFloat16_SHP,
+        second: Format | str = CFloat16_UHP,
         rounding: RoundingMode = "stochastic",
         seed: SupportsIndex | None = None,
     ) -> None:
-        if not as_format(first).signed:
-            raise ArgumentValueError(f"first is {first}; it takes a signed format")
-        self.first, self.second = first, as_format(second)
+        self.first, self.second = as_format(first, "first"), as_format(second, "second")
+        if not self.first.signed:
+            raise ArgumentValueError(f"first is {self.first}; it takes a signed format")
         check_rounding(rounding, (), 0, 0)
         self.rounding: RoundingMode = rounding
         drawn = int(drawn_seed()) % 2**64 if seed is None else check_seed(seed)
@@ -106,11 +107,11 @@ class AdamW(Optimizer):
             "weight_decay": _check("weight_decay", weight_decay), "seed": drawn,
         }  # fmt: skip
         # for load_state_dict to compare
-        defaults |= {"first_format": to_text(first), "second_format": to_text(second)}
-        super().__init__(params, defaults)
+        formats = {"first_format": to_text(self.first), "second_format": to_text(self.second)}
+        super().__init__(params, defaults | formats)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy takes, which is more than all of PyTorch's optimizers have."""
+        """Give the state of a copy, which is more than all of PyTorch's optimizers have."""
         own = {"first": self.first, "second": self.second, "rounding": self.rounding}
         return super().__getstate__() | own
 
@@ -205,13 +206,13 @@ class AdamW(Optimizer):
         """Return moments as they are kept; `square` is changed."""
         scale = torch.zeros((), dtype=torch.int64, device=square.device)
         if self.second.bias_range[0] == self.second.bias_range[1]:
-            scale = _scale_for(largest(square), self.second)
+            scale = _scale_for(largest_magnitude(square), self.second)
             square *= _power(scale, square.dtype)
         kept = {"exp_avg_sq_scale": scale.to(torch.int16)}
         for part, (name, fmt, moment) in enumerate(
             (("exp_avg", self.first, mean), ("exp_avg_sq", self.second, square))
         ):
-            bias = bias_for(largest(moment), fmt)
+            bias = bias_of_peak(largest_magnitude(moment), fmt)
             kept[f"{name}_bias"] = bias.to(torch.int16)
             kept[name] = encode(
                 moment, fmt, bias, rounding=self.rounding,
@@ -261,13 +262,13 @@ class AdamW(Optimizer):
 
 
 def _power(exponent: Tensor, dtype: torch.dtype) -> Tensor:
-    return _plain.power_of_two(exponent.long()).to(dtype)
+    return _arithmetic.power_of_two(exponent.long()).to(dtype)
 
 
 def _scale_for(peak: Tensor, fmt: Format) -> Tensor:
-    """Return the exponent of the power of two that brings a magnitude into a format's last binade but one."""
+    """Give the exponent of the power of two that brings a magnitude into a format's last binade but one."""
     _, top_exponent = math.frexp(finfo(fmt).max)
-    scale = (top_exponent - 1 - binade(peak)).clamp(-_LARGEST_SCALE, _LARGEST_SCALE)
+    scale = (top_exponent - 1 - frexp_exponent(peak)).clamp(-_LARGEST_SCALE, _LARGEST_SCALE)
     return torch.where(peak == 0, 0, scale)
 
 

@@ -1,22 +1,21 @@
 """`Rounder`: a module that rounds tensors, and learns their bias as `cfloat.BiasTracker` does."""
 
-import math
 from collections.abc import Callable
 from typing import Literal, Self, SupportsIndex
 
 import torch
 from torch import Tensor, nn
 
-from cfloat._bias.choose import BiasTracker
-from cfloat._core.finfo import finfo
+from cfloat._bias.tracker import BiasTracker
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.rounding import RoundingMode, check_rounding, check_seed
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentValueError
 
+from ._arguments import check_values
 from ._formats import to_text
-from ._ops import check_values
+from ._peaks import bias_of_peak, largest_magnitude
 from ._streams import drawn_seed, no_stream, signed
 
 
@@ -25,7 +24,7 @@ class Rounder(nn.Module):
 
     Parameters
     ----------
-    fmt : Format
+    fmt : Format or str
         The format.
     bias : "max", int or None, default "max"
         "max": the bias is learnt in training mode, as `cfloat.BiasTracker` does: the largest at which no
@@ -74,7 +73,7 @@ class Rounder(nn.Module):
 
     def __init__(
         self,
-        fmt: Format,
+        fmt: Format | str,
         *,
         bias: Literal["max"] | SupportsIndex | None = "max",
         window: SupportsIndex = 16,
@@ -83,7 +82,7 @@ class Rounder(nn.Module):
         seed: SupportsIndex | None = None,
     ) -> None:
         super().__init__()
-        self.format = as_format(fmt)
+        self.format = fmt = as_format(fmt)
         check_rounding(rounding, (), 0, 0)
         self.rounding: RoundingMode = rounding
         self.learns = isinstance(bias, str)
@@ -120,7 +119,7 @@ class Rounder(nn.Module):
         if not self.learns:
             return
         with torch.no_grad():
-            self.history.copy_(torch.cat((largest(x).reshape(1), self.history[:-1])))
+            self.history.copy_(torch.cat((largest_magnitude(x).reshape(1), self.history[:-1])))
 
     def forward(self, x: Tensor) -> Tensor:
         """Round a tensor; in training mode, take note of it first."""
@@ -139,7 +138,7 @@ class Rounder(nn.Module):
     def _bias(self) -> Tensor:
         if not self.learns:
             return torch.tensor(self._fixed, dtype=torch.int16, device="cpu")
-        return bias_for(self.history.amax(), self.format, self._margin)
+        return bias_of_peak(self.history.amax(), self.format, self._margin)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move the buffers, but leave `history` in float64: ``half()`` is for values of a model."""
@@ -150,44 +149,6 @@ class Rounder(nn.Module):
         return self
 
     def extra_repr(self) -> str:
-        """Return what ``repr`` shows."""
+        """Give the words that ``repr`` shows in parentheses."""
         bias = "learnt" if self.learns else self._fixed
         return f"{self.format.name}, bias={bias}, rounding={self.rounding!r}"
-
-
-def largest(x: Tensor) -> Tensor:
-    """Return the largest finite magnitude as float64 of shape (); 0 if there is none."""
-    if x.numel() == 0:
-        return x.new_zeros((), dtype=torch.float64)
-    return x.detach().abs().nan_to_num(nan=0.0, posinf=0.0).amax().double()
-
-
-def bias_for(peak: Tensor, fmt: Format, margin: int = 0) -> Tensor:
-    """Return the largest bias at which a magnitude is within a format's range; for 0 the default.
-
-    `cfloat.BiasTracker` has the same of numbers.  This one can be traced, and waits for no device.
-
-    Parameters
-    ----------
-    peak : Tensor of float64, shape ()
-        A finite magnitude.
-    fmt : Format
-        The format.
-    margin : int, default 0
-        How many binades are kept free above it.
-
-    Returns
-    -------
-    Tensor of int64, shape ()
-    """
-    low, high = fmt.bias_range
-    top, top_exponent = math.frexp(finfo(fmt, low).max)
-    fraction = ((peak.view(torch.int64) & (2**52 - 1)) | (1022 << 52)).view(torch.float64)
-    bias = low + top_exponent - binade(peak) - (fraction > top).long()
-    bias = (bias.clamp(low, high) - margin).clamp(min=low)
-    return torch.where(peak == 0, fmt.default_bias, bias)
-
-
-def binade(magnitude: Tensor) -> Tensor:
-    """Return the exponent that `math.frexp` returns, of a magnitude as float64; of 0 something small."""
-    return (magnitude.view(torch.int64) >> 52) - 1022

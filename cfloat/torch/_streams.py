@@ -7,7 +7,7 @@ from cfloat._core import binding
 
 
 def no_stream() -> Tensor:
-    """Return what stands for a stream where no word is drawn."""
+    """Give zeros, which stand for a stream where no word is drawn: int64 of shape (2,)."""
     return torch.zeros(2, dtype=torch.int64, device="cpu")
 
 
@@ -19,7 +19,7 @@ def drawn_seed() -> Tensor:
 def derived_seed(seed: int, part: int) -> int:
     """Return the seed of one of a seed's parts: the first words of Philox4x32-10 at a counter of that part.
 
-    No stream of SPEC section 3 uses these words: their counters are below 2**62.
+    No stream of docs/spec.md 3.14 uses these words: their counters are below 2**62.
 
     Examples
     --------

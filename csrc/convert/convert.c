@@ -1,0 +1,58 @@
+/* The exported conversions: argument checks. */
+#include "convert/biases.h"
+#include "core/scalar.h"
+
+int cf_convert(const cf_format *format, int bias, int source_type, const void *source, int rounding,
+               uint64_t seed, uint64_t offset, int destination_type, void *destination,
+               size_t count, int threads, cf_flags *flags) {
+  const int16_t one_bias = (int16_t)bias;
+  const int64_t length = (int64_t)count, no_stride = 0;
+  cf_operation op;
+  const int status =
+      cf_operation_prepare(&op, format, source_type, rounding, seed, NULL, destination_type);
+  if (status != CF_OK) return status;
+  if (bias < op.bias_min || bias > op.bias_max) return CF_BAD_BIAS;
+  cf_operation_set_size(&op, count, 0, 0);
+  if (count < CF_ELEMENTS_PER_THREAD || threads <= 1) {
+    cf_operation_run(&op, (cf_bias_view){&one_bias, 0, 0}, source, offset, destination, count,
+                     flags);
+    cf_operation_finish(&op);
+    return CF_OK;
+  }
+  const int64_t source_stride = (int64_t)op.source_size;
+  const int64_t destination_stride = (int64_t)op.destination_size;
+  const cf_layout layout = {1,   0, NULL, &length, &source_stride, &no_stride, &destination_stride,
+                            NULL};
+  return cf_convert_strided(format, &one_bias, source_type, source, rounding, seed, offset,
+                            destination_type, destination, &layout, threads, flags);
+}
+
+int cf_convert_strided(const cf_format *format, const int16_t *biases, int source_type,
+                       const void *source, int rounding, uint64_t seed, uint64_t offset,
+                       int destination_type, void *destination, const cf_layout *layout,
+                       int threads, cf_flags *flags) {
+  cf_operation op;
+  const int status = cf_operation_prepare(&op, format, source_type, rounding, seed, layout->words,
+                                          destination_type);
+  if (status != CF_OK) return status;
+  if (layout->ndim < 0 || layout->ndim > CF_MAX_NDIM) return CF_BAD_LAYOUT;
+  int empty = 0;
+  for (int i = 0; i < layout->ndim; ++i) {
+    if (layout->shape[i] < 0) return CF_BAD_LAYOUT;
+    empty |= layout->shape[i] == 0;
+  }
+  if (empty) return CF_OK;
+  cf_walk w;
+  w.op = &op;
+  w.source = source;
+  w.bias = (const char *)biases;
+  w.destination = destination;
+  w.position = layout->words != NULL ? 0 : offset;
+  w.swapped = layout->source_swapped != 0;
+  cf_walk_set_axes(&w, layout, cf_rounding_mode(rounding) == CF_STOCHASTIC);
+  if (!cf_walk_biases_allowed(&w)) return CF_BAD_BIAS;
+  cf_operation_set_size(&op, (size_t)w.size, cf_walk_stages_source(&w),
+                        cf_walk_stages_destination(&w));
+  cf_walk_all(&w, threads, flags);
+  return CF_OK;
+}

@@ -1,0 +1,401 @@
+/* The loops over an array, and the table of kernels, of an instruction set whose file has defined
+ * its lanes (convert/lanes-inl.h).  Each body works on 2 * LANES elements.  What is left over is
+ * padded with zeros, which raise no flag. */
+#ifndef CF_CONVERT_LOOPS_INL_H
+#define CF_CONVERT_LOOPS_INL_H
+
+#include <string.h>
+
+#include "convert/lanes-inl.h"
+#include "convert/addition-inl.h"
+#include "convert/philox-inl.h"
+#include "cpu/compiler.h"
+
+enum { BODY = 2 * LANES };
+
+/* The biases of the LANES elements from i on. */
+static inline lanes biases_at(const lane_rule *r, const int16_t *bias, size_t bias_step, size_t i) {
+  return bias_step == 0 ? r->bias : v_load_biases(bias + i);
+}
+
+/* Large arrays are read and written in two pages at a time, each while the next two are fetched: a
+ * processor's own prefetching stops at the end of a page, and memory serves several pages at once
+ * better than one. */
+enum { PAGE_COUNT = 4096 / 4 };
+
+/* A line of which only a part bypasses the caches costs more than is won: it takes runs of some
+ * length. */
+enum { STREAMED_COUNT = 1 << 15 };
+
+/* How many elements of a size precede the first aligned body, if results are to bypass the caches;
+ * -1 if not. */
+static inline int elements_before_stream(int streaming, const void *source, const void *destination,
+                                         size_t size, size_t count) {
+  const size_t alignment = BODY * size, beyond = (uintptr_t)destination % alignment;
+  if (!streaming || count < STREAMED_COUNT || source == destination || beyond % size != 0)
+    return -1;
+  return beyond == 0 ? 0 : (int)((alignment - beyond) / size);
+}
+
+/* Fetch the float32 of a body two pages ahead of time; beyond the end of the array nothing comes of
+ * it. */
+static inline void prefetch_ahead(const char *source) {
+  const uintptr_t address = (uintptr_t)source + 2 * PAGE_COUNT * 4;
+  for (size_t line = 0; line < BODY * 4; line += CF_CACHE_LINE)
+    CF_PREFETCH((const void *)(address + line));
+}
+
+static inline void store_values(char *destination, lanes first, lanes second, int streaming) {
+  if (streaming) {
+    v_stream(destination, first);
+    v_stream(destination + LANES * 4, second);
+  } else {
+    v_store(destination, first);
+    v_store(destination + LANES * 4, second);
+  }
+}
+
+static inline void store_codes(char *destination, size_t size, lanes first, lanes second,
+                               int streaming) {
+  if (streaming)
+    v_stream_codes(destination, size, first, second);
+  else
+    v_store_codes(destination, size, first, second);
+}
+
+/* The loop of a slot: whole bodies of elements, and zero-padded copies of what is left over and,
+ * for the random words, of what precedes a multiple of four.  A negative rounding stands for the
+ * rule's own. */
+#define DEFINE_ENCODE_LOOP(name, operand_of, source_size, fixed_rounding, counting, is_round_to)  \
+  static inline void ISA_NAME(name##_body)(                                                       \
+      const lane_rule *r, const int16_t *bias, size_t bias_step, const char *source,              \
+      random_stream *words, char *destination, int streaming, cf_flags *flags) {                  \
+    const int rounding = (fixed_rounding) < 0 ? r->rounding : (fixed_rounding);                   \
+    lanes word[2] = {v_set1(0), v_set1(0)};                                                       \
+    if ((fixed_rounding) == CF_STOCHASTIC) v_random(words, &word[0], &word[1]);                   \
+    const lanes bias0 = biases_at(r, bias, bias_step, 0);                                         \
+    const lanes bias1 = biases_at(r, bias, bias_step, LANES);                                     \
+    const operand x0 = operand_of(r, source);                                                     \
+    const operand x1 = operand_of(r, source + LANES * (source_size));                             \
+    const lanes code0 = round_pack(r, rounding, counting, x0, bias0, word[0], flags);             \
+    const lanes code1 = round_pack(r, rounding, counting, x1, bias1, word[1], flags);             \
+    if (is_round_to) {                                                                            \
+      store_values(destination, unpack(r, 0, code0, bias0, NULL),                                 \
+                   unpack(r, 0, code1, bias1, NULL), streaming);                                  \
+    } else {                                                                                      \
+      store_codes(destination, r->code_size, code0, code1, streaming);                            \
+    }                                                                                             \
+  }                                                                                               \
+  static CF_NOINLINE void ISA_NAME(name##_part)(                                                  \
+      const lane_rule *r, const int16_t *bias, size_t bias_step, const char *source,              \
+      random_stream *words, char *destination, size_t lead, size_t count, cf_flags *flags) {      \
+    const size_t size = (is_round_to) ? 4 : r->code_size;                                         \
+    char source_stage[BODY * (source_size)] = {0}, destination_stage[BODY * 4];                   \
+    int16_t bias_stage[BODY] = {0};                                                               \
+    memcpy(source_stage + lead * (source_size), source, count * (source_size));                   \
+    if (bias_step != 0) memcpy(bias_stage + lead, bias, count * sizeof *bias);                    \
+    ISA_NAME(name##_body)(r, bias_stage, bias_step, source_stage, words, destination_stage, 0,    \
+                          flags);                                                                 \
+    memcpy(destination, destination_stage + lead * size, count * size);                           \
+  }                                                                                               \
+  static CF_NOINLINE void ISA_NAME(name)(const lane_rule *r, const int16_t *bias,                 \
+                                         size_t bias_step, const char *source, uint64_t position, \
+                                         char *destination, size_t count, cf_flags *flags) {      \
+    const size_t size = (is_round_to) ? 4 : r->code_size;                                         \
+    const int stochastic = (fixed_rounding) == CF_STOCHASTIC;                                     \
+    const size_t lead = stochastic ? position % 4 : 0;                                            \
+    const int before = elements_before_stream(r->streaming, source, destination, size, count);    \
+    /* the first bodies are short ones where results are aligned or words begin amid a block */   \
+    const int streaming = before >= 0 && (!stochastic || (position + (uint64_t)before) % 4 == 0); \
+    random_stream words;                                                                          \
+    if (stochastic) words = random_stream_at(r->seed, position - lead);                           \
+    if (lead > 0 || (streaming && before > 0)) {                                                  \
+      size_t part = count < BODY - lead ? count : BODY - lead;                                    \
+      if (streaming) part = (size_t)before;                                                       \
+      ISA_NAME(name##_part)(r, bias, bias_step, source, &words, destination, lead, part, flags);  \
+      if (stochastic) words = random_stream_at(r->seed, position + part);                         \
+      source += part * (source_size);                                                             \
+      destination += part * size;                                                                 \
+      bias += part * bias_step;                                                                   \
+      count -= part;                                                                              \
+    }                                                                                             \
+    for (; count >= BODY; count -= BODY) {                                                        \
+      ISA_NAME(name##_body)(r, bias, bias_step, source, &words, destination, streaming, flags);   \
+      source += BODY * (source_size);                                                             \
+      destination += BODY * size;                                                                 \
+      bias += BODY * bias_step;                                                                   \
+    }                                                                                             \
+    if (count > 0)                                                                                \
+      ISA_NAME(name##_part)(r, bias, bias_step, source, &words, destination, 0, count, flags);    \
+  }
+
+/* The biases of the LANES elements from i on, in the place of a float32's exponent. */
+static inline lanes scales_at(const add_rule *r, const int16_t *bias, size_t bias_step,
+                              int block_shift, size_t i) {
+  if (block_shift != 0) return v_slli(v_set1((uint32_t)(int32_t)bias[i >> block_shift]), 23);
+  return bias_step == 0 ? r->scale : v_slli(v_load_biases(bias + i), 23);
+}
+
+/* The same by addition: from float32, to codes or to float32. */
+#define DEFINE_ADD_LOOP(name, rounding, counting, to_values)                                       \
+  static inline void ISA_NAME(name##_body)(                                                        \
+      const add_rule *r, const int16_t *bias, size_t bias_step, int block_shift, size_t at,        \
+      size_t code_size, const char *source, char *destination, int streaming, cf_flags *flags) {   \
+    const lanes scale0 = scales_at(r, bias, bias_step, block_shift, at);                           \
+    const lanes scale1 = block_shift != 0 ? scale0 : scales_at(r, bias, bias_step, 0, at + LANES); \
+    const lanes x0 = v_load(source), x1 = v_load(source + LANES * 4);                              \
+    const lanes result0 = round_by_addition(r, rounding, counting, to_values, x0, scale0, flags);  \
+    const lanes result1 = round_by_addition(r, rounding, counting, to_values, x1, scale1, flags);  \
+    if (to_values)                                                                                 \
+      store_values(destination, result0, result1, streaming);                                      \
+    else                                                                                           \
+      store_codes(destination, code_size, result0, result1, streaming);                            \
+  }                                                                                                \
+  static CF_NOINLINE void ISA_NAME(name##_part)(                                                   \
+      const add_rule *r, const int16_t *bias, size_t bias_step, size_t code_size,                  \
+      const char *source, char *destination, size_t count, cf_flags *flags) {                      \
+    const size_t size = (to_values) ? 4 : code_size;                                               \
+    char source_stage[BODY * 4] = {0}, destination_stage[BODY * 4];                                \
+    int16_t bias_stage[BODY] = {0};                                                                \
+    memcpy(source_stage, source, count * 4);                                                       \
+    if (bias_step != 0) memcpy(bias_stage, bias, count * sizeof *bias);                            \
+    ISA_NAME(name##_body)                                                                          \
+    (r, bias_stage, bias_step, 0, 0, code_size, source_stage, destination_stage, 0, flags);        \
+    memcpy(destination, destination_stage, count * size);                                          \
+  }                                                                                                \
+  static CF_NOINLINE void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias,                 \
+                                         size_t bias_step, const char *source, char *destination,  \
+                                         size_t count, cf_flags *flags) {                          \
+    const add_rule r = add_rule_of(rule, *bias, rounding);                                         \
+    const size_t code_size = rule->code_size, size = (to_values) ? 4 : code_size;                  \
+    const int block_shift = rule->block == 0 ? 0 : cf_log2(rule->block);                           \
+    const int before = elements_before_stream(rule->streaming, source, destination, size, count);  \
+    const int streaming = before >= 0 && block_shift == 0;                                         \
+    const int paired = rule->large && source != destination;                                       \
+    size_t at = 0;                                                                                 \
+    if (streaming && before > 0) {                                                                 \
+      at = (size_t)before;                                                                         \
+      ISA_NAME(name##_part)(&r, bias, bias_step, code_size, source, destination, at, flags);       \
+    }                                                                                              \
+    for (; paired && count - at >= 2 * PAGE_COUNT; at += 2 * PAGE_COUNT) {                         \
+      for (size_t first = at; first < at + PAGE_COUNT; first += BODY) {                            \
+        for (size_t i = first; i < at + 2 * PAGE_COUNT; i += PAGE_COUNT) {                         \
+          prefetch_ahead(source + i * 4);                                                          \
+          ISA_NAME(name##_body)                                                                    \
+          (&r, bias, bias_step, block_shift, i, code_size, source + i * 4, destination + i * size, \
+           streaming, flags);                                                                      \
+        }                                                                                          \
+      }                                                                                            \
+    }                                                                                              \
+    for (; count - at >= BODY; at += BODY) {                                                       \
+      if (paired) prefetch_ahead(source + at * 4);                                                 \
+      ISA_NAME(name##_body)                                                                        \
+      (&r, bias, bias_step, block_shift, at, code_size, source + at * 4, destination + at * size,  \
+       streaming, flags);                                                                          \
+    }                                                                                              \
+    if (at < count) /* never where blocks share biases: they are whole bodies */                   \
+      ISA_NAME(name##_part)                                                                        \
+    (&r, bias + at * bias_step, bias_step, code_size, source + at * 4, destination + at * size,    \
+     count - at, flags);                                                                           \
+  }
+
+#define DEFINE_ADD(name, to_values)                                                              \
+  DEFINE_ADD_LOOP(name##_even, CF_TIES_TO_EVEN, 0, to_values)                                    \
+  DEFINE_ADD_LOOP(name##_even_counting, CF_TIES_TO_EVEN, 1, to_values)                           \
+  DEFINE_ADD_LOOP(name##_zero, CF_TOWARD_ZERO, 0, to_values)                                     \
+  DEFINE_ADD_LOOP(name##_zero_counting, CF_TOWARD_ZERO, 1, to_values)                            \
+  static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,         \
+                             const void *source, void *destination, size_t count,                \
+                             cf_flags *flags) {                                                  \
+    static void (*const loops[2][2])(const cf_rule *, const int16_t *, size_t, const char *,     \
+                                     char *, size_t, cf_flags *) = {                             \
+        {ISA_NAME(name##_even), ISA_NAME(name##_even_counting)},                                 \
+        {ISA_NAME(name##_zero), ISA_NAME(name##_zero_counting)},                                 \
+    };                                                                                           \
+    const int toward_zero = rule->rounding == CF_TOWARD_ZERO;                                    \
+    const uint64_t modes = float_enter(toward_zero);                                             \
+    loops[toward_zero][flags != NULL](rule, bias, bias_step, source, destination, count, flags); \
+    float_leave(modes);                                                                          \
+  }
+
+DEFINE_ADD(add_float32, 0)
+DEFINE_ADD(add_round_float32, 1)
+
+/* A slot: the modes that matter most have loops of their own, and each has one that counts. */
+#define DEFINE_ENCODE(name, operand_of, source_size, is_round_to)                             \
+  DEFINE_ENCODE_LOOP(name##_even, operand_of, source_size, CF_TIES_TO_EVEN, 0, is_round_to)   \
+  DEFINE_ENCODE_LOOP(name##_even_counting, operand_of, source_size, CF_TIES_TO_EVEN, 1,       \
+                     is_round_to)                                                             \
+  DEFINE_ENCODE_LOOP(name##_zero, operand_of, source_size, CF_TOWARD_ZERO, 0, is_round_to)    \
+  DEFINE_ENCODE_LOOP(name##_zero_counting, operand_of, source_size, CF_TOWARD_ZERO, 1,        \
+                     is_round_to)                                                             \
+  DEFINE_ENCODE_LOOP(name##_random, operand_of, source_size, CF_STOCHASTIC, 0, is_round_to)   \
+  DEFINE_ENCODE_LOOP(name##_random_counting, operand_of, source_size, CF_STOCHASTIC, 1,       \
+                     is_round_to)                                                             \
+  DEFINE_ENCODE_LOOP(name##_other, operand_of, source_size, -1, 0, is_round_to)               \
+  DEFINE_ENCODE_LOOP(name##_other_counting, operand_of, source_size, -1, 1, is_round_to)      \
+  static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,      \
+                             const void *source, uint64_t position, void *destination,        \
+                             size_t count, cf_flags *flags) {                                 \
+    static void (*const loops[][2])(const lane_rule *, const int16_t *, size_t, const char *, \
+                                    uint64_t, char *, size_t, cf_flags *) = {                 \
+        [CF_TIES_TO_EVEN] = {ISA_NAME(name##_even), ISA_NAME(name##_even_counting)},          \
+        [CF_TIES_TO_AWAY] = {ISA_NAME(name##_other), ISA_NAME(name##_other_counting)},        \
+        [CF_TOWARD_ZERO] = {ISA_NAME(name##_zero), ISA_NAME(name##_zero_counting)},           \
+        [CF_TOWARD_POSITIVE] = {ISA_NAME(name##_other), ISA_NAME(name##_other_counting)},     \
+        [CF_TOWARD_NEGATIVE] = {ISA_NAME(name##_other), ISA_NAME(name##_other_counting)},     \
+        [CF_STOCHASTIC] = {ISA_NAME(name##_random), ISA_NAME(name##_random_counting)},        \
+    };                                                                                        \
+    const lane_rule r = lane_rule_of(rule, *bias);                                            \
+    loops[rule->rounding][flags != NULL](&r, bias, bias_step, source, position, destination,  \
+                                         count, flags);                                       \
+  }
+
+DEFINE_ENCODE(encode_any_float32, float32_operand, 4, 0)
+DEFINE_ENCODE(encode_float64, float64_operand, 8, 0)
+DEFINE_ENCODE(round_any_float32, float32_operand, 4, 1)
+
+#define DEFINE_SHORTEST(name, by_addition, any_way)                                          \
+  static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,     \
+                             const void *source, uint64_t position, void *destination,       \
+                             size_t count, cf_flags *flags) {                                \
+    if (cf_goes_by_addition(rule))                                                           \
+      ISA_NAME(by_addition)(rule, bias, bias_step, source, destination, count, flags);       \
+    else                                                                                     \
+      ISA_NAME(any_way)(rule, bias, bias_step, source, position, destination, count, flags); \
+  }
+DEFINE_SHORTEST(encode_float32, add_float32, encode_any_float32)
+DEFINE_SHORTEST(round_float32, add_round_float32, round_any_float32)
+
+/* From types of 16 bits: as float32, piece by piece. */
+enum { WIDEN_PIECE = 1024 };
+
+/* not the instruction for it, which heeds the floating-point modes */
+static inline lanes widen_float16(const char *source) {
+  const lanes code = v_load_codes(source, 2), rebias = v_set1((uint32_t)(127 - 15) << 23);
+  const lanes magnitude = v_and(code, v_set1(0x7FFFu)), sign = v_slli(v_sub(code, magnitude), 16);
+  const lanes normal = v_add(v_slli(magnitude, 13), rebias);
+  const lanes subnormal = v_mul_floats(v_to_float(magnitude), v_set1((uint32_t)(127 - 24) << 23));
+  lanes value = v_select(m_gt_s(v_set1(0x0400u), magnitude), subnormal, normal);
+  value = v_select(m_gt_s(magnitude, v_set1(0x7BFFu)), v_add(normal, rebias), value);
+  return v_or(value, sign);
+}
+static inline lanes widen_bfloat16(const char *source) {
+  return v_slli(v_load_codes(source, 2), 16);
+}
+
+/* How many of LANES elements that are now float32 were subnormals of a type and no longer are. */
+static inline unsigned count_float16_subnormals(lanes values) {
+  const lanes magnitude = v_and(values, v_set1(0x7FFFFFFFu));
+  return m_count(m_andnot(m_gt_s(v_set1(0x38800000u), magnitude), m_eq(magnitude, v_set1(0))));
+}
+static inline unsigned count_bfloat16_subnormals(lanes values) {
+  (void)values; /* still are, and encoding them counts them */
+  return 0;
+}
+
+#define DEFINE_WIDENED(type)                                                                      \
+  static void ISA_NAME(encode_##type)(const cf_rule *rule, const int16_t *bias, size_t bias_step, \
+                                      const void *source, uint64_t position, void *codes,         \
+                                      size_t count, cf_flags *flags) {                            \
+    const char *from = source;                                                                    \
+    cf_rule staged = *rule;                                                                       \
+    char *to = codes;                                                                             \
+    staged.large = 0;                                                                             \
+    while (count > 0) {                                                                           \
+      char stage[WIDEN_PIECE * 4], tail[LANES * 2] = {0};                                         \
+      const size_t piece = count < WIDEN_PIECE ? count : WIDEN_PIECE;                             \
+      for (size_t i = 0; i < piece; i += LANES) {                                                 \
+        const char *next = from + 2 * i;                                                          \
+        if (piece - i < LANES) next = memcpy(tail, next, 2 * (piece - i));                        \
+        const lanes values = widen_##type(next);                                                  \
+        v_store(stage + 4 * i, values);                                                           \
+        if (flags != NULL) flags->denormal += count_##type##_subnormals(values);                  \
+      }                                                                                           \
+      ISA_NAME(encode_float32)(&staged, bias, bias_step, stage, position, to, piece, flags);      \
+      from += 2 * piece;                                                                          \
+      to += rule->code_size * piece;                                                              \
+      bias += bias_step * piece;                                                                  \
+      position += piece;                                                                          \
+      count -= piece;                                                                             \
+    }                                                                                             \
+  }
+DEFINE_WIDENED(float16)
+DEFINE_WIDENED(bfloat16)
+
+static inline void ISA_NAME(decode_float32_body)(const lane_rule *r, int counting,
+                                                 const int16_t *bias, size_t bias_step,
+                                                 const char *codes, char *values, int streaming,
+                                                 cf_flags *flags) {
+  const lanes bias0 = biases_at(r, bias, bias_step, 0);
+  const lanes bias1 = biases_at(r, bias, bias_step, LANES);
+  const lanes code0 = v_load_codes(codes, r->code_size);
+  const lanes code1 = v_load_codes(codes + LANES * r->code_size, r->code_size);
+  const lanes value0 = unpack(r, counting, code0, bias0, flags);
+  store_values(values, value0, unpack(r, counting, code1, bias1, flags), streaming);
+}
+
+#define DEFINE_DECODE_LOOP(name, counting)                                                         \
+  static CF_NOINLINE void ISA_NAME(name##_part)(const lane_rule *r, const int16_t *bias,           \
+                                                size_t bias_step, const char *codes, char *values, \
+                                                size_t count, cf_flags *flags) {                   \
+    char code_stage[BODY * 2] = {0}, value_stage[BODY * 4];                                        \
+    int16_t bias_stage[BODY] = {0};                                                                \
+    memcpy(code_stage, codes, count * r->code_size);                                               \
+    if (bias_step != 0) memcpy(bias_stage, bias, count * sizeof *bias);                            \
+    ISA_NAME(decode_float32_body)                                                                  \
+    (r, counting, bias_stage, bias_step, code_stage, value_stage, 0, flags);                       \
+    memcpy(values, value_stage, count * 4);                                                        \
+  }                                                                                                \
+  static CF_NOINLINE void ISA_NAME(name)(const lane_rule *r, const int16_t *bias,                  \
+                                         size_t bias_step, const char *codes, char *values,        \
+                                         size_t count, cf_flags *flags) {                          \
+    const int before = elements_before_stream(r->streaming, codes, values, 4, count);              \
+    const int streaming = before >= 0;                                                             \
+    if (before > 0) {                                                                              \
+      const size_t part = (size_t)before;                                                          \
+      ISA_NAME(name##_part)(r, bias, bias_step, codes, values, part, flags);                       \
+      codes += part * r->code_size;                                                                \
+      values += part * 4;                                                                          \
+      bias += part * bias_step;                                                                    \
+      count -= part;                                                                               \
+    }                                                                                              \
+    for (; count >= BODY; count -= BODY) {                                                         \
+      ISA_NAME(decode_float32_body)                                                                \
+      (r, counting, bias, bias_step, codes, values, streaming, flags);                             \
+      codes += BODY * r->code_size;                                                                \
+      values += BODY * 4;                                                                          \
+      bias += BODY * bias_step;                                                                    \
+    }                                                                                              \
+    if (count > 0) ISA_NAME(name##_part)(r, bias, bias_step, codes, values, count, flags);         \
+  }
+DEFINE_DECODE_LOOP(decode_float32_silent, 0)
+DEFINE_DECODE_LOOP(decode_float32_counting, 1)
+
+static void ISA_NAME(decode_float32)(const cf_rule *rule, const int16_t *bias, size_t bias_step,
+                                     const void *codes, void *values, size_t count,
+                                     cf_flags *flags) {
+  const lane_rule r = lane_rule_of(rule, *bias);
+  if (flags != NULL)
+    ISA_NAME(decode_float32_counting)(&r, bias, bias_step, codes, values, count, flags);
+  else
+    ISA_NAME(decode_float32_silent)(&r, bias, bias_step, codes, values, count, NULL);
+}
+
+static void ISA_NAME(stream_end)(void) { v_stream_end(); }
+
+/* Slots that are left out here are the portable ones. */
+#define CF_LANE_KERNELS                                      \
+  {                                                          \
+      .encode = {[CF_FLOAT64] = ISA_NAME(encode_float64),    \
+                 [CF_FLOAT32] = ISA_NAME(encode_float32),    \
+                 [CF_FLOAT16] = ISA_NAME(encode_float16),    \
+                 [CF_BFLOAT16] = ISA_NAME(encode_bfloat16)}, \
+      .decode = {[CF_FLOAT32] = ISA_NAME(decode_float32)},   \
+      .round_float32 = ISA_NAME(round_float32),              \
+      .map_codes = MAP_CODES,                                \
+      .any_of = ANY_OF,                                      \
+      .stream_end = ISA_NAME(stream_end),                    \
+  }
+
+#endif

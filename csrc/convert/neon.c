@@ -1,0 +1,134 @@
+/* Kernels for NEON (Advanced SIMD of 64-bit Arm). */
+#include "convert/kernels.h"
+#include "cpu/target.h"
+
+#if defined(CF_NEON)
+#include <arm_neon.h>
+#include <string.h>
+
+#include "core/scalar.h"
+#include "cpu/float_modes.h"
+
+enum { LANES = 4 };
+typedef uint32x4_t lanes;
+typedef uint32x4_t mask;
+#define ISA_NAME(slot) slot##_neon
+
+static inline int32x4_t as_signed(lanes v) { return vreinterpretq_s32_u32(v); }
+static inline lanes as_lanes(int32x4_t v) { return vreinterpretq_u32_s32(v); }
+
+static inline lanes v_set1(uint32_t u) { return vdupq_n_u32(u); }
+static inline lanes v_load(const void *p) { return vreinterpretq_u32_u8(vld1q_u8(p)); }
+static inline void v_store(void *p, lanes v) { vst1q_u8(p, vreinterpretq_u8_u32(v)); }
+static inline void v_stream(void *p, lanes v) { v_store(p, v); }
+static inline void v_stream_end(void) {}
+static inline lanes v_add(lanes a, lanes b) { return vaddq_u32(a, b); }
+static inline lanes v_sub(lanes a, lanes b) { return vsubq_u32(a, b); }
+static inline lanes v_and(lanes a, lanes b) { return vandq_u32(a, b); }
+static inline lanes v_andnot(lanes a, lanes b) { return vbicq_u32(a, b); }
+static inline lanes v_or(lanes a, lanes b) { return vorrq_u32(a, b); }
+#define v_slli(v, n) vshlq_n_u32(v, n)
+#define v_srli(v, n) vshrq_n_u32(v, n)
+/* the instruction takes negative counts for the other direction, and 32 for all bits */
+static inline int32x4_t counts(lanes n) { return as_signed(vminq_u32(n, vdupq_n_u32(32))); }
+static inline lanes v_sllv(lanes v, lanes n) { return vshlq_u32(v, counts(n)); }
+static inline lanes v_srlv(lanes v, lanes n) { return vshlq_u32(v, vnegq_s32(counts(n))); }
+static inline lanes v_min_u(lanes a, lanes b) { return vminq_u32(a, b); }
+static inline lanes v_min_s(lanes a, lanes b) {
+  return as_lanes(vminq_s32(as_signed(a), as_signed(b)));
+}
+static inline lanes v_max_s(lanes a, lanes b) {
+  return as_lanes(vmaxq_s32(as_signed(a), as_signed(b)));
+}
+static inline lanes v_select(mask m, lanes a, lanes b) { return vbslq_u32(m, a, b); }
+static inline lanes v_increment(lanes v, mask m) { return vsubq_u32(v, m); }
+static inline lanes v_to_float(lanes v) { return vreinterpretq_u32_f32(vcvtq_f32_u32(v)); }
+static inline lanes v_add_floats(lanes a, lanes b, int toward_zero) {
+  (void)toward_zero; /* float_enter has seen to it */
+  return vreinterpretq_u32_f32(vaddq_f32(vreinterpretq_f32_u32(a), vreinterpretq_f32_u32(b)));
+}
+static inline lanes v_sub_floats(lanes a, lanes b) {
+  return vreinterpretq_u32_f32(vsubq_f32(vreinterpretq_f32_u32(a), vreinterpretq_f32_u32(b)));
+}
+static inline lanes v_mul_floats(lanes a, lanes b) {
+  return vreinterpretq_u32_f32(vmulq_f32(vreinterpretq_f32_u32(a), vreinterpretq_f32_u32(b)));
+}
+static inline uint64_t float_enter(int toward_zero) { return cf_set_float_modes(toward_zero); }
+static inline void float_leave(uint64_t modes) { cf_restore_float_modes(modes); }
+static inline mask m_eq(lanes a, lanes b) { return vceqq_u32(a, b); }
+static inline mask m_gt_u(lanes a, lanes b) { return vcgtq_u32(a, b); }
+static inline mask m_gt_s(lanes a, lanes b) { return vcgtq_s32(as_signed(a), as_signed(b)); }
+static inline mask m_and(mask a, mask b) { return vandq_u32(a, b); }
+static inline mask m_or(mask a, mask b) { return vorrq_u32(a, b); }
+static inline mask m_andnot(mask a, mask b) { return vbicq_u32(a, b); }
+static inline int m_any(mask m) { return vmaxvq_u32(m) != 0; }
+static inline unsigned m_count(mask m) { return vaddvq_u32(vshrq_n_u32(m, 31)); }
+
+static inline void v_load_pairs(const void *p, lanes *low, lanes *high) {
+  const lanes a = v_load(p), b = v_load((const char *)p + sizeof a);
+  *low = vuzp1q_u32(a, b);
+  *high = vuzp2q_u32(a, b);
+}
+
+static inline lanes v_load_biases(const int16_t *p) { return as_lanes(vmovl_s16(vld1_s16(p))); }
+
+static inline lanes v_load_codes(const char *p, size_t size) {
+  uint32_t four;
+  if (size == 2) return vmovl_u16(vreinterpret_u16_u8(vld1_u8((const uint8_t *)p)));
+  memcpy(&four, p, sizeof four);
+  return vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four))));
+}
+
+static inline void v_store_codes(char *p, size_t size, lanes a, lanes b) {
+  const uint16x8_t words = vcombine_u16(vmovn_u32(a), vmovn_u32(b));
+  if (size == 1)
+    vst1_u8((uint8_t *)p, vmovn_u16(words));
+  else
+    vst1q_u8((uint8_t *)p, vreinterpretq_u8_u16(words));
+}
+
+static inline void v_stream_codes(char *p, size_t size, lanes a, lanes b) {
+  v_store_codes(p, size, a, b);
+}
+
+typedef uint64x2_t wide;
+static inline wide w_set1(uint64_t u) { return vdupq_n_u64(u); }
+static inline wide w_add(wide a, wide b) { return vaddq_u64(a, b); }
+static inline wide w_upper(wide v) { return vshrq_n_u64(v, 32); }
+static inline wide w_multiply(wide a, wide b) { return vmull_u32(vmovn_u64(a), vmovn_u64(b)); }
+static inline wide w_xor3(wide a, wide b, wide c) { return veorq_u64(veorq_u64(a, b), c); }
+static inline wide w_order(void) { return vcombine_u64(vcreate_u64(0), vcreate_u64(1)); }
+static inline void w_words(wide c0, wide c1, wide c2, wide c3, lanes *a, lanes *b) {
+  const uint32x2x2_t low = vzip_u32(vmovn_u64(c0), vmovn_u64(c1));
+  const uint32x2x2_t high = vzip_u32(vmovn_u64(c2), vmovn_u64(c3));
+  *a = vcombine_u32(low.val[0], high.val[0]);
+  *b = vcombine_u32(low.val[1], high.val[1]);
+}
+
+/* Four tables of 64; of an index beyond its own, a table keeps what is there. */
+static void map_8_neon(const void *table, const uint8_t *codes, void *results, size_t count,
+                       int streaming) {
+  const uint8_t *from = table;
+  uint8_t *to = results;
+  uint8x16x4_t tables[4];
+  (void)streaming;
+  for (int i = 0; i < 16; ++i) tables[i / 4].val[i % 4] = vld1q_u8(from + 16 * i);
+  for (; count >= 16; count -= 16, codes += 16, to += 16) {
+    const uint8x16_t index = vld1q_u8(codes);
+    uint8x16_t found = vqtbl4q_u8(tables[0], index);
+    for (int i = 1; i < 4; ++i)
+      found = vqtbx4q_u8(found, tables[i], vsubq_u8(index, vdupq_n_u8((uint8_t)(64 * i))));
+    vst1q_u8(to, found);
+  }
+  cf_kernels_portable.map_codes[0](table, codes, to, count, 0);
+}
+
+#define MAP_CODES {map_8_neon, NULL, NULL, NULL}
+#define ANY_OF NULL
+#include "convert/loops-inl.h"
+
+const cf_kernels cf_kernels_neon = CF_LANE_KERNELS;
+
+#else
+const cf_kernels cf_kernels_neon = {.round_float32 = NULL};
+#endif

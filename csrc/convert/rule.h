@@ -1,0 +1,49 @@
+/* What follows from the arguments of a conversion: whether they are legal, its rule, and its
+ * kernels. */
+#ifndef CF_CONVERT_RULE_H
+#define CF_CONVERT_RULE_H
+
+#include "convert/kernels.h"
+#include "core/scalar.h"
+
+static inline int cf_is_rounding(int rounding) {
+  const int mode = cf_rounding_mode(rounding);
+  if (rounding < 0 || mode > CF_STOCHASTIC) return 0;
+  if (mode != CF_STOCHASTIC) return rounding == mode;
+  return cf_rounding_variant(rounding) <= CF_STOCHASTIC_C && cf_rounding_bits(rounding) <= 32;
+}
+
+/* That of a format that passed cf_format_check; of few elements, and each or all of them with a
+ * bias. */
+static inline cf_rule cf_rule_of(const cf_format *format, int rounding, uint64_t seed,
+                                 const uint32_t *words) {
+  cf_rule rule;
+  rule.params = cf_format_params(format);
+  rule.code_size = cf_code_size(format);
+  rule.rounding = rounding;
+  rule.block = 0;
+  rule.reads_subnormals = cf_reads_subnormals(format);
+  rule.by_addition = cf_lanes_add(format);
+  rule.large = rule.streaming = 0;
+  rule.seed = seed;
+  rule.words = words;
+  return rule;
+}
+
+/* Whether other kernels than the portable ones take a rule for encoding. */
+static inline int cf_lanes_take(const cf_format *format, const cf_rule *rule) {
+  return rule->rounding <= CF_STOCHASTIC && rule->words == NULL && cf_lanes_encode(format);
+}
+
+static inline cf_encode_kernel *cf_encode_kernel_of(const cf_format *format, const cf_rule *rule,
+                                                    int type) {
+  cf_encode_kernel *kernel = cf_lanes_take(format, rule) ? cf_active_kernels()->encode[type] : NULL;
+  return kernel != NULL ? kernel : cf_kernels_portable.encode[type];
+}
+
+static inline cf_decode_kernel *cf_decode_kernel_of(const cf_format *format, int type) {
+  cf_decode_kernel *kernel = cf_lanes_decode(format) ? cf_active_kernels()->decode[type] : NULL;
+  return kernel != NULL ? kernel : cf_kernels_portable.decode[type];
+}
+
+#endif

@@ -1,0 +1,22 @@
+/* What C11 lacks and compilers spell differently. */
+#ifndef CF_CPU_COMPILER_H
+#define CF_CPU_COMPILER_H
+
+#include "cpu/target.h"
+
+enum { CF_CACHE_LINE = 64 };
+
+/* Fetch a line of the cache ahead of its use; an address that is not there does no harm. */
+#if defined(CF_MSVC)
+#define CF_PREFETCH(address) ((void)(address))
+#define CF_PREFETCH_TO_WRITE(address) ((void)(address))
+#define CF_ALIGNED(n) __declspec(align(n))
+#define CF_NOINLINE __declspec(noinline)
+#else
+#define CF_PREFETCH(address) __builtin_prefetch(address)
+#define CF_PREFETCH_TO_WRITE(address) __builtin_prefetch(address, 1, 2)
+#define CF_ALIGNED(n) _Alignas(n)
+#define CF_NOINLINE __attribute__((noinline))
+#endif
+
+#endif

@@ -1,0 +1,68 @@
+/* Which instruction set's kernels are used. */
+#include <string.h>
+
+#include "convert/kernels.h"
+#include "cpu/detect.h"
+#include "matmul/kernels/float64_tile.h"
+#include "matmul/kernels/tile.h"
+
+/* An instruction set, and the best kernels it has of each kind; where it adds none of a kind, an
+ * older one's. */
+typedef struct isa {
+  const char *name;
+  int (*available)(void);
+  const cf_kernels *elementwise;
+  const cf_tiles *float32, *bfloat16;
+  const cf_float64_tile *float64;
+  int (*slow)(void); /* NULL, or whether the one before is faster */
+} isa;
+
+/* Best last. */
+static const isa isas[] = {
+    {"portable", cf_cpu_has_portable, &cf_kernels_portable, &cf_tiles_portable, NULL,
+     &cf_float64_tile_portable, NULL},
+    {"neon", cf_cpu_has_neon, &cf_kernels_neon, &cf_tiles_neon, NULL, &cf_float64_tile_neon, NULL},
+    {"avx2", cf_cpu_has_avx2, &cf_kernels_avx2, &cf_tiles_avx2, NULL, &cf_float64_tile_avx2, NULL},
+    {"avx512", cf_cpu_has_avx512, &cf_kernels_avx512, &cf_tiles_avx512, NULL,
+     &cf_float64_tile_avx512, NULL},
+    {"avx512bf16", cf_cpu_has_avx512bf16, &cf_kernels_avx512, &cf_tiles_avx512,
+     &cf_tiles_avx512bf16, &cf_float64_tile_avx512, cf_cpu_is_slow_avx512bf16},
+    {"amx", cf_cpu_has_amx, &cf_kernels_avx512, &cf_tiles_avx512, &cf_tiles_amx,
+     &cf_float64_tile_avx512, NULL},
+};
+enum { ISA_COUNT = sizeof isas / sizeof isas[0] };
+
+/* The portable one until cf_isa_select is called, which the binding does on import. */
+static const isa *active = &isas[0];
+
+const cf_kernels *cf_active_kernels(void) { return active->elementwise; }
+
+const cf_tiles *cf_active_tiles(cf_packing packing) {
+  return packing == CF_PACKED_FLOAT32 ? active->float32 : active->bfloat16;
+}
+
+const cf_float64_tile *cf_active_float64_tile(void) { return active->float64; }
+
+int cf_isa_list(int index, const char **name, int *available) {
+  if (index < 0 || index >= (int)ISA_COUNT) return CF_BAD_ISA;
+  *name = isas[index].name;
+  *available = isas[index].available();
+  return CF_OK;
+}
+
+int cf_isa_name(const char **name) {
+  *name = active->name;
+  return CF_OK;
+}
+
+int cf_isa_select(const char *name) {
+  for (int i = (int)ISA_COUNT - 1; i >= 0; --i) {
+    if (name != NULL && strcmp(name, isas[i].name) != 0) continue;
+    if (name == NULL && isas[i].slow != NULL && isas[i].slow()) continue;
+    if (isas[i].available()) {
+      active = &isas[i];
+      return CF_OK;
+    }
+  }
+  return CF_BAD_ISA;
+}

@@ -1,0 +1,53 @@
+/* Floating-point modes: in those that are set here nothing traps, subnormals count, and sums are
+ * rounded to nearest or, if asked for, toward zero. */
+#ifndef CF_CPU_FLOAT_MODES_H
+#define CF_CPU_FLOAT_MODES_H
+
+#include <stdint.h>
+
+#include "cpu/target.h"
+
+#if defined(CF_X86_64)
+#include <xmmintrin.h>
+
+static inline uint64_t cf_float_modes(void) { return _mm_getcsr(); }
+static inline void cf_restore_float_modes(uint64_t modes) { _mm_setcsr((unsigned)modes); }
+enum { CF_MODES_NEAREST = _MM_MASK_MASK | _MM_ROUND_NEAREST };
+enum { CF_MODES_TOWARD_ZERO = _MM_MASK_MASK | _MM_ROUND_TOWARD_ZERO };
+
+#elif defined(CF_ARM64)
+#if defined(CF_MSVC)
+#include <intrin.h>
+
+static inline uint64_t cf_float_modes(void) { return (uint64_t)_ReadStatusReg(ARM64_FPCR); }
+static inline void cf_restore_float_modes(uint64_t modes) {
+  _WriteStatusReg(ARM64_FPCR, (__int64)modes);
+}
+#else
+static inline uint64_t cf_float_modes(void) {
+  uint64_t modes;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(modes));
+  return modes;
+}
+static inline void cf_restore_float_modes(uint64_t modes) {
+  __asm__ volatile("msr fpcr, %0" : : "r"(modes) : "memory");
+}
+#endif
+enum { CF_MODES_NEAREST = 0, CF_MODES_TOWARD_ZERO = 3 << 22 /* the field RMode */ };
+
+#else
+/* What the caller has is left alone. */
+static inline uint64_t cf_float_modes(void) { return 0; }
+static inline void cf_restore_float_modes(uint64_t modes) { (void)modes; }
+enum { CF_MODES_NEAREST, CF_MODES_TOWARD_ZERO };
+#endif
+
+/* Set them, and return those before, which cf_restore_float_modes takes. */
+static inline uint64_t cf_set_float_modes(int toward_zero) {
+  const uint64_t before = cf_float_modes();
+  cf_restore_float_modes(toward_zero ? CF_MODES_TOWARD_ZERO : CF_MODES_NEAREST);
+  return before;
+}
+static inline uint64_t cf_set_default_float_modes(void) { return cf_set_float_modes(0); }
+
+#endif

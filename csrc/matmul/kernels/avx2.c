@@ -1,0 +1,98 @@
+/* Tiles of matrix products by AVX2 and FMA, in float32: each product is added by one fused
+ * operation, in the order of the inner axis. */
+#include "cpu/target.h"
+#include "matmul/kernels/float64_tile.h"
+#include "matmul/kernels/tile.h"
+
+#if defined(CF_X86_64)
+#include <immintrin.h>
+
+#include "cpu/float_modes.h"
+
+CF_TARGET_BEGIN(CF_TARGET_AVX2)
+
+enum { MR = 6, NR = 16 };
+_Static_assert(CF_COLUMN_PIECE % NR == 0, "panels that are packed together are whole");
+
+static void tile_float32(const cf_tile *tile) {
+  const float *a = tile->a[0], *b = tile->b[0];
+  __m256 sums[MR][2];
+#pragma GCC unroll 6
+  for (int i = 0; i < MR; ++i) sums[i][0] = sums[i][1] = _mm256_setzero_ps();
+  for (int64_t k = 0; k < tile->inner; ++k, ++a, b += NR) {
+    const __m256 b0 = _mm256_load_ps(b), b1 = _mm256_load_ps(b + 8);
+#pragma GCC unroll 6
+    for (int i = 0; i < MR; ++i) {
+      const __m256 element = _mm256_set1_ps(a[i * CF_KC_STRIDE]);
+      sums[i][0] = _mm256_fmadd_ps(element, b0, sums[i][0]);
+      sums[i][1] = _mm256_fmadd_ps(element, b1, sums[i][1]);
+    }
+  }
+#pragma GCC unroll 6
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      float *to = tile->sums + NR * i + 8 * half;
+      _mm256_store_ps(
+          to, tile->first ? sums[i][half] : _mm256_add_ps(_mm256_load_ps(to), sums[i][half]));
+    }
+}
+
+#include "matmul/kernels/end-inl.h"
+
+typedef __m256 vector;
+enum { VECTOR = 8 };
+static inline vector f_zero(void) { return _mm256_setzero_ps(); }
+static inline vector f_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline void f_store(float *p, vector v) { _mm256_storeu_ps(p, v); }
+static inline vector f_set1(float x) { return _mm256_set1_ps(x); }
+static inline vector f_add(vector a, vector b) { return _mm256_add_ps(a, b); }
+static inline vector f_multiply_add(vector a, vector b, vector c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
+static inline float f_sum(vector v) {
+  __m128 sum = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+  return _mm_cvtss_f32(_mm_add_ss(sum, _mm_shuffle_ps(sum, sum, 1)));
+}
+#include "matmul/kernels/gemv-inl.h"
+
+/* Of float64: products of integers, exact; and sums rounded to odd. */
+
+#define ISA_NAME(slot) slot##_avx2
+#include "matmul/kernels/axpy_to_odd-inl.h"
+
+/* 12 sums, and vectors of b and a number of a in what is left of the 16 registers */
+enum { MR64 = 4, VECTORS64 = 3, NR64 = 4 * VECTORS64 };
+
+static void multiply_avx2(int64_t inner, const double *a, const double *b, double *c) {
+  __m256d sums[MR64][VECTORS64];
+#pragma GCC unroll 4
+  for (int i = 0; i < MR64; ++i)
+#pragma GCC unroll 3
+    for (int j = 0; j < VECTORS64; ++j) sums[i][j] = _mm256_load_pd(c + i * NR64 + 4 * j);
+  for (int64_t k = 0; k < inner; ++k, a += MR64, b += NR64) {
+#pragma GCC unroll 4
+    for (int i = 0; i < MR64; ++i) {
+      const __m256d ai = _mm256_broadcast_sd(a + i);
+      sums[i][0] = _mm256_fmadd_pd(ai, _mm256_load_pd(b), sums[i][0]);
+      sums[i][1] = _mm256_fmadd_pd(ai, _mm256_load_pd(b + 4), sums[i][1]);
+      sums[i][2] = _mm256_fmadd_pd(ai, _mm256_load_pd(b + 8), sums[i][2]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < MR64; ++i)
+#pragma GCC unroll 3
+    for (int j = 0; j < VECTORS64; ++j) _mm256_store_pd(c + i * NR64 + 4 * j, sums[i][j]);
+}
+
+CF_TARGET_END
+
+const cf_tiles cf_tiles_avx2 = CF_FLOAT32_TILES(end_tile);
+
+const cf_float64_tile cf_float64_tile_avx2 = {MR64, NR64, multiply_avx2, axpy_to_odd_avx2};
+
+#else
+const cf_tiles cf_tiles_avx2 = {.tile = NULL};
+const cf_float64_tile cf_float64_tile_avx2 = {.multiply = NULL};
+#endif

@@ -1,0 +1,130 @@
+/* Tiles of matrix products by AVX-512, in float32: each product is added by one fused operation, in
+ * the order of the inner axis. */
+#include "cpu/target.h"
+#include "matmul/kernels/float64_tile.h"
+#include "matmul/kernels/tile.h"
+
+#if defined(CF_X86_64)
+#include <immintrin.h>
+
+#include "cpu/float_modes.h"
+
+CF_TARGET_BEGIN(CF_TARGET_AVX512)
+
+#include "matmul/kernels/end_avx512-inl.h"
+
+enum { MR = 14, NR = 32 };
+_Static_assert(CF_COLUMN_PIECE % NR == 0, "panels that are packed together are whole");
+
+/* Row i of a tile: the sums of a part, or added to those before. */
+static inline void put_row(const cf_tile *tile, int i, __m512 sum0, __m512 sum1) {
+  float *sums = tile->sums + 32 * i;
+  if (!tile->first) {
+    sum0 = _mm512_add_ps(_mm512_load_ps(sums), sum0);
+    sum1 = _mm512_add_ps(_mm512_load_ps(sums + 16), sum1);
+  }
+  _mm512_store_ps(sums, sum0);
+  _mm512_store_ps(sums + 16, sum1);
+}
+
+static void tile_float32(const cf_tile *tile) {
+  const float *a = tile->a[0], *b = tile->b[0];
+  __m512 sums[MR][2];
+#pragma GCC unroll 14
+  for (int i = 0; i < MR; ++i) sums[i][0] = sums[i][1] = _mm512_setzero_ps();
+  for (int64_t k = 0; k < tile->inner; ++k, ++a, b += NR) {
+    const __m512 b0 = _mm512_load_ps(b), b1 = _mm512_load_ps(b + 16);
+#pragma GCC unroll 14
+    for (int i = 0; i < MR; ++i) {
+      const __m512 element = _mm512_set1_ps(a[i * CF_KC_STRIDE]);
+      sums[i][0] = _mm512_fmadd_ps(element, b0, sums[i][0]);
+      sums[i][1] = _mm512_fmadd_ps(element, b1, sums[i][1]);
+    }
+  }
+#pragma GCC unroll 14
+  for (int i = 0; i < MR; ++i) put_row(tile, i, sums[i][0], sums[i][1]);
+}
+
+typedef __m512 vector;
+enum { VECTOR = 16 };
+static inline vector f_zero(void) { return _mm512_setzero_ps(); }
+static inline vector f_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline void f_store(float *p, vector v) { _mm512_storeu_ps(p, v); }
+static inline vector f_set1(float x) { return _mm512_set1_ps(x); }
+static inline vector f_add(vector a, vector b) { return _mm512_add_ps(a, b); }
+static inline vector f_multiply_add(vector a, vector b, vector c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+static inline float f_sum(vector v) { return _mm512_reduce_add_ps(v); }
+#include "matmul/kernels/gemv-inl.h"
+
+/* Of float64: products of integers, exact; and sums rounded to odd. */
+
+/* 24 sums, three vectors of b and a number of a in the 32 registers */
+enum { MR64 = 8, VECTORS64 = 3, NR64 = 8 * VECTORS64 };
+
+static void multiply_avx512(int64_t inner, const double *a, const double *b, double *c) {
+  __m512d sums[MR64][VECTORS64];
+#pragma GCC unroll 8
+  for (int i = 0; i < MR64; ++i)
+#pragma GCC unroll 3
+    for (int j = 0; j < VECTORS64; ++j) {
+      /* added to in the end */
+      _mm_prefetch((const char *)(c + i * NR64 + 8 * j), _MM_HINT_T0);
+      sums[i][j] = _mm512_setzero_pd();
+    }
+  for (int64_t k = 0; k < inner; ++k, a += MR64, b += NR64) {
+    const __m512d b0 = _mm512_load_pd(b), b1 = _mm512_load_pd(b + 8), b2 = _mm512_load_pd(b + 16);
+#pragma GCC unroll 8
+    for (int i = 0; i < MR64; ++i) {
+      const __m512d ai = _mm512_set1_pd(a[i]);
+      sums[i][0] = _mm512_fmadd_pd(ai, b0, sums[i][0]);
+      sums[i][1] = _mm512_fmadd_pd(ai, b1, sums[i][1]);
+      sums[i][2] = _mm512_fmadd_pd(ai, b2, sums[i][2]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < MR64; ++i)
+#pragma GCC unroll 3
+    for (int j = 0; j < VECTORS64; ++j) {
+      double *sum = c + i * NR64 + 8 * j;
+      _mm512_store_pd(sum, _mm512_add_pd(_mm512_load_pd(sum), sums[i][j]));
+    }
+}
+
+/* As in matmul/kernels/axpy_to_odd-inl.h. */
+static void axpy_to_odd_avx512(double *sums, double a, const double *b, int64_t count) {
+  const __m512d as = _mm512_set1_pd(a), zero = _mm512_setzero_pd();
+  const __m512i one = _mm512_set1_epi64(1), two = _mm512_set1_epi64(2);
+  const __m512i nan = _mm512_set1_epi64((long long)CF_FLOAT64_NAN_BITS);
+  for (int64_t j = 0; j < count; j += 8) {
+    const __mmask8 some = (__mmask8)(count - j < 8 ? (1u << (count - j)) - 1 : 0xFF);
+    const __m512d before = _mm512_maskz_loadu_pd(some, sums + j);
+    const __m512d product = _mm512_mul_pd(as, _mm512_maskz_loadu_pd(some, b + j));
+    const __m512d sum = _mm512_add_pd(before, product);
+    const __m512d added = _mm512_sub_pd(sum, before);
+    const __m512d error = _mm512_add_pd(_mm512_sub_pd(before, _mm512_sub_pd(sum, added)),
+                                        _mm512_sub_pd(product, added));
+    __m512i bits = _mm512_castpd_si512(sum);
+    /* not of infinite sums: it is NaN */
+    const __mmask8 has_error = _mm512_cmp_pd_mask(error, zero, _CMP_NEQ_OQ);
+    const __mmask8 changed = (__mmask8)(has_error & _mm512_testn_epi64_mask(bits, one));
+    const __mmask8 toward_zero =
+        _mm512_movepi64_mask(_mm512_xor_si512(bits, _mm512_castpd_si512(error)));
+    bits = _mm512_mask_add_epi64(bits, changed, bits, one);
+    bits = _mm512_mask_sub_epi64(bits, (__mmask8)(changed & toward_zero), bits, two);
+    bits = _mm512_mask_mov_epi64(bits, _mm512_cmp_pd_mask(sum, sum, _CMP_UNORD_Q), nan);
+    _mm512_mask_storeu_pd(sums + j, some, _mm512_castsi512_pd(bits));
+  }
+}
+
+CF_TARGET_END
+
+const cf_tiles cf_tiles_avx512 = CF_FLOAT32_TILES(end_tile_avx512);
+
+const cf_float64_tile cf_float64_tile_avx512 = {MR64, NR64, multiply_avx512, axpy_to_odd_avx512};
+
+#else
+const cf_tiles cf_tiles_avx512 = {.tile = NULL};
+const cf_float64_tile cf_float64_tile_avx512 = {.multiply = NULL};
+#endif

@@ -1,0 +1,86 @@
+/* Tiles of matrix products by NEON, in float32: each product is added by one fused operation, in
+ * the order of the inner axis. */
+#include "cpu/target.h"
+#include "matmul/kernels/float64_tile.h"
+#include "matmul/kernels/tile.h"
+
+#if defined(CF_NEON)
+#include <arm_neon.h>
+
+#include "cpu/float_modes.h"
+
+enum { MR = 8, NR = 12 };
+_Static_assert(CF_COLUMN_PIECE % NR == 0, "panels that are packed together are whole");
+
+static void tile_float32(const cf_tile *tile) {
+  const float *a = tile->a[0], *b = tile->b[0];
+  float32x4_t sums[MR][3];
+  for (int i = 0; i < MR; ++i) sums[i][0] = sums[i][1] = sums[i][2] = vdupq_n_f32(0);
+  for (int64_t k = 0; k < tile->inner; ++k, ++a, b += NR) {
+    const float32x4_t b0 = vld1q_f32(b), b1 = vld1q_f32(b + 4), b2 = vld1q_f32(b + 8);
+    for (int i = 0; i < MR; ++i) {
+      const float32x4_t element = vdupq_n_f32(a[i * CF_KC_STRIDE]);
+      sums[i][0] = vfmaq_f32(sums[i][0], element, b0);
+      sums[i][1] = vfmaq_f32(sums[i][1], element, b1);
+      sums[i][2] = vfmaq_f32(sums[i][2], element, b2);
+    }
+  }
+  for (int i = 0; i < MR; ++i)
+    for (int part = 0; part < 3; ++part) {
+      float *to = tile->sums + NR * i + 4 * part;
+      vst1q_f32(to, tile->first ? sums[i][part] : vaddq_f32(vld1q_f32(to), sums[i][part]));
+    }
+}
+
+#include "matmul/kernels/end-inl.h"
+
+typedef float32x4_t vector;
+enum { VECTOR = 4 };
+static inline vector f_zero(void) { return vdupq_n_f32(0); }
+static inline vector f_load(const float *p) { return vld1q_f32(p); }
+static inline void f_store(float *p, vector v) { vst1q_f32(p, v); }
+static inline vector f_set1(float x) { return vdupq_n_f32(x); }
+static inline vector f_add(vector a, vector b) { return vaddq_f32(a, b); }
+static inline vector f_multiply_add(vector a, vector b, vector c) { return vfmaq_f32(c, a, b); }
+static inline float f_sum(vector v) { return vaddvq_f32(v); }
+#include "matmul/kernels/gemv-inl.h"
+
+/* Of float64: products of integers, exact; and sums rounded to odd. */
+
+#define ISA_NAME(slot) slot##_neon
+#include "matmul/kernels/axpy_to_odd-inl.h"
+
+/* 24 sums, four vectors of b and a number of a in the 32 registers */
+enum { MR64 = 6, VECTORS64 = 4, NR64 = 2 * VECTORS64 };
+
+static void multiply_neon(int64_t inner, const double *a, const double *b, double *c) {
+  float64x2_t sums[MR64][VECTORS64];
+#pragma GCC unroll 6
+  for (int i = 0; i < MR64; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < VECTORS64; ++j) sums[i][j] = vld1q_f64(c + i * NR64 + 2 * j);
+  for (int64_t k = 0; k < inner; ++k, a += MR64, b += NR64) {
+    float64x2_t bj[VECTORS64];
+#pragma GCC unroll 4
+    for (int j = 0; j < VECTORS64; ++j) bj[j] = vld1q_f64(b + 2 * j);
+#pragma GCC unroll 6
+    for (int i = 0; i < MR64; ++i) {
+      const float64x2_t ai = vdupq_n_f64(a[i]);
+#pragma GCC unroll 4
+      for (int j = 0; j < VECTORS64; ++j) sums[i][j] = vfmaq_f64(sums[i][j], ai, bj[j]);
+    }
+  }
+#pragma GCC unroll 6
+  for (int i = 0; i < MR64; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < VECTORS64; ++j) vst1q_f64(c + i * NR64 + 2 * j, sums[i][j]);
+}
+
+const cf_tiles cf_tiles_neon = CF_FLOAT32_TILES(end_tile);
+
+const cf_float64_tile cf_float64_tile_neon = {MR64, NR64, multiply_neon, axpy_to_odd_neon};
+
+#else
+const cf_tiles cf_tiles_neon = {.tile = NULL};
+const cf_float64_tile cf_float64_tile_neon = {.multiply = NULL};
+#endif

@@ -1,0 +1,176 @@
+/* What a matrix product is made of: panels of packed operands, and the kernel that multiplies two
+ * of them.
+ *
+ * Both operands are lines along the inner axis: a's rows and b's columns.  They are decoded while
+ * they are packed into panels of MR or NR lines and at most KC of the inner axis (BLIS's names); a
+ * kernel multiplies a panel of a, or a part of it, by one of b into a tile of sums (the structure
+ * of BLIS).  Each block of the inner axis is summed from zero, and the blocks' sums are added in
+ * order. */
+#ifndef CF_MATMUL_KERNELS_TILE_H
+#define CF_MATMUL_KERNELS_TILE_H
+
+#include <stddef.h>
+
+#include "core/format.h"
+#include "cpu/compiler.h"
+
+/* Elements as packed.  CF_PACKED_BFLOAT16 splits a value into the sum of up to three bfloat16, its
+ * planes: a product of values is then the sum of the products of their planes. */
+typedef enum cf_packing { CF_PACKED_FLOAT32, CF_PACKED_BFLOAT16 } cf_packing;
+
+enum {
+  CF_KC = 1024,           /* KC: inner elements that are packed together */
+  CF_FLOAT32_PIECE = 256, /* and of a panel of float32, that stay in the nearest cache */
+  CF_KC_UNIT = 32,        /* bfloat16 panels are padded with zeros to a multiple of this */
+  /* from line to line of float32: of powers of two, lines would share cache sets */
+  CF_KC_STRIDE = CF_KC + 32,
+  CF_PLANES_MAX = 3,
+  CF_PAIRS_MAX = 6,
+  CF_TILE_LINES_MAX = 32, /* of a panel */
+  CF_COLUMN_PIECE = 192,  /* columns that are packed at a time: a multiple of every kernel's */
+  CF_TILE_ALIGNMENT = 64
+};
+
+/* A tile: sums = (first ? 0 : sums) + sum over pairs of a[p] @ b[p],  MR x NR.
+ *
+ * float32, one pair: a[0] has the lines of a panel, CF_KC_STRIDE elements from one to the next;
+ * b[0] has `inner` groups of one element of each line.
+ *
+ * bfloat16, always the first: a's panels have
+ * groups of CF_KC_UNIT consecutive elements of each line, b's of two.  inner is a multiple of
+ * CF_KC_UNIT.  No element is subnormal, nor is any product. Everything is aligned to
+ * CF_TILE_ALIGNMENT, but for the lines of a, which are to their elements' pairs. */
+typedef struct cf_tile {
+  const void *a[CF_PAIRS_MAX], *b[CF_PAIRS_MAX];
+  int64_t inner;
+  float *sums;
+  int pairs, first;
+} cf_tile;
+
+typedef void cf_tile_kernel(const cf_tile *tile);
+
+/* The end of a tile: results = (adds ? results : 0) + sums, of its first rows and columns, times
+ * row_scale[i] * column_scale[j] if those are not NULL; any NaN is CF_FLOAT32_NAN.  Rows of sums
+ * are whole, those of results `step` elements apart. */
+typedef struct cf_tile_end {
+  const float *sums;
+  float *results;
+  int64_t step;
+  int rows, columns;
+  int adds;
+  const float *row_scale, *column_scale;
+} cf_tile_end;
+
+typedef void cf_tile_end_kernel(const cf_tile_end *end);
+
+/* The magnitudes, as the bits of a float32, that planes take beside 0: from `low` on and below
+ * `high`. */
+typedef struct cf_plane_range {
+  uint32_t low, high;
+} cf_plane_range;
+
+/* count float32 as planes of bfloat16: planes[p][i].  Returns whether all were 0 or within the
+ * range. */
+typedef int cf_split_kernel(const float *values, size_t count, int planes, cf_plane_range range,
+                            uint16_t *const *to);
+/* The same for two lines, whose elements alternate: planes[p][2 * i] and planes[p][2 * i + 1]. */
+typedef int cf_split_pairs_kernel(const float *even, const float *odd, size_t count, int planes,
+                                  cf_plane_range range, uint16_t *const *to);
+
+/* The bfloat16 of codes of 8 bits, by bytes: of 128, the others being the same with the sign
+ * set. */
+typedef struct cf_bytes {
+  uint8_t lower[128], upper[128];
+} cf_bytes;
+
+/* Decode count codes by a table, in groups of CF_KC_UNIT that are `step` elements apart; the
+ * last is filled with zeros. */
+typedef void cf_widen_kernel(const cf_bytes *table, const uint8_t *codes, int64_t count,
+                             uint16_t *to, int64_t step);
+/* The same for CF_WIDENED_COLUMNS columns and 2 * groups rows of codes, `step` bytes apart, into
+ * two neighbouring panels of half as many columns. */
+enum { CF_WIDENED_COLUMNS = 64 };
+typedef void cf_widen_columns_kernel(const cf_bytes *table, const uint8_t *codes, int64_t step,
+                                     int64_t groups, uint16_t *to0, uint16_t *to1);
+
+/* Few rows times a matrix that is read once and not packed.
+ *
+ * sums[r] += x[r] . values, of count elements; x's rows are x_step elements apart */
+typedef void cf_dot_kernel(const float *x, int64_t x_step, int rows, const float *values,
+                           int64_t count, float *sums);
+/* sums[r][i] += x[r][0] * values[0][i] + ... + x[r][3] * values[3][i], in sequence; count is a
+ * multiple of CF_UPDATE_STEP, so that all are computed alike, wherever a thread's share ends */
+enum { CF_UPDATES = 4, CF_UPDATE_STEP = 16 };
+typedef void cf_update_kernel(const float *x, int64_t x_step, int rows, const float *values,
+                              int64_t values_step, int64_t count, float *sums, int64_t sums_step);
+/* The same of codes by a table, of many lines at once: sums[r][line] = x[r] . line.  Lines are
+ * contiguous and `step` bytes apart, or places along the inner axis are. */
+typedef struct cf_gemv {
+  const cf_bytes *table;
+  const uint8_t *codes;
+  int64_t step, lines, inner;
+  const float *x;
+  int64_t x_step;
+  int rows;
+  float *sums;
+  int64_t sums_step;
+} cf_gemv;
+typedef void cf_gemv_kernel(const cf_gemv *gemv);
+
+/* The kernels of an instruction set for one packing.  Panels of a have MR lines and those of b NR;
+ * enter is called before kernels, on the same thread, and leave, with what it returned, after them:
+ * floating-point modes are the default ones in between. */
+typedef struct cf_tiles {
+  cf_packing packing;
+  int mr, nr;
+  int pairs_max; /* of bfloat16: so many products of planes are faster than one of float32 */
+  cf_tile_kernel *tile;
+  cf_tile_end_kernel *end;
+  cf_split_kernel *split; /* these of bfloat16 only */
+  cf_split_pairs_kernel *split_pairs;
+  cf_widen_kernel *widen;
+  cf_widen_columns_kernel *widen_columns;
+  cf_gemv_kernel *dot_codes, *update_codes;
+  cf_dot_kernel *dot; /* these of float32 only */
+  cf_update_kernel *update;
+  uint64_t (*enter)(void);
+  void (*leave)(uint64_t state);
+} cf_tiles;
+
+/* The table of a file that has MR, NR, tile_float32 and an end of tiles, and includes
+ * gemv-inl.h. */
+#define CF_FLOAT32_TILES(end_of_tile)   \
+  {.packing = CF_PACKED_FLOAT32,        \
+   .mr = MR,                            \
+   .nr = NR,                            \
+   .tile = tile_float32,                \
+   .end = end_of_tile,                  \
+   .dot = dot,                          \
+   .update = update,                    \
+   .enter = cf_set_default_float_modes, \
+   .leave = cf_restore_float_modes}
+/* And of one that has MR, NR, tile_bfloat16 and end_avx512-inl.h, and includes split-inl.h and
+ * widen-inl.h. */
+#define CF_BFLOAT16_TILES(most_pairs, enter_modes, leave_modes) \
+  {.packing = CF_PACKED_BFLOAT16,                               \
+   .mr = MR,                                                    \
+   .nr = NR,                                                    \
+   .pairs_max = most_pairs,                                     \
+   .tile = tile_bfloat16,                                       \
+   .end = end_tile_avx512,                                      \
+   .split = split,                                              \
+   .split_pairs = split_pairs,                                  \
+   .widen = widen,                                              \
+   .widen_columns = widen_columns,                              \
+   .dot_codes = dot_codes,                                      \
+   .update_codes = update_codes,                                \
+   .enter = enter_modes,                                        \
+   .leave = leave_modes}
+
+extern const cf_tiles cf_tiles_portable, cf_tiles_neon, cf_tiles_avx2, cf_tiles_avx512,
+    cf_tiles_avx512bf16, cf_tiles_amx;
+
+/* Those in use: of float32, and of bfloat16 or NULL. */
+const cf_tiles *cf_active_tiles(cf_packing packing);
+
+#endif

@@ -1,0 +1,194 @@
+/* Codes of 8 bits to bfloat16 by VBMI's permutations of bytes: included by the files of instruction
+ * sets that multiply bfloat16, under their target. */
+#ifndef CF_MATMUL_KERNELS_WIDEN_INL_H
+#define CF_MATMUL_KERNELS_WIDEN_INL_H
+
+/* The lower and upper bytes of 128 bfloat16. */
+typedef struct byte_tables {
+  __m512i lower[2], upper[2];
+} byte_tables;
+
+static inline byte_tables byte_tables_of(const cf_bytes *table) {
+  byte_tables tables;
+  for (int half = 0; half < 2; ++half) {
+    tables.lower[half] = _mm512_loadu_si512(table->lower + 64 * half);
+    tables.upper[half] = _mm512_loadu_si512(table->upper + 64 * half);
+  }
+  return tables;
+}
+
+/* 64 codes: of each 16, the lower eight become bfloat16 of the first register, the others of the
+ * second. */
+static inline void widen_64(const byte_tables *tables, __m512i codes, __m512i *first,
+                            __m512i *second) {
+  const __m512i lower = _mm512_permutex2var_epi8(tables->lower[0], codes, tables->lower[1]);
+  const __m512i upper = _mm512_permutex2var_epi8(tables->upper[0], codes, tables->upper[1]);
+  /* upper | codes & 0x80 */
+  const __m512i signed_upper =
+      _mm512_ternarylogic_epi64(upper, codes, _mm512_set1_epi8(-128), 0xF8);
+  *first = _mm512_unpacklo_epi8(lower, signed_upper);
+  *second = _mm512_unpackhi_epi8(lower, signed_upper);
+}
+
+static void widen(const cf_bytes *table, const uint8_t *codes, int64_t count, uint16_t *to,
+                  int64_t step) {
+  const __m512i order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
+  const byte_tables tables = byte_tables_of(table);
+  __m512i first, second;
+  for (; count >= 64; count -= 64, codes += 64, to += 2 * step) {
+    widen_64(&tables, _mm512_permutexvar_epi64(order, _mm512_loadu_si512(codes)), &first, &second);
+    _mm512_store_si512(to, first);
+    _mm512_store_si512(to + step, second);
+  }
+  if (count > 0) { /* the code 0 is 0 */
+    const __m512i rest = _mm512_maskz_loadu_epi8(UINT64_MAX >> (64 - count), codes);
+    widen_64(&tables, _mm512_permutexvar_epi64(order, rest), &first, &second);
+    _mm512_store_si512(to, first);
+    if (count > 32) _mm512_store_si512(to + step, second);
+  }
+}
+
+static void widen_columns(const cf_bytes *table, const uint8_t *codes, int64_t step, int64_t groups,
+                          uint16_t *to0, uint16_t *to1) {
+  /* what unpacking twice puts in sequence */
+  const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+  const byte_tables tables = byte_tables_of(table);
+  for (; groups > 0; --groups, codes += 2 * step, to0 += 64, to1 += 64) {
+    __m512i even[2], odd[2];
+    widen_64(&tables, _mm512_permutexvar_epi32(order, _mm512_loadu_si512(codes)), &even[0],
+             &even[1]);
+    widen_64(&tables, _mm512_permutexvar_epi32(order, _mm512_loadu_si512(codes + step)), &odd[0],
+             &odd[1]);
+    _mm512_store_si512(to0, _mm512_unpacklo_epi16(even[0], odd[0]));
+    _mm512_store_si512(to0 + 32, _mm512_unpackhi_epi16(even[0], odd[0]));
+    _mm512_store_si512(to1, _mm512_unpacklo_epi16(even[1], odd[1]));
+    _mm512_store_si512(to1 + 32, _mm512_unpackhi_epi16(even[1], odd[1]));
+  }
+}
+
+/* Few rows */
+
+/* 64 codes in sequence, as float32 */
+static inline void widen_to_float32(const byte_tables *tables, __m512i codes, __m512 *values) {
+  const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+  const __m512i zero = _mm512_setzero_si512();
+  __m512i first, second;
+  widen_64(tables, _mm512_permutexvar_epi32(order, codes), &first, &second);
+  values[0] = _mm512_castsi512_ps(_mm512_unpacklo_epi16(zero, first));
+  values[1] = _mm512_castsi512_ps(_mm512_unpackhi_epi16(zero, first));
+  values[2] = _mm512_castsi512_ps(_mm512_unpacklo_epi16(zero, second));
+  values[3] = _mm512_castsi512_ps(_mm512_unpackhi_epi16(zero, second));
+}
+
+static inline __mmask64 first_of_64(int64_t count) {
+  return count >= 64 ? UINT64_MAX : UINT64_MAX >> (64 - count);
+}
+
+static inline __m512 load_part(__mmask64 there, int q, const float *x) {
+  return _mm512_maskz_loadu_ps((__mmask16)(there >> (16 * q)), x + 16 * q);
+}
+
+enum { ROW_PIECE = 4, UPDATE_PIECE = 8, DOT_PIECE = 2048 };
+
+/* Some rows, of which there are at most ROW_PIECE, times a part of one line, from k on. */
+static inline void dot_line(const byte_tables *tables, const cf_gemv *gemv, int64_t k,
+                            int64_t count, int64_t line, int row, int rows) {
+  const uint8_t *codes = gemv->codes + line * gemv->step + k;
+  const float *x = gemv->x + row * gemv->x_step + k;
+  float *to = gemv->sums + row * gemv->sums_step + line;
+  __m512 sums[ROW_PIECE][4], values[4];
+#pragma GCC unroll 4
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q) sums[r][q] = _mm512_setzero_ps();
+  int64_t i = 0;
+  for (; i + 64 <= count; i += 64) {
+    _mm_prefetch((const char *)codes + i + gemv->step, _MM_HINT_T0);
+    widen_to_float32(tables, _mm512_loadu_si512(codes + i), values);
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; ++q)
+        sums[r][q] = _mm512_fmadd_ps(values[q], _mm512_loadu_ps(x + r * gemv->x_step + i + 16 * q),
+                                     sums[r][q]);
+  }
+  if (i < count) {
+    const __mmask64 there = first_of_64(count - i);
+    widen_to_float32(tables, _mm512_maskz_loadu_epi8(there, codes + i), values);
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; ++q)
+        sums[r][q] =
+            _mm512_fmadd_ps(values[q], load_part(there, q, x + r * gemv->x_step + i), sums[r][q]);
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < rows; ++r) {
+    const float sum = _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[r][0], sums[r][1]),
+                                                         _mm512_add_ps(sums[r][2], sums[r][3])));
+    to[r * gemv->sums_step] = k == 0 ? sum : to[r * gemv->sums_step] + sum;
+  }
+}
+
+/* Some rows times 64 neighbouring lines or fewer, `count` places along the inner axis from k on. */
+static inline void update_lines(const byte_tables *tables, const cf_gemv *gemv, int64_t k,
+                                int64_t count, int64_t line, int row, int rows) {
+  const __mmask64 there = first_of_64(gemv->lines - line);
+  const uint8_t *codes = gemv->codes + k * gemv->step + line;
+  const float *x = gemv->x + row * gemv->x_step + k;
+  float *to = gemv->sums + row * gemv->sums_step + line;
+  __m512 sums[ROW_PIECE][4], values[4];
+#pragma GCC unroll 4
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q)
+      sums[r][q] = k == 0 ? _mm512_setzero_ps() : load_part(there, q, to + r * gemv->sums_step);
+  for (int64_t i = 0; i < count; ++i, codes += gemv->step) {
+    _mm_prefetch((const char *)codes + UPDATE_PIECE * gemv->step, _MM_HINT_T0);
+    widen_to_float32(tables, _mm512_maskz_loadu_epi8(there, codes), values);
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; ++r) {
+      const __m512 element = _mm512_set1_ps(x[r * gemv->x_step + i]);
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; ++q) sums[r][q] = _mm512_fmadd_ps(values[q], element, sums[r][q]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q)
+      _mm512_mask_storeu_ps(to + r * gemv->sums_step + 16 * q, (__mmask16)(there >> (16 * q)),
+                            sums[r][q]);
+}
+
+/* The number of rows is a constant to the functions above. */
+#define IN_ROWS(call)                                                               \
+  for (int row = 0; row < gemv->rows; row += ROW_PIECE) switch (gemv->rows - row) { \
+      case 1: call(1); break;                                                       \
+      case 2: call(2); break;                                                       \
+      case 3: call(3); break;                                                       \
+      default: call(4); break;                                                      \
+    }
+
+/* So much of the rows as stays in the nearest cache, times all lines. */
+static void dot_codes(const cf_gemv *gemv) {
+  const byte_tables tables = byte_tables_of(gemv->table);
+#define DOT(rows) dot_line(&tables, gemv, k, count, line, row, rows)
+  for (int64_t k = 0; k < gemv->inner; k += DOT_PIECE) {
+    const int64_t rest = gemv->inner - k, count = rest < DOT_PIECE ? rest : DOT_PIECE;
+    for (int64_t line = 0; line < gemv->lines; ++line) IN_ROWS(DOT)
+  }
+}
+
+/* Some rows of codes at a time, each from its first line to its last: memory is read in as many
+ * streams. */
+static void update_codes(const cf_gemv *gemv) {
+  const byte_tables tables = byte_tables_of(gemv->table);
+#define UPDATE(rows) update_lines(&tables, gemv, k, count, line, row, rows)
+  for (int64_t k = 0; k < gemv->inner; k += UPDATE_PIECE) {
+    const int64_t rest = gemv->inner - k, count = rest < UPDATE_PIECE ? rest : UPDATE_PIECE;
+    for (int64_t line = 0; line < gemv->lines; line += 64) IN_ROWS(UPDATE)
+  }
+}
+
+#endif

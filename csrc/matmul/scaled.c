@@ -1,0 +1,210 @@
+/* Operands of matrix products in float32: their decoding, and copies in another order. */
+#include "matmul/scaled.h"
+
+#include <string.h>
+
+#include "matmul/transpose.h"
+
+/* Powers of two within which the values of an operand are, whatever their biases, so that no
+ * product of two leaves float32's range. */
+enum { HALF_RANGE = 58 };
+
+static void choose_bias(cf_scaled *scaled, const cf_format *format, int differ) {
+  /* exponents at bias 0 */
+  const int bottom = cf_format_quantum(format), top = cf_format_max_exponent_field(format) + 1;
+  const int lowest = bottom - format->bias_max, highest = top - format->bias_min;
+  scaled->decodes_biases = 0;
+  scaled->bias = scaled->shift = 0;
+  if (!differ && (top - bottom) / 2 <= HALF_RANGE) {
+    scaled->is_centred = 1;
+    scaled->bias = (top + bottom) / 2;
+    scaled->lowest = bottom - scaled->bias;
+    return;
+  }
+  scaled->decodes_biases = 1;
+  scaled->is_centred = (highest - lowest) / 2 <= HALF_RANGE;
+  if (scaled->is_centred) scaled->shift = -(highest + lowest) / 2;
+  scaled->lowest = lowest + scaled->shift;
+}
+
+cf_scaled cf_scaled_of(const cf_operand *operand, const cf_matrix *matrix) {
+  cf_scaled scaled;
+  memset(&scaled, 0, sizeof scaled);
+  scaled.of = *operand;
+  if (operand->type != CF_CODES) {
+    scaled.lowest = -149;
+    scaled.significant = operand->type == CF_FLOAT32 ? 24 : 8;
+    return scaled;
+  }
+  scaled.significant = matrix->format->mantissa_bits + 1;
+  choose_bias(&scaled, matrix->format, !cf_operand_has_line_biases(operand));
+  scaled.decode = scaled.lowest >= -126 ? cf_active_kernels()->decode[CF_FLOAT32] : NULL;
+  if (scaled.decode == NULL) scaled.decode = cf_kernels_portable.decode[CF_FLOAT32];
+  return scaled;
+}
+
+/* Whether all values but zeros and special ones are from 2^low on and below 2^high in magnitude. */
+static int are_within(const cf_operand *operand, int low, int high) {
+  const cf_direction direction = cf_operand_direction(operand);
+  const int by_line = direction == CF_ALONG_LINE;
+  const int64_t runs = by_line ? operand->lines : operand->inner,
+                length = by_line ? operand->inner : operand->lines;
+  const uint32_t first = (uint32_t)(low + 127) << 23,
+                 count_of_bits = ((uint32_t)(high + 127) << 23) - first;
+  uint32_t values[CF_RUN_PIECE], beyond = 0;
+  for (int64_t run = 0; run < runs && !beyond; ++run)
+    for (int64_t at = 0; at < length; at += CF_RUN_PIECE) {
+      const size_t count = (size_t)(length - at < CF_RUN_PIECE ? length - at : CF_RUN_PIECE);
+      cf_operand_decode(operand, direction, by_line ? run : at, by_line ? at : run, count, values);
+      for (size_t i = 0; i < count; ++i) {
+        const uint32_t magnitude = values[i] & 0x7FFFFFFFu;
+        beyond |= (uint32_t)(magnitude - first >= count_of_bits) & (uint32_t)(magnitude != 0) &
+                  (uint32_t)(magnitude < 0x7F800000u);
+      }
+    }
+  return !beyond;
+}
+
+void cf_scaled_keep_biases(cf_scaled *scaled, const cf_operand *other) {
+  const cf_operand *of = &scaled->of;
+  const int64_t step = of->line_bias_stride == 0 ? of->lines : of->line_block;
+  int least = INT16_MAX, greatest = INT16_MIN;
+  if (of->type != CF_CODES) return;
+  if (scaled->decodes_biases) {
+    scaled->lowest -= scaled->shift;
+    scaled->shift = 0;
+  } else {
+    for (int64_t line = 0; line < of->lines; line += step) {
+      const int bias = cf_operand_bias(of, line, 0);
+      if (bias < least) least = bias;
+      if (bias > greatest) greatest = bias;
+    }
+    /* sums of 2^32 products and fewer; decoding each line with its own takes longer */
+    if (least != greatest && are_within(other, -126 - scaled->lowest, 127 - 32 + scaled->lowest))
+      return;
+    scaled->decodes_biases = least != greatest;
+    scaled->bias = least;
+    scaled->lowest = of->quantum - greatest;
+  }
+  if (scaled->lowest < -126) scaled->decode = cf_kernels_portable.decode[CF_FLOAT32];
+}
+
+int cf_scaled_exponent(const cf_scaled *scaled, int64_t line) {
+  if (scaled->of.type != CF_CODES) return 0;
+  return scaled->decodes_biases ? -scaled->shift
+                                : scaled->bias - cf_operand_bias(&scaled->of, line, 0);
+}
+
+int cf_scaled_table(const cf_scaled *scaled, int must_be_finite, cf_bytes *table) {
+  const int16_t bias = (int16_t)scaled->bias;
+  uint8_t codes[256];
+  uint32_t values[256];
+  if (scaled->of.type != CF_CODES || scaled->of.size != 1 || scaled->decodes_biases ||
+      scaled->significant > 8)
+    return 0;
+  /* what is subnormal, the kernels of tables take for zero */
+  if (scaled->lowest < -126) return 0;
+  if (scaled->of.rule.params.sign_mask != 0x80) return 0;
+  for (int code = 0; code < 256; ++code) codes[code] = (uint8_t)code;
+  scaled->decode(&scaled->of.rule, &bias, 0, codes, values, 256, NULL);
+  int fits = values[0] == 0;
+  for (int code = 0; code < 128; ++code) {
+    const uint32_t value = values[code];
+    table->lower[code] = (uint8_t)(value >> 16);
+    table->upper[code] = (uint8_t)(value >> 24);
+    fits &= values[code + 128] == (value | 0x80000000u);
+    fits &= !must_be_finite || (value & 0x7F800000u) != 0x7F800000u;
+  }
+  return fits;
+}
+
+/* Elements whose biases are gathered at a time. */
+enum { BIAS_PIECE = 256 };
+
+void cf_scaled_decode(const cf_scaled *scaled, cf_direction direction, int64_t line, int64_t k,
+                      const char *from, int64_t count, float *to) {
+  const cf_operand *of = &scaled->of;
+  if (of->type == CF_FLOAT32) {
+    memcpy(to, from, (size_t)count * sizeof *to);
+    return;
+  }
+  if (of->type == CF_BFLOAT16) {
+    cf_widen_bfloat16(from, (size_t)count, to);
+    return;
+  }
+  const int across = direction == CF_ACROSS_LINES;
+  const int64_t block = across ? of->line_block : of->inner_block, place = across ? line : k;
+  const int64_t stride = across ? of->line_bias_stride : of->inner_bias_stride;
+  int16_t biases[BIAS_PIECE];
+  if (!scaled->decodes_biases || stride == 0 || place / block == (place + count - 1) / block) {
+    biases[0] = (int16_t)(scaled->decodes_biases ? cf_operand_bias(of, line, k) - scaled->shift
+                                                 : scaled->bias);
+    scaled->decode(&of->rule, biases, 0, from, to, (size_t)count, NULL);
+    return;
+  }
+  for (int64_t done = 0; done < count; done += BIAS_PIECE) {
+    const int64_t part = count - done < BIAS_PIECE ? count - done : BIAS_PIECE;
+    for (int64_t i = done; i < done + part; ++i)
+      biases[i - done] =
+          (int16_t)(cf_operand_bias(of, across ? line + i : line, across ? k : k + i) -
+                    scaled->shift);
+    scaled->decode(&of->rule, biases, 1, from + (size_t)done * of->size, to + done, (size_t)part,
+                   NULL);
+  }
+}
+
+#define COPY(type, i0, i1, j0, j1)                                                            \
+  for (int64_t i = i0; i < (i1); ++i)                                                         \
+    for (int64_t j = j0; j < (j1); ++j)                                                       \
+  memcpy(to + i * to_step + j * (int64_t)sizeof(type), from + i * row_step + j * column_step, \
+         sizeof(type))
+
+#if CF_CAN_TRANSPOSE
+/* Where columns are contiguous, squares; what is left at the edges, one by one. */
+#define TRANSPOSE(type, size)                                                 \
+  const int64_t side = 16 / size, whole_rows = rows - rows % side,            \
+                whole_columns = columns - columns % side;                     \
+  for (int64_t i = 0; i < whole_rows; i += side)                              \
+    for (int64_t j = 0; j < whole_columns; j += side)                         \
+      cf_transpose_##size(from + i * row_step + j * column_step, column_step, \
+                          to + i * to_step + j * size, to_step);              \
+  COPY(type, 0, whole_rows, whole_columns, columns);                          \
+  COPY(type, whole_rows, rows, 0, columns)
+#else
+#define TRANSPOSE(type, size) COPY(type, 0, rows, 0, columns)
+#endif
+
+/* Copy rows x columns elements of any strides into contiguous rows. */
+#define DEFINE_COPY_ROWS(type, size)                                                       \
+  static void copy_rows_##size(const char *from, int64_t row_step, int64_t column_step,    \
+                               int64_t rows, int64_t columns, char *to, int64_t to_step) { \
+    if (row_step == size) {                                                                \
+      TRANSPOSE(type, size);                                                               \
+    } else {                                                                               \
+      COPY(type, 0, rows, 0, columns);                                                     \
+    }                                                                                      \
+  }
+DEFINE_COPY_ROWS(uint8_t, 1)
+DEFINE_COPY_ROWS(uint16_t, 2)
+DEFINE_COPY_ROWS(uint32_t, 4)
+
+static void copy_rows(size_t size, const char *from, int64_t row_step, int64_t column_step,
+                      int64_t rows, int64_t columns, char *to, int64_t to_step) {
+  if (column_step == (int64_t)size)
+    for (int64_t i = 0; i < rows; ++i)
+      memcpy(to + i * to_step, from + i * row_step, (size_t)columns * size);
+  else
+    (size == 1   ? copy_rows_1
+     : size == 2 ? copy_rows_2
+                 : copy_rows_4)(from, row_step, column_step, rows, columns, to, to_step);
+}
+
+void cf_scaled_copy(const cf_scaled *scaled, cf_direction direction, int64_t line,
+                    int64_t line_count, int64_t k, int64_t count, char *to, int64_t to_step) {
+  const cf_operand *of = &scaled->of;
+  const char *from = of->elements + line * of->line_stride + k * of->inner_stride;
+  if (direction == CF_ALONG_LINE)
+    copy_rows(of->size, from, of->line_stride, of->inner_stride, line_count, count, to, to_step);
+  else
+    copy_rows(of->size, from, of->inner_stride, of->line_stride, count, line_count, to, to_step);
+}

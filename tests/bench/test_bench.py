@@ -1,0 +1,271 @@
+"""``cfloat bench``, and a short run of the exhaustive comparison; no test asserts a time."""
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import cfloat, refused, succeeded
+
+import cfloat as cf
+from cfloat._bench import bench as bench_module
+from cfloat._bench import product_rows
+from cfloat._bench.bench import bench
+from cfloat._cli import main
+from cfloat._core import isa as instruction_sets
+
+EXHAUSTIVE = Path(__file__).resolve().parents[2] / "benchmarks" / "exhaustive.py"
+QUICK = ("--size", "4096", "--seconds", "0.001")
+ACCELERATED = [name for name in instruction_sets.isa_names() if name != "portable"]
+
+needs_kernels = pytest.mark.skipif(not ACCELERATED, reason="this CPU runs no kernels but portable")
+
+
+def expected_rows():
+    return [
+        (title, work.name)
+        for title, works in bench_module._SECTIONS.items()
+        if title != bench_module._THREADED
+        for work in works
+    ]
+
+
+def refuse_constant(name):
+    raise AssertionError(f"{name} is not JSON")
+
+
+def test_every_row_is_printed(tmp_path):
+    path = tmp_path / "bench.json"
+    text = succeeded(cfloat("bench", *QUICK, "--size", "100", "--json", path))
+    assert "\x1b" not in text  # plain when piped
+    tables = text[text.index(bench_module.LEGEND) :]
+    assert max(map(len, tables.splitlines())) <= 80
+    for version in (cf.__version__, np.__version__):
+        assert version in text
+    assert cf.isa() in text
+    for size in (4096, 100):
+        assert f"\n{size} elements" in text
+    for _, work in expected_rows():
+        assert len(re.findall(rf"^  {work} +\d", text, re.MULTILINE)) >= 2
+    assert "encode, 3 elements: " in text
+
+    result = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
+    rows = [(row["elements"], row["section"], row["work"]) for row in result["rows"]]
+    assert rows == [(size, *row) for size in (4096, 100) for row in expected_rows()]
+    for row in result["rows"]:
+        assert row["ratio"] == row["rate"] / row["reference_rate"] > 0
+    assert result["machine"]["threads"] == 1
+    assert result["machine"]["isa"] == cf.isa()
+
+
+@pytest.mark.parametrize("name", instruction_sets.isa_names())
+def test_an_instruction_set_is_used_and_put_back(name):
+    before = cf.isa(), cf.get_num_threads()
+    result = bench([64], isa=name, threads=3, seconds=1e-6)
+    assert (result.machine.isa, result.machine.threads) == (name, 3)
+    assert (cf.isa(), cf.get_num_threads()) == before
+
+
+def test_products(tmp_path):
+    path = tmp_path / "bench.json"
+    text = succeeded(cfloat("bench", *QUICK, "--size", "100", "--json", path))
+    result = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
+    shapes = [(64, 64, 64), (64, 64, 1), (10, 10, 10), (10, 10, 1)]
+    rows = [(row["rows"], row["inner"], row["columns"]) for row in result["products"]]
+    assert list(dict.fromkeys(rows)) == shapes
+    for row in result["products"]:
+        assert row["ratio"] == row["rate"] / row["reference_rate"] > 0
+        assert f"\n  {row['work']} " in text
+    for shape in shapes:
+        assert "matmul {}x{}x{} / float32 ".format(*shape) in text
+    assert product_rows.LEGEND in text
+    assert set(result["products"][0]["peers"]) == {"ml_dtypes"}
+
+
+def test_large_products_are_of_a_part_of_the_elements():
+    shapes = dict.fromkeys(shape for shape, _ in product_rows.works(1 << 24))
+    assert list(shapes) == [(1024, 1024, 1024), (4096, 4096, 1)]
+    # one that two sizes share is timed once
+    products = bench([100, 101], seconds=1e-6).products
+    assert len(products) == len(list(product_rows.works(100)))
+
+
+def test_a_wrong_product_is_found_before_it_is_timed(monkeypatch):
+    def wrong(a, b, *, accumulate, out):
+        cf.matmul(a, b, out=out)
+        out[-1] *= np.float32(1.001)
+
+    monkeypatch.setattr(product_rows, "matmul", wrong)
+    with pytest.raises(cf.CFloatError, match=r"^matmul CFloat8_1_4_3: wrong"):
+        bench([4096], seconds=1e-6)
+
+
+def test_threads_have_rows_where_they_are_used():
+    result = bench([bench_module._MIN_THREADED], threads=2, seconds=1e-6)
+    works = [row.work for row in result.rows if row.section == "encode, 2 threads / 1 thread"]
+    assert works == ["CFloat8_1_4_3", "CFloat8_1_4_3, stochastic"]
+
+
+def test_progress():
+    calls = []
+    result = bench([64], seconds=1e-6, progress=lambda *call: calls.append(call))
+    total = len(result.rows) + len(result.products)
+    assert calls == [(done, total) for done in range(total + 1)]
+
+
+def test_bad_options_are_one_line(tmp_path):
+    assert "invalid choice: 'nonsense'" in refused(cfloat("bench", "--isa", "nonsense"))
+    assert "it takes an integer from 32" in refused(cfloat("bench", "--size", "31"))
+    missing = tmp_path / "missing" / "bench.json"
+    assert "No such file" in refused(cfloat("bench", *QUICK, "--json", missing))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--size 1e6", "invalid int value: '1e6'"),
+        ("--size -1", "size is -1"),
+        ("--threads 0", "threads is 0"),
+        ("--threads 257", "threads is 257"),
+        ("--seconds 0", "seconds is 0.0"),
+        ("--seconds nan", "seconds is nan"),
+        ("--seconds 61", "seconds is 61.0"),
+    ],
+)
+def test_other_bad_options(capsys, options, message):
+    try:
+        status = main.main(["bench", *options.split()])
+    except SystemExit as stop:
+        status = stop.code
+    captured = capsys.readouterr()
+    assert status in (1, 2)
+    assert captured.out == ""
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_bad_arguments():
+    with pytest.raises(cf.ArgumentTypeError, match="size is 64\\.0;"):
+        bench([64.0])
+    with pytest.raises(cf.ArgumentValueError, match="ISA is 'nonsense'"):
+        bench([64], isa="nonsense")
+
+
+@pytest.mark.parametrize("name", ["ml_dtypes", "torch"])
+def test_a_package_that_is_not_installed(monkeypatch, name):
+    monkeypatch.setitem(sys.modules, name, None)
+    if name == "torch":
+        with pytest.raises(cf.MissingExtraError, match="torch is not installed"):
+            bench([64], torch=True, seconds=1e-6)
+    else:
+        result = bench([64], seconds=1e-6)
+        assert result.machine.ml_dtypes is None
+        assert not any(row.peers for row in result.rows)
+        assert "ml_dtypes  " not in result.to_table().partition("elements")[2]
+
+
+@needs_kernels
+@pytest.mark.parametrize("position", [0, 5000])
+def test_a_wrong_result_is_found_before_it_is_timed(monkeypatch, position):
+    def wrong(x, *arguments, out, **keywords):
+        codes = cf.encode(x, *arguments, out=out, **keywords)
+        if cf.isa() != "portable" and codes.ndim == 1:
+            codes[position] ^= 1
+        return codes
+
+    before = cf.isa()
+    monkeypatch.setattr(bench_module, "encode", wrong)
+    monkeypatch.setattr(bench_module, "_best", None)
+    monkeypatch.setattr(bench_module, "_CHECKED", 100)
+    with pytest.raises(cf.CFloatError, match=f"and portable differ, first in element {position}$"):
+        bench([5001], isa=ACCELERATED[0])
+    assert cf.isa() == before
+
+
+def test_importing_the_package_does_not_load_it():
+    program = "import sys, cfloat; assert 'cfloat._bench.bench' not in sys.modules"
+    subprocess.run([sys.executable, "-P", "-c", program], check=True)
+
+
+def exhaustive(*arguments):
+    return subprocess.run(
+        [sys.executable, "-P", str(EXHAUSTIVE), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@needs_kernels
+def test_exhaustive_over_a_few_inputs():
+    # across 0.5, where the default bias has normal numbers, and across the first NaN
+    for start in (0x3EFFF000, 0xFF7FF000):
+        run = exhaustive("--from", hex(start), "--to", hex(start + 0x2000))
+        assert (run.returncode, run.stderr) == (0, "")
+        first, *lines, last = run.stdout.splitlines()
+        assert first.startswith("8192 inputs")
+        assert len(lines) == 30
+        for name in ACCELERATED:
+            assert all(f"{name} " in line for line in lines)
+        assert last.startswith("total: 0 mismatches in 30 combinations")
+
+
+@needs_kernels
+@pytest.mark.parametrize("operation", ["encode", "round_to"])
+def test_exhaustive_finds_a_wrong_result_and_a_wrong_count(operation):
+    run = exhaustive(
+        *("--format", "CFloat8_1_4_3", "--bias", "default", "--rounding", "stochastic"),
+        *("--isa", ACCELERATED[-1], "--operation", operation),
+        *("--from", "0x3f000000", "--to", "0x3f000100", "--self-test"),
+    )
+    assert run.returncode == 1
+    wrong = f"{ACCELERATED[-1]}: input 0x3f000080 (0.5000076293945312): expected"
+    # with and without counting, and the count
+    assert run.stdout.count(wrong) == 2
+    assert "got Flags(invalid=0, overflow=1," in run.stdout
+    assert "total: 3 mismatches in 1 combinations" in run.stdout
+
+
+@needs_kernels
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--format fp8",
+        "--isa portable",
+        "--rounding up",
+        "--bias x",
+        "--bias 64",
+        "--from 1 --to 1",
+        f"--to {2**32 + 1:#x}",
+        "--processes 0",
+    ],
+)
+def test_exhaustive_refuses_bad_options(capsys, options):
+    spec = importlib.util.spec_from_file_location("exhaustive", EXHAUSTIVE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with pytest.raises(SystemExit, match="2"):
+        module.main(options.split())
+    assert capsys.readouterr().out == ""
+
+
+def test_the_readme_has_the_table():
+    """With whatever numbers it had where it was printed."""
+    readme = (EXHAUSTIVE.parents[1] / "README.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"```text\n(.*?)```", readme, re.DOTALL)
+    assert bench_module.LEGEND in table
+    conversions, legend, products = table.partition(product_rows.LEGEND)
+    assert legend
+    # of each there are two sizes, one after the other
+    expected = [work.name for works in bench_module._SECTIONS.values() for work in works]
+    assert rows_of(conversions)[-len(expected) :] == expected
+    expected = [work.name for work in (*product_rows._MATRICES, *product_rows._VECTORS)]
+    assert rows_of(products) == 2 * expected
+
+
+def rows_of(table):
+    return re.findall(r"^  (\S.*?) +\d+\.\d\d +\d", table, re.MULTILINE)

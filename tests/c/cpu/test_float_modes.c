@@ -1,0 +1,207 @@
+/* The caller's floating-point modes have no say in any result, and are as they were afterwards. */
+#include <fenv.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/check.h"
+#include "support/oracle.h"
+#include "support/products.h"
+#include "support/tests.h"
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <xmmintrin.h>
+#endif
+
+enum { COUNT = 1100 };
+
+/* What else than the rounding direction may be set: subnormals taken for zero and written as zero;
+ * and with that whatever there is, traps or default NaNs and another reading of float16. */
+enum extras { NOTHING, FLUSHING, EVERYTHING };
+
+typedef struct float_mode {
+  const char *name;
+  int rounding;
+  enum extras extras;
+} float_mode;
+
+static const float_mode MODES[] = {
+    {"to nearest", FE_TONEAREST, NOTHING},
+    {"upward", FE_UPWARD, NOTHING},
+    {"downward", FE_DOWNWARD, NOTHING},
+    {"toward zero", FE_TOWARDZERO, NOTHING},
+    {"to nearest, flushing", FE_TONEAREST, FLUSHING},
+    {"upward, flushing", FE_UPWARD, FLUSHING},
+    {"downward, flushing", FE_DOWNWARD, FLUSHING},
+    {"toward zero, flushing", FE_TOWARDZERO, FLUSHING},
+    {"upward and everything", FE_UPWARD, EVERYTHING},
+};
+enum { MODES_COUNT = sizeof MODES / sizeof MODES[0] };
+
+/* The control register without what operations leave in it. */
+#if defined(__x86_64__) || defined(_M_X64)
+static unsigned long long control(void) { return _mm_getcsr() & ~0x3Fu; }
+static void set_extras(enum extras extras) {
+  const unsigned flushing = 0x8040u, masks = 0x1F80u; /* FTZ and DAZ; of exceptions */
+  if (extras == FLUSHING) _mm_setcsr(_mm_getcsr() | flushing);
+  if (extras == EVERYTHING) _mm_setcsr((_mm_getcsr() | flushing) & ~masks);
+}
+#elif defined(__aarch64__) && defined(__GNUC__)
+static unsigned long long control(void) {
+  unsigned long long fpcr;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+  return fpcr;
+}
+static void set_extras(enum extras extras) {
+  const unsigned long long all[] = {0, 0x01000000, 0x07080000}; /* FZ; and AHP, DN, FZ16 */
+  __asm__ volatile("msr fpcr, %0" : : "r"(control() | all[extras]));
+}
+#else
+#define NO_MODES /* only the portable code runs here, and the emulators know no other mode */
+#endif
+
+#ifndef NO_MODES
+/* One conversion, and what the portable code makes of it in the default mode. */
+typedef struct conversion {
+  const format_case *test;
+  int source_type, destination_type, rounding;
+  const char *elements;
+  char *expected;
+  cf_flags expected_flags;
+} conversion;
+
+static int convert(const conversion *c, char *destination, cf_flags *flags) {
+  return cf_convert(&c->test->format, c->test->bias, c->source_type, c->elements, c->rounding, 7, 0,
+                    c->destination_type, destination, COUNT, 1, flags);
+}
+
+/* Nothing but the conversion takes place in the mode. */
+static void in_mode(const conversion *c, const float_mode *mode, int counting) {
+  const size_t size = type_size(&c->test->format, c->destination_type);
+  char *got = allocate(COUNT * size);
+  cf_flags flags = {0, 0, 0, 0};
+  fenv_t before;
+  fegetenv(&before);
+  fesetround(mode->rounding);
+  set_extras(mode->extras);
+  const unsigned long long control_before = control();
+  const int status = convert(c, got, counting ? &flags : NULL);
+  const unsigned long long control_after = control();
+  const int rounding_after = fegetround();
+  fesetenv(&before);
+
+  CHECK(status == CF_OK, "status %d", status);
+  CHECK(control_after == control_before && rounding_after == mode->rounding,
+        "%s to %s %s, %s: control register %llx, was %llx; rounding %d, was %d",
+        type_name(c->source_type), type_name(c->destination_type), rounding_name(c->rounding),
+        mode->name, control_after, control_before, rounding_after, mode->rounding);
+  const size_t i = first_difference(got, c->expected, size, COUNT);
+  CHECK(i == COUNT, "%s %s to %s %s, %s%s: element %zu is %llx, expected %llx", c->test->name,
+        type_name(c->source_type), type_name(c->destination_type), rounding_name(c->rounding),
+        mode->name, counting ? ", counting" : "", i, bits_at(got, size, i),
+        bits_at(c->expected, size, i));
+  CHECK(!counting || same_flags(&flags, &c->expected_flags), "%s %s to %s %s, %s: %s, expected %s",
+        c->test->name, type_name(c->source_type), type_name(c->destination_type),
+        rounding_name(c->rounding), mode->name, flags_text(&flags).text,
+        flags_text(&c->expected_flags).text);
+  free(got);
+}
+
+static void in_every_mode(const format_case *test, int source_type, const char *elements,
+                          int destination_type, int rounding) {
+  conversion c = {test, source_type, destination_type, rounding, elements, NULL, {0, 0, 0, 0}};
+  const char *isa;
+  c.expected = allocate(COUNT * type_size(&test->format, destination_type));
+  CHECK(cf_isa_name(&isa) == CF_OK, "no active ISA");
+  CHECK(cf_isa_select("portable") == CF_OK, "portable");
+  CHECK(convert(&c, c.expected, &c.expected_flags) == CF_OK, "%s", test->name);
+  CHECK(cf_isa_select(isa) == CF_OK, "%s", isa);
+  for (int i = 0; i < MODES_COUNT; ++i) {
+    in_mode(&c, &MODES[i], 1);
+    in_mode(&c, &MODES[i], 0);
+  }
+  free(c.expected);
+}
+
+/* Values of the format and what is next to them, and now and then any bits at all: subnormals of
+ * the source's type and signalling NaNs too. */
+static void fill(const format_case *test, int type, char *elements, uint64_t *random) {
+  const unsigned codes = 1u << code_bits(&test->format);
+  const size_t size = type_size(&test->format, type);
+  cf_flags ignored = {0, 0, 0, 0};
+  for (size_t i = 0; i < COUNT; ++i) {
+    const unsigned code = (unsigned)random_below(random, codes);
+    const uint64_t any = random_bits(random), kind = random_below(random, 8);
+    uint64_t bits = any;
+    if (type == CF_CODES) {
+      bits = code;
+    } else if (kind > 1) {
+      bits = bits_of_number(type, number_of_code(&test->format, test->bias, code), &ignored);
+      if (kind > 3) bits ^= any >> (random_below(random, 8 * size - 9) + 64 - 8 * size + 9);
+    } else if (kind == 1 && type == CF_FLOAT32) {
+      bits = any & 0x807FFFFF;
+    }
+    store_bits(elements + i * size, size, bits);
+  }
+}
+
+/* Exact, or rounded to a format after each addition. */
+static int multiply(test_product *p, int is_exact, int threads) {
+  product_clear(p);
+  if (is_exact) return cf_matmul_exact(&p->product, threads);
+  return cf_matmul_rounded(&p->product, &TESLA[7].format, 15, CF_TIES_TO_EVEN, 0, 0, 0, 2, threads);
+}
+
+/* float32 whose products are subnormals, and codes; the result is made in the default mode
+ * first. */
+static void products_in_every_mode(int element_type, int is_exact) {
+  const operand_kind kind = {element_type, &TESLA[6]};
+  uint64_t random = 9;
+  test_product p = product_new(kind, kind, (product_shape){0, 40, 30, 50}, FINITE_ELEMENTS,
+                               GREATEST_BIAS, GREATEST_BIAS, ROW_MAJOR, &random);
+  char *expected = allocate(p.results_size);
+  CHECK(multiply(&p, is_exact, 1) == CF_OK, "the default mode");
+  memcpy(expected, p.results, p.results_size);
+  for (int i = 0; i < 2 * MODES_COUNT; ++i) {
+    const float_mode *mode = &MODES[i / 2];
+    fenv_t before;
+    fegetenv(&before);
+    fesetround(mode->rounding);
+    set_extras(mode->extras);
+    const unsigned long long control_before = control();
+    const int status = multiply(&p, is_exact, 1 + i % 2);
+    const unsigned long long control_after = control();
+    fesetenv(&before);
+    CHECK(status == CF_OK, "status %d", status);
+    CHECK(control_after == control_before, "%s: control register %llx, was %llx", mode->name,
+          control_after, control_before);
+    CHECK(memcmp(expected, p.results, p.results_size) == 0, "%s, %s: a product is another",
+          mode->name, is_exact ? "exact" : "rounded");
+  }
+  free(expected);
+  product_free(&p);
+}
+
+void test_float_modes(void) {
+  static const int sources[] = {CF_FLOAT32, CF_FLOAT64, CF_FLOAT16, CF_BFLOAT16, CF_INT32};
+  const format_case *const formats[] = {&TESLA[0],  &TESLA[4],  &TESLA[6],  &TESLA[11],
+                                        &OTHERS[1], &OTHERS[2], &OTHERS[4], &OTHERS[9]};
+  char *elements = allocate(COUNT * 8);
+  uint64_t random = 8;
+  for (int i = 0; i < 4; ++i) products_in_every_mode(i < 2 ? CF_CODES : CF_FLOAT32, i % 2);
+  for (size_t i = 0; i < sizeof formats / sizeof *formats; ++i) {
+    for (size_t j = 0; j < sizeof sources / sizeof *sources; ++j) {
+      fill(formats[i], sources[j], elements, &random);
+      for (int rounding = 0; rounding < ROUNDING_COUNT; ++rounding) {
+        in_every_mode(formats[i], sources[j], elements, CF_CODES, rounding);
+        in_every_mode(formats[i], sources[j], elements, CF_FLOAT32, rounding);
+      }
+    }
+    fill(formats[i], CF_CODES, elements, &random);
+    for (int type = CF_FLOAT64; type <= CF_BFLOAT16; ++type)
+      in_every_mode(formats[i], CF_CODES, elements, type, CF_TIES_TO_EVEN);
+  }
+  free(elements);
+}
+#else
+void test_float_modes(void) { CHECK(MODES_COUNT > 0, "no modes"); }
+#endif

@@ -1,0 +1,83 @@
+/* Tests of the C core, without Python: its exported functions, and the scalar arithmetic behind
+ * them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "convert/kernels.h"
+#include "support/check.h"
+#include "support/tests.h"
+
+typedef struct test {
+  const char *name;
+  void (*run)(void);
+} test;
+
+static const test ONCE[] = {
+    {"test_histogram", test_histogram}, {"test_random", test_random},   {"test_sums", test_sums},
+    {"test_scalar", test_scalar},       {"test_formats", test_formats}, {"test_isa", test_isa},
+};
+static const test ON_EACH_ISA[] = {
+    {"test_decode", test_decode},
+    {"test_encode", test_encode},
+    {"test_stochastic", test_stochastic},
+    {"test_lengths", test_lengths},
+    {"test_layouts", test_layouts},
+    {"test_status", test_status},
+    {"test_threads", test_threads},
+    {"test_float_modes", test_float_modes},
+    {"test_map_codes", test_map_codes},
+    {"test_matmul_exact", test_matmul_exact},
+    {"test_matmul_rounded", test_matmul_rounded},
+};
+
+static const test ON_EACH_MATMUL[] = {
+    {"test_matmul", test_matmul},
+    {"test_matmul_flat", test_matmul_flat},
+};
+
+static void run(const test *tests, size_t count, const char *isa) {
+  for (size_t i = 0; i < count; ++i) {
+    const unsigned long checks_before = checks_passed + checks_failed;
+    check_begin(tests[i].name, isa);
+    tests[i].run();
+    CHECK(checks_passed + checks_failed > checks_before, "%s checked nothing", tests[i].name);
+  }
+}
+
+/* Whether CFLOAT_REQUIRE_ISA, a list of names with commas between them, has one in it. */
+static int is_required(const char *isa) {
+  const char *rest = getenv("CFLOAT_REQUIRE_ISA");
+  const size_t length = strlen(isa);
+  while (rest != NULL) {
+    const char *comma = strchr(rest, ',');
+    const size_t name = comma != NULL ? (size_t)(comma - rest) : strlen(rest);
+    if (name == length && memcmp(rest, isa, length) == 0) return 1;
+    rest = comma != NULL ? comma + 1 : NULL;
+  }
+  return 0;
+}
+
+int main(void) {
+  const char *isa;
+  int available;
+  const cf_kernels *last = NULL;
+  setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* what was printed before a crash is there to read */
+  run(ONCE, sizeof ONCE / sizeof ONCE[0], "any ISA");
+  for (int i = 0; cf_isa_list(i, &isa, &available) == CF_OK; ++i) {
+    check_begin("main", isa);
+    CHECK(available || !is_required(isa), "CFLOAT_REQUIRE_ISA names %s, and this CPU lacks it",
+          isa);
+    if (!available) {
+      printf("%s: this CPU lacks it\n", isa);
+      continue;
+    }
+    CHECK(cf_isa_select(isa) == CF_OK, "%s", isa);
+    if (cf_active_kernels() != last)
+      run(ON_EACH_ISA, sizeof ON_EACH_ISA / sizeof ON_EACH_ISA[0], isa);
+    last = cf_active_kernels(); /* some ISAs differ only in matrix products */
+    run(ON_EACH_MATMUL, sizeof ON_EACH_MATMUL / sizeof ON_EACH_MATMUL[0], isa);
+  }
+  printf("%lu passed, %lu failed\n", checks_passed, checks_failed);
+  return checks_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,99 @@
+/* Products from a flat list of arguments: the bits of cf_matmul and cf_matmul_exact, and what is
+ * refused. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/check.h"
+#include "support/products.h"
+#include "support/tests.h"
+
+static int flat(const test_product *p, int accumulate, int bias_a, int bias_b, int threads) {
+  const cf_product *product = &p->product;
+  const cf_matrix *a = &product->a, *b = &product->b;
+  return cf_matmul_flat(accumulate, product->rows, product->inner, product->columns, a->type,
+                        a->format, bias_a, a->elements, a->strides[0], a->strides[1], b->type,
+                        b->format, bias_b, b->elements, b->strides[0], b->strides[1],
+                        product->results, product->result_strides[0], product->result_strides[1],
+                        threads);
+}
+
+static int bias_of(const cf_matrix *matrix) {
+  return matrix->type == CF_CODES ? matrix->biases[0] : 12345; /* which nobody looks at */
+}
+
+static void same_bits(operand_kind a, operand_kind b, product_shape shape, int bias_kind,
+                      int layout, uint64_t *random) {
+  test_product p = product_new(a, b, shape, FINITE_ELEMENTS, bias_kind, bias_kind, layout, random);
+  char *expected = allocate(p.results_size);
+  for (int accumulate = CF_ACCUMULATE_FLOAT32; accumulate <= CF_ACCUMULATE_EXACT; ++accumulate) {
+    const int threads = 1 + (int)random_below(random, 3);
+    product_clear(&p);
+    int status = (accumulate == CF_ACCUMULATE_EXACT ? cf_matmul_exact : cf_matmul)(&p.product, 1);
+    CHECK(status == CF_OK, "status %d", status);
+    memcpy(expected, p.results, p.results_size);
+    product_clear(&p);
+    status = flat(&p, accumulate, bias_of(&p.product.a), bias_of(&p.product.b), threads);
+    CHECK(status == CF_OK, "status %d", status);
+    CHECK(memcmp(p.results, expected, p.results_size) == 0,
+          "%s @ %s, %lld x %lld x %lld, layout %d, accumulate %d", type_name(a.type),
+          type_name(b.type), (long long)shape.rows, (long long)shape.inner,
+          (long long)shape.columns, layout, accumulate);
+  }
+  free(expected);
+  product_free(&p);
+}
+
+/* Whether a status comes back, and nothing was written. */
+static void refused(test_product *p, int accumulate, int bias_a, int bias_b, int expected) {
+  char *before = allocate(p->results_size);
+  product_clear(p);
+  memcpy(before, p->results, p->results_size);
+  const int status = flat(p, accumulate, bias_a, bias_b, 1);
+  CHECK(status == expected, "status %d, expected %d", status, expected);
+  CHECK(memcmp(p->results, before, p->results_size) == 0, "wrote results, status %d", status);
+  free(before);
+}
+
+static void arguments(uint64_t *random) {
+  const operand_kind codes = {CF_CODES, &TESLA[0]};
+  const product_shape shape = {0, 3, 4, 5};
+  test_product p =
+      product_new(codes, codes, shape, FINITE_ELEMENTS, USUAL_BIAS, USUAL_BIAS, ROW_MAJOR, random);
+  const int bias = TESLA[0].bias, low = TESLA[0].format.bias_min, high = TESLA[0].format.bias_max;
+  cf_format wrong = TESLA[0].format;
+  wrong.mantissa_bits = 16;
+  for (int accumulate = CF_ACCUMULATE_FLOAT32; accumulate <= CF_ACCUMULATE_EXACT; ++accumulate) {
+    refused(&p, accumulate, low - 1, bias, CF_BAD_BIAS);
+    refused(&p, accumulate, bias, high + 1, CF_BAD_BIAS);
+    refused(&p, accumulate, bias + 65536, bias, CF_BAD_BIAS); /* the same in 16 bits */
+    p.product.b.type = CF_FLOAT64;
+    refused(&p, accumulate, bias, bias, CF_BAD_TYPE);
+    p.product.b.type = CF_CODES;
+    p.product.a.format = &wrong;
+    refused(&p, accumulate, bias, bias, CF_BAD_FORMAT);
+    p.product.a.format = &TESLA[0].format;
+    p.product.rows = -1;
+    refused(&p, accumulate, bias, bias, CF_BAD_LAYOUT);
+    p.product.rows = shape.rows;
+  }
+  refused(&p, CF_ACCUMULATE_EXACT + 1, bias, bias, CF_BAD_TYPE);
+  refused(&p, -1, bias, bias, CF_BAD_TYPE);
+  product_free(&p);
+}
+
+void test_matmul_flat(void) {
+  static const product_shape shapes[] = {{0, 1, 1, 1},   {0, 4, 4, 4},    {0, 1, 64, 33},
+                                         {0, 33, 65, 2}, {0, 19, 40, 37}, {0, 3, 0, 5},
+                                         {0, 0, 4, 4},   {0, 70, 90, 110}};
+  const operand_kind kinds[] = {
+      {CF_CODES, &TESLA[0]}, {CF_CODES, &TESLA[6]}, {CF_FLOAT32, NULL}, {CF_BFLOAT16, NULL}};
+  const int count = (int)(sizeof kinds / sizeof kinds[0]);
+  uint64_t random = 14;
+  for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; ++i)
+    for (int a = 0; a < count; ++a)
+      for (int b = 0; b < count; ++b)
+        for (int layout = 0; layout < LAYOUT_KINDS; ++layout)
+          same_bits(kinds[a], kinds[b], shapes[i], LEAST_BIAS + (int)((i + (size_t)layout) % 3),
+                    layout, &random);
+  arguments(&random);
+}

@@ -1,0 +1,30 @@
+/* The tests.  Each reports through support/check.h.  Those under the comment about instruction sets
+ * run once for each one that this CPU has; the others do not depend on it. */
+#ifndef SUPPORT_TESTS_H
+#define SUPPORT_TESTS_H
+
+void test_random(void);
+void test_sums(void);
+void test_histogram(void);
+void test_scalar(void);
+void test_formats(void);
+void test_isa(void);
+
+/* on each instruction set */
+void test_decode(void);
+void test_encode(void);
+void test_stochastic(void);
+void test_lengths(void);
+void test_layouts(void);
+void test_status(void);
+void test_threads(void);
+void test_float_modes(void);
+void test_map_codes(void);
+
+/* on each that multiplies matrices in its own way */
+void test_matmul(void);
+void test_matmul_flat(void);
+void test_matmul_exact(void);
+void test_matmul_rounded(void);
+
+#endif

@@ -1,0 +1,221 @@
+"""Export as 8-bit floats beside scales, as compressed-tensors stores them, and the way back."""
+
+import json
+
+import ml_dtypes
+import numpy as np
+import pytest
+from checkpoint_files import shard
+from commands import cfloat, main_refused, names_in, succeeded
+from safetensors import deserialize, safe_open
+from safetensors.numpy import save_file
+
+import cfloat as cf
+from cfloat._files.convert import convert
+from cfloat._files.plan import Plan
+
+IEEE = {fmt: fmt.replace(subnormals="ieee") for fmt in (cf.CFloat8_1_4_3, cf.CFloat8_1_5_2)}
+DTYPES = {cf.CFloat8_1_4_3: "F8_E4M3", cf.CFloat8_1_5_2: "F8_E5M2"}
+CENTRE = {cf.CFloat8_1_4_3: 7, cf.CFloat8_1_5_2: 15}
+X = np.random.default_rng(0).standard_normal((12, 30)).astype(np.float32)
+
+
+def finite_codes(fmt):
+    values = {7: cf.float8_e4m3fn, 15: cf.float8_e5m2}[CENTRE[fmt]].values()
+    return np.flatnonzero(np.isfinite(values)).astype(np.uint8)
+
+
+def load_file(path):
+    """Read a file with the library's parser and ml_dtypes' dtypes, which its NumPy side does not know."""
+    dtypes = {
+        "F8_E4M3": ml_dtypes.float8_e4m3fn, "F8_E5M2": ml_dtypes.float8_e5m2, "F32": "f4", "I64": "i8",
+    }  # fmt: skip
+    return {
+        name: np.frombuffer(said["data"], dtypes[said["dtype"]]).reshape(said["shape"])
+        for name, said in deserialize(path.read_bytes())
+    }
+
+
+def dtype_of(path, name):
+    with safe_open(path, "numpy") as file:
+        return file.get_slice(name).get_dtype()
+
+
+@pytest.mark.parametrize("fmt", IEEE, ids=str)
+@pytest.mark.parametrize("bias", [0, 7, 15, 40, 63])
+def test_codes_are_kept_byte_for_byte(tmp_path, fmt, bias):
+    source, target = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+    codes = finite_codes(fmt).reshape(2, -1)
+    tensor = cf.CFloatArray(codes, IEEE[fmt], bias)
+    cf.save(source, {"l.weight": tensor})
+    summary = convert(source, target, Plan(export=True, strict=True))
+    assert (summary.recoded, summary.changed) == (0, 0)
+    assert dtype_of(target, "l.weight") == DTYPES[fmt]
+    stored = load_file(target)
+    np.testing.assert_array_equal(stored["l.weight"].view(np.uint8), codes)
+    scale = stored["l.weight_scale"]
+    assert (scale.dtype, scale.shape) == (np.float32, (1,))
+    assert scale[0] == 2.0 ** (CENTRE[fmt] - bias)
+    # what another reader computes
+    np.testing.assert_array_equal(stored["l.weight"].astype(np.float32) * scale, tensor)
+    back = cf.load(target)["l.weight"]
+    assert (back.format, back.bias) == (IEEE[fmt], bias)
+    np.testing.assert_array_equal(back.codes, codes)
+
+
+@pytest.mark.parametrize("fmt", IEEE, ids=str)
+def test_one_scale_a_row(tmp_path, fmt):
+    source, target = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+    rows = cf.asarray(X, IEEE[fmt], np.arange(12) + 4, axis=0)
+    one = cf.asarray(X, IEEE[fmt], CENTRE[fmt])
+    cf.save(source, {"l.weight": rows, "m.weight": one})
+    convert(source, target, Plan(export=True))
+    stored = load_file(target)
+    assert stored["l.weight_scale"].shape == stored["m.weight_scale"].shape == (12, 1)
+    loaded = cf.load(target)
+    for name in ("l.weight", "m.weight"):
+        product = stored[name].astype(np.float32) * stored[name + "_scale"]
+        np.testing.assert_array_equal(product, loaded[name])
+    assert loaded["l.weight"].axis == 0
+    np.testing.assert_array_equal(loaded["l.weight"].bias, rows.bias)
+
+
+@pytest.mark.parametrize("fmt", IEEE, ids=str)
+def test_codes_that_are_not_there_become_the_nearest(tmp_path, capsys, fmt):
+    source, target = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+    codes = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    for tesla in (fmt, IEEE[fmt]):
+        tensor = cf.CFloatArray(codes, tesla, 9)
+        cf.save(source, {"l.weight": tensor})
+        summary = convert(source, target, Plan(export=True))
+        stored = load_file(target)
+        values = stored["l.weight"].astype(np.float32) * stored["l.weight_scale"]
+        allowed = np.unique(IEEE[fmt].values(9)[finite_codes(fmt)])
+        was = np.asarray(tensor)
+        assert np.isin(values, allowed).all()
+        distance = np.abs(allowed[:, np.newaxis] - was.reshape(-1)).min(axis=0).reshape(16, 16)
+        np.testing.assert_array_equal(np.abs(values - was), distance)
+        assert summary.changed == np.count_nonzero(values != was) > 0
+        assert summary.recoded == np.count_nonzero(stored["l.weight"].view(np.uint8) != codes)
+        strict = ("--export", "fp8", "--strict")
+        text = main_refused(capsys, "convert", source, tmp_path / "s.safetensors", *strict)
+        assert f"{summary.changed} values" in text
+    assert names_in(tmp_path) == ["in.safetensors", "out.safetensors", "quantization_config.json"]
+
+
+def test_export_of_floats(tmp_path):
+    source, target = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+    # 470 * 2**-k: within 1_4_3's range at a bias where E4M3 ends at 448
+    tensors = {
+        "a.weight": X, "a.bias": X[0], "conv.weight": X[..., np.newaxis], "lm_head.weight": X,
+        "b.weight": X * np.float32(470 / np.abs(X).max()), "ids": np.arange(3),
+    }  # fmt: skip
+    save_file(tensors, source)
+    text = succeeded(
+        cfloat("convert", source, target, "--export", "fp8", "--format", "CFloat8_1_4_3")
+    )
+    assert text.startswith("2 tensors converted, 4 copied\n")
+    assert "changed" not in text
+    stored = load_file(target)
+    for name in ("a.weight", "b.weight"):
+        assert dtype_of(target, name) == "F8_E4M3"
+        values = stored[name].astype(np.float32) * stored[name + "_scale"]
+        assert cf.error(tensors[name], values).sqnr_db > 28
+    for name in ("a.bias", "conv.weight", "lm_head.weight", "ids"):
+        np.testing.assert_array_equal(stored[name], tensors[name])
+    said = json.loads((tmp_path / "quantization_config.json").read_text())
+    assert said["quant_method"] == "compressed-tensors"
+    assert said["format"] == "float-quantized"
+    assert said["ignore"] == ["lm_head"]
+    weights = said["config_groups"]["group_0"]["weights"]
+    assert (weights["num_bits"], weights["type"], weights["strategy"]) == (8, "float", "tensor")
+    how = ("--export", "fp8", "--format", "CFloat8_1_5_2", "--axis", "0", "--include", "lm_head.*")
+    succeeded(cfloat("convert", source, target, *how))
+    assert load_file(target)["lm_head.weight_scale"].shape == (12, 1)
+    assert dtype_of(target, "lm_head.weight") == "F8_E5M2"
+
+
+def test_a_model_folder_keeps_its_configuration(tmp_path):
+    index = shard(tmp_path / "in", {f"l{i}.weight": X for i in range(4)})
+    (tmp_path / "in" / "config.json").write_text('{"model_type": "llama"}')
+    convert(index, tmp_path / "out", Plan(IEEE[cf.CFloat8_1_4_3], export=True, axis=0))
+    value = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert value["model_type"] == "llama"
+    group = value["quantization_config"]["config_groups"]["group_0"]
+    assert group["weights"]["strategy"] == "channel"
+    index = json.loads((tmp_path / "out" / index.name).read_text())
+    assert set(index["weight_map"]) == {
+        f"l{i}.weight{end}" for i in range(4) for end in ("", "_scale")
+    }
+    loaded = cf.load(tmp_path / "out")
+    assert all(isinstance(loaded[name], cf.CFloatArray) for name in loaded)
+    convert(tmp_path / "out", tmp_path / "back", Plan(to="float32"))
+    np.testing.assert_array_equal(cf.load(tmp_path / "back")["l0.weight"], loaded["l0.weight"])
+
+
+def fp8_file(path, codes, scale):
+    save_file({"l.weight": codes.view(ml_dtypes.float8_e4m3fn), "l.weight_scale": scale}, path)
+    return cf.load(path)["l.weight"]
+
+
+def test_other_scales_and_codes_come_as_float32(tmp_path):
+    codes = cf.encode(X, cf.float8_e4m3fn)
+    plain = cf.decode(codes, cf.float8_e4m3fn)
+    path = tmp_path / "x.safetensors"
+    assert isinstance(fp8_file(path, codes, np.float32([0.25])), cf.CFloatArray)
+    for scale in (0.3, 0.0, -0.25, np.inf, np.nan, 2.0**8, 2.0**-57):
+        values = fp8_file(path, codes, np.float32([scale]))
+        assert isinstance(values, np.ndarray)
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_array_equal(values, plain * np.float32(scale))
+    rows = np.linspace(0.1, 1, 12, dtype=np.float32).reshape(12, 1)
+    np.testing.assert_array_equal(fp8_file(path, codes, rows), plain * rows)
+    codes[0, 0] = 0x7F
+    values = fp8_file(path, codes, np.float32([0.25]))
+    assert np.isnan(values[0, 0])
+    assert isinstance(values, np.ndarray)
+
+
+def test_what_cannot_be_exported(tmp_path, capsys):
+    source, target = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+    cf.save(source, {"l.weight": cf.asarray(X, cf.CFloat8_1_4_3, np.full((12, 3), 5), block=10)})
+    export = ("convert", source, target, "--export", "fp8")
+    assert "not one, nor one a row" in main_refused(capsys, *export)
+    save_file({"l.weight": X}, source)
+    assert "no format is given" in main_refused(capsys, *export)
+    for more, words in (
+        (("--format", "CFloat16_SHP"), "takes CFloat8_1_4_3 or"),
+        (("--format", "CFloat8_1_4_3", "--block", "4"), "no block"),
+        (("--format", "CFloat8_1_4_3", "--axis", "1"), "axis 0"),
+    ):
+        assert words in main_refused(capsys, *export, *more)
+    assert names_in(tmp_path) == ["in.safetensors"]
+
+
+def test_one_scale_a_row_for_all_if_for_one(tmp_path):
+    source, target = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+    rows = cf.asarray(X, IEEE[cf.CFloat8_1_4_3], np.arange(12) + 4, axis=0)
+    cf.save(source, {"a.weight": rows, "b.weight": X})
+    convert(source, target, Plan(IEEE[cf.CFloat8_1_4_3], export=True))
+    stored = load_file(target)
+    assert stored["a.weight_scale"].shape == stored["b.weight_scale"].shape == (12, 1)
+    said = json.loads((tmp_path / "quantization_config.json").read_text())
+    assert said["config_groups"]["group_0"]["weights"]["strategy"] == "channel"
+
+
+@pytest.mark.parametrize("beside", [None, '{"model_type": "llama"}'])
+def test_the_configuration_of_another_model_stays(tmp_path, beside):
+    index = shard(tmp_path / "in", {f"l{i}.weight": X for i in range(3)})
+    if beside is not None:
+        (tmp_path / "in" / "config.json").write_text(beside)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "config.json").write_text('{"model_type": "other"}')
+    plan = Plan(IEEE[cf.CFloat8_1_4_3], export=True)
+    with pytest.raises(cf.FileError, match=r"config\.json: would be overwritten"):
+        convert(index, out, plan)
+    assert names_in(out) == ["config.json"]
+    assert (out / "config.json").read_text() == '{"model_type": "other"}'
+    (out / "config.json").unlink()
+    for _ in range(2):  # its own is replaced
+        convert(index, out, plan)
