@@ -352,7 +352,7 @@ def test_accumulators(matmul_isa, rng, every, rounding):
 
 @pytest.mark.parametrize("every", [1, 5])
 def test_random_words_of_accumulators(matmul_isa, rng, monkeypatch, every):
-    """Rounding s of element i takes word offset + s * 24 + i, whatever the strips."""
+    """Rounding s of element i takes word offset + s * 24 + i, whatever the pieces."""
     a, b = operand(rng, F8, (4, 16)), operand(rng, F8W, (16, 6))
     count = -(-16 // every)
     total = np.zeros((4, 6))
