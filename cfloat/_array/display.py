@@ -16,9 +16,10 @@ def summary_key(shape: Shape) -> tuple[NDArray[Any], ...] | None:
 
     What is left out need not be decoded.
     """
-    if not shape or not _is_shortened(shape):
+    options = np.get_printoptions()
+    if not shape or math.prod(shape) <= options["threshold"]:
         return None
-    edge: int = np.get_printoptions()["edgeitems"]
+    edge = options["edgeitems"]
     kept = [
         np.r_[0 : edge + 1, length - edge : length] if length > 2 * edge + 1 else np.arange(length)
         for length in shape
@@ -46,17 +47,18 @@ def represented(
     block : int or None
         The number of elements that share one.
     """
+    options = np.get_printoptions()
+    shortened = math.prod(shape) > options["threshold"]
     prefix = f"{name}("
-    text = _printed(values, shape, separator=", ", prefix=prefix)
+    text = _printed(values, shortened, separator=", ", prefix=prefix)
     biases = f"bias={_bias_text(bias)}"
-    if _is_shortened(shape) or (values.size == 0 and shape != (0,)):
+    if shortened or (values.size == 0 and shape != (0,)):
         biases += f", shape={shape}"
     if block is not None:
         biases += f", block={block}"
     last = f"{fmt}, {biases})"
     line = f"{prefix}{text}, {last}"
-    width = np.get_printoptions()["linewidth"]
-    if len(line) - (line.rfind("\n") + 1) <= width:
+    if len(line) - (line.rfind("\n") + 1) <= options["linewidth"]:
         return line
     return f"{prefix}{text},\n{' ' * len(prefix)}{last}"
 
@@ -65,7 +67,8 @@ def stringed(values: Values, shape: Shape) -> str:
     """Write ``str`` of an array, under NumPy's printing options; `values` as in `represented`."""
     if not shape:
         return str(values[()])
-    return _printed(values, shape, separator=" ", prefix="")
+    shortened = math.prod(shape) > np.get_printoptions()["threshold"]
+    return _printed(values, shortened, separator=" ", prefix="")
 
 
 def in_line(fmt: str, first: Values, are_all: bool, width: int) -> str:
@@ -77,12 +80,8 @@ def in_line(fmt: str, first: Values, are_all: bool, width: int) -> str:
     return (line[: max(width - 3, 0)].rpartition(" ")[0] + " ...")[-width:]
 
 
-def _is_shortened(shape: Shape) -> bool:
-    return math.prod(shape) > np.get_printoptions()["threshold"]
-
-
-def _printed(values: Values, shape: Shape, *, separator: str, prefix: str) -> str:
-    threshold = 0 if _is_shortened(shape) else None
+def _printed(values: Values, shortened: bool, *, separator: str, prefix: str) -> str:
+    threshold = 0 if shortened else None
     return np.array2string(values, separator=separator, prefix=prefix, threshold=threshold)
 
 

@@ -79,6 +79,4 @@ def test_products(program, request):
 
 def test_pickles_name_public_paths():
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        data = pickle.dumps(ARRAY, protocol)
-        for private in (b"cfloat._array", b"cfloat._matmul", b"cfloat.dask"):
-            assert private not in data
+        assert b"cfloat._" not in pickle.dumps(ARRAY, protocol)
