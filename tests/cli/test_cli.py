@@ -182,7 +182,9 @@ def test_an_unknown_isa_is_one_line():
     wrong = {**os.environ, "CFLOAT_ISA": "nonsense"}
     for arguments in (["report"], ["info", "float16"], ["bench"], ["--help"], []):
         run = cfloat(*arguments, env=wrong)
-        assert refused(run).startswith("cfloat: error: CFLOAT_ISA: ISA is 'nonsense'; this CPU runs ")
+        assert refused(run).startswith(
+            "cfloat: error: CFLOAT_ISA: ISA is 'nonsense'; this CPU runs "
+        )
     # which takes no kernels
     assert succeeded(cfloat("--version", env=wrong)) == f"cfloat {cf.__version__}\n"
 

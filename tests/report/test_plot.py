@@ -53,7 +53,9 @@ def test_by_a_report():
 
 
 def test_pyplot_is_left_alone():
-    command = "import sys; sys.path.insert(0, sys.argv[1]); from cfloat._report.figure import draw; "
+    command = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from cfloat._report.figure import draw; "
+    )
     command += "from report_content import make_content; draw(make_content()); "
     command += "sys.exit('matplotlib.pyplot' in sys.modules)"
     subprocess.run(
