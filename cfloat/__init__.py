@@ -5,13 +5,15 @@ Floating Point Formats & Arithmetic*.  Start with `encode`, `decode` and `round_
 example of each public function.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from ._array.array import CFloatArray, asarray
+    from ._array.array import CFloatArray
+    from ._array.creation import array, asarray, empty, full, ones, zeros
     from ._bias.choose import choose_bias
     from ._bias.histogram import CodeUse
     from ._bias.round_to import round_to
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from ._core.rounding import ROUNDING_MODES
     from ._core.threads import get_num_threads, set_num_threads
     from ._files.checkpoint import Checkpoint, load, save
-    from ._matmul.matrix_product import matmul
+    from ._matmul.matmul import matmul
     from ._metrics.error import ErrorStats, error
     from ._metrics.matmul_error import MatmulStats, matmul_error
     from ._metrics.theory import theoretical_sqnr_db
@@ -69,7 +71,8 @@ if TYPE_CHECKING:
 _HOMES: Final = {
     name: module
     for module, names in {
-        "_array.array": "CFloatArray asarray",
+        "_array.array": "CFloatArray",
+        "_array.creation": "array asarray empty full ones zeros",
         "_bias.choose": "choose_bias",
         "_bias.histogram": "CodeUse",
         "_bias.round_to": "round_to",
@@ -86,7 +89,7 @@ _HOMES: Final = {
         "_core.rounding": "ROUNDING_MODES",
         "_core.threads": "get_num_threads set_num_threads",
         "_files.checkpoint": "Checkpoint load save",
-        "_matmul.matrix_product": "matmul",
+        "_matmul.matmul": "matmul",
         "_metrics.error": "ErrorStats error",
         "_metrics.matmul_error": "MatmulStats matmul_error",
         "_metrics.theory": "theoretical_sqnr_db",
@@ -137,11 +140,13 @@ __all__ = [
     "ReportRow",
     "TensorSummary",
     "Window",
+    "array",
     "asarray",
     "bfloat16",
     "carried_tensors",
     "choose_bias",
     "decode",
+    "empty",
     "encode",
     "error",
     "errstate",
@@ -149,17 +154,20 @@ __all__ = [
     "float8_e4m3fn",
     "float8_e5m2",
     "float16",
+    "full",
     "get_num_threads",
     "isa",
     "load",
     "matmul",
     "matmul_error",
+    "ones",
     "record_flags",
     "report",
     "round_to",
     "save",
     "set_num_threads",
     "theoretical_sqnr_db",
+    "zeros",
 ]
 
 
@@ -167,7 +175,11 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+    module = import_module(f"{__name__}.{home}")
+    if f"{__name__}._array" in sys.modules:
+        # who has arrays multiplies them by `matmul`, which registers itself with them
+        import_module(f"{__name__}._matmul")
+    found = globals()[name] = getattr(module, name)
     return found
 
 

@@ -137,11 +137,17 @@ def rng():
 def calls(monkeypatch):
     """The operands and results of each matrix product of the core."""
     seen = []
-    core = binding.matmul
+    core, core_flat = binding.matmul, binding.matmul_flat
 
     def matmul(a, b, results):
         seen.append((a, b, results))
         core(a, b, results)
 
+    def matmul_flat(a, a_format, a_bias, b, b_format, b_bias, results, exact):
+        operands = ((a, a_format, a_bias), (b, b_format, b_bias))
+        seen.append((*(binding.Matrices(*parts) for parts in operands), results))
+        core_flat(a, a_format, a_bias, b, b_format, b_bias, results, exact)
+
     monkeypatch.setattr(binding, "matmul", matmul)
+    monkeypatch.setattr(binding, "matmul_flat", matmul_flat)
     return seen

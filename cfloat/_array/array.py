@@ -1,7 +1,8 @@
 """`CFloatArray`: an array of codes that behaves as the float32 array of their values."""
 
-import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from importlib import import_module
 from operator import index
 from typing import Any, Final, Literal, Self, SupportsIndex, cast
 
@@ -12,31 +13,39 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from cfloat._bias.choose import choose_bias
 from cfloat._bias.layout import BiasLayout, check_layout, compressed
 from cfloat._bias.methods import check_method
-from cfloat._convert import elementwise
+from cfloat._convert.elementwise import check_codes
 from cfloat._convert.layouts import decode_layout, encode_layout
 from cfloat._core import flags
 from cfloat._core.dtypes import real_array
 from cfloat._core.format import Format
-from cfloat._core.presets import as_format
+from cfloat._core.presets import TESLA_FORMATS, as_format
 from cfloat._core.public import public
-from cfloat._core.rounding import RoundingMode, StochasticVariant, check_rounding
+from cfloat._core.rounding import Rounding, RoundingMode, check_rounding
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
-from .flat import FlatView, plain_key
+from . import display
+from .flat import FlatView
+from .methods import FunctionMethods
+from .registry import PROTOCOLS
 
 Array = NDArray[Any]
 Order = Literal["K", "A", "C", "F"]
 Mode = Literal["raise", "wrap", "clip"]
 
 _FLOAT32: Final = np.dtype(np.float32)
+_FLOAT64: Final = np.dtype(np.float64)
+
+#: The formats that no dtype shares its name with.
+_NAMED: Final = {fmt.name: fmt for fmt in TESLA_FORMATS}
+
 _OF_ASARRAY: Final = (
     "axis", "block", "rounding", "seed", "offset", "random_bits", "stochastic_bits", "stochastic_variant",
 )  # fmt: skip
 
 
 @public
-class CFloatArray(NDArrayOperatorsMixin):
+class CFloatArray(FunctionMethods, NDArrayOperatorsMixin):
     """Values of a CFloat format: codes in memory, a format, and biases.
 
     To NumPy and to code written for its arrays it is a float32 array: operators, ufuncs and functions compute
@@ -48,8 +57,8 @@ class CFloatArray(NDArrayOperatorsMixin):
     ----------
     codes : ndarray of uint8 or uint16
         The codes, of dtype ``fmt.storage_dtype``, any shape and memory layout; not copied.
-    fmt : Format
-        The format.
+    fmt : Format or str
+        The format, or its name.
     bias : int or array_like of int, optional
         As in `asarray`.
     axis, block : int, optional
@@ -73,7 +82,8 @@ class CFloatArray(NDArrayOperatorsMixin):
     Raises
     ------
     ArgumentTypeError
-        If `codes` is not an array of the format's storage dtype, `fmt` not a Format, or biases not integers.
+        If `codes` is not an array of the format's storage dtype, `fmt` neither a Format nor a str,
+        or biases not integers.
     ArgumentValueError
         If a code is too large for the format, or biases are not allowed by it or do not fit the shape.
 
@@ -105,7 +115,7 @@ class CFloatArray(NDArrayOperatorsMixin):
     def __init__(
         self,
         codes: Array,
-        fmt: Format,
+        fmt: Format | str,
         bias: ArrayLike | None = None,
         *,
         axis: SupportsIndex | None = None,
@@ -117,13 +127,13 @@ class CFloatArray(NDArrayOperatorsMixin):
                 f"codes are a {type(codes).__name__}; it takes a numpy.ndarray of {fmt.storage_dtype}"
             )
         # not a subclass's: a matrix has its own idea of indexing
-        self._codes = elementwise.check_codes(np.asarray(codes), fmt)
+        self._codes = check_codes(np.asarray(codes), fmt)
         self._format = fmt
         self._biases = check_layout(fmt, bias, codes.shape, axis, block)
 
     @classmethod
     def _of(cls, codes: Array, fmt: Format, biases: BiasLayout) -> Self:
-        """Return an array of parts that are known to fit together."""
+        """Make an array of parts that are known to fit together."""
         made = cls.__new__(cls)
         made._codes = codes
         made._format = fmt
@@ -273,18 +283,26 @@ class CFloatArray(NDArrayOperatorsMixin):
             raise ValueError(
                 "the values are computed from the codes; they cannot be had without a copy"
             )
-        wanted = _FLOAT32 if dtype is None else np.dtype(dtype)
-        if wanted in (_FLOAT32, np.float64):
-            return self._decode(wanted)
-        return self._decode(_FLOAT32).astype(wanted)
+        return self._decode() if dtype is None else self._as_dtype(np.dtype(dtype))
 
-    def _decode(self, dtype: DTypeLike = np.float32) -> Array:
-        codes = elementwise.check_codes(self._codes, self._format)  # they may have been written to
+    def _decode(self, dtype: np.dtype[Any] = _FLOAT32) -> Array:
+        """Decode to float32 or float64, in a new array of the same shape."""
+        self._check_codes()
         biases = self._biases
-        return decode_layout(codes, self._format, biases.values, biases.block, np.dtype(dtype))
+        return decode_layout(self._codes, self._format, biases.values, biases.block, dtype)
+
+    def _check_codes(self) -> None:
+        """Refuse codes that the format lacks, which may have been written to the memory."""
+        if not fills_storage(self._format):
+            check_codes(self._codes, self._format)
+
+    def _as_dtype(self, dtype: np.dtype[Any], **how: Any) -> Array:
+        """Convert to a dtype by way of float32, or of float64 if it is that, as an ndarray's astype does."""
+        values = self._decode(_FLOAT64 if dtype == _FLOAT64 else _FLOAT32)
+        return values.astype(dtype, copy=False, **how) if how or values.dtype != dtype else values
 
     def item(self, *args: Any) -> float:
-        """Return one element as a Python float, as ``ndarray.item``."""
+        """Give one element as a Python float, as ``ndarray.item``."""
         if not args and self.size != 1:
             raise ValueError("can only convert an array of size 1 to a Python scalar")
         flat = args[0] if len(args) == 1 and not isinstance(args[0], tuple) else None
@@ -300,7 +318,7 @@ class CFloatArray(NDArrayOperatorsMixin):
         return float(element)
 
     def tolist(self) -> Any:
-        """Return the values as Python floats in nested lists, as ``ndarray.tolist``."""
+        """Give the values as Python floats in nested lists, as ``ndarray.tolist``."""
         return self._decode().tolist()
 
     def __float__(self) -> float:
@@ -336,8 +354,9 @@ class CFloatArray(NDArrayOperatorsMixin):
 
         Parameters
         ----------
-        dtype : dtype or Format
-            What to convert to.
+        dtype : dtype, Format or str
+            What to convert to: a dtype or its name, or a Format or the name of one of the whitepaper's four
+            (the other formats' names are those of dtypes).
         bias : int, array_like of int or str, optional
             The biases if it is a Format, as in `asarray`: the format's default if None, and not the
             array's own, even if the format stays the same.
@@ -374,6 +393,8 @@ class CFloatArray(NDArrayOperatorsMixin):
         >>> b.astype(cf.CFloat8_1_4_3, b.bias)
         CFloatArray([   1.5, 1024. ], CFloat8_1_4_3, bias=5)
         """
+        if isinstance(dtype, str):
+            dtype = _NAMED.get(dtype, dtype)
         if isinstance(dtype, Format):
             foreign = sorted(how.keys() - _OF_ASARRAY)
             if foreign:
@@ -381,7 +402,7 @@ class CFloatArray(NDArrayOperatorsMixin):
                     f"dtype is the Format {dtype.name}, and {', '.join(foreign)} is given; a Format takes "
                     f"{', '.join(_OF_ASARRAY)}"
                 )
-            made = asarray(self, dtype, bias, **how)
+            made = self._in_format(dtype, bias, **how)
             return made.copy() if copy and made._codes is self._codes else made
         unknown = sorted(how.keys() - {"order", "casting", "subok"})
         if bias is not None or unknown:
@@ -389,9 +410,23 @@ class CFloatArray(NDArrayOperatorsMixin):
             raise ArgumentTypeError(
                 f"dtype is {shown(dtype)}, and {given} is given; that takes a Format"
             )
-        wanted = np.dtype(dtype)
-        values = self._decode(wanted if wanted == np.float64 else _FLOAT32)
-        return values.astype(wanted, copy=False, **how)
+        return self._as_dtype(np.dtype(dtype), **how)
+
+    def _in_format(
+        self,
+        fmt: Format,
+        bias: ArrayLike | None,
+        axis: SupportsIndex | None = None,
+        block: SupportsIndex | None = None,
+        rounding: RoundingMode = "ties_to_even",
+        **stochastic: Any,
+    ) -> "CFloatArray":
+        """Round into a format at biases, as `asarray`: an array that has them is given as it is."""
+        biases = layout_for(self, fmt, bias, axis, block)
+        how = check_rounding(rounding, self.shape, **stochastic)
+        if self._same_code_meaning(fmt, biases, self.shape):
+            return self
+        return encoded(self._decode(), fmt, biases, how)
 
     def rebias(
         self,
@@ -434,47 +469,19 @@ class CFloatArray(NDArrayOperatorsMixin):
         >>> changed
         array([False, False,  True])
         """
-        made = asarray(
-            self._decode(), self._format, bias, axis=axis, block=block, rounding=rounding, seed=seed
-        )
+        values = self._decode()
+        biases = layout_for(values, self._format, bias, axis, block)
+        made = encoded(values, self._format, biases, check_rounding(rounding, self.shape, seed))
         if not return_changed:
             return made
         with flags.no_flags():  # made of the same values once already
             old, new = self._decode(), made._decode()
         return made, (old != new) & ~(np.isnan(old) & np.isnan(new))
 
-    def error_against(self, x: ArrayLike) -> Any:
-        """Return the error statistics of the array as the rounded form of `x`: `cfloat.error`.
-
-        Parameters
-        ----------
-        x : array_like
-            The values before rounding, of the same shape.
-
-        Returns
-        -------
-        ErrorStats
-
-        Raises
-        ------
-        ArgumentTypeError, ArgumentValueError
-            As `cfloat.error`.
-
-        Examples
-        --------
-        >>> import cfloat as cf
-        >>> x = [0.1, 0.2, 0.3]
-        >>> round(cf.asarray(x, cf.CFloat8_1_4_3).error_against(x).sqnr_db, 1)
-        29.2
-        """
-        from cfloat._metrics.error import error
-
-        return error(x, self)
-
     # Copies and files
 
     def copy(self, order: Any = "C") -> Self:
-        """Return a copy that shares nothing with the array."""
+        """Copy the array: nothing is shared."""
         return self._of(self._codes.copy(order=order), self._format, self._biases)
 
     def __copy__(self) -> Self:
@@ -485,48 +492,64 @@ class CFloatArray(NDArrayOperatorsMixin):
 
     def __reduce__(self) -> tuple[Any, ...]:
         biases = self._biases
-        return (_restore, (type(self), self._codes, self._format, biases.values, biases.block))
+        return type(self)._restored, (self._codes, self._format, biases.values, biases.block)
+
+    @classmethod
+    def _restored(
+        cls,
+        codes: Array,
+        fmt: Format,
+        values: int | NDArray[np.int16],
+        block: int | None,
+        registrar: str | None = None,
+    ) -> Self:
+        """Rebuild a pickled array, with the checks of a new one: the bytes may come from anywhere.
+
+        A module that registers arrays with another library is imported first, where it can be.
+        """
+        if registrar is not None:
+            with suppress(ImportError):
+                import_module(registrar)
+        return cls(codes, fmt, values, block=block)
 
     def tobytes(self, order: Order = "C") -> bytes:
-        """Return the codes' bytes."""
+        """Give the codes' bytes."""
         return self._codes.tobytes(order)
 
     # Indexing
 
     def __getitem__(self, key: Any) -> Any:
-        key = plain_key(key)
+        key = self._plain_key(key)
         codes = self._codes[key]
-        biases = self._biases.index(self.shape, key)
+        biases = self._biases.index(self._codes.shape, key)
         if isinstance(codes, np.ndarray):
             return self._of(codes, self._format, biases)
-        code = elementwise.check_codes(np.asarray(codes), self._format)
-        return decode_layout(code, self._format, biases.values, biases.block, _FLOAT32)[()]
+        return self._of(np.asarray(codes), self._format, biases)._decode()[()]
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        key = plain_key(key)
+        key = self._plain_key(key)
         shape = self.shape if key is Ellipsis else np.shape(self._codes[key])
         biases = self._biases.index(self.shape, key)
         if isinstance(value, CFloatArray) and value._same_code_meaning(self._format, biases, shape):
             self._codes[key] = value._codes
             return
         values = real_array("x", value)
-        if (
-            biases.one is None or flags.are_counted()
-        ):  # flags count every element that is assigned to
-            # NumPy lets a value have more axes, of length 1
-            extra = values.ndim - len(shape)
-            if extra > 0 and values.shape[:extra] == (1,) * extra:
-                values = values.reshape(values.shape[extra:])
-            try:
-                values = np.broadcast_to(values, shape)
-            except ValueError:
-                raise ValueError(
-                    f"could not broadcast input array from shape {values.shape} into shape {shape}"
-                ) from None
-            encoded = encode_layout(values, self._format, biases.values, biases.block, shape)
-        else:
-            encoded = elementwise.encode_checked(values, self._format, biases.one, values.shape)
+        if biases.one is not None and not flags.are_counted():
+            # each element once, however often it is assigned
+            encoded = encode_layout(values, self._format, biases.one, None, values.shape)
+        else:  # flags count every element that is assigned to
+            spread = _spread(values, shape)
+            encoded = encode_layout(spread, self._format, biases.values, biases.block, shape)
         self._codes[key] = encoded
+
+    @classmethod
+    def _plain_key(cls, key: Any) -> Any:
+        """Replace the CFloatArrays in an index by the float32 arrays that they stand for."""
+        if isinstance(key, CFloatArray):
+            return key._decode()
+        if isinstance(key, tuple):
+            return tuple(map(cls._plain_key, key))
+        return key
 
     def _same_code_meaning(self, fmt: Format, biases: BiasLayout, shape: tuple[int, ...]) -> bool:
         return self._format == fmt and self._biases.equal(biases, self.shape, shape)
@@ -534,20 +557,20 @@ class CFloatArray(NDArrayOperatorsMixin):
     # Shape
 
     def _moved(self, move: Callable[[Array], Array]) -> Self:
-        """Return the array after a function that only moves elements, or selects them."""
+        """Give what a function that only moves or selects elements makes of the array."""
         codes = move(self._codes)
         if self._biases.one is not None:
             return self._of(codes, self._format, self._biases)
         return self._of(codes, self._format, compressed(move(self._biases.full(self.shape))))
 
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Self:
-        """Return the elements in another shape, as ``ndarray.reshape``; it shares the codes if it can."""
-        wanted = shape[0] if len(shape) == 1 else shape
+        """Arrange the elements in another shape, as ``ndarray.reshape``; it shares the codes if it can."""
+        new = shape[0] if len(shape) == 1 else shape
         if order not in ("C", "F", "A"):
             raise ArgumentValueError(f"order is {shown(order)}; it takes 'C', 'F' or 'A'")
         if order == "A":  # of the codes' memory, whatever that of the biases
             order = "F" if self._codes.flags.fnc else "C"
-        codes: Array = self._codes.reshape(wanted, order=order)  # type: ignore[call-overload]
+        codes: Array = self._codes.reshape(new, order=order)  # type: ignore[call-overload]
         shared = np.may_share_memory(codes, self._codes)
         if copy is False and not shared and self.size:
             raise ValueError("Unable to avoid creating a copy while reshaping.")
@@ -556,23 +579,23 @@ class CFloatArray(NDArrayOperatorsMixin):
         return self._of(codes, self._format, self._biases.reshaped(self.shape, codes.shape, order))
 
     def transpose(self, *axes: Any) -> Self:
-        """Return a view with its axes permuted, as ``ndarray.transpose``."""
+        """Give a view with its axes permuted, as ``ndarray.transpose``."""
         return self._permuted(lambda a: a.transpose(*axes))
 
     def swapaxes(self, axis1: SupportsIndex, axis2: SupportsIndex) -> Self:
-        """Return a view with two axes exchanged."""
+        """Give a view with two axes exchanged."""
         return self._permuted(lambda a: a.swapaxes(axis1, axis2))
 
     def _permuted(self, move: Callable[[Array], Array]) -> Self:
         return self._of(move(self._codes), self._format, self._biases.transposed(self.shape, move))
 
     def squeeze(self, axis: Any = None) -> Self:
-        """Return a view without axes of length 1."""
+        """Give a view without axes of length 1."""
         codes = self._codes.squeeze(axis)
         return self._of(codes, self._format, self._biases.reshaped(self.shape, codes.shape, "C"))
 
     def ravel(self, order: str = "C") -> Self:
-        """Return the elements in one axis; it shares the codes if it can."""
+        """Arrange the elements in one axis; it shares the codes if it can."""
         if order not in ("C", "F", "A", "K"):
             raise ArgumentValueError(f"order is {shown(order)}; it takes 'C', 'F', 'A' or 'K'")
         if order != "K":
@@ -580,125 +603,15 @@ class CFloatArray(NDArrayOperatorsMixin):
         return self.transpose(_axes_in_memory(self._codes)).reshape(-1)
 
     def flatten(self, order: str = "C") -> Self:
-        """Return a copy of the elements in one axis."""
+        """Copy the elements into one axis."""
         flat = self.ravel(order)
         return flat.copy() if np.may_share_memory(flat._codes, self._codes) else flat
 
     def diagonal(
         self, offset: SupportsIndex = 0, axis1: SupportsIndex = 0, axis2: SupportsIndex = 1
     ) -> Self:
-        """Return the diagonals, as ``ndarray.diagonal``."""
+        """Give the diagonals, as ``ndarray.diagonal``."""
         return self._moved(lambda a: a.diagonal(offset, axis1, axis2))
-
-    def take(self, indices: Any, axis: Any = None, mode: Any = "raise") -> Any:
-        """Return elements by their indices, as ``np.take``."""
-        return np.take(cast(Array, self), indices, axis, None, mode)
-
-    def repeat(self, repeats: Any, axis: Any = None) -> Any:
-        """Return every element so many times, as ``np.repeat``."""
-        return np.repeat(cast(Array, self), repeats, axis)
-
-    def compress(self, condition: Any, axis: Any = None) -> Any:
-        """Return the slices where a condition holds, as ``np.compress``."""
-        return np.compress(condition, cast(Array, self), axis)
-
-    # NumPy's functions as methods: what they compute is float32
-
-    def all(self, *args: Any, **kwargs: Any) -> Any:
-        """Return whether all values are true: ``np.all``."""
-        return np.all(self, *args, **kwargs)
-
-    def any(self, *args: Any, **kwargs: Any) -> Any:
-        """Return whether any value is true: ``np.any``."""
-        return np.any(self, *args, **kwargs)
-
-    def argmax(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the place of the largest value: ``np.argmax``."""
-        return np.argmax(self, *args, **kwargs)
-
-    def argmin(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the place of the smallest value: ``np.argmin``."""
-        return np.argmin(self, *args, **kwargs)
-
-    def argpartition(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the places that would partition the values: ``np.argpartition``."""
-        return np.argpartition(self, *args, **kwargs)
-
-    def argsort(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the places that would sort the values: ``np.argsort``."""
-        return np.argsort(self, *args, **kwargs)
-
-    def choose(self, *args: Any, **kwargs: Any) -> Any:
-        """Return elements of arrays that the values choose: ``np.choose``."""
-        return np.choose(self, *args, **kwargs)
-
-    def clip(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the values within limits, as float32: ``np.clip``."""
-        return np.clip(self, *args, **kwargs)
-
-    def conj(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the values, as float32: ``np.conjugate``."""
-        return np.conjugate(self, *args, **kwargs)
-
-    def conjugate(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the values, as float32: ``np.conjugate``."""
-        return np.conjugate(self, *args, **kwargs)
-
-    def cumprod(self, *args: Any, **kwargs: Any) -> Any:
-        """Return running products, as float32: ``np.cumprod``."""
-        return np.cumprod(self, *args, **kwargs)
-
-    def cumsum(self, *args: Any, **kwargs: Any) -> Any:
-        """Return running sums, as float32: ``np.cumsum``."""
-        return np.cumsum(self, *args, **kwargs)
-
-    def dot(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the dot product with another array: ``np.dot``."""
-        return np.dot(self, *args, **kwargs)
-
-    def max(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the largest value: ``np.max``."""
-        return np.max(self, *args, **kwargs)
-
-    def mean(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the mean of the values: ``np.mean``."""
-        return np.mean(self, *args, **kwargs)
-
-    def min(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the smallest value: ``np.min``."""
-        return np.min(self, *args, **kwargs)
-
-    def nonzero(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the places of the values that are not zero: ``np.nonzero``."""
-        return np.nonzero(self, *args, **kwargs)
-
-    def prod(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the product of the values: ``np.prod``."""
-        return np.prod(self, *args, **kwargs)
-
-    def round(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the values rounded to decimals, as float32: ``np.round``."""
-        return np.round(self, *args, **kwargs)
-
-    def searchsorted(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the places where values are to be inserted: ``np.searchsorted``."""
-        return np.searchsorted(self, *args, **kwargs)
-
-    def std(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the standard deviation of the values: ``np.std``."""
-        return np.std(self, *args, **kwargs)
-
-    def sum(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the sum of the values: ``np.sum``."""
-        return np.sum(self, *args, **kwargs)
-
-    def trace(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the sum of the diagonal: ``np.trace``."""
-        return np.trace(self, *args, **kwargs)
-
-    def var(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the variance of the values: ``np.var``."""
-        return np.var(self, *args, **kwargs)
 
     # Changes in place
 
@@ -725,20 +638,25 @@ class CFloatArray(NDArrayOperatorsMixin):
     # Text
 
     def __repr__(self) -> str:
-        from .display import represented
-
-        return represented(self)
+        return display.represented(
+            type(self).__name__, self._shown(), self.shape, self._format.name, self.bias, self.block
+        )
 
     def __str__(self) -> str:
-        from .display import stringed
+        return display.stringed(self._shown(), self.shape)
 
-        return stringed(self)
+    def _shown(self) -> Array:
+        """Decode what is printed: all values, or of a large array those that a summary shows."""
+        key = display.summary_key(self.shape)
+        with flags.no_flags():  # looking at an array is no operation on it
+            return self._decode() if key is None else self[key]._decode()
 
     def _repr_inline_(self, max_width: int) -> str:
-        """Return the array in one line of so many characters at most, as xarray asks for."""
-        from .display import in_line
-
-        return in_line(self, max_width)
+        """Show the array in one line of so many characters at most, as xarray asks for."""
+        first = self.reshape(-1)[: max_width // 2 + 1]  # each value takes two characters or more
+        with flags.no_flags():
+            values = first._decode()
+        return display.in_line(self._format.name, values, first.size == self.size, max_width)
 
     def __format__(self, spec: str) -> str:
         if self.ndim == 0:
@@ -750,105 +668,53 @@ class CFloatArray(NDArrayOperatorsMixin):
     # Protocols
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        from .ufuncs import call
-
-        return call(ufunc, method, inputs, kwargs)
+        return PROTOCOLS["__array_ufunc__"](ufunc, method, inputs, kwargs)
 
     def __array_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        from .functions import call
-
-        return call(self, func, types, args, kwargs)
+        return PROTOCOLS["__array_function__"](self, func, types, args, kwargs)
 
 
-@public
-def asarray(
+def fills_storage(fmt: Format) -> bool:
+    """Whether every pattern of bits that memory can hold is a code of the format."""
+    return fmt.bits == 8 * fmt.storage_dtype.itemsize
+
+
+def layout_for(
     x: Any,
     fmt: Format,
-    bias: ArrayLike | None = None,
-    *,
-    axis: SupportsIndex | None = None,
-    block: SupportsIndex | None = None,
-    rounding: RoundingMode = "ties_to_even",
-    seed: SupportsIndex | None = None,
-    offset: SupportsIndex = 0,
-    random_bits: ArrayLike | None = None,
-    stochastic_bits: SupportsIndex = 32,
-    stochastic_variant: StochasticVariant = "A",
-) -> CFloatArray:
-    """Round values into a format and return them as a `CFloatArray`.
-
-    Parameters
-    ----------
-    x : array_like
-        Values as in `encode`, torch's CPU tensors, or a CFloatArray; one that has the format and the biases
-        already is returned as it is.
-    fmt : Format
-        The format.
-    bias : int, array_like of int, or {"mse", "max", "percentile"}, optional
-        One bias, or an array that broadcasts to the shape of `x`; or how `choose_bias` is to choose it, for
-        all of `x` or as `axis` or `block` say.  The format's default if None.
-    axis : int, optional
-        The axis whose slices have a bias each: `bias` has one axis, of that length.
-    block : int, optional
-        The number of consecutive elements along the last axis that share a bias: `bias` has the shape of `x`
-        with the number of blocks, the last of which may be shorter, in place of its last length, or a shape
-        that broadcasts to it.
-    rounding, seed, offset, random_bits, stochastic_bits, stochastic_variant
-        As in `encode`.
-
-    Returns
-    -------
-    CFloatArray
-
-    Raises
-    ------
-    ArgumentTypeError, ArgumentValueError, FlagError
-        As `encode`, or if `axis` or `block` do not fit the shape.
-
-    Examples
-    --------
-    >>> import cfloat as cf
-    >>> cf.asarray([1.0, 2.7], cf.CFloat8_1_4_3)
-    CFloatArray([1.  , 2.75], CFloat8_1_4_3, bias=7)
-    >>> cf.asarray([[100.0, 200.0], [0.5, 1.1]], cf.CFloat8_1_4_3, bias=[4, 8], axis=0)
-    CFloatArray([[ 96.   , 192.   ],
-                 [  0.5  ,   1.125]], CFloat8_1_4_3, bias=[[4], [8]])
-    >>> cf.asarray([[100.0, 200.0], [0.5, 1.1]], cf.CFloat8_1_4_3, bias="max", axis=0).bias
-    array([[ 8],
-           [15]], dtype=int16)
-    """
-    fmt = as_format(fmt)
-    source = _values(x)
-    shape = np.shape(source)
+    bias: ArrayLike | None,
+    axis: SupportsIndex | None,
+    block: SupportsIndex | None,
+) -> BiasLayout:
+    """Check the biases that values are to have, or choose them if `bias` names a way to."""
     if isinstance(bias, str):
-        bias = choose_bias(source, fmt, check_method("bias", bias), axis=axis, block=block)
-    biases = check_layout(fmt, bias, shape, axis, block)
-    how = check_rounding(
-        rounding, shape, seed, offset, random_bits, stochastic_bits, stochastic_variant
-    )
-    if isinstance(x, CFloatArray) and x._same_code_meaning(fmt, biases, shape):
-        return x
-    values = source._decode() if isinstance(source, CFloatArray) else real_array("x", source)
-    codes = encode_layout(values, fmt, biases.values, biases.block, shape, how)
+        bias = choose_bias(x, fmt, check_method("bias", bias), axis=axis, block=block)
+    return check_layout(fmt, bias, x.shape, axis, block)
+
+
+def encoded(values: Array, fmt: Format, biases: BiasLayout, how: Rounding) -> CFloatArray:
+    """Round values, of a dtype that can be encoded, into an array of their shape."""
+    codes = encode_layout(values, fmt, biases.values, biases.block, values.shape, how)
     return CFloatArray._of(codes, fmt, biases)
 
 
-def _values(x: Any) -> Any:
-    if isinstance(x, CFloatArray):
-        return x
-    if type(x).__module__.partition(".")[0] == "torch" and hasattr(x, "detach"):
-        x = x.detach()
-        if str(x.dtype) == "torch.bfloat16":  # which NumPy has not; float32 holds it exactly
-            x = x.float()
-    if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
-        return np.from_dlpack(x)
-    return np.asarray(x)
+def _spread(values: Array, shape: tuple[int, ...]) -> Array:
+    """Broadcast values to a shape; as NumPy lets them, they may have more axes, of length 1."""
+    extra = values.ndim - len(shape)
+    if extra > 0 and values.shape[:extra] == (1,) * extra:
+        values = values.reshape(values.shape[extra:])
+    try:
+        return np.broadcast_to(values, shape)
+    except ValueError:
+        raise ValueError(
+            f"could not broadcast input array from shape {values.shape} into shape {shape}"
+        ) from None
 
 
 def _axes_in_memory(codes: Array) -> list[int]:
-    """Return the axes of an array in the order of memory, as NumPy's iterators do: by insertion.
+    """List the axes of an array in the order of memory, as NumPy's iterators do: by insertion.
 
     They do not look at the strides' signs, and let an axis that repeats one element, which is nowhere in
     particular, pass others only together with them.
@@ -867,20 +733,3 @@ def _axes_in_memory(codes: Array) -> list[int]:
                 place = before
         order.insert(place, axis)
     return order[::-1]
-
-
-def _restore(
-    cls: type[CFloatArray],
-    codes: Array,
-    fmt: Format,
-    values: int | NDArray[np.int16],
-    block: int | None,
-) -> CFloatArray:
-    """Rebuild a pickled array, with the checks of a new one: the bytes may come from anywhere."""
-    if not (isinstance(cls, type) and issubclass(cls, CFloatArray)):
-        raise ArgumentTypeError(f"the pickled array is a {shown(cls)}; it takes CFloatArray")
-    if (
-        "distributed" in sys.modules
-    ):  # on one of Dask's workers, which joins chunks by cfloat's rules
-        from cfloat import dask  # noqa: F401
-    return cls(codes, fmt, values, block=block)

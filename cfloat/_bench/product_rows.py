@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cfloat._array.array import asarray
+from cfloat._array.creation import asarray
 from cfloat._core.format import Format
 from cfloat._core.presets import CFloat8_1_4_3, CFloat8_1_5_2, CFloat16_SHP
-from cfloat._matmul.matrix_product import matmul
+from cfloat._matmul.matmul import matmul
 from cfloat.errors import CFloatError
 
 Array = NDArray[Any]

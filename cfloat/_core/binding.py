@@ -47,6 +47,8 @@ _VARIANT: Final = {
 }
 # Attributes of the extension are slower to get than globals, and calls for a few elements are frequent.
 _CODES: Final = lib.CF_CODES
+_FLOAT32: Final = lib.CF_ACCUMULATE_FLOAT32
+_EXACT: Final = lib.CF_ACCUMULATE_EXACT
 _NULL: Final = ffi.NULL
 
 #: Bins of `add_products`, and the bin of products that are integers of 53 bits.
@@ -318,6 +320,49 @@ def matmul_exact(a: Matrices, b: Matrices, results: NDArray[np.float32]) -> None
     """Write products, each the exact sum rounded once to float32; as `matmul`."""
     product, _alive = _product(a, b, results)
     _check(lib.cf_matmul_exact(product, threads.get_num_threads()))
+
+
+def matmul_flat(
+    a: Array,
+    a_format: Any,
+    a_bias: int,
+    b: Array,
+    b_format: Any,
+    b_bias: int,
+    results: NDArray[np.float32],
+    exact: bool,
+) -> None:
+    """Write one product, of matrices or vectors: as `matmul` or `matmul_exact`, by a short way.
+
+    Parameters
+    ----------
+    a, b : ndarray of one axis or two, with elements
+        Codes, float32 or bfloat16, whose shapes fit: aligned, of native byte order, with any strides.
+    a_format, b_format : cdata or None
+        The `format_struct` of codes.
+    a_bias, b_bias : int
+        The checked bias of codes.
+    results : ndarray of float32
+        Aligned and writable, with any strides; no memory of an operand.
+    exact : bool
+        Whether sums are exact, and rounded once.
+    """
+    # a vector is a row on the left, and a column on the right; strides along one element are not looked at
+    rows, a_row = (a.shape[0], a.strides[0]) if a.ndim == 2 else (1, 0)
+    columns, b_column = (b.shape[1], b.strides[1]) if b.ndim == 2 else (1, 0)
+    steps = results.strides
+    status = lib.cf_matmul_flat(
+        _EXACT if exact else _FLOAT32, rows, a.shape[-1], columns,
+        _element_type(a, a_format), a_format or _NULL, a_bias, _address(a), a_row, a.strides[-1],
+        _element_type(b, b_format), b_format or _NULL, b_bias, _address(b), b.strides[0], b_column,
+        ffi.cast("float *", _address(results)),
+        steps[0] if a.ndim == 2 else 0, steps[-1] if b.ndim == 2 else 0, threads.get_num_threads(),
+    )  # fmt: skip
+    _check(status)
+
+
+def _element_type(elements: Array, fmt: Any) -> int | None:
+    return element_type(elements.dtype) if fmt is None else _CODES
 
 
 def matmul_rounded(

@@ -9,20 +9,17 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cfloat._array.array import CFloatArray
+from .matmul import matmul
+from .operands import Operand
 
-from .matrix_product import matmul
-
-Operand = CFloatArray | NDArray[Any]
 Labels = Sequence[Hashable]
 
 
 def contract(
     a: Operand, b: Operand, a_labels: Labels, b_labels: Labels, labels: Labels, out: Any = None
 ) -> Any:
-    """Return the sums, or None if no matrix product gives them.
+    """Compute the sums; None if no matrix product gives them.
 
     That is so if no axis, or one of a single operand, is summed over, if a label is there twice, if lengths
     differ (but those of 1 along axes that both operands and the result have), or if memory of `out` is not
@@ -69,7 +66,7 @@ def contract(
 
 
 def _arranged(x: Operand, labels: Labels, batch: Labels, rows: Labels, columns: Labels) -> Operand:
-    """Return an operand as a stack of matrices: without a copy where each part is one axis."""
+    """Arrange an operand as a stack of matrices: without a copy where each part is one axis."""
     order = [labels.index(label) for label in (*batch, *rows, *columns)]
     moved = x if order == [*range(x.ndim)] else x.transpose(order)
     parts = (rows, columns)

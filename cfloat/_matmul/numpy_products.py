@@ -1,19 +1,25 @@
 """NumPy's functions and ufuncs that are matrix products: `cfloat.matmul` computes them.
 
-Each returns None where it does not, and NumPy is left to compute on the decoded values, or to say what is
-wrong.
+Each gives None where it does not, and NumPy is left to compute on the decoded values, or to say what is
+wrong.  They are registered at the end, with the arrays' own functions and ufuncs.
 """
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 
 from cfloat._array.array import CFloatArray
+from cfloat._array.functions.values import compute
+from cfloat._array.registry import COMPUTED, UFUNCS, Function
 
-from . import matrix_product, subscripts
-from .contraction import Labels, Operand, contract
+from . import subscripts
+from .contraction import Labels, contract
+from .matmul import matmul
+from .operands import Operand, result_shape, takes
+from .plain import plain_product
 
 _FLOAT32: Final = np.dtype(np.float32)
 
@@ -43,7 +49,7 @@ def vdot(a: Any, b: Any) -> Any:
     """``np.vdot``: over all axes, of vectors."""
     if not _are_operands(a, b) or a.size != b.size:
         return None
-    return matrix_product.matmul(a.reshape(-1), b.reshape(-1))
+    return matmul(a.reshape(-1), b.reshape(-1))
 
 
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
@@ -66,9 +72,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     return None if result is None else np.asarray(result)
 
 
-def matmul(a: Any, b: Any) -> Any:
+def linalg_matmul(a: Any, b: Any) -> Any:
     """``np.linalg.matmul``: no vectors."""
-    return matrix_product.matmul(a, b) if _are_operands(a, b) and min(a.ndim, b.ndim) > 1 else None
+    return matmul(a, b) if _are_operands(a, b) and min(a.ndim, b.ndim) > 1 else None
 
 
 def einsum(*operands: Any, out: Any = None, optimize: Any = False, **others: Any) -> Any:
@@ -80,7 +86,7 @@ def einsum(*operands: Any, out: Any = None, optimize: Any = False, **others: Any
 def multi_dot(arrays: Any, *, out: Any = None) -> Any:
     """``np.linalg.multi_dot``: in the order of the fewest multiplications."""
     arrays = list(arrays)
-    if len(arrays) < 2 or not matrix_product.takes(*arrays) or not _is_output_of_dot(out):
+    if len(arrays) < 2 or not takes(*arrays) or not _is_output_of_dot(out):
         return None
     ndims = [x.ndim for x in arrays]
     ends = {ndims[0], ndims[-1]}
@@ -103,7 +109,7 @@ def multi_dot(arrays: Any, *, out: Any = None) -> Any:
 
 
 def _best_splits(sizes: Sequence[int]) -> dict[tuple[int, int], int]:
-    """Return behind which factor each part of a chain is split; factor i is sizes[i] by sizes[i + 1]."""
+    """Find behind which factor each part of a chain is split; factor i is sizes[i] by sizes[i + 1]."""
     count = len(sizes) - 1
     cost = {(i, i): 0 for i in range(count)}
     splits = {}
@@ -120,12 +126,12 @@ def _best_splits(sizes: Sequence[int]) -> dict[tuple[int, int], int]:
     return splits
 
 
-#: By the names that `_functions` has for them.
+#: By the names that the registry has for them.
 FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "dot": dot,
     "einsum": einsum,
     "inner": inner,
-    "linalg.matmul": matmul,
+    "linalg.matmul": linalg_matmul,
     "linalg.multi_dot": multi_dot,
     "linalg.tensordot": tensordot,
     "tensordot": tensordot,
@@ -139,12 +145,12 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
 def matmul_ufunc(a: Operand, b: Operand, out: Any) -> Any:
     """``np.matmul``."""
     try:
-        shape = matrix_product.result_shape(a.shape, b.shape)
+        shape = result_shape(a.shape, b.shape)
     except ValueError:
         return None
     if out is not None and out.shape != shape:
         return None
-    return matrix_product.matmul(a, b, out=out)
+    return matmul(a, b, out=out)
 
 
 def matvec(a: Operand, b: Operand, out: Any) -> Any:
@@ -166,7 +172,7 @@ def vecdot(a: Operand, b: Operand, out: Any) -> Any:
 
 
 #: By their names, with the least numbers of axes.
-UFUNCS: Final[dict[str, tuple[Callable[..., Any], int, int]]] = {
+GENERALIZED: Final[dict[str, tuple[Callable[..., Any], int, int]]] = {
     "matmul": (matmul_ufunc, 1, 1),
     "matvec": (matvec, 2, 1),
     "vecmat": (vecmat, 1, 2),
@@ -178,13 +184,16 @@ _IN_PLACE: Final = {"axes": [(-2, -1), (-2, -1), (-2, -1)]}
 
 
 def call_ufunc(
-    ufunc: np.ufunc, inputs: tuple[Any, ...], outs: tuple[Any, ...], kwargs: dict[str, Any]
+    name: str, inputs: tuple[Any, ...], outs: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """Return what a ufunc gives, or None."""
-    if ufunc.signature is None or getattr(np, ufunc.__name__, None) is not ufunc:
-        return None
-    multiply, *least = UFUNCS.get(ufunc.__name__, (None,))
-    if multiply is None or not matrix_product.takes(*inputs) or not all(map(_is_output, outs)):
+    """Compute what a ufunc gives, or None."""
+    if not kwargs and name == "matmul":
+        a, b = inputs
+        product = plain_product(a, b, outs[0] if outs else None, exact=False)
+        if product is not None:
+            return product
+    multiply, *least = GENERALIZED[name]
+    if not takes(*inputs) or not all(map(_is_output, outs)):
         return None
     if any(x.ndim < count for x, count in zip(inputs, least, strict=True)):
         return None
@@ -197,7 +206,7 @@ def call_ufunc(
 
 
 def _are_operands(a: Any, b: Any) -> bool:
-    return matrix_product.takes(a, b) and min(a.ndim, b.ndim) > 0
+    return takes(a, b) and min(a.ndim, b.ndim) > 0
 
 
 def _is_output(out: Any) -> bool:
@@ -213,16 +222,29 @@ def _is_output_of_dot(out: Any) -> bool:
 
 
 def _numbered(a: Operand, b: Operand) -> tuple[list[Hashable], list[Hashable]]:
-    """Return a label of its own for each axis: a pair of numbers."""
+    """Label each axis by a pair of numbers of its own."""
     return [(0, axis) for axis in range(a.ndim)], [(1, axis) for axis in range(b.ndim)]
 
 
 def _unnamed(a_labels: Labels, b_labels: Labels) -> list[Hashable]:
-    """Return the labels that have not been given another name."""
+    """List the labels that have not been given another name."""
     return [label for label in (*a_labels, *b_labels) if isinstance(label, tuple)]
 
 
 def _stacks(a_count: int, b_count: int) -> tuple[Labels, Labels, list[Hashable]]:
-    """Return labels of the axes that broadcast: of two operands, and of the result."""
+    """Label the axes that broadcast: of two operands, and of the result."""
     of_both: list[Hashable] = [*reversed(range(max(a_count, b_count)))]
     return of_both[len(of_both) - a_count :], of_both[len(of_both) - b_count :], of_both
+
+
+# Registration
+
+
+def _product(multiply: Function, func: Function, *args: Any, **kwargs: Any) -> Any:
+    """Do what a function of NumPy's is asked for: by a matrix product, or else as NumPy does."""
+    result = multiply(*args, **kwargs)
+    return compute(func, *args, **kwargs) if result is None else result
+
+
+COMPUTED.update({name: partial(_product, multiply) for name, multiply in FUNCTIONS.items()})
+UFUNCS.update({name: partial(call_ufunc, name) for name in GENERALIZED})

@@ -22,7 +22,7 @@ _LABELS = 52
 
 
 def parse(operands: tuple[Any, ...]) -> Terms | None:
-    """Return what the positional arguments of ``np.einsum`` say, or None of others than two operands.
+    """Read the positional arguments of ``np.einsum``; None of others than two operands.
 
     None as well where they are wrong, of which NumPy itself tells best.
     """
@@ -83,7 +83,7 @@ def _is_number(label: object) -> bool:
 
 
 def _with_rest(term: list[Any], count: int) -> list[Hashable]:
-    """Return a term with labels for the axes that the ellipsis stands for, numbered from the last."""
+    """Label, in a term, the axes that the ellipsis stands for, numbered from the last."""
     if _REST not in term:
         return term
     place = term.index(_REST)

@@ -13,7 +13,8 @@ from cfloat._core import flags
 from cfloat._core.dtypes import real_array
 from cfloat._core.pieces import pieces
 from cfloat._core.public import public
-from cfloat._matmul.matrix_product import matmul, result_shape
+from cfloat._matmul.matmul import matmul
+from cfloat._matmul.operands import result_shape
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from .error import Sums, error

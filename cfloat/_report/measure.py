@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cfloat._array.array import asarray
+from cfloat._array.creation import asarray
 from cfloat._bias.groups import Blocks, Groups, Slices
 from cfloat._bias.histogram import Histogram
 from cfloat._bias.peak import largest_magnitude

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfloat._array.array import CFloatArray
-from cfloat._array.array import asarray as as_cfloat
+from cfloat._array.creation import asarray as as_cfloat
 from cfloat._bias import choose, percentile, squared_errors
 from cfloat._bias import peak as peaks
 from cfloat._bias.histogram import BinSums, Histogram, bits_for

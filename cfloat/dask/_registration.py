@@ -1,6 +1,8 @@
 """`CFloatArray` as a type of Dask's chunks."""
 
-from typing import Any
+import copyreg
+import sys
+from typing import Any, Final
 
 import dask.array as da
 import numpy as np
@@ -8,9 +10,13 @@ from dask.array.dispatch import concatenate_lookup, percentile_lookup
 from dask.base import normalize_token
 from dask.sizeof import sizeof
 
+import cfloat._matmul  # noqa: F401 - products of chunks, which it registers
 from cfloat._array.array import CFloatArray
 
 from . import _chunks
+
+# What a process imports to find CFloatArray registered.
+_REGISTRAR: Final = "cfloat.dask"
 
 
 def _percentile(a: CFloatArray, q: Any, method: str = "linear") -> Any:
@@ -28,6 +34,15 @@ def _token(a: CFloatArray) -> Any:
     return normalize_token((CFloatArray.__name__, a.format, a.codes, a.bias, a.block))
 
 
+def _reduced(a: CFloatArray) -> tuple[Any, ...]:
+    """Pickle an array: on a worker that reads it, it is to be a chunk like any other.
+
+    Where there is no cluster, and nobody but Dask asks for this package, a pickle does not either.
+    """
+    restore, parts = a.__reduce__()
+    return restore, (*parts, _REGISTRAR) if "distributed" in sys.modules else parts
+
+
 def register() -> None:
     """Make CFloatArrays chunks like any other."""
     da.register_chunk_type(CFloatArray)
@@ -35,3 +50,4 @@ def register() -> None:
     percentile_lookup.register(CFloatArray, _percentile)
     sizeof.register(CFloatArray, _size_in_memory)
     normalize_token.register(CFloatArray, _token)
+    copyreg.pickle(CFloatArray, _reduced)

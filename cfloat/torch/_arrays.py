@@ -7,7 +7,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from cfloat._array import array
+from cfloat._array import array, creation
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.rounding import RoundingMode
@@ -59,7 +59,7 @@ def asarray(
                  [0.1015625, 0.203125 ]], CFloat8_1_4_3, bias=[[14], [18]])
     """
     check_layout("x has", check_values(x))
-    return array.asarray(
+    return creation.asarray(
         x.cpu(), as_format(fmt), bias, axis=axis, block=block, rounding=rounding, seed=seed, offset=offset,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from cfloat._array.array import CFloatArray
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.text import shown
-from cfloat._matmul import matrix_product
+from cfloat._matmul.matmul import matmul
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from ._arguments import check_values
@@ -61,7 +61,7 @@ def _(
         first = CFloatArray(to_numpy(x), from_text(x_fmt), to_numpy(x_bias))
     else:
         first = to_numpy(x if x.dtype in (torch.float32, torch.bfloat16) else x.float())
-    product: NDArray[np.float32] = matrix_product.matmul(first, array.T if transposed else array)
+    product: NDArray[np.float32] = matmul(first, array.T if transposed else array)
     return torch.from_numpy(np.asarray(product))
 
 

@@ -12,7 +12,7 @@ from function_examples import EXAMPLES, FUNCTIONS
 from function_operands import SETUPS, Operands, operands
 
 import cfloat as cf
-from cfloat._array.functions import COMPUTED, KEEPS, REFUSED, key_of
+from cfloat._array.registry import COMPUTED, KEEPS, REFUSED, key_of
 from cfloat._matmul.numpy_products import FUNCTIONS as PRODUCTS
 
 #: Functions that some supported releases of NumPy have, or dispatch on, and others not.

@@ -10,7 +10,7 @@ import pytest
 from numpy.testing.overrides import get_overridable_numpy_ufuncs
 
 import cfloat as cf
-from cfloat._array.ufuncs import COMPUTED, REFUSED
+from cfloat._array.ufuncs.names import COMPUTED, REFUSED
 
 UFUNCS = {ufunc.__name__: ufunc for ufunc in get_overridable_numpy_ufuncs()}
 

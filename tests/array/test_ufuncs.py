@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cfloat as cf
-from cfloat._array import round_to_odd, ufuncs
+from cfloat._array.ufuncs import correct_rounding, in_pieces, round_to_odd, table_of_codes
+from cfloat._core.pieces import pieces
 
 F8, F52, SHP, UHP = cf.TESLA_FORMATS
 
@@ -126,7 +127,7 @@ def test_which_sums_are_taken_as_exact(fmt, other):
         most = (above - unit) + (above - 2 * unit)
         arrays = cf.asarray([1.0], fmt, bias), cf.asarray([1.0], other, other_bias)
         expected = Fraction(float(most)) == most
-        assert ufuncs._sums_are_exact(arrays) == expected
+        assert correct_rounding._sums_are_exact(arrays) == expected
         found.add(expected)
     assert found == {False, True}
 
@@ -298,15 +299,14 @@ def test_pieces_of_large_arrays(layout, with_biases, rng, monkeypatch):
 
     with np.errstate(all="ignore"):
         whole = everything()
-        monkeypatch.setattr(ufuncs, "PIECE_SIZE", 100)
+        monkeypatch.setattr(in_pieces, "PIECE_SIZE", 100)
         cut = everything()
     for one, other in zip(whole, cut, strict=True):
         np.testing.assert_array_equal(one, other)
         assert getattr(one, "dtype", None) == getattr(other, "dtype", None)
 
 
-def test_pieces_cover_a_shape_once(monkeypatch):
-    monkeypatch.setattr(ufuncs, "PIECE_SIZE", 10)
+def test_pieces_cover_a_shape_once():
     for shape in (
         (),
         (0,),
@@ -321,7 +321,7 @@ def test_pieces_cover_a_shape_once(monkeypatch):
         (20, 0),
     ):
         count = np.zeros(shape, int)
-        for key in ufuncs.pieces(shape, ufuncs.PIECE_SIZE):
+        for key in pieces(shape, 10):
             assert count[key].size <= 10
             count[key] += 1
         assert (count == 1).all()
@@ -329,7 +329,7 @@ def test_pieces_cover_a_shape_once(monkeypatch):
 
 def test_operands_and_results_that_overlap(rng, monkeypatch):
     for piece in (10, 1 << 14):
-        monkeypatch.setattr(ufuncs, "PIECE_SIZE", piece)
+        monkeypatch.setattr(in_pieces, "PIECE_SIZE", piece)
         a = any_codes(rng, F8, 100, 7)
         x = np.asarray(a)
         expected = cf.encode(x + x[::-1].astype(np.float64), F8)
@@ -381,7 +381,7 @@ def test_looking_up(ufunc, fmt, rng, monkeypatch):
 
     with np.errstate(all="ignore"):
         looked_up = everything()
-        monkeypatch.setattr(ufuncs, "TABLE_SIZE", 1 << 30)
+        monkeypatch.setattr(table_of_codes, "LEAST_SIZE", 1 << 30)
         computed = everything()
     for one, other in zip(looked_up, computed, strict=True):
         if one is not None:
@@ -394,9 +394,9 @@ def test_looking_up(ufunc, fmt, rng, monkeypatch):
 def test_a_table_is_looked_up(rng, monkeypatch):
     """So that the test above compares two ways, and not one with itself."""
     called = []
-    map_codes = ufuncs.binding.map_codes
+    map_codes = table_of_codes.binding.map_codes
     monkeypatch.setattr(
-        ufuncs.binding, "map_codes", lambda *a, **k: called.append(a) or map_codes(*a, **k)
+        table_of_codes.binding, "map_codes", lambda *a, **k: called.append(a) or map_codes(*a, **k)
     )
     np.tanh(any_codes(rng, F8, 1 << 13, 7))
     assert len(called) == 1

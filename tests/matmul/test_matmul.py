@@ -27,7 +27,7 @@ from refusals import type_error, value_error
 
 import cfloat as cf
 from cfloat._core import binding
-from cfloat._matmul import matrix_product
+from cfloat._matmul import outputs as destinations
 
 # The numbers
 
@@ -328,7 +328,7 @@ def test_random_words_of_accumulators(matmul_isa, rng, monkeypatch, every):
         total = wide(cf.round_to(exact, SHP, rounding="stochastic", random_bits=words[s]))
     how = {"accumulate": SHP, "accumulate_every": every, "rounding": "stochastic", "seed": 9}
     np.testing.assert_array_equal(cf.matmul(a, b, offset=100, **how), total)
-    monkeypatch.setattr(matrix_product, "STRIP_BYTES", 4 * 6)
+    monkeypatch.setattr(destinations, "PIECE_BYTES", 4 * 6)
     out = cf.matmul(a, b, offset=100, **how, out=cf.asarray(np.zeros((4, 6)), SHP))
     np.testing.assert_array_equal(np.asarray(out), total)
 
@@ -390,7 +390,10 @@ def test_codes_that_the_format_has_not():
 @pytest.mark.parametrize(
     ("message", "arguments"),
     [
-        ("accumulate is None; it takes 'float32', 'exact' or a Format", {"accumulate": None}),
+        (
+            "accumulate is None; it takes 'float32', 'exact', a Format or the name of one",
+            {"accumulate": None},
+        ),
         ("accumulate is an array", {"accumulate": np.ones(2)}),
         ("accumulate_every is 1.5; it takes an integer", {"accumulate_every": 1.5}),
         ("accumulate_every is True; it takes an integer", {"accumulate_every": True}),
@@ -413,7 +416,7 @@ READ_ONLY.flags.writeable = False
     ("message", "arguments"),
     [
         (
-            "accumulate is 'float64'; it takes 'float32', 'exact' or a Format",
+            "accumulate is 'float64'; it takes 'float32', 'exact', a Format or the name of one",
             {"accumulate": "float64"},
         ),
         ("accumulate_every is 0; it takes an integer from 1 on", {"accumulate_every": 0}),

@@ -13,7 +13,7 @@ from matrices import (
 )
 
 import cfloat as cf
-from cfloat._matmul import matrix_product
+from cfloat._matmul import outputs as destinations
 
 
 def outputs(shape):
@@ -68,7 +68,7 @@ def test_a_stack_that_the_output_overlaps(rng):
 
 
 def test_outputs_of_codes_that_overlap(rng, monkeypatch):
-    monkeypatch.setattr(matrix_product, "STRIP_BYTES", 4 * 4 * 3)
+    monkeypatch.setattr(destinations, "PIECE_BYTES", 4 * 4 * 3)
     for name in ("a", "b", "both", "shifted"):
         a, b = operand(rng, F8, (4, 4)), operand(rng, F8, (4, 4))
         if name == "both":
@@ -82,10 +82,10 @@ def test_outputs_of_codes_that_overlap(rng, monkeypatch):
 @pytest.mark.parametrize("columns", [11, 12, 13, 24])
 def test_rows_longer_than_a_strip_are_read_whole(rng, monkeypatch, columns):
     """Of a strip's length, a row is read before it is written; of a longer one only a part would be."""
-    monkeypatch.setattr(matrix_product, "STRIP_BYTES", 4 * 12)
+    monkeypatch.setattr(destinations, "PIECE_BYTES", 4 * 12)
     a, b = operand(rng, F8, (5, columns)), operand(rng, F8, (columns, columns))
     expected = cf.encode(cf.matmul(a, b), F8)
-    assert matrix_product._can_be_overwritten(a, a, b, 12) == (columns <= 12)
+    assert destinations._can_be_overwritten(a, a, b, 12) == (columns <= 12)
     assert cf.matmul(a, b, out=a) is a
     np.testing.assert_array_equal(a.codes, expected)
 
@@ -103,7 +103,7 @@ DESTINATIONS = {
 @pytest.mark.parametrize("rounding", cf.ROUNDING_MODES)
 def test_outputs_of_codes(rng, monkeypatch, layout, rows, rounding):
     """In strips of some rows the codes, the random words and the flags are those of the whole."""
-    monkeypatch.setattr(matrix_product, "STRIP_BYTES", rows * 10 * 6)
+    monkeypatch.setattr(destinations, "PIECE_BYTES", rows * 10 * 6)
     a = operand(rng, SHP, (6, 7)) * np.float32(40)
     a, b = cf.asarray(a, SHP), operand(rng, F8, (7, 10))
     how = {"rounding": rounding, "seed": 5, "offset": 3}
@@ -124,7 +124,7 @@ def test_strips_of_stacks_and_vectors(rng, monkeypatch):
               ((2, 0), (0, 3))]  # fmt: skip
     how = {"rounding": "stochastic", "seed": 1}
     for size in (1, 2, 7, 20, 45, 1000):
-        monkeypatch.setattr(matrix_product, "STRIP_BYTES", 4 * size)
+        monkeypatch.setattr(destinations, "PIECE_BYTES", 4 * size)
         for left, right in shapes:
             a, b = operand(rng, F8, left), operand(rng, SHP, right)
             results = cf.matmul(a, b)
@@ -139,7 +139,7 @@ def test_strips_through_blocks(rng, monkeypatch):
     b = operand(rng, F8, (7, 9), rng.integers(5, 9, (7, 3)), block=4)
     expected = cf.encode(cf.matmul(a, b), F8)
     for size in (1, 2, 5, 9, 18, 27):
-        monkeypatch.setattr(matrix_product, "STRIP_BYTES", 4 * size)
+        monkeypatch.setattr(destinations, "PIECE_BYTES", 4 * size)
         out = cf.matmul(a, b, out=cf.asarray(np.ones((10, 9)), F8))
         np.testing.assert_array_equal(out.codes, expected)
 

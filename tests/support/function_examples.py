@@ -12,7 +12,7 @@ import numpy.rec
 import numpy.strings
 from numpy.testing.overrides import get_overridable_numpy_array_functions
 
-from cfloat._array.functions import key_of
+from cfloat._array.registry import key_of
 
 #: Every function that NumPy lets others define, by the name that the registries have for it.
 FUNCTIONS = {key_of(function): function for function in get_overridable_numpy_array_functions()}

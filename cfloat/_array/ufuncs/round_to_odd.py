@@ -17,7 +17,7 @@ _SPLITTER = 2.0**27 + 1
 
 
 def add(a: Floats, b: Floats) -> Floats:
-    """Return a + b, rounded to odd."""
+    """Add, rounded to odd."""
     total = a + b
     with np.errstate(all="ignore"):
         from_b = total - a
@@ -26,12 +26,12 @@ def add(a: Floats, b: Floats) -> Floats:
 
 
 def subtract(a: Floats, b: Floats) -> Floats:
-    """Return a - b, rounded to odd."""
+    """Subtract, rounded to odd."""
     return add(a, np.negative(b))
 
 
 def multiply(a: Floats, b: Floats) -> Floats:
-    """Return a * b, rounded to odd."""
+    """Multiply, rounded to odd."""
     a, a_exponent = np.frexp(a)
     b, b_exponent = np.frexp(b)
     product = a * b
@@ -40,12 +40,12 @@ def multiply(a: Floats, b: Floats) -> Floats:
 
 
 def square(a: Floats) -> Floats:
-    """Return a * a, rounded to odd."""
+    """Square, rounded to odd."""
     return multiply(a, a)
 
 
 def divide(a: Floats, b: Floats) -> Floats:
-    """Return a / b, rounded to odd."""
+    """Divide, rounded to odd."""
     a, a_exponent = np.frexp(a)
     b, b_exponent = np.frexp(b)
     quotient = a / b
@@ -57,24 +57,24 @@ def divide(a: Floats, b: Floats) -> Floats:
 
 
 def reciprocal(a: Floats) -> Floats:
-    """Return 1 / a, rounded to odd."""
+    """Invert, rounded to odd."""
     return divide(np.ones_like(a), a)
 
 
 def sqrt(a: Floats) -> Floats:
-    """Return the square root, rounded to odd."""
+    """Take the square root, rounded to odd."""
     a, exponent = np.frexp(a)
-    odd = exponent & 1
-    a = np.ldexp(a, odd)
+    is_odd = exponent & 1
+    a = np.ldexp(a, is_odd)
     root = np.sqrt(a)
     with np.errstate(all="ignore"):
         product = root * root
         rounded = _to_odd(root, (a - product) - _product_error(root, root, product))
-        return _scaled(rounded, (exponent - odd) // 2)
+        return _scaled(rounded, (exponent - is_odd) // 2)
 
 
 def _scaled(mantissa: Floats, exponent: NDArray[np.intc]) -> Floats:
-    """Return mantissa * 2**exponent; what float64 has not is its largest or its smallest number."""
+    """Scale by 2**exponent; what float64 has not is its largest or its smallest number."""
     result: Floats = np.asarray(np.ldexp(mantissa, exponent))
     too_small = (result == 0) & (mantissa != 0)
     too_large = np.isinf(result) & np.isfinite(mantissa)
@@ -92,7 +92,7 @@ def _split(a: Floats) -> tuple[Floats, Floats]:
 
 
 def _product_error(a: Floats, b: Floats, product: Floats) -> Floats:
-    """Return a * b - product, exactly (Dekker)."""
+    """Compute a * b - product, exactly (Dekker)."""
     a_high, a_low = _split(a)
     b_high, b_low = _split(b)
     partial = (a_high * b_high - product) + a_high * b_low + a_low * b_high
@@ -100,7 +100,7 @@ def _product_error(a: Floats, b: Floats, product: Floats) -> Floats:
 
 
 def _to_odd(nearest: Any, rest: Any) -> Floats:
-    """Return nearest + rest rounded to odd, given a sum rounded to nearest and what is left of it.
+    """Round nearest + rest to odd, given a sum rounded to nearest and what is left of it.
 
     That is rounded toward zero, with the last bit set if anything is left; a rest that is NaN is none.
     """

@@ -1,0 +1,139 @@
+"""``__array_ufunc__``: what each method of a ufunc does."""
+
+from typing import Any
+
+import numpy as np
+
+from cfloat._array.array import CFloatArray
+from cfloat._array.registry import PROTOCOLS, UFUNCS
+from cfloat._core import flags
+from cfloat.errors import ArgumentTypeError
+
+from . import in_pieces, table_of_codes
+from .correct_rounding import function_of
+from .names import REFUSED
+from .operands import operand, values_of
+from .results import into, positive_nans, with_out, write
+
+
+def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Do what ``__array_ufunc__`` is asked for."""
+    if method == "__call__" and not kwargs and _is_plain(ufunc, inputs):
+        return ufunc(*map(values_of, inputs))
+    given = kwargs.get("out", ())
+    outs: tuple[Any, ...] = given if isinstance(given, tuple) else (given,)
+    if any(_is_foreign(x) for x in (*inputs, *outs)):
+        return NotImplemented
+    for out in outs:
+        if not (out is None or isinstance(out, CFloatArray | np.ndarray)):
+            raise ArgumentTypeError(f"out is a {type(out).__name__}; it takes an array")
+    reason = REFUSED.get(ufunc.__name__)
+    if reason is not None and not any("f" in loop for loop in ufunc.types):
+        raise ArgumentTypeError(f"numpy.{ufunc.__name__} does not take a CFloatArray: {reason}")
+    kwargs = {name: values_of(value) for name, value in kwargs.items() if name != "out"}
+    written = [out for out in outs if isinstance(out, CFloatArray)]
+    if written:
+        _check_casting(kwargs)
+    if method == "at" and isinstance(inputs[0], CFloatArray):
+        written = [inputs[0]]
+    if not (written and flags.are_counted()):
+        return _do(ufunc, method, inputs, outs, kwargs)
+    # flags are those of what is written: of the whole, whatever the pieces, and when it is complete
+    with flags.collected() as raised:
+        result = _do(ufunc, method, inputs, outs, kwargs)
+    if raised:
+        flags.report(raised, f"{ufunc.__name__} to {written[0].format.name}", written[0].size)
+    return result
+
+
+PROTOCOLS["__array_ufunc__"] = call
+
+
+def _is_plain(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> bool:
+    """Whether a call without other arguments is NumPy's on a few values, and nothing else."""
+    if ufunc.signature is not None or ufunc.__name__ in REFUSED:
+        return False
+    few = min(in_pieces.PIECE_SIZE, table_of_codes.LEAST_SIZE)
+    for x in inputs:
+        if type(x) is float or type(x) is int:
+            continue
+        if not (isinstance(x, CFloatArray) or type(x) is np.ndarray) or x.size >= few:
+            return False
+    return True
+
+
+def _is_foreign(x: object) -> bool:
+    """Whether an operand has its own idea of ufuncs, which is to be asked in place of this one."""
+    own = getattr(type(x), "__array_ufunc__", np.ndarray.__array_ufunc__)
+    return own is not np.ndarray.__array_ufunc__ and not isinstance(x, CFloatArray)
+
+
+def _check_casting(kwargs: dict[str, Any]) -> None:
+    casting = kwargs.pop("casting", "same_kind")
+    if casting not in ("same_kind", "unsafe"):
+        raise ArgumentTypeError(
+            f"casting is {casting!r}; results are rounded into a CFloatArray, which takes 'same_kind'"
+        )
+
+
+def _do(
+    ufunc: np.ufunc,
+    method: str,
+    inputs: tuple[Any, ...],
+    outs: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    into_format = any(isinstance(out, CFloatArray) for out in outs)
+    if method == "at":
+        _at(ufunc, inputs)
+        return None
+    if method == "outer":
+        first, second = (x if isinstance(x, CFloatArray) else np.asanyarray(x) for x in inputs)
+        inputs = (first.reshape(first.shape + (1,) * second.ndim), second)
+    if method in ("__call__", "outer"):
+        return _call(ufunc, inputs, outs, kwargs, into_format)
+    operands = [operand(ufunc, x, kwargs, into_format) for x in inputs]
+    if not into_format:
+        return getattr(ufunc, method)(*operands, **with_out(outs, kwargs))
+    result = getattr(ufunc, method)(*operands, **kwargs)
+    if np.shape(result) != outs[0].shape:
+        raise ValueError(f"the result has shape {np.shape(result)}, and the output {outs[0].shape}")
+    write(outs[0], result, True)
+    return outs[0]
+
+
+def _call(
+    ufunc: np.ufunc,
+    inputs: tuple[Any, ...],
+    outs: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    into_format: bool,
+) -> Any:
+    inputs = tuple(np.asarray(x) if isinstance(x, list | tuple) else x for x in inputs)
+    own = UFUNCS.get(ufunc.__name__)
+    if own is not None and getattr(np, ufunc.__name__, None) is ufunc:
+        computed = own(inputs, outs, kwargs)
+        if computed is not None:
+            return computed
+    by_code = table_of_codes.compute(ufunc, inputs, outs, kwargs)
+    if by_code is not None:
+        return by_code
+    if ufunc.signature is None and in_pieces.is_large((*inputs, *outs, kwargs.get("where", True))):
+        return in_pieces.compute(ufunc, inputs, outs, kwargs, into_format)
+    operands = [operand(ufunc, x, kwargs, into_format) for x in inputs]
+    function = function_of(ufunc, inputs, kwargs, into_format)
+    return into(function, operands, outs, kwargs, ufunc.signature is None)
+
+
+def _at(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> None:
+    """``ufunc.at``: all that happens to an element happens in float64, and is rounded at the end."""
+    target, indices, *rest = inputs
+    indices = values_of(indices)
+    operands = [values_of(x) for x in rest]
+    if not isinstance(target, CFloatArray):
+        ufunc.at(target, indices, *operands)
+        return
+    with flags.no_flags():
+        values = target.__array__(np.float64)
+    ufunc.at(values, indices, *operands)
+    target[indices] = positive_nans(values[indices])
