@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 import cfloat as cf
-from cfloat._files.reader import Entry
-from cfloat._files.writer import SafetensorsWriter
+from cfloat._files.entry import Entry
+from cfloat._files.write_safetensors import SafetensorsWriter
 
 WIDTH = 4096
 

@@ -37,14 +37,15 @@ if TYPE_CHECKING:
     )
     from ._core.rounding import ROUNDING_MODES
     from ._core.threads import get_num_threads, set_num_threads
-    from ._files.checkpoint import Checkpoint, load, save
+    from ._files.checkpoint import Checkpoint, load
+    from ._files.save import save
     from ._matmul.matmul import matmul
     from ._metrics.error import ErrorStats, error
     from ._metrics.matmul_error import MatmulStats, matmul_error
     from ._metrics.theory import theoretical_sqnr_db
     from ._report.baselines import Comparison
-    from ._report.report import Report, carried_tensors, report
-    from ._report.rows import (
+    from ._report.carried_tensors import carried_tensors
+    from ._report.records import (
         BiasCurve,
         DenormalCost,
         Granularity,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         TensorSummary,
         Window,
     )
+    from ._report.report import Report, report
     from .errors import (
         ArgumentTypeError,
         ArgumentValueError,
@@ -88,16 +90,18 @@ _HOMES: Final = {
         ),
         "_core.rounding": "ROUNDING_MODES",
         "_core.threads": "get_num_threads set_num_threads",
-        "_files.checkpoint": "Checkpoint load save",
+        "_files.checkpoint": "Checkpoint load",
+        "_files.save": "save",
         "_matmul.matmul": "matmul",
         "_metrics.error": "ErrorStats error",
         "_metrics.matmul_error": "MatmulStats matmul_error",
         "_metrics.theory": "theoretical_sqnr_db",
         "_report.baselines": "Comparison",
-        "_report.report": "Report carried_tensors report",
-        "_report.rows": (
+        "_report.carried_tensors": "carried_tensors",
+        "_report.records": (
             "BiasCurve DenormalCost Granularity MatmulRow ReportRow TensorSummary Window"
         ),
+        "_report.report": "Report report",
         "errors": (
             "ArgumentTypeError ArgumentValueError CFloatError ClusterError FileError FlagError "
             "FlagWarning FormatError MissingExtraError"

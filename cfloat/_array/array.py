@@ -505,9 +505,9 @@ class CFloatArray(FunctionMethods, NDArrayOperatorsMixin):
     ) -> Self:
         """Rebuild a pickled array, with the checks of a new one: the bytes may come from anywhere.
 
-        A module that registers arrays with another library is imported first, where it can be.
+        A module of cfloat that registers arrays with another library is imported first, where it can be.
         """
-        if registrar is not None:
+        if registrar is not None and registrar.startswith("cfloat."):
             with suppress(ImportError):
                 import_module(registrar)
         return cls(codes, fmt, values, block=block)

@@ -1,50 +1,37 @@
-"""The commands ``cfloat convert`` and ``cfloat info``: their arguments, and what they print."""
+"""The command ``cfloat convert``: its arguments, and what it prints."""
 
 import argparse
-import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from cfloat._core.format import Format
-from cfloat._core.presets import COMPARISON_FORMATS, TESLA_FORMATS
+from cfloat._core.presets import FORMATS
 from cfloat._core.rounding import ROUNDING_MODES
 from cfloat._core.text import shown
-from cfloat._files.convert import convert
-from cfloat._files.info import FileInfo, FormatInfo, file_info, format_info
+from cfloat._files.convert import Runner, convert, run_here
 from cfloat._files.plan import BIAS_METHODS, FLOAT_NAMES, Plan
-from cfloat.errors import ArgumentValueError
+from cfloat.errors import ArgumentValueError, MissingExtraError
 
-Bar = Callable[[str], AbstractContextManager[Callable[[float, int], None]]]
-
-_FORMATS = {fmt.name: fmt for fmt in (*TESLA_FORMATS, *COMPARISON_FORMATS)}
-_SUBNORMALS = ("whitepaper", "ieee", "flush")
+from .options import READABLE, add_subnormals, format_of
+from .progress import progress_bar
 
 
-def add_convert(commands: Any, bar: Bar) -> None:
-    """Add the command ``convert`` to a parser's.
-
-    Parameters
-    ----------
-    commands : argparse's subparsers
-        Where to add it.
-    bar : callable
-        What shows progress: from a title, a context manager that gives the function to call.
-    """
+def add(commands: Any) -> None:
+    """Add the command to a parser's subparsers."""
     command = commands.add_parser(
         "convert",
         help="convert a checkpoint to a format, or back",
         description="Convert the floating-point tensors of a checkpoint to a format, and copy the others.  "
-        "IN is a .safetensors, .npz, .npy or PyTorch file, or a sharded checkpoint's index or folder.  "
+        f"IN is {READABLE}.  "
         "OUT is a .safetensors file, or for a sharded checkpoint a folder or an index.",
     )
     command.add_argument("source", metavar="IN", help="what to convert")
     command.add_argument("target", metavar="OUT", help="what to write")
     command.add_argument(
         "--format",
-        choices=list(_FORMATS),
+        choices=list(FORMATS),
         metavar="NAME",
-        help="the format: " + ", ".join(_FORMATS),
+        help="the format: " + ", ".join(FORMATS),
     )
     command.add_argument(
         "--to",
@@ -55,7 +42,7 @@ def add_convert(commands: Any, bar: Bar) -> None:
     command.add_argument(
         "--bias",
         type=_bias,
-        default="max",
+        default=Plan.bias,
         metavar="HOW",
         help="how to choose biases, or one bias for all: "
         + ", ".join(BIAS_METHODS)
@@ -72,14 +59,12 @@ def add_convert(commands: Any, bar: Bar) -> None:
     command.add_argument(
         "--rounding",
         choices=ROUNDING_MODES,
-        default="ties_to_even",
+        default=Plan.rounding,
         metavar="MODE",
         help=", ".join(ROUNDING_MODES),
     )
     command.add_argument("--seed", type=int, metavar="S", help="of stochastic rounding")
-    command.add_argument(
-        "--subnormals", choices=_SUBNORMALS, metavar="HOW", help=", ".join(_SUBNORMALS)
-    )
+    add_subnormals(command)
     command.add_argument(
         "--include",
         action="append",
@@ -110,26 +95,7 @@ def add_convert(commands: Any, bar: Bar) -> None:
         metavar="ADDRESS",
         help="let the workers of a Dask cluster do the work, which see the same files",
     )
-    command.set_defaults(run=lambda options: _run_convert(options, bar))
-
-
-def add_info(commands: Any) -> None:
-    """Add the command ``info`` to a parser's."""
-    command = commands.add_parser(
-        "info",
-        help="show what is in a checkpoint, or what a format can hold",
-        description="Show a checkpoint's tensors: dtype or format, shape, bias and bytes; or a format's "
-        "limits and values.",
-    )
-    command.add_argument(
-        "what", metavar="FILE|FORMAT", help="a checkpoint, or one of " + ", ".join(_FORMATS)
-    )
-    command.add_argument("--bias", type=int, metavar="B", help="the format's bias")
-    command.add_argument(
-        "--subnormals", choices=_SUBNORMALS, metavar="HOW", help=", ".join(_SUBNORMALS)
-    )
-    command.add_argument("--json", action="store_true", help="print JSON")
-    command.set_defaults(run=_run_info)
+    command.set_defaults(run=_run_convert)
 
 
 def _bias(text: str) -> int | str:
@@ -143,15 +109,7 @@ def _bias(text: str) -> int | str:
         ) from None
 
 
-def _format(name: str | None, subnormals: str | None) -> Format | None:
-    if name is None:
-        if subnormals is not None:
-            raise ArgumentValueError("--subnormals goes with --format")
-        return None
-    return _FORMATS[name] if subnormals is None else _FORMATS[name].replace(subnormals=subnormals)
-
-
-def _run_convert(options: argparse.Namespace, bar: Bar) -> None:
+def _run_convert(options: argparse.Namespace) -> None:
     if options.format is None and options.to is None and options.export is None:
         raise ArgumentValueError("give --format, --to or --export")
     one = not isinstance(options.bias, str) or options.bias == "default"
@@ -162,11 +120,13 @@ def _run_convert(options: argparse.Namespace, bar: Bar) -> None:
         )
     if options.seed is not None and options.rounding != "stochastic":
         raise ArgumentValueError("--seed goes with --rounding stochastic")
+    if options.format is None and options.subnormals is not None:
+        raise ArgumentValueError("--subnormals goes with --format")
     subnormals = options.subnormals
     if options.export and options.format and subnormals is None:
         subnormals = "ieee"  # as they are stored
     plan = Plan(
-        format=_format(options.format, subnormals),
+        format=options.format and format_of(options.format, subnormals),
         to=options.to,
         bias=options.bias,
         axis=options.axis,
@@ -178,23 +138,24 @@ def _run_convert(options: argparse.Namespace, bar: Bar) -> None:
         export=options.export is not None,
         strict=options.strict,
     )
-    with bar("Converting") as advance:
-        summary = convert(
-            options.source, options.target, plan, advance, scheduler=options.scheduler
-        )
+    # refused before a cluster is looked for
+    plan = plan.checked()
+    with _runner(options.scheduler) as runner, progress_bar("Converting") as advance:
+        summary = convert(options.source, options.target, plan, advance, runner=runner)
     print(summary.to_text())
 
 
-def _run_info(options: argparse.Namespace) -> None:
-    if options.what in _FORMATS:
-        fmt = _format(options.what, options.subnormals)
-        assert fmt is not None
-        result: FormatInfo | FileInfo = format_info(fmt, options.bias)
-    else:
-        if options.bias is not None or options.subnormals is not None:
-            raise ArgumentValueError(
-                f"{shown(options.what)} is not a format, and --bias and --subnormals go with one of "
-                + ", ".join(_FORMATS)
-            )
-        result = file_info(options.what)
-    print(json.dumps(result.to_dict(), indent=2) if options.json else result.to_text())
+@contextmanager
+def _runner(scheduler: str | None) -> Iterator[Runner]:
+    """Give what does the work: this process, or the workers of a Dask cluster (extra ``dask``)."""
+    if scheduler is None:
+        yield run_here
+        return
+    try:
+        from cfloat.dask._cluster import Cluster
+    except MissingExtraError:
+        raise MissingExtraError(
+            "a conversion on a cluster needs Dask: pip install 'cfloat[dask]'"
+        ) from None
+    with Cluster(scheduler) as cluster:
+        yield cluster.run

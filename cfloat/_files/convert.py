@@ -6,32 +6,53 @@ import os
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from cfloat._core.text import printable, shown
 from cfloat.errors import ArgumentValueError, FileError
 
 from . import fp8, tensor_metadata
 from .checkpoint import Checkpoint, load
-from .jobs import (
-    Copying,
-    Counter,
-    Decoding,
-    Encoding,
-    Exporting,
-    Job,
-    Progress,
-    Scratch,
-)
-from .plan import Plan, Summary
-from .reader import INDEX_NAME, Entry, ShardedSource, Source
-from .storage import check_writable, refusing_damage, shown_path, write_text
+from .encoding import Encoding, Scratch
+from .entry import Entry
+from .exporting import Exporting
+from .file_errors import refusing_damage
+from .jobs import Copying, Counter, Decoding, Job, Progress
+from .paths import check_writable, shown_path
+from .plan import Plan
+from .quantization_config import model_configuration, write_configuration
+from .read_safetensors import INDEX_NAME, ShardedSource
+from .replace import write_text
+from .safetensors_header import check_name
+from .source import Source
+from .summary import Summary
 from .tensor_metadata import Description
-from .writer import SafetensorsWriter, check_name
+from .write_safetensors import SafetensorsWriter
 
 #: Modules that are no linear layers, or by custom stay in full precision: an export leaves them as they are
 #: unless they are named.
 NOT_LINEAR: Final = ("*embed*", "*wte*", "*wpe*", "*lm_head*", "*norm*")
+
+
+class Runner(Protocol):
+    """What does the jobs of a file, in any order, and gives the descriptions of the tensors that have one."""
+
+    def __call__(
+        self, checkpoint: Checkpoint, jobs: list[Job], writer: SafetensorsWriter, counter: Counter
+    ) -> dict[str, Description]: ...
+
+
+def run_here(
+    checkpoint: Checkpoint, jobs: list[Job], writer: SafetensorsWriter, counter: Counter
+) -> dict[str, Description]:
+    """Do the jobs of a file in this process, one after the other."""
+    del checkpoint
+    descriptions = {}
+    for job in jobs:
+        said = job.run(writer, counter)
+        if said is not None:
+            descriptions[job.name] = said
+    return descriptions
 
 
 def convert(
@@ -40,7 +61,7 @@ def convert(
     plan: Plan,
     progress: Progress | None = None,
     *,
-    scheduler: str | None = None,
+    runner: Runner = run_here,
 ) -> Summary:
     """Convert a checkpoint.
 
@@ -58,10 +79,9 @@ def convert(
         What to do.
     progress : callable, optional
         Called with the bytes read and all that there are to read.
-    scheduler : str, optional
-        The address of a Dask scheduler, whose workers do the work: they see the same files under the same
-        names as this process, and write into the files that it makes.  The files are the same ones, byte
-        for byte.
+    runner : Runner, optional
+        What does the jobs of a file; in this process if none is given.  The files are the same ones, byte for
+        byte.
 
     Returns
     -------
@@ -72,7 +92,7 @@ def convert(
     FileError, ArgumentTypeError, ArgumentValueError, MissingExtraError
         If a file cannot be read or written, or the plan does not fit.  No file is left behind then.
     ClusterError
-        If the scheduler is not to be reached, or has no workers, or these fail; likewise.
+        If a runner's cluster fails; likewise.
 
     Notes
     -----
@@ -84,40 +104,6 @@ def convert(
     seed=seed, offset=offset)`` gives its codes.
     """
     plan = plan.checked()
-    if scheduler is None:
-        return _convert(source, target, plan, progress, _run_here)
-    from cfloat.dask._cluster import Cluster
-
-    with Cluster(scheduler) as cluster:
-        return _convert(source, target, plan, progress, cluster.run)
-
-
-class _Run(Protocol):
-    """What does jobs of a file, in any order, and returns the descriptions of those that have one."""
-
-    def __call__(
-        self, checkpoint: Checkpoint, jobs: list[Job], writer: SafetensorsWriter, counter: Counter
-    ) -> dict[str, Description]: ...
-
-
-def _run_here(
-    checkpoint: Checkpoint, jobs: list[Job], writer: SafetensorsWriter, counter: Counter
-) -> dict[str, Description]:
-    descriptions = {}
-    for job in jobs:
-        said = job.run(writer, counter)
-        if said is not None:
-            descriptions[job.name] = said
-    return descriptions
-
-
-def _convert(
-    source: str | os.PathLike[str],
-    target: str | os.PathLike[str],
-    plan: Plan,
-    progress: Progress | None,
-    run: _Run,
-) -> Summary:
     checkpoint = load(source)
     outputs = _outputs(checkpoint, Path(target))
     jobs = _jobs(checkpoint, plan)
@@ -126,7 +112,8 @@ def _convert(
     counter = Counter(summary, progress, total)
     folder = next(iter(outputs.files)).parent
     if plan.export:
-        _configuration(folder, outputs.listing is not None, checkpoint)
+        # refused now, if it is
+        model_configuration(folder, outputs.index_path is not None, checkpoint.path)
     made = not folder.exists()
     with refusing_damage(folder):
         folder.mkdir(exist_ok=True)
@@ -135,7 +122,7 @@ def _convert(
         weight_map: dict[str, str] = {}
         for path, names in outputs.files.items():
             shard = [jobs[name] for name in names if name in jobs]
-            writers.append(_write_file(path, shard, checkpoint, counter, run))
+            writers.append(_write_file(path, shard, checkpoint, counter, runner))
             weight_map |= {name: path.name for job in shard for name in job.entries}
         summary.bytes_in = total
         summary.bytes_out = sum(writer.nbytes for writer in writers)
@@ -155,23 +142,23 @@ class _Outputs(NamedTuple):
     """The files to write, each with the names of the tensors that go into it, and their index if any."""
 
     files: dict[Path, list[str]]
-    listing: Path | None  # the index
+    index_path: Path | None
 
 
 def _outputs(checkpoint: Checkpoint, target: Path) -> _Outputs:
     source = checkpoint.source
-    wanted = target.name.lower()
-    sharded = wanted.endswith(".index.json") or target.is_dir() or not target.suffix
+    file = target.name.lower()
+    sharded = file.endswith(".index.json") or target.is_dir() or not target.suffix
     if not sharded:
-        if not wanted.endswith(".safetensors"):
+        if not file.endswith(".safetensors"):
             raise FileError(f"{shown_path(target)}: not .safetensors, nor a folder or an index")
         check_writable(target)
         _check_apart(source, [target])
         return _Outputs({target: list(checkpoint)}, None)
     if not os.fspath(target) or target.name == "":
         raise FileError(f"{shown_path(target)}: not the name of a file or a folder")
-    folder = target.parent if wanted.endswith(".index.json") else target
-    index = target if wanted.endswith(".index.json") else folder / INDEX_NAME
+    folder = target.parent if file.endswith(".index.json") else target
+    index = target if file.endswith(".index.json") else folder / INDEX_NAME
     if not isinstance(source, ShardedSource):
         if index == target:
             raise FileError(f"{shown_path(target)}: an index, and there is one file to convert")
@@ -211,39 +198,48 @@ def _finish(
 ) -> None:
     """Move all files into place: what names the others last."""
     if plan.export:
+        ignored = sorted(
+            name.removesuffix(".weight")
+            for name in summary.copied
+            if name in checkpoint and _is_linear_weight(checkpoint, name)
+        )
+        strategy = "channel" if _one_a_row(checkpoint, plan, summary.converted) else "tensor"
         folder = next(iter(outputs.files)).parent
-        _write_configuration(folder, outputs.listing is not None, summary, plan, checkpoint)
-    if outputs.listing is None:
+        is_model = outputs.index_path is not None
+        write_configuration(folder, is_model, checkpoint.path, strategy, ignored)
+    if outputs.index_path is None:
         writers[0].commit()
         return
     # an older index would name files of two conversions while they are moved
-    with refusing_damage(outputs.listing):
-        outputs.listing.unlink(missing_ok=True)
+    with refusing_damage(outputs.index_path):
+        outputs.index_path.unlink(missing_ok=True)
     for writer in writers:
         writer.commit()
     index = {
         "metadata": {"total_size": sum(writer.data_bytes for writer in writers)},
         "weight_map": dict(sorted(weight_map.items())),
     }
-    write_text(outputs.listing, json.dumps(index, indent=2, ensure_ascii=False) + "\n")
-    summary.files.append(outputs.listing)
+    write_text(outputs.index_path, json.dumps(index, indent=2, ensure_ascii=False) + "\n")
+    summary.files.append(outputs.index_path)
 
 
 def _write_file(
-    path: Path, jobs: "list[Job]", checkpoint: Checkpoint, counter: Counter, run: _Run
+    path: Path, jobs: "list[Job]", checkpoint: Checkpoint, counter: Counter, runner: Runner
 ) -> SafetensorsWriter:
     """Write one file, which is not moved into its place yet."""
     metadata = checkpoint.metadata
     entries: dict[str, Entry] = {}
     for job in jobs:
         entries |= job.entries
-    longest = {job.name: job.longest for job in jobs if job.longest is not None}
+    longest = {
+        job.name: job.longest_description for job in jobs if job.longest_description is not None
+    }
     room = dict(metadata) | (tensor_metadata.written(longest) if longest else {})
     writer = SafetensorsWriter(path, entries, room)
     try:
         # in the order of the file, so that the disk is written from front to end
         ordered_jobs = sorted(jobs, key=lambda job: writer.offset(job.name))
-        descriptions = run(checkpoint, ordered_jobs, writer, counter)
+        descriptions = runner(checkpoint, ordered_jobs, writer, counter)
         ordered = {name: descriptions[name] for name in longest}
         writer.finish(dict(metadata) | (tensor_metadata.written(ordered) if ordered else {}))
     except BaseException:
@@ -253,7 +249,7 @@ def _write_file(
 
 
 def _jobs(checkpoint: Checkpoint, plan: Plan) -> dict[str, Job]:
-    """Return what is to be done, tensor by tensor in the order of their names."""
+    """List what is to be done, tensor by tensor in the order of their names."""
     jobs: dict[str, Job] = {}
     chosen = _chosen(checkpoint, plan)
     channels = plan.export and _one_a_row(checkpoint, plan, chosen)
@@ -294,7 +290,7 @@ def _one_a_row(checkpoint: Checkpoint, plan: Plan, names: Collection[str]) -> bo
 
 
 def _chosen(checkpoint: Checkpoint, plan: Plan) -> set[str]:
-    """Return the names of the tensors that are to be converted."""
+    """Choose the tensors that are to be converted, by name."""
     names = list(checkpoint)
     for pattern in (*plan.include, *plan.exclude):
         if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
@@ -311,15 +307,17 @@ def _chosen(checkpoint: Checkpoint, plan: Plan) -> set[str]:
         if plan.export and not _is_linear_weight(checkpoint, name):
             continue
         if plan.to is not None:
-            wanted = checkpoint.is_encoded(name)
+            is_chosen = checkpoint.is_encoded(name)
         else:
-            wanted = checkpoint.is_float(name) or (plan.export and _is_exportable(checkpoint, name))
-            if checkpoint.is_encoded(name) and not wanted:
+            is_chosen = checkpoint.is_float(name) or (
+                plan.export and _is_exportable(checkpoint, name)
+            )
+            if checkpoint.is_encoded(name) and not is_chosen:
                 raise FileError(
                     f"{shown_path(checkpoint.path)}: {printable(name)}: converted already; convert it back "
                     "first (--to float32), or exclude it"
                 )
-        if wanted:
+        if is_chosen:
             chosen.add(name)
     if not chosen:
         kind = "coded" if plan.to is not None else "floating-point"
@@ -334,48 +332,3 @@ def _is_linear_weight(checkpoint: Checkpoint, name: str) -> bool:
 def _is_exportable(checkpoint: Checkpoint, name: str) -> bool:
     fmt = checkpoint.format_of(name)
     return fmt is not None and fp8.stored_format(fmt) is not None
-
-
-def _write_configuration(
-    folder: Path, is_model: bool, summary: Summary, plan: Plan, checkpoint: Checkpoint
-) -> None:
-    """Write what compressed-tensors is to know beside the files: into a model's config.json, or by itself."""
-    ignored = sorted(
-        name.removesuffix(".weight")
-        for name in summary.copied
-        if name in checkpoint and _is_linear_weight(checkpoint, name)
-    )
-    channels = _one_a_row(checkpoint, plan, summary.converted)
-    said = fp8.configuration("channel" if channels else "tensor", ignored)
-    value = _configuration(folder, is_model, checkpoint)
-    if value is None:
-        write_text(folder / "quantization_config.json", json.dumps(said, indent=2) + "\n")
-        return
-    value["quantization_config"] = said
-    write_text(folder / "config.json", json.dumps(value, indent=2) + "\n")
-
-
-def _configuration(folder: Path, is_model: bool, checkpoint: Checkpoint) -> dict[str, Any] | None:
-    """Return the config.json to write, without what is said of the export; None if there is none to write.
-
-    FileError if that would overwrite another model's.
-    """
-    beside, target = checkpoint.path.parent / "config.json", folder / "config.json"
-    if os.path.realpath(beside) == os.path.realpath(target):
-        return None
-    value: dict[str, Any] = {}
-    if beside.is_file():
-        with refusing_damage(beside):
-            value = fp8.read_configuration(beside)
-    elif not is_model:
-        return None
-    value.pop("quantization_config", None)
-    if os.path.lexists(target):
-        with refusing_damage(target):
-            found = fp8.read_configuration(target)
-        found.pop("quantization_config", None)
-        if found != value:
-            raise FileError(
-                f"{shown_path(target)}: would be overwritten, and differs from that of the source"
-            )
-    return value

@@ -8,10 +8,12 @@ import numpy as np
 
 from cfloat._core.finfo import finfo
 from cfloat._core.format import Format
+from cfloat._core.presets import as_format
+from cfloat._core.table import aligned
 from cfloat._core.text import printable
 
 from .checkpoint import Checkpoint, load
-from .storage import shown_path
+from .paths import shown_path
 
 # Values of a format of more than 8 bits that are shown from each end of each kind.
 _SHOWN = 4
@@ -28,7 +30,7 @@ class TensorInfo:
     kind : str
         The name of its format, or safetensors' of its dtype.
     subnormals : str or None
-        How its denormals are read, if it has a format.
+        How its subnormals are read, if it has a format.
     shape : tuple of int
         Its shape.
     biases : (int, int) or None
@@ -64,7 +66,7 @@ class FileInfo:
     tensors: list[TensorInfo]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what JSON is made of."""
+        """Give everything as plain data, for JSON."""
         return {"path": self.path, "tensors": [asdict(tensor) for tensor in self.tensors]} | {
             "elements": self._elements(),
             "nbytes": sum(tensor.nbytes for tensor in self.tensors),
@@ -81,7 +83,7 @@ class FileInfo:
         return total
 
     def to_text(self) -> str:
-        """Return a table and its totals."""
+        """Write a table and its totals."""
         rows = [["name", "dtype or format", "shape", "bias", "bytes"]]
         for tensor in self.tensors:
             kind = printable(tensor.kind)
@@ -93,7 +95,7 @@ class FileInfo:
             )
         total = sum(tensor.nbytes for tensor in self.tensors)
         last = f"{len(self.tensors)} tensors, {self._elements()} elements, {total} bytes"
-        return "\n".join([*_table(rows, right=(3, 4)), last])
+        return "\n".join([*aligned(rows, right=(3, 4)), last])
 
 
 def _bias_text(tensor: TensorInfo) -> str:
@@ -105,7 +107,7 @@ def _bias_text(tensor: TensorInfo) -> str:
 
 
 def file_info(path: str | os.PathLike[str]) -> FileInfo:
-    """Return what is in a checkpoint; only biases are read of the data.
+    """List the tensors of a checkpoint; only biases are read of the data.
 
     Parameters
     ----------
@@ -180,7 +182,7 @@ class FormatInfo:
     )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what JSON is made of: all values, those that JSON does not have as strings."""
+        """Give everything as plain data, for JSON: all values, those that JSON does not have as strings."""
         limits = finfo(self.format, self.bias)
         arguments = self.format._arguments()
         return arguments | {
@@ -194,7 +196,7 @@ class FormatInfo:
         }
 
     def to_text(self) -> str:
-        """Return the limits, and a table of values: all of 8 bits and less, and else some of each kind."""
+        """Write the limits, and a table of values: all of 8 bits and less, and else some of each kind."""
         fmt = self.format
         limits = finfo(fmt, self.bias)
         low, high = fmt.bias_range
@@ -213,7 +215,7 @@ class FormatInfo:
             rows = [["code", *(f"+{column}" for column in range(width))]]
             for start in range(0, len(texts), width):
                 rows.append([f"0x{start:0{digits}X}", *texts[start : start + width]])
-            return "\n".join([*lines, *_table(rows, right=range(1, width + 1))])
+            return "\n".join([*lines, *aligned(rows, right=range(1, width + 1))])
         rows = [["code", "value"]]
         before = -1
         for code in self._some_codes():
@@ -223,14 +225,14 @@ class FormatInfo:
             before = code
         if fmt.signed:
             rows.append([f"0x{before + 1:0{digits}X}", "..."])  # the same, negative
-        return "\n".join([*lines, *_table(rows, right=(1,))])
+        return "\n".join([*lines, *aligned(rows, right=(1,))])
 
     def _some_codes(self) -> list[int]:
-        """Return codes from both ends of each kind of positive number."""
+        """Pick codes from both ends of each kind of positive number."""
         fmt = self.format
         half = 1 << (fmt.exponent_bits + fmt.mantissa_bits)
         values = fmt.values(self.bias)[:half]
-        # where denormals end, where one is, and where finite numbers do
+        # where subnormals end, where one is, and where finite numbers do
         edges = [
             0,
             1 << fmt.mantissa_bits,
@@ -247,13 +249,13 @@ class FormatInfo:
         return sorted(codes)
 
 
-def format_info(fmt: Format, bias: int | None = None) -> FormatInfo:
-    """Return a format's limits and values at a bias.
+def format_info(fmt: Format | str, bias: int | None = None) -> FormatInfo:
+    """Give a format's limits and values at a bias.
 
     Parameters
     ----------
-    fmt : Format
-        The format.
+    fmt : Format or str
+        The format, or its name.
     bias : int, optional
         The bias; the format's default if None.
 
@@ -274,15 +276,5 @@ def format_info(fmt: Format, bias: int | None = None) -> FormatInfo:
     0x0    0   0.5   1   1.5   2   3   4   6
     0x8   -0  -0.5  -1  -1.5  -2  -3  -4  -6
     """
+    fmt = as_format(fmt)
     return FormatInfo(fmt, fmt.check_bias(bias))
-
-
-def _table(rows: list[list[str]], right: Any) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

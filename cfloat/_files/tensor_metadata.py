@@ -23,7 +23,9 @@ from cfloat._core.rounding import ROUNDING_MODES
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, FormatError
 
-from .reader import ITEM_BYTES, Entry, parse_json
+from .dtypes import DTYPES, stored_dtype
+from .entry import Entry
+from .strict_json import parse_json
 
 KEY: Final = "cfloat"
 VERSION: Final = "1"
@@ -68,17 +70,17 @@ class Description:
 
 
 def codes_entry(fmt: Format, shape: tuple[int, ...]) -> Entry:
-    """Return the entry of a tensor of codes."""
-    return Entry.of("U8" if fmt.storage_dtype.itemsize == 1 else "U16", shape)
+    """Make the entry of a tensor of codes."""
+    return Entry.of(stored_dtype(fmt.storage_dtype.name).name, shape)
 
 
 def longest_bias(fmt: Format) -> int:
-    """Return the bias of a format that takes most characters, for which a header must have room."""
+    """Find the bias of a format that takes most characters, for which a header must have room."""
     return max(fmt.bias_range, key=lambda bias: len(str(bias)))
 
 
 def written(descriptions: Mapping[str, Description]) -> dict[str, str]:
-    """Return safetensors' metadata that describe tensors."""
+    """Write safetensors' metadata that describe tensors."""
     formats: list[Format] = []
     tensors = {}
     for name, description in descriptions.items():
@@ -96,7 +98,7 @@ def written(descriptions: Mapping[str, Description]) -> dict[str, str]:
 
 
 def read(metadata: Mapping[str, str], entries: Mapping[str, Entry]) -> dict[str, Description]:
-    """Return the descriptions of a file's tensors; ValueError if they contradict the file or themselves.
+    """Read the descriptions of a file's tensors; ValueError if they contradict the file or themselves.
 
     Parameters
     ----------
@@ -174,15 +176,15 @@ def _description(
     fmt = formats[number]
     if name not in entries:
         raise ValueError(f"{what}: there is no such tensor")
-    wanted = codes_entry(fmt, entries[name].shape)
-    if entries[name] != wanted:
+    expected = codes_entry(fmt, entries[name].shape)
+    if entries[name] != expected:
         raise ValueError(
-            f"{what}: it is {entries[name].dtype}; codes of {fmt.name} are {wanted.dtype}"
+            f"{what}: it is {entries[name].dtype}; codes of {fmt.name} are {expected.dtype}"
         )
-    described = Description(**(said | {"format": fmt}))
-    _check_bias(what, described, entries[name].shape, entries)
-    _check_origin(what, described)
-    return described
+    description = Description(**(said | {"format": fmt}))
+    _check_bias(what, description, entries[name].shape, entries)
+    _check_origin(what, description)
+    return description
 
 
 def _check_bias(
@@ -216,8 +218,8 @@ def _check_layout(
         for axis, (length, own) in enumerate(zip(biases, allowed, strict=True))
     )
     if fits and said.axis is not None:
-        along = [axis for axis, length in enumerate(biases) if length != 1]
-        fits = type(said.axis) is int and along == [said.axis]
+        axes = [axis for axis, length in enumerate(biases) if length != 1]
+        fits = type(said.axis) is int and axes == [said.axis]
     if not fits:
         raise ValueError(
             f"{what}: biases of shape {biases} for codes of shape {shape}, axis {shown(said.axis)}, "
@@ -226,7 +228,7 @@ def _check_layout(
 
 
 def _check_origin(what: str, said: Description) -> None:
-    if said.dtype is not None and said.dtype not in ITEM_BYTES:
+    if said.dtype is not None and said.dtype not in DTYPES:
         raise ValueError(f"{what}: dtype is {shown(said.dtype)}, which is not known")
     if said.rounding is not None and said.rounding not in ROUNDING_MODES:
         raise ValueError(f"{what}: rounding is {shown(said.rounding)}, which is not known")

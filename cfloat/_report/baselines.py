@@ -15,6 +15,7 @@ from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 from cfloat._core.presets import float8_e4m3fn, float8_e5m2
 from cfloat._core.public import public
+from cfloat._metrics.sqnr import sqnr_db
 
 Floats = NDArray[np.float32]
 
@@ -45,7 +46,7 @@ class Comparison:
     bits_per_element: float
 
 
-def compare_schemes(name: str, tensor: NDArray[Any], peak: float) -> list[Comparison]:
+def compare_baselines(name: str, tensor: NDArray[Any], peak: float) -> list[Comparison]:
     """Measure the error of each scheme on a tensor.
 
     Parameters
@@ -118,7 +119,7 @@ def _sqnr_db(tensor: NDArray[Any], apply: Callable[[Floats], Floats]) -> float:
             noise += float(np.vdot(difference, difference))
             wide = values.astype(np.float64)
             signal += float(np.vdot(wide, wide))
-    return 10 * math.log10(signal / noise) if noise > 0 else math.inf
+    return sqnr_db(signal, noise)
 
 
 def _blocks(tensor: NDArray[Any]) -> Iterator[Floats]:

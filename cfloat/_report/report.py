@@ -1,9 +1,13 @@
 """Error reports: what each format costs on each of a set of tensors."""
 
+import csv
+import io
+import json
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,15 +15,22 @@ from numpy.typing import ArrayLike, NDArray
 from cfloat._core.dtypes import SOURCE_DTYPES, is_source_dtype
 from cfloat._core.format import Format
 from cfloat._core.pieces import pieces
-from cfloat._core.presets import COMPARISON_FORMATS, TESLA_FORMATS, as_format
+from cfloat._core.presets import FORMATS, as_format
 from cfloat._core.public import public
-from cfloat._core.text import printable, shown
+from cfloat._core.text import shown
+from cfloat._files.checkpoint import Checkpoint
+from cfloat._files.stored_values import JoinedValues, StoredValues
 from cfloat._metrics.error import ErrorStats
+from cfloat._version import __version__
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError, MissingExtraError
 
+from . import text_tables
 from .baselines import Comparison
-from .measure import Measurement, measure_products
-from .rows import (
+from .figure import draw
+from .html_page import html_page
+from .measurement import Measurement
+from .products import measure_products
+from .records import (
     THEORY,
     DenormalCost,
     Granularity,
@@ -36,39 +47,13 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 #: The formats compared unless others are named.
-DEFAULT_FORMATS = (*TESLA_FORMATS, *COMPARISON_FORMATS)
+DEFAULT_FORMATS: Final = tuple(FORMATS.values())
 
-#: Headings of the table, one for each cell of `Report.table_rows`: short, so that it fits 80 columns.
-TABLE_HEADINGS = (
-    "format", "bias", "SQNR", "MSE", "max abs", "max rel", "cosine", "sat", "zero", "den", "ieee",
-)  # fmt: skip
-
-LEGEND = """\
-bias   exponent bias: of all that there are, that of the least squared error
-SQNR   signal to quantisation noise ratio, dB
-max abs, max rel   largest absolute and relative error
-sat, zero, den   elements beyond the largest value, made zero, made denormal, %
-ieee   SQNR that ieee denormals would add, each reading at its best bias, dB"""
-
-SUMMARY_HEADINGS = ("format", "tensors", "median dB", "worst dB", "worst tensor")
-DENORMAL_TITLE = "What the whitepaper's denormals cost in SQNR, against ieee ones"
-DENORMAL_HEADINGS = ("format", "at its bias", "median dB", "worst dB", "worst tensor")
-GRANULARITY_TITLE = "One bias for a tensor, a channel or a block of 32: median SQNR, dB"
-GRANULARITY_HEADINGS = ("format", "tensors", "tensor", "channel", "block 32")
-COMPARISON_TITLE = "Other schemes of 8 bits and a scale, in SQNR"
-COMPARISON_HEADINGS = ("scheme", "bits", "median dB", "worst dB", "worst tensor")
-PRODUCTS_TITLE = "Products of rounded weights with rounded inputs, in SQNR, dB"
-PRODUCTS_HEADINGS = ("weight", "format", "weights", "inputs", "product", "predicted")
-SKIPPED_HEADINGS = ("tensor", "reason")
-
-_COLUMNS = [
+_COLUMNS: Final = [
     "tensor", "shape", "dtype", "format", "subnormals", "bits", "bias", *names_of(ErrorStats),
     "plateau_first", "plateau_last", "headroom", "codes_used", "codes", "entropy", "stochastic_db",
     *(f"theory_{name}_db" for name in THEORY), *names_of(DenormalCost),
 ]  # fmt: skip
-
-#: Headings of columns that hold text, and are aligned to the left.
-TEXT_HEADINGS = ("format", "worst tensor", "weight", "reason", "at its bias", "scheme")
 
 
 @public
@@ -100,139 +85,49 @@ class Report:
     products: list[MatmulRow] = field(default_factory=list)
 
     def table_rows(self) -> list[tuple[str, list[list[str]]]]:
-        """Return the table as text: for each tensor its title and the cells of its lines."""
-        tables: dict[str, list[list[str]]] = {}
-        for row in self.rows:
-            title = f"{printable(row.tensor)}  {row.dtype} {_shape_text(row.shape)}"
-            if row.stats.nonfinite:
-                title += f"  ({row.stats.nonfinite} not finite, left out)"
-            tables.setdefault(title, []).append(_cells(row))
-        return list(tables.items())
+        """Give the table as text: for each tensor its title and the cells of its lines."""
+        return text_tables.tensor_rows(self.rows)
 
     def summary_rows(self) -> list[list[str]]:
-        """Return one line a format, under SUMMARY_HEADINGS: its median and its worst tensor."""
-        import statistics
-
-        lines = []
-        for name, rows in self._by_format().items():
-            worst = min(rows, key=lambda row: row.stats.sqnr_db)
-            median = statistics.median(row.stats.sqnr_db for row in rows)
-            lines.append(
-                [
-                    name,
-                    str(len(rows)),
-                    _db(median),
-                    _db(worst.stats.sqnr_db),
-                    printable(worst.tensor),
-                ]
-            )
-        return lines
+        """Give one line of text a format: its median and its worst tensor."""
+        return text_tables.summary_rows(self.rows)
 
     def denormal_rows(self) -> list[list[str]]:
-        """Return what the whitepaper's denormals cost, two lines a format, under DENORMAL_HEADINGS."""
-        lines = []
-        for name, rows in self._by_format().items():
-            costs = [(row.denormals, row.tensor) for row in rows if row.denormals is not None]
-            if not costs:
-                continue
-            best = [(cost.gain_db, tensor) for cost, tensor in costs]
-            default = [(cost.default_gain_db, tensor) for cost, tensor in costs]
-            lines.append([name, "best", *_median_and_worst(best)])
-            lines.append([name, "default", *_median_and_worst(default)])
-        return lines
+        """Give what the whitepaper's reading of a denormal costs as text, two lines a format."""
+        return text_tables.denormal_rows(self.rows)
 
     def granularity_rows(self) -> list[list[str]]:
-        """Return what biases for parts of a tensor are worth, under GRANULARITY_HEADINGS."""
-        import statistics
-
-        groups: dict[str, dict[str, list[float]]] = {}
-        for each in self.granularity:
-            groups.setdefault(each.format, {}).setdefault(each.granularity, []).append(each.sqnr_db)
-        return [
-            [
-                name,
-                str(max(map(len, parts.values()))),
-                *(_db(statistics.median(x)) for x in parts.values()),
-            ]
-            for name, parts in groups.items()
-        ]
+        """Give what biases for parts of a tensor are worth as text, one line a format."""
+        return text_tables.granularity_rows(self.granularity)
 
     def comparison_rows(self) -> list[list[str]]:
-        """Return what other schemes cost, one line each, under COMPARISON_HEADINGS."""
-        import statistics
+        """Give what other schemes cost as text, one line each."""
+        return text_tables.comparison_rows(self.comparisons)
 
-        groups: dict[str, list[Comparison]] = {}
-        for each in self.comparisons:
-            groups.setdefault(each.scheme, []).append(each)
-        lines = []
-        for scheme, found in groups.items():
-            worst = min(found, key=lambda each: each.sqnr_db)
-            median = statistics.median(each.sqnr_db for each in found)
-            bits = f"{found[0].bits_per_element:g}"
-            lines.append([scheme, bits, _db(median), _db(worst.sqnr_db), printable(worst.tensor)])
-        return lines
-
-    def tables(self) -> list[tuple[str, tuple[str, ...], list[list[str]]]]:
-        """Return every table of the report as (title, headings, rows of cells)."""
-        tensors = self.table_rows()
-        tables: list[tuple[str, tuple[str, ...], list[list[str]]]]
-        tables = [(title, TABLE_HEADINGS, rows) for title, rows in tensors]
-        if len(tensors) > 1:
-            tables.append(("Summary", SUMMARY_HEADINGS, self.summary_rows()))
-        if granularity := self.granularity_rows():
-            tables.append((GRANULARITY_TITLE, GRANULARITY_HEADINGS, granularity))
-        if comparisons := self.comparison_rows():
-            tables.append((COMPARISON_TITLE, COMPARISON_HEADINGS, comparisons))
-        if self.products:
-            products = [
-                [printable(row.tensor), row.format, *map(_db, _levels(row))]
-                for row in self.products
-            ]
-            tables.append((PRODUCTS_TITLE, PRODUCTS_HEADINGS, products))
-        if denormals := self.denormal_rows():
-            tables.append((DENORMAL_TITLE, DENORMAL_HEADINGS, denormals))
-        if self.skipped:
-            skipped = [[printable(name), reason] for name, reason in self.skipped.items()]
-            tables.append(("Left out", SKIPPED_HEADINGS, skipped))
-        return tables
-
-    def _by_format(self) -> dict[str, list[ReportRow]]:
-        groups: dict[str, list[ReportRow]] = {}
-        for row in self.rows:
-            groups.setdefault(row.format, []).append(row)
-        return groups
+    def tables(self) -> list[text_tables.Table]:
+        """Give every table of the report as (title, headings, rows of cells)."""
+        return text_tables.report_tables(
+            self.rows, self.granularity, self.comparisons, self.products, self.skipped
+        )
 
     def to_table(self) -> str:
-        """Return the report as plain text.
+        """Write the report as plain text.
 
         Returns
         -------
         str
             A block of lines for each tensor, a summary, and what the whitepaper's denormals cost.
         """
-        tables = self.tables()
-        widths: dict[tuple[str, ...], list[int]] = {}
-        for _, headings, rows in tables:  # tables with the same columns line up
-            lines = [list(headings), *rows]
-            sizes = [max(map(len, column)) for column in zip(*lines, strict=True)]
-            known = widths.get(headings, sizes)
-            widths[headings] = [max(pair) for pair in zip(known, sizes, strict=True)]
-        blocks = [
-            "\n".join([title, *(_aligned(headings, line, widths) for line in [headings, *rows])])
-            for title, headings, rows in tables
-        ]
-        return "\n\n".join([LEGEND, *blocks])
+        return text_tables.to_text(self.tables())
 
     def to_content(self) -> dict[str, Any]:
-        """Return everything as plain data.
+        """Give everything as plain data.
 
         Returns
         -------
         dict
             What `to_json` writes, with None for infinities and NaN.
         """
-        from cfloat._version import __version__
-
         content = {
             "cfloat": __version__,
             "tensors": [each.to_content() for each in self.tensors],
@@ -246,7 +141,7 @@ class Report:
         return plain
 
     def to_json(self) -> str:
-        """Return the report as JSON.
+        """Write the report as JSON.
 
         Returns
         -------
@@ -255,12 +150,10 @@ class Report:
             "curve"), "granularity", "comparisons", "matmul" and "skipped".  JSON has no infinities or NaN:
             they are null (an infinite `sqnr_db` has an `mse` of 0).
         """
-        import json
-
         return json.dumps(self.to_content(), indent=1, allow_nan=False) + "\n"
 
     def to_csv(self) -> str:
-        """Return the rows as CSV with a heading line.
+        """Write the rows as CSV with a heading line.
 
         Returns
         -------
@@ -268,9 +161,6 @@ class Report:
             A column for each measure of a row that is one number; infinities are "inf", and unknown values
             empty.
         """
-        import csv
-        import io
-
         text = io.StringIO()
         flat = [row.to_dict() | {"shape": "x".join(map(str, row.shape))} for row in self.rows]
         writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
@@ -285,7 +175,7 @@ class Report:
         return text.getvalue()
 
     def to_html(self) -> str:
-        """Return the report as one HTML page that needs nothing but itself.
+        """Make one HTML page of the report that needs nothing but itself.
 
         Returns
         -------
@@ -293,12 +183,10 @@ class Report:
             The page: a table of the tensors that can be sorted, the SQNR against the bias, and exponents with
             each format's window.  It loads nothing from the network.
         """
-        from .page import page
-
-        return page(self.to_content())
+        return html_page(self.to_content())
 
     def to_frame(self) -> "DataFrame":
-        """Return the rows as a pandas DataFrame.
+        """Make a pandas DataFrame of the rows.
 
         Returns
         -------
@@ -337,9 +225,7 @@ class Report:
         ArgumentTypeError, ArgumentValueError
             If there is no such tensor.
         """
-        from .plot import plot
-
-        return plot(self.to_content(), tensor)
+        return draw(self.to_content(), tensor)
 
     def __str__(self) -> str:
         return self.to_table()
@@ -347,26 +233,28 @@ class Report:
 
 @public
 def report(
-    tensors: Mapping[str, ArrayLike] | ArrayLike,
-    formats: Iterable[Format] | Format = DEFAULT_FORMATS,
+    tensors: Mapping[str, ArrayLike] | ArrayLike | str | os.PathLike[str],
+    formats: Iterable[Format | str] | Format | str = DEFAULT_FORMATS,
     *,
-    activations: Mapping[str, ArrayLike] | None = None,
+    activations: Mapping[str, ArrayLike] | str | os.PathLike[str] | None = None,
     progress: Callable[[float, int], None] | None = None,
 ) -> Report:
     """Measure what formats cost on tensors.
 
     Parameters
     ----------
-    tensors : mapping of str to array_like, or array_like
-        The tensors by name, or a single one.  Those that are empty, not floating point, without a finite
-        element, or not to be read from their file, are left out, and the reason is in the report.
-    formats : Format or iterable of Format, optional
-        The formats to compare: by default the whitepaper's four, float16, bfloat16, float8_e4m3fn and
-        float8_e5m2.  Formats of one name are told apart by their denormals.  An unsigned format is left out
-        for tensors with negative elements.
-    activations : mapping of str to array_like, optional
+    tensors : mapping of str to array_like, array_like, str or path-like
+        The tensors by name, or a single one, or the path of a file or a folder of them, as `load` takes it.
+        Those that are empty, not floating point, without a finite element, or not to be read from their file,
+        are left out, and the reason is in the report.
+    formats : Format, str, or iterable of these, optional
+        The formats to compare, or their names: by default the whitepaper's four, float16, bfloat16,
+        float8_e4m3fn and float8_e5m2.  Formats of one name are told apart by their subnormals.  An unsigned
+        format is left out for tensors with negative elements.
+    activations : mapping of str to array_like, str or path-like, optional
         Inputs of weights, by the weights' names: of shape (..., n) for a weight of shape (m, n), whose output
-        is ``inputs @ weight.T``.  The report then has the error of these products as well.
+        is ``inputs @ weight.T``; or the path of a file that has them.  The report then has the error of these
+        products as well.
     progress : callable, optional
         Called as ``progress(done, total)`` when `done` of `total` tensors, a fraction, are finished.
 
@@ -379,9 +267,11 @@ def report(
     Raises
     ------
     ArgumentTypeError
-        If `formats` holds anything but formats, or a single tensor is not of numbers.
+        If `formats` holds anything but formats and names, or a single tensor is not of numbers.
     ArgumentValueError
-        If there are no formats, or two of the same name and denormals.
+        If there are no formats, or two of the same name and subnormals, or a name is not known.
+    FileError, MissingExtraError
+        If a file cannot be opened.
 
     See Also
     --------
@@ -398,15 +288,17 @@ def report(
     """
     chosen = _labelled(formats)
     named: Mapping[Any, ArrayLike]
-    if isinstance(tensors, Mapping):
+    if isinstance(tensors, str | os.PathLike):
+        named = StoredValues(tensors)
+    elif isinstance(tensors, Mapping):
         named = tensors
     else:
         named = {"x": tensors}
         if np.asarray(tensors).dtype.kind not in "biufcV":
             dtype = np.asarray(tensors).dtype
             raise ArgumentTypeError(f"x has dtype {dtype}; it takes {SOURCE_DTYPES}")
-    # tensors that are widened when they are read from a file
-    stored_dtype = getattr(tensors, "stored_dtype", lambda name: None)
+    if isinstance(activations, str | os.PathLike):
+        activations = StoredValues(activations)
     result = Report([], {})
     skipped = result.skipped
     for done, name in enumerate(named):
@@ -420,7 +312,7 @@ def report(
         if reason is not None:
             skipped[str(name)] = reason
             continue
-        dtype_name = stored_dtype(name) or str(tensor.dtype)
+        dtype_name = _dtype_name(named, name, tensor)
         measurement = Measurement(str(name), dtype_name, _widened(tensor), chosen)
         steps.total = measurement.steps
         measured = measurement.run(steps.advance)
@@ -458,18 +350,16 @@ class _Steps:
             self._progress(self._index + self._done / self.total, self._count)
 
 
-def _labelled(formats: Iterable[Format] | Format) -> dict[str, Format]:
-    """Return the formats by names that tell them apart."""
-    if isinstance(formats, Format):
-        formats = (formats,)
+def _labelled(formats: Iterable[Format | str] | Format | str) -> dict[str, Format]:
+    """Look formats up, by names that tell them apart."""
+    given: Any = (formats,) if isinstance(formats, Format | str) else formats
     try:
-        chosen = [as_format(fmt) for fmt in formats]
-    except TypeError as error:
-        if isinstance(error, ArgumentTypeError):
-            raise
+        given = list(given)
+    except TypeError:
         raise ArgumentTypeError(
             f"formats is {shown(formats)}; it takes a Format or several of them"
         ) from None
+    chosen = list(map(as_format, given))
     if not chosen:
         raise ArgumentValueError("formats is empty; it takes at least one Format")
     names = [fmt.name for fmt in chosen]
@@ -482,29 +372,11 @@ def _labelled(formats: Iterable[Format] | Format) -> dict[str, Format]:
     return labelled
 
 
-@public
-def carried_tensors() -> dict[str, Array]:
-    """Return the real tensors that the package carries.
-
-    Returns
-    -------
-    dict of str to ndarray of float32
-        Weights, activations, gradients and Adam's moments of a small network part-way through training on
-        MNIST digits; ``cfloat/_report/data/README.md`` says how they were made.
-
-    Examples
-    --------
-    >>> from cfloat import carried_tensors
-    >>> carried_tensors()["dense1.weight"].shape
-    (32, 576)
-    """
-    from importlib.resources import as_file, files
-
-    from cfloat._files.storage import TensorFile
-
-    resource = files(__package__) / "data" / "mnist_convnet.safetensors"
-    with as_file(resource) as path:
-        return dict(TensorFile(path))
+def _dtype_name(tensors: Mapping[Any, ArrayLike], name: Any, tensor: Array) -> str:
+    """Name the dtype of a tensor: that in its file, which what is read may be wider than."""
+    if isinstance(tensors, StoredValues | JoinedValues | Checkpoint):
+        return tensors.dtype_name(name)
+    return str(tensor.dtype)
 
 
 def _reason_to_skip(tensor: Array) -> str | None:
@@ -526,60 +398,8 @@ def _is_ml_float(tensor: Array) -> bool:
 
 
 def _widened(tensor: Array) -> Array:
-    """Return a tensor of one of ml_dtypes' types as float32, in which it is exact."""
+    """Widen a tensor of one of ml_dtypes' types to float32, in which it is exact."""
     return tensor.astype(np.float32) if _is_ml_float(tensor) else tensor
-
-
-def _median_and_worst(gains: list[tuple[float, str]]) -> list[str]:
-    import statistics
-
-    worst, tensor = max(gains)
-    median = statistics.median(gain for gain, _ in gains)
-    named = printable(tensor) if worst >= 0.0005 else "-"
-    return [f"{median:z.3f}", f"{worst:z.3f}", named]
-
-
-def _cells(row: ReportRow) -> list[str]:
-    stats = row.stats
-    return [
-        row.format,
-        str(row.bias),
-        _db(stats.sqnr_db),
-        f"{stats.mse:.1e}",
-        f"{stats.max_abs:.1e}",
-        f"{stats.max_rel:.1e}",
-        f"{stats.cosine:.5f}",
-        _percent(stats.saturated),
-        _percent(stats.underflowed),
-        _percent(stats.subnormal),
-        "" if row.denormals is None else f"{row.denormals.gain_db:+z.2f}",
-    ]
-
-
-def _db(value: float) -> str:
-    return "exact" if value == math.inf else f"{value:.2f}"
-
-
-def _percent(share: float) -> str:
-    percent = 100 * share
-    if 0 < percent < 0.005:
-        return "<0.01"
-    return f"{percent:.2f}" if percent < 9.995 else f"{percent:.1f}"
-
-
-def _shape_text(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) if shape else "scalar"
-
-
-def _aligned(
-    headings: tuple[str, ...], cells: Iterable[str], widths: dict[tuple[str, ...], list[int]]
-) -> str:
-    """Pad a line's cells to the widths of its table's columns."""
-    padded = [
-        cell.ljust(width) if heading in TEXT_HEADINGS else cell.rjust(width)
-        for heading, cell, width in zip(headings, cells, widths[headings], strict=True)
-    ]
-    return ("  " + "  ".join(padded)).rstrip()
 
 
 def _is_nan(value: Any) -> bool:
@@ -587,13 +407,9 @@ def _is_nan(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Return plain data with None for infinities and NaN."""
+    """Make plain data with None for infinities and NaN."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _levels(row: MatmulRow) -> tuple[float, ...]:
-    return row.weight_sqnr_db, row.input_sqnr_db, row.output_sqnr_db, row.predicted_db

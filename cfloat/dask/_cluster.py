@@ -1,6 +1,6 @@
 """Converting a checkpoint on the workers of a Dask cluster (extra ``dask``).
 
-A task is a tensor, or some boxes of a large one.  Tasks are pure: they read from files and write the same
+A task is a tensor, or some pieces of a large one.  Tasks are pure: they read from files and write the same
 bytes to the same place, however often they run, so that one whose worker died is done again elsewhere.  The
 process that converts makes the files and moves them into place.
 """
@@ -16,12 +16,14 @@ import numpy as np
 
 from cfloat._core.text import printable, shown
 from cfloat._files.checkpoint import Checkpoint, load
-from cfloat._files.jobs import Box, Counter, Encoding, Job, Recipe
-from cfloat._files.plan import Summary
-from cfloat._files.reader import Entry
-from cfloat._files.storage import shown_path
+from cfloat._files.encoding import Encoding
+from cfloat._files.entry import Entry
+from cfloat._files.jobs import Counter, Job, Recipe
+from cfloat._files.paths import shown_path
+from cfloat._files.pieces import Piece
+from cfloat._files.summary import Summary
 from cfloat._files.tensor_metadata import Description
-from cfloat._files.writer import Part, SafetensorsWriter
+from cfloat._files.write_safetensors import Part, SafetensorsWriter
 from cfloat._version import __version__
 from cfloat.errors import CFloatError, ClusterError, FileError, MissingExtraError
 
@@ -145,16 +147,16 @@ def _run(job: Job, part: Part, counter: Counter) -> Any:
     return job.run(part, counter)
 
 
-def _survey(job: Encoding, part: Part, counter: Counter, boxes: list[Box]) -> Any:
-    return job.survey(boxes, counter)
+def _survey(job: Encoding, part: Part, counter: Counter, pieces: list[Piece]) -> Any:
+    return job.survey(pieces, counter)
 
 
 def _choose(job: Encoding, part: Part, counter: Counter) -> Any:
     return job.choose(counter)
 
 
-def _encode(job: Encoding, part: Part, counter: Counter, boxes: list[Box], biases: Any) -> None:
-    job.encode(boxes, biases, part, counter)
+def _encode(job: Encoding, part: Part, counter: Counter, pieces: list[Piece], biases: Any) -> None:
+    job.encode(pieces, biases, part, counter)
 
 
 # What there is to do
@@ -166,7 +168,7 @@ Steps = Generator[list[Task], list[Any], Description | None]
 
 def _steps(job: Job, splits: bool, writer: SafetensorsWriter, counter: Counter) -> Steps:
     """Yield the tasks of a tensor, those together that can run at once."""
-    groups = list(_groups(job.boxes())) if splits and isinstance(job, Encoding) else []
+    groups = list(_groups(job.pieces())) if splits and isinstance(job, Encoding) else []
     if len(groups) < 2 or not isinstance(job, Encoding):
         (result,) = yield [Task(_run)]
         description: Description | None = result
@@ -181,17 +183,17 @@ def _steps(job: Job, splits: bool, writer: SafetensorsWriter, counter: Counter) 
     return job.finish(biases, writer, counter)
 
 
-def _groups(boxes: Iterator[Box]) -> Iterator[list[Box]]:
-    """Put boxes together until they are worth a task."""
-    group: list[Box] = []
+def _groups(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
+    """Put pieces together until they are worth a task."""
+    group: list[Piece] = []
     start = 0
-    for box in boxes:
-        if group and box.stop - start > TASK_SIZE:
+    for piece in pieces:
+        if group and piece.stop - start > TASK_SIZE:
             yield group
             group = []
         if not group:
-            start = box.start
-        group.append(box)
+            start = piece.start
+        group.append(piece)
     if group:
         yield group
 

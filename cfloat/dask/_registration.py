@@ -2,7 +2,7 @@
 
 import copyreg
 import sys
-from typing import Any, Final
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -14,9 +14,6 @@ import cfloat._matmul  # noqa: F401 - products of chunks, which it registers
 from cfloat._array.array import CFloatArray
 
 from . import _chunks
-
-# What a process imports to find CFloatArray registered.
-_REGISTRAR: Final = "cfloat.dask"
 
 
 def _percentile(a: CFloatArray, q: Any, method: str = "linear") -> Any:
@@ -40,7 +37,7 @@ def _reduced(a: CFloatArray) -> tuple[Any, ...]:
     Where there is no cluster, and nobody but Dask asks for this package, a pickle does not either.
     """
     restore, parts = a.__reduce__()
-    return restore, (*parts, _REGISTRAR) if "distributed" in sys.modules else parts
+    return restore, (*parts, __package__) if "distributed" in sys.modules else parts
 
 
 def register() -> None:

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 import cfloat as cf
 from cfloat._bias.histogram import Histogram
 from cfloat._bias.squared_errors import squared_errors
-from cfloat._report.report import carried_tensors
 
 TESLA = [cf.CFloat8_1_4_3, cf.CFloat8_1_5_2, cf.CFloat16_SHP]
 FORMATS = [
@@ -113,9 +112,9 @@ def test_percentile_saturates_no_more_than_the_rest(share, x):
     assert slices[0] == bias
 
 
-@pytest.mark.parametrize("name", sorted(carried_tensors()))
+@pytest.mark.parametrize("name", sorted(cf.carried_tensors()))
 def test_mse_on_real_tensors_is_best_and_no_worse_than_max(name):
-    x = carried_tensors()[name]
+    x = cf.carried_tensors()[name]
     for fmt in TESLA:
         tried, low = squared_errors(x, fmt), fmt.bias_range[0]
         best = tried[cf.choose_bias(x, fmt) - low]

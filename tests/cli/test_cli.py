@@ -17,7 +17,8 @@ from commands import CFLOAT, cfloat, refused, succeeded
 from safetensors.numpy import save_file
 
 import cfloat as cf
-from cfloat._cli import main
+from cfloat._cli import main, progress
+from cfloat._cli import report as report_command
 
 X = np.random.default_rng(0).standard_normal((8, 16)).astype(np.float32)
 
@@ -70,7 +71,7 @@ def test_bad_command_lines(tmp_path):
     assert "--nonsense" in refused(cfloat("report", "--nonsense"))
     assert "CFloat8_1_4_3" in refused(cfloat("report", "--format", "fp8"))
     assert "No such file" in refused(cfloat("report", "missing.npy"))
-    assert ".npy, .npz, .safetensors" in refused(cfloat("report", "weights.pt"))
+    assert ".safetensors, .index.json, .npz, .npy" in refused(cfloat("report", "weights.h5"))
     missing = tmp_path / "missing" / "r.json"
     assert "No such file" in refused(cfloat("report", "--format", "float16", "--json", missing))
 
@@ -169,16 +170,23 @@ def test_files_are_not_overwritten_by_mistake(tmp_path):
 def test_a_pipe_is_written_to(tmp_path):
     np.save(tmp_path / "x.npy", X)
     text = succeeded(
-        cfloat("report", tmp_path / "x.npy", "--format", "float16", "--json", "/dev/stdout")
-    )
-    # the table comes before or after it: Python writes to a pipe when it likes
-    written, _ = json.JSONDecoder().raw_decode(text, text.index("{"))
-    assert written["rows"][0]["format"] == "float16"
+        cfloat(
+            "report", tmp_path / "x.npy", "--format", "float16", "--json", "/dev/stdout",
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+        )
+    )  # fmt: skip
+    assert json.loads(text[text.index("{") :])["rows"][0]["format"] == "float16"
 
 
 def test_an_unknown_isa_is_one_line():
-    run = cfloat("report", env={**os.environ, "CFLOAT_ISA": "nonsense"})
-    assert "CFLOAT_ISA: ISA is 'nonsense'" in refused(run)
+    wrong = {**os.environ, "CFLOAT_ISA": "nonsense"}
+    for arguments in (["report"], ["info", "float16"], ["bench"], ["--help"], []):
+        run = cfloat(*arguments, env=wrong)
+        assert refused(run).startswith(
+            "cfloat: error: CFLOAT_ISA: ISA is 'nonsense'; this CPU runs "
+        )
+    # which takes no kernels
+    assert succeeded(cfloat("--version", env=wrong)) == f"cfloat {cf.__version__}\n"
 
 
 def test_version_and_help():
@@ -202,7 +210,7 @@ def test_interruptions_are_one_line(monkeypatch, capsys, error):
     def interrupted(*_, **__):
         raise error
 
-    monkeypatch.setattr(main, "report", interrupted)
+    monkeypatch.setattr(report_command, "report", interrupted)
     assert main.main(["report"]) != 0
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -227,8 +235,8 @@ def test_progress_appears_only_after_a_while(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     for after, shown in ((1e9, False), (-1.0, True)):
-        monkeypatch.setattr(main, "PROGRESS_AFTER", after)
-        with main._progress_bar("Measuring") as advance:
+        monkeypatch.setattr(progress, "PROGRESS_AFTER", after)
+        with progress.progress_bar("Measuring") as advance:
             advance(0, 2)
             advance(1, 2)
         assert ("Measuring" in capsys.readouterr().err) == shown

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 import cfloat as cf
 from cfloat._core.rounding import Positions
-from cfloat._files.convert import convert
+from cfloat._files.convert import convert as convert_by
 from cfloat._files.plan import Plan
 from cfloat.dask import _chunks
 from cfloat.errors import ClusterError
@@ -49,6 +49,14 @@ BIASES = [
 CHUNKS = [
     (12, 10, 15), (5, 4, 7), (6, 3, 4), (4, 10, 5), ((2, 0, 10), (10,), (14, 1)), (3, 5, 15),
 ]  # fmt: skip
+
+
+def convert(*arguments, scheduler=None):
+    """Convert here, or as the command does it with a scheduler."""
+    if scheduler is None:
+        return convert_by(*arguments)
+    with clusters.Cluster(scheduler) as cluster:
+        return convert_by(*arguments, runner=cluster.run)
 
 
 @pytest.fixture(autouse=True)

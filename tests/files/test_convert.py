@@ -10,29 +10,17 @@ import zipfile
 
 import numpy as np
 import pytest
-from checkpoint_files import shard
+from checkpoint_files import FLOATS, TENSORS, shard
 from commands import CFLOAT, cfloat, main_refused, names_in, succeeded
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import cfloat as cf
-from cfloat._files import jobs, reader
+from cfloat._files import encoding, jobs, pieces, read_torch
 from cfloat._files.convert import convert
 from cfloat._files.plan import Plan
 
 FMT = cf.CFloat8_1_4_3
-RNG = np.random.default_rng(0)
-TENSORS = {
-    "a.weight": RNG.standard_normal((40, 70)).astype(np.float32),
-    "b.weight": RNG.standard_normal((3, 5, 11)).astype(np.float16),
-    "bias": RNG.standard_normal(13),
-    "empty": np.empty((0, 4), np.float32),
-    "ids": np.arange(7),
-    "mask": np.array([True, False]),
-    "scalar": np.array(2.5, np.float32),
-    "wild": np.array([np.nan, -np.inf, 0.0, -0.0, 1e30, 1e-30], np.float32),
-}
-FLOATS = {name for name, tensor in TENSORS.items() if tensor.dtype.kind == "f"}
 
 
 @pytest.fixture
@@ -42,7 +30,7 @@ def source(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("piece", [1, 7, 64, jobs._PIECE])
+@pytest.mark.parametrize("piece", [1, 7, 64, pieces.PIECE_SIZE])
 @pytest.mark.parametrize(
     "how",
     [{}, {"axis": 0}, {"axis": -1}, {"axis": 1}, {"block": 4}, {"block": 1000}, {"bias": 9},
@@ -51,7 +39,7 @@ def source(tmp_path):
     ids=str,
 )  # fmt: skip
 def test_it_is_what_asarray_gives_whatever_the_pieces(source, tmp_path, monkeypatch, how, piece):
-    monkeypatch.setattr(jobs, "_PIECE", piece)
+    monkeypatch.setattr(pieces, "PIECE_SIZE", piece)
     target = tmp_path / "out.safetensors"
     summary = convert(source, target, Plan(FMT, **how))
     assert set(summary.converted) == FLOATS
@@ -298,7 +286,7 @@ def test_hostile_files(tmp_path, monkeypatch):
     for length in range(0, len(content), 997):
         cut.write_bytes(content[:length])
         is_refused(cut)
-    monkeypatch.setattr("cfloat._files.storage._BOMB_BYTES", 1 << 16)
+    monkeypatch.setattr("cfloat._files.read_numpy._BOMB_BYTES", 1 << 16)
     np.savez_compressed(tmp_path / "bomb.npz", x=np.zeros(10**6))
     is_refused(tmp_path / "bomb.npz")
     with zipfile.ZipFile(tmp_path / "text.npz", "w") as archive:
@@ -493,13 +481,13 @@ def test_options_that_would_have_no_effect(source, tmp_path, options, message):
 def test_tensors_of_nested_mappings_that_get_one_name():
     nested = {"a": {"b": np.ones(2)}, "a.b": np.zeros(3)}
     with pytest.raises(ValueError, match=r"'a\.b' is there twice"):
-        reader._named(reader._torch_tensors(nested, np.ndarray, "", []))
+        read_torch.by_name(read_torch.tensors_in(nested, np.ndarray, "", []))
 
 
 def test_tensors_in_lists_are_named_by_their_places():
     x, y, z = np.ones(2), np.zeros(3), np.arange(4)
     nested = {"groups": [{"m": x}, (y, 5)], "z": z}
-    found = dict(reader._torch_tensors(nested, np.ndarray, "", []))
+    found = dict(read_torch.tensors_in(nested, np.ndarray, "", []))
     assert list(found) == ["groups.0.m", "groups.1.0", "z"]
     assert found["groups.0.m"] is x
     assert found["groups.1.0"] is y
@@ -509,14 +497,14 @@ def test_lists_that_hold_themselves():
     endless = []
     endless.append(endless)
     with pytest.raises(ValueError, match="nested without end"):
-        list(reader._torch_tensors(endless, np.ndarray, "", []))
+        list(read_torch.tensors_in(endless, np.ndarray, "", []))
 
 
 def test_a_new_folder_goes_with_what_was_to_be_in_it(source, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(jobs.Encoding, "run", interrupted)
+    monkeypatch.setattr(encoding.Encoding, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         convert(source, tmp_path / "new", Plan(FMT))
     assert not (tmp_path / "new").exists()

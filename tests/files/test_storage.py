@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 import cfloat as cf
-from cfloat._files.storage import TensorFile, write_text
+from cfloat._files.replace import write_text
+from cfloat._files.stored_values import StoredValues
 
 X = np.arange(12, dtype=np.float32).reshape(3, 4)
 
@@ -36,18 +37,18 @@ def sample(request, tmp_path):
 
 
 def test_reads_what_was_written(sample):
-    tensors = dict(TensorFile(sample))
+    tensors = dict(StoredValues(sample))
     names = ["sample"] if sample.suffix == ".npy" else ["a", "b"]
     assert list(tensors) == names
     np.testing.assert_array_equal(tensors[names[0]], X)
     with pytest.raises(KeyError):
-        TensorFile(sample)["missing"]
+        StoredValues(sample)["missing"]
 
 
 def read_all(path):
     """Read every tensor; return the message if the file is refused."""
     try:
-        dict(TensorFile(path))
+        dict(StoredValues(path))
     except cf.FileError as error:
         message = str(error)
         assert str(path) in message
@@ -183,8 +184,8 @@ def test_narrow_floats_are_widened(tmp_path, name):
     save_file(
         {"a": codes.view(dtype), "b": X, "c": np.empty((0, 3), dtype)}, tmp_path / "x.safetensors"
     )
-    tensors = TensorFile(tmp_path / "x.safetensors")
-    assert [tensors.stored_dtype(key) for key in tensors] == [name, None, name]
+    tensors = StoredValues(tmp_path / "x.safetensors")
+    assert [tensors.dtype_name(key) for key in tensors] == [name, "float32", name]
     np.testing.assert_array_equal(tensors["a"], codes.view(dtype).astype(np.float32))
     assert tensors["a"].dtype == np.float32
     np.testing.assert_array_equal(tensors["b"], X)
@@ -208,7 +209,7 @@ def test_many_tensors_are_read_in_linear_time(tmp_path, monkeypatch):
     monkeypatch.setattr(
         zipfile.ZipFile, "__init__", lambda *a, **k: (opened.append(1), original(*a, **k))[1]
     )
-    assert len(dict(TensorFile(path))) == 50
+    assert len(dict(StoredValues(path))) == 50
     assert len(opened) == 1
 
 
@@ -224,8 +225,8 @@ def test_missing_files(tmp_path, name):
 
 
 def test_other_files(tmp_path):
-    for name in ("weights.pt", "noext", "a.txt"):
-        assert ".npy, .npz, .safetensors" in read_all(tmp_path / name)
+    for name in ("weights.h5", "noext", "a.txt"):
+        assert ".safetensors, .index.json, .npz, .npy" in read_all(tmp_path / name)
     (tmp_path / "folder.npy").mkdir()
     assert read_all(tmp_path / "folder.npy") is not None
 

@@ -10,7 +10,7 @@ import pytest
 import cfloat as cf
 from cfloat._bias.squared_errors import squared_errors
 from cfloat._metrics.theory import theoretical_sqnr_db
-from cfloat._report.baselines import compare_schemes
+from cfloat._report.baselines import compare_baselines
 
 RNG = np.random.default_rng(11)
 X = (RNG.standard_normal((24, 100)) * np.exp(RNG.standard_normal((24, 1)))).astype(np.float32)
@@ -135,7 +135,7 @@ def test_granularity_is_the_error_with_a_bias_for_each_part():
 
 def test_schemes_are_what_they_say():
     peak = float(np.abs(X).max())
-    found = {each.scheme: each.sqnr_db for each in compare_schemes("x", X, peak)}
+    found = {each.scheme: each.sqnr_db for each in compare_baselines("x", X, peak)}
     for label, dtype, top, highest in (
         ("E4M3FN", ml_dtypes.float8_e4m3fn, 448, 8), ("E5M2", ml_dtypes.float8_e5m2, 57344, 15),
     ):  # fmt: skip

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import pytest
 from report_content import HOSTILE, make_content
 
-from cfloat._report.page import page
+from cfloat._report.html_page import html_page
 
 #: Elements that have no end tag.
 VOID = {"meta", "link", "input", "img", "br", "hr", "wbr"}
@@ -57,7 +57,7 @@ class _Page(HTMLParser):
 
 
 def test_structure():
-    parsed = _Page(page(make_content(), 'Report <1> & "2"\nof $x'))
+    parsed = _Page(html_page(make_content(), 'Report <1> & "2"\nof $x'))
     assert not parsed.unbalanced
     assert not parsed.open
     assert parsed.all("title")[0]["text"] == 'Report <1> & "2" of $x'
@@ -71,15 +71,15 @@ def test_structure():
 
 def test_the_data_comes_back():
     content = make_content()
-    parsed = _Page(page(content))
+    parsed = _Page(html_page(content))
     assert json.loads(parsed.id("content")["text"]) == content
     # not a tag is there that an empty report has not
     tags = [each["tag"] for each in parsed.elements]
-    assert tags == [each["tag"] for each in _Page(page({"tensors": [], "rows": []})).elements]
+    assert tags == [each["tag"] for each in _Page(html_page({"tensors": [], "rows": []})).elements]
 
 
 def test_nothing_is_loaded():
-    text = page(make_content())
+    text = html_page(make_content())
     parsed = _Page(text)
     for element in parsed.elements:
         assert not {"src", "srcset", "action", "data", "poster", "style"} & set(element)
@@ -93,7 +93,7 @@ def test_nothing_is_loaded():
 
 
 def test_names_are_only_ever_text():
-    script = _Page(page({"tensors": [], "rows": []})).all("script")[1]["text"]
+    script = _Page(html_page({"tensors": [], "rows": []})).all("script")[1]["text"]
     for way in (
         "innerHTML",
         "outerHTML",
@@ -107,7 +107,7 @@ def test_names_are_only_ever_text():
 
 def test_infinities_are_refused():
     with pytest.raises(ValueError, match="not JSON compliant"):
-        page({"tensors": [], "rows": [], "x": float("nan")})
+        html_page({"tensors": [], "rows": [], "x": float("nan")})
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def browse(tmp_path_factory):
 
     def browse(content, fragment="", script=""):
         path = folder / "report.html"
-        text = page(content)
+        text = html_page(content)
         if script:
             text = re.sub("script-src '[^']*'", "script-src 'unsafe-inline'", text)
             text = text.replace("</body>", f"<script>{script}</script></body>")

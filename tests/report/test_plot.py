@@ -8,7 +8,7 @@ import pytest
 from report_content import make_content
 
 import cfloat as cf
-from cfloat._report.plot import plot
+from cfloat._report.figure import draw
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def _matplotlib(request):
 
 def test_curves_and_windows_of_a_tensor(tmp_path):
     content = make_content()
-    figure = plot(content, "plain.weight")
+    figure = draw(content, "plain.weight")
     assert figure.get_suptitle() == "plain.weight"
     curves, exponents = figure.axes
     lines = {line.get_label(): line for line in curves.get_lines()}
@@ -39,12 +39,12 @@ def test_curves_and_windows_of_a_tensor(tmp_path):
 @pytest.mark.parametrize("index", range(10))
 def test_every_tensor_can_be_drawn(index, tmp_path):
     content = make_content()
-    figure = plot(content, content["tensors"][index]["name"])
+    figure = draw(content, content["tensors"][index]["name"])
     figure.savefig(tmp_path / "plot.png", dpi=40)
 
 
 def test_the_worst_tensor_by_default():
-    assert plot(make_content()).get_suptitle() == "hopeless"
+    assert draw(make_content()).get_suptitle() == "hopeless"
 
 
 def test_by_a_report():
@@ -53,8 +53,10 @@ def test_by_a_report():
 
 
 def test_pyplot_is_left_alone():
-    command = "import sys; sys.path.insert(0, sys.argv[1]); from cfloat._report.plot import plot; "
-    command += "from report_content import make_content; plot(make_content()); "
+    command = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from cfloat._report.figure import draw; "
+    )
+    command += "from report_content import make_content; draw(make_content()); "
     command += "sys.exit('matplotlib.pyplot' in sys.modules)"
     subprocess.run(
         [sys.executable, "-P", "-c", command, str(Path(__file__).parents[1] / "support")],
@@ -66,13 +68,13 @@ def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(cf.MissingExtraError, match=r"cfloat\[plot\]"):
-        plot(make_content())
+        draw(make_content())
 
 
 def test_bad_names():
     with pytest.raises(cf.ArgumentValueError, match="tensor is 'x'; the report has no tensor"):
-        plot(make_content(), "x")
+        draw(make_content(), "x")
     with pytest.raises(cf.ArgumentTypeError, match="tensor is 3; it takes"):
-        plot(make_content(), 3)
+        draw(make_content(), 3)
     with pytest.raises(cf.ArgumentValueError, match="the report has no tensor"):
-        plot({"tensors": [], "rows": []})
+        draw({"tensors": [], "rows": []})

@@ -11,7 +11,7 @@ import pytest
 
 import cfloat as cf
 from cfloat._bias.squared_errors import best_bias
-from cfloat._report.report import LEGEND, carried_tensors
+from cfloat._report.text_tables import LEGEND
 
 X = np.random.default_rng(0).standard_normal((4, 25)).astype(np.float32)
 
@@ -184,8 +184,11 @@ def test_csv_has_the_same_values():
 def test_bad_arguments():
     with pytest.raises(cf.ArgumentValueError, match="formats is empty"):
         cf.report({"x": X}, [])
-    with pytest.raises(cf.ArgumentTypeError, match="format is 'float16'"):
-        cf.report({"x": X}, ["float16"])
+    with pytest.raises(cf.ArgumentTypeError, match="format is 16"):
+        cf.report({"x": X}, [16])
+    for unknown in ("float17", ["float16", "float17"]):
+        with pytest.raises(cf.ArgumentValueError, match="format is 'float17'; the names are"):
+            cf.report({"x": X}, unknown)
     with pytest.raises(cf.ArgumentTypeError, match="x has dtype <U1"):
         cf.report(["a"])
     with pytest.raises(cf.ArgumentTypeError, match="formats is None; it takes a Format"):
@@ -193,7 +196,7 @@ def test_bad_arguments():
 
 
 def test_carried_tensors_are_real_and_varied():
-    tensors = carried_tensors()
+    tensors = cf.carried_tensors()
     assert len(tensors) >= 20
     assert {tensor.dtype for tensor in tensors.values()} == {np.dtype(np.float32)}
     assert all(np.isfinite(tensor).all() and tensor.any() for tensor in tensors.values())
@@ -204,7 +207,7 @@ def test_carried_tensors_are_real_and_varied():
 
 def test_carried_tensors_belong_together():
     # forward through the dense layers, from what the file holds
-    tensors = carried_tensors()
+    tensors = cf.carried_tensors()
     hidden = tensors["conv2.activation"].reshape(16, -1) @ tensors["dense1.weight"].T
     hidden += tensors["dense1.bias"]
     np.testing.assert_allclose(hidden, tensors["dense1.preactivation"], rtol=1e-4, atol=1e-5)

@@ -532,7 +532,9 @@ def test_state_dicts_of_codes(tmp_path):
 
 def test_whole_models_are_copied_saved_and_loaded(tmp_path):
     """Their classes are found by the names that users import."""
-    model = ct.quantize(nn.Sequential(*linears(), nn.Unflatten(1, (1, 4)), nn.Conv1d(1, 2, 3)), **ALL)
+    model = ct.quantize(
+        nn.Sequential(*linears(), nn.Unflatten(1, (1, 4)), nn.Conv1d(1, 2, 3)), **ALL
+    )
     x = torch.randn(5, 8)
     model(x).sum().backward()
     small = ct.to_inference(copy.deepcopy(model))
@@ -543,7 +545,9 @@ def test_whole_models_are_copied_saved_and_loaded(tmp_path):
             pickle.loads(pickle.dumps(given)),
             torch.load(tmp_path / "model.pt", weights_only=False),
         ):
-            assert [type(part) for part in other.modules()] == [type(part) for part in given.modules()]
+            assert [type(part) for part in other.modules()] == [
+                type(part) for part in given.modules()
+            ]
             assert torch.equal(other(x), given(x))
     assert b"cfloat.torch._" not in pickle.dumps([type(part) for part in model.modules()])
 

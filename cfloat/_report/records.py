@@ -63,7 +63,7 @@ class Window:
     Attributes
     ----------
     smallest_subnormal : int or None
-        Of the smallest denormal; None if the format has none.
+        Of the smallest subnormal; None if the format has none.
     smallest_normal, highest : int
         Of the smallest normal and of the largest value.
     """
@@ -130,7 +130,7 @@ class ReportRow:
     denormals: DenormalCost | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything that is a single value as one flat dictionary."""
+        """Give everything that is a single value as one flat dictionary."""
         flat: dict[str, Any] = {
             name: getattr(self, name)
             for name in ("tensor", "shape", "dtype", "format", "subnormals", "bits", "bias")
@@ -151,7 +151,7 @@ class ReportRow:
         return flat | asdict(self.denormals)
 
     def to_content(self) -> dict[str, Any]:
-        """Return everything as plain data, for JSON."""
+        """Give everything as plain data, for JSON."""
         content = self.to_dict()
         del content["plateau_first"], content["plateau_last"]
         for name in THEORY:
@@ -199,7 +199,7 @@ class TensorSummary:
     exponents: dict[int, int] = field(default_factory=dict)
 
     def to_content(self) -> dict[str, Any]:
-        """Return everything as plain data, for JSON."""
+        """Give everything as plain data, for JSON."""
         content = asdict(self)
         first, last = min(self.exponents, default=0), max(self.exponents, default=-1)
         counts = [self.exponents.get(exponent, 0) for exponent in range(first, last + 1)]
@@ -259,5 +259,5 @@ class MatmulRow:
 
 
 def names_of(record: Any) -> list[str]:
-    """Return the names of a record's fields."""
+    """List the names of a record's fields."""
     return [each.name for each in fields(record)]

@@ -9,8 +9,8 @@ from string import Template
 from typing import Any
 
 
-def page(content: dict[str, Any], title: str = "cfloat error report") -> str:
-    """Return an error report as an HTML page.
+def html_page(content: dict[str, Any], title: str = "cfloat error report") -> str:
+    """Make an HTML page of an error report.
 
     Parameters
     ----------
@@ -33,8 +33,7 @@ def page(content: dict[str, Any], title: str = "cfloat error report") -> str:
 
     Examples
     --------
-    >>> from cfloat._report.page import page
-    >>> page({"tensors": [], "rows": []}).splitlines()[0]
+    >>> html_page({"tensors": [], "rows": []}).splitlines()[0]
     '<!DOCTYPE html>'
     """
     script, style = _asset("charts.js") + _asset("page.js"), _asset("page.css")
@@ -59,6 +58,6 @@ def _source(text: str) -> str:
 
 
 def _embedded(content: dict[str, Any]) -> str:
-    """Return JSON that no name can end: only a ``<`` ends an HTML script, or hides its end."""
+    """Write JSON that no name can end: only a ``<`` ends an HTML script, or hides its end."""
     text = json.dumps(content, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")

@@ -28,13 +28,13 @@ MARGIN = 24
 Row = dict[str, Any]
 
 
-def plot(content: dict[str, Any], tensor: str | None = None) -> "Figure":
+def draw(content: dict[str, Any], tensor: str | None = None) -> "Figure":
     """Draw the SQNR of a tensor against the exponent bias, and its exponents with each format's window.
 
     Parameters
     ----------
     content : dict
-        The report as plain data, as `page` takes it.
+        The report as plain data, as `html_page` takes it.
     tensor : str, optional
         The tensor's name; if None, the one with the lowest SQNR in the best of the narrow formats.
 
@@ -54,8 +54,7 @@ def plot(content: dict[str, Any], tensor: str | None = None) -> "Figure":
 
     Examples
     --------
-    >>> from cfloat._report.plot import plot
-    >>> plot(content, "conv1.weight").savefig("conv1.svg")  # doctest: +SKIP
+    >>> draw(content, "conv1.weight").savefig("conv1.svg")  # doctest: +SKIP
     """
     try:
         from matplotlib.figure import Figure
@@ -96,7 +95,7 @@ def _tensor(content: dict[str, Any], name: str | None) -> dict[str, Any]:
 
 
 def _worst(rows: list[Row]) -> str | None:
-    """Return the tensor with the lowest SQNR in the best of the narrow formats."""
+    """Find the tensor with the lowest SQNR in the best of the narrow formats."""
     narrow = max(8, min((row["bits"] for row in rows), default=8))
     best: dict[str, float] = {}
     for row in rows:
@@ -106,7 +105,7 @@ def _worst(rows: list[Row]) -> str | None:
 
 
 def _level(row: Row) -> float:
-    """Return a row's SQNR; plain data has no infinities, and an exact result no squared error."""
+    """Give a row's SQNR; plain data has no infinities, and an exact result no squared error."""
     if row["sqnr_db"] is not None:
         return float(row["sqnr_db"])
     return math.inf if row["mse"] == 0 else -math.inf

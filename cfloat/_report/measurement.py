@@ -1,4 +1,4 @@
-"""Measuring what formats cost on one tensor: the rows of a report."""
+"""The measuring of one tensor: what each format costs it, for the rows of a report."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -6,30 +6,28 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from cfloat._array.creation import asarray
 from cfloat._bias.groups import Blocks, Groups, Slices
 from cfloat._bias.histogram import Histogram
 from cfloat._bias.peak import largest_magnitude
 from cfloat._bias.round_to import round_to
 from cfloat._bias.search import grouped_error
-from cfloat._bias.squared_errors import best_bias, least_error, squared_errors
+from cfloat._bias.squared_errors import least_error, squared_errors
 from cfloat._core.finfo import finfo
 from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 from cfloat._core.pieces import pieces
 from cfloat._metrics.error import ErrorStats, Sums
-from cfloat._metrics.matmul_error import matmul_error
+from cfloat._metrics.sqnr import sqnr_db
 from cfloat._metrics.theory import theoretical_sqnr_db
 
-from .baselines import Comparison, compare_schemes
-from .rows import (
+from .baselines import Comparison, compare_baselines
+from .records import (
     THEORY,
     BiasCurve,
     DenormalCost,
     Granularity,
-    MatmulRow,
     ReportRow,
     TensorSummary,
     Window,
@@ -69,8 +67,8 @@ class Measurement:
     def __init__(self, name: str, dtype: str, tensor: Array, formats: dict[str, Format]) -> None:
         self._name, self._dtype, self._tensor = name, dtype, tensor
         self._flat = tensor.reshape(-1)
-        self._moments = Histogram.of(tensor)
-        self._signal = self._moments.signal
+        self._histogram = Histogram.of(tensor)
+        self._signal = self._histogram.signal
         negative = any((self._flat[piece] < 0).any() for piece in pieces(self._flat.shape))
         self._peak = largest_magnitude(self._flat)
         self._known: dict[Format, Floats] = {}
@@ -103,22 +101,22 @@ class Measurement:
                     advance()
             comparisons = []
             if self._small:
-                comparisons = compare_schemes(self._name, self._tensor, self._peak)
+                comparisons = compare_baselines(self._name, self._tensor, self._peak)
         advance()
         return Measured(self._summary(), rows, granularity, comparisons)
 
     def _summary(self) -> TensorSummary:
-        moments = self._moments
+        histogram = self._histogram
         return TensorSummary(
             name=self._name,
             shape=self._tensor.shape,
             dtype=self._dtype,
-            size=moments.size,
-            nonfinite=moments.size - moments.finite,
-            zeros=moments.zeros,
+            size=histogram.size,
+            nonfinite=histogram.size - histogram.finite,
+            zeros=histogram.zeros,
             max=self._peak,
-            kurtosis=moments.kurtosis,
-            exponents=moments.exponents(),
+            kurtosis=histogram.kurtosis,
+            exponents=histogram.exponents(),
         )
 
     def _row(self, label: str, fmt: Format) -> ReportRow:
@@ -138,26 +136,22 @@ class Measurement:
             curve=self._curve(errors, fmt, bias),
             window=_window(fmt, bias),
             headroom=_binades(top, self._peak) if self._peak > 0 else 0,
-            use=self._moments.code_use(fmt, bias),
-            stochastic_db=self._db(self._moments.stochastic_error(fmt, bias)),
+            use=self._histogram.code_use(fmt, bias),
+            stochastic_db=self._db(self._histogram.stochastic_error(fmt, bias)),
             theory=self._theory(fmt),
             denormals=self._denormal_cost(fmt, errors) if fmt.subnormals == "whitepaper" else None,
         )
 
     def _errors(self, fmt: Format) -> Floats:
-        """Return the squared errors at every bias, in the unit of the moments' signal."""
+        """Sum the squared errors at every bias, shape (biases,), in the unit of the histogram's signal."""
         if fmt not in self._known:
             takes = Histogram.takes(fmt)
-            errors = self._moments.errors(fmt) if takes else squared_errors(self._flat, fmt)
+            errors = self._histogram.errors(fmt) if takes else squared_errors(self._flat, fmt)
             self._known[fmt] = errors
         return self._known[fmt]
 
     def _db(self, noise: float) -> float:
-        if noise <= 0:
-            return math.inf
-        if self._signal <= 0 or math.isinf(noise):
-            return -math.inf
-        return 10 * math.log10(self._signal / noise)
+        return sqnr_db(self._signal, noise)
 
     def _curve(self, errors: Floats, fmt: Format, bias: int) -> BiasCurve:
         low, _ = fmt.bias_range
@@ -171,7 +165,7 @@ class Measurement:
         return BiasCurve(low, levels, (first + low, last + low))
 
     def _theory(self, fmt: Format) -> dict[str, float]:
-        mean = self._signal / max(1, self._moments.finite)
+        mean = self._signal / max(1, self._histogram.finite)
         if mean <= 0:
             return {}
         return {
@@ -207,7 +201,7 @@ class Measurement:
                 biases, noise = np.array([whole]), float(errors[whole - fmt.bias_range[0]])
             else:
                 biases, noise = grouped_error(parts, fmt)
-                noise = math.ldexp(noise, -2 * self._moments.scale)
+                noise = math.ldexp(noise, -2 * self._histogram.scale)
             yield Granularity(
                 tensor=self._name,
                 format=label,
@@ -220,40 +214,8 @@ class Measurement:
             )
 
 
-def measure_products(
-    name: str, weight: Array, inputs: ArrayLike, formats: dict[str, Format]
-) -> tuple[list[MatmulRow], str | None]:
-    """Return what rounding a weight and its inputs does to their product, or why that cannot be told."""
-    x = np.asarray(inputs)
-    if weight.ndim != 2 or x.ndim < 1 or x.shape[-1:] != weight.shape[1:] or not x.size:
-        return [], f"inputs of shape {x.shape} do not fit a weight of shape {weight.shape}"
-    rows = []
-    inputs32 = x.reshape(-1, x.shape[-1]).astype(np.float32)
-    weights32 = weight.T.astype(np.float32)
-    if not (np.isfinite(inputs32).all() and np.isfinite(weights32).all()):
-        return [], "not all elements are finite"
-    with no_flags():
-        for label, fmt in formats.items():
-            if not fmt.signed:
-                continue
-            a = asarray(inputs32, fmt, best_bias(inputs32, fmt))
-            b = asarray(weights32, fmt, best_bias(weights32, fmt))
-            found = matmul_error(a, b, inputs32, weights32)
-            rows.append(
-                MatmulRow(
-                    tensor=name,
-                    format=label,
-                    weight_sqnr_db=found.b_sqnr_db,
-                    input_sqnr_db=found.a_sqnr_db,
-                    output_sqnr_db=found.sqnr_db,
-                    predicted_db=found.predicted_db,
-                )
-            )
-    return rows, None
-
-
 def rounding_error(flat: Array, fmt: Format, bias: int) -> ErrorStats:
-    """Return what rounding a flat tensor to nearest costs, as `error` does, in pieces."""
+    """Measure what rounding a tensor, shape (n,), to nearest costs, as `error` does, in pieces."""
     sums = Sums()
     limits = finfo(fmt, bias)
     with np.errstate(all="ignore"):
@@ -269,7 +231,7 @@ def _several_biases(fmt: Format) -> bool:
 
 
 def _binades(top: float, peak: float) -> int:
-    """Return the largest n with peak * 2**n <= top."""
+    """Find the largest n with peak * 2**n <= top."""
     top_fraction, top_exponent = math.frexp(top)
     fraction, exponent = math.frexp(peak)
     return top_exponent - exponent - (fraction > top_fraction)

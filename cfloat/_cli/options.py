@@ -1,0 +1,23 @@
+"""Options and arguments that several commands have."""
+
+import argparse
+from typing import Final, get_args
+
+from cfloat._core.format import Format, Subnormals
+from cfloat._core.presets import FORMATS
+
+#: The kinds of files that are read, for a command's help.
+READABLE: Final = (
+    "a .safetensors, .npz, .npy or PyTorch file, or a sharded checkpoint's index or folder"
+)
+
+
+def add_subnormals(command: argparse.ArgumentParser) -> None:
+    """Add the option ``--subnormals`` to a command."""
+    readings = get_args(Subnormals)
+    command.add_argument("--subnormals", choices=readings, metavar="HOW", help=", ".join(readings))
+
+
+def format_of(name: str, subnormals: str | None) -> Format:
+    """Look a format up by its name, with another reading of subnormals if there is one."""
+    return FORMATS[name] if subnormals is None else FORMATS[name].replace(subnormals=subnormals)

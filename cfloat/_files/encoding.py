@@ -1,0 +1,271 @@
+"""Values that become codes: biases are chosen, and pieces encoded at them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cfloat._bias.choose import choose_bias
+from cfloat._bias.layout import check_layout
+from cfloat._convert.layouts import encode_layout
+from cfloat._core.flags import collected
+from cfloat._core.format import Format
+from cfloat._core.rounding import check_rounding
+from cfloat._core.text import shown
+from cfloat.errors import ArgumentValueError
+
+from . import fp8, pieces
+from .checkpoint import Checkpoint
+from .entry import Entry
+from .exporting import fp8_entries, recode, write_scales
+from .file_errors import refusing_contradictions
+from .jobs import Counter, Recipe, Writer
+from .pieces import Piece
+from .plan import Plan
+from .reader import read_values
+from .tensor_metadata import BIAS_SUFFIX, Description, codes_entry, longest_bias
+
+Array = NDArray[Any]
+
+
+class Scratch:
+    """Memory for a piece of values and of codes: to get fresh memory takes longer than to fill it."""
+
+    def __init__(self) -> None:
+        self.read = np.empty(8 * pieces.PIECE_SIZE, np.uint8)
+        self._codes = np.empty(2 * pieces.PIECE_SIZE, np.uint8)
+
+    def codes(self, size: int, fmt: Format) -> Array:
+        """Give an array for so many codes."""
+        dtype = fmt.storage_dtype
+        if size > pieces.PIECE_SIZE:
+            return np.empty(size, dtype)
+        return self._codes[: size * dtype.itemsize].view(dtype)
+
+
+class Encoding:
+    """Values that become codes."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        name: str,
+        plan: Plan,
+        offset: int,
+        channels: bool,
+        scratch: Scratch | None = None,
+    ) -> None:
+        self.name = name
+        self.recipe = Recipe(Encoding, (name, plan, offset, channels))
+        self._source = checkpoint.source
+        self._entry = checkpoint.source.entries[name]
+        self._plan = plan
+        self._offset = offset
+        if plan.format is None:
+            raise ArgumentValueError(f"{shown(name)} is not encoded yet, and no format is given")
+        assert isinstance(plan.format, Format)
+        self._format = plan.format
+        shape = self._entry.shape
+        self._axis, self._block = self._layout(shape)
+        self._biases_shape = self._shape_of_biases(shape)
+        self._scratch = scratch or Scratch()
+        self._table = fp8.recoded(plan.format) if plan.export else None
+        # the search looks at what can be stored
+        self._searched = fp8.reachable(plan.format) if plan.export else plan.format
+        if plan.export:
+            self.entries = fp8_entries(name, plan.format, shape, channels)
+            self.longest_description: Description | None = None
+            return
+        self.entries = {name: codes_entry(self._format, shape)}
+        bias: int | str = longest_bias(self._format)
+        if self._biases_shape is not None:
+            bias = name + BIAS_SUFFIX
+            self.entries[bias] = Entry.of("I16", self._biases_shape)
+        stochastic = plan.rounding == "stochastic"
+        self.longest_description = Description(
+            self._format, bias, self._axis, self._block, self._entry.dtype, plan.rounding,
+            plan.seed if stochastic else None, offset if stochastic else None,
+        )  # fmt: skip
+
+    def _layout(self, shape: tuple[int, ...]) -> tuple[int | None, int | None]:
+        plan = self._plan
+        if not isinstance(plan.bias, str) or plan.bias == "default" or 0 in shape:
+            return None, None
+        if plan.block is not None and shape:
+            return None, min(plan.block, shape[-1])
+        if plan.axis is None or len(shape) < 2:
+            return None, None
+        if not -len(shape) <= plan.axis < len(shape):
+            raise ArgumentValueError(
+                f"axis is {plan.axis}; {shown(self.name)} takes {-len(shape)} to {len(shape) - 1}"
+            )
+        axis = plan.axis % len(shape)
+        return (axis, None) if shape[axis] > 1 else (None, None)
+
+    def _shape_of_biases(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        if self._block is not None:
+            return (*shape[:-1], -(-shape[-1] // self._block))
+        if self._axis is not None:
+            return tuple(n if i == self._axis else 1 for i, n in enumerate(shape))
+        return None
+
+    def run(self, writer: Writer, counter: Counter) -> Description | None:
+        """Choose the biases, and write them and the codes."""
+        biases = None
+        if self.is_searched:
+            biases = self.decide(self.survey(self.pieces(), counter))
+        elif self.is_chosen:
+            biases = self.choose(counter)
+        self.encode(self.pieces(), biases, writer, counter)
+        return self.finish(biases, writer, counter)
+
+    # The steps of a run, the parts of which can be done anywhere and in any order
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether the biases follow from the largest magnitudes of all pieces."""
+        return self._plan.bias == "max" and self._block is None and self._entry.size > 0
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether the biases follow from all values at once, or from none."""
+        return not self.is_searched and self._block is None
+
+    @property
+    def _cut(self) -> tuple[int, int, int]:
+        """The shape as three axes: biases differ along the middle one, or each row has blocks of its own."""
+        shape = self._entry.shape
+        if self._block is not None:
+            return (1, prod(shape[:-1]), shape[-1])
+        if self._axis is None:
+            return (1, 1, self._entry.size)
+        return (prod(shape[: self._axis]), shape[self._axis], prod(shape[self._axis + 1 :]))
+
+    def pieces(self) -> Iterator[Piece]:
+        """Cut the tensor into the pieces that it is worked on in."""
+        return pieces.cut(*self._cut, self._block or 1)
+
+    def survey(self, parts: Iterable[Piece], counter: Counter) -> Array:
+        """Find the largest finite magnitude of each slice, as far as pieces have it: float64 (slices,)."""
+        largest = np.zeros(self._cut[1], np.float64)
+        with refusing_contradictions(self._source.path, self.name):
+            for piece in parts:
+                part = largest[piece.slices]
+                np.maximum(part, self._largest(piece), out=part)
+                counter.advance(self._entry.nbytes / 2 * prod(piece.shape) / self._entry.size)
+        return largest
+
+    def decide(self, largest: Array) -> Any:
+        """Choose the bias, or one a slice, by what `survey` found in all pieces."""
+        axis = None if self._axis is None else 0
+        return choose_bias(largest, self._searched, "max", axis=axis)
+
+    def choose(self, counter: Counter) -> Any:
+        """Choose the bias, or one a slice, by all values at once, or by none."""
+        fmt, method = self._searched, self._plan.bias
+        if not isinstance(method, str):
+            return method
+        if method == "default" or self._entry.size == 0:
+            return fmt.default_bias
+        with refusing_contradictions(self._source.path, self.name):
+            values = read_values(self._source, self.name, 0, self._entry.size)
+            counter.advance(self._entry.nbytes / 2)
+            if self._axis is None:
+                return choose_bias(values, fmt, method)
+            return choose_bias(values.reshape(self._cut), fmt, method, axis=1)
+
+    def encode(self, parts: Iterable[Piece], biases: Any, writer: Writer, counter: Counter) -> None:
+        """Write the codes of pieces; and with blocks their biases, which are chosen here."""
+        with collected() as flags, refusing_contradictions(self._source.path, self.name):
+            for piece in parts:
+                if self._block is not None:
+                    self._encode_blocks(piece, writer, counter, self._block)
+                    continue
+                part = biases if self._axis is None else biases[piece.slices, np.newaxis]
+                layout = check_layout(self._format, part, piece.shape)
+                self._write(writer, counter, piece, self._read(piece), layout)
+        counter.summary.flags.add(flags)
+
+    def finish(self, biases: Any, writer: Writer, counter: Counter) -> Description | None:
+        """Write what there is to say of the whole tensor, when all pieces are encoded."""
+        counter.summary.elements += self._entry.size
+        counter.summary.converted.append(self.name)
+        if self._plan.export:
+            write_scales(writer, self.name, self._format, biases, self.entries)
+            return None
+        assert self.longest_description is not None
+        if self._biases_shape is None:
+            return replace(self.longest_description, bias=int(biases))
+        if self._block is None:
+            writer.write(self.name + BIAS_SUFFIX, 0, np.asarray(biases, np.int16))
+        return self.longest_description
+
+    def _read(self, piece: Piece) -> Array:
+        values = read_values(self._source, self.name, piece.start, piece.stop, self._scratch.read)
+        return values.reshape(piece.shape)
+
+    def _write(
+        self, writer: Writer, counter: Counter, piece: Piece, values: Array, biases: Any
+    ) -> None:
+        plan = self._plan
+        how = check_rounding(plan.rounding, values.shape)
+        if plan.rounding == "stochastic":
+            offset = self._offset + piece.start
+            how = check_rounding(plan.rounding, values.shape, plan.seed, offset)
+        out = self._scratch.codes(values.size, self._format).reshape(values.shape)
+        codes = encode_layout(
+            values, self._format, biases.values, biases.block, values.shape, how, out
+        )
+        if self._table is not None:
+            codes = recode(codes, self._table, self._format, counter.summary, plan, self.name)
+        writer.write(self.name, piece.start * codes.itemsize, codes)
+        counter.advance(self._entry.nbytes / self._entry.size * values.size / self._passes)
+
+    @property
+    def _passes(self) -> int:
+        """How often the values are read."""
+        searched = isinstance(self._plan.bias, str) and self._plan.bias != "default"
+        return 2 if searched and self._block is None else 1
+
+    def _largest(self, piece: Piece) -> Array:
+        """Find the largest finite magnitude of each slice of the middle axis, or of all of them."""
+        values = self._read(piece)
+        axes = (0, 2) if piece.shape[1] > 1 else None
+        # two passes that make no other array; NaN wins in both
+        low, high = values.min(axis=axes), values.max(axis=axes)
+        largest: Array = np.maximum(np.negative(low), high)
+        if not np.isfinite(largest).all():
+            finite = np.isfinite(values)
+            np.abs(values, out=values)
+            largest = values.max(axis=axes, initial=0, where=finite)
+        return largest
+
+    def _encode_blocks(self, piece: Piece, writer: Writer, counter: Counter, block: int) -> None:
+        """Choose and encode in one go: a block depends on no other."""
+        assert self._biases_shape is not None
+        method = self._plan.bias
+        assert isinstance(method, str)
+        assert method != "default"
+        values = self._read(piece)[0]
+        if method == "max":
+            found = self._of_block_maxima(values, block)
+        else:
+            found = np.asarray(choose_bias(values, self._searched, method, block=block))
+        # in one piece as well: whole rows, or a part of one
+        start = piece.slices.start * self._biases_shape[-1] + piece.inner // block
+        writer.write(self.name + BIAS_SUFFIX, start * found.itemsize, found)
+        biases = check_layout(self._format, found, values.shape, block=block)
+        self._write(writer, counter, piece, values, biases)
+
+    def _of_block_maxima(self, values: Array, block: int) -> Array:
+        starts = np.arange(0, values.shape[1], block)
+        sizes = np.abs(values)
+        finite = np.isfinite(sizes)
+        if not finite.all():
+            sizes[~finite] = 0
+        largest = np.maximum.reduceat(sizes, starts, axis=1)
+        flat = choose_bias(largest.reshape(-1), self._searched, "max", axis=0)
+        return np.asarray(flat).reshape(largest.shape)

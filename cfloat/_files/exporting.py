@@ -1,0 +1,108 @@
+"""Codes that become those of 8-bit floats, with scales in place of biases."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cfloat._array.array import CFloatArray
+from cfloat._core.format import Format
+from cfloat._core.text import printable
+from cfloat.errors import FileError
+
+from . import fp8
+from .checkpoint import Checkpoint
+from .dtypes import BY_COMMON_NAME
+from .entry import Entry
+from .jobs import Counter, Recipe, Writer
+from .paths import shown_path
+from .plan import Plan
+from .summary import Summary
+from .tensor_metadata import Description
+
+Array = NDArray[Any]
+
+
+class Exporting:
+    """Codes that become those of 8-bit floats."""
+
+    def __init__(self, checkpoint: Checkpoint, name: str, plan: Plan, channels: bool) -> None:
+        fmt = checkpoint.format_of(name)
+        assert fmt is not None
+        self.name = name
+        self.recipe = Recipe(Exporting, (name, plan, channels))
+        self._checkpoint = checkpoint
+        self._format = fmt
+        self._plan = plan
+        self.entries = fp8_entries(name, fmt, checkpoint.shape_of(name), channels)
+        self.longest_description: Description | None = None
+        bias = checkpoint.read_bias(name)
+        said = checkpoint.description(name)
+        if not isinstance(bias, int) and (said is None or said.axis != 0):
+            raise FileError(
+                f"{shown_path(checkpoint.path)}: {printable(name)}: its biases are not one, nor one a row; "
+                "compressed-tensors has no scales for others"
+            )
+
+    def run(self, writer: Writer, counter: Counter) -> None:
+        """Write codes and scales."""
+        tensor = self._checkpoint[self.name]
+        assert isinstance(tensor, CFloatArray)
+        summary = counter.summary
+        table = fp8.recoded(self._format)
+        codes = recode(tensor.codes, table, self._format, summary, self._plan, self.name)
+        writer.write(self.name, 0, codes)
+        write_scales(writer, self.name, self._format, tensor.bias, self.entries)
+        counter.advance(codes.nbytes)
+        summary.elements += codes.size
+        summary.converted.append(self.name)
+
+
+def fp8_entries(name: str, fmt: Format, shape: tuple[int, ...], channels: bool) -> dict[str, Entry]:
+    """Make the entries of a tensor of 8-bit floats and of its scales."""
+    ocp = fp8.stored_format(fmt)
+    assert ocp is not None
+    scales = (shape[0], *(1 for _ in shape[1:])) if channels else (1,)
+    return {
+        name: Entry.of(BY_COMMON_NAME[ocp.name].name, shape),
+        name + fp8.SCALE_SUFFIX: Entry.of("F32", scales),
+    }
+
+
+def recode(
+    codes: Array, table: Array, fmt: Format, summary: Summary, plan: Plan, name: str
+) -> Array:
+    """Look up the codes of 8-bit floats, and count those that are others.
+
+    Parameters
+    ----------
+    codes : ndarray of uint8
+        Codes of `fmt`.
+    table : ndarray of uint8, shape (256,)
+        As `fp8.recoded` makes it.
+    """
+    made: Array = table[codes]
+    differ = made != codes
+    count = int(np.count_nonzero(differ))
+    if count:
+        old = fmt.values(fmt.default_bias)
+        new = fp8.reachable(fmt).values(fmt.default_bias)
+        moved = (old != new[table])[codes[differ]]
+        changed = int(np.count_nonzero(moved))
+        if changed and plan.strict:
+            raise FileError(
+                f"{printable(name)}: {changed} values that the 8-bit float does not have; without --strict "
+                "they become the nearest that it has"
+            )
+        summary.recoded += count
+        summary.changed += changed
+    return made
+
+
+def write_scales(
+    writer: Writer, name: str, fmt: Format, bias: Any, entries: dict[str, Entry]
+) -> None:
+    """Write the scales that biases stand for, one or one a row."""
+    scale = name + fp8.SCALE_SUFFIX
+    biases = np.broadcast_to(np.asarray(bias).reshape(-1), entries[scale].size)
+    writer.write(scale, 0, fp8.scale_of(fmt, biases))

@@ -1,0 +1,47 @@
+"""Cutting tensors into pieces: what is worked on at a time."""
+
+from collections.abc import Iterator
+from math import prod
+from typing import Final, NamedTuple
+
+#: Elements of a piece at most: enough for threads to be worth starting, and a few megabytes.
+PIECE_SIZE: Final = 1 << 20
+
+
+class Piece(NamedTuple):
+    """A part of an array of three axes, consecutive in memory, that is worked on at a time."""
+
+    start: int  # its first element, in row-major order
+    shape: tuple[int, int, int]
+    slices: slice  # along the middle axis
+    inner: int  # where it starts along the last axis
+
+    @property
+    def stop(self) -> int:
+        """The element after its last one."""
+        return self.start + prod(self.shape)
+
+
+def cut(outer: int, slices: int, inner: int, step: int = 1) -> Iterator[Piece]:
+    """Cut an array of three axes into pieces; along the last axis at multiples of `step`."""
+    plane = slices * inner
+    if plane == 0 or outer == 0:
+        return
+    if plane <= PIECE_SIZE:
+        group = PIECE_SIZE // plane
+        for o in range(0, outer, group):
+            shape = (min(group, outer - o), slices, inner)
+            yield Piece(o * plane, shape, slice(0, slices), 0)
+    elif inner <= PIECE_SIZE:
+        group = PIECE_SIZE // inner
+        for o in range(outer):
+            for s in range(0, slices, group):
+                shape = (1, min(group, slices - s), inner)
+                yield Piece(o * plane + s * inner, shape, slice(s, s + shape[1]), 0)
+    else:
+        length = max(PIECE_SIZE // step, 1) * step
+        for row in range(outer * slices):
+            s = row % slices
+            for i in range(0, inner, length):
+                shape = (1, 1, min(length, inner - i))
+                yield Piece(row * inner + i, shape, slice(s, s + 1), i)

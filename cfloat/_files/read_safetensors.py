@@ -1,0 +1,102 @@
+"""Reading safetensors files, and checkpoints that are several of them."""
+
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Final
+
+from cfloat._core.text import shown
+
+from .file_errors import NotSupportedError, refusing_damage
+from .paths import is_special
+from .safetensors_header import read_header
+from .source import Bytes, Source, fill
+from .strict_json import read_json
+
+#: What the index of a sharded checkpoint is called in its folder.
+INDEX_NAME: Final = "model.safetensors.index.json"
+
+
+class SafetensorsSource(Source):
+    """A safetensors file."""
+
+    def __init__(self, path: Path) -> None:
+        header = read_header(path)
+        super().__init__(path, header.entries, header.metadata)
+        self._starts = header.starts
+
+    @property
+    def reads_anywhere(self) -> bool:
+        """Whether any part of a tensor is read without what is before it."""
+        return True
+
+    def read_into(self, name: str, start: int, out: Bytes) -> None:
+        """Fill `out` with a tensor's bytes from `start` on."""
+        with self.path.open("rb", buffering=0) as stream:
+            stream.seek(self._starts[name] + start)
+            fill(stream.readinto, out)
+
+
+class ShardedSource(Source):
+    """A checkpoint in several safetensors files of one folder, named by an index."""
+
+    def __init__(self, path: Path) -> None:
+        index = read_json(path, "an index")
+        weight_map = index.get("weight_map") if isinstance(index, dict) else None
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise ValueError("an index without a weight_map")
+        for file in weight_map.values():
+            _check_shard_name(file)
+        self.shards: dict[str, Source] = {}
+        for file in sorted(set(weight_map.values())):
+            shard = path.parent / file
+            with refusing_damage(shard):
+                check_regular(shard)
+                self.shards[file] = SafetensorsSource(shard)
+        self._shard_of: dict[str, Source] = {}
+        for file, source in self.shards.items():
+            for name in source.entries:
+                if weight_map.get(name) != file:
+                    raise ValueError(
+                        f"{shown(name)} is in {file}, of which the index knows nothing"
+                    )
+                self._shard_of[name] = source
+        missing = sorted(weight_map.keys() - self._shard_of.keys())
+        if missing:
+            raise ValueError(f"{shown(missing[0])} is not in {weight_map[missing[0]]}")
+        super().__init__(
+            path, {name: self._shard_of[name].entries[name] for name in sorted(self._shard_of)}
+        )
+
+    @property
+    def parts(self) -> list[Source]:
+        """The files of which this is made."""
+        return list(self.shards.values())
+
+    @property
+    def reads_anywhere(self) -> bool:
+        """Whether any part of a tensor is read without what is before it."""
+        return True
+
+    def read_into(self, name: str, start: int, out: Bytes) -> None:
+        """Fill `out` with a tensor's bytes from `start` on."""
+        self._shard_of[name].read_into(name, start, out)
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what is no file: a pipe would block, and a device never end."""
+    if is_special(path):
+        raise NotSupportedError("not a regular file")
+
+
+def _check_shard_name(file: object) -> None:
+    """Raise ValueError unless it is the name of a safetensors file, and no path that leads elsewhere."""
+    plain = isinstance(file, str) and file.isprintable() and not file.startswith(".")
+    if (
+        not plain
+        or PurePosixPath(str(file)).name != file
+        or PureWindowsPath(str(file)).name != file
+    ):
+        raise ValueError(
+            f"the index names {shown(file)}; it takes names of files in its own folder"
+        )
+    if not str(file).endswith(".safetensors"):
+        raise ValueError(f"the index names {shown(file)}; it takes .safetensors files")

@@ -1,0 +1,85 @@
+"""Replacing files: what is under the final name is whole, or is not there."""
+
+import itertools
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Final
+
+from cfloat.errors import FileError
+
+from .paths import check_writable, is_special, shown_path
+
+_NUMBERS: Final = itertools.count()
+
+
+class Replacement:
+    """A file in the making, beside the one whose place it is to take.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file to write, or to replace; a link is followed.
+
+    Attributes
+    ----------
+    path : Path
+        The place that it takes.
+    temporary : Path
+        What it is called until then.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(os.path.realpath(path))
+        # short enough for any file system, and another for each file, whatever the name
+        start = os.fsencode(self.path.name)[:100].decode(errors="ignore")
+        self.temporary = self.path.with_name(f".{start}.{os.getpid()}.{next(_NUMBERS)}.tmp")
+
+    def open(self) -> IO[bytes]:
+        """Make the file, under its temporary name."""
+        return self.temporary.open("xb")
+
+    def commit(self) -> None:
+        """Move the file, which is closed, into its place; one that was there leaves it its permissions."""
+        if self.path.exists():
+            shutil.copymode(self.path, self.temporary)
+        os.replace(self.temporary, self.path)
+
+    def discard(self) -> None:
+        """Remove the file, unless it is in its place already."""
+        with suppress(OSError):
+            self.temporary.unlink()
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file, all of it or nothing.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file to write, or to replace; a link is followed, and a device or a pipe is written to.
+    text : str
+        Its content, stored as UTF-8.
+
+    Raises
+    ------
+    FileError
+        If it cannot be written; nothing is left behind then.
+    """
+    check_writable(path)
+    data = text.encode("utf-8", "backslashreplace")
+    try:
+        if is_special(path):
+            Path(path).write_bytes(data)
+            return
+        replacement = Replacement(path)
+        try:
+            with replacement.open() as stream:
+                stream.write(data)
+            replacement.commit()
+        except BaseException:
+            replacement.discard()
+            raise
+    except OSError as error:
+        raise FileError(f"{shown_path(path)}: {error.strerror or error}") from None

@@ -1,0 +1,170 @@
+"""`save`: tensors into a safetensors file, CFloat tensors among them."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cfloat._array.array import CFloatArray
+from cfloat._core.public import public
+from cfloat._core.text import shown
+from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError
+
+from . import tensor_metadata
+from .dtypes import stored_dtype
+from .entry import Entry
+from .file_errors import NotSupportedError
+from .paths import shown_path
+from .safetensors_header import check_name
+from .tensor_metadata import BIAS_SUFFIX, Description, codes_entry
+from .write_safetensors import SafetensorsWriter
+
+Array = NDArray[Any]
+
+# Bytes of codes or values handed to the file at a time, if they are not in its order already.
+_PIECE_BYTES: Final = 1 << 22
+
+
+@public
+def save(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, CFloatArray | Array],
+    *,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write tensors to a safetensors file.
+
+    Codes are stored as U8 or U16 tensors under the tensor's own name, and biases that are more than one as an
+    I16 tensor, ``<name>.cfloat_bias``.  Formats and layouts are in the file's metadata.
+    The file is written under a temporary name and moved into its place when it is complete.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file to write, or to replace; its name ends in ``.safetensors``.
+    tensors : mapping of str to CFloatArray or ndarray
+        The tensors; those that are no CFloatArray are stored as they are, in any dtype that safetensors and
+        NumPy share, and ml_dtypes' bfloat16, float8_e4m3fn and float8_e5m2.  Each is asked for twice if the
+        mapping is not a dict.
+    metadata : mapping of str to str, optional
+        More of safetensors' metadata, under other names than ``cfloat``.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentValueError
+        If a name, a tensor or the metadata are not as above.
+    FileError
+        If the file cannot be written; nothing is left behind then.
+
+    See Also
+    --------
+    load : The way back.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import cfloat as cf
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = folder.name + "/model.safetensors"
+    >>> cf.save(path, {"w": cf.asarray([1.0, 2.7], cf.CFloat8_1_4_3, bias=9)})
+    >>> cf.load(path)["w"]
+    CFloatArray([1.  , 2.75], CFloat8_1_4_3, bias=9)
+    >>> folder.cleanup()
+    """
+    try:
+        path = os.fsdecode(path)
+    except TypeError:
+        raise ArgumentTypeError(f"path is {shown(path)}; it takes a str or a path") from None
+    if not path.lower().endswith(".safetensors"):
+        raise FileError(f"{shown_path(path)}: its name should end in .safetensors")
+    if not isinstance(tensors, Mapping):
+        raise ArgumentTypeError(
+            f"tensors is {shown(tensors)}; it takes a mapping of names to arrays"
+        )
+    entries: dict[str, Entry] = {}
+    descriptions: dict[str, Description] = {}
+    for name in tensors:
+        for key, entry in _entries_of(name, tensors[name], descriptions).items():
+            if key in entries:
+                raise ArgumentValueError(f"there are two tensors {shown(key)}")
+            entries[key] = entry
+    extra = _checked_metadata(metadata) | (
+        tensor_metadata.written(descriptions) if descriptions else {}
+    )
+    writer = SafetensorsWriter(path, entries, extra)
+    try:
+        for name in tensors:
+            tensor = tensors[name]
+            for key, entry in _entries_of(name, tensor, {}).items():
+                if entries.get(key) != entry:
+                    raise ArgumentValueError(f"{shown(name)} has changed while it was written")
+            if isinstance(tensor, CFloatArray):
+                _write(writer, name, tensor.codes)
+                if not isinstance(tensor.bias, int):
+                    _write(writer, name + BIAS_SUFFIX, tensor.bias)
+            else:
+                _write(writer, name, np.asarray(tensor))
+        writer.finish(extra)
+        writer.commit()
+    except BaseException:
+        writer.discard()
+        raise
+
+
+def _entries_of(name: Any, tensor: Any, descriptions: dict[str, Description]) -> dict[str, Entry]:
+    """Make what a file has for a tensor; add its description if it has codes."""
+    try:
+        check_name(name)
+    except TypeError as error:
+        raise ArgumentTypeError(str(error)) from None
+    except ValueError as error:
+        raise ArgumentValueError(str(error)) from None
+    if isinstance(tensor, CFloatArray):
+        bias = tensor.bias
+        entries = {name: codes_entry(tensor.format, tensor.shape)}
+        if not isinstance(bias, int):
+            entries[name + BIAS_SUFFIX] = Entry.of("I16", bias.shape)
+        descriptions[name] = Description(
+            tensor.format,
+            bias if isinstance(bias, int) else name + BIAS_SUFFIX,
+            tensor.axis,
+            tensor.block,
+        )
+        return entries
+    if not isinstance(tensor, np.ndarray | np.generic):
+        raise ArgumentTypeError(
+            f"{shown(name)} is a {type(tensor).__name__}; it takes a CFloatArray or a numpy.ndarray"
+        )
+    try:
+        return {name: Entry.of(stored_dtype(tensor.dtype.name).name, tensor.shape)}
+    except NotSupportedError:
+        raise ArgumentTypeError(
+            f"{shown(name)} has dtype {tensor.dtype}, which safetensors does not have"
+        ) from None
+
+
+def _checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise ArgumentTypeError(f"metadata is {shown(metadata)}; it takes a mapping of str to str")
+    checked = dict(metadata or {})
+    for key, value in checked.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise ArgumentTypeError(
+                f"metadata has {shown(key)}: {shown(value)}; it takes a str for a str"
+            )
+        if key == tensor_metadata.KEY:
+            raise ArgumentValueError(f"metadata has {shown(key)}, under which formats are stored")
+    return checked
+
+
+def _write(writer: SafetensorsWriter, name: str, array: Array) -> None:
+    if array.flags.c_contiguous or array.nbytes <= _PIECE_BYTES or not len(array):
+        writer.write(name, 0, array)
+        return
+    # in slices, each of which is copied by itself
+    step = max(1, _PIECE_BYTES * len(array) // array.nbytes)
+    for start in range(0, len(array), step):
+        part = array[start : start + step]
+        writer.write(name, start * (array.nbytes // len(array)), part)

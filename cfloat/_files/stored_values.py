@@ -1,0 +1,102 @@
+"""The values of a file's tensors, as a report measures them."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cfloat.errors import FileError
+
+from .contents import Contents
+from .dtypes import DTYPES
+from .reader import open_source
+
+Array = NDArray[Any]
+
+
+class StoredValues(Mapping[str, Array]):
+    """The values of a file's tensors by name, in the file's order, each read when it is asked for.
+
+    Parameters
+    ----------
+    path : str or path-like
+        As in `cfloat.load`.
+
+    Raises
+    ------
+    FileError, MissingExtraError
+        As `cfloat.load`; by ``[]`` for a tensor that cannot be read, or is of a dtype that is not known here.
+
+    Notes
+    -----
+    Tensors of codes are decoded, with their biases.  8-bit floats are taken as they are: without a scale that
+    may be beside them.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._contents = Contents(open_source(Path(path)))
+        biases = {said.bias for said in self._contents.descriptions.values()}
+        # a dict, in which to look names up
+        self._names = {name: None for name in self._contents.source.names if name not in biases}
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._names:
+            raise KeyError(name)
+        reason = self._contents.source.unreadable.get(name)
+        if reason is not None:
+            raise FileError(str(reason))
+        return np.asarray(self._contents.read(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def dtype_name(self, name: str) -> str:
+        """Name the dtype or the format that a tensor is stored in."""
+        return stored_name(self._contents, name)
+
+
+class JoinedValues(Mapping[str, Array]):
+    """The values of the tensors of several files, whose paths are put before their names.
+
+    Parameters
+    ----------
+    paths : iterable of str or path-like
+        As in `StoredValues`.
+    """
+
+    def __init__(self, paths: Iterable[str | os.PathLike[str]]) -> None:
+        self._places = {
+            f"{Path(path)}:{name}": (values, name)
+            for path, values in [(path, StoredValues(path)) for path in paths]
+            for name in values
+        }
+
+    def __getitem__(self, name: str) -> Array:
+        values, inner = self._places[name]
+        return values[inner]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def dtype_name(self, name: str) -> str:
+        """Name the dtype or the format that a tensor is stored in."""
+        values, inner = self._places[name]
+        return values.dtype_name(inner)
+
+
+def stored_name(contents: Contents, name: str) -> str:
+    """Name the dtype or the format of a tensor, as NumPy and this package do it."""
+    said = contents.descriptions.get(name)
+    if said is not None:
+        return said.format.name
+    dtype = contents.source.entries[name].dtype
+    return DTYPES[dtype].common_name if dtype in DTYPES else dtype

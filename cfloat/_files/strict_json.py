@@ -1,0 +1,40 @@
+"""JSON from files that are not trusted: of a bounded length, and nothing in it twice."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from cfloat._core.text import shown
+
+#: Bytes of the longest header, index or configuration that is read: Python takes many times as much for it.
+MAX_BYTES: Final = 1 << 25
+
+
+def parse_json(text: bytes | str) -> Any:
+    """Parse a JSON text; ValueError if it says something twice, or nests without end."""
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("JSON that is nested too deep") from None
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Parse a JSON file; ValueError, which calls it `what`, if it is too long."""
+    with path.open("rb") as stream:
+        text = stream.read(MAX_BYTES + 1)
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"{what} of more than {MAX_BYTES} bytes")
+    return parse_json(text)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"{shown(twice)} is there twice")
+    return found
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")

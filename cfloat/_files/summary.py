@@ -1,0 +1,71 @@
+"""What a conversion of a checkpoint did."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cfloat._core.flags import Flags
+
+
+@dataclass
+class Summary:
+    """What a conversion did.
+
+    Attributes
+    ----------
+    converted, copied : list of str
+        Names of the tensors that were converted, and that were copied byte for byte.
+    bytes_in, bytes_out : int
+        Bytes of the tensors as they were, and of the files written.
+    elements : int
+        Elements that were converted.
+    flags : Flags
+        Counts of elements: ``overflow`` were too large, ``underflow`` too small to be exact, and
+        ``invalid`` NaN or, in an unsigned format, negative.
+    recoded, changed : int
+        In an export, elements whose codes another code stands for, and of those the ones whose value is
+        another.
+    seed : int or None
+        Of stochastic rounding.
+    files : list of Path
+        The files written.
+    """
+
+    converted: list[str] = field(default_factory=list)
+    copied: list[str] = field(default_factory=list)
+    bytes_in: int = 0
+    bytes_out: int = 0
+    elements: int = 0
+    flags: Flags = field(default_factory=Flags)
+    recoded: int = 0
+    changed: int = 0
+    seed: int | None = None
+    files: list[Path] = field(default_factory=list)
+
+    def add(self, other: "Summary") -> None:
+        """Add what was done to other tensors, or to other parts of one."""
+        self.converted += other.converted
+        self.copied += other.copied
+        self.elements += other.elements
+        self.flags.add(other.flags)
+        self.recoded += other.recoded
+        self.changed += other.changed
+
+    def to_text(self) -> str:
+        """Write the summary in a few lines."""
+        ratio = self.bytes_in / self.bytes_out if self.bytes_out else float("nan")
+        lines = [
+            f"{len(self.converted)} tensors converted, {len(self.copied)} copied",
+            f"{self.bytes_in} bytes of tensors in, {self.bytes_out} bytes out, ratio {ratio:.2f}",
+        ]
+        if self.flags:
+            lines.append(
+                f"of {self.elements} elements: {self.flags.overflow} too large, {self.flags.underflow} too "
+                f"small to be exact, {self.flags.invalid} invalid"
+            )
+        if self.recoded:
+            lines.append(
+                f"{self.recoded} codes changed, and {self.changed} of the values with them"
+            )
+        if self.seed is not None:
+            lines.append(f"seed {self.seed}")
+        return "\n".join(lines)
