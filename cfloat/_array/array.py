@@ -26,6 +26,7 @@ from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from . import display
 from .flat import FlatView
+from .memory_order import axes_in_memory
 from .methods import FunctionMethods
 from .registry import PROTOCOLS
 
@@ -600,7 +601,7 @@ class CFloatArray(FunctionMethods, NDArrayOperatorsMixin):
             raise ArgumentValueError(f"order is {shown(order)}; it takes 'C', 'F', 'A' or 'K'")
         if order != "K":
             return self.reshape(-1, order=order)
-        return self.transpose(_axes_in_memory(self._codes)).reshape(-1)
+        return self.transpose(axes_in_memory(self._codes)).reshape(-1)
 
     def flatten(self, order: str = "C") -> Self:
         """Copy the elements into one axis."""
@@ -711,25 +712,3 @@ def _spread(values: Array, shape: tuple[int, ...]) -> Array:
         raise ValueError(
             f"could not broadcast input array from shape {values.shape} into shape {shape}"
         ) from None
-
-
-def _axes_in_memory(codes: Array) -> list[int]:
-    """List the axes of an array in the order of memory, as NumPy's iterators do: by insertion.
-
-    They do not look at the strides' signs, and let an axis that repeats one element, which is nowhere in
-    particular, pass others only together with them.
-    """
-    steps = [
-        0 if length == 1 else abs(stride)
-        for stride, length in zip(codes.strides, codes.shape, strict=True)
-    ]
-    order: list[int] = []
-    for axis in reversed(range(codes.ndim)):  # from the fastest in row-major order on
-        place = len(order)
-        for before in reversed(range(len(order))):
-            if steps[axis] and steps[order[before]]:
-                if steps[order[before]] <= steps[axis]:
-                    break
-                place = before
-        order.insert(place, axis)
-    return order[::-1]

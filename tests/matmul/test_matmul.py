@@ -142,6 +142,41 @@ def test_infinities_and_nan(matmul_isa, rng):
             np.testing.assert_allclose(got[~special], expected[~special], rtol=1e-5)
 
 
+NANS = {
+    "a positive NaN": (np.nan, 1.0),
+    "a negative NaN": (-np.nan, 1.0),
+    "one of the other": (1.0, -np.nan),
+    "two": (-np.nan, -np.nan),
+    "inf * 0": (np.inf, 0.0),
+    "0 * -inf": (0.0, -np.inf),
+    "inf - inf": ([np.inf, np.inf], [1.0, -1.0]),
+}
+
+
+@pytest.mark.parametrize("accumulate", ["float32", "exact", cf.bfloat16], ids=str)
+@pytest.mark.parametrize("kind", [cf.float16, cf.bfloat16, np.dtype(np.float32)], ids=str)
+@pytest.mark.parametrize("case", NANS)
+def test_there_is_one_nan(matmul_isa, case, kind, accumulate):
+    """Whatever the operands' NaNs, and whatever way their shapes take: outputs of codes rely on it."""
+    left, right = NANS[case]
+    for rows, inner, columns in ((1, 2, 1), (1, 40, 30), (3, 300, 5), (40, 33, 50), (65, 600, 70)):
+        if accumulate is cf.bfloat16 and rows * columns > 1000:
+            continue
+        x, y = np.ones((rows, inner), np.float32), np.ones((inner, columns), np.float32)
+        for axis, z, value in ((1, x, left), (0, y, right)):
+            many = np.atleast_1d(np.float32(value))
+            z[(slice(None), slice(inner - many.size, None))[:: 1 if axis else -1]] = (
+                many if axis else many[:, np.newaxis]
+            )
+        a = x if kind == np.float32 else cf.asarray(x, kind)
+        for b in (cf.asarray(y, cf.float8_e5m2), cf.asarray(y, cf.float16).T.copy().T):
+            for out in (None, np.empty((columns, rows), np.float32).T):
+                results = cf.matmul(a, b, accumulate=accumulate, out=out)
+                assert np.unique(np.ascontiguousarray(results).view(np.uint32)).tolist() == [
+                    0x7FC00000
+                ]
+
+
 @pytest.mark.parametrize("left", [F8, SHP], ids=str)
 def test_threads_change_nothing(matmul_isa, rng, left):
     a = operand(rng, left, (150, 300))
@@ -317,7 +352,7 @@ def test_accumulators(matmul_isa, rng, every, rounding):
 
 @pytest.mark.parametrize("every", [1, 5])
 def test_random_words_of_accumulators(matmul_isa, rng, monkeypatch, every):
-    """Rounding s of element i takes word offset + s * 24 + i, whatever the strips."""
+    """Rounding s of element i takes word offset + s * 24 + i, whatever the pieces."""
     a, b = operand(rng, F8, (4, 16)), operand(rng, F8W, (16, 6))
     count = -(-16 // every)
     total = np.zeros((4, 6))

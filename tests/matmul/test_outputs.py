@@ -80,8 +80,8 @@ def test_outputs_of_codes_that_overlap(rng, monkeypatch):
 
 
 @pytest.mark.parametrize("columns", [11, 12, 13, 24])
-def test_rows_longer_than_a_strip_are_read_whole(rng, monkeypatch, columns):
-    """Of a strip's length, a row is read before it is written; of a longer one only a part would be."""
+def test_rows_longer_than_a_piece_are_read_whole(rng, monkeypatch, columns):
+    """Of a piece's length, a row is read before it is written; of a longer one only a part would be."""
     monkeypatch.setattr(destinations, "PIECE_BYTES", 4 * 12)
     a, b = operand(rng, F8, (5, columns)), operand(rng, F8, (columns, columns))
     expected = cf.encode(cf.matmul(a, b), F8)
@@ -102,7 +102,7 @@ DESTINATIONS = {
 @pytest.mark.parametrize("rows", [1, 2, 6])
 @pytest.mark.parametrize("rounding", cf.ROUNDING_MODES)
 def test_outputs_of_codes(rng, monkeypatch, layout, rows, rounding):
-    """In strips of some rows the codes, the random words and the flags are those of the whole."""
+    """In pieces of some rows the codes, the random words and the flags are those of the whole."""
     monkeypatch.setattr(destinations, "PIECE_BYTES", rows * 10 * 6)
     a = operand(rng, SHP, (6, 7)) * np.float32(40)
     a, b = cf.asarray(a, SHP), operand(rng, F8, (7, 10))
@@ -118,7 +118,7 @@ def test_outputs_of_codes(rng, monkeypatch, layout, rows, rounding):
     assert flags.overflow
 
 
-def test_strips_of_stacks_and_vectors(rng, monkeypatch):
+def test_pieces_of_stacks_and_vectors(rng, monkeypatch):
     shapes = [((3, 4, 6), (6, 5)), ((3, 4, 6), (3, 6, 5)), ((2, 1, 4, 6), (3, 6, 5)), ((6,), (6, 5)),
               ((4, 6), (6,)), ((6,), (6,)), ((6,), (3, 6, 5)), ((3, 4, 6), (6,)), ((3, 0, 6), (6, 2)),
               ((2, 0), (0, 3))]  # fmt: skip
@@ -133,7 +133,7 @@ def test_strips_of_stacks_and_vectors(rng, monkeypatch):
             np.testing.assert_array_equal(out.codes, cf.encode(results, F8, **how))
 
 
-def test_strips_through_blocks(rng, monkeypatch):
+def test_pieces_through_blocks(rng, monkeypatch):
     """Rows and columns are cut where blocks are not."""
     a = operand(rng, F8, (7, 10), rng.integers(5, 9, (7, 3)), block=4).T
     b = operand(rng, F8, (7, 9), rng.integers(5, 9, (7, 3)), block=4)
@@ -192,7 +192,7 @@ def test_memory_beside_the_result(block):
 
 
 def test_memory_of_a_product_in_place():
-    """Each strip of rows is read before it is written: the codes are not copied."""
+    """Each piece of rows is read before it is written: the codes are not copied."""
     a = cf.CFloatArray(np.full((5_000_000, 4), 56, np.uint8), F8)
     b = cf.asarray(np.eye(4), F8)
     tracemalloc.start()
