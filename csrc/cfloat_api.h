@@ -44,7 +44,7 @@ enum cf_rounding {
  *   A  floor(f * 2^N) + r >= 2^N
  *   B  floor(f * 2^(N+1)) + 2 * r + 1 >= 2^(N+1)
  *   C  (f * 2^N rounded to nearest, ties to even) + r >= 2^N
- * spec 3 is A with N = 32. */
+ * docs/spec.md 3.12 is A with N = 32. */
 enum cf_stochastic { CF_STOCHASTIC_A, CF_STOCHASTIC_B, CF_STOCHASTIC_C };
 
 /* Types of the elements of an operand.  The first four are also what values can be written as. */
@@ -81,7 +81,7 @@ typedef struct cf_format {
   int32_t bias_max;
 } cf_format;
 
-/* Exception flags as counts of elements (spec 4).  Calls add to what is there. */
+/* Exception flags as counts of elements (docs/spec.md 4).  Calls add to what is there. */
 typedef struct cf_flags {
   uint64_t invalid;
   uint64_t denormal;
@@ -122,8 +122,8 @@ int cf_format_check(const cf_format *format);
  * cf_stochastic and 256 * the number of random bits, 1..32; 0 stands for 32.  Element i then takes
  * the upper bits of random word offset + i of the stream of seed; the other modes use neither.  A
  * NaN becomes the format's canonical NaN, or the largest finite value where there is none, with the
- * NaN's sign; NaN codes give quiet NaNs of their sign. Overflow and infinities follow spec
- * 3.
+ * NaN's sign; NaN codes give quiet NaNs of their sign. Overflow and infinities follow
+ * docs/spec.md 3.4 and 3.9.
  *
  * destination may be the source's own memory (the same first byte) if its elements are not larger;
  * any other overlap is undefined.  No pointer needs any alignment.  flags may be NULL: nothing is
@@ -190,7 +190,7 @@ typedef struct cf_product {
   int64_t rows, inner, columns;
 } cf_product;
 
-/* Products in float32 (spec 5).  |result - exact| <= inner * 2^-23 * (|a| @ |b|), where
+/* Products in float32 (docs/spec.md 5.4).  |result - exact| <= inner * 2^-23 * (|a| @ |b|), where
  * nothing leaves float32's range; infinities and NaNs as IEEE 754 says.  An inner of 0 gives zeros.
  * Nothing in the result depends on the number of threads.  CF_NO_MEMORY: nothing of use was
  * written. */

@@ -181,9 +181,9 @@ def zeros(
     ArgumentTypeError, ArgumentValueError
         If it is no shape, `fmt` no format, or biases are not allowed by it or do not fit the shape.
 
-    See Also
-    --------
-    numpy.zeros_like : Of the shape, the format and the biases of another array.
+    Notes
+    -----
+    `numpy.zeros_like` takes shape, format and biases from another array.
 
     Examples
     --------
@@ -331,18 +331,18 @@ def full(
         If it is no shape, `fmt` no format, or biases are not allowed by it or do not fit the shape, or
         if `value` is not of real numbers, or does not broadcast to it.
 
-    See Also
-    --------
-    numpy.full_like : Of the shape, the format and the biases of another array.
+    Notes
+    -----
+    `numpy.full_like` takes shape, format and biases from another array.
 
     Examples
     --------
     >>> import cfloat as cf
     >>> cf.full(3, 2.7, cf.CFloat8_1_4_3)
     CFloatArray([2.75, 2.75, 2.75], CFloat8_1_4_3, bias=7)
-    >>> cf.full((2, 2), 100, cf.CFloat8_1_4_3, bias=[4, 14], axis=0)
-    CFloatArray([[96.  , 96.  ],
-                 [ 3.75,  3.75]], CFloat8_1_4_3, bias=[[4], [14]])
+    >>> cf.full((2, 2), 200, cf.CFloat8_1_4_3, bias=[4, 9], axis=0)
+    CFloatArray([[192., 192.],
+                 [120., 120.]], CFloat8_1_4_3, bias=[[4], [9]])
     """
     made = _of_shape(np.empty, shape, fmt, bias, axis, block)
     values = real_array("value", value)

@@ -1,6 +1,6 @@
-"""The part of `cfloat._bench.bench` that times matrix products, beside NumPy's in float32."""
+"""The rows of matrix products, beside NumPy's in float32, their results checked."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
@@ -16,8 +16,10 @@ from cfloat._core.presets import CFloat8_1_4_3, CFloat8_1_5_2, CFloat16_SHP
 from cfloat._matmul.matmul import matmul
 from cfloat.errors import CFloatError
 
+from .rate_table import Ratio, rate_table
+from .timing import Call
+
 Array = NDArray[Any]
-Call = Callable[[], object]
 
 LEGEND = """\
 GFLOP/s    1e9 multiplications and additions a second, decoding included; one
@@ -28,14 +30,14 @@ ml_dtypes, torch   products of float8_e4m3fn, which NumPy casts to float32, and
            of bfloat16"""
 
 #: Sides of matrices at most: of products with a matrix, and with a vector.
-LARGEST: Final = (1024, 8192)
+MAX_SIDES: Final = (1024, 8192)
 
 # so many rows at each end are compared with float64
 _CHECKED = 4
 
 
 @dataclass(frozen=True)
-class ProductRow:
+class ProductRow(Ratio):
     """One matrix product timed beside NumPy's.
 
     Attributes
@@ -57,11 +59,6 @@ class ProductRow:
     rate: float
     reference_rate: float
     peers: dict[str, float]
-
-    @property
-    def ratio(self) -> float:
-        """How many times faster than the reference this package was."""
-        return self.rate / self.reference_rate
 
 
 @dataclass(frozen=True)
@@ -90,15 +87,15 @@ _VECTORS: Final = (Work(CFloat8_1_4_3, None), Work(CFloat16_SHP, None))
 
 
 def works(elements: int) -> Iterator[tuple[tuple[int, int, int], Work]]:
-    """Return the products of matrices of about so many elements, at most: their shapes and operands."""
-    for most, columns, some in zip(LARGEST, (None, 1), (_MATRICES, _VECTORS), strict=True):
+    """Choose the products of matrices of about so many elements, at most: their shapes and operands."""
+    for most, columns, some in zip(MAX_SIDES, (None, 1), (_MATRICES, _VECTORS), strict=True):
         side = min(isqrt(elements), most)
         for work in some:
             yield (side, side, side if columns is None else columns), work
 
 
 def blas_threads(count: int) -> AbstractContextManager[Any]:
-    """Return a context in which NumPy's BLAS uses so many threads, if threadpoolctl is installed."""
+    """Make a context in which NumPy's BLAS uses so many threads, if threadpoolctl is installed."""
     try:
         limits: AbstractContextManager[Any] = import_module("threadpoolctl").threadpool_limits(
             count
@@ -111,7 +108,7 @@ def blas_threads(count: int) -> AbstractContextManager[Any]:
 def calls(
     shape: tuple[int, int, int], work: Work, peers: Mapping[str, Any]
 ) -> tuple[list[str], list[Call]]:
-    """Return the names of the peers, and what is timed: the product, NumPy's, and theirs; all checked."""
+    """Make what is timed: the product, NumPy's, and those of peers, whose names come first; all checked."""
     rows, inner, columns = shape
     rng = np.random.default_rng(0)
     x = rng.standard_normal((rows, inner), np.float32)
@@ -133,7 +130,7 @@ def calls(
 
 
 def _peer(name: str, package: Any, x: Array, y: Array) -> Call:
-    """Return another package's product, its result checked."""
+    """Make another package's product, its result checked."""
     if name == "torch":
         first, second = (package.from_numpy(one).to(package.bfloat16) for one in (x, y))
         got = package.matmul(first, second).float().numpy()
@@ -156,19 +153,9 @@ def _check(what: str, got: Array, a: Array, b: Array, unit: float = 2.0**-23) ->
 
 
 def table(rows: Sequence[ProductRow]) -> str:
-    """Return the rows as text, those of one shape headed by it."""
-    peers = list(dict.fromkeys(name for row in rows for name in row.peers))
-    headings = ["GFLOP/s", "reference", "ratio", *peers]
-    titles = [f"matmul {row.rows}x{row.inner}x{row.columns} / float32" for row in rows]
-    width = max(len(text) for text in (*titles, *(f"  {row.work}" for row in rows)))
-    lines = []
-    for i, (title, row) in enumerate(zip(titles, rows, strict=True)):
-        if i == 0 or title != titles[i - 1]:
-            lines += ["", "  ".join([title.ljust(width), *headings])]
-        numbers = [row.rate, row.reference_rate, row.ratio, *map(row.peers.get, peers)]
-        cells = [
-            ("" if number is None else f"{number:.2f}").rjust(len(heading))
-            for heading, number in zip(headings, numbers, strict=True)
-        ]
-        lines.append("  ".join([f"  {row.work}".ljust(width), *cells]).rstrip())
-    return "\n".join(lines[1:])
+    """Write the rows as text, those of one shape headed by it."""
+    sections: dict[str, list[ProductRow]] = {}
+    for row in rows:
+        title = f"matmul {row.rows}x{row.inner}x{row.columns} / float32"
+        sections.setdefault(title, []).append(row)
+    return "\n".join(rate_table(sections.items(), "GFLOP/s")[1:])

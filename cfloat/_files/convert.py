@@ -1,37 +1,32 @@
-"""Converting checkpoints: which tensors go where, and files that are there whole or not at all."""
+"""Converting checkpoints: the jobs of all tensors, and files that are there whole or not at all."""
 
-import fnmatch
 import json
 import os
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Protocol
 
-from cfloat._core.text import printable, shown
-from cfloat.errors import ArgumentValueError, FileError
+from cfloat._core.text import shown
+from cfloat.errors import FileError
 
-from . import fp8, tensor_metadata
+from . import tensor_metadata
 from .checkpoint import Checkpoint, load
 from .encoding import Encoding, Scratch
 from .entry import Entry
 from .exporting import Exporting
 from .file_errors import refusing_damage
 from .jobs import Copying, Counter, Decoding, Job, Progress
-from .paths import check_writable, shown_path
+from .outputs import Outputs, outputs_for
+from .paths import shown_path
 from .plan import Plan
 from .quantization_config import model_configuration, write_configuration
-from .read_safetensors import INDEX_NAME, ShardedSource
 from .replace import write_text
 from .safetensors_header import check_name
-from .source import Source
+from .selection import chosen_names, is_linear_weight
 from .summary import Summary
 from .tensor_metadata import Description
 from .write_safetensors import SafetensorsWriter
-
-#: Modules that are no linear layers, or by custom stay in full precision: an export leaves them as they are
-#: unless they are named.
-NOT_LINEAR: Final = ("*embed*", "*wte*", "*wpe*", "*lm_head*", "*norm*")
 
 
 class Runner(Protocol):
@@ -105,7 +100,7 @@ def convert(
     """
     plan = plan.checked()
     checkpoint = load(source)
-    outputs = _outputs(checkpoint, Path(target))
+    outputs = outputs_for(checkpoint, Path(target))
     jobs = _jobs(checkpoint, plan)
     summary = Summary(seed=plan.seed)
     total = sum(entry.nbytes for entry in checkpoint.source.entries.values())
@@ -138,58 +133,8 @@ def convert(
     return summary
 
 
-class _Outputs(NamedTuple):
-    """The files to write, each with the names of the tensors that go into it, and their index if any."""
-
-    files: dict[Path, list[str]]
-    index_path: Path | None
-
-
-def _outputs(checkpoint: Checkpoint, target: Path) -> _Outputs:
-    source = checkpoint.source
-    file = target.name.lower()
-    sharded = file.endswith(".index.json") or target.is_dir() or not target.suffix
-    if not sharded:
-        if not file.endswith(".safetensors"):
-            raise FileError(f"{shown_path(target)}: not .safetensors, nor a folder or an index")
-        check_writable(target)
-        _check_apart(source, [target])
-        return _Outputs({target: list(checkpoint)}, None)
-    if not os.fspath(target) or target.name == "":
-        raise FileError(f"{shown_path(target)}: not the name of a file or a folder")
-    folder = target.parent if file.endswith(".index.json") else target
-    index = target if file.endswith(".index.json") else folder / INDEX_NAME
-    if not isinstance(source, ShardedSource):
-        if index == target:
-            raise FileError(f"{shown_path(target)}: an index, and there is one file to convert")
-        if os.path.lexists(index):
-            raise FileError(
-                f"{shown_path(index)}: would be read instead of what is to be written; remove it first"
-            )
-        files = {folder / "model.safetensors": list(checkpoint)}
-        outputs = _Outputs(files, None)
-    else:
-        files = {
-            folder / name: [key for key in checkpoint if key in shard.entries]
-            for name, shard in source.shards.items()
-        }
-        outputs = _Outputs(files, index)
-    _check_apart(source, [*files, index])
-    return outputs
-
-
-def _check_apart(source: Source, targets: list[Path]) -> None:
-    paths = [source.path]
-    if isinstance(source, ShardedSource):
-        paths += [shard.path for shard in source.shards.values()]
-    read = {os.path.realpath(path) for path in paths}
-    for target in targets:
-        if os.path.realpath(target) in read:
-            raise FileError(f"{shown_path(target)}: would overwrite what is to be read")
-
-
 def _finish(
-    outputs: _Outputs,
+    outputs: Outputs,
     writers: list[SafetensorsWriter],
     weight_map: dict[str, str],
     summary: Summary,
@@ -201,7 +146,7 @@ def _finish(
         ignored = sorted(
             name.removesuffix(".weight")
             for name in summary.copied
-            if name in checkpoint and _is_linear_weight(checkpoint, name)
+            if name in checkpoint and is_linear_weight(checkpoint, name)
         )
         strategy = "channel" if _one_a_row(checkpoint, plan, summary.converted) else "tensor"
         folder = next(iter(outputs.files)).parent
@@ -251,7 +196,7 @@ def _write_file(
 def _jobs(checkpoint: Checkpoint, plan: Plan) -> dict[str, Job]:
     """List what is to be done, tensor by tensor in the order of their names."""
     jobs: dict[str, Job] = {}
-    chosen = _chosen(checkpoint, plan)
+    chosen = chosen_names(checkpoint, plan)
     channels = plan.export and _one_a_row(checkpoint, plan, chosen)
     offset = 0
     scratch = Scratch()
@@ -287,48 +232,3 @@ def _one_a_row(checkpoint: Checkpoint, plan: Plan, names: Collection[str]) -> bo
         for name in names
         if checkpoint.format_of(name)
     )
-
-
-def _chosen(checkpoint: Checkpoint, plan: Plan) -> set[str]:
-    """Choose the tensors that are to be converted, by name."""
-    names = list(checkpoint)
-    for pattern in (*plan.include, *plan.exclude):
-        if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
-            raise ArgumentValueError(f"no tensor has a name like {shown(pattern)}")
-    exclude = tuple(plan.exclude)
-    if plan.export and not plan.include:
-        exclude += NOT_LINEAR
-    chosen = set()
-    for name in names:
-        if plan.include and not any(fnmatch.fnmatchcase(name, p) for p in plan.include):
-            continue
-        if any(fnmatch.fnmatchcase(name, p) for p in exclude):
-            continue
-        if plan.export and not _is_linear_weight(checkpoint, name):
-            continue
-        if plan.to is not None:
-            is_chosen = checkpoint.is_encoded(name)
-        else:
-            is_chosen = checkpoint.is_float(name) or (
-                plan.export and _is_exportable(checkpoint, name)
-            )
-            if checkpoint.is_encoded(name) and not is_chosen:
-                raise FileError(
-                    f"{shown_path(checkpoint.path)}: {printable(name)}: converted already; convert it back "
-                    "first (--to float32), or exclude it"
-                )
-        if is_chosen:
-            chosen.add(name)
-    if not chosen:
-        kind = "coded" if plan.to is not None else "floating-point"
-        raise FileError(f"{shown_path(checkpoint.path)}: nothing to convert: no {kind} tensor")
-    return chosen
-
-
-def _is_linear_weight(checkpoint: Checkpoint, name: str) -> bool:
-    return name.split(".")[-1] == "weight" and len(checkpoint.shape_of(name)) == 2
-
-
-def _is_exportable(checkpoint: Checkpoint, name: str) -> bool:
-    fmt = checkpoint.format_of(name)
-    return fmt is not None and fp8.stored_format(fmt) is not None

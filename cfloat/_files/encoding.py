@@ -154,7 +154,7 @@ class Encoding:
         with refusing_contradictions(self._source.path, self.name):
             for piece in parts:
                 part = largest[piece.slices]
-                np.maximum(part, self._largest(piece), out=part)
+                np.maximum(part, self._magnitudes(piece), out=part)
                 counter.advance(self._entry.nbytes / 2 * prod(piece.shape) / self._entry.size)
         return largest
 
@@ -230,7 +230,7 @@ class Encoding:
         searched = isinstance(self._plan.bias, str) and self._plan.bias != "default"
         return 2 if searched and self._block is None else 1
 
-    def _largest(self, piece: Piece) -> Array:
+    def _magnitudes(self, piece: Piece) -> Array:
         """Find the largest finite magnitude of each slice of the middle axis, or of all of them."""
         values = self._read(piece)
         axes = (0, 2) if piece.shape[1] > 1 else None

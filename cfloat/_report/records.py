@@ -87,9 +87,9 @@ class ReportRow:
     dtype : str
         Its dtype before rounding.
     format : str
-        Name of the format, with its reading of a denormal where several formats have that name.
+        Name of the format, with its reading of subnormals where several formats have that name.
     subnormals : str
-        The format's reading of a denormal.
+        The format's reading of subnormals.
     bits : int
         Bits of a code.
     bias : int

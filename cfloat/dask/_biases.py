@@ -52,7 +52,7 @@ def choose_bias(
 
     Notes
     -----
-    For a whole array each chunk gives its largest magnitude or its moments, which add up.  These are two
+    For a whole array each chunk gives its largest magnitude or its histogram, which add up.  These are two
     passes for values of 64 bits, and three for "percentile": the chunks stay in memory, or are computed
     anew, as Dask sees fit.  With `axis`, other methods than "max" bring all of a slice into one chunk; so
     does "mse" all of `x`, for formats of more than 10 mantissa bits.

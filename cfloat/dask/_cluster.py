@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -199,7 +199,7 @@ def _groups(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
 
 
 class Cluster:
-    """The workers of a Dask scheduler.
+    """The workers of a Dask scheduler, within a ``with`` block; `run` is a runner of conversions.
 
     Parameters
     ----------
@@ -240,7 +240,10 @@ class Cluster:
     def run(
         self, checkpoint: Checkpoint, jobs: list[Job], writer: SafetensorsWriter, counter: Counter
     ) -> dict[str, Description]:
-        """Do jobs; return the descriptions of the tensors that have one.
+        """Do the jobs of a file: what `cfloat._files.convert.convert` takes as its `runner`.
+
+        It returns when all are done.  Workers write into the file themselves; the counter is told of what is
+        done as tasks end, and adds up in the order of the jobs.
 
         Parameters
         ----------
@@ -256,6 +259,7 @@ class Cluster:
         Returns
         -------
         dict of str to Description
+            Of the tensors that have one.
 
         Raises
         ------
@@ -336,12 +340,12 @@ class _FileTasks:
 
     def cancel(self) -> None:
         """Take back what is not done yet."""
-        with _errors("", silent=True):
+        with suppress(Exception):
             self._client.cancel(list(self._places))
 
 
 @contextmanager
-def _errors(address: str, silent: bool = False) -> Iterator[None]:
+def _errors(address: str) -> Iterator[None]:
     """Turn whatever the cluster raises into an error of one line."""
     try:
         yield
@@ -352,8 +356,6 @@ def _errors(address: str, silent: bool = False) -> Iterator[None]:
             f"scheduler {shown(address)}: several workers died, one after the other, of the same task"
         ) from None
     except Exception as error:
-        if silent:
-            return
         reason = printable(" ".join(str(error).split()))[:300] or type(error).__name__
         raise ClusterError(f"scheduler {shown(address)}: {reason}") from None
 

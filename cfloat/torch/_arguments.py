@@ -1,7 +1,7 @@
 """Checks of arguments that are tensors, or go with one."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -56,6 +56,15 @@ def check_shapes(name: str, x: Tensor, biases: Tensor) -> torch.Size:
     return shape
 
 
+def check_bias_or_max(name: str, bias: object, fmt: Format) -> Literal["max"] | int:
+    """Give "max", or else the bias that an argument stands for; None is the format's default."""
+    if not isinstance(bias, str):
+        return fmt.check_bias(bias)
+    if bias != "max":
+        raise ArgumentValueError(f"{name} is {shown(bias)}; it takes 'max', an integer or None")
+    return "max"
+
+
 def biases_of(bias: Any, fmt: Format, device: torch.device) -> Tensor:
     """Return biases as a tensor: of int16 if they were not one already."""
     if isinstance(bias, Tensor):
@@ -71,25 +80,31 @@ def biases_of(bias: Any, fmt: Format, device: torch.device) -> Tensor:
 def stream_of(rounding: object, seed: Any, offset: Any, size: int) -> Tensor:
     """Return a random stream's seed and offset, modulo 2**64, as int64; zeros if rounding draws nothing."""
     check_rounding(rounding, (), 0, 0)
-    seed = None if seed is None else _word(seed, check_seed)
-    offset = _word(offset, lambda word: check_offset(word, size))
+    seed = None if seed is None else _checked_word(seed, check_seed)
+    offset = _checked_word(offset, lambda word: check_offset(word, size))
     if rounding != "stochastic":
         return no_stream()
-    if seed is None:
-        seed = drawn_seed()
-    return torch.stack((seed, offset.to(seed.device)))
+    first = drawn_seed() if seed is None else _word(seed)
+    return torch.stack((first, _word(offset).to(first.device)))
 
 
-def _word(word: Any, check: Callable[[Any], int]) -> Tensor:
-    """Return a seed or an offset modulo 2**64; one in a tensor, which may be elsewhere, is not looked at."""
+def _checked_word(word: Any, check: Callable[[Any], int]) -> Tensor | int:
+    """Give a checked seed or offset; one in a tensor, which may be elsewhere, is not looked at."""
+    if not isinstance(word, Tensor):
+        return check(word)
+    if word.dtype != torch.int64 or word.numel() != 1:
+        raise ArgumentTypeError(
+            f"seed or offset is a tensor of {word.dtype} and shape {tuple(word.shape)}; "
+            "it takes one int64"
+        )
+    return word
+
+
+def _word(word: Tensor | int) -> Tensor:
+    """Give a word modulo 2**64 as int64 of shape ()."""
     if isinstance(word, Tensor):
-        if word.dtype != torch.int64 or word.numel() != 1:
-            raise ArgumentTypeError(
-                f"seed or offset is a tensor of {word.dtype} and shape {tuple(word.shape)}; "
-                "it takes one int64"
-            )
         return word.reshape(())
-    return torch.tensor(signed(check(word)), dtype=torch.int64, device="cpu")
+    return torch.tensor(signed(word), dtype=torch.int64, device="cpu")
 
 
 def names(dtypes: tuple[torch.dtype, ...]) -> str:

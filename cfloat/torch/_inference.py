@@ -14,7 +14,7 @@ from cfloat._core.text import shown
 from cfloat._matmul.matmul import matmul
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
-from ._arguments import check_values
+from ._arguments import check_bias_or_max, check_values
 from ._arrays import asarray
 from ._conversion import decode
 from ._formats import from_text, to_text
@@ -185,11 +185,9 @@ class CFloatLinear(nn.Module):
                 raise ArgumentValueError(
                     "activation_bias is given, and no activation; it takes both"
                 )
-        elif not isinstance(activation_bias, str):
-            self.activation_bias = self.activation.check_bias(activation_bias)
-        elif activation_bias != "max":
-            raise ArgumentValueError(
-                f"activation_bias is {shown(activation_bias)}; it takes 'max', an integer or None"
+        else:
+            self.activation_bias = check_bias_or_max(
+                "activation_bias", activation_bias, self.activation
             )
         if bias is not None and (not isinstance(bias, Tensor) or bias.shape != weight.shape[:1]):
             raise ArgumentValueError(

@@ -10,10 +10,8 @@ from cfloat._bias.tracker import BiasTracker
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.rounding import RoundingMode, check_rounding, check_seed
-from cfloat._core.text import shown
-from cfloat.errors import ArgumentValueError
 
-from ._arguments import check_values
+from ._arguments import check_bias_or_max, check_values
 from ._formats import to_text
 from ._peaks import bias_of_peak, largest_magnitude
 from ._streams import drawn_seed, no_stream, signed
@@ -85,10 +83,9 @@ class Rounder(nn.Module):
         self.format = fmt = as_format(fmt)
         check_rounding(rounding, (), 0, 0)
         self.rounding: RoundingMode = rounding
-        self.learns = isinstance(bias, str)
-        if self.learns and bias != "max":
-            raise ArgumentValueError(f"bias is {shown(bias)}; it takes 'max', an integer or None")
-        self._fixed = fmt.default_bias if self.learns else fmt.check_bias(bias)
+        checked = check_bias_or_max("bias", bias, fmt)
+        self.learns = checked == "max"
+        self._fixed = fmt.default_bias if checked == "max" else checked
         tracked = BiasTracker(fmt, window=window, margin=margin).state_dict()  # which checks them
         self._margin: int = tracked["margin"]
         if self.learns:

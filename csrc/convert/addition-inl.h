@@ -4,8 +4,8 @@
  * Added to 2^(e + 23 - m), a number of exponent e keeps m bits of mantissa: the addition rounds it,
  * and the sum's last bits are its significand.  Below the smallest normal number e stays where it
  * is, and the subnormals come out by themselves.  In the whitepaper's reading they have half the
- * quantum, as one binade of normal numbers more would; then that binade is taken out (spec
- * 2, "the hole").
+ * quantum, as one binade of normal numbers more would; then that binade is taken out
+ * (docs/spec.md 2.1, "the hole").
  *
  * All of it happens at bias 0: a bias is an exponent, added to the operand and taken from the
  * result as an integer.  A zero is 2^(bias - 127) on the way, which rounds as a zero does. */

@@ -1,6 +1,6 @@
 /* Counter-based random words: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers:
- * as easy as 1, 2, 3", SC'11), and the stream that stochastic rounding draws from (spec
- * 3). */
+ * as easy as 1, 2, 3", SC'11), and the stream that stochastic rounding draws from
+ * (docs/spec.md 3.14). */
 #ifndef CF_CORE_PHILOX_H
 #define CF_CORE_PHILOX_H
 

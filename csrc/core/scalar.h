@@ -49,7 +49,7 @@ static inline cf_real cf_real_from_int64(int64_t n) {
   return real;
 }
 
-/* The exact value of a code (spec 1 and 2).  Bits above the sign are ignored. */
+/* The exact value of a code (docs/spec.md 1.3 to 1.8).  Bits above the sign are ignored. */
 static inline cf_real cf_unpack(const cf_params *format, int bias, uint64_t code) {
   const int m = format->mantissa_bits;
   const uint64_t fraction_mask = ((uint64_t)1 << m) - 1;
@@ -121,7 +121,7 @@ static inline int cf_stops_at_max(int rounding, int sign) {
   }
 }
 
-/* The code of a real number in a format: spec 3, its one rounding and its exceptions.  word
+/* The code of a real number in a format: docs/spec.md 3, its one rounding and its exceptions.  word
  * is the random word of CF_STOCHASTIC; raised gains cf_raised bits. */
 static inline uint64_t cf_round_pack(const cf_params *format, int bias, cf_real x, int rounding,
                                      uint32_t word, unsigned *raised) {
@@ -171,7 +171,7 @@ static inline uint64_t cf_round_pack(const cf_params *format, int bias, cf_real 
   uint64_t code = tiny ? kept : kept + ((uint64_t)(exponent + bias - 1) << m);
   const uint64_t max_subnormal = ((uint64_t)1 << m) - 1;
   if (in_whitepaper_subnormals && kept >= max_subnormal) {
-    /* in the hole (spec 2): neighbours are 2^m + 1 quanta apart */
+    /* in the hole (docs/spec.md 2.6): neighbours are 2^m + 1 quanta apart */
     const uint64_t gap = ((uint64_t)1 << m) + 1;
     const uint64_t high = (kept - max_subnormal) << 32 | fraction >> 32;
     const uint64_t low = high % gap << 32 | (fraction & 0xFFFFFFFFu);

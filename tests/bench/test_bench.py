@@ -12,8 +12,7 @@ import pytest
 from commands import cfloat, refused, succeeded
 
 import cfloat as cf
-from cfloat._bench import bench as bench_module
-from cfloat._bench import product_rows
+from cfloat._bench import conversion_rows, product_rows
 from cfloat._bench.bench import bench
 from cfloat._cli import main
 from cfloat._core import isa as instruction_sets
@@ -28,8 +27,8 @@ needs_kernels = pytest.mark.skipif(not ACCELERATED, reason="this CPU runs no ker
 def expected_rows():
     return [
         (title, work.name)
-        for title, works in bench_module._SECTIONS.items()
-        if title != bench_module._THREADED
+        for title, works in conversion_rows.SECTIONS.items()
+        if title != conversion_rows.THREADED
         for work in works
     ]
 
@@ -42,7 +41,7 @@ def test_every_row_is_printed(tmp_path):
     path = tmp_path / "bench.json"
     text = succeeded(cfloat("bench", *QUICK, "--size", "100", "--json", path))
     assert "\x1b" not in text  # plain when piped
-    tables = text[text.index(bench_module.LEGEND) :]
+    tables = text[text.index(conversion_rows.LEGEND) :]
     assert max(map(len, tables.splitlines())) <= 80
     for version in (cf.__version__, np.__version__):
         assert version in text
@@ -105,7 +104,7 @@ def test_a_wrong_product_is_found_before_it_is_timed(monkeypatch):
 
 
 def test_threads_have_rows_where_they_are_used():
-    result = bench([bench_module._MIN_THREADED], threads=2, seconds=1e-6)
+    result = bench([conversion_rows.MIN_THREADED], threads=2, seconds=1e-6)
     works = [row.work for row in result.rows if row.section == "encode, 2 threads / 1 thread"]
     assert works == ["CFloat8_1_4_3", "CFloat8_1_4_3, stochastic"]
 
@@ -178,9 +177,9 @@ def test_a_wrong_result_is_found_before_it_is_timed(monkeypatch, position):
         return codes
 
     before = cf.isa()
-    monkeypatch.setattr(bench_module, "encode", wrong)
-    monkeypatch.setattr(bench_module, "_best", None)
-    monkeypatch.setattr(bench_module, "_CHECKED", 100)
+    monkeypatch.setattr(conversion_rows, "encode", wrong)
+    monkeypatch.setattr(conversion_rows, "least_times", None)
+    monkeypatch.setattr(conversion_rows, "_CHECKED", 100)
     with pytest.raises(cf.CFloatError, match=f"and portable differ, first in element {position}$"):
         bench([5001], isa=ACCELERATED[0])
     assert cf.isa() == before
@@ -257,11 +256,11 @@ def test_the_readme_has_the_table():
     """With whatever numbers it had where it was printed."""
     readme = (EXHAUSTIVE.parents[1] / "README.md").read_text(encoding="utf-8")
     (table,) = re.findall(r"```text\n(.*?)```", readme, re.DOTALL)
-    assert bench_module.LEGEND in table
+    assert conversion_rows.LEGEND in table
     conversions, legend, products = table.partition(product_rows.LEGEND)
     assert legend
     # of each there are two sizes, one after the other
-    expected = [work.name for works in bench_module._SECTIONS.values() for work in works]
+    expected = [work.name for works in conversion_rows.SECTIONS.values() for work in works]
     assert rows_of(conversions)[-len(expected) :] == expected
     expected = [work.name for work in (*product_rows._MATRICES, *product_rows._VECTORS)]
     assert rows_of(products) == 2 * expected

@@ -18,7 +18,7 @@ PACKAGE = Path(cfloat.__file__).parent
 MODULES = [
     ".".join(("cfloat", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
     for path in sorted(PACKAGE.rglob("*.py"))
-    if path.stem not in ("_ffi_build", "__main__")
+    if path.stem not in ("build_extension", "__main__")
 ]
 
 

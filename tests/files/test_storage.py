@@ -213,6 +213,18 @@ def test_many_tensors_are_read_in_linear_time(tmp_path, monkeypatch):
     assert len(opened) == 1
 
 
+def test_a_checksum_that_does_not_fit(tmp_path):
+    """A stored member, of which a byte has changed, is not what was written."""
+    path = tmp_path / "x.npz"
+    np.savez(path, a=X)
+    content = bytearray(path.read_bytes())
+    content[content.index(X.tobytes()) + 5] ^= 1
+    path.write_bytes(content)
+    assert "Bad CRC-32" in read_all(path)
+    with pytest.raises(cf.FileError, match="Bad CRC-32"):
+        cf.load(path)["a"]
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "x.npy")

@@ -1,6 +1,7 @@
 """Rounding as PyTorch's operator: the bits of `cfloat.round_to`, gradients, compilation, other devices."""
 
 import importlib
+import os
 import pickle
 import shutil
 import subprocess
@@ -360,7 +361,10 @@ def test_biases_by_name_break_a_graph_and_nothing_else():
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch's compiler needs g++")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # its own
-def test_compiled_by_pytorchs_default_backend():
+def test_compiled_by_pytorchs_default_backend(monkeypatch):
+    # without it g++ is found, but does not find the rest of itself
+    monkeypatch.setenv("PATH", os.environ.get("PATH", os.defpath))
+
     @torch.compile(fullgraph=True)
     def f(x):
         return ct.round_to(x * 2, FMT, 9, rounding="stochastic", seed=3).exp()

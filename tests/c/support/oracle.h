@@ -53,8 +53,9 @@ int code_bits(const cf_format *format);
 unsigned sign_code(const cf_format *format);
 unsigned max_code(const cf_format *format);
 
-/* Value of a code without sign as if every code were a number: spec 1.  Rounding takes
- * place among these; subnormals that are flushed only afterwards have their IEEE values here. */
+/* Value of a code without sign as if every code were a number: docs/spec.md 1.3 to 1.5.  Rounding
+ * takes place among these; subnormals that are flushed only afterwards have their IEEE values here.
+ */
 double grid_value(const cf_format *format, int bias, unsigned code);
 
 /* What a code, and an element of a source type other than CF_CODES, stands for. */
@@ -72,7 +73,7 @@ typedef struct grid {
 grid grid_new(const cf_format *format, int bias);
 void grid_free(grid *grid);
 
-/* The code of a number, and its exceptions added to *flags: spec 3 and 4. */
+/* The code of a number, and its exceptions added to *flags: docs/spec.md 3 and 4. */
 unsigned encode_number(const grid *grid, number x, int rounding, uint32_t word, cf_flags *flags);
 
 /* The bits of a number in a value type (exact, or to nearest even), and the exceptions. */
