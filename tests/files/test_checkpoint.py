@@ -314,3 +314,29 @@ def test_paths_and_metadata_of_other_types(tmp_path):
         cf.save(5, {"w": X})
     with pytest.raises(cf.ArgumentTypeError, match="metadata is 5"):
         cf.save(path, {"w": X}, metadata=5)
+
+
+def test_what_is_said_of_tensors_that_are_not_read(tmp_path):
+    path = tmp_path / "x.safetensors"
+    rows = cf.asarray(X, cf.CFloat8_1_4_3, np.arange(6), axis=0)
+    cf.save(path, {"rows": rows, "one": cf.asarray(X, cf.CFloat16_SHP, bias=9), "plain": X})
+    found = cf.load(path)
+    assert isinstance(found, cf.Checkpoint)
+    assert found.path == found.source.path == path
+    assert found.reads_anywhere
+    assert {name: found.format_of(name) for name in found} == {
+        "rows": cf.CFloat8_1_4_3, "one": cf.CFloat16_SHP, "plain": None,
+    }  # fmt: skip
+    np.testing.assert_array_equal(found.read_bias("rows").reshape(-1), np.arange(6))
+    assert (found.read_bias("one"), found.read_bias("plain")) == (9, None)
+    assert found.beside("rows") == "rows" + BIAS_SUFFIX
+    assert found.beside("one") is None
+    assert found.stored_nbytes("rows") == X.size + 2 * 6
+    assert found.dtype_name("rows") == "CFloat8_1_4_3"
+    assert found.dtype_name("plain") == str(X.dtype)
+    assert [name for name in found if found.is_encoded(name)] == ["one", "rows"]
+    assert [name for name in found if found.is_float(name)] == ["plain"]
+    for method in (found.shape_of, found.stored_dtype, found.dtype_name):
+        with pytest.raises(KeyError):
+            method("rows" + BIAS_SUFFIX)
+    assert found.shape_of("rows") == X.shape

@@ -34,6 +34,15 @@ def test_types():
     assert type(result) is cf.Report
     assert {type(row) for row in result.rows} == {cf.ReportRow}
     assert {type(row.stats) for row in result.rows} == {cf.ErrorStats}
+    assert {type(row.curve) for row in result.rows} == {cf.BiasCurve}
+    assert {type(row.window) for row in result.rows} == {cf.Window}
+    assert {type(row.use) for row in result.rows} == {cf.CodeUse}
+    assert {type(row.denormals) for row in result.rows} == {cf.DenormalCost, type(None)}
+    assert {type(each) for each in result.tensors} == {cf.TensorSummary}
+    assert {type(each) for each in result.granularity} == {cf.Granularity}
+    assert {type(each) for each in result.comparisons} == {cf.Comparison}
+    products = cf.report({"x": X}, activations={"x": X}).products
+    assert {type(row) for row in products} == {cf.MatmulRow}
 
 
 def test_uhp_only_where_nothing_is_negative():
