@@ -6,7 +6,8 @@ from typing import Any
 
 from cfloat._core.presets import FORMATS
 from cfloat._core.text import shown
-from cfloat._files.info import FileInfo, FormatInfo, file_info, format_info
+from cfloat._files.file_info import FileInfo, file_info
+from cfloat._files.format_info import FormatInfo, format_info
 from cfloat.errors import ArgumentValueError
 
 from .options import add_subnormals, format_of

@@ -84,6 +84,16 @@ def test_the_best_bias_has_the_least_error(source, tmp_path, how):
     assert errors["mse"] <= min(errors.values())
 
 
+def test_a_format_by_its_name(source, tmp_path):
+    target = tmp_path / "out.safetensors"
+    convert(source, target, Plan("CFloat8_1_5_2"))
+    assert cf.load(target).format_of("a.weight") == cf.CFloat8_1_5_2
+    with pytest.raises(cf.ArgumentValueError, match="format is 'CFloat9'; the names are"):
+        convert(source, target, Plan("CFloat9"))
+    with pytest.raises(cf.ArgumentTypeError, match="format is 8"):
+        convert(source, target, Plan(8))
+
+
 @pytest.mark.parametrize("to", ["float32", "float16", "bfloat16"])
 def test_the_way_back(source, tmp_path, to):
     coded, target = tmp_path / "coded.safetensors", tmp_path / "back.safetensors"
