@@ -74,7 +74,7 @@ def lint(session: nox.Session) -> None:
     session.run("mypy")
     session.run("lint-imports")
     session.run("clang-format", "--dry-run", "-Werror", *_c_files("csrc", "tests/c"))
-    session.run("tests/c/headers", external=True)
+    session.run("tests/c/check_headers", external=True)
 
 
 @nox.session(venv_backend="none")

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import cfloat as cf
-from cfloat._files.entry import Entry
+from cfloat._files.tensor_entry import Entry
 from cfloat._files.write_safetensors import SafetensorsWriter
 
 WIDTH = 4096

@@ -10,24 +10,24 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from cfloat._bias.bias_layout import BiasLayout, check_layout, compressed
+from cfloat._bias.bias_methods import check_method
 from cfloat._bias.choose import choose_bias
-from cfloat._bias.layout import BiasLayout, check_layout, compressed
-from cfloat._bias.methods import check_method
+from cfloat._convert.by_layout import decode_layout, encode_layout
 from cfloat._convert.elementwise import check_codes
-from cfloat._convert.layouts import decode_layout, encode_layout
 from cfloat._core import flags
 from cfloat._core.dtypes import real_array
 from cfloat._core.format import Format
 from cfloat._core.presets import TESLA_FORMATS, as_format
-from cfloat._core.public import public
+from cfloat._core.public_names import public
 from cfloat._core.rounding import Rounding, RoundingMode, check_rounding
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from . import display
-from .flat import FlatView
+from .flat_iterator import FlatView
 from .memory_order import axes_in_memory
-from .methods import FunctionMethods
+from .ndarray_methods import FunctionMethods
 from .registry import PROTOCOLS
 
 Array = NDArray[Any]

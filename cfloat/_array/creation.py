@@ -5,12 +5,12 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cfloat._bias.layout import check_layout
-from cfloat._convert.layouts import encode_layout
+from cfloat._bias.bias_layout import check_layout
+from cfloat._convert.by_layout import encode_layout
 from cfloat._core.dtypes import real_array
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
-from cfloat._core.public import public
+from cfloat._core.public_names import public
 from cfloat._core.rounding import RoundingMode, StochasticVariant, check_rounding
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from cfloat._core.table import aligned
+from cfloat._core.text_table import aligned
 
 
 class Rates(Protocol):

@@ -9,15 +9,15 @@ from cfloat._core.dtypes import real_array
 from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
-from cfloat._core.public import public
+from cfloat._core.public_names import public
 from cfloat.errors import ArgumentValueError
 
+from .bias_layout import check_axis, check_block
+from .bias_methods import BiasMethod, check_method, check_percentile
 from .groups import Blocks, Groups, Slices
-from .layout import check_axis, check_block
-from .methods import BiasMethod, check_method, check_percentile
 from .peak import bias_of_peak, largest_magnitude
 from .percentile import bias_of_share
-from .search import choose_each
+from .search_slices import choose_each
 from .squared_errors import best_bias
 
 Array = NDArray[Any]

@@ -19,7 +19,7 @@ from cfloat._core.dtypes import fits_float32
 from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 from cfloat._core.pieces import pieces
-from cfloat._core.public import public
+from cfloat._core.public_names import public
 from cfloat._core.rounding import check_rounding
 
 from .peak import largest_magnitude, scale_exponent

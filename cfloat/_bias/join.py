@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .layout import BiasLayout, blocks_of_axis
+from .bias_layout import BiasLayout, blocks_of_axis
 
 Shape = tuple[int, ...]
 Values = NDArray[np.int16]

@@ -9,11 +9,11 @@ from cfloat._core.arguments import check_out
 from cfloat._core.dtypes import real_array, value_dtype
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
-from cfloat._core.public import public
+from cfloat._core.public_names import public
 from cfloat._core.rounding import RoundingMode, StochasticVariant, check_rounding
 
+from .bias_methods import check_method
 from .choose import choose_checked
-from .methods import check_method
 
 Array = NDArray[Any]
 

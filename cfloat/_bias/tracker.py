@@ -12,7 +12,7 @@ from cfloat._core.arguments import integer
 from cfloat._core.dtypes import real_array
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
-from cfloat._core.public import public
+from cfloat._core.public_names import public
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 

@@ -8,12 +8,12 @@ from typing import Any
 from cfloat._core.presets import FORMATS
 from cfloat._core.rounding import ROUNDING_MODES
 from cfloat._core.text import shown
+from cfloat._files.conversion_plan import BIAS_METHODS, FLOAT_NAMES, Plan
 from cfloat._files.convert import Runner, convert, run_here
-from cfloat._files.plan import BIAS_METHODS, FLOAT_NAMES, Plan
 from cfloat.errors import ArgumentValueError, MissingExtraError
 
-from .options import READABLE, add_subnormals, format_of
 from .progress import progress_bar
+from .shared_options import READABLE, add_subnormals, format_of
 
 
 def add(commands: Any) -> None:

@@ -4,13 +4,13 @@ import argparse
 import json
 from typing import Any
 
+from cfloat._core.format_info import FormatInfo, format_info
 from cfloat._core.presets import FORMATS
 from cfloat._core.text import shown
 from cfloat._files.file_info import FileInfo, file_info
-from cfloat._files.format_info import FormatInfo, format_info
 from cfloat.errors import ArgumentValueError
 
-from .options import add_subnormals, format_of
+from .shared_options import add_subnormals, format_of
 
 
 def add(commands: Any) -> None:

@@ -17,8 +17,8 @@ from cfloat._report.carried_tensors import carried_tensors
 from cfloat._report.report import report
 from cfloat.errors import FileError
 
-from .options import READABLE
 from .progress import progress_bar
+from .shared_options import READABLE
 from .terminal import print_report
 
 

@@ -11,7 +11,7 @@ from cfloat._core.arguments import check_out
 from cfloat._core.dtypes import real_array, value_dtype
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
-from cfloat._core.public import public
+from cfloat._core.public_names import public
 from cfloat._core.rounding import (
     NEAREST,
     Rounding,

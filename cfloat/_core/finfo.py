@@ -6,7 +6,7 @@ from typing import SupportsIndex
 
 from .format import Format
 from .presets import as_format
-from .public import public
+from .public_names import public
 
 
 @public

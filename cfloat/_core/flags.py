@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from cfloat.errors import FlagError, FlagWarning
 
 from .arguments import check_choice
-from .public import public
+from .public_names import public
 
 FlagAction = Literal["ignore", "warn", "raise"]
 

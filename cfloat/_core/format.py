@@ -10,7 +10,7 @@ from cfloat.errors import ArgumentTypeError, ArgumentValueError, FormatError
 
 from . import binding
 from .arguments import check_bool, check_choice, integer
-from .public import public
+from .public_names import public
 from .text import shown
 
 if TYPE_CHECKING:

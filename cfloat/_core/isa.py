@@ -5,7 +5,7 @@ import os
 from cfloat.errors import ArgumentValueError
 
 from . import binding
-from .public import public
+from .public_names import public
 from .text import shown
 
 

@@ -6,7 +6,7 @@ from typing import SupportsIndex
 from cfloat.errors import ArgumentValueError
 
 from .arguments import integer
-from .public import public
+from .public_names import public
 
 #: As many as the C core starts.
 MAX_THREADS = 256

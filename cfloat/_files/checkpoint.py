@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cfloat._array.array import CFloatArray
 from cfloat._core.format import Format
-from cfloat._core.public import public
+from cfloat._core.public_names import public
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError
 
@@ -18,9 +18,9 @@ from .dtypes import FLOATS
 from .file_errors import copy_of, refusing_damage
 from .paths import shown_path
 from .reader import open_source
-from .source import Source
 from .stored_values import stored_name
 from .tensor_metadata import Description
+from .tensor_source import Source
 
 Array = NDArray[Any]
 

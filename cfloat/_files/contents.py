@@ -12,8 +12,8 @@ from . import fp8, tensor_metadata
 from .dtypes import FP8_FORMATS
 from .file_errors import refusing_contradictions, refusing_damage
 from .reader import read_values
-from .source import Source
 from .tensor_metadata import Description
+from .tensor_source import Source
 
 Array = NDArray[Any]
 

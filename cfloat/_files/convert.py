@@ -12,20 +12,20 @@ from cfloat.errors import FileError
 
 from . import tensor_metadata
 from .checkpoint import Checkpoint, load
+from .conversion_plan import Plan
+from .conversion_summary import Summary
+from .copying import Copying, Counter, Decoding, Job, Progress
 from .encoding import Encoding, Scratch
-from .entry import Entry
 from .exporting import Exporting
 from .file_errors import refusing_damage
-from .jobs import Copying, Counter, Decoding, Job, Progress
-from .outputs import Outputs, outputs_for
+from .output_files import Outputs, outputs_for
 from .paths import shown_path
-from .plan import Plan
 from .quantization_config import model_configuration, write_configuration
 from .replace import write_text
 from .safetensors_header import check_name
-from .selection import chosen_names, is_linear_weight
-from .summary import Summary
+from .tensor_entry import Entry
 from .tensor_metadata import Description
+from .tensor_selection import chosen_names, is_linear_weight
 from .write_safetensors import SafetensorsWriter
 
 

@@ -8,25 +8,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cfloat._bias.bias_layout import check_layout
 from cfloat._bias.choose import choose_bias
-from cfloat._bias.layout import check_layout
-from cfloat._convert.layouts import encode_layout
+from cfloat._convert.by_layout import encode_layout
 from cfloat._core.flags import collected
 from cfloat._core.format import Format
 from cfloat._core.rounding import check_rounding
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentValueError
 
-from . import fp8, pieces
+from . import fp8, tensor_pieces
 from .checkpoint import Checkpoint
-from .entry import Entry
+from .conversion_plan import Plan
+from .copying import Counter, Recipe, Writer
 from .exporting import fp8_entries, recode, write_scales
 from .file_errors import refusing_contradictions
-from .jobs import Counter, Recipe, Writer
-from .pieces import Piece
-from .plan import Plan
 from .reader import read_values
+from .tensor_entry import Entry
 from .tensor_metadata import BIAS_SUFFIX, Description, codes_entry, longest_bias
+from .tensor_pieces import Piece
 
 Array = NDArray[Any]
 
@@ -35,13 +35,13 @@ class Scratch:
     """Memory for a piece of values and of codes: to get fresh memory takes longer than to fill it."""
 
     def __init__(self) -> None:
-        self.read = np.empty(8 * pieces.PIECE_SIZE, np.uint8)
-        self._codes = np.empty(2 * pieces.PIECE_SIZE, np.uint8)
+        self.read = np.empty(8 * tensor_pieces.PIECE_SIZE, np.uint8)
+        self._codes = np.empty(2 * tensor_pieces.PIECE_SIZE, np.uint8)
 
     def codes(self, size: int, fmt: Format) -> Array:
         """Give an array for so many codes."""
         dtype = fmt.storage_dtype
-        if size > pieces.PIECE_SIZE:
+        if size > tensor_pieces.PIECE_SIZE:
             return np.empty(size, dtype)
         return self._codes[: size * dtype.itemsize].view(dtype)
 
@@ -146,7 +146,7 @@ class Encoding:
 
     def pieces(self) -> Iterator[Piece]:
         """Cut the tensor into the pieces that it is worked on in."""
-        return pieces.cut(*self._cut, self._block or 1)
+        return tensor_pieces.cut(*self._cut, self._block or 1)
 
     def survey(self, parts: Iterable[Piece], counter: Counter) -> Array:
         """Find the largest finite magnitude of each slice, as far as pieces have it: float64 (slices,)."""

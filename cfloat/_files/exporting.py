@@ -12,12 +12,12 @@ from cfloat.errors import FileError
 
 from . import fp8
 from .checkpoint import Checkpoint
+from .conversion_plan import Plan
+from .conversion_summary import Summary
+from .copying import Counter, Recipe, Writer
 from .dtypes import BY_COMMON_NAME
-from .entry import Entry
-from .jobs import Counter, Recipe, Writer
 from .paths import shown_path
-from .plan import Plan
-from .summary import Summary
+from .tensor_entry import Entry
 from .tensor_metadata import Description
 
 Array = NDArray[Any]

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from cfloat._core.table import aligned
 from cfloat._core.text import printable
+from cfloat._core.text_table import aligned
 
 from .checkpoint import Checkpoint, load
 from .paths import shown_path

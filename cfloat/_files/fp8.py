@@ -18,7 +18,7 @@ from cfloat._core.format import Format
 from cfloat._core.presets import CFloat8_1_4_3, CFloat8_1_5_2, float8_e4m3fn, float8_e5m2
 
 from .dtypes import FP8_FORMATS
-from .entry import Entry
+from .tensor_entry import Entry
 
 Array = NDArray[Any]
 

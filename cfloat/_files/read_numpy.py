@@ -11,9 +11,9 @@ from cfloat._core.text import shown
 from cfloat.errors import FileError
 
 from .dtypes import stored_dtype
-from .entry import Entry
 from .file_errors import NotSupportedError, copy_of, refusing_damage
-from .source import ArraySource, Bytes, as_bytes, fill
+from .tensor_entry import Entry
+from .tensor_source import ArraySource, Bytes, as_bytes, fill
 
 # Deflate packs constant data a thousandfold; a member that claims to be larger than this and packed tighter
 # than any measured tensor is refused before it fills the memory.

@@ -8,8 +8,8 @@ from cfloat._core.text import shown
 from .file_errors import NotSupportedError, refusing_damage
 from .paths import is_special
 from .safetensors_header import read_header
-from .source import Bytes, Source, fill
 from .strict_json import read_json
+from .tensor_source import Bytes, Source, fill
 
 #: What the index of a sharded checkpoint is called in its folder.
 INDEX_NAME: Final = "model.safetensors.index.json"

@@ -10,10 +10,10 @@ from cfloat._core.text import shown
 from cfloat.errors import MissingExtraError
 
 from .dtypes import BY_COMMON_NAME
-from .entry import Entry
 from .file_errors import NotSupportedError, copy_of
 from .paths import shown_path
-from .source import ArraySource, Bytes
+from .tensor_entry import Entry
+from .tensor_source import ArraySource, Bytes
 
 # After so many bytes a file that PyTorch has mapped is mapped anew, so that its pages do not pile up.
 _REMAP_BYTES: Final = 1 << 28

@@ -19,7 +19,7 @@ from .paths import shown_path
 from .read_numpy import NpySource, NpzSource
 from .read_safetensors import INDEX_NAME, SafetensorsSource, ShardedSource, check_regular
 from .read_torch import TorchSource
-from .source import Bytes, Source
+from .tensor_source import Bytes, Source
 
 Array = NDArray[Any]
 

@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
-from .entry import Entry
 from .strict_json import MAX_BYTES, parse_json
+from .tensor_entry import Entry
 
 #: Bytes before the JSON: its length, little-endian.
 LENGTH_BYTES: Final = 8

@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfloat._array.array import CFloatArray
-from cfloat._core.public import public
+from cfloat._core.public_names import public
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError
 
 from . import tensor_metadata
 from .dtypes import stored_dtype
-from .entry import Entry
 from .file_errors import NotSupportedError
 from .paths import shown_path
 from .safetensors_header import check_name
+from .tensor_entry import Entry
 from .tensor_metadata import BIAS_SUFFIX, Description, codes_entry
 from .write_safetensors import SafetensorsWriter
 

@@ -24,8 +24,8 @@ from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, FormatError
 
 from .dtypes import DTYPES, stored_dtype
-from .entry import Entry
 from .strict_json import parse_json
+from .tensor_entry import Entry
 
 KEY: Final = "cfloat"
 VERSION: Final = "1"

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from cfloat._core.text import printable
 from cfloat.errors import FileError
 
-from .entry import Entry
 from .paths import check_writable, is_special, shown_path
 from .replace import Replacement
 from .safetensors_header import (
@@ -21,8 +20,9 @@ from .safetensors_header import (
     padded_length,
     with_length,
 )
-from .source import as_bytes
 from .strict_json import MAX_BYTES
+from .tensor_entry import Entry
+from .tensor_source import as_bytes
 
 Array = NDArray[Any]
 

@@ -5,7 +5,7 @@ from typing import Any, SupportsIndex
 from cfloat._array.array import CFloatArray
 from cfloat._core import flags
 from cfloat._core.format import Format
-from cfloat._core.public import public
+from cfloat._core.public_names import public
 from cfloat._core.rounding import RoundingMode
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 

@@ -15,7 +15,7 @@ from cfloat._array.array import CFloatArray
 from cfloat._array.functions.values import compute
 from cfloat._array.registry import COMPUTED, UFUNCS, Function
 
-from . import subscripts
+from . import einsum_subscripts
 from .contraction import Labels, contract
 from .matmul import matmul
 from .operands import Operand, result_shape, takes
@@ -79,7 +79,7 @@ def linalg_matmul(a: Any, b: Any) -> Any:
 
 def einsum(*operands: Any, out: Any = None, optimize: Any = False, **others: Any) -> Any:
     """``np.einsum`` of two operands, for which there is one order alone."""
-    terms = None if others or not _is_output(out) else subscripts.parse(operands)
+    terms = None if others or not _is_output(out) else einsum_subscripts.parse(operands)
     return contract(*terms, out) if terms is not None and _are_operands(*terms[:2]) else None
 
 

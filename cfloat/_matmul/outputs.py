@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfloat._array.array import CFloatArray
-from cfloat._convert.layouts import encode_layout
+from cfloat._convert.by_layout import encode_layout
 from cfloat._core.arguments import check_out
 from cfloat._core.pieces import pieces
 from cfloat._core.rounding import Rounding

@@ -13,7 +13,7 @@ from cfloat._core.finfo import finfo
 from cfloat._core.format import Format
 from cfloat._core.pieces import pieces
 from cfloat._core.presets import as_format
-from cfloat._core.public import public
+from cfloat._core.public_names import public
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentValueError
 

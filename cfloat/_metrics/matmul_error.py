@@ -12,7 +12,7 @@ from cfloat._array.array import CFloatArray
 from cfloat._core import flags
 from cfloat._core.dtypes import real_array
 from cfloat._core.pieces import pieces
-from cfloat._core.public import public
+from cfloat._core.public_names import public
 from cfloat._matmul.matmul import matmul
 from cfloat._matmul.operands import result_shape
 from cfloat.errors import ArgumentTypeError, ArgumentValueError

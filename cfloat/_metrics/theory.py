@@ -8,7 +8,7 @@ from typing import Final, Literal
 from cfloat._core.arguments import check_choice
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
-from cfloat._core.public import public
+from cfloat._core.public_names import public
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentValueError
 

@@ -14,7 +14,7 @@ from cfloat._core.finfo import finfo
 from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 from cfloat._core.presets import float8_e4m3fn, float8_e5m2
-from cfloat._core.public import public
+from cfloat._core.public_names import public
 from cfloat._metrics.sqnr import sqnr_db
 
 Floats = NDArray[np.float32]

@@ -5,7 +5,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from cfloat._core.public import public
+from cfloat._core.public_names import public
 from cfloat._files.stored_values import StoredValues
 
 Array = NDArray[Any]

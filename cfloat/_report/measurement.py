@@ -12,7 +12,7 @@ from cfloat._bias.groups import Blocks, Groups, Slices
 from cfloat._bias.histogram import Histogram
 from cfloat._bias.peak import largest_magnitude
 from cfloat._bias.round_to import round_to
-from cfloat._bias.search import grouped_error
+from cfloat._bias.search_slices import grouped_error
 from cfloat._bias.squared_errors import least_error, squared_errors
 from cfloat._core.finfo import finfo
 from cfloat._core.flags import no_flags

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from cfloat._bias.histogram import CodeUse
-from cfloat._core.public import public
+from cfloat._core.public_names import public
 from cfloat._metrics.error import ErrorStats
 
 #: Distributions whose error theory predicts, in the order of a report's columns.

@@ -16,7 +16,7 @@ from cfloat._core.dtypes import SOURCE_DTYPES, is_source_dtype
 from cfloat._core.format import Format
 from cfloat._core.pieces import pieces
 from cfloat._core.presets import FORMATS, as_format
-from cfloat._core.public import public
+from cfloat._core.public_names import public
 from cfloat._core.text import shown
 from cfloat._files.checkpoint import Checkpoint
 from cfloat._files.stored_values import JoinedValues, StoredValues

@@ -5,8 +5,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from cfloat._core.table import aligned, column_widths
 from cfloat._core.text import printable
+from cfloat._core.text_table import aligned, column_widths
 
 from .baselines import Comparison
 from .records import Granularity, MatmulRow, ReportRow

@@ -6,7 +6,7 @@ from typing import Any, SupportsIndex
 import dask.array as da
 import numpy as np
 
-from cfloat._bias.layout import check_axis
+from cfloat._bias.bias_layout import check_axis
 from cfloat._core.dtypes import is_source_dtype, wrong_dtype
 from cfloat._core.format import Format
 from cfloat._core.rounding import RoundingMode, StochasticVariant, check_rounding

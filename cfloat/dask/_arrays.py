@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cfloat._array.array import CFloatArray
-from cfloat._bias.layout import check_block, check_layout
-from cfloat._bias.methods import check_method
+from cfloat._bias.bias_layout import check_block, check_layout
+from cfloat._bias.bias_methods import check_method
 from cfloat._convert import elementwise
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.rounding import RoundingMode, StochasticVariant
 
-from . import _chunks
+from . import _on_workers
 from ._arguments import broadcast, check_dask, check_how, check_known, check_values, laid_out
 from ._biases import choose_bias
 from ._blocks import empty, map_chunks, whole_blocks
@@ -72,7 +72,7 @@ def encode(
     fmt = as_format(fmt)
     x, bias = broadcast(check_values("x", x), fmt, bias)
     how = check_how(x, rounding, seed, offset, stochastic_bits, stochastic_variant)
-    return map_chunks(_chunks.encode, x, bias, how, empty(x, fmt.storage_dtype), fmt=fmt)
+    return map_chunks(_on_workers.encode, x, bias, how, empty(x, fmt.storage_dtype), fmt=fmt)
 
 
 def decode(
@@ -118,7 +118,7 @@ def decode(
     # the checks of a dtype are elementwise's
     checked = elementwise.decode(np.empty(0, fmt.storage_dtype), fmt, dtype=dtype).dtype
     return map_chunks(
-        _chunks.decode, codes, bias, {}, empty(codes, checked), fmt=fmt, value_dtype=checked
+        _on_workers.decode, codes, bias, {}, empty(codes, checked), fmt=fmt, value_dtype=checked
     )
 
 
@@ -173,7 +173,7 @@ def round_to(
     how = check_how(x, rounding, seed, offset, stochastic_bits, stochastic_variant)
     wide = x.dtype.kind == "f" and x.dtype.itemsize == 8
     dtype = np.dtype(np.float64 if wide else np.float32)
-    return map_chunks(_chunks.round_to, x, bias, how, empty(x, dtype), fmt=fmt)
+    return map_chunks(_on_workers.round_to, x, bias, how, empty(x, dtype), fmt=fmt)
 
 
 def asarray(
@@ -256,4 +256,4 @@ def asarray(
     else:
         block = None
     meta = CFloatArray(empty(x, fmt.storage_dtype), fmt)
-    return map_chunks(_chunks.asarray, x, bias, how, meta, block=block, fmt=fmt)
+    return map_chunks(_on_workers.asarray, x, bias, how, meta, block=block, fmt=fmt)

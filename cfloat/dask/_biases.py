@@ -5,16 +5,16 @@ from typing import Any, SupportsIndex
 import dask.array as da
 import numpy as np
 
+from cfloat._bias.bias_layout import check_axis, check_block
+from cfloat._bias.bias_methods import BiasMethod, check_method, check_percentile
 from cfloat._bias.histogram import Histogram
-from cfloat._bias.layout import check_axis, check_block
-from cfloat._bias.methods import BiasMethod, check_method, check_percentile
 from cfloat._bias.peak import biases_of_peaks
 from cfloat._core.dtypes import fits_float32
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat.errors import ArgumentValueError
 
-from . import _chunks
+from . import _on_workers
 from ._arguments import check_known, check_values
 from ._blocks import block_counts, empty, merged, per_chunk, whole_blocks, without_empty
 
@@ -83,7 +83,7 @@ def choose_bias(
     length = check_block(block, x.shape)
     x = whole_blocks(x, length)
     return x.map_blocks(
-        _chunks.choose_bias,
+        _on_workers.choose_bias,
         fmt=fmt,
         method=method,
         percentile=percentile,
@@ -96,17 +96,17 @@ def choose_bias(
 def _choose_one(x: Any, fmt: Format, method: BiasMethod, share: float) -> Any:
     if method == "mse" and not Histogram.takes(fmt):
         whole = merged(max, x.rechunk(-1))  # the only one
-        return per_chunk(_chunks.best_bias, whole, fmt, dtype=np.int16)
-    peak = merged(max, per_chunk(_chunks.largest_magnitude, x))
+        return per_chunk(_on_workers.best_bias, whole, fmt, dtype=np.int16)
+    peak = merged(max, per_chunk(_on_workers.largest_magnitude, x))
     if method == "max":
-        return per_chunk(_chunks.bias_of_peak, peak, fmt, dtype=np.int16)
-    scale = 0 if fits_float32(x.dtype) else per_chunk(_chunks.scale_of_peak, peak)
-    whole = merged(_chunks.merge_bin_sums, per_chunk(_chunks.bin_sums, x, fmt, scale))
+        return per_chunk(_on_workers.bias_of_peak, peak, fmt, dtype=np.int16)
+    scale = 0 if fits_float32(x.dtype) else per_chunk(_on_workers.scale_of_peak, peak)
+    whole = merged(_on_workers.merge_bin_sums, per_chunk(_on_workers.bin_sums, x, fmt, scale))
     if method == "mse":
-        return per_chunk(_chunks.best_of_bin_sums, whole, fmt, scale, dtype=np.int16)
-    within = per_chunk(_chunks.percentile_range, whole, fmt, scale, share)
-    counts = merged(_chunks.merge_counts, per_chunk(_chunks.count_within, x, fmt, within))
-    return per_chunk(_chunks.bias_of_counts, counts, within, dtype=np.int16)
+        return per_chunk(_on_workers.best_of_bin_sums, whole, fmt, scale, dtype=np.int16)
+    within = per_chunk(_on_workers.percentile_range, whole, fmt, scale, share)
+    counts = merged(_on_workers.merge_counts, per_chunk(_on_workers.count_within, x, fmt, within))
+    return per_chunk(_on_workers.bias_of_counts, counts, within, dtype=np.int16)
 
 
 def _choose_slices(x: Any, fmt: Format, method: BiasMethod, axis: int, percentile: float) -> Any:
@@ -116,7 +116,7 @@ def _choose_slices(x: Any, fmt: Format, method: BiasMethod, axis: int, percentil
     if method == "max":
         x = without_empty(x)
         peaks = x.map_blocks(
-            _chunks.peaks_of_slices,
+            _on_workers.peaks_of_slices,
             axis=axis,
             chunks=tuple(
                 part if i == axis else (1,) * len(part) for i, part in enumerate(x.chunks)
@@ -127,7 +127,7 @@ def _choose_slices(x: Any, fmt: Format, method: BiasMethod, axis: int, percentil
     if any(len(x.chunks[i]) > 1 for i in others):
         x = x.rechunk({axis: "auto"} | dict.fromkeys(others, -1))
     return x.map_blocks(
-        _chunks.choose_bias,
+        _on_workers.choose_bias,
         fmt=fmt,
         method=method,
         percentile=percentile,

@@ -16,13 +16,13 @@ import numpy as np
 
 from cfloat._core.text import printable, shown
 from cfloat._files.checkpoint import Checkpoint, load
+from cfloat._files.conversion_summary import Summary
+from cfloat._files.copying import Counter, Job, Recipe
 from cfloat._files.encoding import Encoding
-from cfloat._files.entry import Entry
-from cfloat._files.jobs import Counter, Job, Recipe
 from cfloat._files.paths import shown_path
-from cfloat._files.pieces import Piece
-from cfloat._files.summary import Summary
+from cfloat._files.tensor_entry import Entry
 from cfloat._files.tensor_metadata import Description
+from cfloat._files.tensor_pieces import Piece
 from cfloat._files.write_safetensors import Part, SafetensorsWriter
 from cfloat._version import __version__
 from cfloat.errors import CFloatError, ClusterError, FileError, MissingExtraError

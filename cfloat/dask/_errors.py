@@ -12,7 +12,7 @@ from cfloat._core.presets import as_format
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
-from . import _chunks
+from . import _on_workers
 from ._arguments import check_known, check_values, same_shape
 from ._blocks import merged, per_chunk
 
@@ -73,8 +73,10 @@ def error(
         check_known(before)
         check_known(after)
         after = after.rechunk(before.chunks)
-    whole = merged(_chunks.merge_errors, per_chunk(_chunks.ErrorPart.of, before, after, fmt, bias))
-    return per_chunk(_chunks.ErrorPart.stats, whole, fmt, bias).to_delayed().item()
+    whole = merged(
+        _on_workers.merge_errors, per_chunk(_on_workers.ErrorPart.of, before, after, fmt, bias)
+    )
+    return per_chunk(_on_workers.ErrorPart.stats, whole, fmt, bias).to_delayed().item()
 
 
 def _as_array(x: Any) -> Any:

@@ -13,7 +13,7 @@ from dask.sizeof import sizeof
 import cfloat._matmul  # noqa: F401 - products of chunks, which it registers
 from cfloat._array.array import CFloatArray
 
-from . import _chunks
+from . import _on_workers
 
 
 def _percentile(a: CFloatArray, q: Any, method: str = "linear") -> Any:
@@ -43,7 +43,7 @@ def _reduced(a: CFloatArray) -> tuple[Any, ...]:
 def register() -> None:
     """Make CFloatArrays chunks like any other."""
     da.register_chunk_type(CFloatArray)
-    concatenate_lookup.register(CFloatArray, _chunks.concatenate)
+    concatenate_lookup.register(CFloatArray, _on_workers.concatenate)
     percentile_lookup.register(CFloatArray, _percentile)
     sizeof.register(CFloatArray, _size_in_memory)
     normalize_token.register(CFloatArray, _token)

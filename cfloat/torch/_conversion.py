@@ -6,8 +6,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from cfloat._bias.bias_methods import check_method
 from cfloat._bias.choose import choose_bias
-from cfloat._bias.methods import check_method
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.rounding import RoundingMode

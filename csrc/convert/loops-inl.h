@@ -1,13 +1,13 @@
 /* The loops over an array, and the table of kernels, of an instruction set whose file has defined
- * its lanes (convert/lanes-inl.h).  Each body works on 2 * LANES elements.  What is left over is
- * padded with zeros, which raise no flag. */
+ * its lanes (convert/round_lanes-inl.h).  Each body works on 2 * LANES elements.  What is left over
+ * is padded with zeros, which raise no flag. */
 #ifndef CF_CONVERT_LOOPS_INL_H
 #define CF_CONVERT_LOOPS_INL_H
 
 #include <string.h>
 
-#include "convert/lanes-inl.h"
-#include "convert/addition-inl.h"
+#include "convert/round_lanes-inl.h"
+#include "convert/addition_float32-inl.h"
 #include "convert/philox-inl.h"
 #include "cpu/compiler.h"
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "convert/rule.h"
+#include "convert/prepare.h"
 
 static size_t element_size(int type, size_t code_size) {
   switch (type) {

@@ -5,7 +5,7 @@
 #include "core/integers.h"
 #include "cpu/threads.h"
 #include "matmul/kernels/tile.h"
-#include "matmul/scaled.h"
+#include "matmul/scaled_operand.h"
 
 /* Columns of b that are packed together. */
 typedef struct cf_columns {

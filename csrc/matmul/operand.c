@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "convert/rule.h"
+#include "convert/prepare.h"
 #include "core/integers.h"
 
 void cf_widen_bfloat16(const char *from, size_t count, void *to) {

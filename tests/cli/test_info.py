@@ -6,7 +6,7 @@ import numpy as np
 from commands import cfloat, main_refused, succeeded
 
 import cfloat as cf
-from cfloat._files.format_info import format_info
+from cfloat._core.format_info import format_info
 
 
 def test_a_checkpoint(tmp_path):

@@ -18,9 +18,9 @@ from safetensors.numpy import load_file, save_file
 
 import cfloat as cf
 from cfloat._core.rounding import Positions
+from cfloat._files.conversion_plan import Plan
 from cfloat._files.convert import convert as convert_by
-from cfloat._files.plan import Plan
-from cfloat.dask import _chunks
+from cfloat.dask import _on_workers
 from cfloat.errors import ClusterError
 
 dask = pytest.importorskip("dask", reason="dask is not installed")
@@ -765,9 +765,9 @@ def test_importing_cfloat_imports_no_dask():
 
 def test_the_merging_of_parts():
     """Sums beyond 64 bits, which no test can fill."""
-    one = _chunks.bin_sums(np.full(3, 1.99, np.float32), FMT, 0)
+    one = _on_workers.bin_sums(np.full(3, 1.99, np.float32), FMT, 0)
     many = type(one)(one.bins, one.sums * np.uint64(2**30), 3 << 30)
-    both = _chunks.merge_bin_sums([many, many])
+    both = _on_workers.merge_bin_sums([many, many])
     assert both.size == 6 << 30
     assert both.sums.dtype == object
     assert both.sums[0, 2] == 2 * int(many.sums[0, 2])

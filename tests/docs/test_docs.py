@@ -136,3 +136,27 @@ def test_a_page_says_what_it_requires():
     page = parse_page("page.md", "---\nrequires: [json, not_there_at_all]\n---\n\nText.\n")
     assert page.requires == ("json", "not_there_at_all")
     assert page.missing == ["not_there_at_all"]
+
+
+#: Where somebody looks who does not know the tree yet.
+GUIDES = ["docs/architecture.md", "docs/design.md", "CONTRIBUTING.md", "csrc/README.md"]
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_files_that_guides_name_are_there(guide):
+    """Each by its path from the root, or by the end of it."""
+    named = set(re.findall(r"`([\w./-]*[\w-]+\.(?:py|c|h|js|css|toml|yaml))`", read(guide)))
+    skipped = {".git", "build", "__pycache__", "_build"}
+    tree = [
+        f"/{path.relative_to(ROOT).as_posix()}"
+        for path in ROOT.rglob("*.*")
+        if not skipped & set(path.parts)
+    ]
+    assert len(named) > 3
+    assert [
+        name for name in sorted(named) if not any(one.endswith(f"/{name}") for one in tree)
+    ] == []
+
+
+def read(guide):
+    return (ROOT / guide).read_text(encoding="utf-8")

@@ -16,9 +16,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import cfloat as cf
-from cfloat._files import encoding, jobs, pieces, read_torch
+from cfloat._files import copying, encoding, read_torch, tensor_pieces
+from cfloat._files.conversion_plan import Plan
 from cfloat._files.convert import convert
-from cfloat._files.plan import Plan
 
 FMT = cf.CFloat8_1_4_3
 
@@ -30,7 +30,7 @@ def source(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("piece", [1, 7, 64, pieces.PIECE_SIZE])
+@pytest.mark.parametrize("piece", [1, 7, 64, tensor_pieces.PIECE_SIZE])
 @pytest.mark.parametrize(
     "how",
     [{}, {"axis": 0}, {"axis": -1}, {"axis": 1}, {"block": 4}, {"block": 1000}, {"bias": 9},
@@ -39,7 +39,7 @@ def source(tmp_path):
     ids=str,
 )  # fmt: skip
 def test_it_is_what_asarray_gives_whatever_the_pieces(source, tmp_path, monkeypatch, how, piece):
-    monkeypatch.setattr(pieces, "PIECE_SIZE", piece)
+    monkeypatch.setattr(tensor_pieces, "PIECE_SIZE", piece)
     target = tmp_path / "out.safetensors"
     summary = convert(source, target, Plan(FMT, **how))
     assert set(summary.converted) == FLOATS
@@ -332,7 +332,7 @@ def test_an_error_on_the_way_leaves_what_was_there(source, tmp_path, monkeypatch
     def fails(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(jobs.Copying, "run", fails)
+    monkeypatch.setattr(copying.Copying, "run", fails)
     with pytest.raises(KeyboardInterrupt):
         convert(source, target, Plan(FMT, axis=0))
     assert target.read_bytes() == before

@@ -11,8 +11,8 @@ from safetensors import deserialize, safe_open
 from safetensors.numpy import save_file
 
 import cfloat as cf
+from cfloat._files.conversion_plan import Plan
 from cfloat._files.convert import convert
-from cfloat._files.plan import Plan
 
 IEEE = {fmt: fmt.replace(subnormals="ieee") for fmt in (cf.CFloat8_1_4_3, cf.CFloat8_1_5_2)}
 DTYPES = {cf.CFloat8_1_4_3: "F8_E4M3", cf.CFloat8_1_5_2: "F8_E5M2"}

@@ -11,8 +11,8 @@ import pytest
 from safetensors.numpy import save_file
 
 import cfloat as cf
+from cfloat._files.conversion_plan import Plan
 from cfloat._files.convert import convert
-from cfloat._files.plan import Plan
 
 FMT = cf.CFloat8_1_4_3
 RNG = np.random.default_rng(7)

@@ -6,7 +6,7 @@ import numpy as np
 
 from cfloat._array.array import CFloatArray
 from cfloat._array.registry import Function, keeps, key_of
-from cfloat._bias.layout import compressed
+from cfloat._bias.bias_layout import compressed
 
 from .arguments import by_name, codes_in, decoded
 from .values import compute

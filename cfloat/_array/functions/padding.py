@@ -6,7 +6,7 @@ import numpy as np
 
 from cfloat._array.array import CFloatArray, fills_storage
 from cfloat._array.registry import Function, keeps
-from cfloat._bias.layout import compressed
+from cfloat._bias.bias_layout import compressed
 from cfloat._convert.elementwise import encode
 
 from .arguments import decoded

@@ -38,7 +38,7 @@ static void tile_float32(const cf_tile *tile) {
     }
 }
 
-#include "matmul/kernels/end-inl.h"
+#include "matmul/kernels/tile_end-inl.h"
 
 typedef __m256 vector;
 enum { VECTOR = 8 };

@@ -23,7 +23,7 @@ static void tile_float32(const cf_tile *tile) {
     }
 }
 
-#include "matmul/kernels/end-inl.h"
+#include "matmul/kernels/tile_end-inl.h"
 
 typedef float vector;
 enum { VECTOR = 1 };

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "convert/rule.h"
+#include "convert/prepare.h"
 #include "core/integers.h"
 #include "cpu/float_modes.h"
 #include "cpu/threads.h"

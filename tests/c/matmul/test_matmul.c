@@ -6,7 +6,7 @@
 
 #include "cfloat.h"
 #include "support/check.h"
-#include "matmul/scaled.h"
+#include "matmul/scaled_operand.h"
 #include "support/tests.h"
 
 static const cf_format FORMATS[] = {

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from cfloat._bias.methods import BiasMethod
+from cfloat._bias.bias_methods import BiasMethod
 from cfloat._core.arguments import check_choice, integer
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format

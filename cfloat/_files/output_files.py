@@ -9,7 +9,7 @@ from cfloat.errors import FileError
 from .checkpoint import Checkpoint
 from .paths import check_writable, shown_path
 from .read_safetensors import INDEX_NAME, ShardedSource
-from .source import Source
+from .tensor_source import Source
 
 
 class Outputs(NamedTuple):

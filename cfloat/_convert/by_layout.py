@@ -1,6 +1,7 @@
 """Encoding and decoding arrays whose biases are one an element, or one a block of the last axis.
 
-`cfloat._bias.layout` says where biases lie; here they are their values, and the length of blocks or None.
+`cfloat._bias.bias_layout` says where biases lie; here they are their values, and the length of blocks or
+None.
 """
 
 from typing import Any

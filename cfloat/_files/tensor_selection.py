@@ -8,8 +8,8 @@ from cfloat.errors import ArgumentValueError, FileError
 
 from . import fp8
 from .checkpoint import Checkpoint
+from .conversion_plan import Plan
 from .paths import shown_path
-from .plan import Plan
 
 #: Modules that are no linear layers, or by custom stay in full precision: an export leaves them as they are
 #: unless they are named.

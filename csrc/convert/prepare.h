@@ -1,7 +1,7 @@
 /* What follows from the arguments of a conversion: whether they are legal, its rule, and its
  * kernels. */
-#ifndef CF_CONVERT_RULE_H
-#define CF_CONVERT_RULE_H
+#ifndef CF_CONVERT_PREPARE_H
+#define CF_CONVERT_PREPARE_H
 
 #include "convert/kernels.h"
 #include "core/scalar.h"

@@ -3,8 +3,8 @@
  * A bias is a power of two, so it need not be there while products are summed: values are decoded
  * near 1, and results are scaled at the end.  Where biases differ along the inner axis they are
  * decoded with, and only what is common to all of them is left to the end. */
-#ifndef CF_MATMUL_SCALED_H
-#define CF_MATMUL_SCALED_H
+#ifndef CF_MATMUL_SCALED_OPERAND_H
+#define CF_MATMUL_SCALED_OPERAND_H
 
 #include "matmul/kernels/tile.h"
 #include "matmul/operand.h"

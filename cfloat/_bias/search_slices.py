@@ -11,8 +11,8 @@ from cfloat._core.finfo import finfo
 from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 
+from .bias_methods import BiasMethod
 from .groups import Groups
-from .methods import BiasMethod
 from .peak import biases_of_peaks
 from .percentile import rank
 

@@ -1,5 +1,5 @@
-/* Rounding float32 by adding floats: the short way of convert/lanes-inl.h for ties to even and
- * toward zero.
+/* Rounding float32 by adding floats: the short way of convert/round_lanes-inl.h for ties to even
+ * and toward zero.
  *
  * Added to 2^(e + 23 - m), a number of exponent e keeps m bits of mantissa: the addition rounds it,
  * and the sum's last bits are its significand.  Below the smallest normal number e stays where it
@@ -9,10 +9,10 @@
  *
  * All of it happens at bias 0: a bias is an exponent, added to the operand and taken from the
  * result as an integer.  A zero is 2^(bias - 127) on the way, which rounds as a zero does. */
-#ifndef CF_CONVERT_ADDITION_INL_H
-#define CF_CONVERT_ADDITION_INL_H
+#ifndef CF_CONVERT_ADDITION_FLOAT32_INL_H
+#define CF_CONVERT_ADDITION_FLOAT32_INL_H
 
-#include "convert/lanes-inl.h"
+#include "convert/round_lanes-inl.h"
 
 #if defined(__FAST_MATH__)
 #error "-ffast-math takes the additions below for ones that can be left out"

@@ -36,8 +36,8 @@
  *
  * The formats are those of cf_lanes_encode and cf_lanes_decode: float32's subnormals need no
  * normalisation then. */
-#ifndef CF_CONVERT_LANES_INL_H
-#define CF_CONVERT_LANES_INL_H
+#ifndef CF_CONVERT_ROUND_LANES_INL_H
+#define CF_CONVERT_ROUND_LANES_INL_H
 
 /* What is the same for all elements, spread over the lanes. */
 typedef struct lane_rule {

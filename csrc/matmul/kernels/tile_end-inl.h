@@ -1,7 +1,7 @@
 /* The end of a tile of NR columns, in plain C that compilers turn into vectors: included under
  * an instruction set's target. */
-#ifndef CF_MATMUL_KERNELS_END_INL_H
-#define CF_MATMUL_KERNELS_END_INL_H
+#ifndef CF_MATMUL_KERNELS_TILE_END_INL_H
+#define CF_MATMUL_KERNELS_TILE_END_INL_H
 
 static void end_tile(const cf_tile_end *end) {
   for (int i = 0; i < end->rows; ++i) {

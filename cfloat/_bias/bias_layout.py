@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
-from cfloat._convert.layouts import spread_blocks
+from cfloat._convert.by_layout import spread_blocks
 from cfloat._core.arguments import integer
 from cfloat._core.format import Format
 from cfloat._core.text import shown

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from cfloat._core.finfo import finfo
-from cfloat._core.format import Format
-from cfloat._core.presets import as_format
-from cfloat._core.table import aligned
+from .finfo import finfo
+from .format import Format
+from .presets import as_format
+from .text_table import aligned
 
 # Values of a format of more than 8 bits that are shown from each end of each kind.
 _SHOWN = 4

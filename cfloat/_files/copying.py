@@ -11,13 +11,13 @@ from cfloat._convert import elementwise
 from cfloat._core.flags import collected
 from cfloat._core.presets import bfloat16, float16
 
-from . import pieces
+from . import tensor_pieces
 from .checkpoint import Checkpoint
+from .conversion_plan import FloatName
+from .conversion_summary import Summary
 from .dtypes import BY_COMMON_NAME
-from .entry import Entry
 from .file_errors import refusing_damage
-from .plan import FloatName
-from .summary import Summary
+from .tensor_entry import Entry
 from .tensor_metadata import Description
 
 Array = NDArray[Any]
@@ -87,7 +87,7 @@ class Copying:
     def run(self, writer: Writer, counter: Counter) -> Description | None:
         """Copy the bytes."""
         for name, entry in self.entries.items():
-            buffer = np.empty(min(entry.nbytes, 4 * pieces.PIECE_SIZE), np.uint8)
+            buffer = np.empty(min(entry.nbytes, 4 * tensor_pieces.PIECE_SIZE), np.uint8)
             for start in range(0, entry.nbytes, max(buffer.size, 1)):
                 piece = buffer[: entry.nbytes - start]
                 with refusing_damage(self._source.path, name):
@@ -114,7 +114,7 @@ class Decoding:
         tensor = self._checkpoint[self.name]
         with collected() as flags:
             rows = len(tensor) if tensor.ndim else 1
-            step = max(1, pieces.PIECE_SIZE * rows // max(tensor.size, 1))
+            step = max(1, tensor_pieces.PIECE_SIZE * rows // max(tensor.size, 1))
             itemsize = self.entries[self.name].nbytes // max(tensor.size, 1)
             for start in range(0, rows, step):
                 part = tensor[start : start + step] if tensor.ndim else tensor

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .entry import Entry
+from .tensor_entry import Entry
 
 Array = NDArray[Any]
 Bytes = NDArray[np.uint8]

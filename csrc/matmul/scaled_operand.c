@@ -1,5 +1,5 @@
 /* Operands of matrix products in float32: their decoding, and copies in another order. */
-#include "matmul/scaled.h"
+#include "matmul/scaled_operand.h"
 
 #include <string.h>
 
