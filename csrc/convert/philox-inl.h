@@ -1,5 +1,5 @@
 /* Philox4x32-10 (core/philox.h) for several counters at a time, over vectors of 64-bit lanes of
- * which an operand's lower half counts (lanes-inl.h). */
+ * which an operand's lower half counts (round_lanes-inl.h). */
 #ifndef CF_CONVERT_PHILOX_INL_H
 #define CF_CONVERT_PHILOX_INL_H
 

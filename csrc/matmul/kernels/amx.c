@@ -12,7 +12,7 @@
 
 CF_TARGET_BEGIN(CF_TARGET_AMX)
 
-#include "matmul/kernels/end_avx512-inl.h"
+#include "matmul/kernels/tile_end_avx512-inl.h"
 #include "matmul/kernels/split-inl.h"
 #include "matmul/kernels/widen-inl.h"
 

@@ -11,7 +11,7 @@
 
 CF_TARGET_BEGIN(CF_TARGET_AVX512BF16)
 
-#include "matmul/kernels/end_avx512-inl.h"
+#include "matmul/kernels/tile_end_avx512-inl.h"
 #include "matmul/kernels/split-inl.h"
 #include "matmul/kernels/widen-inl.h"
 

@@ -149,7 +149,7 @@ typedef struct cf_tiles {
    .update = update,                    \
    .enter = cf_set_default_float_modes, \
    .leave = cf_restore_float_modes}
-/* And of one that has MR, NR, tile_bfloat16 and end_avx512-inl.h, and includes split-inl.h and
+/* And of one that has MR, NR, tile_bfloat16 and tile_end_avx512-inl.h, and includes split-inl.h and
  * widen-inl.h. */
 #define CF_BFLOAT16_TILES(most_pairs, enter_modes, leave_modes) \
   {.packing = CF_PACKED_BFLOAT16,                               \
