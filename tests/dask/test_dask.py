@@ -20,7 +20,6 @@ import cfloat as cf
 from cfloat._core.rounding import Positions
 from cfloat._files.conversion_plan import Plan
 from cfloat._files.convert import convert as convert_by
-from cfloat.dask import _on_workers
 from cfloat.errors import ClusterError
 
 dask = pytest.importorskip("dask", reason="dask is not installed")
@@ -30,6 +29,7 @@ import dask.array as da  # noqa: E402
 
 import cfloat.dask as cd  # noqa: E402
 from cfloat.dask import _cluster as clusters  # noqa: E402
+from cfloat.dask import _on_workers  # noqa: E402
 
 FMT = cf.CFloat8_1_4_3
 FORMATS = [cf.CFloat8_1_4_3, cf.CFloat8_1_5_2, cf.CFloat16_SHP, cf.CFloat16_UHP, cf.bfloat16]
