@@ -5,13 +5,13 @@ Floating Point Formats & Arithmetic*.  Start with `encode`, `decode` and `round_
 example of each public function.
 """
 
-import sys
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+import importlib as _importlib
+import sys as _sys
+import typing as _typing
 
 from ._version import __version__ as __version__
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from ._array.array import CFloatArray
     from ._array.creation import array, asarray, empty, full, ones, zeros
     from ._bias.choose import choose_bias
@@ -47,10 +47,10 @@ if TYPE_CHECKING:
     from ._report.carried_tensors import carried_tensors
     from ._report.records import (
         BiasCurve,
-        DenormalCost,
         Granularity,
         MatmulRow,
         ReportRow,
+        SubnormalCost,
         TensorSummary,
         Window,
     )
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 # Each public name is imported when it is first asked for, with what it needs: a program that converts does
 # not wait for what reads files or makes reports, and what the core has to say of a wrong CFLOAT_ISA is said
 # to who uses it.  The table repeats the imports above, which type checkers read; a test compares the two.
-_HOMES: Final = {
+_HOMES: _typing.Final = {
     name: module
     for module, names in {
         "_array.array": "CFloatArray",
@@ -99,7 +99,7 @@ _HOMES: Final = {
         "_report.baselines": "Comparison",
         "_report.carried_tensors": "carried_tensors",
         "_report.records": (
-            "BiasCurve DenormalCost Granularity MatmulRow ReportRow TensorSummary Window"
+            "BiasCurve SubnormalCost Granularity MatmulRow ReportRow TensorSummary Window"
         ),
         "_report.report": "Report report",
         "errors": (
@@ -128,7 +128,6 @@ __all__ = [
     "ClusterError",
     "CodeUse",
     "Comparison",
-    "DenormalCost",
     "ErrorStats",
     "FileError",
     "FlagError",
@@ -142,6 +141,7 @@ __all__ = [
     "MissingExtraError",
     "Report",
     "ReportRow",
+    "SubnormalCost",
     "TensorSummary",
     "Window",
     "array",
@@ -175,14 +175,17 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> _typing.Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(f"{__name__}.{home}")
-    if f"{__name__}._array" in sys.modules:
+    if home.startswith("_"):
+        # of a submodule that is loaded, its package would not be asked again what is wrong
+        _importlib.import_module(f"{__name__}._core")
+    module = _importlib.import_module(f"{__name__}.{home}")
+    if f"{__name__}._array" in _sys.modules:
         # who has arrays multiplies them by `matmul`, which registers itself with them
-        import_module(f"{__name__}._matmul")
+        _importlib.import_module(f"{__name__}._matmul")
     found = globals()[name] = getattr(module, name)
     return found
 

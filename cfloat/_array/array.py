@@ -16,7 +16,7 @@ from cfloat._bias.choose import choose_bias
 from cfloat._convert.by_layout import decode_layout, encode_layout
 from cfloat._convert.elementwise import check_codes
 from cfloat._core import flags
-from cfloat._core.dtypes import real_array
+from cfloat._core.dtypes import FLOAT32, real_array
 from cfloat._core.format import Format
 from cfloat._core.presets import TESLA_FORMATS, as_format
 from cfloat._core.public_names import public
@@ -34,7 +34,8 @@ Array = NDArray[Any]
 Order = Literal["K", "A", "C", "F"]
 Mode = Literal["raise", "wrap", "clip"]
 
-_FLOAT32: Final = np.dtype(np.float32)
+#: Modules that a pickle may ask for.
+_REGISTRARS: Final = ("cfloat.dask",)
 _FLOAT64: Final = np.dtype(np.float64)
 
 #: The formats that no dtype shares its name with.
@@ -176,7 +177,7 @@ class CFloatArray(FunctionMethods, NDArrayOperatorsMixin):
     @property
     def dtype(self) -> np.dtype[np.float32]:
         """What it computes as: float32, which holds every value exactly."""
-        return _FLOAT32
+        return FLOAT32
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -286,7 +287,7 @@ class CFloatArray(FunctionMethods, NDArrayOperatorsMixin):
             )
         return self._decode() if dtype is None else self._as_dtype(np.dtype(dtype))
 
-    def _decode(self, dtype: np.dtype[Any] = _FLOAT32) -> Array:
+    def _decode(self, dtype: np.dtype[Any] = FLOAT32) -> Array:
         """Decode to float32 or float64, in a new array of the same shape."""
         self._check_codes()
         biases = self._biases
@@ -299,7 +300,7 @@ class CFloatArray(FunctionMethods, NDArrayOperatorsMixin):
 
     def _as_dtype(self, dtype: np.dtype[Any], **how: Any) -> Array:
         """Convert to a dtype by way of float32, or of float64 if it is that, as an ndarray's astype does."""
-        values = self._decode(_FLOAT64 if dtype == _FLOAT64 else _FLOAT32)
+        values = self._decode(_FLOAT64 if dtype == _FLOAT64 else FLOAT32)
         return values.astype(dtype, copy=False, **how) if how or values.dtype != dtype else values
 
     def item(self, *args: Any) -> float:
@@ -506,9 +507,9 @@ class CFloatArray(FunctionMethods, NDArrayOperatorsMixin):
     ) -> Self:
         """Rebuild a pickled array, with the checks of a new one: the bytes may come from anywhere.
 
-        A module of cfloat that registers arrays with another library is imported first, where it can be.
+        A module that registers arrays with another library is imported first, where it can be.
         """
-        if registrar is not None and registrar.startswith("cfloat."):
+        if registrar is not None and registrar in _REGISTRARS:
             with suppress(ImportError):
                 import_module(registrar)
         return cls(codes, fmt, values, block=block)

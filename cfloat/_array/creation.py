@@ -345,7 +345,7 @@ def full(
                  [120., 120.]], CFloat8_1_4_3, bias=[[4], [9]])
     """
     made = _of_shape(np.empty, shape, fmt, bias, axis, block)
-    values = real_array("value", value)
+    values = real_array("value", _readable(value))
     try:
         spread = np.broadcast_to(values, made.shape)
     except ValueError:

@@ -48,7 +48,7 @@ def unbounded_bias(fraction: Any, exponent: Any, fmt: Format) -> Any:
     """
     # at bias 0 the largest value is half its significand times 2**(its exponent field + 1)
     exceeds = fraction > fmt._max_significand / 2
-    return fmt._max_exponent_field + 1 - (exponent + exceeds)
+    return fmt._max_exponent_field + 1 - exponent - (1 * exceeds)
 
 
 def bias_of_peak(peak: float, fmt: Format) -> int:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from cfloat._core import binding, flags
 from cfloat._core.arguments import check_out
-from cfloat._core.dtypes import real_array, value_dtype
+from cfloat._core.dtypes import FLOAT32, real_array, value_dtype
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.public_names import public
@@ -23,7 +23,6 @@ from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 Array = NDArray[Any]
 
-_FLOAT32: Final = np.dtype(np.float32)
 _FLOAT64: Final = np.dtype(np.float64)
 
 
@@ -313,7 +312,7 @@ def round_checked(
 
 def rounded_dtype(source: np.dtype[Any]) -> np.dtype[Any]:
     """Tell the dtype that values of a dtype are rounded into: float64 from float64, or else float32."""
-    return _FLOAT64 if source.kind == "f" and source.itemsize == 8 else _FLOAT32
+    return _FLOAT64 if source.kind == "f" and source.itemsize == 8 else FLOAT32
 
 
 def _code_array(codes: ArrayLike, fmt: Format) -> Array:

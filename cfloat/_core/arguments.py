@@ -1,6 +1,7 @@
 """Checks of arguments, each written once: they say what was given and what is allowed."""
 
 import operator
+import sys
 from typing import Any, Final
 
 import numpy as np
@@ -41,7 +42,7 @@ def _as_int(name: str, value: Any) -> int:
 def _allowed(low: int | None, high: int | None) -> str:
     if low is None:
         return f"an integer up to {high}"
-    if high is None:
+    if high is None or high == sys.maxsize:  # more than that is no number of anything
         return f"an integer from {low} on"
     # a word of a random stream is better known by its width
     last = "2**64 - 1" if high == 2**64 - 1 else high

@@ -12,6 +12,7 @@ from .text import shown
 
 Array = NDArray[Any]
 
+FLOAT32: Final = np.dtype(np.float32)
 SOURCE_DTYPES: Final = "float64, float32, float16, bfloat16 or an integer type"
 VALUE_DTYPES: Final = "float64, float32, float16 or bfloat16"
 

@@ -8,7 +8,7 @@ from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from cfloat.errors import FlagError, FlagWarning
 
@@ -267,10 +267,13 @@ def report(counted: Flags, operation: str, size: int) -> None:
         raise error
 
 
+#: Packages that may stand between an operation and who asked for it: this one, and whose operators it does.
+_BETWEEN: Final = ("cfloat", "numpy", "torch")
+
+
 def _level_of_caller() -> int:
-    """Count the frames from `report` up to the first that is not this package's, as `warnings` does."""
-    package = __name__.partition(".")[0]
+    """Count the frames from `report` up to the first that is the user's, as `warnings` does."""
     level, frame = 1, sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
         level, frame = level + 1, frame.f_back
     return level

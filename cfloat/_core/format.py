@@ -189,14 +189,15 @@ class Format:
                 "every value must be a float32"
             )
 
-    @cached_property
+    # properties that are not cached: torch.compile traces these two, and does not trace a cache's lock
+    @property
     def _max_exponent_field(self) -> int:
         """E of the largest finite value."""
         all_ones = (1 << self.exponent_bits) - 1
         nan_fills_top = self.nonfinite == "nan_only" and self.mantissa_bits == 0
         return all_ones - 1 if self.nonfinite == "ieee" or nan_fills_top else all_ones
 
-    @cached_property
+    @property
     def _max_significand(self) -> float:
         """1 + M / 2**m of the largest finite value."""
         ulps_below_two = 2 if self.nonfinite == "nan_only" and self.mantissa_bits > 0 else 1

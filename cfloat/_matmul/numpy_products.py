@@ -14,15 +14,13 @@ import numpy as np
 from cfloat._array.array import CFloatArray
 from cfloat._array.functions.values import compute
 from cfloat._array.registry import COMPUTED, UFUNCS, Function
+from cfloat._core.dtypes import FLOAT32
 
 from . import einsum_subscripts
 from .contraction import Labels, contract
 from .matmul import matmul
 from .operands import Operand, result_shape, takes
 from .plain import plain_product
-
-_FLOAT32: Final = np.dtype(np.float32)
-
 
 # Functions
 
@@ -213,7 +211,7 @@ def _is_output(out: Any) -> bool:
     """Whether results are written there, or to a new array."""
     if out is None or isinstance(out, CFloatArray):
         return True
-    return type(out) is np.ndarray and out.dtype == _FLOAT32
+    return type(out) is np.ndarray and out.dtype == FLOAT32
 
 
 def _is_output_of_dot(out: Any) -> bool:

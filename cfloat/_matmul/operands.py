@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 
 from cfloat._array.array import CFloatArray
 from cfloat._core import binding
-from cfloat._core.dtypes import is_operand_dtype
+from cfloat._core.dtypes import FLOAT32, is_operand_dtype
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 Array = NDArray[Any]
 Operand = CFloatArray | Array
 
 _ALL: Final = slice(None)
-_FLOAT32: Final = np.dtype(np.float32)
 _TAKEN: Final = "a CFloatArray, float32, bfloat16, or numbers that NumPy promotes to float32"
 
 
@@ -40,10 +39,10 @@ def operand(name: str, x: Any) -> Operand:
     values = np.asarray(x)
     if not is_operand_dtype(values.dtype):
         try:
-            promoted = np.result_type(_FLOAT32, values.dtype)
+            promoted = np.result_type(FLOAT32, values.dtype)
         except TypeError:
             promoted = values.dtype
-        if promoted != _FLOAT32:
+        if promoted != FLOAT32:
             raise ArgumentTypeError(f"{name} has dtype {values.dtype}; it takes {_TAKEN}")
         values = values.astype(np.float32)
     return readable(values)

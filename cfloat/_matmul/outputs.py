@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from cfloat._array.array import CFloatArray
 from cfloat._convert.by_layout import encode_layout
 from cfloat._core.arguments import check_out
+from cfloat._core.dtypes import FLOAT32
 from cfloat._core.pieces import pieces
 from cfloat._core.rounding import Rounding
 from cfloat.errors import ArgumentValueError
@@ -22,7 +23,6 @@ Array = NDArray[Any]
 PIECE_BYTES: Final = 14 << 20
 
 _ALL: Final = slice(None)
-_FLOAT32: Final = np.dtype(np.float32)
 
 
 def check_destination(out: CFloatArray, shape: tuple[int, ...]) -> None:
@@ -37,7 +37,7 @@ def into_float32(
     a: Operand, b: Operand, shape: tuple[int, ...], accumulator: Accumulator, out: Any
 ) -> Any:
     """Multiply into an array of float32, or a new one if `out` is None."""
-    written = np.empty(shape, np.float32) if out is None else check_out(out, shape, _FLOAT32)
+    written = np.empty(shape, np.float32) if out is None else check_out(out, shape, FLOAT32)
     written = np.asarray(written)
     apart = out is None or (
         written.flags.aligned

@@ -1,14 +1,12 @@
 """The plain product, by a short way: of two matrices or vectors with one bias each, into float32."""
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from cfloat._array.array import CFloatArray
 from cfloat._core import binding
-from cfloat._core.dtypes import is_operand_dtype
-
-_FLOAT32: Final = np.dtype(np.float32)
+from cfloat._core.dtypes import FLOAT32, is_operand_dtype
 
 
 def plain_product(a: Any, b: Any, out: Any, *, exact: bool) -> Any:
@@ -72,7 +70,7 @@ def _meaning(x: Any) -> tuple[Any, int]:
 def _is_plain_output(out: Any, shape: tuple[int, ...], first: Any, second: Any) -> bool:
     return (
         type(out) is np.ndarray
-        and out.dtype == _FLOAT32
+        and out.dtype == FLOAT32
         and out.shape == shape
         and out.flags.behaved
         and not np.may_share_memory(out, first)

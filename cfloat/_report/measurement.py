@@ -26,9 +26,9 @@ from .baselines import Comparison, compare_baselines
 from .records import (
     THEORY,
     BiasCurve,
-    DenormalCost,
     Granularity,
     ReportRow,
+    SubnormalCost,
     TensorSummary,
     Window,
 )
@@ -139,7 +139,7 @@ class Measurement:
             use=self._histogram.code_use(fmt, bias),
             stochastic_db=self._db(self._histogram.stochastic_error(fmt, bias)),
             theory=self._theory(fmt),
-            denormals=self._denormal_cost(fmt, errors) if fmt.subnormals == "whitepaper" else None,
+            denormals=self._subnormal_cost(fmt, errors) if fmt.subnormals == "whitepaper" else None,
         )
 
     def _errors(self, fmt: Format) -> Floats:
@@ -173,14 +173,14 @@ class Measurement:
             for name in THEORY
         }
 
-    def _denormal_cost(self, fmt: Format, errors: Floats) -> DenormalCost:
+    def _subnormal_cost(self, fmt: Format, errors: Floats) -> SubnormalCost:
         ieee = fmt.replace(subnormals="ieee")
         ieee_errors = self._errors(ieee)
         bias, low = least_error(ieee_errors, ieee), fmt.bias_range[0]
         best = self._db(float(ieee_errors[bias - low]))
         own = self._db(float(errors[least_error(errors, fmt) - low]))
         default = fmt.default_bias - low
-        return DenormalCost(
+        return SubnormalCost(
             ieee_bias=bias,
             ieee_sqnr_db=best,
             gain_db=_gain_db(best, own),

@@ -14,7 +14,7 @@ THEORY = ("normal", "uniform", "laplace")
 
 @public
 @dataclass(frozen=True)
-class DenormalCost:
+class SubnormalCost:
     """What the whitepaper's reading of a denormal costs a tensor (docs/spec.md 2.1).
 
     Attributes
@@ -109,7 +109,7 @@ class ReportRow:
         The SQNR to expect of stochastic rounding, in dB.
     theory : dict of str to float
         What theory predicts for distributions of the same root mean square, in dB (`theoretical_sqnr_db`).
-    denormals : DenormalCost or None
+    denormals : SubnormalCost or None
         What the whitepaper's reading costs, for a format that has it; None for others.
     """
 
@@ -127,7 +127,7 @@ class ReportRow:
     use: CodeUse
     stochastic_db: float
     theory: dict[str, float]
-    denormals: DenormalCost | None = None
+    denormals: SubnormalCost | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Give everything that is a single value as one flat dictionary."""
@@ -147,7 +147,7 @@ class ReportRow:
         }
         flat |= {f"theory_{name}_db": self.theory.get(name, math.nan) for name in THEORY}
         if self.denormals is None:
-            return flat | dict.fromkeys(names_of(DenormalCost))
+            return flat | dict.fromkeys(names_of(SubnormalCost))
         return flat | asdict(self.denormals)
 
     def to_content(self) -> dict[str, Any]:

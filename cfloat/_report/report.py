@@ -32,10 +32,10 @@ from .measurement import Measurement
 from .products import measure_products
 from .records import (
     THEORY,
-    DenormalCost,
     Granularity,
     MatmulRow,
     ReportRow,
+    SubnormalCost,
     TensorSummary,
     names_of,
 )
@@ -52,7 +52,7 @@ DEFAULT_FORMATS: Final = tuple(FORMATS.values())
 _COLUMNS: Final = [
     "tensor", "shape", "dtype", "format", "subnormals", "bits", "bias", *names_of(ErrorStats),
     "plateau_first", "plateau_last", "headroom", "codes_used", "codes", "entropy", "stochastic_db",
-    *(f"theory_{name}_db" for name in THEORY), *names_of(DenormalCost),
+    *(f"theory_{name}_db" for name in THEORY), *names_of(SubnormalCost),
 ]  # fmt: skip
 
 
@@ -94,7 +94,7 @@ class Report:
 
     def denormal_rows(self) -> list[list[str]]:
         """Give what the whitepaper's reading of a denormal costs as text, two lines a format."""
-        return text_tables.denormal_rows(self.rows)
+        return text_tables.subnormal_rows(self.rows)
 
     def granularity_rows(self) -> list[list[str]]:
         """Give what biases for parts of a tensor are worth as text, one line a format."""

@@ -72,7 +72,7 @@ def report_tables(
         Table(
             "What the whitepaper's denormals cost in SQNR, against ieee ones",
             _DENORMALS,
-            denormal_rows(rows),
+            subnormal_rows(rows),
         ),
         Table("Left out", _SKIPPED, [[printable(name), why] for name, why in skipped.items()]),
     ]
@@ -112,7 +112,7 @@ def summary_rows(rows: Iterable[ReportRow]) -> Cells:
     ]
 
 
-def denormal_rows(rows: Iterable[ReportRow]) -> Cells:
+def subnormal_rows(rows: Iterable[ReportRow]) -> Cells:
     """Write what the whitepaper's reading of a denormal costs, two lines a format."""
     lines = []
     for name, found in _by_format(rows).items():

@@ -171,9 +171,9 @@ def round_to(
         bias = choose_bias(x, fmt, check_method("bias", bias))
     x, bias = broadcast(x, fmt, bias)
     how = check_how(x, rounding, seed, offset, stochastic_bits, stochastic_variant)
-    wide = x.dtype.kind == "f" and x.dtype.itemsize == 8
-    dtype = np.dtype(np.float64 if wide else np.float32)
-    return map_chunks(_on_workers.round_to, x, bias, how, empty(x, dtype), fmt=fmt)
+    return map_chunks(
+        _on_workers.round_to, x, bias, how, empty(x, elementwise.rounded_dtype(x.dtype)), fmt=fmt
+    )
 
 
 def asarray(

@@ -4,12 +4,10 @@
 ``torch.compile``, and wait for no device.  Tests compare the two.
 """
 
-import math
-
 import torch
 from torch import Tensor
 
-from cfloat._core.finfo import finfo
+from cfloat._bias.peak import unbounded_bias
 from cfloat._core.format import Format
 
 
@@ -37,9 +35,8 @@ def bias_of_peak(peak: Tensor, fmt: Format, margin: int = 0) -> Tensor:
     Tensor of int64, shape ()
     """
     low, high = fmt.bias_range
-    top, top_exponent = math.frexp(finfo(fmt, low).max)
     fraction = ((peak.view(torch.int64) & (2**52 - 1)) | (1022 << 52)).view(torch.float64)
-    bias = low + top_exponent - frexp_exponent(peak) - (fraction > top).long()
+    bias = unbounded_bias(fraction, frexp_exponent(peak), fmt)
     bias = (bias.clamp(low, high) - margin).clamp(min=low)
     return torch.where(peak == 0, fmt.default_bias, bias)
 

@@ -338,3 +338,11 @@ def test_bad_actions(name):
         cf.errstate("raise")
     with pytest.raises(TypeError):
         cf.errstate(inexact="raise")
+
+
+def test_warnings_point_past_operators():
+    """NumPy's mixin stands between ``a += x`` and this package, and is not who asked."""
+    a = cf.asarray([1.0], cf.CFloat8_1_4_3)
+    with cf.errstate(overflow="warn"), pytest.warns(cf.FlagWarning) as caught:
+        a += 1e9
+    assert {warning.filename for warning in caught} == {__file__}

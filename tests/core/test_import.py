@@ -57,6 +57,23 @@ def test_an_instruction_set_that_is_not_there(name, use):
     )
 
 
+def test_what_is_wrong_is_said_each_time():
+    """Whatever was loaded before the error, nothing goes on with another instruction set."""
+    program = """
+import cfloat
+for name in ("encode", "isa", "errstate", "asarray", "isa"):
+    try:
+        getattr(cfloat, name)
+    except cfloat.ArgumentValueError as error:
+        print(error)
+"""
+    result = python(program, CFLOAT_ISA="nonsense")
+    assert result.stderr == ""
+    lines = result.stdout.splitlines()
+    assert len(lines) == 5
+    assert all(line.startswith("CFLOAT_ISA: ISA is 'nonsense'; this CPU runs ") for line in lines)
+
+
 def test_every_architecture_lacks_some():
     """No CPU runs all: what a list of them says was put to the test."""
     assert UNAVAILABLE

@@ -22,7 +22,7 @@ def imports_for_type_checkers():
     (block,) = (
         node
         for node in tree.body
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "_typing.TYPE_CHECKING"
     )
     return {
         name.asname or name.name: node.module
@@ -35,6 +35,15 @@ def imports_for_type_checkers():
 def test_the_table_of_names_is_what_type_checkers_read():
     assert imports_for_type_checkers() == cf._HOMES
     assert sorted(cf._HOMES) == sorted(cf.__all__)
+
+
+def test_nothing_else_is_a_public_attribute():
+    """Not what the front itself imports, either."""
+    program = "import cfloat; print(*(name for name in vars(cfloat) if not name.startswith('_')))"
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == []
 
 
 def test_dir_is_the_public_names():

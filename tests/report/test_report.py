@@ -37,7 +37,7 @@ def test_types():
     assert {type(row.curve) for row in result.rows} == {cf.BiasCurve}
     assert {type(row.window) for row in result.rows} == {cf.Window}
     assert {type(row.use) for row in result.rows} == {cf.CodeUse}
-    assert {type(row.denormals) for row in result.rows} == {cf.DenormalCost, type(None)}
+    assert {type(row.denormals) for row in result.rows} == {cf.SubnormalCost, type(None)}
     assert {type(each) for each in result.tensors} == {cf.TensorSummary}
     assert {type(each) for each in result.granularity} == {cf.Granularity}
     assert {type(each) for each in result.comparisons} == {cf.Comparison}
@@ -52,7 +52,7 @@ def test_uhp_only_where_nothing_is_negative():
     assert "CFloat16_UHP" in [row.format for row in cf.report(signed_zero).rows]
 
 
-def test_denormal_cost():
+def test_subnormal_cost():
     fmt = cf.CFloat8_1_4_3
     ieee = fmt.replace(subnormals="ieee")
     x = X.clip(-2, 2) * np.float32(2.0**-7)  # at the default bias, right in the hole

@@ -3,6 +3,8 @@
 import copy
 import importlib
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -406,6 +408,34 @@ def test_a_model_compiles_whole():
             assert torch.equal(a.grad, b.grad)
         for a, b in zip(model.buffers(), eager.buffers(), strict=True):
             assert torch.equal(a, b)
+
+
+UNTOUCHED = """
+import torch
+import cfloat as cf
+import cfloat.torch as ct
+
+fmt = cf.CFloat8_1_4_3.replace(name="nobody asked it anything")
+layer = torch.nn.Linear(4, 4)
+made = {
+    "quantize": lambda: ct.quantize(layer, weight=fmt, activation=fmt, gradient=fmt),
+    "Rounder": lambda: ct.Rounder(fmt),
+    "CFloatLinear": lambda: ct.to_inference(ct.quantize(layer, weight=fmt, activation=fmt)),
+}
+compiled = torch.compile(made[NAME](), fullgraph=True, backend="eager")
+print(tuple(compiled(torch.ones(2, 4)).shape))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["quantize", "Rounder", "CFloatLinear"])
+def test_what_nothing_was_asked_of_compiles_whole(name):
+    """In a process of its own: what an earlier use would have cached is not there."""
+    program = UNTOUCHED.replace("NAME", repr(name))
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False
+    )
+    assert run.stdout == "(2, 4)\n", run.stderr[-2000:]
 
 
 # Layers of codes

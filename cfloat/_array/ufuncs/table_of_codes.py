@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cfloat._array.array import CFloatArray
 from cfloat._convert import elementwise
 from cfloat._core import binding, flags
+from cfloat._core.dtypes import FLOAT32
 from cfloat._core.format import Format
 
 from .correct_rounding import function_of
@@ -21,8 +22,6 @@ Array = NDArray[Any]
 
 #: From this size on a unary ufunc of an 8-bit array is computed by a table.
 LEAST_SIZE: Final = 1 << 12
-
-_FLOAT32: Final = np.dtype(np.float32)
 
 
 def compute(
@@ -47,8 +46,7 @@ def compute(
         and target.shape == array.shape
         and target.flags.carray
         and (
-            isinstance(out, CFloatArray)
-            or target.dtype == ufunc.resolve_dtypes((_FLOAT32, None))[1]
+            isinstance(out, CFloatArray) or target.dtype == ufunc.resolve_dtypes((FLOAT32, None))[1]
         )
     ):
         return None
