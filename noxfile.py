@@ -41,9 +41,9 @@ def full(session: nox.Session) -> None:
 
 @nox.session
 def extras(session: nox.Session) -> None:
-    """Run the tests that need optional packages: PyTorch, Dask, xarray, plots, frames, gfloat."""
+    """Run the tests that need optional packages: PyTorch, Dask, xarray, SciPy, plots, frames, gfloat."""
     _install(session, "test", "dask", "examples", "pandas", "plot", "xarray", groups=["optional"])
-    _need(session, *"dask distributed gfloat matplotlib mlxtend pandas torch xarray".split())
+    _need(session, *"dask distributed gfloat matplotlib mlxtend pandas scipy torch xarray".split())
     session.run("pytest", "tests/convert/test_stochastic.py", "-k", "gfloat")
     session.run(
         "pytest", "tests/array/test_array.py", "tests/files/test_convert.py",
@@ -52,7 +52,7 @@ def extras(session: nox.Session) -> None:
     session.run("pytest", "tests/report/test_measure.py", "-k", "frame")
     session.run(
         "pytest", "tests/torch", "tests/dask", "tests/array/test_xarray.py",
-        "tests/report/test_plot.py", "tests/examples",
+        "tests/array/test_foreign_operands.py", "tests/report/test_plot.py", "tests/examples",
     )  # fmt: skip
 
 

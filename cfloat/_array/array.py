@@ -7,7 +7,6 @@ from operator import index
 from typing import Any, Final, Literal, Self, SupportsIndex, cast
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from cfloat._bias.bias_layout import BiasLayout, check_layout, compressed
@@ -28,6 +27,7 @@ from . import display
 from .flat_iterator import FlatView
 from .memory_order import axes_in_memory
 from .ndarray_methods import FunctionMethods
+from .operators import Operators
 from .registry import PROTOCOLS
 
 Array = NDArray[Any]
@@ -47,7 +47,7 @@ _OF_ASARRAY: Final = (
 
 
 @public
-class CFloatArray(FunctionMethods, NDArrayOperatorsMixin):
+class CFloatArray(FunctionMethods, Operators):
     """Values of a CFloat format: codes in memory, a format, and biases.
 
     To NumPy and to code written for its arrays it is a float32 array: operators, ufuncs and functions compute
@@ -261,22 +261,6 @@ class CFloatArray(FunctionMethods, NDArrayOperatorsMixin):
     def __sizeof__(self) -> int:
         # as an ndarray's: with the codes if they are its own, and not a view of another's
         return object.__sizeof__(self) + self._codes.__sizeof__() + self._biases.__sizeof__()
-
-    def __eq__(self, other: object) -> Any:
-        return self._compared(np.equal, other)
-
-    def __ne__(self, other: object) -> Any:
-        return self._compared(np.not_equal, other)
-
-    def _compared(self, ufunc: np.ufunc, other: object) -> Any:
-        if getattr(type(other), "__array_ufunc__", ufunc) is None:
-            return NotImplemented
-        try:
-            return ufunc(self, other)
-        except TypeError:
-            # the ufunc refuses strings; an ndarray's operator says that they differ
-            values = self._decode()
-            return values == other if ufunc is np.equal else values != other
 
     # Values
 

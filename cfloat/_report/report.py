@@ -1,7 +1,5 @@
 """Error reports: what each format costs on each of a set of tensors."""
 
-import csv
-import io
 import json
 import math
 import os
@@ -26,6 +24,7 @@ from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError, Miss
 
 from . import text_tables
 from .baselines import Comparison
+from .csv_text import csv_text
 from .figure import draw
 from .html_page import html_page
 from .measurement import Measurement
@@ -153,26 +152,23 @@ class Report:
         return json.dumps(self.to_content(), indent=1, allow_nan=False) + "\n"
 
     def to_csv(self) -> str:
-        """Write the rows as CSV with a heading line.
+        r"""Write the rows as CSV with a heading line.
 
         Returns
         -------
         str
             A column for each measure of a row that is one number; infinities are "inf", and unknown values
-            empty.
+            empty.  A name that a spreadsheet would take for a formula, as it begins with ``= + - @`` or a tab
+            or a line break, has an apostrophe in front.
+
+        Notes
+        -----
+        To have such names back in a program, take one apostrophe off those that match
+        ``^'+\s*[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]``;
+        `to_json` and `to_frame` have all names as they are.
         """
-        text = io.StringIO()
-        flat = [row.to_dict() | {"shape": "x".join(map(str, row.shape))} for row in self.rows]
-        writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for row in flat:
-            writer.writerow(
-                {
-                    key: "" if value is None or _is_nan(value) else value
-                    for key, value in row.items()
-                }
-            )
-        return text.getvalue()
+        flat = (row.to_dict() | {"shape": "x".join(map(str, row.shape))} for row in self.rows)
+        return csv_text(_COLUMNS, flat)
 
     def to_html(self) -> str:
         """Make one HTML page of the report that needs nothing but itself.
@@ -400,10 +396,6 @@ def _is_ml_float(tensor: Array) -> bool:
 def _widened(tensor: Array) -> Array:
     """Widen a tensor of one of ml_dtypes' types to float32, in which it is exact."""
     return tensor.astype(np.float32) if _is_ml_float(tensor) else tensor
-
-
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)
 
 
 def _plain(value: Any) -> Any:

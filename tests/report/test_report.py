@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 
 import ml_dtypes
 import numpy as np
@@ -188,6 +189,32 @@ def test_csv_has_the_same_values():
         assert line["shape"] == "4x25"
         assert float(line["sqnr_db"]) == row.stats.sqnr_db
         assert (line["ieee_bias"] == "") == (row.denormals is None)
+
+
+FORMULAS = [
+    "=cmd|' /C calc'!A0", "=1+1", "+1", "-1", "@SUM(1,2)", "\tx", "\rx", "\nx", " =1", "\uff1d1", "'=1",
+    "''+1", "x\n=1", 'a;"=1', "=", "'", "'x", "x'=1", "layers.0-1", "1", "",
+]  # fmt: skip
+
+
+def test_csv_has_no_formulas_and_all_names_can_be_had_back():
+    text = cf.report(dict.fromkeys(FORMULAS, X), [cf.CFloat8_1_4_3]).to_csv()
+    cells = [line["tensor"] for line in csv.DictReader(io.StringIO(text, newline=""))]
+    for cell, name in zip(cells, FORMULAS, strict=True):
+        assert cell.lstrip()[:1] not in ("=", "+", "-", "@", "\uff1d")
+        assert cell[:1] not in ("\t", "\r", "\n")
+        # as to_csv's documentation says
+        marked = re.match(r"^'+\s*[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]", cell)
+        assert (cell[1:] if marked else cell) == name
+    # a spreadsheet that splits at semicolons finds the quotes
+    assert '\n"a;""=1",' in text
+
+
+def test_csv_has_no_formula_as_a_format():
+    fmt = cf.Format("=1+1", exponent_bits=4, mantissa_bits=3)
+    row = next(csv.DictReader(io.StringIO(cf.report({"x": X}, [fmt]).to_csv())))
+    assert row["format"] == "'=1+1"
+    assert cf.report({"x": X}, [fmt]).rows[0].format == "=1+1"
 
 
 def test_bad_arguments():

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from cfloat._array.array import CFloatArray
+from cfloat._array.operators import check_operands
 from cfloat._array.registry import COMPUTED, KEEPS, PROTOCOLS, REFUSED, Function, key_of
 from cfloat.errors import ArgumentTypeError
 
@@ -34,6 +35,7 @@ def call(
     if not args:  # the first argument may be given by its name, which functions differ in
         args = tuple(kwargs[first] for first in parameters(func)[:1] if first in kwargs)
         kwargs = {key: kwargs[key] for key in kwargs if not args or key != parameters(func)[0]}
+    check_operands(f"numpy.{name}", args)
     keep = KEEPS.get(name)
     if keep is not None:
         return keep(func, *args, **kwargs)

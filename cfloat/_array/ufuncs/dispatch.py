@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from cfloat._array.array import CFloatArray
+from cfloat._array.operators import check_operands
 from cfloat._array.registry import PROTOCOLS, UFUNCS
 from cfloat._core import flags
 from cfloat.errors import ArgumentTypeError
@@ -27,6 +28,7 @@ def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str
     for out in outs:
         if not (out is None or isinstance(out, CFloatArray | np.ndarray)):
             raise ArgumentTypeError(f"out is a {type(out).__name__}; it takes an array")
+    check_operands(f"numpy.{ufunc.__name__}", inputs)
     reason = REFUSED.get(ufunc.__name__)
     if reason is not None and not any("f" in loop for loop in ufunc.types):
         raise ArgumentTypeError(f"numpy.{ufunc.__name__} does not take a CFloatArray: {reason}")
