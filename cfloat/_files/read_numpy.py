@@ -1,9 +1,12 @@
 """Reading NumPy's files, ``.npy`` and ``.npz``: nothing is unpickled, and sizes are checked first."""
 
 import math
+import os
+import threading
 import zipfile
-from pathlib import Path
-from typing import IO, Any, Final
+from collections.abc import Callable
+from functools import partial
+from typing import IO, Any, Final, cast
 
 import numpy as np
 
@@ -12,21 +15,43 @@ from cfloat.errors import FileError
 
 from .dtypes import stored_dtype
 from .file_errors import NotSupportedError, copy_of, refusing_damage
+from .opened_file import OpenedFile
 from .tensor_entry import Entry
 from .tensor_source import ArraySource, Bytes, as_bytes, fill
 
-# Deflate packs constant data a thousandfold; a member that claims to be larger than this and packed tighter
-# than any measured tensor is refused before it fills the memory.
-_BOMB_BYTES: Final = 1 << 28
+# Deflate makes at most so many bytes of one.
+_MOST_UNPACKED: Final = 1032
+
+# Zeros are packed a thousandfold, and a file of them is read; but a member that claims to be larger than this
+# and packed tighter than any measured tensor is refused before it fills the memory.
+_BOMB_BYTES: Final = 1 << 34
 _BOMB_RATIO: Final = 200
+
+# Bytes of an array that are put into another order at a time.
+_PIECE_BYTES: Final = 1 << 22
+
+
+def _check_bombs(members: list[zipfile.ZipInfo], size: int) -> None:
+    """Raise ValueError if members of an archive share their bytes: a few would unpack to any size."""
+    packed = sum(info.compress_size for info in members)
+    if packed > size:
+        raise ValueError(f"members of {packed} bytes in a file of {size}, as in a zip bomb")
 
 
 def _check_bomb(info: zipfile.ZipInfo) -> None:
-    """Raise ValueError for a member of an archive that claims to unpack to far more than it takes."""
-    if info.file_size > max(_BOMB_BYTES, _BOMB_RATIO * info.compress_size):
-        raise ValueError(
-            f"{info.compress_size} bytes claim to unpack to {info.file_size}, as a zip bomb would"
-        )
+    """Raise ValueError for a member that claims to unpack to more than it can, or than there is room for."""
+    packed, claimed = info.compress_size, info.file_size
+    impossible = info.compress_type == zipfile.ZIP_DEFLATED and claimed > _MOST_UNPACKED * packed
+    if impossible or claimed > max(min(_BOMB_BYTES, _memory_bytes()), _BOMB_RATIO * packed):
+        raise ValueError(f"{packed} bytes claim to unpack to {claimed}, as a zip bomb would")
+
+
+def _memory_bytes() -> int:
+    """Count the bytes of this machine's memory; where the system does not tell, there is no end to it."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 2**63
 
 
 class _ArrayHeader:
@@ -47,8 +72,11 @@ class _ArrayHeader:
         else:
             # versions 2.0 and 3.0 differ only in the encoding of field names, which no tensor has
             self.shape, fortran, self.dtype = np.lib.format.read_array_header_2_0(stream)
+        # Python counts True as 1, and NumPy as an index of another kind
+        if any(type(length) is not int for length in self.shape):
+            raise ValueError(f"its header says shape {shown(self.shape)}; that takes integers")
         if self.dtype.hasobject:
-            raise ValueError("it holds pickled Python objects, which are not read")
+            raise NotSupportedError("it holds pickled Python objects, which are not read")
         claimed = math.prod(self.shape) * self.dtype.itemsize
         # NumPy multiplies in 64 bits, and warns
         most = math.prod(max(length, 1) for length in self.shape) * self.dtype.itemsize
@@ -57,8 +85,23 @@ class _ArrayHeader:
                 f"its header says {claimed} bytes of data and {max(0, size - stream.tell())} follow"
             )
         self.data_start = stream.tell()
+        self._fortran = fortran
         #: Whether the data are what a source gives: little-endian, in row-major order.
         self.is_plain = not fortran and self.dtype.newbyteorder("<") == self.dtype
+
+    def ordered(self, read: Callable[[Bytes], None]) -> Bytes:
+        """Give the data of an array that isn't plain as a source gives them; `read` reads the next ones."""
+        result = np.empty(self.shape, self.dtype.newbyteorder("<"))
+        # in the order in which they are stored
+        target = np.atleast_1d(result.T if self._fortran else result)
+        row = target[:1].nbytes
+        step = max(1, _PIECE_BYTES // max(row, 1))
+        for start in range(0, len(target) if target.size else 0, step):
+            part = target[start : start + step]
+            stored = np.empty(part.nbytes, np.uint8)
+            read(stored)
+            part[...] = stored.view(self.dtype).reshape(part.shape)
+        return as_bytes(result)
 
     def entry(self) -> Entry:
         """Make the entry of the array; NotSupportedError if it is of no dtype that is known here."""
@@ -71,85 +114,115 @@ class _ArrayHeader:
 class NpySource(ArraySource):
     """One array, called as its file."""
 
-    def __init__(self, path: Path) -> None:
-        with path.open("rb") as stream:
-            self._header = _ArrayHeader(stream, path.stat().st_size)
+    def __init__(self, file: OpenedFile) -> None:
+        self._header = _ArrayHeader(cast("IO[bytes]", file.stream()), file.size)
+        name = file.path.stem
         entries: dict[str, Entry] = {}
         unreadable: dict[str, Exception] = {}
         try:
-            entries[path.stem] = self._header.entry()
+            entries[name] = self._header.entry()
         except NotSupportedError as error:
-            unreadable[path.stem] = copy_of(error)
-        super().__init__(path, entries, unreadable=unreadable, names=[path.stem])
+            unreadable[name] = copy_of(error)
+        super().__init__(file, entries, unreadable=unreadable, names=[name])
 
     def read_into(self, name: str, start: int, out: Bytes) -> None:
         """Fill `out` with the tensor's bytes from `start` on."""
-        if not self._header.is_plain:
+        if self._header.is_plain:
+            self.file.read_into(self._header.data_start + start, out)
+        else:
             super().read_into(name, start, out)
-            return
-        with self.path.open("rb", buffering=0) as stream:
-            stream.seek(self._header.data_start + start)
-            fill(stream.readinto, out)
 
     def _bytes_of(self, name: str) -> Bytes:
-        return as_bytes(np.load(self.path, mmap_mode="r", allow_pickle=False))
+        stream = self.file.stream()
+        stream.seek(self._header.data_start)
+        return self._header.ordered(partial(fill, stream.readinto))
+
+
+class _Place(threading.local):
+    """Where a thread is in the archive: the member, its stream, and how far that is read."""
+
+    found: tuple[str, IO[bytes], int] | None = None
 
 
 class NpzSource(ArraySource):
-    """A zip archive of arrays, each unpacked as it is read."""
+    """A zip archive of arrays, each unpacked as it is read.
 
-    def __init__(self, path: Path) -> None:
-        self._archive = zipfile.ZipFile(path)
+    Every member is read from its front and never sought in: only then is it compared with its checksum.
+    """
+
+    def __init__(self, file: OpenedFile) -> None:
+        # it reads under a lock, and each of its members from a place of its own
+        self._archive = zipfile.ZipFile(cast("IO[bytes]", file.stream()))
         self._members: dict[str, zipfile.ZipInfo] = {}
         self._headers: dict[str, _ArrayHeader] = {}
-        self._open: tuple[str, Any, int] | None = None
+        self._place = _Place()
         entries: dict[str, Entry] = {}
         unreadable: dict[str, Exception] = {}
+        _check_bombs(self._archive.infolist(), file.size)
         for info in self._archive.infolist():
             name = info.filename.removesuffix(".npy")
             if name in self._members:
                 raise ValueError(f"two members have the same name, {shown(name)}")
             self._members[name] = info
             try:
-                with refusing_damage(path, name):
-                    self._headers[name] = self._header_of(info)
-                entries[name] = self._headers[name].entry()
-            except (FileError, NotSupportedError) as error:
+                with refusing_damage(file.path, name):
+                    self._take(name, entries, unreadable)
+            except FileError as error:
                 unreadable[name] = copy_of(error)
-        super().__init__(path, entries, unreadable=unreadable, names=list(self._members))
+        super().__init__(file, entries, unreadable=unreadable, names=list(self._members))
 
-    def _header_of(self, info: zipfile.ZipInfo) -> _ArrayHeader:
+    def _take(self, name: str, entries: dict[str, Entry], unreadable: dict[str, Exception]) -> None:
+        info = self._members[name]
         _check_bomb(info)
-        with self._archive.open(info) as stream:
-            return _ArrayHeader(stream, info.file_size)
+        try:
+            with self._archive.open(info) as stream:
+                if (
+                    not info.filename.endswith(".npy")
+                    and cast(Any, stream).peek(1)[:1] != np.lib.format.MAGIC_PREFIX[:1]
+                ):
+                    raise NotSupportedError("not an array")
+                self._headers[name] = _ArrayHeader(stream, info.file_size)
+            entries[name] = self._headers[name].entry()
+        except NotSupportedError as error:
+            unreadable[name] = copy_of(error)
 
     def read_into(self, name: str, start: int, out: Bytes) -> None:
         """Fill `out` with a tensor's bytes from `start` on."""
-        header = self._headers[name]
-        if not header.is_plain:
-            super().read_into(name, start, out)
-            return
-        stream = self._stream_at(name, header.data_start, start)
-        fill(stream.readinto, out)
-        stop = header.data_start + start + out.size
-        if stop == self._members[name].file_size:
-            stream.read(1)  # at the end the checksum is looked at
-        self._open = name, stream, stop
-
-    def _stream_at(self, name: str, data_start: int, start: int) -> Any:
-        """Open a member, or go on in it: to go back in a packed one is to begin anew."""
-        last, self._open = self._open, None
-        if start == 0 or last is None or last[0] != name:
-            stream: Any = self._archive.open(self._members[name])
-            # not sought: what was sought in is not compared with its checksum
-            stream.read(data_start)
-            position = data_start
+        if self._headers[name].is_plain:
+            self._read(name, start, out)
         else:
-            _, stream, position = last
-        if position != data_start + start:
-            stream.seek(data_start + start)
-        return stream
+            super().read_into(name, start, out)
 
     def _bytes_of(self, name: str) -> Bytes:
-        with self._archive.open(self._members[name]) as stream:
-            return as_bytes(np.lib.format.read_array(stream, allow_pickle=False))
+        done = 0
+
+        def read(out: Bytes) -> None:
+            nonlocal done
+            self._read(name, done, out)
+            done += out.size
+
+        return self._headers[name].ordered(read)
+
+    def _read(self, name: str, start: int, out: Bytes) -> None:
+        """Read stored bytes: to go back in a member is to begin anew."""
+        last, self._place.found = self._place.found, None
+        if last is None or last[0] != name or start < last[2]:
+            stream = self._archive.open(self._members[name])
+            _skip(stream, self._headers[name].data_start)
+            last = name, stream, 0
+        _, stream, place = last
+        _skip(stream, start - place)
+        fill(cast(Any, stream).readinto, out)
+        stop = start + out.size
+        if self._headers[name].data_start + stop == self._members[name].file_size:
+            stream.read(1)  # at the end the checksum is looked at
+        self._place.found = name, stream, stop
+
+
+def _skip(stream: IO[bytes], size: int) -> None:
+    """Read so many bytes that are not asked for."""
+    while size:
+        data = stream.read(min(size, _PIECE_BYTES))
+        if not data:
+            raise ValueError("it ends before its data do")
+        size -= len(data)

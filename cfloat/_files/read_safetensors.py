@@ -1,15 +1,15 @@
 """Reading safetensors files, and checkpoints that are several of them."""
 
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
 
 from cfloat._core.text import shown
 
-from .file_errors import NotSupportedError, refusing_damage
-from .paths import is_special
+from .file_errors import refusing_damage
+from .opened_file import OpenedFile, Stamp
 from .safetensors_header import read_header
-from .strict_json import read_json
-from .tensor_source import Bytes, Source, fill
+from .strict_json import read_json_stream
+from .tensor_source import Bytes, Source
 
 #: What the index of a sharded checkpoint is called in its folder.
 INDEX_NAME: Final = "model.safetensors.index.json"
@@ -18,9 +18,9 @@ INDEX_NAME: Final = "model.safetensors.index.json"
 class SafetensorsSource(Source):
     """A safetensors file."""
 
-    def __init__(self, path: Path) -> None:
-        header = read_header(path)
-        super().__init__(path, header.entries, header.metadata)
+    def __init__(self, file: OpenedFile) -> None:
+        header = read_header(file)
+        super().__init__(file, header.entries, header.metadata)
         self._starts = header.starts
 
     @property
@@ -30,46 +30,48 @@ class SafetensorsSource(Source):
 
     def read_into(self, name: str, start: int, out: Bytes) -> None:
         """Fill `out` with a tensor's bytes from `start` on."""
-        with self.path.open("rb", buffering=0) as stream:
-            stream.seek(self._starts[name] + start)
-            fill(stream.readinto, out)
+        self.file.read_into(self._starts[name] + start, out)
 
 
 class ShardedSource(Source):
     """A checkpoint in several safetensors files of one folder, named by an index."""
 
-    def __init__(self, path: Path) -> None:
-        index = read_json(path, "an index")
+    def __init__(self, file: OpenedFile) -> None:
+        index = read_json_stream(file.stream(), "an index")
         weight_map = index.get("weight_map") if isinstance(index, dict) else None
         if not isinstance(weight_map, dict) or not weight_map:
             raise ValueError("an index without a weight_map")
-        for file in weight_map.values():
-            _check_shard_name(file)
+        for shard in weight_map.values():
+            _check_shard_name(shard)
         self.shards: dict[str, Source] = {}
-        for file in sorted(set(weight_map.values())):
-            shard = path.parent / file
-            with refusing_damage(shard):
-                check_regular(shard)
-                self.shards[file] = SafetensorsSource(shard)
+        for shard in sorted(set(weight_map.values())):
+            path = file.path.parent / shard
+            with refusing_damage(path):
+                self.shards[shard] = SafetensorsSource(OpenedFile(path))
         self._shard_of: dict[str, Source] = {}
-        for file, source in self.shards.items():
+        for shard, source in self.shards.items():
             for name in source.entries:
-                if weight_map.get(name) != file:
+                if weight_map.get(name) != shard:
                     raise ValueError(
-                        f"{shown(name)} is in {file}, of which the index knows nothing"
+                        f"{shown(name)} is in {shard}, of which the index knows nothing"
                     )
                 self._shard_of[name] = source
         missing = sorted(weight_map.keys() - self._shard_of.keys())
         if missing:
             raise ValueError(f"{shown(missing[0])} is not in {weight_map[missing[0]]}")
         super().__init__(
-            path, {name: self._shard_of[name].entries[name] for name in sorted(self._shard_of)}
+            file, {name: self._shard_of[name].entries[name] for name in sorted(self._shard_of)}
         )
 
     @property
     def parts(self) -> list[Source]:
         """The files of which this is made."""
         return list(self.shards.values())
+
+    @property
+    def stamps(self) -> list[Stamp]:
+        """What tells all of its files from others, and from themselves after a change."""
+        return [self.file.stamp, *(part.file.stamp for part in self.parts)]
 
     @property
     def reads_anywhere(self) -> bool:
@@ -79,12 +81,6 @@ class ShardedSource(Source):
     def read_into(self, name: str, start: int, out: Bytes) -> None:
         """Fill `out` with a tensor's bytes from `start` on."""
         self._shard_of[name].read_into(name, start, out)
-
-
-def check_regular(path: Path) -> None:
-    """Refuse what is no file: a pipe would block, and a device never end."""
-    if is_special(path):
-        raise NotSupportedError("not a regular file")
 
 
 def _check_shard_name(file: object) -> None:

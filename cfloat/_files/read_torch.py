@@ -1,72 +1,210 @@
 """Reading PyTorch's files, which takes PyTorch (extra ``torch``): tensors only, and no code is run."""
 
+import os
+import struct
 import zipfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from contextlib import suppress
 from pickle import UnpicklingError  # for its name alone
-from typing import Any, Final
+from typing import IO, Any, Final, NamedTuple, cast
+
+import numpy as np
 
 from cfloat._core.text import shown
 from cfloat.errors import MissingExtraError
 
 from .dtypes import BY_COMMON_NAME
 from .file_errors import NotSupportedError, copy_of
+from .opened_file import OpenedFile, own_file
 from .paths import shown_path
 from .tensor_entry import Entry
 from .tensor_source import ArraySource, Bytes
 
-# After so many bytes a file that PyTorch has mapped is mapped anew, so that its pages do not pile up.
-_REMAP_BYTES: Final = 1 << 28
+# Tensors, mappings and sequences that a file holds at most, each counted wherever it is.
+_MOST_THINGS: Final = 1_000_000
+
+# Records of no more bytes are handed to PyTorch as they are, and larger ones read when they are asked for.
+_SMALL: Final = 1 << 16
+
+# What PyTorch looks into while it makes tensors of these kinds, whatever their size.
+_LOOKED_INTO: Final = (b"_rebuild_sparse", b"_rebuild_nested", b"_rebuild_qtensor")
+
+# Bytes that are copied at a time.
+_PIECE_BYTES: Final = 1 << 22
+
+# The lengths of name and extra data, at the end of the header before a member of an archive.
+_LOCAL_HEADER: Final = struct.Struct("<26xHH")
+
+
+class _Record(NamedTuple):
+    """Where the bytes of a storage are, and how many."""
+
+    start: int
+    size: int
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is read when it is asked for, and not with the rest."""
+        return self.size > _SMALL
+
+
+class _Found(NamedTuple):
+    """A tensor, and the record that its bytes are in; its own memory has them if that is None."""
+
+    tensor: Any
+    record: _Record | None
 
 
 class TorchSource(ArraySource):
-    """A PyTorch file, which PyTorch itself reads: weights only, and mapped into memory."""
+    """A PyTorch file: PyTorch says what is in it, weights only, and the bytes come from the file."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._taken = 0
-        self._tensors = self._load()
+    def __init__(self, file: OpenedFile) -> None:
+        self._tensors = _tensors(file)
         entries: dict[str, Entry] = {}
         unreadable: dict[str, Exception] = {}
-        for name, tensor in self._tensors.items():
+        for name, found in self._tensors.items():
             try:
-                entries[name] = _entry(tensor)
+                entries[name] = _entry(found.tensor)
             except NotSupportedError as error:
                 unreadable[name] = copy_of(error)
-        super().__init__(path, entries, unreadable=unreadable, names=list(self._tensors))
+        super().__init__(file, entries, unreadable=unreadable, names=list(self._tensors))
 
-    def _load(self) -> dict[str, Any]:
-        try:
-            import torch
-        except ImportError:
-            raise MissingExtraError(
-                f"{shown_path(self.path)}: to read it takes PyTorch: pip install 'cfloat[torch]'"
-            ) from None
-        how: dict[str, Any] = {"map_location": "cpu", "weights_only": True}
-        # files of before PyTorch 1.6 are not archives, and cannot be mapped
-        if zipfile.is_zipfile(self.path):
-            how["mmap"] = True
-        # a path as a string: PyTorch maps nothing else
-        try:
-            loaded = torch.load(str(self.path), **how)
-        except UnpicklingError:
-            # PyTorch's own message says how to run the file's code
-            raise ValueError("it holds more than tensors in mappings, which is not read") from None
-        return by_name(tensors_in(loaded, torch.Tensor, "", []))
+    def read_into(self, name: str, start: int, out: Bytes) -> None:
+        """Fill `out` with a tensor's bytes from `start` on."""
+        tensor, record = self._tensors[name]
+        if record is not None and tensor.is_contiguous():
+            first = tensor.storage_offset() * tensor.element_size()
+            self.file.read_into(record.start + first + start, out)
+        else:
+            super().read_into(name, start, out)
 
     def _bytes_of(self, name: str) -> Bytes:
         import torch
 
-        if self._taken > _REMAP_BYTES:
-            self._tensors, self._taken = {}, 0
-            self._tensors = self._load()
-        tensor = self._tensors[name].detach()
-        entry = self.entries[name]
-        self._taken += entry.nbytes
-        if _entry(tensor) != entry:
-            raise ValueError("it has changed while it was read")
-        flat: Bytes = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
+        tensor, record = self._tensors[name]
+        if record is not None:
+            # the elements between the first and the last one that it has
+            steps = zip(tensor.shape, tensor.stride(), strict=True)
+            extent = 1 + sum((length - 1) * step for length, step in steps)
+            data = np.empty(extent * tensor.element_size(), np.uint8)
+            first = tensor.storage_offset() * tensor.element_size()
+            self.file.read_into(record.start + first, data)
+            stored = torch.from_numpy(data).view(tensor.dtype)
+            tensor = stored.as_strided(tensor.shape, tensor.stride(), 0)
+        flat: Bytes = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
         return flat
+
+
+def _tensors(file: OpenedFile) -> dict[str, _Found]:
+    """Find the tensors of a file by name."""
+    try:
+        import torch
+    except ImportError:
+        raise MissingExtraError(
+            f"{shown_path(file.path)}: to read it takes PyTorch: pip install 'cfloat[torch]'"
+        ) from None
+    records = _records(file)
+    if any(record.is_large for record in records):
+        # large records are empty but for this and where they are
+        mark = os.urandom(8)
+        with own_file(file.size, _skeleton(file, records, mark)) as path:
+            tensors = by_name(tensors_in(_load(path, mmap=True), torch.Tensor))
+        found = _located(file, tensors, records, mark)
+        if found is not None:
+            return found
+    tensors = by_name(tensors_in(_load(file.stream()), torch.Tensor))
+    return {name: _Found(tensor, None) for name, tensor in tensors.items()}
+
+
+def _load(where: Any, **how: Any) -> Any:
+    import torch
+
+    try:
+        return torch.load(where, map_location="cpu", weights_only=True, **how)
+    except UnpicklingError:
+        # PyTorch's own message says how to run the file's code
+        raise ValueError("it holds more than tensors in mappings, which is not read") from None
+
+
+def _records(file: OpenedFile) -> list[_Record]:
+    """List the records of storages; none if PyTorch is to read the whole at once."""
+    stream = file.stream()
+    # files of before PyTorch 1.6 are not archives
+    if not zipfile.is_zipfile(cast("IO[bytes]", stream)):
+        return []
+    archive = zipfile.ZipFile(cast("IO[bytes]", stream))
+    records = []
+    for info in archive.infolist():
+        _, _, name = info.filename.partition("/")
+        if name == "byteorder" and archive.read(info) != b"little":
+            return []
+        if name == "data.pkl" and any(kind in archive.read(info) for kind in _LOOKED_INTO):
+            return []
+        if not name.startswith("data/"):
+            continue
+        if info.compress_type != zipfile.ZIP_STORED:
+            return []
+        start = _data_start(file, info.header_offset)
+        if start + info.file_size > file.size:
+            raise ValueError(f"{shown(info.filename)} ends after the file")
+        records.append(_Record(start, info.file_size))
+    return sorted(records)
+
+
+def _data_start(file: OpenedFile, header: int) -> int:
+    """Find where the bytes of an archive's member start, from where its header does."""
+    data = np.empty(_LOCAL_HEADER.size, np.uint8)
+    file.read_into(header, data)
+    name_length, extra_length = _LOCAL_HEADER.unpack(data.tobytes())
+    return int(header + _LOCAL_HEADER.size + name_length + extra_length)
+
+
+def _skeleton(file: OpenedFile, records: list[_Record], mark: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield all of a file but large records, and of each of those the mark and its start."""
+    place = 0
+    large = [record for record in records if record.is_large]
+    for start, size in [*large, _Record(file.size, 0)]:
+        for piece in range(place, start, _PIECE_BYTES):
+            data = np.empty(min(_PIECE_BYTES, start - piece), np.uint8)
+            file.read_into(piece, data)
+            yield piece, data.tobytes()
+        place = max(place, start + size)
+    for start, _ in large:
+        yield start, mark + start.to_bytes(8, "little")
+
+
+def _located(
+    file: OpenedFile, tensors: dict[str, Any], records: list[_Record], mark: bytes
+) -> dict[str, _Found] | None:
+    """Find out in which record each tensor's bytes are; None if nothing leads to the large ones."""
+    storages = {}
+    for name, tensor in tensors.items():
+        with suppress(NotSupportedError):
+            if _entry(tensor).nbytes:
+                storages[name] = tensor.untyped_storage()
+    # all storages are parts of one mapping
+    base = None
+    for storage in storages.values():
+        if storage.nbytes() >= 16:
+            start = bytes(storage[:16])
+            if start[:8] == mark:
+                base = storage.data_ptr() - int.from_bytes(start[8:], "little")
+                break
+    if base is None:
+        return None
+    by_start = dict(records)
+    found = {}
+    for name, tensor in tensors.items():
+        record = None
+        if name in storages:
+            record = _Record(storages[name].data_ptr() - base, storages[name].nbytes())
+            size = by_start.get(record.start)
+            if size != record.size:
+                raise ValueError(
+                    f"{shown(name)} takes {record.size} bytes, and its record has {size}"
+                )
+        found[name] = _Found(tensor, record)
+    return found
 
 
 def by_name(tensors: Iterator[tuple[str, Any]]) -> dict[str, Any]:
@@ -79,20 +217,57 @@ def by_name(tensors: Iterator[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def tensors_in(value: Any, kind: type, prefix: str, above: list[int]) -> Iterator[tuple[str, Any]]:
-    """Yield the tensors of nested mappings and sequences, their keys and places joined by dots."""
-    if isinstance(value, kind):
-        yield prefix or "tensor", value
-    elif isinstance(value, Mapping | list | tuple):
-        if id(value) in above or len(above) > 100:
-            raise ValueError("mappings that are nested without end")
-        for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
-            name = f"{prefix}.{key}" if prefix else str(key)
-            yield from tensors_in(inner, kind, name, [*above, id(value)])
+def tensors_in(value: Any, kind: type) -> Iterator[tuple[str, Any]]:
+    """Yield the tensors of nested mappings and sequences, their keys and places joined by dots.
+
+    What is in several places is there once for each, so that a small file can nest without end: ValueError.
+    """
+    return _Walk(kind).tensors(value, "", [])
+
+
+class _Walk:
+    """A walk over nested mappings and sequences, of a bounded length."""
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+        self._done = 0
+        # containers without a tensor: they are gone through once
+        self._without: set[int] = set()
+
+    def tensors(self, value: Any, prefix: str, above: list[int]) -> Iterator[tuple[str, Any]]:
+        """Yield the tensors of a value that is inside those above."""
+        if isinstance(value, self._kind):
+            self._count(prefix)
+            yield prefix or "tensor", value
+        elif isinstance(value, Mapping | list | tuple) and id(value) not in self._without:
+            if id(value) in above or len(above) > 100:
+                raise ValueError("mappings that are nested without end")
+            self._count(prefix)
+            has_tensors = False
+            for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
+                name = f"{prefix}.{key}" if prefix else str(key)
+                for found in self.tensors(inner, name, [*above, id(value)]):
+                    has_tensors = True
+                    yield found
+            if not has_tensors:
+                self._without.add(id(value))
+
+    def _count(self, name: str) -> None:
+        # a thousand letters weigh as much as a tensor
+        self._done += 1 + len(name) // 1000
+        if self._done > _MOST_THINGS:
+            raise ValueError(f"more than {_MOST_THINGS} tensors and mappings, one inside the other")
 
 
 def _entry(tensor: Any) -> Entry:
+    import torch
+
     dtype = str(tensor.dtype).removeprefix("torch.")
-    if dtype not in BY_COMMON_NAME or str(tensor.layout) != "torch.strided" or tensor.is_quantized:
-        raise NotSupportedError(f"{dtype}, {tensor.layout} is not supported")
+    layout = str(tensor.layout)
+    if dtype not in BY_COMMON_NAME or layout != "torch.strided" or tensor.is_quantized:
+        raise NotSupportedError(f"{dtype}, {layout} is not supported")
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.device.type != "cpu":
+        raise NotSupportedError(f"{type(tensor).__name__} on {tensor.device} is not supported")
+    if tensor.is_neg() or tensor.is_conj():
+        raise NotSupportedError("a view that negates or conjugates is not supported")
     return Entry.of(BY_COMMON_NAME[dtype].name, tuple(tensor.shape))

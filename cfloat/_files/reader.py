@@ -15,16 +15,17 @@ from cfloat.errors import FileError
 
 from .dtypes import DTYPES
 from .file_errors import refusing_damage
+from .opened_file import OpenedFile
 from .paths import shown_path
 from .read_numpy import NpySource, NpzSource
-from .read_safetensors import INDEX_NAME, SafetensorsSource, ShardedSource, check_regular
+from .read_safetensors import INDEX_NAME, SafetensorsSource, ShardedSource
 from .read_torch import TorchSource
 from .tensor_source import Bytes, Source
 
 Array = NDArray[Any]
 
 #: What reads a file, by the end of its name.
-_READERS: Final[dict[str, Callable[[Path], Source]]] = {
+_READERS: Final[dict[str, Callable[[OpenedFile], Source]]] = {
     ".safetensors": SafetensorsSource,
     ".index.json": ShardedSource,
     ".npz": NpzSource,
@@ -67,8 +68,7 @@ def open_source(path: Path) -> Source:
             f"{shown_path(path)}: not a file that can be read; those are {', '.join(SUFFIXES)}"
         )
     with refusing_damage(path):
-        check_regular(path)
-        return _READERS[suffix](path)
+        return _READERS[suffix](OpenedFile(path))
 
 
 def _checkpoint_in(folder: Path) -> Path:

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
+from .opened_file import OpenedFile, own_file
 from .strict_json import MAX_BYTES, parse_json
 from .tensor_entry import Entry
 
@@ -25,19 +25,22 @@ class Header(NamedTuple):
     metadata: dict[str, str]
 
 
-def read_header(path: Path) -> Header:
+def read_header(file: OpenedFile) -> Header:
     """Read a file's header, which safetensors' own library checks; ValueError if it is none."""
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(LENGTH_BYTES), "little")
-        if length > MAX_BYTES:
-            raise ValueError(f"a header of {length} bytes; it takes at most {MAX_BYTES}")
-        text = stream.read(length)
+    stream = file.stream()
+    start = stream.read(LENGTH_BYTES) or b""
+    length = int.from_bytes(start, "little")
+    if length > MAX_BYTES:
+        raise ValueError(f"a header of {length} bytes; it takes at most {MAX_BYTES}")
+    text = stream.read(length) or b""
     said = parse_json(text)
-    try:
-        with safe_open(path, framework="numpy"):
-            pass
-    except SafetensorError as error:
-        raise ValueError(str(error)) from None
+    # the library maps what it checks, and the file may shrink meanwhile: it gets the header, and no data
+    with own_file(file.size, [(0, start + text)]) as path:
+        try:
+            with safe_open(path, framework="numpy"):
+                pass
+        except SafetensorError as error:
+            raise ValueError(str(error)) from None
     header = Header({}, {}, said.pop(_METADATA, None) or {})
     for name in sorted(said):
         start, stop = said[name]["data_offsets"]

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cfloat.errors import FileError
-
 from .contents import Contents
 from .dtypes import DTYPES
+from .file_errors import copy_of, refusing_damage
 from .reader import open_source
 
 Array = NDArray[Any]
@@ -47,7 +46,8 @@ class StoredValues(Mapping[str, Array]):
             raise KeyError(name)
         reason = self._contents.source.unreadable.get(name)
         if reason is not None:
-            raise FileError(str(reason))
+            with refusing_damage(self._contents.source.path, name):
+                raise copy_of(reason)
         return np.asarray(self._contents.read(name))
 
     def __iter__(self) -> Iterator[str]:

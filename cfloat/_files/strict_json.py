@@ -1,8 +1,9 @@
 """JSON from files that are not trusted: of a bounded length, and nothing in it twice."""
 
 import json
+from io import RawIOBase
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from cfloat._core.text import shown
 
@@ -21,7 +22,12 @@ def parse_json(text: bytes | str) -> Any:
 def read_json(path: Path, what: str) -> Any:
     """Parse a JSON file; ValueError, which calls it `what`, if it is too long."""
     with path.open("rb") as stream:
-        text = stream.read(MAX_BYTES + 1)
+        return read_json_stream(stream, what)
+
+
+def read_json_stream(stream: IO[bytes] | RawIOBase, what: str) -> Any:
+    """Parse what a stream gives; ValueError, which calls it `what`, if it is too long."""
+    text = stream.read(MAX_BYTES + 1) or b""
     if len(text) > MAX_BYTES:
         raise ValueError(f"{what} of more than {MAX_BYTES} bytes")
     return parse_json(text)

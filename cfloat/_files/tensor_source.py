@@ -1,5 +1,6 @@
 """Where tensors come from, byte by byte: what the readers of all kinds of files have in common."""
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,6 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cfloat.errors import FileError
+
+from .file_errors import refusing_damage
+from .opened_file import OpenedFile, Stamp
+from .paths import shown_path
 from .tensor_entry import Entry
 
 Array = NDArray[Any]
@@ -17,10 +23,15 @@ Bytes = NDArray[np.uint8]
 class Source(ABC):
     """Tensors by name, as a file has them; none of it is trusted.
 
+    The file stays open, and any number of threads may read.  In another process, to which it can be sent, it
+    is opened anew, and refused if it is not the same one any more.
+
     Attributes
     ----------
-    path : Path
+    file : OpenedFile
         The file; the index if there are several.
+    path : Path
+        Its path, as it was given.
     names : list of str
         Every tensor, in the file's order.
     entries : mapping of str to Entry
@@ -33,13 +44,14 @@ class Source(ABC):
 
     def __init__(
         self,
-        path: Path,
+        file: OpenedFile,
         entries: Mapping[str, Entry],
         metadata: Mapping[str, str] | None = None,
         unreadable: Mapping[str, Exception] | None = None,
         names: list[str] | None = None,
     ) -> None:
-        self.path = path
+        self.file = file
+        self.path = file.path
         self.entries = entries
         self.metadata = metadata or {}
         self.unreadable = unreadable or {}
@@ -51,6 +63,20 @@ class Source(ABC):
         return [self]
 
     @property
+    def stamps(self) -> list[Stamp]:
+        """What tells all of its files from others, and from themselves after a change."""
+        return [self.file.stamp]
+
+    def check_same(self, stamps: list[Stamp]) -> None:
+        """Raise FileError unless these are the stamps that its files have."""
+        own = self.stamps
+        if len(own) != len(stamps) or not all(map(Stamp.fits, own, stamps)):
+            raise FileError(f"{shown_path(self.path)}: it has changed since it was opened")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopened, (type(self), self.file.absolute, self.stamps)
+
+    @property
     def reads_anywhere(self) -> bool:
         """Whether any part of a tensor is read without what is before it."""
         return False
@@ -60,17 +86,33 @@ class Source(ABC):
         """Fill `out` with a tensor's bytes from `start` on: little-endian, in row-major order."""
 
 
-class ArraySource(Source):
-    """Tensors that come as whole arrays: the last one that was asked for is kept."""
+def _reopened(kind: Callable[[OpenedFile], Source], path: Path, stamps: list[Stamp]) -> Source:
+    with refusing_damage(path):
+        source = kind(OpenedFile(path))
+    source.check_same(stamps)
+    return source
 
-    _last: tuple[str, Bytes] | None = None
+
+class _Last(threading.local):
+    """The array that a thread has asked for last."""
+
+    found: tuple[str, Bytes] | None = None
+
+
+class ArraySource(Source):
+    """Tensors that come as whole arrays: the last one that a thread has asked for is kept."""
+
+    def __init__(self, file: OpenedFile, *arguments: Any, **options: Any) -> None:
+        super().__init__(file, *arguments, **options)
+        self._last = _Last()
 
     def read_into(self, name: str, start: int, out: Bytes) -> None:
         """Fill `out` with a tensor's bytes from `start` on."""
-        if self._last is None or self._last[0] != name:
-            self._last = None  # before the next one takes memory
-            self._last = name, self._bytes_of(name)
-        part = self._last[1][start : start + out.size]
+        last = self._last
+        if last.found is None or last.found[0] != name:
+            last.found = None  # before the next one takes memory
+            last.found = name, self._bytes_of(name)
+        part = last.found[1][start : start + out.size]
         if part.size != out.size:
             raise ValueError("it ends before its data do")
         out[:] = part

@@ -19,6 +19,7 @@ from cfloat._files.checkpoint import Checkpoint, load
 from cfloat._files.conversion_summary import Summary
 from cfloat._files.copying import Counter, Job, Recipe
 from cfloat._files.encoding import Encoding
+from cfloat._files.opened_file import Stamp
 from cfloat._files.paths import shown_path
 from cfloat._files.tensor_entry import Entry
 from cfloat._files.tensor_metadata import Description
@@ -74,6 +75,7 @@ class Task(NamedTuple):
 def work(
     version: str,
     path: str,
+    stamps: list[Stamp],
     recipe: Recipe,
     entries: dict[str, Entry],
     part: Part,
@@ -87,6 +89,8 @@ def work(
         The package's version where the task comes from.
     path : str
         The checkpoint.
+    stamps : list of Stamp
+        What its files were where the task comes from.
     recipe : Recipe
         What the tensor's job is made of.
     entries : dict of str to Entry
@@ -119,7 +123,7 @@ def work(
 
     counter = Counter(Summary(), note, 0)
     try:
-        job = recipe.job(_opened(path))
+        job = recipe.job(_opened(path, stamps))
     except KeyError:
         job = None
     # what is of another size would be written over its neighbours
@@ -134,13 +138,15 @@ def work(
 _last = threading.local()
 
 
-def _opened(path: str) -> Checkpoint:
-    state = os.stat(path) if os.path.isfile(path) else None
-    key = (path, state and (state.st_ino, state.st_size, state.st_mtime_ns))
-    if state is None or getattr(_last, "key", None) != key:
-        _last.key, _last.checkpoint = key, load(path)
-    checkpoint: Checkpoint = _last.checkpoint
-    return checkpoint
+def _opened(path: str, stamps: list[Stamp]) -> Checkpoint:
+    key = (path, stamps)
+    if getattr(_last, "key", None) != key:
+        _last.key = _last.checkpoint = None
+        checkpoint = load(path)
+        checkpoint.source.check_same(stamps)
+        _last.key, _last.checkpoint = key, checkpoint
+    found: Checkpoint = _last.checkpoint
+    return found
 
 
 def _run(job: Job, part: Part, counter: Counter) -> Any:
@@ -282,7 +288,8 @@ class _FileTasks:
 
     def __init__(self, client: Any, checkpoint: Checkpoint, writer: SafetensorsWriter) -> None:
         self._client = client
-        self._path = os.path.abspath(checkpoint.path)
+        self._path = os.fspath(checkpoint.source.file.absolute)
+        self._stamps = checkpoint.source.stamps
         self._splits = checkpoint.reads_anywhere
         self._writer = writer
         self._waiting = distributed.as_completed(loop=client.loop)
@@ -333,7 +340,15 @@ class _FileTasks:
         part = self._writer.part(job.entries)
         # not pure to Dask, which would give a later conversion the results of this one
         future = self._client.submit(
-            work, __version__, self._path, job.recipe, job.entries, part, task, pure=False
+            work,
+            __version__,
+            self._path,
+            self._stamps,
+            job.recipe,
+            job.entries,
+            part,
+            task,
+            pure=False,
         )
         self._places[future] = place
         self._waiting.add(future)

@@ -704,7 +704,7 @@ def test_what_workers_refuse(cluster, checkpoint, tmp_path, monkeypatch):
     others = [{"x": values()}, larger]
     while others:
         moved.write_bytes(checkpoint.read_bytes())
-        with pytest.raises(cf.FileError, match="it has changed during the conversion"):
+        with pytest.raises(cf.FileError, match="it has changed since it was opened"):
             convert(moved, target, Plan(FMT, include=["half"]), scheduler=address)
     moved.unlink()
     monkeypatch.undo()
