@@ -41,7 +41,7 @@ def full(session: nox.Session) -> None:
 
 @nox.session
 def extras(session: nox.Session) -> None:
-    """Run the tests that need optional packages: PyTorch and its quantisers, Dask, xarray, SciPy and others."""
+    """Run the tests that need optional packages: PyTorch, its quantisers, Dask, xarray, SciPy and others."""
     _install(session, "test", "dask", "examples", "pandas", "plot", "xarray", groups=["optional"])
     _need(session, *"compressed_tensors dask distributed gfloat matplotlib mlxtend".split())
     _need(session, *"pandas scipy torch torchao xarray".split())

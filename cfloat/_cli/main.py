@@ -5,12 +5,15 @@ What the commands need is imported by `main`, not with this module: the core, wh
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
 from cfloat._version import __version__
 from cfloat.errors import CFloatError
+
+from .stopping import StoppedError, stopping_on_signals, undisturbed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,9 +27,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0, or 1 after an error, of which one line has been printed on stderr.
+        The exit status: 0, or 1 after an error, of which one line has been printed on stderr; or 128 and a
+        signal's number, as shells have it.
     """
     _make_streams_usable()
+    try:
+        with stopping_on_signals():
+            return _run(arguments)
+    except (KeyboardInterrupt, StoppedError) as stopped:
+        with undisturbed():
+            _remove_unfinished()
+            if isinstance(stopped, StoppedError):
+                return _fail("stopped", 128 + stopped.number)
+            return _fail("interrupted", 128 + signal.SIGINT)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     if arguments is None:
         arguments = sys.argv[1:]
     try:
@@ -48,9 +64,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         _forget_output()
         return _fail(f"error: output: {error.strerror or error}")
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
     return 0
+
+
+def _remove_unfinished() -> None:
+    """Remove files that a conversion has begun, if one has been loaded at all."""
+    if "cfloat._files.replace" in sys.modules:
+        from cfloat._files.replace import remove_unfinished
+
+        remove_unfinished()
 
 
 def _make_streams_usable() -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Collection
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +17,7 @@ from .copying import Copying, Counter, Decoding, Job, Progress
 from .encoding import Encoding, Scratch
 from .exporting import Exporting
 from .file_errors import refusing_damage
-from .output_files import Outputs, outputs_for
+from .output_files import Outputs, output_folder, outputs_for
 from .paths import shown_path
 from .quantization_config import model_configuration, write_configuration
 from .replace import write_text
@@ -109,27 +108,22 @@ def convert(
     if plan.export:
         # refused now, if it is
         model_configuration(folder, outputs.index_path is not None, checkpoint.path)
-    made = not folder.exists()
-    with refusing_damage(folder):
-        folder.mkdir(exist_ok=True)
     writers: list[SafetensorsWriter] = []
-    try:
-        weight_map: dict[str, str] = {}
-        for path, names in outputs.files.items():
-            shard = [jobs[name] for name in names if name in jobs]
-            writers.append(_write_file(path, shard, checkpoint, counter, runner))
-            weight_map |= {name: path.name for job in shard for name in job.entries}
-        summary.bytes_in = total
-        summary.bytes_out = sum(writer.nbytes for writer in writers)
-        summary.files = [writer.path for writer in writers]
-        _finish(outputs, writers, weight_map, summary, plan, checkpoint)
-    except BaseException:
-        for writer in writers:
-            writer.discard()
-        if made:
-            with suppress(OSError):  # it has files, if some were in place already
-                folder.rmdir()
-        raise
+    with output_folder(folder, is_shared=plan.export or Path(target) not in outputs.files):
+        try:
+            weight_map: dict[str, str] = {}
+            for path, names in outputs.files.items():
+                shard = [jobs[name] for name in names if name in jobs]
+                writers.append(_write_file(path, shard, checkpoint, counter, runner))
+                weight_map |= {name: path.name for job in shard for name in job.entries}
+            summary.bytes_in = total
+            summary.bytes_out = sum(writer.nbytes for writer in writers)
+            summary.files = [writer.path for writer in writers]
+            _finish(outputs, writers, weight_map, summary, plan, checkpoint)
+        except BaseException:
+            for writer in writers:
+                writer.discard()
+            raise
     return summary
 
 

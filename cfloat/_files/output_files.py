@@ -1,15 +1,22 @@
-"""Which files a conversion writes, and which tensors go into each."""
+"""Which files a conversion writes, and which tensors go into each; and the folder that they are in."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from cfloat.errors import FileError
 
 from .checkpoint import Checkpoint
+from .file_errors import refusing_damage
 from .paths import check_writable, shown_path
 from .read_safetensors import INDEX_NAME, ShardedSource
+from .replace import note_finished, note_unfinished
 from .tensor_source import Source
+
+#: The file that a conversion locks in the folder that it writes several files into.
+LOCK_NAME: Final = ".cfloat.lock"
 
 
 class Outputs(NamedTuple):
@@ -63,3 +70,88 @@ def _check_apart(source: Source, targets: list[Path]) -> None:
     for target in targets:
         if os.path.realpath(target) in read:
             raise FileError(f"{shown_path(target)}: would overwrite what is to be read")
+
+
+@contextmanager
+def output_folder(folder: Path, is_shared: bool) -> Iterator[None]:
+    """Make the folder that files go into, and remove it after an error if it has none.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder, which may be there.
+    is_shared : bool
+        Whether several files of it belong together: then no other conversion may write there meanwhile.
+
+    Raises
+    ------
+    FileError
+        If it cannot be made, or another conversion is at work in it.
+    """
+    made = not folder.exists()
+    try:
+        with refusing_damage(folder):
+            if made:
+                note_unfinished(folder)
+                folder.mkdir(exist_ok=True)
+        if is_shared:
+            with _locked(folder):
+                yield
+        else:
+            yield
+    except BaseException:
+        if made:
+            with suppress(OSError):  # it has files, if some were in place already
+                folder.rmdir()
+        raise
+    finally:
+        note_finished(folder)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, which the system takes back from a process that is killed."""
+    path = folder / LOCK_NAME
+    note_unfinished(path)
+    descriptor = -1
+    try:
+        while True:
+            with refusing_damage(folder):
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+                try:
+                    _lock(descriptor)
+                except BlockingIOError:
+                    note_finished(path)  # it is the other's
+                    raise FileError(
+                        f"{shown_path(folder)}: another conversion is writing into it"
+                    ) from None
+            # the one who had it may have removed it since it was opened
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.stat(path), os.fstat(descriptor)):
+                    break
+            os.close(descriptor)
+            descriptor = -1
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                path.unlink()
+    finally:
+        note_finished(path)
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock a file, or raise BlockingIOError if another process has."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        except PermissionError:
+            raise BlockingIOError from None
+        return
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
 """Replacing files: what is under the final name is whole, or is not there."""
 
-import itertools
 import os
+import secrets
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +11,30 @@ from cfloat.errors import FileError
 
 from .paths import check_writable, is_special, shown_path
 
-_NUMBERS: Final = itertools.count()
+# Files and folders that are to be removed, unless what they are for comes to its end.
+_UNFINISHED: Final[dict[Path, None]] = {}
+
+
+def note_unfinished(path: Path) -> None:
+    """Have a file or an empty folder, which is about to be made, removed by `remove_unfinished`."""
+    _UNFINISHED[path] = None
+
+
+def note_finished(path: Path) -> None:
+    """Have it left where it is, or it is gone already."""
+    _UNFINISHED.pop(path, None)
+
+
+def remove_unfinished() -> None:
+    """Remove what a process leaves that is stopped anywhere, between making a file and knowing of it, say."""
+    while _UNFINISHED:
+        path = next(reversed(_UNFINISHED))
+        with suppress(OSError):
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink()
+        note_finished(path)
 
 
 class Replacement:
@@ -32,12 +55,14 @@ class Replacement:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(os.path.realpath(path))
-        # short enough for any file system, and another for each file, whatever the name
+        # short enough for any file system, and another for each file, whatever the name; process ids come
+        # again in every container, and what was left by a process that was killed is in the way of none
         start = os.fsencode(self.path.name)[:100].decode(errors="ignore")
-        self.temporary = self.path.with_name(f".{start}.{os.getpid()}.{next(_NUMBERS)}.tmp")
+        self.temporary = self.path.with_name(f".{start}.{secrets.token_hex(8)}.tmp")
 
     def open(self) -> IO[bytes]:
         """Make the file, under its temporary name."""
+        note_unfinished(self.temporary)
         return self.temporary.open("xb")
 
     def commit(self) -> None:
@@ -45,11 +70,13 @@ class Replacement:
         if self.path.exists():
             shutil.copymode(self.path, self.temporary)
         os.replace(self.temporary, self.path)
+        note_finished(self.temporary)
 
     def discard(self) -> None:
         """Remove the file, unless it is in its place already."""
         with suppress(OSError):
             self.temporary.unlink()
+        note_finished(self.temporary)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -120,7 +120,7 @@ class SafetensorsWriter:
         if self._stream is not None:
             with suppress(OSError):
                 self._stream.close()
-            self._replacement.discard()
+        self._replacement.discard()
 
     @contextmanager
     def _cleaning_up(self) -> Iterator[None]:

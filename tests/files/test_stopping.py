@@ -1,0 +1,161 @@
+"""Conversions that are stopped or killed, and two at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from checkpoint_files import shard
+from safetensors.numpy import load_file, save_file
+
+import cfloat as cf
+from cfloat._cli import main, stopping
+from cfloat._files import convert as conversions
+from cfloat._files import replace
+from cfloat._files.conversion_plan import Plan
+from cfloat._files.convert import convert
+
+X = np.arange(1 << 20, dtype=np.float32)
+FMT = cf.CFloat8_1_4_3
+
+# writes a line when the file is half made, and waits
+PROGRAM = """
+import sys, time
+from cfloat._files import copying
+from cfloat._cli import main
+original = copying.Counter.advance
+def advance(self, nbytes):
+    original(self, nbytes)
+    print("half", flush=True)
+    time.sleep(60)
+copying.Counter.advance = advance
+sys.exit(main.main(sys.argv[1:]))
+"""
+posix = pytest.mark.skipif(os.name != "posix", reason="signals and locks are POSIX's")
+
+
+def start(*arguments, program=PROGRAM):
+    command = [sys.executable, "-P", "-c", program, "convert", *map(str, arguments)]
+    command += ["--format", FMT.name]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "half\n"
+    return process
+
+
+@pytest.fixture
+def source(tmp_path):
+    save_file({"a": X, "b": -X}, tmp_path / "in.safetensors")
+    return tmp_path / "in.safetensors"
+
+
+@posix
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+@pytest.mark.parametrize("target", ["out.safetensors", "folder"])
+def test_signals_leave_nothing(source, name, target):
+    process = start(source, source.parent / target)
+    assert len(os.listdir(source.parent)) == 2
+    process.send_signal(getattr(signal, name))
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + getattr(signal, name)
+    assert err == ("cfloat: interrupted\n" if name == "SIGINT" else "cfloat: stopped\n")
+    assert os.listdir(source.parent) == ["in.safetensors"]
+
+
+@posix
+def test_a_signal_that_is_ignored(source):
+    program = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + PROGRAM
+    process = start(source, source.parent / "out.safetensors", program=program)
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert os.listdir(source.parent) == ["in.safetensors"]
+
+
+@posix
+def test_a_signal_between_a_file_and_its_name(source, monkeypatch):
+    """What is stopped anywhere leaves nothing: here before the writer knows of its file."""
+    original = replace.Replacement.open
+
+    def stopped(self):
+        original(self).close()
+        raise stopping.StoppedError(signal.SIGTERM)
+
+    monkeypatch.setattr(replace.Replacement, "open", stopped)
+    command = ["convert", str(source), str(source.parent / "o"), "--format", FMT.name]
+    assert main.main(command) == 128 + signal.SIGTERM
+    assert os.listdir(source.parent) == ["in.safetensors"]
+
+
+@posix
+def test_handlers_are_those_of_before(source):
+    before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)]
+    assert main.main(["info", str(source)]) == 0
+    after = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)]
+    assert after == before
+
+
+@posix
+@pytest.mark.parametrize("target", ["out.safetensors", "folder"])
+def test_after_a_kill_the_next_try_succeeds(source, target):
+    """In a container every process has the same number."""
+    program = "import os; os.getpid = lambda: 1\n" + PROGRAM
+    for _ in range(2):
+        process = start(source, source.parent / target, program=program)
+        process.kill()
+        process.communicate(timeout=60)
+    convert(source, source.parent / target, Plan(FMT))
+    assert len(cf.load(source.parent / target)) == 2
+
+
+@posix
+def test_two_conversions_into_one_folder(source):
+    folder = source.parent / "folder"
+    process = start(source, folder)
+    with pytest.raises(cf.FileError, match="another conversion is writing into it"):
+        convert(source, folder, Plan(cf.CFloat16_SHP))
+    # files of their own are nobody's business
+    convert(source, folder / "other.safetensors", Plan(FMT))
+    process.terminate()
+    process.communicate(timeout=60)
+    assert os.listdir(folder) == ["other.safetensors"]
+    convert(source, folder, Plan(cf.CFloat16_SHP))
+    assert sorted(os.listdir(folder)) == ["model.safetensors", "other.safetensors"]
+
+
+@posix
+def test_two_conversions_of_shards_into_one_folder(tmp_path, monkeypatch):
+    index = shard(tmp_path / "in", {"a": X, "b": -X, "c": X + 1})
+    original = conversions._write_file
+    refused = []
+
+    def another(*arguments):
+        if not refused:
+            refused.append(True)
+            with pytest.raises(cf.FileError, match="another conversion is writing into it"):
+                convert(index, tmp_path / "out", Plan(cf.CFloat16_SHP))
+        return original(*arguments)
+
+    monkeypatch.setattr(conversions, "_write_file", another)
+    convert(index, tmp_path / "out", Plan(FMT))
+    assert refused
+    loaded = cf.load(tmp_path / "out")
+    assert {loaded.format_of(name) for name in loaded} == {FMT}
+    assert not [name for name in os.listdir(tmp_path / "out") if name.startswith(".")]
+    assert load_file(tmp_path / "out" / "model-0.safetensors")
+
+
+@posix
+def test_two_exports_beside_each_other(source):
+    """They share a configuration."""
+    save_file({"a.weight": X.reshape(1024, 1024)}, source)
+    process = start(source, source.parent / "one.safetensors", "--export", "fp8")
+    with pytest.raises(cf.FileError, match="another conversion is writing into it"):
+        convert(source, source.parent / "two.safetensors", Plan(FMT, export=True))
+    process.terminate()
+    process.communicate(timeout=60)
+    assert os.listdir(source.parent) == ["in.safetensors"]
