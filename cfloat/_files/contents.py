@@ -91,7 +91,9 @@ class Contents:
                 return read_scaled(self.scaled[name], self._stored, self._dtype)
         if name in self.descriptions:
             return self._read_codes(name)
-        values = self._stored(name)
+        part = self._parts[name]
+        entry = part.entries[name]
+        values = read_values(part, name, 0, entry.size).reshape(entry.shape)
         fmt = FP8_FORMATS.get(self.source.entries[name].dtype)
         if fmt is None:
             return values
