@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cfloat._core.flags import Flags
+from cfloat._core.text import printable
 
 
 @dataclass
@@ -28,6 +29,12 @@ class Summary:
         Of stochastic rounding.
     files : list of Path
         The files written.
+    companions : list of str
+        Files of a model's folder that were copied with it.
+    left : dict of str to str
+        Those that were not, and why.
+    notes : list of str
+        What a user must know, or do.
     """
 
     converted: list[str] = field(default_factory=list)
@@ -40,6 +47,9 @@ class Summary:
     changed: int = 0
     seed: int | None = None
     files: list[Path] = field(default_factory=list)
+    companions: list[str] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, other: "Summary") -> None:
         """Add what was done to other tensors, or to other parts of one."""
@@ -68,4 +78,23 @@ class Summary:
             )
         if self.seed is not None:
             lines.append(f"seed {self.seed}")
+        if self.companions:
+            plural = "s" if len(self.companions) > 1 else ""
+            lines.append(f"{len(self.companions)} other file{plural} copied")
+        lines += [f"{files} not copied: {reason}" for reason, files in _by_reason(self.left)]
+        lines += self.notes
         return "\n".join(lines)
+
+
+def _by_reason(names: dict[str, str]) -> list[tuple[str, str]]:
+    """Gather names by the reason that is given for each: reasons, and the names in few words."""
+    gathered: dict[str, list[str]] = {}
+    for name, reason in names.items():
+        gathered.setdefault(reason, []).append(name)
+    return [(reason, few(found)) for reason, found in gathered.items()]
+
+
+def few(names: list[str]) -> str:
+    """Name the first few of many."""
+    text = ", ".join(printable(name) for name in names[:3])
+    return text if len(names) <= 3 else f"{text} and {len(names) - 3} more"

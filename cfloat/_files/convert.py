@@ -9,7 +9,7 @@ from typing import Protocol
 from cfloat._core.text import shown
 from cfloat.errors import FileError
 
-from . import tensor_metadata
+from . import model_folder, tensor_metadata
 from .checkpoint import Checkpoint, load
 from .conversion_plan import Plan
 from .conversion_summary import Summary
@@ -19,8 +19,8 @@ from .exporting import Exporting
 from .file_errors import refusing_damage
 from .output_files import Outputs, output_folder, outputs_for
 from .paths import shown_path
-from .quantization_config import model_configuration, write_configuration
-from .replace import write_text
+from .quantization_config import Configuration, quantization_config
+from .replace import Replacement, write_text
 from .safetensors_header import check_name
 from .tensor_entry import Entry
 from .tensor_metadata import Description
@@ -68,7 +68,8 @@ def convert(
     source : str or path-like
         As in `cfloat.load`.
     target : str or path-like
-        A ``.safetensors`` file; or a folder, or an index in one, that gets the source's shards.
+        A ``.safetensors`` file; or a folder, or an index in one, that gets the source's shards, and the other
+        files of a source that is a folder.
     plan : Plan
         What to do.
     progress : callable, optional
@@ -105,11 +106,14 @@ def convert(
     total = sum(entry.nbytes for entry in checkpoint.source.entries.values())
     counter = Counter(summary, progress, total)
     folder = next(iter(outputs.files)).parent
-    if plan.export:
-        # refused now, if it is
-        model_configuration(folder, outputs.index_path is not None, checkpoint.path)
+    model = model_folder.folder_of(Path(source), checkpoint.source, Path(target), folder)
+    # refused now, if they are
+    others = model_folder.companions(model, folder, checkpoint.source)
+    configuration = Configuration(model, folder)
     writers: list[SafetensorsWriter] = []
-    with output_folder(folder, is_shared=plan.export or Path(target) not in outputs.files):
+    copies: list[Replacement] = []
+    is_shared = bool(plan.export or others.copied) or Path(target) not in outputs.files
+    with output_folder(folder, is_shared), model_folder.made_for(folder, others):
         try:
             weight_map: dict[str, str] = {}
             for path, names in outputs.files.items():
@@ -119,33 +123,44 @@ def convert(
             summary.bytes_in = total
             summary.bytes_out = sum(writer.nbytes for writer in writers)
             summary.files = [writer.path for writer in writers]
-            _finish(outputs, writers, weight_map, summary, plan, checkpoint)
+            copies = model_folder.copy(others, folder)
+            summary.companions, summary.left = others.copied, others.left
+            for copy in copies:
+                copy.commit()
+            summary.notes += _configure(configuration, summary, plan, checkpoint)
+            _finish(outputs, writers, weight_map, summary)
         except BaseException:
             for writer in writers:
                 writer.discard()
+            for copy in copies:
+                copy.discard()
             raise
     return summary
 
 
+def _configure(
+    configuration: Configuration, summary: Summary, plan: Plan, checkpoint: Checkpoint
+) -> list[str]:
+    """Write a model's configuration; give what its user must know."""
+    if plan.to is not None:
+        remaining = [name for name in summary.copied if checkpoint.is_encoded(name)]
+        scaled = any(checkpoint.description(name) is None for name in summary.converted)
+        return configuration.write_back(summary.converted, remaining, scaled)
+    if not plan.export:
+        return configuration.write_codes()
+    ignored = sorted(
+        name.removesuffix(".weight")
+        for name in summary.copied
+        if name in checkpoint and is_linear_weight(checkpoint, name)
+    )
+    strategy = "channel" if _one_a_row(checkpoint, plan, summary.converted) else "tensor"
+    return configuration.write_export(quantization_config(strategy, ignored))
+
+
 def _finish(
-    outputs: Outputs,
-    writers: list[SafetensorsWriter],
-    weight_map: dict[str, str],
-    summary: Summary,
-    plan: Plan,
-    checkpoint: Checkpoint,
+    outputs: Outputs, writers: list[SafetensorsWriter], weight_map: dict[str, str], summary: Summary
 ) -> None:
-    """Move all files into place: what names the others last."""
-    if plan.export:
-        ignored = sorted(
-            name.removesuffix(".weight")
-            for name in summary.copied
-            if name in checkpoint and is_linear_weight(checkpoint, name)
-        )
-        strategy = "channel" if _one_a_row(checkpoint, plan, summary.converted) else "tensor"
-        folder = next(iter(outputs.files)).parent
-        is_model = outputs.index_path is not None
-        write_configuration(folder, is_model, checkpoint.path, strategy, ignored)
+    """Move the files of tensors into place: what names the others last."""
     if outputs.index_path is None:
         writers[0].commit()
         return

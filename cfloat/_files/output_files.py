@@ -52,7 +52,7 @@ def outputs_for(checkpoint: Checkpoint, target: Path) -> Outputs:
         outputs = Outputs(files, None)
     else:
         files = {
-            folder / name: [
+            folder / _safetensors_name(name): [
                 key for key in checkpoint if checkpoint.stored_names(key)[0] in shard.entries
             ]
             for name, shard in source.shards.items()
@@ -60,6 +60,13 @@ def outputs_for(checkpoint: Checkpoint, target: Path) -> Outputs:
         outputs = Outputs(files, index)
     _check_apart(source, [*files, index])
     return outputs
+
+
+def _safetensors_name(name: str) -> str:
+    """Name the file that a shard becomes: a PyTorch file's as Hugging Face's programs look for it."""
+    if name.endswith(".bin"):
+        return name.removeprefix("pytorch_").removesuffix(".bin") + ".safetensors"
+    return name
 
 
 def _check_apart(source: Source, targets: list[Path]) -> None:

@@ -52,56 +52,98 @@ def quantization_config(strategy: str, ignored: list[str]) -> dict[str, Any]:
     }
 
 
-def write_configuration(
-    folder: Path, is_model: bool, source: Path, strategy: str, ignored: list[str]
-) -> None:
-    """Write the configuration of an export beside its files.
+class Configuration:
+    """What becomes of a model's ``config.json``, or of the lack of one.
 
     Parameters
     ----------
-    folder : Path
-        Where the files are.
-    is_model : bool
-        Whether they are all of a model's, to which its ``config.json`` belongs.
-    source : Path
-        The checkpoint, beside which that may be.
-    strategy, ignored
-        As in `quantization_config`.
+    folder : Path or None
+        The model's folder; None for a file by itself.
+    target : Path
+        The folder that is written into.
+
+    Raises
+    ------
+    FileError
+        If another model's configuration would be overwritten, or if one cannot be read.
     """
-    said = quantization_config(strategy, ignored)
-    value = model_configuration(folder, is_model, source)
-    if value is None:
-        write_text(folder / "quantization_config.json", json.dumps(said, indent=2) + "\n")
-        return
-    value["quantization_config"] = said
-    write_text(folder / "config.json", json.dumps(value, indent=2) + "\n")
 
+    def __init__(self, folder: Path | None, target: Path) -> None:
+        self._target = target
+        self._value: dict[str, Any] | None = None
+        self._quantization: Any = None
+        if folder is None:
+            return
+        there = target / "config.json"
+        if (folder / "config.json").is_file():
+            self._value, self._quantization = _read(folder / "config.json")
+        if os.path.lexists(there) and (self._value is None or _read(there)[0] != self._value):
+            raise FileError(
+                f"{shown_path(there)}: would be overwritten, and differs from that of the source"
+            )
 
-def model_configuration(folder: Path, is_model: bool, source: Path) -> dict[str, Any] | None:
-    """Make the config.json to write, without what is said of the export; None if there is none to write.
+    @property
+    def value(self) -> dict[str, Any] | None:
+        """The model's configuration, without what it says of quantization; None if there is none."""
+        return self._value
 
-    FileError if that would overwrite another model's.
-    """
-    beside, target = source.parent / "config.json", folder / "config.json"
-    if os.path.realpath(beside) == os.path.realpath(target):
-        return None
-    value: dict[str, Any] = {}
-    if beside.is_file():
-        value = _read(beside)
-    elif not is_model:
-        return None
-    if os.path.lexists(target) and _read(target) != value:
-        raise FileError(
-            f"{shown_path(target)}: would be overwritten, and differs from that of the source"
+    def write_export(self, said: dict[str, Any]) -> list[str]:
+        """Write what is said of an export, in ``config.json`` or by itself; give what its user must know."""
+        if self._value is not None:
+            self._write("config.json", self._value | {"quantization_config": said})
+            return []
+        path = self._target / "quantization_config.json"
+        if os.path.lexists(path) and _read(path)[0].get("quant_method") != "compressed-tensors":
+            raise FileError(f"{shown_path(path)}: would be overwritten, and is not of an export")
+        self._write("quantization_config.json", said)
+        return [
+            'no config.json here: add to the model\'s "quantization_config": what is in '
+            "quantization_config.json, or readers take codes for values"
+        ]
+
+    def write_codes(self) -> list[str]:
+        """Write that there are codes, which readers other than this package do not know."""
+        if self._value is None:
+            return []
+        self._write(
+            "config.json", self._value | {"quantization_config": {"quant_method": "cfloat"}}
         )
-    return value
+        return ["cf.load reads the codes; for transformers, --export fp8 or --to writes a model"]
+
+    def write_back(self, decoded: list[str], remaining: list[str], scaled: bool) -> list[str]:
+        """Write the configuration of a model that is converted back.
+
+        Parameters
+        ----------
+        decoded : list of str
+            Tensors of codes that are values now.
+        remaining : list of str
+            Those that are codes still.
+        scaled : bool
+            Whether the codes had scales, of which a configuration has to tell.
+        """
+        if self._value is None:
+            note = 'no config.json here: take "quantization_config" out of the model\'s'
+            return [note] if scaled else []
+        value = dict(self._value)
+        if remaining and isinstance(self._quantization, dict):
+            ignored = self._quantization.get("ignore")
+            modules = {name.removesuffix(".weight") for name in decoded}
+            modules |= set(ignored) if isinstance(ignored, list) else set()
+            value["quantization_config"] = self._quantization | {"ignore": sorted(modules)}
+        self._write("config.json", value)
+        return []
+
+    def _write(self, name: str, value: dict[str, Any]) -> None:
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+        write_text(self._target / name, text + "\n")
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Read a model's config.json, without what it says of quantization."""
+def _read(path: Path) -> tuple[dict[str, Any], Any]:
+    """Read a model's configuration: what it says without quantization, and what it says of that."""
     with refusing_damage(path):
         value = read_json(path, "a configuration")
         if not isinstance(value, dict):
             raise ValueError("not a JSON object")
-    value.pop("quantization_config", None)
-    return value
+    said = value.pop("quantization_config", None)
+    return value, value.pop("compression_config", said)

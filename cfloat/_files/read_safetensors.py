@@ -1,5 +1,6 @@
 """Reading safetensors files, and checkpoints that are several of them."""
 
+from collections.abc import Callable
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
 
@@ -34,23 +35,28 @@ class SafetensorsSource(Source):
 
 
 class ShardedSource(Source):
-    """A checkpoint in several safetensors files of one folder, named by an index."""
+    """A checkpoint in several files of one folder, named by an index: what `opened` reads."""
 
-    def __init__(self, file: OpenedFile) -> None:
+    def __init__(
+        self,
+        file: OpenedFile,
+        opened: Callable[[OpenedFile], Source] = SafetensorsSource,
+        suffix: str = ".safetensors",
+    ) -> None:
         index = read_json_stream(file.stream(), "an index")
         weight_map = index.get("weight_map") if isinstance(index, dict) else None
         if not isinstance(weight_map, dict) or not weight_map:
             raise ValueError("an index without a weight_map")
         for shard in weight_map.values():
-            _check_shard_name(shard)
+            _check_shard_name(shard, suffix)
         self.shards: dict[str, Source] = {}
         for shard in sorted(set(weight_map.values())):
             path = file.path.parent / shard
             with refusing_damage(path):
-                self.shards[shard] = SafetensorsSource(OpenedFile(path))
+                self.shards[shard] = opened(OpenedFile(path))
         self._shard_of: dict[str, Source] = {}
         for shard, source in self.shards.items():
-            for name in source.entries:
+            for name in source.names:
                 if weight_map.get(name) != shard:
                     raise ValueError(
                         f"{shown(name)} is in {shard}, of which the index knows nothing"
@@ -59,8 +65,14 @@ class ShardedSource(Source):
         missing = sorted(weight_map.keys() - self._shard_of.keys())
         if missing:
             raise ValueError(f"{shown(missing[0])} is not in {weight_map[missing[0]]}")
+        entries = {name: part.entries for name, part in sorted(self._shard_of.items())}
         super().__init__(
-            file, {name: self._shard_of[name].entries[name] for name in sorted(self._shard_of)}
+            file,
+            {name: found[name] for name, found in entries.items() if name in found},
+            unreadable={
+                name: error for part in self.parts for name, error in part.unreadable.items()
+            },
+            names=sorted(self._shard_of),
         )
 
     @property
@@ -76,15 +88,15 @@ class ShardedSource(Source):
     @property
     def reads_anywhere(self) -> bool:
         """Whether any part of a tensor is read without what is before it."""
-        return True
+        return all(part.reads_anywhere for part in self.parts)
 
     def read_into(self, name: str, start: int, out: Bytes) -> None:
         """Fill `out` with a tensor's bytes from `start` on."""
         self._shard_of[name].read_into(name, start, out)
 
 
-def _check_shard_name(file: object) -> None:
-    """Raise ValueError unless it is the name of a safetensors file, and no path that leads elsewhere."""
+def _check_shard_name(file: object, suffix: str) -> None:
+    """Raise ValueError unless it is the name of a file with that end, and no path that leads elsewhere."""
     plain = isinstance(file, str) and file.isprintable() and not file.startswith(".")
     if (
         not plain
@@ -94,5 +106,5 @@ def _check_shard_name(file: object) -> None:
         raise ValueError(
             f"the index names {shown(file)}; it takes names of files in its own folder"
         )
-    if not str(file).endswith(".safetensors"):
-        raise ValueError(f"the index names {shown(file)}; it takes .safetensors files")
+    if not str(file).endswith(suffix):
+        raise ValueError(f"the index names {shown(file)}; it takes {suffix} files")

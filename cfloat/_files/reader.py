@@ -1,6 +1,7 @@
 """The reader: files and folders of tensors of every kind that is read here, and elements of their tensors."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ Array = NDArray[Any]
 #: What reads a file, by the end of its name.
 _READERS: Final[dict[str, Callable[[OpenedFile], Source]]] = {
     ".safetensors": SafetensorsSource,
+    ".bin.index.json": partial(ShardedSource, opened=TorchSource, suffix=".bin"),
     ".index.json": ShardedSource,
     ".npz": NpzSource,
     ".npy": NpySource,
@@ -34,6 +36,12 @@ _READERS: Final[dict[str, Callable[[OpenedFile], Source]]] = {
     ".pth": TorchSource,
     ".bin": TorchSource,
 }
+
+#: The index of a sharded checkpoint of PyTorch files in its folder.
+TORCH_INDEX_NAME: Final = "pytorch_model.bin.index.json"
+
+#: What a model's one file is called in its folder.
+SINGLE_FILES: Final = ("model.safetensors", "pytorch_model.bin")
 
 #: The ends of the names of files that can be read.
 SUFFIXES: Final = tuple(_READERS)
@@ -72,12 +80,11 @@ def open_source(path: Path) -> Source:
 
 
 def _checkpoint_in(folder: Path) -> Path:
-    single, index = folder / "model.safetensors", folder / INDEX_NAME
-    if not index.exists() and not single.exists():
-        raise FileError(
-            f"{shown_path(folder)}: a folder with neither {INDEX_NAME} nor model.safetensors"
-        )
-    return index if index.exists() else single
+    names = (INDEX_NAME, SINGLE_FILES[0], TORCH_INDEX_NAME, SINGLE_FILES[1])
+    for name in names:
+        if (folder / name).exists():
+            return folder / name
+    raise FileError(f"{shown_path(folder)}: a folder with none of {', '.join(names)}")
 
 
 def read_values(

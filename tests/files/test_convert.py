@@ -266,7 +266,7 @@ def test_refusals_leave_nothing_behind(source, tmp_path, capsys):
         ((source, tmp_path / "out.npz", *to), "not .safetensors"),
         ((source, source, *to), "overwrite"),
         ((tmp_path / "missing.safetensors", target, *to), "No such file"),
-        ((tmp_path, target, *to), "a folder with neither"),
+        ((tmp_path, target, *to), "a folder with none of"),
         ((source, tmp_path / "no" / "out.safetensors", *to), "No such file"),
     ):
         assert words in main_refused(capsys, "convert", *arguments)

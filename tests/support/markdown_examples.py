@@ -223,8 +223,8 @@ def prepare(folder):
 
     ``model.safetensors``
         A model in small: float32 matrices, a vector, and a step number, an integer.
-    ``model.safetensors.index.json`` and two files
-        The same as a sharded checkpoint.
+    ``model/``
+        The same as a sharded checkpoint, in a folder that has a configuration and a tokenizer, too.
     ``activations.npz``
         Inputs of two of the matrices, under their names.
     ``x.npy``
@@ -252,12 +252,19 @@ def prepare(folder):
     shards = {
         name: f"model-0000{1 + (name > 'layers.0.e')}-of-00002.safetensors" for name in tensors
     }
+    model = folder / "model"
+    model.mkdir()
     for shard in set(shards.values()):
         own = {name: tensor for name, tensor in tensors.items() if shards[name] == shard}
-        save_file(own, folder / shard, metadata={"format": "pt"})
+        save_file(own, model / shard, metadata={"format": "pt"})
     total = sum(tensor.nbytes for tensor in tensors.values())
     index = {"metadata": {"total_size": total}, "weight_map": shards}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    for name, value in {
+        "model.safetensors.index.json": index,
+        "config.json": {"model_type": "made-up"},
+        "tokenizer.json": {},
+    }.items():
+        (model / name).write_text(json.dumps(value), encoding="utf-8")
     np.savez(
         folder / "activations.npz",
         **{
