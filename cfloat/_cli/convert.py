@@ -1,6 +1,7 @@
 """The command ``cfloat convert``: its arguments, and what it prints."""
 
 import argparse
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -84,8 +85,15 @@ def add(commands: Any) -> None:
         "--export",
         choices=["fp8"],
         metavar="fp8",
-        help="write CFloat8 as 8-bit floats (E4M3, E5M2) beside scales, as compressed-tensors does: the "
-        "weights of linear layers",
+        help="write CFloat8_1_4_3 as 8-bit floats beside scales, as compressed-tensors does: the weights of "
+        "linear layers, which the model's own class knows (extra transformers), or names that are certain",
+    )
+    command.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="in an export, leave layers with a name like this in full precision, those without a tensor too",
     )
     command.add_argument(
         "--strict", action="store_true", help="refuse an export that changes a value of a code"
@@ -95,6 +103,7 @@ def add(commands: Any) -> None:
         metavar="ADDRESS",
         help="let the workers of a Dask cluster do the work, which see the same files",
     )
+    command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=_run_convert)
 
 
@@ -135,6 +144,7 @@ def _run_convert(options: argparse.Namespace) -> None:
         seed=options.seed,
         include=tuple(options.include),
         exclude=tuple(options.exclude),
+        ignore=tuple(options.ignore),
         export=options.export is not None,
         strict=options.strict,
     )
@@ -142,7 +152,7 @@ def _run_convert(options: argparse.Namespace) -> None:
     plan = plan.checked()
     with _runner(options.scheduler) as runner, progress_bar("Converting") as advance:
         summary = convert(options.source, options.target, plan, advance, runner=runner)
-    print(summary.to_text())
+    print(json.dumps(summary.to_dict(), indent=2) if options.json else summary.to_text())
 
 
 @contextmanager

@@ -44,6 +44,8 @@ class Plan:
     include, exclude : sequence of str
         Patterns of `fnmatch` for the names of tensors that are converted, all if there are none, and of
         those that are not.
+    ignore : sequence of str
+        In an export, patterns for the names of tensors or modules that stay in full precision.
     export : bool
         Whether to write 8-bit floats beside scales, as compressed-tensors does, in place of codes and biases.
     strict : bool
@@ -59,6 +61,7 @@ class Plan:
     seed: int | None = None
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
+    ignore: Sequence[str] = ()
     export: bool = False
     strict: bool = False
 
@@ -87,18 +90,19 @@ class Plan:
             )
         if self.export:
             self._check_export(fmt)
-        elif self.strict:
-            raise ArgumentValueError("strict goes with an export")
+        elif self.strict or self.ignore:
+            raise ArgumentValueError(f"{'strict' if self.strict else 'ignore'} goes with an export")
         if fmt is not None and not isinstance(self.bias, str):
             fmt.check_bias(self.bias)
         seed = check_seed(self.seed) if self.rounding == "stochastic" else None
         return replace(self, format=fmt, seed=seed)
 
     def _check_export(self, fmt: Format | None) -> None:
-        if fmt is not None and fp8.stored_format(fmt) is None:
-            raise ArgumentValueError(
-                f"format is {fmt.name}; an export as 8-bit floats takes CFloat8_1_4_3 or CFloat8_1_5_2"
-            )
+        if fmt is not None and fp8.exported_format(fmt) is None:
+            why = ""
+            if fp8.stored_format(fmt) is not None:
+                why = ": compressed-tensors has no E5M2, and its readers would take the codes for E4M3's"
+            raise ArgumentValueError(f"format is {fmt.name}; an export takes CFloat8_1_4_3{why}")
         if self.block is not None or self.axis not in (None, 0):
             raise ArgumentValueError(
                 "an export takes one scale a tensor, or one a row: axis 0, no block"

@@ -1,7 +1,10 @@
 """What a conversion of a checkpoint did."""
 
-from dataclasses import dataclass, field
+import os
+import re
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from cfloat._core.flags import Flags
 from cfloat._core.text import printable
@@ -33,6 +36,10 @@ class Summary:
         Files of a model's folder that were copied with it.
     left : dict of str to str
         Those that were not, and why.
+    exported_by : str
+        In an export, how it was known what to export.
+    in_float : dict of str to str
+        In an export, tensors of two axes or more that are in full precision, and why.
     notes : list of str
         What a user must know, or do.
     """
@@ -49,6 +56,8 @@ class Summary:
     files: list[Path] = field(default_factory=list)
     companions: list[str] = field(default_factory=list)
     left: dict[str, str] = field(default_factory=dict)
+    exported_by: str = ""
+    in_float: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def add(self, other: "Summary") -> None:
@@ -78,6 +87,9 @@ class Summary:
             )
         if self.seed is not None:
             lines.append(f"seed {self.seed}")
+        if self.exported_by:
+            lines.append(f"linear layers {self.exported_by}")
+        lines += [f"in float: {names}: {reason}" for reason, names in _by_reason(self.in_float)]
         if self.companions:
             plural = "s" if len(self.companions) > 1 else ""
             lines.append(f"{len(self.companions)} other file{plural} copied")
@@ -85,16 +97,23 @@ class Summary:
         lines += self.notes
         return "\n".join(lines)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Give all of it as what JSON takes."""
+        said = {each.name: getattr(self, each.name) for each in fields(self)}
+        flags = {name: getattr(self.flags, name) for name in ("overflow", "underflow", "invalid")}
+        return said | {"files": [os.fspath(path) for path in self.files], "flags": flags}
+
 
 def _by_reason(names: dict[str, str]) -> list[tuple[str, str]]:
     """Gather names by the reason that is given for each: reasons, and the names in few words."""
     gathered: dict[str, list[str]] = {}
     for name, reason in names.items():
         gathered.setdefault(reason, []).append(name)
-    return [(reason, few(found)) for reason, found in gathered.items()]
+    return [(reason, _few(found)) for reason, found in gathered.items()]
 
 
-def few(names: list[str]) -> str:
-    """Name the first few of many."""
+def _few(names: list[str]) -> str:
+    """Name the first few of many, which are one if they differ by numbers alone."""
+    names = list(dict.fromkeys(re.sub(r"(?<=\.)\d+(?=\.)", "*", name) for name in names))
     text = ", ".join(printable(name) for name in names[:3])
     return text if len(names) <= 3 else f"{text} and {len(names) - 3} more"

@@ -2,29 +2,30 @@
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from cfloat._core.text import shown
 from cfloat.errors import FileError
 
 from . import model_folder, tensor_metadata
 from .checkpoint import Checkpoint, load
-from .conversion_plan import Plan
+from .conversion_plan import FloatName, Plan
 from .conversion_summary import Summary
 from .copying import Copying, Counter, Decoding, Job, Progress
 from .encoding import Encoding, Scratch
+from .export_choice import Choice, export_choice
 from .exporting import Exporting
 from .file_errors import refusing_damage
 from .output_files import Outputs, output_folder, outputs_for
 from .paths import shown_path
-from .quantization_config import Configuration, quantization_config
+from .quantization_config import Configuration, quantization_config, read_configuration
 from .replace import Replacement, write_text
 from .safetensors_header import check_name
 from .tensor_entry import Entry
 from .tensor_metadata import Description
-from .tensor_selection import chosen_names, is_linear_weight
+from .tensor_selection import chosen_names
 from .write_safetensors import SafetensorsWriter
 
 
@@ -101,15 +102,16 @@ def convert(
     plan = plan.checked()
     checkpoint = load(source)
     outputs = outputs_for(checkpoint, Path(target))
-    jobs = _jobs(checkpoint, plan)
-    summary = Summary(seed=plan.seed)
     total = sum(entry.nbytes for entry in checkpoint.source.entries.values())
-    counter = Counter(summary, progress, total)
     folder = next(iter(outputs.files)).parent
     model = model_folder.folder_of(Path(source), checkpoint.source, Path(target), folder)
     # refused now, if they are
     others = model_folder.companions(model, folder, checkpoint.source)
     configuration = Configuration(model, folder)
+    choice = _choice(checkpoint, plan, configuration.value)
+    jobs = _jobs(checkpoint, plan, choice)
+    summary = Summary(seed=plan.seed, exported_by=choice.by, in_float=choice.left)
+    counter = Counter(summary, progress, total)
     writers: list[SafetensorsWriter] = []
     copies: list[Replacement] = []
     is_shared = bool(plan.export or others.copied) or Path(target) not in outputs.files
@@ -127,7 +129,7 @@ def convert(
             summary.companions, summary.left = others.copied, others.left
             for copy in copies:
                 copy.commit()
-            summary.notes += _configure(configuration, summary, plan, checkpoint)
+            summary.notes += _configure(configuration, summary, plan, checkpoint, choice)
             _finish(outputs, writers, weight_map, summary)
         except BaseException:
             for writer in writers:
@@ -138,8 +140,22 @@ def convert(
     return summary
 
 
+def _choice(checkpoint: Checkpoint, plan: Plan, configuration: Mapping[str, Any] | None) -> Choice:
+    """Choose the tensors that are converted."""
+    if not plan.export:
+        return Choice(chosen_names(checkpoint, plan))
+    beside = checkpoint.path.parent / "config.json"
+    if configuration is None and beside.is_file():
+        configuration = read_configuration(beside)
+    return export_choice(checkpoint, plan, configuration)
+
+
 def _configure(
-    configuration: Configuration, summary: Summary, plan: Plan, checkpoint: Checkpoint
+    configuration: Configuration,
+    summary: Summary,
+    plan: Plan,
+    checkpoint: Checkpoint,
+    choice: Choice,
 ) -> list[str]:
     """Write a model's configuration; give what its user must know."""
     if plan.to is not None:
@@ -148,13 +164,8 @@ def _configure(
         return configuration.write_back(summary.converted, remaining, scaled)
     if not plan.export:
         return configuration.write_codes()
-    ignored = sorted(
-        name.removesuffix(".weight")
-        for name in summary.copied
-        if name in checkpoint and is_linear_weight(checkpoint, name)
-    )
-    strategy = "channel" if _one_a_row(checkpoint, plan, summary.converted) else "tensor"
-    return configuration.write_export(quantization_config(strategy, ignored))
+    strategy = "channel" if _one_a_row(checkpoint, plan, choice.chosen) else "tensor"
+    return configuration.write_export(quantization_config(strategy, choice.ignored))
 
 
 def _finish(
@@ -202,10 +213,10 @@ def _write_file(
     return writer
 
 
-def _jobs(checkpoint: Checkpoint, plan: Plan) -> dict[str, Job]:
+def _jobs(checkpoint: Checkpoint, plan: Plan, choice: Choice) -> dict[str, Job]:
     """List what is to be done, tensor by tensor in the order of their names."""
     jobs: dict[str, Job] = {}
-    chosen = chosen_names(checkpoint, plan)
+    chosen = choice.chosen
     channels = plan.export and _one_a_row(checkpoint, plan, chosen)
     offset = 0
     scratch = Scratch()
@@ -213,7 +224,11 @@ def _jobs(checkpoint: Checkpoint, plan: Plan) -> dict[str, Job]:
         with refusing_damage(checkpoint.path, name):
             check_name(name)
         if name not in chosen:
-            jobs[name] = Copying(checkpoint, name)
+            if plan.export and checkpoint.is_encoded(name):
+                # what is left in an export is left as values: its readers do not know these codes
+                jobs[name] = Decoding(checkpoint, name, _dtype_before(checkpoint, name))
+            else:
+                jobs[name] = Copying(checkpoint, name)
             continue
         if plan.to is not None:
             jobs[name] = Decoding(checkpoint, name, plan.to)
@@ -232,6 +247,12 @@ def _jobs(checkpoint: Checkpoint, plan: Plan) -> dict[str, Job]:
                 )
             taken.add(name)
     return jobs
+
+
+def _dtype_before(checkpoint: Checkpoint, name: str) -> FloatName:
+    """Choose the dtype that holds a tensor's codes: bfloat16 if they were made of it, or float32."""
+    said = checkpoint.description(name)
+    return "bfloat16" if said is not None and said.dtype == "BF16" else "float32"
 
 
 def _one_a_row(checkpoint: Checkpoint, plan: Plan, names: Collection[str]) -> bool:

@@ -60,7 +60,7 @@ class Exporting:
 
 def fp8_entries(name: str, fmt: Format, shape: tuple[int, ...], channels: bool) -> dict[str, Entry]:
     """Make the entries of a tensor of 8-bit floats and of its scales."""
-    ocp = fp8.stored_format(fmt)
+    ocp = fp8.exported_format(fmt)
     assert ocp is not None
     scales = (shape[0], *(1 for _ in shape[1:])) if channels else (1,)
     return {

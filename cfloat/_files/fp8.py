@@ -36,6 +36,12 @@ def stored_format(fmt: Format) -> Format | None:
     return None
 
 
+def exported_format(fmt: Format) -> Format | None:
+    """Find the OCP format of an export: E4M3, since compressed-tensors knows no other of 8 bits."""
+    ocp = stored_format(fmt)
+    return ocp if ocp == float8_e4m3fn else None
+
+
 def reachable(fmt: Format) -> Format:
     """Make the format of those values of a CFloat8 format that the OCP format has, too.
 

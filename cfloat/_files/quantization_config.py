@@ -139,6 +139,11 @@ class Configuration:
         write_text(self._target / name, text + "\n")
 
 
+def read_configuration(path: Path) -> dict[str, Any]:
+    """Read a model's configuration, without what it says of quantization."""
+    return _read(path)[0]
+
+
 def _read(path: Path) -> tuple[dict[str, Any], Any]:
     """Read a model's configuration: what it says without quantization, and what it says of that."""
     with refusing_damage(path):

@@ -85,6 +85,17 @@ def pytorch(name, folder):
     return folder / name
 
 
+def pytorch_shards(folder):
+    torch = pytest.importorskip("torch")
+    weight_map = {}
+    for name, tensor in VALUES.items():
+        weight_map[name] = f"pytorch_model-{name}.bin"
+        torch.save({name: torch.from_numpy(tensor)}, folder / weight_map[name])
+    index = folder / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    return index
+
+
 def converted(plan, tensors, folder):
     path = safetensors(folder, tensors, "in.safetensors")
     convert(path, folder / "x.safetensors", plan)
@@ -125,7 +136,11 @@ FILE_KINDS = {
         is_encoded=True,
     ),
     "8-bit floats and scales": FileKind(
-        partial(converted, Plan(EXPORTED.format, bias=12, export=True), {"w.weight": W, "v": V}),
+        partial(
+            converted,
+            Plan(EXPORTED.format, bias=12, export=True, include=("w.weight",)),
+            {"w.weight": W, "v": V},
+        ),
         {"w.weight": np.asarray(EXPORTED), "v": V},
         {"w.weight": "float8_e4m3fn", "v": "float16"},
         is_encoded=True,
@@ -149,4 +164,5 @@ FILE_KINDS = {
     "pt": FileKind(partial(pytorch, "x.pt"), *PYTORCH),
     "pth": FileKind(partial(pytorch, "x.pth"), *PYTORCH),
     "bin": FileKind(partial(pytorch, "pytorch_model.bin"), *PYTORCH),
+    "bin, shards": FileKind(pytorch_shards, VALUES, DTYPES),
 }

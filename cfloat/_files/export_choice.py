@@ -1,0 +1,165 @@
+"""Which tensors an export writes as 8-bit floats, which stay in full precision, and why."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from cfloat._core.text import printable, shown
+from cfloat.errors import ArgumentValueError, FileError
+
+from . import fp8
+from .checkpoint import Checkpoint
+from .conversion_plan import Plan
+from .model_class import ModelClass, NoClassError, Tensor, model_class
+from .paths import shown_path
+
+#: Names that are those of linear layers in whatever class has them; the weight has two axes.
+_CERTAIN: Final = re.compile(
+    r"(?:.*\.)?(?:"
+    r"self_attn\.(?:[qkv]|qkv|o)_proj|mlp\.(?:gate|up|down|gate_up)_proj|"
+    r"attention\.self\.(?:query|key|value)|attention\.output\.dense|intermediate\.dense|"
+    r"layer\.\d+\.output\.dense"
+    r")\.weight"
+)
+
+#: Heads that may have no tensor of their own, and which readers take for linear layers.
+_HEADS: Final = ("cls.predictions.decoder", "lm_head")
+
+
+@dataclass
+class Choice:
+    """What an export does with a checkpoint's tensors.
+
+    Attributes
+    ----------
+    chosen : set of str
+        Tensors that become 8-bit floats.
+    left : dict of str to str
+        Other tensors of two axes or more, and why they stay.
+    ignored : list of str
+        Modules that readers are not to quantize.
+    by : str
+        Who knew it.
+    """
+
+    chosen: set[str] = field(default_factory=set)
+    left: dict[str, str] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
+    by: str = ""
+
+
+def export_choice(
+    checkpoint: Checkpoint, plan: Plan, configuration: Mapping[str, Any] | None
+) -> Choice:
+    """Choose what an export writes as 8-bit floats.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        What is exported.
+    plan : Plan
+        With patterns of what to include, to exclude and to ignore.
+    configuration : mapping or None
+        The content of the model's ``config.json``.
+
+    Raises
+    ------
+    ArgumentValueError
+        If a pattern has no tensor or module.
+    FileError
+        If nothing is left to export, or a tensor that is chosen is of codes that cannot be.
+    """
+    shapes = {name: checkpoint.shape_of(name) for name in checkpoint}
+    known: ModelClass | None = None
+    try:
+        known = model_class(configuration, shapes)
+        found, by = known.tensors, f"by {known.name}"
+    except NoClassError as error:
+        found, by = _by_names(shapes), f"by names that are certain alone: {error}"
+    choice = Choice(by=by)
+    _check_patterns(list(shapes), list(known.linear) if known else None, plan)
+    modules = set()
+    for name, tensor in found.items():
+        reason = _reason(checkpoint, name, tensor, plan)
+        if reason is None:
+            choice.chosen.add(name)
+            modules.add(tensor.module)
+        else:
+            choice.left[name] = reason
+    if not choice.chosen:
+        reasons = dict.fromkeys(f"{printable(n)}: {reason}" for n, reason in choice.left.items())
+        first = f": {next(iter(reasons))}" if reasons else ""
+        raise FileError(f"{shown_path(checkpoint.path)}: nothing to export{first}")
+    if known is not None:
+        ignored = {module for module in known.linear if module not in modules}
+    else:
+        ignored = {*_HEADS, *(p for p in plan.ignore if not _is_pattern(p))} - modules
+    # what another reader's class may take for linear layers: routers, experts one by one
+    ignored |= {
+        name.removesuffix(".weight")
+        for name in choice.left
+        if name.endswith(".weight") and (known is None or found[name].module is None)
+    }
+    choice.ignored = sorted(ignored)
+    return choice
+
+
+def _by_names(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Say what tensors are by their names, as far as they are certain."""
+    found = {}
+    for name, shape in shapes.items():
+        if len(shape) < 2:
+            continue
+        if len(shape) > 2 or name.split(".")[-1] != "weight":
+            found[name] = Tensor(None, "not called and shaped as the weight of a linear layer")
+            continue
+        certain = _CERTAIN.fullmatch(name)
+        reason = "" if certain else "no name of a linear layer for certain; --include exports it"
+        found[name] = Tensor(name.removesuffix(".weight"), reason)
+    return found
+
+
+def _reason(checkpoint: Checkpoint, name: str, tensor: Tensor, plan: Plan) -> str | None:
+    """Say why a tensor stays as it is; None if it becomes 8-bit floats."""
+    if tensor.module is None:
+        return tensor.reason
+    if any(fnmatchcase(name, p) for p in plan.exclude):
+        return "excluded"
+    if any(fnmatchcase(each, p) for p in plan.ignore for each in (name, tensor.module)):
+        return "ignored"
+    included = any(fnmatchcase(name, p) for p in plan.include)
+    if plan.include and not included:
+        return "not included"
+    if tensor.reason and not included:
+        return tensor.reason
+    if checkpoint.is_float(name):
+        return None
+    fmt = checkpoint.format_of(name)
+    if fmt is not None and fp8.exported_format(fmt) is not None:
+        return None
+    if checkpoint.is_encoded(name):
+        raise FileError(
+            f"{shown_path(checkpoint.path)}: {printable(name)}: {checkpoint.dtype_name(name)}, and "
+            "compressed-tensors' 8-bit floats are E4M3, as CFloat8_1_4_3; convert it back first (--to "
+            "float32), or exclude it"
+        )
+    return f"{checkpoint.dtype_name(name)}, not floating point"
+
+
+def _check_patterns(names: list[str], linear: list[str] | None, plan: Plan) -> None:
+    for pattern in (*plan.include, *plan.exclude):
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ArgumentValueError(f"no tensor has a name like {shown(pattern)}")
+    modules = [*names, *(name.removesuffix(".weight") for name in names), *(linear or ())]
+    for pattern in plan.ignore:
+        # without its class, a model may have a module of no tensor: it goes into `ignore` by its name
+        if linear is None and not _is_pattern(pattern):
+            continue
+        if not any(fnmatchcase(name, pattern) for name in modules):
+            raise ArgumentValueError(f"no tensor or linear layer has a name like {shown(pattern)}")
+
+
+def _is_pattern(text: str) -> bool:
+    return any(character in text for character in "*?[")

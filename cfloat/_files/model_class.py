@@ -1,0 +1,304 @@
+"""What a model's own class, of Hugging Face's transformers (extra ``transformers``), says of its tensors."""
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cfloat._core.text import printable, shown
+
+#: What a configuration may name that is to be downloaded, or run.
+_ELSEWHERE: Final = (
+    "auto_map", "attn_implementation", "_attn_implementation", "experts_implementation",
+    "_experts_implementation", "quantization_config", "compression_config",
+)  # fmt: skip
+
+#: Why a tensor that the class does not have stays.
+_UNKNOWN: Final = "{} has none of this name"
+
+#: Layers, experts and the like of the largest model that is built to look at it.
+_MOST_PARTS: Final = 1 << 16
+
+
+class NoClassError(Exception):
+    """Why there is no class to ask."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """What a class makes of a tensor of a checkpoint.
+
+    Attributes
+    ----------
+    module : str or None
+        The module that it is the weight of, if that is a linear layer that readers quantize.
+    reason : str
+        Why there is none, or why it stays in full precision unless somebody names it; else "".
+    """
+
+    module: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class ModelClass:
+    """A model's class.
+
+    Attributes
+    ----------
+    name : str
+        The class, and the library that has it.
+    tensors : dict of str to Tensor
+        Every tensor of the checkpoint that has two axes or more.
+    linear : list of str
+        All modules that readers take for linear layers, those without a tensor of their own included, and
+        those that hold experts.
+    """
+
+    name: str
+    tensors: dict[str, Tensor]
+    linear: list[str]
+
+
+def model_class(
+    configuration: Mapping[str, Any] | None, shapes: Mapping[str, tuple[int, ...]]
+) -> ModelClass:
+    """Ask a model's class what its tensors are.
+
+    The model is built without memory for its tensors (PyTorch's meta device).  Nothing is downloaded, and no
+    code is run that the configuration names: classes are those of the installed library.
+
+    Parameters
+    ----------
+    configuration : mapping or None
+        The content of the model's ``config.json``.
+    shapes : mapping of str to tuple of int
+        The checkpoint's tensors, by name.
+
+    Raises
+    ------
+    NoClassError
+        If there is none to ask, and why.
+    """
+    if configuration is None:
+        raise NoClassError("there is no config.json")
+    try:
+        import torch
+        import transformers
+    except ImportError:
+        raise NoClassError(
+            "transformers is not installed (pip install 'cfloat[transformers]')"
+        ) from None
+    with _quiet(transformers):
+        try:
+            model = _built(torch, transformers, configuration, len(shapes))
+            found = _tensors(torch, model, shapes)
+        except NoClassError:
+            raise
+        except Exception as error:
+            # the library's constructors raise whatever comes of a configuration that does not fit
+            reason = printable(" ".join(str(error).split()))[:200] or type(error).__name__
+            raise NoClassError(f"its class cannot be built: {reason}") from None
+    name = type(model).__name__
+    if all(tensor.reason == _UNKNOWN.format(name) for tensor in found.values()):
+        raise NoClassError(f"{name} has no tensors of these names")
+    experts = {
+        module
+        for module, inner in model.named_modules()
+        if any(p.ndim > 2 for p in inner.parameters(recurse=False)) and "expert" in module
+    }
+    linear = {
+        module for module, inner in model.named_modules() if isinstance(inner, torch.nn.Linear)
+    }
+    return ModelClass(
+        f"{name} of transformers {transformers.__version__}", found, sorted(linear | experts)
+    )
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """Keep the library from telling of what it does, and from the network."""
+    from huggingface_hub import constants
+
+    logging = transformers.utils.logging
+    level, offline = logging.get_verbosity(), constants.HF_HUB_OFFLINE
+    logging.set_verbosity(logging.CRITICAL)
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        constants.HF_HUB_OFFLINE = offline
+
+
+def _built(torch: Any, transformers: Any, configuration: Mapping[str, Any], count: int) -> Any:
+    """Build a model on the meta device."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    kind = configuration.get("model_type")
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+        raise NoClassError(f"transformers has no model of type {shown(kind)}")
+    for key, value in _numbers(configuration):
+        # a model of a billion layers would be built for ever
+        parts = re.search("layer|expert|block|depth|stage", key)
+        if parts and value > max(count, _MOST_PARTS):
+            raise NoClassError(f"{printable(key)} is {value}, of {count} tensors")
+    config = CONFIG_MAPPING[kind].from_dict(_harmless(configuration))
+    architectures = configuration.get("architectures")
+    name = architectures[0] if isinstance(architectures, list) and architectures else None
+    if name is None:
+        made = transformers.AutoModel._model_mapping[type(config)]
+    else:
+        made = getattr(transformers, name, None) if isinstance(name, str) else None
+        base = transformers.PreTrainedModel
+        if not (isinstance(made, type) and issubclass(made, base)):
+            raise NoClassError(f"transformers has no class {shown(name)}")
+    with torch.device("meta"):
+        model = made(config)
+    model.tie_weights()
+    return model
+
+
+def _harmless(value: Any) -> Any:
+    """Copy a configuration without what would be downloaded or run."""
+    if isinstance(value, list):
+        return [_harmless(inner) for inner in value]
+    if not isinstance(value, Mapping):
+        return value
+    copy = {key: _harmless(inner) for key, inner in value.items() if key not in _ELSEWHERE}
+    if "use_pretrained_backbone" in copy:
+        copy["use_pretrained_backbone"] = False
+    return copy
+
+
+def _numbers(value: Any) -> Iterator[tuple[str, int]]:
+    """Yield the integers of a configuration with their keys."""
+    for key, inner in value.items() if isinstance(value, Mapping) else ():
+        if isinstance(inner, int):
+            yield key, inner
+        else:
+            yield from _numbers(inner)
+
+
+def _tensors(torch: Any, model: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Say what each tensor of a checkpoint is."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    place = _places(model, parameters)
+    holders: dict[int, list[str]] = {}
+    for name, parameter in parameters.items():
+        holders.setdefault(id(parameter), []).append(name)
+    kept = _kept(torch, model)
+    found = {}
+    for name in sorted(shapes, key=_natural):
+        target, fused = place(name)
+        if len(shapes[name]) < 2:
+            continue
+        if fused or target not in parameters:
+            where = f"becomes part of {target}" if fused else _UNKNOWN.format(type(model).__name__)
+            found[name] = Tensor(None, where)
+            continue
+        parameter = parameters[target]
+        path, _, attribute = target.rpartition(".")
+        module = model.get_submodule(path)
+        others = [other for other in holders[id(parameter)] if other != target]
+        if tuple(parameter.shape) != tuple(shapes[name]):
+            found[name] = Tensor(None, f"{type(model).__name__} has another shape")
+        elif type(module) is not torch.nn.Linear or attribute != "weight":
+            found[name] = Tensor(None, f"of {type(module).__name__}, not of Linear")
+        elif others:
+            found[name] = Tensor(None, f"tied to {others[0]}")
+        elif place(name + "_scale")[0] != target + "_scale":
+            found[name] = Tensor(None, "its scale would have another name")
+        elif path in kept and kept[path].startswith("used"):
+            found[name] = Tensor(None, kept[path])
+        else:
+            found[name] = Tensor(path, kept.get(path, ""))
+    return found
+
+
+def _places(model: Any, parameters: Mapping[str, Any]) -> Callable[[str], tuple[str, bool]]:
+    """Make what says which parameter a tensor of a checkpoint becomes, and whether one with others."""
+    prefix = model.base_model_prefix
+    try:
+        from transformers import conversion_mapping, core_model_loading
+    except ImportError:  # before version 5 nothing is renamed
+
+        def plain(name: str) -> tuple[str, bool]:
+            return _with_prefix(name, prefix, parameters), False
+
+        return plain
+    transforms = conversion_mapping.get_model_conversion_mapping(model)
+    renamings = [t for t in transforms if isinstance(t, core_model_loading.WeightRenaming)]
+    converters = [t for t in transforms if isinstance(t, core_model_loading.WeightConverter)]
+
+    def renamed(name: str) -> tuple[str, bool]:
+        new, pattern = core_model_loading.rename_source_key(name, renamings, converters)
+        if pattern is None and _with_prefix(new, prefix, parameters) not in parameters:
+            same = _with_prefix(name, prefix, parameters)
+            new = same if same in parameters else new
+        return _with_prefix(new, prefix, parameters), pattern is not None
+
+    return renamed
+
+
+def _with_prefix(name: str, prefix: str, parameters: Mapping[str, Any]) -> str:
+    """Put the name of the model inside before a tensor's, or take it away, as loading does."""
+    stem = name.removesuffix("_scale")
+    end = name[len(stem) :]
+    if stem in parameters or not prefix:
+        return name
+    for other in (f"{prefix}.{stem}", stem.removeprefix(f"{prefix}.")):
+        if other in parameters:
+            return other + end
+    return name
+
+
+def _kept(torch: Any, model: Any) -> dict[str, str]:
+    """Find linear layers that stay in full precision: by custom, or since their weight is used by itself."""
+    found: dict[str, str] = {}
+    linear = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+    }
+    output = model.get_output_embeddings()
+    body = getattr(model, model.base_model_prefix, None) if model.base_model_prefix else None
+    inside = {id(module) for module in (body.modules() if body is not None else model.modules())}
+    full: Iterable[str] = getattr(model, "_keep_in_fp32_modules", None) or ()
+    full = {*full, *(getattr(model, "_keep_in_fp32_modules_strict", None) or ())}
+    for name, module in linear.items():
+        parts = name.split(".")
+        if module is output or id(module) not in inside:
+            found[name] = "a head"
+        elif parts[-1] in ("gate", "router"):
+            found[name] = "a router"
+        elif full & set(parts):
+            found[name] = "used in float32 by its class"
+    seen: dict[type, set[str]] = {}
+    for name, module in model.named_modules():
+        kind = type(module)
+        if kind not in seen:
+            seen[kind] = _weights_used(kind)
+        for inner in seen[kind]:
+            path = f"{name}.{inner}" if name else inner
+            if path in linear:
+                found[path] = "used by itself, not as a layer, in its class"
+    return found
+
+
+def _weights_used(kind: type) -> set[str]:
+    """Find the modules whose weight a class uses by itself, as `self.proj.weight`."""
+    if kind.__module__.startswith("torch."):
+        return set()
+    try:
+        source = inspect.getsource(kind)
+    except (OSError, TypeError):
+        return set()
+    return set(re.findall(r"\bself\.(\w+(?:\.\w+)*)\.weight\b", source))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Order names as loading does: numbers by their size."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]
