@@ -93,6 +93,13 @@ class CFloatArray(FunctionMethods, Operators):
     --------
     asarray : From values.
 
+    Notes
+    -----
+    Rows are views, as an ndarray's are: ``a[i], a[j] = a[j], a[i]`` leaves two copies of one of them.  So
+    `random.shuffle` exchanges elements, and `numpy.random.Generator.shuffle` those of all but ndarrays, with
+    a warning: both lose rows of an array of two axes or more.  ``a[rng.permutation(len(a))]`` shuffles rows
+    with their biases, and ``a[[i, j]] = a[[j, i]]`` exchanges two, each rounded at the bias of its new place.
+
     Examples
     --------
     >>> import numpy as np

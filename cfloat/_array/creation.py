@@ -41,7 +41,7 @@ def asarray(
     Parameters
     ----------
     x : array_like
-        Values as in `encode`, torch's CPU tensors, or a CFloatArray; one that has the format and the biases
+        Values as in `encode`, or a CFloatArray; one that has the format and the biases
         already is returned as it is.
     fmt : Format or str
         The format, or its name.
@@ -379,13 +379,9 @@ def _of_shape(
 
 
 def _readable(x: Any) -> Any:
-    """Give what NumPy reads of a tensor of torch's or another library's; anything else as it is."""
+    """Give what NumPy reads of a tensor of a library that knows DLPack alone; anything else as it is."""
     if type(x) is np.ndarray:
         return x
-    if type(x).__module__.partition(".")[0] == "torch" and hasattr(x, "detach"):
-        x = x.detach()
-        if str(x.dtype) == "torch.bfloat16":  # which NumPy has not; float32 holds it exactly
-            x = x.float()
     if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
         return np.from_dlpack(x)
     return x

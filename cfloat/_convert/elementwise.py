@@ -45,8 +45,8 @@ def encode(
     Parameters
     ----------
     x : array_like
-        Values: float64, float32, float16, bfloat16 (ml_dtypes'), integers or bool, in any memory layout
-        and byte order.
+        Values: float64, float32, float16, integers or bool, in any memory layout and byte order; ml_dtypes'
+        bfloat16, float8_e4m3fn and float8_e5m2; or torch's CPU tensors of these.
     fmt : Format or str
         The format of the codes, or its name.
     bias : int or array_like of int, optional
@@ -192,8 +192,9 @@ def decode(
         None.
     dtype : dtype, optional
         The values' dtype; by default that of `out`, or else float32.  float32 and float64 hold every value
-        exactly, and bfloat16 those of an 8-bit Tesla format; float16, and otherwise bfloat16, are rounded to
-        nearest, ties to even.  "bfloat16" is ml_dtypes' dtype.
+        exactly, and bfloat16 those of an 8-bit Tesla format; float16, float8_e4m3fn and float8_e5m2, and
+        otherwise bfloat16, are rounded to nearest, ties to even.  All but NumPy's own are ml_dtypes', and may
+        be given by their names.
     out : ndarray, optional
         Where to write the values, of the result's shape, in any layout.  It may overlap `codes`.
 
@@ -211,7 +212,7 @@ def decode(
         If a code is too large for the format, a bias is not allowed by it, shapes do not fit, or `out`
         cannot be written.
     MissingExtraError
-        If `dtype` is "bfloat16" and ml_dtypes is not installed.
+        If `dtype` is the name of one of ml_dtypes', which is not installed.
     FlagError
         If `errstate` says so.
 
@@ -271,6 +272,8 @@ def decode_checked(
     ndarray of `dtype`, shape `shape`
     """
     values = np.empty(shape, dtype) if out is None else out
+    if values.itemsize == 1:
+        return _decode_float8(codes, fmt, biases, shape, values)
     raised = binding.convert(
         fmt._struct, biases, codes, values, encode=False, decode=True, fresh=out is None
     )
@@ -302,12 +305,37 @@ def round_checked(
         `out`, or a new array: float64 if `source` is, and float32 otherwise.
     """
     values = np.empty(shape, rounded_dtype(source.dtype)) if out is None else out
+    if values.itemsize == 1:
+        rounded = round_checked(source, fmt, biases, shape, how)
+        with flags.no_flags():  # nor does rounding in float16 tell of its second rounding
+            _round_float8(rounded, values)
+        return values
     raised = binding.convert(
         fmt._struct, biases, source, values, encode=True, decode=True, fresh=out is None, rounding=how,
     )  # fmt: skip
     if raised:
         flags.report(raised, f"round_to {fmt.name}", values.size)
     return values
+
+
+def _decode_float8(
+    codes: Array, fmt: Format, biases: int | NDArray[np.int16], shape: tuple[int, ...], out: Array
+) -> Array:
+    """Decode into an array of one of ml_dtypes' dtypes of 8 bits, by way of float32, which is exact."""
+    with flags.collected() as raised:
+        exact = decode_checked(codes, fmt, biases, shape, np.float32)
+    with flags.collected() as rounded:
+        _round_float8(exact, out)
+    raised.overflow, raised.underflow = rounded.overflow, rounded.underflow
+    if raised:
+        flags.report(raised, f"decode from {fmt.name}", out.size)
+    return out
+
+
+def _round_float8(values: Array, out: Array) -> None:
+    """Round values of float32 or float64 into an array of one of ml_dtypes' dtypes of 8 bits, to nearest."""
+    fmt = as_format(out.dtype.name)
+    encode_checked(values, fmt, fmt.default_bias, values.shape, out=out.view(np.uint8))
 
 
 def rounded_dtype(source: np.dtype[Any]) -> np.dtype[Any]:

@@ -13,13 +13,27 @@ from .text import shown
 Array = NDArray[Any]
 
 FLOAT32: Final = np.dtype(np.float32)
-SOURCE_DTYPES: Final = "float64, float32, float16, bfloat16 or an integer type"
-VALUE_DTYPES: Final = "float64, float32, float16 or bfloat16"
+
+#: The dtypes of 8 bits that are read and written: ml_dtypes' names, and those of the formats.
+FLOAT8: Final = ("float8_e4m3fn", "float8_e5m2")
+
+SOURCE_DTYPES: Final = (
+    "float64, float32, float16, bfloat16, float8_e4m3fn, float8_e5m2 or an integer type"
+)
+VALUE_DTYPES: Final = "float64, float32, float16, bfloat16, float8_e4m3fn or float8_e5m2"
+
+# Of torch's tensors, which float32 holds exactly, and which NumPy does not read.
+_WIDENED: Final = ("torch.bfloat16", *(f"torch.{name}" for name in FLOAT8))
 
 
 def is_source_dtype(dtype: np.dtype[Any]) -> bool:
     """Whether arrays of a dtype, in either byte order, can be encoded."""
-    return binding.element_type(dtype) is not None
+    return binding.element_type(dtype) is not None or is_float8(dtype)
+
+
+def is_float8(dtype: np.dtype[Any]) -> bool:
+    """Whether a dtype is one of ml_dtypes' of 8 bits that are taken, which need not be installed."""
+    return dtype.itemsize == 1 and dtype.type.__name__ in FLOAT8
 
 
 def is_operand_dtype(dtype: np.dtype[Any]) -> bool:
@@ -29,7 +43,9 @@ def is_operand_dtype(dtype: np.dtype[Any]) -> bool:
 
 def is_value_dtype(dtype: np.dtype[Any]) -> bool:
     """Whether values can be written as a dtype: a floating one of native byte order."""
-    return dtype.isnative and binding.element_type(dtype) in binding.VALUE_TYPES
+    return dtype.isnative and (
+        binding.element_type(dtype) in binding.VALUE_TYPES or is_float8(dtype)
+    )
 
 
 def fits_float32(dtype: np.dtype[Any]) -> bool:
@@ -38,17 +54,35 @@ def fits_float32(dtype: np.dtype[Any]) -> bool:
 
 
 def real_array(name: str, x: ArrayLike) -> Array:
-    """Give an argument as an array of a dtype that can be encoded.
+    """Give an argument as an array of a dtype that the core encodes: those of 8 bits as float32.
 
     Raises
     ------
     ArgumentTypeError
         If it is not of real numbers: strings, complex numbers and objects are not.
     """
-    array = np.asarray(x)
+    try:
+        array = np.asarray(x)
+    except (TypeError, RuntimeError):  # of a tensor's dtype, or because it needs a gradient
+        if type(x).__module__.partition(".")[0] != "torch" or not hasattr(x, "detach"):
+            raise
+        array = _of_tensor(name, x)
     if binding.element_type(array.dtype) is None:
-        raise wrong_dtype(name, array)
+        if not is_float8(array.dtype):
+            raise wrong_dtype(name, array)
+        return array.astype(np.float32)
     return array
+
+
+def _of_tensor(name: str, tensor: Any) -> Array:
+    """Give the values of one of torch's tensors that NumPy does not read as it is."""
+    tensor = tensor.detach()
+    dtype = str(tensor.dtype)
+    if dtype in _WIDENED:
+        tensor = tensor.float()
+    elif "float8" in dtype or "float4" in dtype:
+        raise ArgumentTypeError(f"{name} has dtype {dtype}; it takes {SOURCE_DTYPES}")
+    return np.asarray(tensor)
 
 
 def wrong_dtype(name: str, array: Array) -> ArgumentTypeError:
@@ -77,7 +111,7 @@ def value_dtype(
     ArgumentTypeError
         If values cannot be written as it.
     MissingExtraError
-        If it is "bfloat16" and ml_dtypes is not installed.
+        If it is the name of one of ml_dtypes', which is not installed.
     """
     given = "dtype"
     if dtype is None:
@@ -87,21 +121,21 @@ def value_dtype(
     try:
         checked = np.dtype(dtype)
     except (TypeError, ValueError, SyntaxError):  # NumPy evaluates some strings
-        if not (isinstance(dtype, str) and dtype == "bfloat16"):
+        if not (isinstance(dtype, str) and dtype in ("bfloat16", *FLOAT8)):
             raise ArgumentTypeError(f"dtype is {shown(dtype)}; it takes {VALUE_DTYPES}") from None
-        checked = _bfloat16()
+        checked = _of_ml_dtypes(dtype)
     if not is_value_dtype(checked):
         name = checked if checked.isnative else checked.str
         raise ArgumentTypeError(f"{given} is {name}; it takes {VALUE_DTYPES}, of native byte order")
     return checked
 
 
-def _bfloat16() -> np.dtype[Any]:
+def _of_ml_dtypes(name: str) -> np.dtype[Any]:
     try:
-        from ml_dtypes import bfloat16
+        import ml_dtypes
     except ImportError:
         raise MissingExtraError(
-            "dtype 'bfloat16' needs ml_dtypes: pip install 'cfloat[ml_dtypes]'"
+            f"dtype {name!r} needs ml_dtypes: pip install 'cfloat[ml_dtypes]'"
         ) from None
-    dtype: np.dtype[Any] = np.dtype(bfloat16)
+    dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
     return dtype

@@ -302,7 +302,8 @@ def test_another_mode_takes_none_of_these(operation, mode, options):
         np.zeros(2, "timedelta64[s]"),
         np.zeros(2, [("a", "f4")]),
         np.zeros(2, "V2"),
-        np.zeros(2, ml_dtypes.float8_e4m3fn),
+        np.zeros(2, ml_dtypes.float8_e4m3fnuz),
+        np.zeros(2, ml_dtypes.float8_e8m0fnu),
         np.zeros(2, ml_dtypes.int4),
     ],
     ids=str,
@@ -310,7 +311,7 @@ def test_another_mode_takes_none_of_these(operation, mode, options):
 def test_type_of_operand(operation, x):
     given = np.asarray(x).dtype
     hint = " (integers beyond 64 bits?)" if given.kind == "O" and type(x) in (int, list) else ""
-    allowed = "float64, float32, float16, bfloat16 or an integer type"
+    allowed = "float64, float32, float16, bfloat16, float8_e4m3fn, float8_e5m2 or an integer type"
     type_error(f"x has dtype {given}{hint}; it takes {allowed}", operation, x, FMT)
 
 
@@ -380,12 +381,15 @@ def test_codes_out_of_range():
         np.dtype(np.float32).newbyteorder(),
         "V2",
         "datetime64[s]",
-        ml_dtypes.float8_e5m2,
+        ml_dtypes.float8_e5m2fnuz,
+        ml_dtypes.float8_e3m4,
     ],
     ids=str,
 )
 def test_dtype(dtype):
-    allowed = "; it takes float64, float32, float16 or bfloat16, of native byte order"
+    allowed = (
+        "; it takes float64, float32, float16, bfloat16, float8_e4m3fn or float8_e5m2, of native"
+    )
     type_error(allowed, cf.decode, CODES, FMT, dtype=dtype)
     out = np.zeros(3, dtype)
     type_error("out's dtype is", cf.decode, CODES, FMT, out=out)
@@ -395,7 +399,7 @@ def test_dtype(dtype):
 @pytest.mark.parametrize("dtype", ["float33", 3, FMT], ids=str)
 def test_what_is_no_dtype(dtype):
     given = repr(dtype) if len(repr(dtype)) <= 60 else f"{repr(dtype)[:57]}..."
-    message = f"dtype is {given}; it takes float64, float32, float16 or bfloat16"
+    message = f"dtype is {given}; it takes float64, float32, float16, bfloat16, float8_e4m3fn or"
     type_error(message, cf.decode, CODES, FMT, dtype=dtype)
 
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 
+import ml_dtypes
 import numpy as np
 import pytest
 from commands import main_refused, names_in
@@ -771,3 +772,18 @@ def test_the_merging_of_parts():
     assert both.size == 6 << 30
     assert both.sums.dtype == object
     assert both.sums[0, 2] == 2 * int(many.sums[0, 2])
+
+
+@pytest.mark.parametrize("dtype", [ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2])
+def test_8_bit_floats_are_their_values(dtype):
+    x = np.linspace(-3, 3, 24).astype(dtype).reshape(4, 6)
+    chunked = da.from_array(x, chunks=(2, 4))
+    np.testing.assert_array_equal(
+        cd.encode(chunked, cf.CFloat8_1_4_3, 5).compute(), cf.encode(x, cf.CFloat8_1_4_3, 5)
+    )
+    assert cd.choose_bias(chunked, cf.CFloat8_1_4_3).compute() == cf.choose_bias(
+        x, cf.CFloat8_1_4_3
+    )
+    codes = cd.encode(chunked, cf.CFloat16_SHP)
+    back = cd.decode(codes, cf.CFloat16_SHP, dtype=dtype).compute()
+    np.testing.assert_array_equal(back.view(np.uint8), x.view(np.uint8))
