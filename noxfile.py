@@ -41,14 +41,16 @@ def full(session: nox.Session) -> None:
 
 @nox.session
 def extras(session: nox.Session) -> None:
-    """Run the tests that need optional packages: PyTorch, Dask, xarray, plots, frames, gfloat."""
+    """Run the tests that need optional packages: PyTorch and its quantisers, Dask, xarray and others."""
     _install(session, "test", "dask", "examples", "pandas", "plot", "xarray", groups=["optional"])
-    _need(session, *"dask distributed gfloat matplotlib mlxtend pandas torch xarray".split())
+    _need(session, *"compressed_tensors dask distributed gfloat matplotlib mlxtend".split())
+    _need(session, *"pandas torch torchao xarray".split())
     session.run("pytest", "tests/convert/test_stochastic.py", "-k", "gfloat")
     session.run(
         "pytest", "tests/array/test_array.py", "tests/files/test_convert.py",
         "-k", "from_torch or pytorch",
     )  # fmt: skip
+    session.run("pytest", "tests/files/test_quantised_checkpoints.py")
     session.run("pytest", "tests/report/test_measure.py", "-k", "frame")
     session.run(
         "pytest", "tests/torch", "tests/dask", "tests/array/test_xarray.py",

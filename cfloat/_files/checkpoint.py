@@ -50,10 +50,8 @@ class Checkpoint(Mapping[str, CFloatArray | Array]):
                 raise copy_of(reason)
         self.path = source.path
         self.metadata = contents.metadata
-        hidden = {said.bias for said in contents.descriptions.values()}
-        hidden |= set(contents.scales.values())
         # a dict, in which to look names up
-        self._names = {name: None for name in sorted(source.entries) if name not in hidden}
+        self._names = dict.fromkeys(sorted(contents.names))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -66,8 +64,6 @@ class Checkpoint(Mapping[str, CFloatArray | Array]):
 
     def __getitem__(self, name: str) -> CFloatArray | Array:
         self._check(name)
-        if name in self._contents.scales:
-            return self._contents.read_scaled(name)
         return self._contents.read(name)
 
     def _check(self, name: str) -> None:
@@ -86,7 +82,7 @@ class Checkpoint(Mapping[str, CFloatArray | Array]):
     def stored_dtype(self, name: str) -> str:
         """Give safetensors' name of the dtype that a tensor is stored in."""
         self._check(name)
-        return self._source.entries[name].dtype
+        return self._contents.entry(name).dtype
 
     def dtype_name(self, name: str) -> str:
         """Name the dtype or the format that a tensor is stored in, as NumPy and this package do it."""
@@ -96,20 +92,15 @@ class Checkpoint(Mapping[str, CFloatArray | Array]):
     def shape_of(self, name: str) -> tuple[int, ...]:
         """Give the shape of a tensor, of which nothing else is read."""
         self._check(name)
-        return self._source.entries[name].shape
+        return self._contents.entry(name).shape
 
     def stored_nbytes(self, name: str) -> int:
         """Count the bytes that a tensor takes in the file, those of its biases or scales included."""
-        entries = self._source.entries
-        beside = self.beside(name)
-        return entries[name].nbytes + (entries[beside].nbytes if beside else 0)
+        return sum(self._source.entries[stored].nbytes for stored in self.stored_names(name))
 
-    def beside(self, name: str) -> str | None:
-        """Give the name of the tensor that has a tensor's biases or scales."""
-        if name in self._contents.scales:
-            return self._contents.scales[name]
-        said = self.description(name)
-        return said.bias if said and isinstance(said.bias, str) else None
+    def stored_names(self, name: str) -> tuple[str, ...]:
+        """Name the tensors that the file has for one: that of its codes first, and those beside it."""
+        return self._contents.stored_names(name)
 
     def read_bias(self, name: str) -> int | Array | None:
         """Read the bias or the biases of a tensor, without its codes; None for a tensor of no codes."""
@@ -127,11 +118,13 @@ class Checkpoint(Mapping[str, CFloatArray | Array]):
 
     def is_encoded(self, name: str) -> bool:
         """Whether a tensor is stored as codes with biases or scales."""
-        return name in self._contents.descriptions or name in self._contents.scales
+        return name in self._contents.descriptions or name in self._contents.scaled
 
     def is_float(self, name: str) -> bool:
-        """Whether a tensor is stored as plain floating-point numbers of 16 bits or more."""
-        return not self.is_encoded(name) and self.stored_dtype(name) in FLOATS
+        """Whether a tensor is stored as plain floating-point numbers of 16 bits or more, and is no scale."""
+        if self.is_encoded(name) or name in self._contents.scales:
+            return False
+        return self.stored_dtype(name) in FLOATS
 
     def __repr__(self) -> str:
         return f"Checkpoint({shown_path(self.path)!r}, {len(self)} tensors)"
@@ -151,15 +144,15 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     -------
     Checkpoint
         A mapping from names to tensors, each of which is read when it is asked for.  It is a CFloatArray
-        if the file's metadata say so, and for 8-bit floats beside ``<name>_scale``, the layout of
-        compressed-tensors, if all scales are powers of two that a bias can stand for and no code is infinite
-        or NaN.  Any other is an ndarray: of the dtype that it is stored in, or for bfloat16 and 8-bit floats
-        of float32, times the scale if there is one.
+        if the file's metadata say so, and for 8-bit floats beside scales, if all scales are powers of two
+        that a bias can stand for and no code is infinite or NaN.  Any other is an ndarray: of the dtype that
+        it is stored in, or of float32 for bfloat16, small floats, and codes beside scales, times these.
 
     Raises
     ------
     FileError
-        If the file cannot be read, is damaged, or contradicts itself; by ``[]``, if a tensor does.
+        If the file cannot be read, is damaged, contradicts itself, or has scales beside codes in a layout
+        that is not known here; by ``[]``, if a tensor contradicts itself.
     MissingExtraError
         If it takes PyTorch to read it, and that is not installed.
 

@@ -183,7 +183,7 @@ def _write_file(
     writer = SafetensorsWriter(path, entries, room)
     try:
         # in the order of the file, so that the disk is written from front to end
-        ordered_jobs = sorted(jobs, key=lambda job: writer.offset(job.name))
+        ordered_jobs = sorted(jobs, key=lambda job: writer.offset(next(iter(job.entries))))
         descriptions = runner(checkpoint, ordered_jobs, writer, counter)
         ordered = {name: descriptions[name] for name in longest}
         writer.finish(dict(metadata) | (tensor_metadata.written(ordered) if ordered else {}))

@@ -78,8 +78,7 @@ class Copying:
     def __init__(self, checkpoint: Checkpoint, name: str) -> None:
         self.name = name
         self.recipe = Recipe(Copying, (name,))
-        beside = checkpoint.beside(name)
-        names = (name,) if beside is None else (name, beside)
+        names = checkpoint.stored_names(name)
         self.entries = {each: checkpoint.source.entries[each] for each in names}
         self.longest_description = checkpoint.description(name)
         self._source = checkpoint.source

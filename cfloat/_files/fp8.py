@@ -5,20 +5,16 @@ for 0x7F and 0xFF, which are NaN there.  A CFloat8_1_5_2 tensor has those of E5M
 exponents of all ones, which are infinities and NaN.
 """
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cfloat._array.array import CFloatArray
-from cfloat._convert.elementwise import decode, encode
+from cfloat._convert.elementwise import encode
 from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 from cfloat._core.presets import CFloat8_1_4_3, CFloat8_1_5_2, float8_e4m3fn, float8_e5m2
-
-from .dtypes import FP8_FORMATS
-from .tensor_entry import Entry
 
 Array = NDArray[Any]
 
@@ -30,9 +26,6 @@ PAIRS: Final = {
     float8_e4m3fn: CFloat8_1_4_3.replace(subnormals="ieee"),
     float8_e5m2: CFloat8_1_5_2.replace(subnormals="ieee"),
 }
-
-# the dtypes of scales, by safetensors' names
-_SCALES: Final = ("F32", "BF16", "F16")
 
 
 def stored_format(fmt: Format) -> Format | None:
@@ -72,23 +65,10 @@ def scale_of(fmt: Format, bias: Any) -> Array:
     return np.ldexp(np.float32(1), ocp.default_bias - np.asarray(bias, np.int32))
 
 
-def scales(entries: Mapping[str, Entry]) -> dict[str, str]:
-    """Find the tensors that are 8-bit floats with scales of a known shape, and these, by name."""
-    found = {}
-    for name, entry in entries.items():
-        scale = entries.get(name + SCALE_SUFFIX)
-        if entry.dtype not in FP8_FORMATS or scale is None or scale.dtype not in _SCALES:
-            continue
-        rows = bool(entry.shape) and scale.shape == (entry.shape[0],) + (1,) * (
-            len(entry.shape) - 1
-        )
-        if scale.shape in ((), (1,)) or rows:
-            found[name] = name + SCALE_SUFFIX
-    return found
-
-
-def restored(codes: Array, ocp: Format, scale: Array) -> CFloatArray | Array:
-    """Make a CFloatArray of codes and scales if there is one, or values of float32.
+def restored(
+    codes: Array, ocp: Format, scale: Array, blocks: tuple[int, ...]
+) -> CFloatArray | None:
+    """Make a CFloatArray of codes and scales; None if a scale or a code is none that it has.
 
     Parameters
     ----------
@@ -96,26 +76,23 @@ def restored(codes: Array, ocp: Format, scale: Array) -> CFloatArray | Array:
         Codes of the OCP format.
     ocp : Format
         One of those in `PAIRS`.
-    scale : ndarray of float, of one element or of shape (n, 1, ...)
-        One scale, or one a row.
+    scale : ndarray of float
+        With as many axes as the codes: each of length 1 or theirs, the last of as many as there are blocks.
+    blocks : tuple of int
+        For how many elements along each axis a scale is; 1 along all but the last, if there are several.
     """
     tesla = PAIRS[ocp]
-    wide = scale.astype(np.float64)
-    mantissa, exponent = np.frexp(wide)
+    mantissa, exponent = np.frexp(scale.astype(np.float64))
     bias = ocp.default_bias + 1 - exponent
     low, high = tesla.bias_range
     fits = np.all(mantissa == 0.5) and np.all((low <= bias) & (bias <= high))
-    if fits and not _any_nonfinite(codes, ocp):
-        if scale.size == 1:
-            return CFloatArray(codes, tesla, int(bias.reshape(-1)[0]))
-        return CFloatArray(codes, tesla, bias.reshape(-1), axis=0)
-    with no_flags():
-        values = decode(codes, ocp)
-    factor = scale.astype(np.float32)
-    with np.errstate(all="ignore"):
-        # in place: one of these is as large as four of the codes
-        values *= factor.reshape(()) if scale.size == 1 else factor
-    return values
+    if not fits or _any_nonfinite(codes, ocp):
+        return None
+    if scale.size == 1:
+        return CFloatArray(codes, tesla, int(bias.reshape(-1)[0]))
+    if bias.shape[-1] in (1, codes.shape[-1]):
+        return CFloatArray(codes, tesla, bias)
+    return CFloatArray(codes, tesla, bias, block=blocks[-1])
 
 
 def _any_nonfinite(codes: Array, ocp: Format) -> bool:

@@ -45,7 +45,9 @@ def outputs_for(checkpoint: Checkpoint, target: Path) -> Outputs:
         outputs = Outputs(files, None)
     else:
         files = {
-            folder / name: [key for key in checkpoint if key in shard.entries]
+            folder / name: [
+                key for key in checkpoint if checkpoint.stored_names(key)[0] in shard.entries
+            ]
             for name, shard in source.shards.items()
         }
         outputs = Outputs(files, index)

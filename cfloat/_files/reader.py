@@ -122,3 +122,11 @@ def read_values(
             f"{shown_path(source.path)}: {printable(name)}: a bool is {data.max()}; it takes 0 or 1"
         )
     return data.view(dtype.numpy)
+
+
+def read_raw(source: Source, name: str) -> Bytes:
+    """Read the bytes of a tensor, of whatever dtype."""
+    data = np.empty(source.entries[name].nbytes, np.uint8)
+    with refusing_damage(source.path, name):
+        source.read_into(name, 0, data)
+    return data

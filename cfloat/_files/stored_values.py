@@ -32,15 +32,14 @@ class StoredValues(Mapping[str, Array]):
 
     Notes
     -----
-    Tensors of codes are decoded, with their biases.  8-bit floats are taken as they are: without a scale that
-    may be beside them.
+    Tensors of codes are decoded, with their biases or scales.  Scales are no tensors of their own.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._contents = Contents(open_source(Path(path)))
-        biases = {said.bias for said in self._contents.descriptions.values()}
+        scales = self._contents.scales
         # a dict, in which to look names up
-        self._names = {name: None for name in self._contents.source.names if name not in biases}
+        self._names = {name: None for name in self._contents.names if name not in scales}
 
     def __getitem__(self, name: str) -> Array:
         if name not in self._names:
@@ -98,5 +97,7 @@ def stored_name(contents: Contents, name: str) -> str:
     said = contents.descriptions.get(name)
     if said is not None:
         return said.format.name
+    if name in contents.scaled:
+        return contents.scaled[name].coding.name
     dtype = contents.source.entries[name].dtype
     return DTYPES[dtype].common_name if dtype in DTYPES else dtype

@@ -329,8 +329,8 @@ def test_what_is_said_of_tensors_that_are_not_read(tmp_path):
     }  # fmt: skip
     np.testing.assert_array_equal(found.read_bias("rows").reshape(-1), np.arange(6))
     assert (found.read_bias("one"), found.read_bias("plain")) == (9, None)
-    assert found.beside("rows") == "rows" + BIAS_SUFFIX
-    assert found.beside("one") is None
+    assert found.stored_names("rows") == ("rows", "rows" + BIAS_SUFFIX)
+    assert found.stored_names("one") == ("one",)
     assert found.stored_nbytes("rows") == X.size + 2 * 6
     assert found.dtype_name("rows") == "CFloat8_1_4_3"
     assert found.dtype_name("plain") == str(X.dtype)

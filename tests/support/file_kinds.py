@@ -35,15 +35,12 @@ class FileKind:
         What a report calls the dtypes that they are stored in.
     is_encoded : bool
         Whether there is something to convert back, and nothing to convert.
-    reported : dict of str to ndarray
-        What a report measures, if that is something else.
     """
 
     write: Callable
     values: dict
     dtypes: dict
     is_encoded: bool = False
-    reported: dict | None = None
 
 
 PLAIN = {"v": V, "w": W, "ids": IDS}
@@ -130,14 +127,8 @@ FILE_KINDS = {
     "8-bit floats and scales": FileKind(
         partial(converted, Plan(EXPORTED.format, bias=12, export=True), {"w.weight": W, "v": V}),
         {"w.weight": np.asarray(EXPORTED), "v": V},
-        {"w.weight": "float8_e4m3fn", "w.weight_scale": "float32", "v": "float16"},
+        {"w.weight": "float8_e4m3fn", "v": "float16"},
         is_encoded=True,
-        # each tensor as it is
-        reported={
-            "w.weight": np.ldexp(np.asarray(EXPORTED), EXPORTED.bias - 7),
-            "w.weight_scale": np.array([2.0 ** (7 - EXPORTED.bias)], np.float32),
-            "v": V,
-        },
     ),
     "npz": FileKind(npz, VALUES, DTYPES),
     "packed npz": FileKind(partial(npz, write=np.savez_compressed), VALUES, DTYPES),

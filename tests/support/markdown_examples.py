@@ -229,6 +229,8 @@ def prepare(folder):
         Inputs of two of the matrices, under their names.
     ``x.npy``
         1000 normal numbers.
+    ``gptq.safetensors``
+        Packed codes beside scales, in a layout that is not read.
     """
     from safetensors.numpy import save_file
 
@@ -245,6 +247,8 @@ def prepare(folder):
         "step": np.array(1000),
     }
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    packed = {"l.qweight": np.zeros((8, 64), np.int32), "l.scales": np.ones((1, 64), np.float16)}
+    save_file(packed, folder / "gptq.safetensors")
     shards = {
         name: f"model-0000{1 + (name > 'layers.0.e')}-of-00002.safetensors" for name in tensors
     }
