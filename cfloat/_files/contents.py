@@ -88,12 +88,10 @@ class Contents:
         """Read a tensor: a CFloatArray if it is one, or values; of float32 if NumPy lacks its dtype."""
         if name in self.scaled:
             with refusing_contradictions(self._parts[self.scaled[name].codes].path, name):
-                return read_scaled(self.scaled[name], self._stored, self._dtype)
+                return read_scaled(self.scaled[name], self._stored_or_raw, self._dtype)
         if name in self.descriptions:
             return self._read_codes(name)
-        part = self._parts[name]
-        entry = part.entries[name]
-        values = read_values(part, name, 0, entry.size).reshape(entry.shape)
+        values = self._stored(name)
         fmt = FP8_FORMATS.get(self.source.entries[name].dtype)
         if fmt is None:
             return values
@@ -117,12 +115,18 @@ class Contents:
             return CFloatArray(codes, said.format, bias, block=said.block)
 
     def _stored(self, name: str) -> Array:
-        """Read a tensor as `read_values` does, in its own shape; bytes, if its dtype is not known here."""
+        """Read a tensor as `read_values` does, in its own shape."""
         part = self._parts[name]
         entry = part.entries[name]
-        if entry.dtype not in DTYPES:
-            return read_raw(part, name).reshape(entry.shape)
         return read_values(part, name, 0, entry.size).reshape(entry.shape)
+
+    def _stored_or_raw(self, name: str) -> Array:
+        """Read what belongs to codes beside scales: bytes, if its dtype is one of scales alone."""
+        part = self._parts[name]
+        entry = part.entries[name]
+        if entry.dtype in DTYPES:
+            return self._stored(name)
+        return read_raw(part, name).reshape(entry.shape)
 
     def _dtype(self, name: str) -> str:
         return self._parts[name].entries[name].dtype

@@ -122,6 +122,10 @@ def _entries_of(name: Any, tensor: Any, descriptions: dict[str, Description]) ->
     except ValueError as error:
         raise ArgumentValueError(str(error)) from None
     if isinstance(tensor, CFloatArray):
+        try:
+            tensor_metadata.check_preset(tensor.format)
+        except ValueError as error:
+            raise ArgumentValueError(f"{shown(name)}: {error}; give it another name") from None
         bias = tensor.bias
         entries = {name: codes_entry(tensor.format, tensor.shape)}
         if not isinstance(bias, int):

@@ -19,6 +19,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from cfloat._core.format import Format
+from cfloat._core.presets import FORMATS
 from cfloat._core.rounding import ROUNDING_MODES
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, FormatError
@@ -159,9 +160,22 @@ def _format(arguments: Any) -> Format:
     if arguments["default_bias"] is None or arguments["saturating"] is None:
         raise ValueError("a format: default_bias and saturating may not be null")
     try:
-        return Format(**arguments)
+        fmt = Format(**arguments)
     except (FormatError, ArgumentTypeError, OverflowError) as error:
         raise ValueError(f"a format: {error}") from None
+    check_preset(fmt)
+    return fmt
+
+
+def check_preset(fmt: Format) -> None:
+    """Refuse a format that is called as a preset and has other fields: ValueError."""
+    preset = FORMATS.get(fmt.name)
+    if preset is None:
+        return
+    for key in ("exponent_bits", "mantissa_bits", "signed"):
+        own, named = getattr(fmt, key), getattr(preset, key)
+        if own != named:
+            raise ValueError(f"a format: {fmt.name} has {key} {named}, and this one {own}")
 
 
 def _description(

@@ -71,7 +71,9 @@ def test_bad_command_lines(tmp_path):
     assert "--nonsense" in refused(cfloat("report", "--nonsense"))
     assert "CFloat8_1_4_3" in refused(cfloat("report", "--format", "fp8"))
     assert "No such file" in refused(cfloat("report", "missing.npy"))
-    assert ".safetensors, .index.json, .npz, .npy" in refused(cfloat("report", "weights.h5"))
+    assert ".safetensors, .bin.index.json, .index.json, .npz, .npy" in refused(
+        cfloat("report", "weights.h5")
+    )
     missing = tmp_path / "missing" / "r.json"
     assert "No such file" in refused(cfloat("report", "--format", "float16", "--json", missing))
 

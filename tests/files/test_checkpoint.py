@@ -187,6 +187,10 @@ def with_(key, value):
     return change
 
 
+def with_format(**fields):
+    return lambda metadata, tensors: metadata["formats"][0].update(fields)
+
+
 def with_biases(array):
     return lambda metadata, tensors: tensors.__setitem__("w" + BIAS_SUFFIX, array)
 
@@ -198,8 +202,8 @@ CONTRADICTIONS = [
     (with_(["new"], 1), "'new' is not known"),
     (with_(["formats", 0, "exponent_bits"], 40), "take 44 bits"),
     (with_(["formats", 0, "exponent_bits"], "4"), "exponent_bits"),
-    (with_(["formats", 0, "mantissa_bits"], 10), "U8; codes of CFloat8_1_4_3 are U16"),
-    (with_(["formats", 0, "mantissa_bits"], 2), "codes have an element"),
+    (with_format(name="mine", mantissa_bits=10), "U8; codes of mine are U16"),
+    (with_format(name="mine", mantissa_bits=2), "codes have an element"),
     (with_(["formats", 0, "bias"], [0, 3]), "bias"),
     (with_(["formats", 0, "subnormals"], None), "no subnormals"),
     (with_(["formats", 0, "saturating"], False), "saturating"),
@@ -340,3 +344,26 @@ def test_what_is_said_of_tensors_that_are_not_read(tmp_path):
         with pytest.raises(KeyError):
             method("rows" + BIAS_SUFFIX)
     assert found.shape_of("rows") == X.shape
+
+
+@pytest.mark.parametrize(
+    "change", [{"exponent_bits": 5, "mantissa_bits": 2}, {"exponent_bits": 3, "mantissa_bits": 4}]
+)
+def test_a_presets_name_is_the_presets_alone(tmp_path, change):
+    """A file that calls other fields so would be shown as the preset."""
+    path = tmp_path / "x.safetensors"
+    cf.save(path, {"w": cf.asarray(X, cf.CFloat8_1_4_3, bias=9)})
+    with safe_open(path, "np") as file:
+        said = json.loads(file.metadata()["cfloat"])
+        codes = file.get_tensor("w")
+    said["formats"][0] |= change
+    save_file({"w": codes}, path, {"cfloat": json.dumps(said)})
+    with pytest.raises(cf.FileError, match="CFloat8_1_4_3 has exponent_bits 4"):
+        cf.load(path)
+    other = cf.Format(**change, name="CFloat8_1_4_3")
+    with pytest.raises(cf.ArgumentValueError, match="give it another name"):
+        cf.save(path, {"w": cf.asarray(X, other)})
+    # its subnormals may be others
+    ieee = cf.CFloat8_1_4_3.replace(subnormals="ieee")
+    cf.save(path, {"w": cf.asarray(X, ieee)})
+    assert cf.load(path)["w"].format == ieee

@@ -239,7 +239,7 @@ def test_missing_files(tmp_path, name):
 
 def test_other_files(tmp_path):
     for name in ("weights.h5", "noext", "a.txt"):
-        assert ".safetensors, .index.json, .npz, .npy" in read_all(tmp_path / name)
+        assert ".safetensors, .bin.index.json, .index.json, .npz, .npy" in read_all(tmp_path / name)
     (tmp_path / "folder.npy").mkdir()
     assert read_all(tmp_path / "folder.npy") is not None
 
