@@ -152,7 +152,7 @@ def test_two_conversions_of_shards_into_one_folder(tmp_path, monkeypatch):
 @posix
 def test_two_exports_beside_each_other(source):
     """They share a configuration."""
-    save_file({"a.weight": X.reshape(1024, 1024)}, source)
+    save_file({"model.layers.0.mlp.up_proj.weight": X.reshape(1024, 1024)}, source)
     process = start(source, source.parent / "one.safetensors", "--export", "fp8")
     with pytest.raises(cf.FileError, match="another conversion is writing into it"):
         convert(source, source.parent / "two.safetensors", Plan(FMT, export=True))
