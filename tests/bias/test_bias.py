@@ -314,7 +314,7 @@ class TestTracker:
         assert tracker.bias == 9
 
     def test_refuses_bad_arguments(self):
-        with pytest.raises(ValueError, match="window is 0; it takes an integer from 1 to"):
+        with pytest.raises(ValueError, match="window is 0; it takes an integer from 1 on"):
             cf.BiasTracker(cf.CFloat8_1_4_3, window=0)
         with pytest.raises(TypeError, match=r"margin is 0\.5"):
             cf.BiasTracker(cf.CFloat8_1_4_3, margin=0.5)

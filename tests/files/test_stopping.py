@@ -21,9 +21,13 @@ from cfloat._files.convert import convert
 X = np.arange(1 << 20, dtype=np.float32)
 FMT = cf.CFloat8_1_4_3
 
-# writes a line when the file is half made, and waits
+# writes a line when the file is half made, and waits; whoever runs the tests may have signals ignored
 PROGRAM = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for name in ("SIGTERM", "SIGHUP"):
+    if hasattr(signal, name):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
 from cfloat._files import copying
 from cfloat._cli import main
 original = copying.Counter.advance
