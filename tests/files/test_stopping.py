@@ -70,7 +70,8 @@ def test_signals_leave_nothing(source, name, target):
 
 @posix
 def test_a_signal_that_is_ignored(source):
-    program = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + PROGRAM
+    ignoring = "signal.signal(signal.SIGHUP, signal.SIG_IGN)\noriginal ="
+    program = PROGRAM.replace("original =", ignoring, 1)
     process = start(source, source.parent / "out.safetensors", program=program)
     process.send_signal(signal.SIGHUP)
     time.sleep(0.3)
