@@ -17,6 +17,7 @@ from cfloat._core.rounding import RoundingMode
 from cfloat._core.threads import MAX_THREADS
 from cfloat.errors import CFloatError
 
+from .placement import place_destination, place_source
 from .rate_table import Ratio, rate_table
 from .timing import Call, least_times
 
@@ -207,13 +208,13 @@ class _Operands(NamedTuple):
 
 
 def _operands(work: Work, values: Array) -> _Operands:
-    source = _shaped(values.astype(work.source), work.biases)
+    source = place_source(_shaped(values.astype(work.source), work.biases))
     biases = _biases(work, source.shape)
     if work.operation == "encode":
-        return _Operands(source, biases, np.empty(source.shape, work.format.storage_dtype))
-    out = np.empty(source.shape, np.float32)
+        return _Operands(source, biases, place_destination(source.shape, work.format.storage_dtype))
+    out = place_destination(source.shape, np.float32)
     if work.operation == "decode":
-        source = encode(source, work.format, biases)
+        source = place_source(encode(source, work.format, biases))
     return _Operands(source, biases, out)
 
 
@@ -270,9 +271,10 @@ def _threaded_row(work: Work, values: Array, many: int, count: int, seconds: flo
 def _reference(work: Work, operands: _Operands) -> Call:
     """Make what NumPy does with as many elements: write as bytes, or copy, float32 from memory."""
     if work.operation == "encode":
-        codes = np.zeros(operands.out.shape, np.uint8)
+        codes = place_destination(operands.out.shape, np.uint8)
         return lambda: np.copyto(codes, operands.source, casting="unsafe")
-    values, copy = np.ones_like(operands.out), np.zeros_like(operands.out)
+    values = place_source(np.ones_like(operands.out))
+    copy = place_destination(values.shape, values.dtype)
     return lambda: np.copyto(copy, values)
 
 

@@ -10,12 +10,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cfloat._array.creation import asarray
+from cfloat._array.array import CFloatArray
+from cfloat._convert.elementwise import encode
 from cfloat._core.format import Format
 from cfloat._core.presets import CFloat8_1_4_3, CFloat8_1_5_2, CFloat16_SHP
 from cfloat._matmul.matmul import matmul
 from cfloat.errors import CFloatError
 
+from .placement import place_destination, place_source
 from .rate_table import Ratio, rate_table
 from .timing import Call
 
@@ -111,13 +113,13 @@ def calls(
     """Make what is timed: the product, NumPy's, and those of peers, whose names come first; all checked."""
     rows, inner, columns = shape
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((rows, inner), np.float32)
-    y = rng.standard_normal((inner, columns) if columns > 1 else inner, np.float32)
+    x = place_source(rng.standard_normal((rows, inner), np.float32))
+    y = place_source(rng.standard_normal((inner, columns) if columns > 1 else inner, np.float32))
     a, b = (
-        one if fmt is None else asarray(one, fmt)
+        one if fmt is None else CFloatArray(place_source(encode(one, fmt)), fmt)
         for one, fmt in zip((x, y), (work.a, work.b), strict=True)
     )
-    out, reference = np.zeros((2, rows, *y.shape[1:]), np.float32)
+    out, reference = (place_destination((rows, *y.shape[1:]), np.float32) for _ in range(2))
     accumulate: Any = work.accumulate
     found: list[Call] = [
         lambda: matmul(a, b, accumulate=accumulate, out=out),
