@@ -62,6 +62,15 @@ def extras(session: nox.Session) -> None:
 
 
 @nox.session
+def transformers4(session: nox.Session) -> None:
+    """Load exports with version 4 of transformers, whose layers differ from those of version 5."""
+    _install(session, "test", groups=["transformers4"])
+    session.run("python", "-c", "import transformers; assert transformers.__version__[:2] == '4.'")
+    _need(session, "accelerate", "compressed_tensors")
+    session.run("python", "-P", "-m", "pytest", "tests/files/test_export_to_transformers.py")
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Run every block of the documentation, and build it without a warning into docs/_build."""
     _install(session, "test", "dask", "docs", "examples", "xarray", groups=["optional"])

@@ -94,7 +94,7 @@ def model_class(
     with _quiet(transformers):
         try:
             model = _built(torch, transformers, configuration, len(shapes))
-            found = _tensors(torch, model, shapes)
+            found = _tensors(torch, transformers, model, shapes)
         except NoClassError:
             raise
         except Exception as error:
@@ -182,14 +182,16 @@ def _numbers(value: Any) -> Iterator[tuple[str, int]]:
             yield from _numbers(inner)
 
 
-def _tensors(torch: Any, model: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+def _tensors(
+    torch: Any, transformers: Any, model: Any, shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, Tensor]:
     """Say what each tensor of a checkpoint is."""
     parameters = dict(model.named_parameters(remove_duplicate=False))
     place = _places(model, parameters)
     holders: dict[int, list[str]] = {}
     for name, parameter in parameters.items():
         holders.setdefault(id(parameter), []).append(name)
-    kept = _kept(torch, model)
+    kept = _kept(torch, transformers, model)
     found = {}
     for name in sorted(shapes, key=_natural):
         target, fused = place(name)
@@ -255,7 +257,7 @@ def _with_prefix(name: str, prefix: str, parameters: Mapping[str, Any]) -> str:
     return name
 
 
-def _kept(torch: Any, model: Any) -> dict[str, str]:
+def _kept(torch: Any, transformers: Any, model: Any) -> dict[str, str]:
     """Find linear layers that stay in full precision: by custom, or since their weight is used by itself."""
     found: dict[str, str] = {}
     linear = {
@@ -274,6 +276,8 @@ def _kept(torch: Any, model: Any) -> dict[str, str]:
             found[name] = "a head"
         elif parts[-1] in ("gate", "router"):
             found[name] = "a router"
+        elif "experts" in parts and int(transformers.__version__.partition(".")[0]) < 5:
+            found[name] = "an expert, which transformers 5 has in one tensor with others"
         elif full & set(parts):
             found[name] = "used in float32 by its class"
     seen: dict[type, set[str]] = {}

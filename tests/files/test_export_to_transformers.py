@@ -98,7 +98,8 @@ def outputs_of(model):
 
 def loaded(kind, folder):
     """Load a model, of which nothing is missing and nothing is left over."""
-    model, info = kind.from_pretrained(folder, output_loading_info=True)
+    # version 4 takes float16 otherwise, if there are codes
+    model, info = kind.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
     for key in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         assert not info[key], (key, info[key])
     return model.eval()
