@@ -1,7 +1,9 @@
 """What a model's own class, of Hugging Face's transformers (extra ``transformers``), says of its tensors."""
 
 import inspect
+import logging
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,14 +86,16 @@ def model_class(
     """
     if configuration is None:
         raise NoClassError("there is no config.json")
-    try:
-        import torch
-        import transformers
-    except ImportError:
-        raise NoClassError(
-            "transformers is not installed (pip install 'cfloat[transformers]')"
-        ) from None
-    with _quiet(transformers):
+    with _quiet():
+        try:
+            import torch
+            import transformers
+            from huggingface_hub import constants
+        except ImportError:
+            raise NoClassError(
+                "transformers is not installed (pip install 'cfloat[transformers]')"
+            ) from None
+        offline, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
         try:
             model = _built(torch, transformers, configuration, len(shapes))
             found = _tensors(torch, transformers, model, shapes)
@@ -101,6 +105,8 @@ def model_class(
             # the library's constructors raise whatever comes of a configuration that does not fit
             reason = printable(" ".join(str(error).split()))[:200] or type(error).__name__
             raise NoClassError(f"its class cannot be built: {reason}") from None
+        finally:
+            constants.HF_HUB_OFFLINE = offline
     name = type(model).__name__
     if all(tensor.reason == _UNKNOWN.format(name) for tensor in found.values()):
         raise NoClassError(f"{name} has no tensors of these names")
@@ -118,19 +124,16 @@ def model_class(
 
 
 @contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
-    """Keep the library from telling of what it does, and from the network."""
-    from huggingface_hub import constants
-
-    logging = transformers.utils.logging
-    level, offline = logging.get_verbosity(), constants.HF_HUB_OFFLINE
-    logging.set_verbosity(logging.CRITICAL)
-    constants.HF_HUB_OFFLINE = True
+def _quiet() -> Iterator[None]:
+    """Keep libraries that are imported, and models that are built, from telling of what they do."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
-        logging.set_verbosity(level)
-        constants.HF_HUB_OFFLINE = offline
+        logging.disable(disabled)
 
 
 def _built(torch: Any, transformers: Any, configuration: Mapping[str, Any], count: int) -> Any:

@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cfloat.errors import FileError
 
@@ -11,6 +11,12 @@ from .file_errors import refusing_damage
 from .paths import shown_path
 from .replace import write_text
 from .strict_json import read_json
+
+# its modules call `forward` by itself, past the hook that decompresses
+_FOR_SENTENCE_TRANSFORMERS: Final = (
+    "for sentence-transformers, load it with "
+    'model_kwargs={"quantization_config": transformers.CompressedTensorsConfig(dequantize=True)}'
+)
 
 
 def quantization_config(strategy: str, ignored: list[str]) -> dict[str, Any]:
@@ -72,6 +78,9 @@ class Configuration:
         self._target = target
         self._value: dict[str, Any] | None = None
         self._quantization: Any = None
+        self._is_of_sentence_transformers = (
+            folder is not None and (folder / "modules.json").is_file()
+        )
         if folder is None:
             return
         there = target / "config.json"
@@ -91,7 +100,7 @@ class Configuration:
         """Write what is said of an export, in ``config.json`` or by itself; give what its user must know."""
         if self._value is not None:
             self._write("config.json", self._value | {"quantization_config": said})
-            return []
+            return [_FOR_SENTENCE_TRANSFORMERS] if self._is_of_sentence_transformers else []
         path = self._target / "quantization_config.json"
         if os.path.lexists(path) and _read(path)[0].get("quant_method") != "compressed-tensors":
             raise FileError(f"{shown_path(path)}: would be overwritten, and is not of an export")

