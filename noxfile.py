@@ -75,7 +75,8 @@ def transformers4(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Run every block of the documentation, and build it without a warning into docs/_build."""
     _install(session, "test", "dask", "docs", "examples", "xarray", groups=["optional"])
-    _need(session, *"apytypes dask distributed gfloat mlxtend torch xarray".split())
+    _need(session, *"apytypes compressed_tensors dask distributed gfloat mlxtend".split())
+    _need(session, *"torch transformers xarray".split())
     session.run("pytest", "tests/docs")
     session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build")
 
