@@ -103,6 +103,13 @@ def add(commands: Any) -> None:
         metavar="ADDRESS",
         help="let the workers of a Dask cluster do the work, which see the same files",
     )
+    command.add_argument(
+        "--worker-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="with --scheduler, give up if for so long nothing is done and no worker is heard of; "
+        "60 by default",
+    )
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=_run_convert)
 
@@ -131,6 +138,8 @@ def _run_convert(options: argparse.Namespace) -> None:
         raise ArgumentValueError("--seed goes with --rounding stochastic")
     if options.format is None and options.subnormals is not None:
         raise ArgumentValueError("--subnormals goes with --format")
+    if options.worker_timeout is not None and options.scheduler is None:
+        raise ArgumentValueError("--worker-timeout goes with --scheduler")
     subnormals = options.subnormals
     if options.export and options.format and subnormals is None:
         subnormals = "ieee"  # as they are stored
@@ -150,13 +159,16 @@ def _run_convert(options: argparse.Namespace) -> None:
     )
     # refused before a cluster is looked for
     plan = plan.checked()
-    with _runner(options.scheduler) as runner, progress_bar("Converting") as advance:
+    with (
+        _runner(options.scheduler, options.worker_timeout) as runner,
+        progress_bar("Converting") as advance,
+    ):
         summary = convert(options.source, options.target, plan, advance, runner=runner)
     print(json.dumps(summary.to_dict(), indent=2) if options.json else summary.to_text())
 
 
 @contextmanager
-def _runner(scheduler: str | None) -> Iterator[Runner]:
+def _runner(scheduler: str | None, worker_timeout: float | None) -> Iterator[Runner]:
     """Give what does the work: this process, or the workers of a Dask cluster (extra ``dask``)."""
     if scheduler is None:
         yield run_here
@@ -167,5 +179,6 @@ def _runner(scheduler: str | None) -> Iterator[Runner]:
         raise MissingExtraError(
             "a conversion on a cluster needs Dask: pip install 'cfloat[dask]'"
         ) from None
-    with Cluster(scheduler) as cluster:
+    times = {} if worker_timeout is None else {"worker_timeout": worker_timeout}
+    with Cluster(scheduler, **times) as cluster:
         yield cluster.run

@@ -7,6 +7,7 @@ process that converts makes the files and moves them into place.
 
 import logging
 import os
+import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -28,6 +29,8 @@ from cfloat._files.write_safetensors import Part, SafetensorsWriter
 from cfloat._version import __version__
 from cfloat.errors import CFloatError, ClusterError, FileError, MissingExtraError
 
+from ._watch import WORKER_TIMEOUT, Watch, check_timeout
+
 try:
     import dask
     import distributed
@@ -39,6 +42,9 @@ except ImportError:
 
 #: Seconds within which a scheduler or a worker answers, or is not to be reached.
 TIMEOUT: Final = 5
+
+# Seconds to wait for a task, at most, until it is asked who is there.
+_POLL: Final = 0.1
 
 #: Elements of a large tensor that are one task, about.
 TASK_SIZE: Final = 1 << 24
@@ -211,15 +217,23 @@ class Cluster:
     ----------
     address : str
         The scheduler's address, as ``tcp://host:8786``.
+    worker_timeout : float, optional
+        Seconds for which a conversion goes on without a result while no worker is heard of, or the scheduler
+        does not answer.  At least 5: workers that compute make themselves heard, every half second or, where
+        there are hundreds, every few; one that still imports this package is silent for a while.
 
     Raises
     ------
+    ArgumentValueError
+        If the time is none, or too short.
     ClusterError
-        If there is no scheduler, or it has no workers.
+        If there is no scheduler.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, worker_timeout: float = WORKER_TIMEOUT) -> None:
+        check_timeout(worker_timeout)
         self._address = address
+        self._worker_timeout = worker_timeout
         with _errors(address), _without_logs(), ExitStack() as stack:
             # a client whose address makes no sense takes long to be rid of
             get_address_host_port(normalize_address(address), strict=True)
@@ -232,8 +246,6 @@ class Cluster:
             self._client = stack.enter_context(
                 distributed.Client(address, timeout=TIMEOUT, set_as_default=False)
             )
-            if not self._client.nthreads():
-                raise ClusterError(f"scheduler {shown(address)}: it has no workers")
             self._open = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -270,12 +282,13 @@ class Cluster:
         Raises
         ------
         ClusterError
-            If workers fail, or the scheduler is lost.
+            If workers fail, none is heard of for too long, or the scheduler is lost.
         CFloatError
             As `cfloat._files.convert.convert`.
         """
         with _errors(self._address), _without_logs():
-            tasks = _FileTasks(self._client, checkpoint, writer)
+            watch = Watch(self._client, self._address, self._worker_timeout)
+            tasks = _FileTasks(self._client, watch, checkpoint, writer)
             try:
                 return tasks.run(jobs, counter)
             except BaseException:
@@ -286,14 +299,17 @@ class Cluster:
 class _FileTasks:
     """The tasks of one file."""
 
-    def __init__(self, client: Any, checkpoint: Checkpoint, writer: SafetensorsWriter) -> None:
+    def __init__(
+        self, client: Any, watch: Watch, checkpoint: Checkpoint, writer: SafetensorsWriter
+    ) -> None:
         self._client = client
+        self._watch = watch
         self._path = os.fspath(checkpoint.source.file.absolute)
         self._stamps = checkpoint.source.stamps
         self._splits = checkpoint.reads_anywhere
         self._writer = writer
-        self._waiting = distributed.as_completed(loop=client.loop)
         self._places: dict[Any, tuple[int, int]] = {}
+        self._done: queue.SimpleQueue[tuple[Any, Outcome | Exception]] = queue.SimpleQueue()
 
     def run(self, jobs: list[Job], counter: Counter) -> dict[str, Description]:
         """Do jobs."""
@@ -319,9 +335,9 @@ class _FileTasks:
 
         for index in range(len(jobs)):
             go_on(index, None)
-        for future in self._waiting:
+        while self._places:
+            future, outcome = self._next()
             index, place = self._places.pop(future)
-            outcome: Outcome = future.result()
             results[index][place] = outcome.result
             summaries[index].summary.add(outcome.summary)
             counter.advance(outcome.nbytes)
@@ -335,6 +351,28 @@ class _FileTasks:
             for job, found in zip(jobs, descriptions, strict=True)
             if found is not None
         }
+
+    def _next(self) -> tuple[Any, Outcome]:
+        """Wait for a task, for as long as there is a sign of life; what it raised is raised."""
+        while True:
+            try:
+                future, outcome = self._done.get(timeout=_POLL)
+            except queue.Empty:
+                self._watch.look()
+                continue
+            self._watch.note()
+            if isinstance(outcome, Exception):
+                # what the task has raised, or nobody could be asked for what it gave
+                raise outcome if future.status == "error" else self._watch.lost()
+            return future, outcome
+
+    async def _fetch(self, future: Any) -> None:
+        """Bring a task's outcome here, in the client's own thread: from those who are gone it never comes."""
+        try:
+            (outcome,) = await self._client.gather([future], asynchronous=True)
+        except Exception as error:
+            outcome = error
+        self._done.put((future, outcome))
 
     def _submit(self, job: Job, task: Task, place: tuple[int, int]) -> None:
         part = self._writer.part(job.entries)
@@ -351,7 +389,7 @@ class _FileTasks:
             pure=False,
         )
         self._places[future] = place
-        self._waiting.add(future)
+        self._client.loop.add_callback(self._fetch, future)
 
     def cancel(self) -> None:
         """Take back what is not done yet."""

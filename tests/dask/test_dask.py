@@ -728,17 +728,6 @@ def test_a_scheduler_that_is_not_there(checkpoint, tmp_path, capsys, monkeypatch
     assert not target.exists()
 
 
-def test_a_scheduler_without_workers(checkpoint, tmp_path, capsys):
-    with distributed.LocalCluster(
-        n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
-    ) as empty:
-        said = main_refused(
-            capsys, "convert", checkpoint, tmp_path / "o.safetensors", "--format", FMT.name,
-            "--scheduler", empty.scheduler_address,
-        )  # fmt: skip
-    assert "it has no workers" in said
-
-
 def test_dask_that_is_not_installed(checkpoint):
     """As a process sees it that has no such package."""
     for program, says in [
