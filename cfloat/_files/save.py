@@ -13,7 +13,7 @@ from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError
 
 from . import tensor_metadata
-from .dtypes import stored_dtype
+from .dtypes import BY_COMMON_NAME, stored_dtype
 from .file_errors import NotSupportedError
 from .paths import shown_path
 from .safetensors_header import check_name
@@ -145,7 +145,7 @@ def _entries_of(name: Any, tensor: Any, descriptions: dict[str, Description]) ->
         return {name: Entry.of(stored_dtype(tensor.dtype.name).name, tensor.shape)}
     except NotSupportedError:
         raise ArgumentTypeError(
-            f"{shown(name)} has dtype {tensor.dtype}, which safetensors does not have"
+            f"{shown(name)} has dtype {tensor.dtype}; it takes {', '.join(BY_COMMON_NAME)}"
         ) from None
 
 
