@@ -290,3 +290,65 @@ def test_ml_dtypes_that_are_not_written_are_named(tmp_path):
     for dtype in ("float8_e8m0fnu", "float4_e2m1fn"):
         with pytest.raises(cf.ArgumentTypeError, match=f"'x' has dtype {dtype}; it takes float64"):
             cf.save(tmp_path / "x.safetensors", {"x": np.ones(3, getattr(ml_dtypes, dtype))})
+
+
+TORCH_DTYPES = (
+    "float64 float32 float16 bfloat16 float8_e4m3fn float8_e5m2 int64 int32 int16 int8 uint64 uint32 uint16 "
+    "uint8 bool complex64"
+).split()
+
+
+def test_tensors_of_pytorch_are_saved(tmp_path):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file as load_torch
+
+    path = tmp_path / "x.safetensors"
+    # of two megabytes and more in another order, so that they are written in parts
+    values = torch.arange(1200 * 900).reshape(1200, 900).remainder(101).float().t()
+    tensors = {name: values.to(getattr(torch, name)) for name in TORCH_DTYPES}
+    tensors["parameter"] = torch.nn.Parameter(torch.ones(3, dtype=torch.bfloat16))
+    tensors["scalar"] = torch.tensor(2.5)
+    tensors["empty"] = torch.ones(0, 3)
+    tensors["conjugate"] = torch.tensor([1 + 2j]).conj()
+    cf.save(path, tensors)
+    found = load_torch(path)
+    for name, tensor in tensors.items():
+        assert found[name].dtype == tensor.dtype
+        assert found[name].shape == tensor.shape
+        stored = tensor.detach().resolve_conj()
+        as_bytes = stored.contiguous().reshape(-1).view(torch.uint8)
+        assert torch.equal(found[name].reshape(-1).view(torch.uint8), as_bytes)
+    np.testing.assert_array_equal(cf.load(path)["bfloat16"], values.numpy())
+
+
+def test_tensors_of_pytorch_that_are_not_saved(tmp_path):
+    torch = pytest.importorskip("torch")
+    for tensor, words in (
+        (torch.eye(3).to_sparse(), r"'x' is not dense; give it as to_dense\(\) makes it"),
+        (torch.ones(3, device="meta"), r"'x' is on meta; it takes tensors in memory, as cpu\(\)"),
+        (torch.ones(3, dtype=torch.complex128), "'x' has dtype complex128; it takes float64"),
+        (torch.ones(3).to(torch.float8_e4m3fnuz), "'x' has dtype float8_e4m3fnuz; it takes"),
+        (torch.nn.Linear(2, 2), "'x' is a Linear; of PyTorch's it takes tensors alone"),
+        (torch.nn.Buffer(torch.ones(3)), None),
+    ):
+        if words is None:
+            cf.save(tmp_path / "x.safetensors", {"x": tensor})
+            continue
+        with pytest.raises(cf.ArgumentTypeError, match=words) as caught:
+            cf.save(tmp_path / "x.safetensors", {"x": tensor})
+        assert "\n" not in str(caught.value)
+        assert names_in(tmp_path) == []
+
+
+def test_arrays_of_jax_are_saved(tmp_path):
+    jax = pytest.importorskip("jax")
+    tensors = {"w": jax.numpy.asarray(W), "b": jax.numpy.ones(3, jax.numpy.bfloat16)}
+    cf.save(tmp_path / "x.safetensors", tensors)
+    np.testing.assert_array_equal(cf.load(tmp_path / "x.safetensors")["w"], W)
+    assert cf.load(tmp_path / "x.safetensors").stored_dtype("b") == "BF16"
+
+
+@pytest.mark.parametrize("tensor", [[1.0], "text", 2.5, None], ids=str)
+def test_what_is_no_tensor_is_not_saved(tmp_path, tensor):
+    with pytest.raises(cf.ArgumentTypeError, match=r"it takes a CFloatArray, a numpy\.ndarray"):
+        cf.save(tmp_path / "x.safetensors", {"x": tensor})
