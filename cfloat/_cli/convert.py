@@ -96,7 +96,10 @@ def add(commands: Any) -> None:
         help="in an export, leave layers with a name like this in full precision, those without a tensor too",
     )
     command.add_argument(
-        "--strict", action="store_true", help="refuse an export that changes a value of a code"
+        "--strict",
+        action="store_true",
+        help="refuse an export that changes a value of a code, and to leave out what cannot be converted "
+        "and is not excluded",
     )
     command.add_argument(
         "--scheduler",

@@ -1,7 +1,7 @@
 """`load`: checkpoints from files of any kind that is read here."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from cfloat._array.array import CFloatArray
 from cfloat._core.format import Format
 from cfloat._core.public_names import public
-from cfloat._core.text import shown
-from cfloat.errors import ArgumentTypeError
+from cfloat._core.text import printable, shown
+from cfloat.errors import ArgumentTypeError, FileError
 
 from .contents import Contents
 from .dtypes import FLOATS
-from .file_errors import copy_of, refusing_damage
+from .file_errors import NotSupportedError, copy_of, refusing_damage
 from .paths import shown_path
 from .reader import open_source
 from .stored_values import stored_name
@@ -40,18 +40,27 @@ class Checkpoint(Mapping[str, CFloatArray | Array]):
         The file: the index if there are several.
     metadata : dict of str to str
         safetensors' metadata without those of this package.
+    unreadable : dict of str to str
+        What else the file has, and why it is not in the mapping: a string, a sparse or a quantised tensor, a
+        pickled object (which is never unpickled), a dtype that safetensors does not have.
+    tied : dict of str to str
+        Other names of tensors, which the file has under one name alone: what the other is, and that one.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         contents = self._contents = Contents(open_source(Path(path)))
         source = self._source = contents.source
-        for name, reason in source.unreadable.items():
-            with refusing_damage(source.path, name):
-                raise copy_of(reason)
+        self.unreadable: dict[str, str] = {}
+        for name, reason in sorted(source.unreadable.items()):
+            if not isinstance(reason, NotSupportedError):
+                with refusing_damage(source.path, name):
+                    raise copy_of(reason)
+            self.unreadable[name] = str(reason)
         self.path = source.path
         self.metadata = contents.metadata
+        self.tied = _tied_by_metadata(contents)
         # a dict, in which to look names up
-        self._names = dict.fromkeys(sorted(contents.names))
+        self._names = dict.fromkeys(sorted(set(contents.names) - self.unreadable.keys()))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -67,6 +76,10 @@ class Checkpoint(Mapping[str, CFloatArray | Array]):
         return self._contents.read(name)
 
     def _check(self, name: str) -> None:
+        if name in self.unreadable:
+            raise FileError(
+                f"{shown_path(self.path)}: {printable(name)}: {printable(self.unreadable[name])}"
+            )
         if name not in self:
             raise KeyError(name)
 
@@ -106,6 +119,23 @@ class Checkpoint(Mapping[str, CFloatArray | Array]):
         """Read the bias or the biases of a tensor, without its codes; None for a tensor of no codes."""
         return self._contents.read_bias(name) if self.description(name) else None
 
+    def tied_names(self, chosen: Collection[str] = ()) -> dict[str, str]:
+        """Find names that are of one tensor in memory: to each but the first, in order, that one.
+
+        Those that are chosen are no longer the same as those that are not.
+        """
+        first: dict[Hashable, str] = {}
+        found = {}
+        for name in self:
+            places = tuple(self._source.storage_of(each) for each in self.stored_names(name))
+            scaled = self._contents.scaled.get(name)
+            how = scaled and (scaled.coding.name, scaled.shape, scaled.blocks, scaled.is_divisor)
+            if None not in places:
+                kept = first.setdefault((places, how, name in chosen), name)
+                if kept != name:
+                    found[name] = kept
+        return found
+
     @property
     def source(self) -> Source:
         """Where the bytes come from."""
@@ -130,6 +160,16 @@ class Checkpoint(Mapping[str, CFloatArray | Array]):
         return f"Checkpoint({shown_path(self.path)!r}, {len(self)} tensors)"
 
 
+def _tied_by_metadata(contents: Contents) -> dict[str, str]:
+    """Read what safetensors' `save_model` notes of tensors that it stores once: another name, and that."""
+    names = set(contents.names)
+    return {
+        name: kept
+        for name, kept in sorted(contents.metadata.items())
+        if kept in names and name not in names
+    }
+
+
 @public
 def load(path: str | os.PathLike[str]) -> Checkpoint:
     """Open a checkpoint.
@@ -152,7 +192,8 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     ------
     FileError
         If the file cannot be read, is damaged, contradicts itself, or has scales beside codes in a layout
-        that is not known here; by ``[]``, if a tensor contradicts itself.
+        that is not known here; by ``[]``, if a tensor contradicts itself, or is one of those that cannot be
+        read (`Checkpoint.unreadable`).
     MissingExtraError
         If it takes PyTorch to read it, and that is not installed.
 

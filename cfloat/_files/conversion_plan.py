@@ -49,7 +49,8 @@ class Plan:
     export : bool
         Whether to write 8-bit floats beside scales, as compressed-tensors does, in place of codes and biases.
     strict : bool
-        Whether to refuse an export that would change values.
+        Whether to refuse an export that would change values, and to leave out what cannot be read and is not
+        excluded.
     """
 
     format: Format | str | None = None
@@ -69,7 +70,9 @@ class Plan:
         """Look a format's name up, and draw a seed; raise an error if the plan contradicts itself."""
         if self.to is not None:
             check_choice("to", self.to, FLOAT_NAMES)
-            if self != Plan(to=self.to, include=self.include, exclude=self.exclude):
+            if self != Plan(
+                to=self.to, include=self.include, exclude=self.exclude, strict=self.strict
+            ):
                 raise ArgumentValueError("converting back takes no format, bias or rounding")
             return self
         if self.format is None and not self.export:
@@ -90,8 +93,8 @@ class Plan:
             )
         if self.export:
             self._check_export(fmt)
-        elif self.strict or self.ignore:
-            raise ArgumentValueError(f"{'strict' if self.strict else 'ignore'} goes with an export")
+        elif self.ignore:
+            raise ArgumentValueError("ignore goes with an export")
         if fmt is not None and not isinstance(self.bias, str):
             fmt.check_bias(self.bias)
         seed = check_seed(self.seed) if self.rounding == "stochastic" else None

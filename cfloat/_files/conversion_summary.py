@@ -1,13 +1,13 @@
 """What a conversion of a checkpoint did."""
 
 import os
-import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from cfloat._core.flags import Flags
-from cfloat._core.text import printable
+
+from .names_by_reason import by_kept, by_reason, in_one_line
 
 
 @dataclass
@@ -40,6 +40,10 @@ class Summary:
         In an export, how it was known what to export.
     in_float : dict of str to str
         In an export, tensors of two axes or more that are in full precision, and why.
+    unreadable : dict of str to str
+        What the source has that is no tensor which can be written, and why: it is left out.
+    tied : dict of str to str
+        Names of tensors that are stored under another name, and that name.
     notes : list of str
         What a user must know, or do.
     """
@@ -58,6 +62,8 @@ class Summary:
     left: dict[str, str] = field(default_factory=dict)
     exported_by: str = ""
     in_float: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    tied: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def add(self, other: "Summary") -> None:
@@ -89,11 +95,15 @@ class Summary:
             lines.append(f"seed {self.seed}")
         if self.exported_by:
             lines.append(f"linear layers {self.exported_by}")
-        lines += [f"in float: {names}: {reason}" for reason, names in _by_reason(self.in_float)]
+        lines += [f"in float: {names}: {reason}" for reason, names in by_reason(self.in_float)]
         if self.companions:
             plural = "s" if len(self.companions) > 1 else ""
             lines.append(f"{len(self.companions)} other file{plural} copied")
-        lines += [f"{files} not copied: {reason}" for reason, files in _by_reason(self.left)]
+        lines += [f"{files} not copied: {reason}" for reason, files in by_reason(self.left)]
+        if self.tied:
+            lines.append(f"tied, and stored once: {by_kept(self.tied)}")
+        if self.unreadable:
+            lines.append(f"{len(self.unreadable)} left out: {in_one_line(self.unreadable)}")
         lines += self.notes
         return "\n".join(lines)
 
@@ -102,18 +112,3 @@ class Summary:
         said = {each.name: getattr(self, each.name) for each in fields(self)}
         flags = {name: getattr(self.flags, name) for name in ("overflow", "underflow", "invalid")}
         return said | {"files": [os.fspath(path) for path in self.files], "flags": flags}
-
-
-def _by_reason(names: dict[str, str]) -> list[tuple[str, str]]:
-    """Gather names by the reason that is given for each: reasons, and the names in few words."""
-    gathered: dict[str, list[str]] = {}
-    for name, reason in names.items():
-        gathered.setdefault(reason, []).append(name)
-    return [(reason, _few(found)) for reason, found in gathered.items()]
-
-
-def _few(names: list[str]) -> str:
-    """Name the first few of many, which are one if they differ by numbers alone."""
-    names = list(dict.fromkeys(re.sub(r"(?<=\.)\d+(?=\.)", "*", name) for name in names))
-    text = ", ".join(printable(name) for name in names[:3])
-    return text if len(names) <= 3 else f"{text} and {len(names) - 3} more"

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,10 +19,11 @@ from .encoding import Encoding, Scratch
 from .export_choice import Choice, export_choice
 from .exporting import Exporting
 from .file_errors import refusing_damage
+from .names_by_reason import by_kept
 from .output_files import Outputs, output_folder, outputs_for
 from .paths import shown_path
 from .quantization_config import Configuration, quantization_config, read_configuration
-from .replace import Replacement, write_text
+from .replace import Replacement, prepare_text
 from .safetensors_header import check_name
 from .tensor_entry import Entry
 from .tensor_metadata import Description
@@ -62,7 +64,7 @@ def convert(
 
     One piece of a tensor is in memory at a time; or one tensor, if it takes more than its largest values to
     choose a bias, or if it is converted back.  Files are written under temporary names, and moved into place
-    when all are complete, an index last.
+    when all are complete: weights, then other files, an index, and ``config.json`` last.
 
     Parameters
     ----------
@@ -96,6 +98,9 @@ def convert(
 
     Stochastic rounding: all tensors share one stream.  Element i of a tensor takes word ``offset + i``, and
     the offsets are running sums of the sizes of the tensors that are encoded, in the order of their names.
+    Names of one tensor in memory (of one storage, offset, shape and strides) share its words, and it counts
+    once.  Where a file by itself is written, they are one tensor there too, as safetensors' `save_model` has
+    it: under the first name, and the metadata have the others.
     The file's metadata have seed and offset of each: ``cfloat.encode(x, fmt, bias, rounding="stochastic",
     seed=seed, offset=offset)`` gives its codes.
     """
@@ -109,33 +114,54 @@ def convert(
     others = model_folder.companions(model, folder, checkpoint.source)
     configuration = Configuration(model, folder)
     choice = _choice(checkpoint, plan, configuration.value)
-    jobs = _jobs(checkpoint, plan, choice)
+    tied = checkpoint.tied_names(choice.chosen)
+    jobs = _jobs(checkpoint, plan, choice, tied)
     summary = Summary(seed=plan.seed, exported_by=choice.by, in_float=choice.left)
-    counter = Counter(summary, progress, total)
+    summary.unreadable = checkpoint.unreadable
+    metadata = dict(checkpoint.metadata)
+    is_once = not plan.export and _says_ties(outputs, checkpoint, folder)
+    if tied and is_once and not tied.keys() & {*metadata, tensor_metadata.KEY}:
+        jobs = {name: job for name, job in jobs.items() if name not in tied}
+        summary.tied = tied
+        metadata |= tied
+    elif tied:
+        summary.notes.append(f"tied, and stored as equal copies: {by_kept(tied)}")
+    if parted := {name: kept for name, kept in checkpoint.tied_names().items() if name not in tied}:
+        summary.notes.append(f"tied no longer, as one is converted alone: {by_kept(parted)}")
+    read = sum(
+        checkpoint.source.entries[each].nbytes
+        for name in jobs
+        for each in checkpoint.stored_names(name)
+    )
+    counter = Counter(summary, progress, read)
     writers: list[SafetensorsWriter] = []
     copies: list[Replacement] = []
+    said: list[Replacement] = []
     is_shared = bool(plan.export or others.copied) or Path(target) not in outputs.files
     with output_folder(folder, is_shared), model_folder.made_for(folder, others):
         try:
             weight_map: dict[str, str] = {}
             for path, names in outputs.files.items():
                 shard = [jobs[name] for name in names if name in jobs]
-                writers.append(_write_file(path, shard, checkpoint, counter, runner))
+                writers.append(_write_file(path, shard, checkpoint, metadata, counter, runner))
                 weight_map |= {name: path.name for job in shard for name in job.entries}
             summary.bytes_in = total
             summary.bytes_out = sum(writer.nbytes for writer in writers)
             summary.files = [writer.path for writer in writers]
             copies = model_folder.copy(others, folder)
             summary.companions, summary.left = others.copied, others.left
-            for copy in copies:
-                copy.commit()
             summary.notes += _configure(configuration, summary, plan, checkpoint, choice)
-            _finish(outputs, writers, weight_map, summary)
+            if outputs.index_path is not None:
+                said.append(_prepared(outputs.index_path, _index_text(writers, weight_map)))
+                summary.files.append(outputs.index_path)
+            for name, text in configuration.written.items():
+                said.append(_prepared(folder / name, text))
+            _move_into_place(writers, copies, said)
         except BaseException:
             for writer in writers:
                 writer.discard()
-            for copy in copies:
-                copy.discard()
+            for replacement in (*copies, *said):
+                replacement.discard()
             raise
     return summary
 
@@ -157,7 +183,7 @@ def _configure(
     checkpoint: Checkpoint,
     choice: Choice,
 ) -> list[str]:
-    """Write a model's configuration; give what its user must know."""
+    """Decide on a model's configuration; give what its user must know."""
     if plan.to is not None:
         remaining = [name for name in summary.copied if checkpoint.is_encoded(name)]
         scaled = any(checkpoint.description(name) is None for name in summary.converted)
@@ -168,31 +194,55 @@ def _configure(
     return configuration.write_export(quantization_config(strategy, choice.ignored))
 
 
-def _finish(
-    outputs: Outputs, writers: list[SafetensorsWriter], weight_map: dict[str, str], summary: Summary
-) -> None:
-    """Move the files of tensors into place: what names the others last."""
-    if outputs.index_path is None:
-        writers[0].commit()
-        return
-    # an older index would name files of two conversions while they are moved
-    with refusing_damage(outputs.index_path):
-        outputs.index_path.unlink(missing_ok=True)
-    for writer in writers:
-        writer.commit()
+def _index_text(writers: list[SafetensorsWriter], weight_map: Mapping[str, str]) -> str:
     index = {
         "metadata": {"total_size": sum(writer.data_bytes for writer in writers)},
         "weight_map": dict(sorted(weight_map.items())),
     }
-    write_text(outputs.index_path, json.dumps(index, indent=2, ensure_ascii=False) + "\n")
-    summary.files.append(outputs.index_path)
+    return json.dumps(index, indent=2, ensure_ascii=False) + "\n"
+
+
+def _prepared(path: Path, text: str) -> Replacement:
+    with refusing_damage(path):
+        return prepare_text(path, text)
+
+
+def _move_into_place(
+    writers: list[SafetensorsWriter], others: list[Replacement], said: list[Replacement]
+) -> None:
+    """Move all files into place: weights, other files, and at the end what tells of the weights.
+
+    Whatever tells of older weights is taken away before.  So a process that dies in between leaves weights
+    that nothing tells of, and never an index or a configuration beside weights of another conversion.
+    """
+    moved = False
+    try:
+        for replacement in said:
+            with refusing_damage(replacement.path):
+                replacement.retire()
+        for writer in writers:
+            writer.commit()
+            moved = True
+        for replacement in (*others, *said):
+            with refusing_damage(replacement.path):
+                replacement.commit()
+    except BaseException:
+        for replacement in () if moved else said:
+            # the older weights are all there still
+            with suppress(OSError):
+                replacement.restore()
+        raise
 
 
 def _write_file(
-    path: Path, jobs: "list[Job]", checkpoint: Checkpoint, counter: Counter, runner: Runner
+    path: Path,
+    jobs: "list[Job]",
+    checkpoint: Checkpoint,
+    metadata: Mapping[str, str],
+    counter: Counter,
+    runner: Runner,
 ) -> SafetensorsWriter:
     """Write one file, which is not moved into its place yet."""
-    metadata = checkpoint.metadata
     entries: dict[str, Entry] = {}
     for job in jobs:
         entries |= job.entries
@@ -213,13 +263,23 @@ def _write_file(
     return writer
 
 
-def _jobs(checkpoint: Checkpoint, plan: Plan, choice: Choice) -> dict[str, Job]:
-    """List what is to be done, tensor by tensor in the order of their names."""
+def _says_ties(outputs: Outputs, checkpoint: Checkpoint, folder: Path) -> bool:
+    """Whether a reader learns from the file that names are tied: one without a model's configuration."""
+    alone = outputs.index_path is None and len(outputs.files) == 1
+    beside = (checkpoint.path.parent / "config.json", folder / "config.json")
+    return alone and not any(path.exists() for path in beside)
+
+
+def _jobs(
+    checkpoint: Checkpoint, plan: Plan, choice: Choice, tied: Mapping[str, str]
+) -> dict[str, Job]:
+    """List what is to be done, tensor by tensor in the order of their names; tied ones become the same."""
     jobs: dict[str, Job] = {}
     chosen = choice.chosen
     channels = plan.export and _one_a_row(checkpoint, plan, chosen)
     offset = 0
     scratch = Scratch()
+    offsets: dict[str, int] = {}
     for name in checkpoint:
         with refusing_damage(checkpoint.path, name):
             check_name(name)
@@ -235,8 +295,11 @@ def _jobs(checkpoint: Checkpoint, plan: Plan, choice: Choice) -> dict[str, Job]:
         elif checkpoint.is_encoded(name):
             jobs[name] = Exporting(checkpoint, name, plan, channels)
         else:
-            jobs[name] = Encoding(checkpoint, name, plan, offset, channels, scratch)
-            offset += checkpoint.source.entries[name].size
+            same = offsets.get(tied.get(name, ""))
+            offsets[name] = offset if same is None else same
+            jobs[name] = Encoding(checkpoint, name, plan, offsets[name], channels, scratch)
+            if same is None:
+                offset += checkpoint.source.entries[name].size
     # in all files together: an index has each name once
     taken: set[str] = set()
     for job in jobs.values():

@@ -58,11 +58,21 @@ DTYPES: Final = {
         _of_numpy("U16", "uint16"),
         _of_numpy("U8", "uint8"),
         _of_numpy("BOOL", "bool"),
+        _of_numpy("C64", "complex64"),
     )
 }
 
 #: The same dtypes by the name that NumPy, ml_dtypes and PyTorch have for them.
 BY_COMMON_NAME: Final = {dtype.common_name: dtype for dtype in DTYPES.values()}
+
+#: Dtypes that are copied and not read, by PyTorch's name: safetensors' name, and how many elements of the
+#: last axis are one of PyTorch's, which is a byte.
+COPIED: Final = {
+    "float8_e8m0fnu": ("F8_E8M0", 1),
+    "float8_e4m3fnuz": ("F8_E4M3FNUZ", 1),
+    "float8_e5m2fnuz": ("F8_E5M2FNUZ", 1),
+    "float4_e2m1fn_x2": ("F4", 2),
+}
 
 #: The dtypes that are values of a model, and are converted: safetensors' names.
 FLOATS: Final = ("F64", "F32", "F16", "BF16")

@@ -14,6 +14,7 @@ from .checkpoint import Checkpoint
 from .conversion_plan import Plan
 from .model_class import ModelClass, NoClassError, Tensor, model_class
 from .paths import shown_path
+from .tensor_selection import check_patterns
 
 #: Names that are those of linear layers in whatever class has them; the weight has two axes.
 _CERTAIN: Final = re.compile(
@@ -79,7 +80,8 @@ def export_choice(
     except NoClassError as error:
         found, by = _by_names(shapes), f"by names that are certain alone: {error}"
     choice = Choice(by=by)
-    _check_patterns(list(shapes), list(known.linear) if known else None, plan)
+    check_patterns(checkpoint, plan)
+    _check_ignored(list(shapes), list(known.linear) if known else None, plan)
     modules = set()
     for name, tensor in found.items():
         reason = _reason(checkpoint, name, tensor, plan)
@@ -148,10 +150,7 @@ def _reason(checkpoint: Checkpoint, name: str, tensor: Tensor, plan: Plan) -> st
     return f"{checkpoint.dtype_name(name)}, not floating point"
 
 
-def _check_patterns(names: list[str], linear: list[str] | None, plan: Plan) -> None:
-    for pattern in (*plan.include, *plan.exclude):
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise ArgumentValueError(f"no tensor has a name like {shown(pattern)}")
+def _check_ignored(names: list[str], linear: list[str] | None, plan: Plan) -> None:
     modules = [*names, *(name.removesuffix(".weight") for name in names), *(linear or ())]
     for pattern in plan.ignore:
         # without its class, a model may have a module of no tensor: it goes into `ignore` by its name

@@ -1,7 +1,7 @@
 """What is in a checkpoint, as a table."""
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from cfloat._core.text import printable
 from cfloat._core.text_table import aligned
 
 from .checkpoint import Checkpoint, load
+from .names_by_reason import in_one_line
 from .paths import shown_path
 
 
@@ -54,16 +55,20 @@ class FileInfo:
         The file.
     tensors : list of TensorInfo
         Its tensors, in the order of their names.
+    unreadable : dict of str to str
+        What else it has, and why that cannot be read.
     """
 
     path: str
     tensors: list[TensorInfo]
+    unreadable: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Give everything as plain data, for JSON."""
         return {"path": self.path, "tensors": [asdict(tensor) for tensor in self.tensors]} | {
             "elements": self._elements(),
             "nbytes": sum(tensor.nbytes for tensor in self.tensors),
+            "unreadable": self.unreadable,
         }
 
     def _elements(self) -> int:
@@ -89,7 +94,10 @@ class FileInfo:
             )
         total = sum(tensor.nbytes for tensor in self.tensors)
         last = f"{len(self.tensors)} tensors, {self._elements()} elements, {total} bytes"
-        return "\n".join([*aligned(rows, right=(3, 4)), last])
+        lines = [*aligned(rows, right=(3, 4)), last]
+        if self.unreadable:
+            lines.append(f"{len(self.unreadable)} not readable: {in_one_line(self.unreadable)}")
+        return "\n".join(lines)
 
 
 def _bias_text(tensor: TensorInfo) -> str:
@@ -132,7 +140,9 @@ def file_info(path: str | os.PathLike[str]) -> FileInfo:
     """
     checkpoint = load(path)
     return FileInfo(
-        shown_path(checkpoint.path), [_tensor_info(checkpoint, name) for name in checkpoint]
+        shown_path(checkpoint.path),
+        [_tensor_info(checkpoint, name) for name in checkpoint],
+        checkpoint.unreadable,
     )
 
 

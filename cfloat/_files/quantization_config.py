@@ -9,7 +9,6 @@ from cfloat.errors import FileError
 
 from .file_errors import refusing_damage
 from .paths import shown_path
-from .replace import write_text
 from .strict_json import read_json
 
 # its modules call `forward` by itself, past the hook that decompresses
@@ -76,6 +75,7 @@ class Configuration:
 
     def __init__(self, folder: Path | None, target: Path) -> None:
         self._target = target
+        self._written: dict[str, str] = {}
         self._value: dict[str, Any] | None = None
         self._quantization: Any = None
         self._is_of_sentence_transformers = (
@@ -95,6 +95,11 @@ class Configuration:
     def value(self) -> dict[str, Any] | None:
         """The model's configuration, without what it says of quantization; None if there is none."""
         return self._value
+
+    @property
+    def written(self) -> dict[str, str]:
+        """The files that are to be written, which come last into the folder: names, and texts."""
+        return self._written
 
     def write_export(self, said: dict[str, Any]) -> list[str]:
         """Write what is said of an export, in ``config.json`` or by itself; give what its user must know."""
@@ -144,8 +149,7 @@ class Configuration:
         return []
 
     def _write(self, name: str, value: dict[str, Any]) -> None:
-        text = json.dumps(value, indent=2, ensure_ascii=False)
-        write_text(self._target / name, text + "\n")
+        self._written[name] = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_configuration(path: Path) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """Reading safetensors files, and checkpoints that are several of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
 
 from cfloat._core.text import shown
 
-from .file_errors import refusing_damage
+from .file_errors import NotSupportedError, refusing_damage
 from .opened_file import OpenedFile, Stamp
 from .safetensors_header import read_header
 from .strict_json import read_json_stream
@@ -57,7 +57,9 @@ class ShardedSource(Source):
         self._shard_of: dict[str, Source] = {}
         for shard, source in self.shards.items():
             for name in source.names:
-                if weight_map.get(name) != shard:
+                # an index is of tensors: what else is beside them, it need not name
+                is_tensor = not isinstance(source.unreadable.get(name), NotSupportedError)
+                if weight_map.get(name) != shard and (is_tensor or name in weight_map):
                     raise ValueError(
                         f"{shown(name)} is in {shard}, of which the index knows nothing"
                     )
@@ -89,6 +91,12 @@ class ShardedSource(Source):
     def reads_anywhere(self) -> bool:
         """Whether any part of a tensor is read without what is before it."""
         return all(part.reads_anywhere for part in self.parts)
+
+    def storage_of(self, name: str) -> Hashable:
+        """Tell where a tensor's elements lie, if others may lie there: None if none can."""
+        shard = self._shard_of[name]
+        place = shard.storage_of(name)
+        return None if place is None else (id(shard), place)
 
     def read_into(self, name: str, start: int, out: Bytes) -> None:
         """Fill `out` with a tensor's bytes from `start` on."""

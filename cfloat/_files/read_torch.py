@@ -1,19 +1,22 @@
 """Reading PyTorch's files, which takes PyTorch (extra ``torch``): tensors only, and no code is run."""
 
+import math
 import os
 import struct
+import threading
+import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import suppress
 from pickle import UnpicklingError  # for its name alone
 from typing import IO, Any, Final, NamedTuple, cast
 
 import numpy as np
 
-from cfloat._core.text import shown
+from cfloat._core.text import printable, shown
 from cfloat.errors import MissingExtraError
 
-from .dtypes import BY_COMMON_NAME
+from .dtypes import BY_COMMON_NAME, COPIED
 from .file_errors import NotSupportedError, copy_of
 from .opened_file import OpenedFile, own_file
 from .paths import shown_path
@@ -59,15 +62,28 @@ class TorchSource(ArraySource):
     """A PyTorch file: PyTorch says what is in it, weights only, and the bytes come from the file."""
 
     def __init__(self, file: OpenedFile) -> None:
-        self._tensors = _tensors(file)
+        self._tensors, others = _tensors(file)
         entries: dict[str, Entry] = {}
-        unreadable: dict[str, Exception] = {}
+        unreadable: dict[str, Exception] = {
+            name: NotSupportedError(f"no tensor: {kind}")
+            for name, kind in others.items()
+            if name not in self._tensors
+        }
+        not_tensors = list(unreadable)
         for name, found in self._tensors.items():
             try:
                 entries[name] = _entry(found.tensor)
             except NotSupportedError as error:
                 unreadable[name] = copy_of(error)
-        super().__init__(file, entries, unreadable=unreadable, names=list(self._tensors))
+        super().__init__(file, entries, unreadable=unreadable, names=[*self._tensors, *not_tensors])
+
+    def storage_of(self, name: str) -> Hashable:
+        """Tell where a tensor's elements lie: two of one name for that are tied."""
+        tensor = self._tensors[name].tensor
+        if not tensor.numel():
+            return None
+        place = tensor.untyped_storage().data_ptr(), tensor.storage_offset()
+        return (*place, tensor.dtype, tuple(tensor.shape), tensor.stride())
 
     def read_into(self, name: str, start: int, out: Bytes) -> None:
         """Fill `out` with a tensor's bytes from `start` on."""
@@ -95,8 +111,8 @@ class TorchSource(ArraySource):
         return flat
 
 
-def _tensors(file: OpenedFile) -> dict[str, _Found]:
-    """Find the tensors of a file by name."""
+def _tensors(file: OpenedFile) -> tuple[dict[str, _Found], dict[str, str]]:
+    """Find the tensors of a file by name, and what is beside them: names, and what each is."""
     try:
         import torch
     except ImportError:
@@ -108,22 +124,71 @@ def _tensors(file: OpenedFile) -> dict[str, _Found]:
         # large records are empty but for this and where they are
         mark = os.urandom(8)
         with own_file(file.size, _skeleton(file, records, mark)) as path:
-            tensors = by_name(tensors_in(_load(path, mmap=True), torch.Tensor))
+            others: dict[str, str] = {}
+            tensors = by_name(tensors_in(_load(path, mmap=True), torch.Tensor, others))
         found = _located(file, tensors, records, mark)
         if found is not None:
-            return found
-    tensors = by_name(tensors_in(_load(file.stream()), torch.Tensor))
-    return {name: _Found(tensor, None) for name, tensor in tensors.items()}
+            return found, others
+    others = {}
+    tensors = by_name(tensors_in(_load(file.stream()), torch.Tensor, others))
+    return {name: _Found(tensor, None) for name, tensor in tensors.items()}, others
+
+
+# What PyTorch takes for safe, and which warnings are shown, is in one place for all threads.
+_loading = threading.Lock()
 
 
 def _load(where: Any, **how: Any) -> Any:
+    """Load a file: an object beside tensors becomes an inert tensor that has its class's name."""
     import torch
 
-    try:
-        return torch.load(where, map_location="cpu", weights_only=True, **how)
-    except UnpicklingError:
-        # PyTorch's own message says how to run the file's code
-        raise ValueError("it holds more than tensors in mappings, which is not read") from None
+    how |= {"map_location": "cpu", "weights_only": True}
+    # of what a file has that is old, a user of this package can do nothing about
+    with _loading, warnings.catch_warnings(action="ignore"):
+        with suppress(UnpicklingError):
+            return torch.load(where, **how)
+        try:
+            _rewind(where)
+            names = torch.serialization.get_unsafe_globals_in_checkpoint(where)
+            # nothing is looked up by these names: what they stand for is not even imported
+            stubs: list[Any] = [(_inert(name), name) for name in names]
+            _rewind(where)
+            with torch.serialization.safe_globals(stubs):
+                return torch.load(where, **how)
+        except (UnpicklingError, AttributeError, TypeError, ValueError):
+            # PyTorch's own message says how to run the file's code; older ones do not know all of that
+            raise ValueError("it holds more than tensors in mappings, which is not read") from None
+
+
+def _rewind(where: Any) -> None:
+    if hasattr(where, "seek"):
+        where.seek(0)
+
+
+def _inert(name: str) -> type:
+    """Make a class that takes the place of one in a file: its objects hold nothing, whatever is given."""
+    import torch
+
+    def make(cls: Any, *_: Any, **__: Any) -> Any:
+        return torch.Tensor._make_wrapper_subclass(cls, (0,))
+
+    def ignore(self: Any, *_: Any, **__: Any) -> None:
+        del self
+
+    return type(
+        "Object",
+        (torch.Tensor,),
+        {
+            "__new__": make,
+            "__init__": ignore,
+            "__setstate__": ignore,
+            "__eq__": object.__eq__,
+            "__hash__": object.__hash__,
+            "__torch_function__": torch._C._disabled_torch_function_impl,
+            "__torch_dispatch__": classmethod(lambda *_, **__: NotImplemented),
+            "stands_for": name,
+        },
+    )
 
 
 def _records(file: OpenedFile) -> list[_Record]:
@@ -217,20 +282,25 @@ def by_name(tensors: Iterator[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def tensors_in(value: Any, kind: type) -> Iterator[tuple[str, Any]]:
+def tensors_in(
+    value: Any, kind: type, others: dict[str, str] | None = None
+) -> Iterator[tuple[str, Any]]:
     """Yield the tensors of nested mappings and sequences, their keys and places joined by dots.
 
+    What lies beside tensors and has none goes into `others`: its name, and what it is.
     What is in several places is there once for each, so that a small file can nest without end: ValueError.
     """
-    return _Walk(kind).tensors(value, "", [])
+    return _Walk(kind, {} if others is None else others).tensors(value, "", [])
 
 
 class _Walk:
     """A walk over nested mappings and sequences, of a bounded length."""
 
-    def __init__(self, kind: type) -> None:
+    def __init__(self, kind: type, others: dict[str, str]) -> None:
         self._kind = kind
+        self._others = others
         self._done = 0
+        self._seen: set[int] = set()
         # containers without a tensor: they are gone through once
         self._without: set[int] = set()
 
@@ -243,13 +313,24 @@ class _Walk:
             if id(value) in above or len(above) > 100:
                 raise ValueError("mappings that are nested without end")
             self._count(prefix)
+            # things that a file has once are bounded by its size
+            if id(value) in self._seen:
+                self._done += len(value)
+            self._seen.add(id(value))
             has_tensors = False
+            others = []
             for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
                 name = f"{prefix}.{key}" if prefix else str(key)
+                has_inner = False
                 for found in self.tensors(inner, name, [*above, id(value)]):
-                    has_tensors = True
+                    has_inner = True
                     yield found
-            if not has_tensors:
+                has_tensors |= has_inner
+                if not has_inner:
+                    others.append((name, inner))
+            if has_tensors:
+                self._others.update((name, type(inner).__name__) for name, inner in others)
+            else:
                 self._without.add(id(value))
 
     def _count(self, name: str) -> None:
@@ -262,12 +343,23 @@ class _Walk:
 def _entry(tensor: Any) -> Entry:
     import torch
 
-    dtype = str(tensor.dtype).removeprefix("torch.")
-    layout = str(tensor.layout)
-    if dtype not in BY_COMMON_NAME or layout != "torch.strided" or tensor.is_quantized:
-        raise NotSupportedError(f"{dtype}, {layout} is not supported")
+    name = getattr(type(tensor), "stands_for", None)
+    if name is not None:
+        raise NotSupportedError(f"an object of {printable(name)}, and none is unpickled")
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.device.type != "cpu":
         raise NotSupportedError(f"{type(tensor).__name__} on {tensor.device} is not supported")
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    layout = str(tensor.layout)
+    known = dtype in BY_COMMON_NAME or dtype in COPIED
+    if not known or layout != "torch.strided" or tensor.is_quantized:
+        raise NotSupportedError(f"{dtype}, {layout} is not supported")
     if tensor.is_neg() or tensor.is_conj():
         raise NotSupportedError("a view that negates or conjugates is not supported")
-    return Entry.of(BY_COMMON_NAME[dtype].name, tuple(tensor.shape))
+    shape = tuple(tensor.shape)
+    if dtype in COPIED:
+        stored, elements = COPIED[dtype]
+        if elements > 1 and not shape:
+            raise NotSupportedError(f"{dtype} of no axes is not supported")
+        nbytes = math.prod(shape)
+        return Entry(stored, (*shape[:-1], shape[-1] * elements) if shape else (), nbytes)
+    return Entry.of(BY_COMMON_NAME[dtype].name, shape)

@@ -59,24 +59,56 @@ class Replacement:
         # again in every container, and what was left by a process that was killed is in the way of none
         start = os.fsencode(self.path.name)[:100].decode(errors="ignore")
         self.temporary = self.path.with_name(f".{start}.{secrets.token_hex(8)}.tmp")
+        self._older: Path | None = None
 
     def open(self) -> IO[bytes]:
         """Make the file, under its temporary name."""
         note_unfinished(self.temporary)
         return self.temporary.open("xb")
 
+    def retire(self) -> None:
+        """Take the file away, if there is one, whose place this is to take; until then it can be put back."""
+        if os.path.lexists(self.path):
+            shutil.copymode(self.path, self.temporary)
+            older = self.path.with_name(f".{secrets.token_hex(8)}.tmp")
+            note_unfinished(older)
+            os.replace(self.path, older)
+            self._older = older
+
+    def restore(self) -> None:
+        """Put the file back that was taken away."""
+        if self._older is not None:
+            os.replace(self._older, self.path)
+            note_finished(self._older)
+            self._older = None
+
     def commit(self) -> None:
         """Move the file, which is closed, into its place; one that was there leaves it its permissions."""
         if self.path.exists():
             shutil.copymode(self.path, self.temporary)
         os.replace(self.temporary, self.path)
-        note_finished(self.temporary)
+        self.discard()
 
     def discard(self) -> None:
-        """Remove the file, unless it is in its place already."""
-        with suppress(OSError):
-            self.temporary.unlink()
-        note_finished(self.temporary)
+        """Remove the file, unless it is in its place already, and the one that was taken away for it."""
+        for path in (self.temporary, self._older):
+            if path is not None:
+                with suppress(OSError):
+                    path.unlink()
+                note_finished(path)
+        self._older = None
+
+
+def prepare_text(path: str | os.PathLike[str], text: str) -> Replacement:
+    """Write a text file, stored as UTF-8, that is yet to be moved into its place."""
+    replacement = Replacement(path)
+    try:
+        with replacement.open() as stream:
+            stream.write(text.encode("utf-8", "backslashreplace"))
+    except BaseException:
+        replacement.discard()
+        raise
+    return replacement
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -95,15 +127,12 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         If it cannot be written; nothing is left behind then.
     """
     check_writable(path)
-    data = text.encode("utf-8", "backslashreplace")
     try:
         if is_special(path):
-            Path(path).write_bytes(data)
+            Path(path).write_bytes(text.encode("utf-8", "backslashreplace"))
             return
-        replacement = Replacement(path)
+        replacement = prepare_text(path, text)
         try:
-            with replacement.open() as stream:
-                stream.write(data)
             replacement.commit()
         except BaseException:
             replacement.discard()

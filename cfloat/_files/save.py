@@ -13,7 +13,7 @@ from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError
 
 from . import tensor_metadata
-from .dtypes import stored_dtype
+from .dtypes import BY_COMMON_NAME, StoredDtype, stored_dtype
 from .file_errors import NotSupportedError
 from .paths import shown_path
 from .safetensors_header import check_name
@@ -46,8 +46,9 @@ def save(
         The file to write, or to replace; its name ends in ``.safetensors``.
     tensors : mapping of str to CFloatArray or ndarray
         The tensors; those that are no CFloatArray are stored as they are, in any dtype that safetensors and
-        NumPy share, and ml_dtypes' bfloat16, float8_e4m3fn and float8_e5m2.  Each is asked for twice if the
-        mapping is not a dict.
+        NumPy share, complex64 among them, and ml_dtypes' bfloat16, float8_e4m3fn and float8_e5m2.  PyTorch's
+        tensors in memory and JAX's arrays are taken likewise.  Each is asked for twice if the mapping is not
+        a dict.
     metadata : mapping of str to str, optional
         More of safetensors' metadata, under other names than ``cfloat``.
 
@@ -105,7 +106,7 @@ def save(
                 if not isinstance(tensor.bias, int):
                     _write(writer, name + BIAS_SUFFIX, tensor.bias)
             else:
-                _write(writer, name, np.asarray(tensor))
+                _write(writer, name, _stored(name, tensor)[1])
         writer.finish(extra)
         writer.commit()
     except BaseException:
@@ -137,16 +138,60 @@ def _entries_of(name: Any, tensor: Any, descriptions: dict[str, Description]) ->
             tensor.block,
         )
         return entries
+    dtype, array = _stored(name, tensor)
+    return {name: Entry.of(dtype.name, array.shape)}
+
+
+def _stored(name: str, tensor: Any) -> tuple[StoredDtype, Array]:
+    """Give the dtype that a tensor is stored in, and an array of its elements, or of their bits."""
+    library = type(tensor).__module__.partition(".")[0]
+    if library == "torch" or _is_torch(tensor):
+        return _of_torch(name, tensor)
+    if library in ("jax", "jaxlib") and hasattr(tensor, "__array__"):
+        tensor = np.asarray(tensor)
     if not isinstance(tensor, np.ndarray | np.generic):
         raise ArgumentTypeError(
-            f"{shown(name)} is a {type(tensor).__name__}; it takes a CFloatArray or a numpy.ndarray"
+            f"{shown(name)} is a {type(tensor).__name__}; it takes a CFloatArray, a numpy.ndarray, or a "
+            "tensor of PyTorch or JAX"
         )
+    return _dtype(name, tensor.dtype.name), np.asarray(tensor)
+
+
+def _dtype(name: str, dtype: str) -> StoredDtype:
     try:
-        return {name: Entry.of(stored_dtype(tensor.dtype.name).name, tensor.shape)}
+        return stored_dtype(dtype)
     except NotSupportedError:
         raise ArgumentTypeError(
-            f"{shown(name)} has dtype {tensor.dtype}, which safetensors does not have"
+            f"{shown(name)} has dtype {dtype}; it takes {', '.join(BY_COMMON_NAME)}"
         ) from None
+
+
+def _is_torch(tensor: Any) -> bool:
+    """Whether it is of a class that someone has derived of PyTorch's."""
+    return any(each.__module__.partition(".")[0] == "torch" for each in type(tensor).__mro__)
+
+
+def _of_torch(name: str, tensor: Any) -> tuple[StoredDtype, Array]:
+    import torch
+
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
+        raise ArgumentTypeError(
+            f"{shown(name)} is a {type(tensor).__name__}; of PyTorch's it takes tensors alone"
+        )
+    if tensor.layout != torch.strided or tensor.is_quantized:
+        hint = "dequantize()" if tensor.is_quantized else "to_dense()"
+        raise ArgumentTypeError(f"{shown(name)} is not dense; give it as {hint} makes it")
+    if tensor.device.type != "cpu":
+        raise ArgumentTypeError(
+            f"{shown(name)} is on {tensor.device}; it takes tensors in memory, as cpu() makes them"
+        )
+    dtype = _dtype(name, str(tensor.dtype).removeprefix("torch."))
+    plain = tensor.detach().resolve_conj().resolve_neg()
+    if dtype.format is not None:
+        # the bits, which NumPy has integers for
+        plain = plain.view(torch.int16 if dtype.numpy.itemsize == 2 else torch.uint8)
+    array: Array = plain.numpy()
+    return dtype, array
 
 
 def _checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:

@@ -7,15 +7,14 @@ from cfloat.errors import ArgumentValueError, FileError
 
 from .checkpoint import Checkpoint
 from .conversion_plan import Plan
+from .names_by_reason import in_one_line
 from .paths import shown_path
 
 
 def chosen_names(checkpoint: Checkpoint, plan: Plan) -> set[str]:
     """Choose the tensors that are to be converted, by name."""
     names = list(checkpoint)
-    for pattern in (*plan.include, *plan.exclude):
-        if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
-            raise ArgumentValueError(f"no tensor has a name like {shown(pattern)}")
+    check_patterns(checkpoint, plan)
     chosen = set()
     for name in names:
         if plan.include and not any(fnmatch.fnmatchcase(name, p) for p in plan.include):
@@ -35,5 +34,42 @@ def chosen_names(checkpoint: Checkpoint, plan: Plan) -> set[str]:
             chosen.add(name)
     if not chosen:
         kind = "coded" if plan.to is not None else "floating-point"
-        raise FileError(f"{shown_path(checkpoint.path)}: nothing to convert: no {kind} tensor")
+        others = f"; {in_one_line(checkpoint.unreadable)}" if checkpoint.unreadable else ""
+        raise FileError(
+            f"{shown_path(checkpoint.path)}: nothing to convert: no {kind} tensor{others}"
+        )
     return chosen
+
+
+def check_patterns(checkpoint: Checkpoint, plan: Plan) -> None:
+    """Check the patterns of a plan, and what it says of tensors that cannot be read.
+
+    Raises
+    ------
+    ArgumentValueError
+        If a pattern fits no name.
+    FileError
+        If one includes nothing but what cannot be read; or the plan is strict, and something that is not
+        excluded would be left out.
+    """
+    unreadable = checkpoint.unreadable
+    for pattern in (*plan.include, *plan.exclude):
+        if any(fnmatch.fnmatchcase(name, pattern) for name in checkpoint):
+            continue
+        fitting = [name for name in unreadable if fnmatch.fnmatchcase(name, pattern)]
+        if not fitting:
+            raise ArgumentValueError(f"no tensor has a name like {shown(pattern)}")
+        if pattern in plan.include:
+            raise _refusal(checkpoint, {name: unreadable[name] for name in fitting})
+    if plan.strict:
+        out = {
+            name: reason
+            for name, reason in unreadable.items()
+            if not any(fnmatch.fnmatchcase(name, p) for p in plan.exclude)
+        }
+        if out:
+            raise _refusal(checkpoint, out)
+
+
+def _refusal(checkpoint: Checkpoint, names: dict[str, str]) -> FileError:
+    return FileError(f"{shown_path(checkpoint.path)}: cannot be converted: {in_one_line(names)}")

@@ -2,7 +2,7 @@
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,11 @@ class Source(ABC):
     def reads_anywhere(self) -> bool:
         """Whether any part of a tensor is read without what is before it."""
         return False
+
+    def storage_of(self, name: str) -> Hashable:
+        """Tell where a tensor's elements lie, if others may lie there: None if none can."""
+        del name
+        return None
 
     @abstractmethod
     def read_into(self, name: str, start: int, out: Bytes) -> None:

@@ -149,7 +149,7 @@ def test_what_cannot_be_saved(tmp_path):
         ({3: X}, TypeError, "name"),
         ({"__metadata__": X}, ValueError, "__metadata__"),
         ({"\ud800": X}, ValueError, "UTF-8"),
-        ({"x": [1.0]}, TypeError, "CFloatArray or a numpy.ndarray"),
+        ({"x": [1.0]}, TypeError, "CFloatArray, a numpy.ndarray"),
         ({"x": X.astype(complex)}, TypeError, "complex128"),
         ({"w": rows, "w" + BIAS_SUFFIX: X}, ValueError, "two tensors"),
     ):
