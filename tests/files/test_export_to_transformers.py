@@ -76,6 +76,9 @@ def made(name, folder, **save):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.3)
+            if parameter.ndim == 2:  # so that rows and blocks have biases of their own
+                rows, columns = (torch.linspace(-1.5, 1.5, n) for n in parameter.shape)
+                parameter *= torch.exp2(rows[:, None] + columns)
     model.save_pretrained(folder, **save)
     return model
 
@@ -126,12 +129,16 @@ def check(kind, source, out, tmp_path):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("axis", [None, 0], ids=["tensor", "channel"])
+#: How scales lie; blocks are no divisors of all sizes.
+LAYOUTS = {"tensor": {}, "channel": {"axis": 0}, "block": {"block": (16, 12)}}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", MODELS)
-def test_transformers_loads_an_export(tmp_path, name, axis):
+def test_transformers_loads_an_export(tmp_path, name, layout):
     source, out = tmp_path / "in", tmp_path / "out"
     model = made(name, source)
-    summary = convert(source, out, Plan(FMT, export=True, axis=axis))
+    summary = convert(source, out, Plan(FMT, export=True, **LAYOUTS[layout]))
     assert type(model).__name__ in summary.exported_by
     a_layer = MODELS[name][2]
     heads = 1 if name in ("bert", "roberta pooler", "bert classes") else 0  # the pooler
