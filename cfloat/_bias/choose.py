@@ -14,7 +14,7 @@ from cfloat.errors import ArgumentValueError
 
 from .bias_layout import check_axis, check_block
 from .bias_methods import BiasMethod, check_method, check_percentile
-from .groups import Blocks, Groups, Slices
+from .groups import Blocks, Groups, Slices, Tiles
 from .peak import bias_of_peak, largest_magnitude
 from .percentile import bias_of_share
 from .search_slices import choose_each
@@ -101,7 +101,7 @@ def choose_checked(
     fmt: Format,
     method: BiasMethod = "mse",
     axis: int | None = None,
-    block: int | None = None,
+    block: int | tuple[int, int] | None = None,
     share: float = 0.999,
 ) -> int | BiasArray:
     """Choose as `choose_bias`, from arguments that are known to fit together.
@@ -113,7 +113,8 @@ def choose_checked(
     fmt, method
         As in `choose_bias`.
     axis, block : int, optional
-        One of them at most: an axis counted from the first, or a length of blocks.
+        One of them at most: an axis counted from the first, or a length of blocks.  The blocks of a matrix
+        may be of so many rows and columns, (int, int).
     share : float, optional
         The share of the elements, up to 1, that "percentile" keeps within the range.
 
@@ -124,13 +125,24 @@ def choose_checked(
     groups: Groups
     if axis is not None:
         groups = Slices(x, axis)
+    elif isinstance(block, tuple):
+        parts = _whole_and_short(x, block)
+        if method == "percentile" and len(parts) * len(parts[0]) > 1:
+            # what fills short blocks would count as elements
+            return np.block(
+                [
+                    [choose_checked(part, fmt, method, None, block, share) for part in band]
+                    for band in parts
+                ]
+            )
+        groups = Tiles(x, *block)
     elif block is not None:
         whole = x.shape[-1] // block * block
         if method == "percentile" and whole < x.shape[-1]:
             # what fills short blocks would count as elements
-            parts = ((x[..., :whole], block), (x[..., whole:], x.shape[-1] - whole))
+            pieces = ((x[..., :whole], block), (x[..., whole:], x.shape[-1] - whole))
             chosen = [
-                choose_checked(part, fmt, method, block=size, share=share) for part, size in parts
+                choose_checked(part, fmt, method, block=size, share=share) for part, size in pieces
             ]
             return np.concatenate(chosen, axis=-1)
         groups = Blocks(x, block)
@@ -141,6 +153,15 @@ def choose_checked(
         for part, values in groups:
             biases[part] = choose_each(values, fmt, method, share)
     return biases.reshape(groups.shape)
+
+
+def _whole_and_short(x: Array, block: tuple[int, int]) -> list[list[Array]]:
+    """Cut a matrix where blocks of rows and columns begin that are shorter than the others."""
+    rows, columns = (
+        [length // size * size] if size < length and length % size else []
+        for length, size in zip(x.shape, block, strict=True)
+    )
+    return [np.split(band, columns, axis=1) for band in np.split(x, rows)]
 
 
 def _choose_one(x: Array, fmt: Format, method: BiasMethod, share: float) -> int:

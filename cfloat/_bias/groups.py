@@ -1,4 +1,4 @@
-"""Elements of an array that have something in common: slices along an axis, or blocks of the last."""
+"""Elements of an array that have something in common: slices along an axis, blocks of the last, or tiles."""
 
 import math
 from abc import ABC, abstractmethod
@@ -70,3 +70,28 @@ class Blocks(Groups):
             first = start * self._blocks
             values = rows.reshape(-1, min(self._block, rows.shape[1]))
             yield slice(first, first + values.shape[0]), values
+
+
+class Tiles(Groups):
+    """Blocks of so many rows and columns of a matrix; zeros fill those that are short."""
+
+    def __init__(self, x: Array, rows: int, columns: int) -> None:
+        self._x = x
+        self._rows, self._columns = min(rows, max(1, x.shape[0])), min(columns, max(1, x.shape[1]))
+        self.shape = (-(-x.shape[0] // self._rows), -(-x.shape[1] // self._columns))
+
+    def __iter__(self) -> Iterator[tuple[slice, Array]]:
+        across = self.shape[1]
+        width = across * self._columns
+        step = max(1, PIECE_SIZE // max(1, self._rows * width))
+        for first in range(0, self.shape[0] if across else 0, step):
+            band = self._x[first * self._rows : (first + step) * self._rows]
+            count = -(-band.shape[0] // self._rows)
+            whole = (count * self._rows, width)
+            if band.shape != whole:
+                padded = np.zeros(whole, band.dtype)
+                padded[: band.shape[0], : band.shape[1]] = band
+                band = padded
+            tiles = band.reshape(count, self._rows, across, self._columns).swapaxes(1, 2)
+            part = slice(first * across, (first + count) * across)
+            yield part, tiles.reshape(count * across, self._rows * self._columns)

@@ -55,7 +55,11 @@ def add(commands: Any) -> None:
         "--axis", type=int, metavar="K", help="one bias for each slice along this axis"
     )
     layout.add_argument(
-        "--block", type=int, metavar="N", help="one bias for each N elements of the last axis"
+        "--block",
+        type=_block,
+        metavar="N|RxC",
+        help="one bias for each N elements of the last axis; in an export, one scale for each R rows and C "
+        "columns, as 128x128",
     )
     command.add_argument(
         "--rounding",
@@ -83,10 +87,12 @@ def add(commands: Any) -> None:
     )
     command.add_argument(
         "--export",
-        choices=["fp8"],
-        metavar="fp8",
+        choices=["fp8", "fp8-dynamic"],
+        metavar="HOW",
         help="write CFloat8_1_4_3 as 8-bit floats beside scales, as compressed-tensors does: the weights of "
-        "linear layers, which the model's own class knows (extra transformers), or names that are certain",
+        "linear layers, which the model's own class knows (extra transformers), or names that are certain; "
+        "fp8: a scale a tensor, or as --axis 0 or --block say; fp8-dynamic: a scale a row (or a block), and "
+        "readers quantize each token that goes into a layer",
     )
     command.add_argument(
         "--ignore",
@@ -128,6 +134,16 @@ def _bias(text: str) -> int | str:
         ) from None
 
 
+def _block(text: str) -> int | tuple[int, int]:
+    rows, by, columns = text.partition("x")
+    try:
+        return (int(rows), int(columns)) if by else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{shown(text)} is neither a number of elements nor rows and columns, as 128x128"
+        ) from None
+
+
 def _run_convert(options: argparse.Namespace) -> None:
     if options.format is None and options.to is None and options.export is None:
         raise ArgumentValueError("give --format, --to or --export")
@@ -158,6 +174,7 @@ def _run_convert(options: argparse.Namespace) -> None:
         exclude=tuple(options.exclude),
         ignore=tuple(options.ignore),
         export=options.export is not None,
+        dynamic=options.export == "fp8-dynamic",
         strict=options.strict,
     )
     # refused before a cluster is looked for

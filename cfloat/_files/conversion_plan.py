@@ -35,8 +35,11 @@ class Plan:
         What to convert back to: "float32", "float16" or "bfloat16".
     bias : int or str
         A bias for all, or how to choose them: "max", "mse", "percentile" or "default".
-    axis, block : int or None
-        One bias a slice, or a block, as in `cfloat.asarray`.
+    axis : int or None
+        One bias a slice, as in `cfloat.asarray`.
+    block : int, (int, int) or None
+        One bias for so many elements of the last axis, as in `cfloat.asarray`; or in an export, one scale for
+        so many rows and columns.
     rounding : str
         As in `cfloat.encode`.
     seed : int or None
@@ -48,6 +51,8 @@ class Plan:
         In an export, patterns for the names of tensors or modules that stay in full precision.
     export : bool
         Whether to write 8-bit floats beside scales, as compressed-tensors does, in place of codes and biases.
+    dynamic : bool
+        Whether an export has its readers quantize what goes into a layer, too.
     strict : bool
         Whether to refuse an export that would change values, and to leave out what cannot be read and is not
         excluded.
@@ -57,13 +62,14 @@ class Plan:
     to: FloatName | None = None
     bias: int | BiasMethod | Literal["default"] = "max"
     axis: int | None = None
-    block: int | None = None
+    block: int | tuple[int, int] | None = None
     rounding: RoundingMode = "ties_to_even"
     seed: int | None = None
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     ignore: Sequence[str] = ()
     export: bool = False
+    dynamic: bool = False
     strict: bool = False
 
     def checked(self) -> "Plan":
@@ -84,21 +90,46 @@ class Plan:
             raise ArgumentValueError(
                 "axis and block are both given; biases are one a slice or one a block"
             )
-        if self.block is not None:
-            integer("block", self.block, 1)
+        block = self._checked_block()
         check_rounding(self.rounding, (), self.seed)
         if isinstance(self.bias, str) and self.bias not in BIAS_METHODS:
             raise ArgumentValueError(
                 f"bias is {shown(self.bias)}; it takes an integer or one of {', '.join(BIAS_METHODS)}"
             )
+        axis = self.axis
         if self.export:
             self._check_export(fmt)
-        elif self.ignore:
-            raise ArgumentValueError("ignore goes with an export")
+            if self.dynamic and block is None:
+                axis = 0
+        else:
+            given = {"ignore": self.ignore, "dynamic": self.dynamic}
+            for name in (name for name, value in given.items() if value):
+                raise ArgumentValueError(f"{name} goes with an export")
         if fmt is not None and not isinstance(self.bias, str):
             fmt.check_bias(self.bias)
         seed = check_seed(self.seed) if self.rounding == "stochastic" else None
-        return replace(self, format=fmt, seed=seed)
+        return replace(self, format=fmt, seed=seed, axis=axis, block=block)
+
+    def _checked_block(self) -> int | tuple[int, int] | None:
+        """Give the block as integers, or say what is allowed."""
+        if self.block is None:
+            return None
+        if not isinstance(self.block, tuple):
+            length = integer("block", self.block, 1)
+            if self.export:
+                raise ArgumentValueError(
+                    f"block is {length}; an export takes rows and columns, such as 1x{length} or 128x128"
+                )
+            return length
+        if len(self.block) != 2:
+            raise ArgumentValueError(f"block is {shown(self.block)}; it takes rows and columns")
+        rows, columns = (integer("block", length, 1) for length in self.block)
+        if not self.export:
+            raise ArgumentValueError(
+                f"block is {rows}x{columns}; codes have biases for N elements of the last axis, and blocks "
+                "of rows and columns go with an export"
+            )
+        return rows, columns
 
     def _check_export(self, fmt: Format | None) -> None:
         if fmt is not None and fp8.exported_format(fmt) is None:
@@ -106,7 +137,8 @@ class Plan:
             if fp8.stored_format(fmt) is not None:
                 why = ": compressed-tensors has no E5M2, and its readers would take the codes for E4M3's"
             raise ArgumentValueError(f"format is {fmt.name}; an export takes CFloat8_1_4_3{why}")
-        if self.block is not None or self.axis not in (None, 0):
+        if self.axis not in (None, 0):
             raise ArgumentValueError(
-                "an export takes one scale a tensor, or one a row: axis 0, no block"
+                f"axis is {shown(self.axis)}; an export takes one scale a tensor, one a row (axis 0) or one "
+                "a block of rows and columns"
             )

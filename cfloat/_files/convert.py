@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from cfloat._core.text import shown
 from cfloat.errors import FileError
 
-from . import model_folder, tensor_metadata
+from . import fp8, model_folder, tensor_metadata
 from .checkpoint import Checkpoint, load
 from .conversion_plan import FloatName, Plan
 from .conversion_summary import Summary
@@ -190,8 +190,8 @@ def _configure(
         return configuration.write_back(summary.converted, remaining, scaled)
     if not plan.export:
         return configuration.write_codes()
-    strategy = "channel" if _one_a_row(checkpoint, plan, choice.chosen) else "tensor"
-    return configuration.write_export(quantization_config(strategy, choice.ignored))
+    layout = _scale_layout(checkpoint, plan, choice.chosen)
+    return configuration.write_export(quantization_config(layout, choice.ignored, plan.dynamic))
 
 
 def _index_text(writers: list[SafetensorsWriter], weight_map: Mapping[str, str]) -> str:
@@ -276,7 +276,7 @@ def _jobs(
     """List what is to be done, tensor by tensor in the order of their names; tied ones become the same."""
     jobs: dict[str, Job] = {}
     chosen = choice.chosen
-    channels = plan.export and _one_a_row(checkpoint, plan, chosen)
+    layout = _scale_layout(checkpoint, plan, chosen) if plan.export else None
     offset = 0
     scratch = Scratch()
     offsets: dict[str, int] = {}
@@ -292,12 +292,12 @@ def _jobs(
             continue
         if plan.to is not None:
             jobs[name] = Decoding(checkpoint, name, plan.to)
-        elif checkpoint.is_encoded(name):
-            jobs[name] = Exporting(checkpoint, name, plan, channels)
+        elif layout is not None and checkpoint.is_encoded(name):
+            jobs[name] = Exporting(checkpoint, name, plan, layout)
         else:
             same = offsets.get(tied.get(name, ""))
             offsets[name] = offset if same is None else same
-            jobs[name] = Encoding(checkpoint, name, plan, offsets[name], channels, scratch)
+            jobs[name] = Encoding(checkpoint, name, plan, offsets[name], layout, scratch)
             if same is None:
                 offset += checkpoint.source.entries[name].size
     # in all files together: an index has each name once
@@ -318,10 +318,13 @@ def _dtype_before(checkpoint: Checkpoint, name: str) -> FloatName:
     return "bfloat16" if said is not None and said.dtype == "BF16" else "float32"
 
 
-def _one_a_row(checkpoint: Checkpoint, plan: Plan, names: Collection[str]) -> bool:
-    """Whether an export has one scale a row, which one tensor with biases a row is enough for."""
-    return plan.axis == 0 or any(
+def _scale_layout(checkpoint: Checkpoint, plan: Plan, names: Collection[str]) -> fp8.ScaleLayout:
+    """Find where an export's scales lie: one a row, if one tensor has biases a row."""
+    if isinstance(plan.block, tuple):
+        return fp8.ScaleLayout("block", plan.block)
+    rows = plan.axis == 0 or any(
         not isinstance(checkpoint.read_bias(name), int)
         for name in names
         if checkpoint.format_of(name)
     )
+    return fp8.ScaleLayout("channel" if rows else "tensor")

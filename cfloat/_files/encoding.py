@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfloat._bias.bias_layout import check_layout
-from cfloat._bias.choose import choose_bias
+from cfloat._bias.choose import choose_bias, choose_checked
 from cfloat._convert.by_layout import encode_layout
 from cfloat._core.flags import collected
 from cfloat._core.format import Format
@@ -55,11 +55,11 @@ class Encoding:
         name: str,
         plan: Plan,
         offset: int,
-        channels: bool,
+        layout: fp8.ScaleLayout | None = None,
         scratch: Scratch | None = None,
     ) -> None:
         self.name = name
-        self.recipe = Recipe(Encoding, (name, plan, offset, channels))
+        self.recipe = Recipe(Encoding, (name, plan, offset, layout))
         self._source = checkpoint.source
         self._entry = checkpoint.source.entries[name]
         self._plan = plan
@@ -69,14 +69,15 @@ class Encoding:
         assert isinstance(plan.format, Format)
         self._format = plan.format
         shape = self._entry.shape
-        self._axis, self._block = self._layout(shape)
+        self._axis, self._rows, self._block = self._layout(shape)
         self._biases_shape = self._shape_of_biases(shape)
         self._scratch = scratch or Scratch()
         self._table = fp8.recoded(plan.format) if plan.export else None
         # the search looks at what can be stored
         self._searched = fp8.reachable(plan.format) if plan.export else plan.format
         if plan.export:
-            self.entries = fp8_entries(name, plan.format, shape, channels)
+            assert layout is not None
+            self.entries = fp8_entries(name, plan.format, shape, layout)
             self.longest_description: Description | None = None
             return
         self.entries = {name: codes_entry(self._format, shape)}
@@ -90,24 +91,31 @@ class Encoding:
             plan.seed if stochastic else None, offset if stochastic else None,
         )  # fmt: skip
 
-    def _layout(self, shape: tuple[int, ...]) -> tuple[int | None, int | None]:
+    def _layout(self, shape: tuple[int, ...]) -> tuple[int | None, int, int | None]:
+        """Give the axis along which biases differ, and the rows and elements of the last axis of a block."""
         plan = self._plan
         if not isinstance(plan.bias, str) or plan.bias == "default" or 0 in shape:
-            return None, None
+            return None, 1, None
+        if isinstance(plan.block, tuple):
+            rows, columns = plan.block
+            return None, min(rows, shape[0]), min(columns, shape[1])
         if plan.block is not None and shape:
-            return None, min(plan.block, shape[-1])
+            return None, 1, min(plan.block, shape[-1])
         if plan.axis is None or len(shape) < 2:
-            return None, None
+            return None, 1, None
         if not -len(shape) <= plan.axis < len(shape):
             raise ArgumentValueError(
                 f"axis is {plan.axis}; {shown(self.name)} takes {-len(shape)} to {len(shape) - 1}"
             )
         axis = plan.axis % len(shape)
-        return (axis, None) if shape[axis] > 1 else (None, None)
+        return (axis if shape[axis] > 1 else None), 1, None
 
     def _shape_of_biases(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
         if self._block is not None:
-            return (*shape[:-1], -(-shape[-1] // self._block))
+            blocks = -(-shape[-1] // self._block)
+            return (
+                (*shape[:-1], blocks) if self._rows == 1 else (-(-shape[0] // self._rows), blocks)
+            )
         if self._axis is not None:
             return tuple(n if i == self._axis else 1 for i, n in enumerate(shape))
         return None
@@ -136,7 +144,7 @@ class Encoding:
 
     @property
     def _cut(self) -> tuple[int, int, int]:
-        """The shape as three axes: biases differ along the middle one, or each row has blocks of its own."""
+        """The shape as three axes: biases differ along the middle one, or rows of it have blocks."""
         shape = self._entry.shape
         if self._block is not None:
             return (1, prod(shape[:-1]), shape[-1])
@@ -146,7 +154,7 @@ class Encoding:
 
     def pieces(self) -> Iterator[Piece]:
         """Cut the tensor into the pieces that it is worked on in."""
-        return tensor_pieces.cut(*self._cut, self._block or 1)
+        return tensor_pieces.cut(*self._cut, self._block or 1, self._rows)
 
     def survey(self, parts: Iterable[Piece], counter: Counter) -> Array:
         """Find the largest finite magnitude of each slice, as far as pieces have it: float64 (slices,)."""
@@ -194,7 +202,8 @@ class Encoding:
         counter.summary.elements += self._entry.size
         counter.summary.converted.append(self.name)
         if self._plan.export:
-            write_scales(writer, self.name, self._format, biases, self.entries)
+            if self._block is None:  # else they are written beside the codes
+                write_scales(writer, self.name, self._format, biases, self.entries)
             return None
         assert self.longest_description is not None
         if self._biases_shape is None:
@@ -253,11 +262,17 @@ class Encoding:
         if method == "max":
             found = self._of_block_maxima(values, block)
         else:
-            found = np.asarray(choose_bias(values, self._searched, method, block=block))
+            size = (self._rows, block) if self._rows > 1 else block
+            found = np.asarray(choose_checked(values, self._searched, method, block=size))
         # in one piece as well: whole rows, or a part of one
-        start = piece.slices.start * self._biases_shape[-1] + piece.inner // block
-        writer.write(self.name + BIAS_SUFFIX, start * found.itemsize, found)
-        biases = check_layout(self._format, found, values.shape, block=block)
+        start = piece.slices.start // self._rows * self._biases_shape[-1] + piece.inner // block
+        if self._plan.export:
+            scales = fp8.scale_of(self._format, found)
+            writer.write(self.name + fp8.SCALE_SUFFIX, start * scales.itemsize, scales)
+        else:
+            writer.write(self.name + BIAS_SUFFIX, start * found.itemsize, found)
+        of_rows = np.repeat(found, self._rows, axis=0)[: len(values)] if self._rows > 1 else found
+        biases = check_layout(self._format, of_rows, values.shape, block=block)
         self._write(writer, counter, piece, values, biases)
 
     def _of_block_maxima(self, values: Array, block: int) -> Array:
@@ -267,5 +282,8 @@ class Encoding:
         if not finite.all():
             sizes[~finite] = 0
         largest = np.maximum.reduceat(sizes, starts, axis=1)
+        if self._rows > 1:
+            bands = np.arange(0, values.shape[0], self._rows)
+            largest = np.maximum.reduceat(largest, bands, axis=0)
         flat = choose_bias(largest.reshape(-1), self._searched, "max", axis=0)
         return np.asarray(flat).reshape(largest.shape)

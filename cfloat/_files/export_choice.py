@@ -136,6 +136,11 @@ def _reason(checkpoint: Checkpoint, name: str, tensor: Tensor, plan: Plan) -> st
         return "not included"
     if tensor.reason and not included:
         return tensor.reason
+    if plan.dynamic and isinstance(plan.block, tuple):
+        # readers cut what goes in into groups, of which compressed-tensors takes whole ones alone
+        columns = checkpoint.shape_of(name)[-1]
+        if columns % plan.block[1]:
+            return f"{columns} columns, not in whole blocks of {plan.block[1]}, as quantized inputs must be"
     if checkpoint.is_float(name):
         return None
     fmt = checkpoint.format_of(name)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfloat._array.array import CFloatArray
+from cfloat._bias.bias_layout import check_layout
 from cfloat._core.format import Format
 from cfloat._core.text import printable
 from cfloat.errors import FileError
@@ -26,23 +27,20 @@ Array = NDArray[Any]
 class Exporting:
     """Codes that become those of 8-bit floats."""
 
-    def __init__(self, checkpoint: Checkpoint, name: str, plan: Plan, channels: bool) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, name: str, plan: Plan, layout: fp8.ScaleLayout
+    ) -> None:
         fmt = checkpoint.format_of(name)
         assert fmt is not None
         self.name = name
-        self.recipe = Recipe(Exporting, (name, plan, channels))
+        self.recipe = Recipe(Exporting, (name, plan, layout))
         self._checkpoint = checkpoint
         self._format = fmt
         self._plan = plan
-        self.entries = fp8_entries(name, fmt, checkpoint.shape_of(name), channels)
+        self.entries = fp8_entries(name, fmt, checkpoint.shape_of(name), layout)
         self.longest_description: Description | None = None
-        bias = checkpoint.read_bias(name)
-        said = checkpoint.description(name)
-        if not isinstance(bias, int) and (said is None or said.axis != 0):
-            raise FileError(
-                f"{shown_path(checkpoint.path)}: {printable(name)}: its biases are not one, nor one a row; "
-                "compressed-tensors has no scales for others"
-            )
+        self._layout = layout
+        self._biases()  # refused now, if they are
 
     def run(self, writer: Writer, counter: Counter) -> None:
         """Write codes and scales."""
@@ -52,20 +50,46 @@ class Exporting:
         table = fp8.recoded(self._format)
         codes = recode(tensor.codes, table, self._format, summary, self._plan, self.name)
         writer.write(self.name, 0, codes)
-        write_scales(writer, self.name, self._format, tensor.bias, self.entries)
+        write_scales(writer, self.name, self._format, self._biases(), self.entries)
         counter.advance(codes.nbytes)
         summary.elements += codes.size
         summary.converted.append(self.name)
 
+    def _biases(self) -> Any:
+        """Give the biases, one, one a row or one a block, as the scales are to be."""
+        bias = self._checkpoint.read_bias(self.name)
+        if isinstance(bias, int):
+            return bias
+        said = self._checkpoint.description(self.name)
+        assert said is not None
+        shape = self._checkpoint.shape_of(self.name)
+        block = self._layout.block
+        if block is None:
+            if said.axis == 0:
+                return bias
+            which = "not one, nor one a row; blocks of rows and columns may fit (--block)"
+        else:
+            assert bias is not None
+            full = check_layout(self._format, bias, shape, block=said.block).full(shape)
+            found = full[:: block[0], :: block[1]]
+            rows, columns = (np.arange(n) // size for n, size in zip(shape, block, strict=True))
+            if np.array_equal(full, found[rows[:, np.newaxis], columns]):
+                return found
+            which = f"not one for each block of {block[0]}x{block[1]}"
+        raise FileError(
+            f"{shown_path(self._checkpoint.path)}: {printable(self.name)}: its biases are {which}"
+        )
 
-def fp8_entries(name: str, fmt: Format, shape: tuple[int, ...], channels: bool) -> dict[str, Entry]:
+
+def fp8_entries(
+    name: str, fmt: Format, shape: tuple[int, ...], layout: fp8.ScaleLayout
+) -> dict[str, Entry]:
     """Make the entries of a tensor of 8-bit floats and of its scales."""
     ocp = fp8.exported_format(fmt)
     assert ocp is not None
-    scales = (shape[0], *(1 for _ in shape[1:])) if channels else (1,)
     return {
         name: Entry.of(BY_COMMON_NAME[ocp.name].name, shape),
-        name + fp8.SCALE_SUFFIX: Entry.of("F32", scales),
+        name + fp8.SCALE_SUFFIX: Entry.of("F32", layout.scales_shape(shape)),
     }
 
 
@@ -102,7 +126,7 @@ def recode(
 def write_scales(
     writer: Writer, name: str, fmt: Format, bias: Any, entries: dict[str, Entry]
 ) -> None:
-    """Write the scales that biases stand for, one or one a row."""
+    """Write all scales of a tensor, which biases stand for: as many, or one for all."""
     scale = name + fp8.SCALE_SUFFIX
     biases = np.broadcast_to(np.asarray(bias).reshape(-1), entries[scale].size)
     writer.write(scale, 0, fp8.scale_of(fmt, biases))

@@ -5,7 +5,7 @@ for 0x7F and 0xFF, which are NaN there.  A CFloat8_1_5_2 tensor has those of E5M
 exponents of all ones, which are infinities and NaN.
 """
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,29 @@ PAIRS: Final = {
     float8_e4m3fn: CFloat8_1_4_3.replace(subnormals="ieee"),
     float8_e5m2: CFloat8_1_5_2.replace(subnormals="ieee"),
 }
+
+
+class ScaleLayout(NamedTuple):
+    """For which elements of a matrix an export has a scale, by compressed-tensors' names.
+
+    Attributes
+    ----------
+    strategy : {"tensor", "channel", "block"}
+        Whether there is one for all, one a row, or one a block.
+    block : (int, int) or None
+        Rows and columns of a block.
+    """
+
+    strategy: str = "tensor"
+    block: tuple[int, int] | None = None
+
+    def scales_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Give the shape of a tensor's scales."""
+        if self.block is not None:
+            return tuple(-(-n // size) for n, size in zip(shape, self.block, strict=True))
+        if self.strategy == "channel":
+            return (shape[0], *(1 for _ in shape[1:]))
+        return (1,)
 
 
 def stored_format(fmt: Format) -> Format | None:

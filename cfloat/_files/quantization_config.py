@@ -8,6 +8,7 @@ from typing import Any, Final
 from cfloat.errors import FileError
 
 from .file_errors import refusing_damage
+from .fp8 import ScaleLayout
 from .paths import shown_path
 from .strict_json import read_json
 
@@ -18,32 +19,37 @@ _FOR_SENTENCE_TRANSFORMERS: Final = (
 )
 
 
-def quantization_config(strategy: str, ignored: list[str]) -> dict[str, Any]:
+def quantization_config(
+    layout: ScaleLayout, ignored: list[str], dynamic: bool = False
+) -> dict[str, Any]:
     """Make the ``quantization_config`` of compressed-tensors' format ``float-quantized``.
 
     Parameters
     ----------
-    strategy : {"tensor", "channel"}
-        Whether there is one scale a tensor, or one a row.
+    layout : ScaleLayout
+        For which elements there is a scale.
     ignored : list of str
         Linear modules that are not quantized.
+    dynamic : bool
+        Whether readers quantize what goes into a layer: by token, or with blocks by group of a token's
+        elements, as llm-compressor's ``FP8_DYNAMIC`` and ``FP8_BLOCK`` do.
     """
-    weights = {
-        "num_bits": 8,
-        "type": "float",
-        "symmetric": True,
-        "strategy": strategy,
+    block = layout.block
+    weights = _quantized(layout.strategy) | {
         "dynamic": False,
-        "group_size": None,
-        "block_structure": None,
-        "actorder": None,
+        "block_structure": None if block is None else list(block),
         "observer": "minmax",
-        "observer_kwargs": {},
     }
+    activations = None
+    if dynamic:
+        activations = _quantized("token" if block is None else "group") | {
+            "dynamic": True,
+            "group_size": None if block is None else block[1],
+        }
     group = {
         "targets": ["Linear"],
         "weights": weights,
-        "input_activations": None,
+        "input_activations": activations,
         "output_activations": None,
     }
     return {
@@ -54,6 +60,21 @@ def quantization_config(strategy: str, ignored: list[str]) -> dict[str, Any]:
         "ignore": ignored,
         "kv_cache_scheme": None,
         "global_compression_ratio": None,
+    }
+
+
+def _quantized(strategy: str) -> dict[str, Any]:
+    """Say that something is E4M3, and where its scales lie."""
+    return {
+        "num_bits": 8,
+        "type": "float",
+        "symmetric": True,
+        "strategy": strategy,
+        "group_size": None,
+        "block_structure": None,
+        "actorder": None,
+        "observer": None,
+        "observer_kwargs": {},
     }
 
 

@@ -399,7 +399,7 @@ class _Search:
                 blocks.append(said)
                 continue
             possible = sorted(_possible_blocks(length, count))
-            if len(possible) > 1 or (possible and count not in (1, length)):
+            if len(possible) != 1 or count not in (1, length):
                 hints = self._hinted(whole)
                 named = hints.columns if is_last else hints.rows
                 hinted = {block for block in named if -(-length // block) == count}

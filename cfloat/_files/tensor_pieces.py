@@ -22,8 +22,12 @@ class Piece(NamedTuple):
         return self.start + prod(self.shape)
 
 
-def cut(outer: int, slices: int, inner: int, step: int = 1) -> Iterator[Piece]:
-    """Cut an array of three axes into pieces; along the last axis at multiples of `step`."""
+def cut(outer: int, slices: int, inner: int, step: int = 1, band: int = 1) -> Iterator[Piece]:
+    """Cut an array of three axes into pieces.
+
+    The last axis is cut at multiples of `step`, the middle one at those of `band`; where `band` is above 1,
+    the last is not cut, and a piece may be larger than others are.
+    """
     plane = slices * inner
     if plane == 0 or outer == 0:
         return
@@ -32,8 +36,8 @@ def cut(outer: int, slices: int, inner: int, step: int = 1) -> Iterator[Piece]:
         for o in range(0, outer, group):
             shape = (min(group, outer - o), slices, inner)
             yield Piece(o * plane, shape, slice(0, slices), 0)
-    elif inner <= PIECE_SIZE:
-        group = PIECE_SIZE // inner
+    elif inner <= PIECE_SIZE or band > 1:
+        group = max(PIECE_SIZE // inner // band, 1) * band
         for o in range(outer):
             for s in range(0, slices, group):
                 shape = (1, min(group, slices - s), inner)

@@ -76,6 +76,9 @@ def made(name, folder, **save):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.3)
+            if parameter.ndim == 2:  # so that rows and blocks have biases of their own
+                rows, columns = (torch.linspace(-1.5, 1.5, n) for n in parameter.shape)
+                parameter *= torch.exp2(rows[:, None] + columns)
     model.save_pretrained(folder, **save)
     return model
 
@@ -105,8 +108,30 @@ def loaded(kind, folder):
     return model.eval()
 
 
-def check(kind, source, out, tmp_path):
-    """Compare what transformers makes of an export with the original class with `cf.load`'s weights in it."""
+def quantised_inputs(preset, modules):
+    """Round what goes into layers as compressed-tensors does, by a scheme that it has by name."""
+    from compressed_tensors.quantization import preset_name_to_scheme
+    from compressed_tensors.quantization.lifecycle.forward import fake_quantize
+    from compressed_tensors.quantization.utils import compute_dynamic_scales_and_zp
+
+    args = preset_name_to_scheme(preset, ["Linear"]).input_activations
+    if preset == "FP8_BLOCK":
+        args.group_size = COLUMNS
+
+    def rounded(module, inputs):
+        scale, zero = compute_dynamic_scales_and_zp(inputs[0], args, module)
+        return (fake_quantize(inputs[0], scale, zero, args), *inputs[1:])
+
+    for module in modules:
+        module.register_forward_pre_hook(rounded)
+
+
+def check(kind, source, out, tmp_path, preset=None):
+    """Compare what transformers makes of an export with the original class with `cf.load`'s weights in it.
+
+    Sums are of the same float32 numbers in the same order: 1e-5 is for what a library may change in it.  With
+    `preset`, the original's inputs are rounded by compressed-tensors' own function, and so are the same, too.
+    """
     exported = loaded(kind, out)
     found = outputs_of(exported)  # compressed-tensors decompresses now
     reference = tmp_path / "reference"
@@ -120,25 +145,53 @@ def check(kind, source, out, tmp_path):
     weights = dict(exported.named_parameters())
     for name, parameter in original.named_parameters():
         assert torch.equal(parameter, weights[name].to(parameter.dtype)), name
+    if preset is not None:
+        names = [n for n, m in exported.named_modules() if hasattr(m, "quantization_scheme")]
+        plain = outputs_of(original)
+        quantised_inputs(preset, [original.get_submodule(name) for name in names])
     wanted = outputs_of(original)
+    if preset is not None:
+        assert any(
+            (one - other).abs().max() > 1e-4 for one, other in zip(plain, wanted, strict=True)
+        )
     assert len(found) == len(wanted) > 0
     for one, other in zip(found, wanted, strict=True):
         assert torch.isfinite(one).all()
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("axis", [None, 0], ids=["tensor", "channel"])
+COLUMNS = 16
+
+#: How scales lie; blocks are no divisors of all sizes.
+LAYOUTS = {"tensor": {}, "channel": {"axis": 0}, "block": {"block": (12, 20)}}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", MODELS)
-def test_transformers_loads_an_export(tmp_path, name, axis):
+def test_transformers_loads_an_export(tmp_path, name, layout):
     source, out = tmp_path / "in", tmp_path / "out"
     model = made(name, source)
-    summary = convert(source, out, Plan(FMT, export=True, axis=axis))
+    summary = convert(source, out, Plan(FMT, export=True, **LAYOUTS[layout]))
     assert type(model).__name__ in summary.exported_by
     a_layer = MODELS[name][2]
     heads = 1 if name in ("bert", "roberta pooler", "bert classes") else 0  # the pooler
     if a_layer is not None:
         assert len(summary.converted) == 2 * a_layer + heads
     check(type(model), source, out, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [(n, "FP8_DYNAMIC") for n in ("llama", "qwen3", "bert", "t5", "vit", "mixtral", "clip")]
+    + [(n, "FP8_BLOCK") for n in ("llama tied", "phi", "roberta")],
+)
+def test_inputs_are_quantised_as_compressed_tensors_does(tmp_path, name, preset):
+    source, out = tmp_path / "in", tmp_path / "out"
+    model = made(name, source)
+    block = (16, COLUMNS) if preset == "FP8_BLOCK" else None
+    summary = convert(source, out, Plan(FMT, export=True, dynamic=True, block=block))
+    assert len(summary.converted) > 2
+    check(type(model), source, out, tmp_path, preset)
 
 
 def test_what_is_left_and_why(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from checkpoint_files import shard
 from commands import cfloat, main_refused, names_in, succeeded
-from safetensors import deserialize, safe_open
+from fp8_files import dtype_of, load_file
 from safetensors.numpy import save_file
 
 import cfloat as cf
@@ -24,22 +24,6 @@ X = np.random.default_rng(0).standard_normal((12, 30)).astype(np.float32)
 def finite_codes(fmt):
     values = cf.float8_e4m3fn.values()
     return np.flatnonzero(np.isfinite(values)).astype(np.uint8)
-
-
-def load_file(path):
-    """Read a file with the library's parser and ml_dtypes' dtypes, which its NumPy side does not know."""
-    dtypes = {
-        "F8_E4M3": ml_dtypes.float8_e4m3fn, "F8_E5M2": ml_dtypes.float8_e5m2, "F32": "f4", "I64": "i8",
-    }  # fmt: skip
-    return {
-        name: np.frombuffer(said["data"], dtypes[said["dtype"]]).reshape(said["shape"])
-        for name, said in deserialize(path.read_bytes())
-    }
-
-
-def dtype_of(path, name):
-    with safe_open(path, "numpy") as file:
-        return file.get_slice(name).get_dtype()
 
 
 @pytest.mark.parametrize("fmt", IEEE, ids=str)
@@ -191,7 +175,7 @@ def test_what_cannot_be_exported(tmp_path, capsys):
     assert "no format is given" in main_refused(capsys, *export)
     for more, words in (
         (("--format", "CFloat16_SHP"), "takes CFloat8_1_4_3"),
-        (("--format", "CFloat8_1_4_3", "--block", "4"), "no block"),
+        (("--format", "CFloat8_1_4_3", "--block", "4"), "takes rows and columns, such as 1x4"),
         (("--format", "CFloat8_1_4_3", "--axis", "1"), "axis 0"),
     ):
         assert words in main_refused(capsys, *export, *more)
