@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
         "--format",
         choices=list(FORMATS),
         metavar="NAME",
-        help="the format: " + ", ".join(FORMATS),
+        help="the format: " + ", ".join(FORMATS) + "; an export has but CFloat8_1_4_3",
     )
     command.add_argument(
         "--to",

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from cfloat._bias.bias_methods import BiasMethod
 from cfloat._core.arguments import check_choice, integer
 from cfloat._core.format import Format
-from cfloat._core.presets import as_format
+from cfloat._core.presets import as_format, float8_e4m3fn
 from cfloat._core.rounding import RoundingMode, check_rounding, check_seed
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentValueError
@@ -30,7 +30,8 @@ class Plan:
     Attributes
     ----------
     format : Format, str or None
-        What to convert to, or its name; None to convert back.
+        What to convert to, or its name; None to convert back, and in an export for CFloat8_1_4_3 with ieee
+        subnormals.
     to : str or None
         What to convert back to: "float32", "float16" or "bfloat16".
     bias : int or str
@@ -85,7 +86,8 @@ class Plan:
             raise ArgumentValueError(
                 "neither a format to convert to, nor a dtype to convert back to"
             )
-        fmt = None if self.format is None else as_format(self.format)
+        # no other is exported
+        fmt = fp8.PAIRS[float8_e4m3fn] if self.format is None else as_format(self.format)
         if self.axis is not None and self.block is not None:
             raise ArgumentValueError(
                 "axis and block are both given; biases are one a slice or one a block"
@@ -105,7 +107,7 @@ class Plan:
             given = {"ignore": self.ignore, "dynamic": self.dynamic}
             for name in (name for name, value in given.items() if value):
                 raise ArgumentValueError(f"{name} goes with an export")
-        if fmt is not None and not isinstance(self.bias, str):
+        if not isinstance(self.bias, str):
             fmt.check_bias(self.bias)
         seed = check_seed(self.seed) if self.rounding == "stochastic" else None
         return replace(self, format=fmt, seed=seed, axis=axis, block=block)
@@ -131,8 +133,8 @@ class Plan:
             )
         return rows, columns
 
-    def _check_export(self, fmt: Format | None) -> None:
-        if fmt is not None and fp8.exported_format(fmt) is None:
+    def _check_export(self, fmt: Format) -> None:
+        if fp8.exported_format(fmt) is None:
             why = ""
             if fp8.stored_format(fmt) is not None:
                 why = ": compressed-tensors has no E5M2, and its readers would take the codes for E4M3's"

@@ -64,8 +64,6 @@ class Encoding:
         self._entry = checkpoint.source.entries[name]
         self._plan = plan
         self._offset = offset
-        if plan.format is None:
-            raise ArgumentValueError(f"{shown(name)} is not encoded yet, and no format is given")
         assert isinstance(plan.format, Format)
         self._format = plan.format
         shape = self._entry.shape

@@ -172,7 +172,6 @@ def test_what_cannot_be_exported(tmp_path, capsys):
     export = ("convert", source, target, "--export", "fp8")
     assert "not one, nor one a row" in main_refused(capsys, *export)
     save_file({L: X}, source)
-    assert "no format is given" in main_refused(capsys, *export)
     for more, words in (
         (("--format", "CFloat16_SHP"), "takes CFloat8_1_4_3"),
         (("--format", "CFloat8_1_4_3", "--block", "4"), "takes rows and columns, such as 1x4"),
@@ -180,6 +179,23 @@ def test_what_cannot_be_exported(tmp_path, capsys):
     ):
         assert words in main_refused(capsys, *export, *more)
     assert names_in(tmp_path) == ["in.safetensors"]
+
+
+def test_an_export_needs_no_format(tmp_path):
+    """There is but one; also where some layers are codes already, and others are floats."""
+    source = tmp_path / "in.safetensors"
+    other = L.replace("up_proj", "down_proj")
+    half = cf.asarray(X, cf.CFloat8_1_4_3.replace(subnormals="ieee"), bias=9)
+    for tensors in ({L: X}, {L: X, other: half}):
+        cf.save(source, tensors)
+        made = []
+        for name, fmt in (("with", ("--format", "CFloat8_1_4_3")), ("without", ())):
+            target = tmp_path / f"{name}.safetensors"
+            succeeded(cfloat("convert", source, target, "--export", "fp8", *fmt))
+            made.append(target.read_bytes())
+        assert made[0] == made[1]
+        assert len(cf.load(target)) == len(tensors)
+        assert all(map(cf.load(target).is_encoded, tensors))
 
 
 def test_one_scale_a_row_for_all_if_for_one(tmp_path):

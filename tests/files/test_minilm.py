@@ -44,7 +44,7 @@ def embedded(folder, **how):
 @pytest.mark.parametrize("how", [(), ("--axis", "0")], ids=["tensor", "channel"])
 def test_minilm_there_and_back(folder, tmp_path, how):
     out, back = tmp_path / "fp8", tmp_path / "back"
-    how = ("--export", "fp8", "--format", "CFloat8_1_4_3", *how)
+    how = ("--export", "fp8", *how)
     assert "CompressedTensorsConfig(dequantize=True)" in succeeded(
         cfloat("convert", folder, out, *how)
     )
