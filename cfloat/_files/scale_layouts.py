@@ -14,6 +14,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ import numpy as np
 from cfloat._core.text import printable
 from cfloat.errors import FileError
 
+from .out_of_reach import OutOfReach
 from .paths import shown_path
 from .quantization_hints import Hints, read_hints
 from .tensor_entry import Entry
@@ -261,6 +263,8 @@ class _Search:
         for name in left:
             if name not in self._claimed:
                 self._check_plain(name, found)
+        for each in found.values():
+            self._check_reach(each.codes)
         return {name: self._with_others(found[name]) for name in sorted(found)}
 
     def _may_be_codes(self, name: str) -> bool:
@@ -451,6 +455,13 @@ class _Search:
         beside = next(self._scales_beside(name), None)
         if beside is not None:
             raise self._refusal(name, beside, "no layout that is read here has such names")
+        self._check_reach(name)
+        if self._elsewhere.is_unknown and _NARROW.fullmatch(entry.dtype) and len(entry.shape) > 1:
+            raise FileError(
+                f"{shown_path(self._source.path)}: {printable(name)} is {printable(entry.dtype)}, and "
+                "may have a scale in another part of the checkpoint: open the index of its parts, "
+                "which is not here"
+            )
         like = next(
             (
                 each
@@ -464,6 +475,27 @@ class _Search:
                 f"{shown_path(self._source.path)}: {printable(name)} has no scale beside it, as "
                 f"{printable(like.codes)} has {printable(like.scale)}"
             )
+
+    def _check_reach(self, name: str) -> None:
+        """Refuse codes that have a scale, or a zero point, which cannot be read with them."""
+        prefix, _, leaf = name.rpartition(".")
+        modules = self._elsewhere.modules
+        # bitsandbytes has names below that of the codes
+        for own, why in (*modules.get(prefix, {}).items(), *modules.get(name, {}).items()):
+            if not (_SCALE.fullmatch(own) or "zero_point" in own):
+                continue
+            if _LEARNED.fullmatch(own) or _BESIDE.fullmatch(own):
+                continue
+            if self._entries[name].dtype in _INTEGERS and not _go_together(leaf, own):
+                continue
+            raise FileError(
+                f"{shown_path(self._source.path)}: {printable(name)} has a scale or a zero point, "
+                f"{printable(own)}, which {why}"
+            )
+
+    @cached_property
+    def _elsewhere(self) -> OutOfReach:
+        return OutOfReach(self._source)
 
     def _scales_beside(self, name: str) -> Iterator[str]:
         """Give the scales beside what may be codes, that no other codes have."""

@@ -5,6 +5,7 @@ import json
 import ml_dtypes
 import numpy as np
 import pytest
+from checkpoint_files import write
 from commands import main_refused, names_in
 from safetensors import deserialize
 
@@ -13,11 +14,6 @@ from cfloat._cli import main
 from cfloat._files.conversion_plan import Plan
 from cfloat._files.convert import convert
 
-DTYPES = {
-    "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float8_e8m0fnu": "F8_E8M0", "bfloat16": "BF16",
-    "float64": "F64", "float32": "F32", "float16": "F16", "int8": "I8", "uint8": "U8", "int32": "I32",
-    "int64": "I64",
-}  # fmt: skip
 RNG = np.random.default_rng(5)
 W = RNG.standard_normal((256, 384)).astype(np.float32)
 E4M3 = W.astype(ml_dtypes.float8_e4m3fn)
@@ -25,20 +21,6 @@ E5M2 = W.astype(ml_dtypes.float8_e5m2)
 VALUES = E4M3.astype(np.float32)
 ONE = np.float32([0.3])
 BYTES = RNG.integers(0, 256, (8, 32), dtype=np.uint8)
-
-
-def write(path, tensors, metadata=None):
-    """Write a safetensors file with dtypes that the library's NumPy side does not know."""
-    header = {"__metadata__": metadata} if metadata else {}
-    data = b""
-    for name, tensor in tensors.items():
-        raw = np.ascontiguousarray(tensor).tobytes()
-        said = {"dtype": DTYPES[tensor.dtype.name], "shape": list(tensor.shape)}
-        header[name] = said | {"data_offsets": [len(data), len(data) + len(raw)]}
-        data += raw
-    text = json.dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
-    return path
 
 
 def positive(*shape, dtype=np.float32):

@@ -31,3 +31,25 @@ def shard(folder, tensors):
     index = folder / "model.safetensors.index.json"
     index.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     return index
+
+
+#: safetensors' names of dtypes.
+DTYPES = {
+    "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float8_e8m0fnu": "F8_E8M0", "bfloat16": "BF16",
+    "float64": "F64", "float32": "F32", "float16": "F16", "int8": "I8", "uint8": "U8", "int32": "I32",
+    "int64": "I64",
+}  # fmt: skip
+
+
+def write(path, tensors, metadata=None):
+    """Write a safetensors file with dtypes that the library's NumPy side does not know."""
+    header = {"__metadata__": metadata} if metadata else {}
+    data = b""
+    for name, tensor in tensors.items():
+        raw = np.ascontiguousarray(tensor).tobytes()
+        said = {"dtype": DTYPES[tensor.dtype.name], "shape": list(tensor.shape)}
+        header[name] = said | {"data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    return path
