@@ -191,7 +191,8 @@ def _configure(
     if not plan.export:
         return configuration.write_codes()
     layout = _scale_layout(checkpoint, plan, choice.chosen)
-    return configuration.write_export(quantization_config(layout, choice.ignored, plan.dynamic))
+    said = quantization_config(layout, choice.ignored, plan.dynamic)
+    return configuration.write_export(said) + [choice.unread] * bool(choice.unread)
 
 
 def _index_text(writers: list[SafetensorsWriter], weight_map: Mapping[str, str]) -> str:

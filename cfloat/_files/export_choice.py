@@ -43,12 +43,15 @@ class Choice:
         Modules that readers are not to quantize.
     by : str
         Who knew it.
+    unread : str
+        Why transformers itself cannot load the export; "" if it can.
     """
 
     chosen: set[str] = field(default_factory=set)
     left: dict[str, str] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
     by: str = ""
+    unread: str = ""
 
 
 def export_choice(
@@ -79,17 +82,18 @@ def export_choice(
         found, by = known.tensors, f"by {known.name}"
     except NoClassError as error:
         found, by = _by_names(shapes), f"by names that are certain alone: {error}"
-    choice = Choice(by=by)
+    choice = Choice(by=by, unread=known.unread if known is not None else "")
     check_patterns(checkpoint, plan)
     _check_ignored(list(shapes), list(known.linear) if known else None, plan)
-    modules = set()
     for name, tensor in found.items():
         reason = _reason(checkpoint, name, tensor, plan)
         if reason is None:
             choice.chosen.add(name)
-            modules.add(tensor.module)
         else:
             choice.left[name] = reason
+    _keep_experts_together(choice, found)
+    modules = {found[name].module for name in choice.chosen}
+    modules |= {found[name].experts for name in choice.chosen}
     if not choice.chosen:
         reasons = dict.fromkeys(f"{printable(n)}: {reason}" for n, reason in choice.left.items())
         first = f": {next(iter(reasons))}" if reasons else ""
@@ -102,10 +106,19 @@ def export_choice(
     ignored |= {
         name.removesuffix(".weight")
         for name in choice.left
-        if name.endswith(".weight") and (known is None or found[name].module is None)
+        if name.endswith(".weight") and (known is None or found[name].module not in known.linear)
     }
     choice.ignored = sorted(ignored)
     return choice
+
+
+def _keep_experts_together(choice: Choice, found: Mapping[str, Tensor]) -> None:
+    """Leave experts that readers hold together with one that stays: all have scales, or none."""
+    staying = {found[name].experts: name for name in choice.left if found[name].experts is not None}
+    for name in sorted(choice.chosen):
+        if found[name].experts in staying:
+            choice.chosen.remove(name)
+            choice.left[name] = f"read together with {staying[found[name].experts]}, which stays"
 
 
 def _by_names(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
@@ -141,6 +154,8 @@ def _reason(checkpoint: Checkpoint, name: str, tensor: Tensor, plan: Plan) -> st
         columns = checkpoint.shape_of(name)[-1]
         if columns % plan.block[1]:
             return f"{columns} columns, not in whole blocks of {plan.block[1]}, as quantized inputs must be"
+    if tensor.experts is not None and isinstance(plan.block, tuple):
+        return "an expert; transformers reads those with one scale or one a row, not in blocks"
     if checkpoint.is_float(name):
         return None
     fmt = checkpoint.format_of(name)

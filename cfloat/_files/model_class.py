@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from types import SimpleNamespace
+from typing import Any, Final, NamedTuple
 
 from cfloat._core.text import printable, shown
 
@@ -38,10 +39,14 @@ class Tensor:
         The module that it is the weight of, if that is a linear layer that readers quantize.
     reason : str
         Why there is none, or why it stays in full precision unless somebody names it; else "".
+    experts : str or None
+        The module that it becomes a part of, if its module is an expert that the class holds together with
+        others.
     """
 
     module: str | None
     reason: str
+    experts: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,11 +62,14 @@ class ModelClass:
     linear : list of str
         All modules that readers take for linear layers, those without a tensor of their own included, and
         those that hold experts.
+    unread : str
+        Why transformers itself cannot load an export of it; "" if it can.
     """
 
     name: str
     tensors: dict[str, Tensor]
     linear: list[str]
+    unread: str
 
 
 def model_class(
@@ -98,7 +106,8 @@ def model_class(
         offline, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
         try:
             model = _built(torch, transformers, configuration, len(shapes))
-            found = _tensors(torch, transformers, model, shapes)
+            quantizer = _quantizer(transformers)
+            found = _tensors(torch, transformers, model, shapes, quantizer)
         except NoClassError:
             raise
         except Exception as error:
@@ -118,9 +127,12 @@ def model_class(
     linear = {
         module for module, inner in model.named_modules() if isinstance(inner, torch.nn.Linear)
     }
-    return ModelClass(
-        f"{name} of transformers {transformers.__version__}", found, sorted(linear | experts)
-    )
+    with _quiet():
+        unread = _reason_not_to_read(model, quantizer)
+    version = f"transformers {transformers.__version__}"
+    if unread:
+        unread = f"{version} does not load a quantized {name}: {unread}"
+    return ModelClass(f"{name} of {version}", found, sorted(linear | experts), unread)
 
 
 @contextmanager
@@ -148,7 +160,10 @@ def _built(torch: Any, transformers: Any, configuration: Mapping[str, Any], coun
         parts = re.search("layer|expert|block|depth|stage", key)
         if parts and value > max(count, _MOST_PARTS):
             raise NoClassError(f"{printable(key)} is {value}, of {count} tensors")
-    config = CONFIG_MAPPING[kind].from_dict(_harmless(configuration))
+    kept = _harmless(configuration)
+    # infinities and the like, which a file has by name
+    decode = getattr(CONFIG_MAPPING[kind], "_decode_special_floats", None)
+    config = CONFIG_MAPPING[kind].from_dict(kept if decode is None else decode(kept))
     architectures = configuration.get("architectures")
     name = architectures[0] if isinstance(architectures, list) and architectures else None
     if name is None:
@@ -186,22 +201,29 @@ def _numbers(value: Any) -> Iterator[tuple[str, int]]:
 
 
 def _tensors(
-    torch: Any, transformers: Any, model: Any, shapes: Mapping[str, tuple[int, ...]]
+    torch: Any,
+    transformers: Any,
+    model: Any,
+    shapes: Mapping[str, tuple[int, ...]],
+    quantizer: Any,
 ) -> dict[str, Tensor]:
     """Say what each tensor of a checkpoint is."""
     parameters = dict(model.named_parameters(remove_duplicate=False))
-    place = _places(model, parameters)
+    place = _places(model, parameters, quantizer)
     holders: dict[int, list[str]] = {}
     for name, parameter in parameters.items():
         holders.setdefault(id(parameter), []).append(name)
     kept = _kept(torch, transformers, model)
     found = {}
     for name in sorted(shapes, key=_natural):
-        target, fused = place(name)
+        target, merged, reads_scale = place(name)
         if len(shapes[name]) < 2:
             continue
-        if fused or target not in parameters:
-            where = f"becomes part of {target}" if fused else _UNKNOWN.format(type(model).__name__)
+        if merged and reads_scale and len(shapes[name]) == 2 and name.endswith(".weight"):
+            found[name] = Tensor(name.removesuffix(".weight"), "", target.rpartition(".")[0])
+            continue
+        if merged or target not in parameters:
+            where = f"becomes part of {target}" if merged else _UNKNOWN.format(type(model).__name__)
             found[name] = Tensor(None, where)
             continue
         parameter = parameters[target]
@@ -210,11 +232,11 @@ def _tensors(
         others = [other for other in holders[id(parameter)] if other != target]
         if tuple(parameter.shape) != tuple(shapes[name]):
             found[name] = Tensor(None, f"{type(model).__name__} has another shape")
-        elif type(module) is not torch.nn.Linear or attribute != "weight":
+        elif attribute != "weight" or not _is_linear(torch, module):
             found[name] = Tensor(None, f"of {type(module).__name__}, not of Linear")
         elif others:
             found[name] = Tensor(None, f"tied to {others[0]}")
-        elif place(name + "_scale")[0] != target + "_scale":
+        elif not reads_scale:
             found[name] = Tensor(None, "its scale would have another name")
         elif path in kept and kept[path].startswith("used"):
             found[name] = Tensor(None, kept[path])
@@ -223,20 +245,40 @@ def _tensors(
     return found
 
 
-def _places(model: Any, parameters: Mapping[str, Any]) -> Callable[[str], tuple[str, bool]]:
-    """Make what says which parameter a tensor of a checkpoint becomes, and whether one with others."""
+class _Place(NamedTuple):
+    """Where a tensor of a checkpoint goes.
+
+    Attributes
+    ----------
+    target : str
+        The parameter that it becomes.
+    merged : bool
+        Whether it becomes one with others.
+    reads_scale : bool
+        Whether a scale of that name with ``_scale`` behind it gets there, too.
+    """
+
+    target: str
+    merged: bool
+    reads_scale: bool
+
+
+def _places(model: Any, parameters: Mapping[str, Any], quantizer: Any) -> Callable[[str], _Place]:
+    """Make what says where a tensor of a checkpoint goes."""
     prefix = model.base_model_prefix
     try:
         from transformers import conversion_mapping, core_model_loading
     except ImportError:  # before version 5 nothing is renamed
 
-        def plain(name: str) -> tuple[str, bool]:
-            return _with_prefix(name, prefix, parameters), False
+        def plain(name: str) -> _Place:
+            return _Place(_with_prefix(name, prefix, parameters), False, True)
 
         return plain
     transforms = conversion_mapping.get_model_conversion_mapping(model)
     renamings = [t for t in transforms if isinstance(t, core_model_loading.WeightRenaming)]
     converters = [t for t in transforms if isinstance(t, core_model_loading.WeightConverter)]
+
+    with_scales = _experts_with_scales(core_model_loading, converters, model, quantizer)
 
     def renamed(name: str) -> tuple[str, bool]:
         new, pattern = core_model_loading.rename_source_key(name, renamings, converters)
@@ -245,7 +287,103 @@ def _places(model: Any, parameters: Mapping[str, Any]) -> Callable[[str], tuple[
             new = same if same in parameters else new
         return _with_prefix(new, prefix, parameters), pattern is not None
 
-    return renamed
+    def place(name: str) -> _Place:
+        target, merged = renamed(name)
+        if not merged:
+            return _Place(target, False, renamed(name + "_scale")[0] == target + "_scale")
+        # the scale has to meet its weight there
+        found = {
+            core_model_loading.rename_source_key(each, renamings, with_scales)
+            for each in (name, name + "_scale")
+        }
+        targets = {new for new, pattern in found if pattern is not None}
+        return _Place(target, True, len(found) == 2 and len(targets) == 1)
+
+    return place
+
+
+def _is_linear(torch: Any, module: Any) -> bool:
+    """Whether a module is a linear layer, or of a class of its own that computes the same."""
+    kind = type(module)
+    if kind is torch.nn.Linear:
+        return True
+    # PyTorch's own may be used without being called
+    if not isinstance(module, torch.nn.Linear) or kind.__module__.startswith("torch."):
+        return False
+    x, weight = torch.arange(8.0).reshape(1, 2, 4), torch.arange(12.0).reshape(3, 4)
+    tensors = {"weight": weight, "bias": None if module.bias is None else torch.arange(3.0)}
+    try:
+        with torch.no_grad():
+            made = torch.func.functional_call(module, tensors, (x,))
+    except Exception:
+        # another class's forward raises whatever it does of operands that it was not made for
+        return False
+    wanted = torch.nn.functional.linear(x, weight, tensors["bias"])
+    return isinstance(made, torch.Tensor) and made.device == x.device and torch.equal(made, wanted)
+
+
+def _quantizer(transformers: Any) -> Any:
+    """Make transformers' quantizer for compressed-tensors, as loading asks it; None if it is another one."""
+    if not hasattr(transformers.quantizers.HfQuantizer, "update_weight_conversions"):
+        return None
+    from transformers.quantizers.quantizer_compressed_tensors import CompressedTensorsHfQuantizer
+
+    # without compressed-tensors, which its constructor takes
+    quantizer = CompressedTensorsHfQuantizer.__new__(CompressedTensorsHfQuantizer)
+    quantizer.pre_quantized = True
+    quantizer.use_fp8_kernel = False
+    quantizer.quantization_config = SimpleNamespace(
+        dequantize=False, quant_method="compressed-tensors"
+    )
+    return quantizer
+
+
+def _reason_not_to_read(model: Any, quantizer: Any) -> str:
+    """Find why transformers cannot load a quantized model of a class; "" if nothing speaks against it.
+
+    The model may have other modules afterwards.
+    """
+    if quantizer is None:
+        return ""
+    from transformers import conversion_mapping
+
+    transforms = conversion_mapping.get_model_conversion_mapping(model)
+    before = dict(model.named_modules())
+    try:
+        quantizer.update_weight_conversions(transforms, model)
+        quantizer._convert_model_for_quantization(model)
+    except ValueError as error:
+        return printable(" ".join(str(error).split()))[:200]
+    except AttributeError:
+        return ""  # another version's quantizer, of which this one has not all
+    for name, module in model.named_modules():
+        if before.get(name) is not module:
+            return f"it puts a {type(module).__name__} in the place of {name}"
+    return ""
+
+
+def _experts_with_scales(
+    loading: Any, converters: list[Any], model: Any, quantizer: Any
+) -> list[Any]:
+    """Find the converters of experts, one by one in a file, for which transformers reads scales.
+
+    Its quantizer adds a step to them that applies the scales; versions before it have none.
+    """
+    if quantizer is None:
+        return []
+    try:
+        from transformers.integrations.compressed_tensors import CompressedTensorsDequantize
+    except ImportError:
+        return []
+
+    merging = [
+        converter
+        for converter in converters
+        if isinstance(converter.operations[0], loading.MergeModulelist)
+        and converter.operations[0].dim == 0
+    ]
+    updated = quantizer.update_weight_conversions(merging, model)
+    return [each for each in updated if isinstance(each.operations[0], CompressedTensorsDequantize)]
 
 
 def _with_prefix(name: str, prefix: str, parameters: Mapping[str, Any]) -> str:
@@ -277,7 +415,7 @@ def _kept(torch: Any, transformers: Any, model: Any) -> dict[str, str]:
         parts = name.split(".")
         if module is output or id(module) not in inside:
             found[name] = "a head"
-        elif parts[-1] in ("gate", "router"):
+        elif re.fullmatch("(.*_)?(gate|router)", parts[-1]):
             found[name] = "a router"
         elif "experts" in parts and int(transformers.__version__.partition(".")[0]) < 5:
             found[name] = "an expert, which transformers 5 has in one tensor with others"

@@ -20,6 +20,8 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("compressed_tensors")
 
+from tiny_models import MODELS, UNREAD, made  # noqa: E402  they take both
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("default"),  # what other packages warn of is theirs
@@ -27,60 +29,6 @@ pytestmark = [
 
 FMT = cf.CFloat8_1_4_3.replace(subnormals="ieee")
 EXPORT = Plan(FMT, export=True)
-FEW = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
-LLAMA = FEW | {"intermediate_size": 48, "num_key_value_heads": 2}
-MOE = LLAMA | {"moe_intermediate_size": 48, "num_experts": 4, "num_experts_per_tok": 2}
-BERT = FEW | {"intermediate_size": 48}
-T5 = {
-    "vocab_size": 64, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4,
-    "decoder_start_token_id": 0,
-}  # fmt: skip
-VISION = {"image_size": 8, "patch_size": 4, "num_channels": 3}
-IMAGES = BERT | VISION
-CLIP = {
-    "text_config": BERT | {"eos_token_id": 2},
-    "vision_config": {k: v for k, v in IMAGES.items() if k != "vocab_size"},
-    "projection_dim": 16,
-}
-
-#: Class, what its configuration has, and what is exported of each layer: the rest is not.
-MODELS = {
-    "llama": ("LlamaForCausalLM", LLAMA, 7),
-    "llama tied": ("LlamaForCausalLM", LLAMA | {"tie_word_embeddings": True}, 7),
-    "qwen2": ("Qwen2ForCausalLM", LLAMA | {"tie_word_embeddings": True}, 7),
-    "qwen3": ("Qwen3ForCausalLM", LLAMA | {"head_dim": 8}, 7),
-    "gemma": ("GemmaForCausalLM", LLAMA | {"head_dim": 8}, 7),
-    "phi": ("PhiForCausalLM", BERT, 6),
-    "phi3": ("Phi3ForCausalLM", LLAMA | {"pad_token_id": 0}, 4),
-    "opt": ("OPTForCausalLM", FEW | {"ffn_dim": 48, "word_embed_proj_dim": 32}, 6),
-    "gpt-neox": ("GPTNeoXForCausalLM", BERT, 4),
-    "bert": ("BertModel", BERT, 6),
-    "bert masked": ("BertForMaskedLM", BERT, 6),
-    "bert classes": ("BertForSequenceClassification", BERT, 6),
-    "roberta": ("RobertaForMaskedLM", BERT, 6),
-    "t5": ("T5ForConditionalGeneration", T5, None),
-    "vit": ("ViTForImageClassification", IMAGES, 6),
-    "clip": ("CLIPModel", CLIP, None),
-    "mixtral": ("MixtralForCausalLM", LLAMA | {"num_local_experts": 4}, 4),
-    "qwen3 moe": ("Qwen3MoeForCausalLM", MOE | {"head_dim": 8}, 4),
-    "mamba": ("MambaForCausalLM", FEW | {"state_size": 4}, None),
-}
-
-
-def made(name, folder, **save):
-    """Make a model's folder."""
-    kind, config, _ = MODELS[name]
-    kind = getattr(transformers, kind)
-    torch.manual_seed(0)
-    model = kind(kind.config_class(**config)).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(std=0.3)
-            if parameter.ndim == 2:  # so that rows and blocks have biases of their own
-                rows, columns = (torch.linspace(-1.5, 1.5, n) for n in parameter.shape)
-                parameter *= torch.exp2(rows[:, None] + columns)
-    model.save_pretrained(folder, **save)
-    return model
 
 
 def outputs_of(model):
@@ -92,7 +40,11 @@ def outputs_of(model):
         inputs["input_ids"] = ids
     if "decoder_input_ids" in signature:
         inputs["decoder_input_ids"] = ids.flip(1)
-    if "pixel_values" in signature:
+    if "input_values" in signature:
+        inputs["input_values"] = torch.sin(torch.arange(800.0)).reshape(2, 400)
+    if "input_features" in signature:
+        inputs["input_features"] = torch.linspace(-1, 1, 2 * 8 * 20).reshape(2, 8, 20)
+    if "pixel_values" in signature and "image_grid_thw" not in signature:
         inputs["pixel_values"] = torch.linspace(-1, 1, 2 * 3 * 8 * 8).reshape(2, 3, 8, 8)
     with torch.no_grad():
         made = model(**inputs)
@@ -134,6 +86,7 @@ def check(kind, source, out, tmp_path, preset=None):
     """
     exported = loaded(kind, out)
     found = outputs_of(exported)  # compressed-tensors decompresses now
+    tmp_path.mkdir(exist_ok=True)
     reference = tmp_path / "reference"
     convert(out, reference, Plan(to="float32"))
     tensors = cf.load(out)
@@ -173,10 +126,8 @@ def test_transformers_loads_an_export(tmp_path, name, layout):
     model = made(name, source)
     summary = convert(source, out, Plan(FMT, export=True, **LAYOUTS[layout]))
     assert type(model).__name__ in summary.exported_by
-    a_layer = MODELS[name][2]
-    heads = 1 if name in ("bert", "roberta pooler", "bert classes") else 0  # the pooler
-    if a_layer is not None:
-        assert len(summary.converted) == 2 * a_layer + heads
+    count = MODELS[name][-1 if layout == "block" else 2]
+    assert len(summary.converted) == count
     check(type(model), source, out, tmp_path)
 
 
@@ -212,10 +163,49 @@ def test_what_is_left_and_why(tmp_path):
         made(name, tmp_path / "in", max_shard_size="20kB")
         out = tmp_path / f"{name} {part}"
         summary = convert(tmp_path / "in", out, EXPORT)
-        assert not any(part in converted for converted in summary.converted)
+        is_left = part != "experts"
+        assert is_left != any(part in converted for converted in summary.converted)
         said = json.loads((out / "config.json").read_text())["quantization_config"]
-        assert any(part in ignored for ignored in said["ignore"])
+        assert is_left == any(part in ignored for ignored in said["ignore"])
         for path in (tmp_path / "in").iterdir():
+            path.unlink()
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_what_transformers_does_not_load_is_said(tmp_path, capsys, name):
+    """By itself it is whole: another reader may have a place for it."""
+    source, out = tmp_path / "in", tmp_path / "out"
+    model = made(name, source)
+    capsys.readouterr()  # it shows how far it is
+    summary = convert(source, out, EXPORT)
+    said = f"does not load a quantized {type(model).__name__}"
+    assert [note for note in summary.notes if said in note]
+    assert said in summary.to_text()
+    with pytest.raises((ValueError, NotImplementedError)):
+        type(model).from_pretrained(out)
+
+
+def test_experts_stay_together(tmp_path):
+    """Of experts that are loaded as one tensor all are exported, or none."""
+    source = tmp_path / "in"
+    for name in ("mixtral", "deepseek v3"):
+        model = made(name, source)
+        plain = convert(source, tmp_path / f"{name} plain", EXPORT)
+        experts = [each for each in plain.converted if ".experts." in each]
+        some = experts[0].split(".experts.")[0] + ".experts."
+        for number, how in enumerate(
+            ({"exclude": (experts[0],)}, {"ignore": (experts[1].removesuffix(".weight"),)})
+        ):
+            out = tmp_path / f"{name} {number}"
+            summary = convert(source, out, Plan(FMT, export=True, **how))
+            staying = {each for each in experts if each.startswith(some)}
+            assert set(plain.converted) - set(summary.converted) == staying
+            reasons = {summary.in_float[each].partition(" with")[0] for each in staying}
+            assert reasons == {"read together", "excluded" if number == 0 else "ignored"}
+            said = json.loads((out / "config.json").read_text())["quantization_config"]["ignore"]
+            assert {each.removesuffix(".weight") for each in staying} <= set(said)
+            check(type(model), source, out, tmp_path / f"{name} {number} back")
+        for path in source.iterdir():
             path.unlink()
 
 
