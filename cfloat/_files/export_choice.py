@@ -25,8 +25,9 @@ _CERTAIN: Final = re.compile(
     r")\.weight"
 )
 
-#: Heads that may have no tensor of their own, and which readers take for linear layers.
-_HEADS: Final = ("cls.predictions.decoder", "lm_head")
+#: Heads that may have no tensor of their own, and which readers take for linear layers: by the names that
+#: they have in classes and versions other than the one that was asked, too.
+_HEADS: Final = ("cls.predictions.decoder", "embed_out", "lm_head")
 
 
 @dataclass
@@ -99,7 +100,7 @@ def export_choice(
         first = f": {next(iter(reasons))}" if reasons else ""
         raise FileError(f"{shown_path(checkpoint.path)}: nothing to export{first}")
     if known is not None:
-        ignored = {module for module in known.linear if module not in modules}
+        ignored = {*known.linear, *_HEADS} - modules
     else:
         ignored = {*_HEADS, *(p for p in plan.ignore if not _is_pattern(p))} - modules
     # what another reader's class may take for linear layers: routers, experts one by one

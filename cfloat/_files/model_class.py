@@ -119,6 +119,13 @@ def model_class(
     name = type(model).__name__
     if all(tensor.reason == _UNKNOWN.format(name) for tensor in found.values()):
         raise NoClassError(f"{name} has no tensors of these names")
+    if _class_name(transformers, configuration, type(model.config)) is None:
+        # the class is that of the model inside, whose modules have other names
+        for tensor, what in found.items():
+            if what.reason == _UNKNOWN.format(name) and tensor.endswith(".weight"):
+                raise NoClassError(
+                    f"config.json names no architecture, and {name} has no {printable(tensor)}"
+                )
     experts = {
         module
         for module, inner in model.named_modules()
@@ -164,8 +171,7 @@ def _built(torch: Any, transformers: Any, configuration: Mapping[str, Any], coun
     # infinities and the like, which a file has by name
     decode = getattr(CONFIG_MAPPING[kind], "_decode_special_floats", None)
     config = CONFIG_MAPPING[kind].from_dict(kept if decode is None else decode(kept))
-    architectures = configuration.get("architectures")
-    name = architectures[0] if isinstance(architectures, list) and architectures else None
+    name = _class_name(transformers, configuration, type(config))
     if name is None:
         made = transformers.AutoModel._model_mapping[type(config)]
     else:
@@ -177,6 +183,21 @@ def _built(torch: Any, transformers: Any, configuration: Mapping[str, Any], coun
         model = made(config)
     model.tie_weights()
     return model
+
+
+def _class_name(transformers: Any, configuration: Mapping[str, Any], kind: type) -> Any:
+    """Find what a configuration says that its model's class is; None if it says nothing."""
+    parts = (inner for inner in configuration.values() if isinstance(inner, Mapping))
+    for part in (configuration, *parts):
+        said = part.get("architectures")
+        name = said[0] if isinstance(said, list) and said else None
+        # version 4 writes some models' into the configuration of a part
+        if name is None:
+            continue
+        made = getattr(transformers, name, None) if isinstance(name, str) else None
+        if part is configuration or getattr(made, "config_class", None) is kind:
+            return name
+    return None
 
 
 def _harmless(value: Any) -> Any:

@@ -181,7 +181,7 @@ def read_configuration(path: Path) -> dict[str, Any]:
 def _read(path: Path) -> tuple[dict[str, Any], Any]:
     """Read a model's configuration: what it says without quantization, and what it says of that."""
     with refusing_damage(path):
-        value = read_json(path, "a configuration")
+        value = read_json(path, "a configuration", infinities=True)
         if not isinstance(value, dict):
             raise ValueError("not a JSON object")
     said = value.pop("quantization_config", None)

@@ -50,7 +50,7 @@ def read_hints(path: Path) -> Hints:
         beside = path.parent / file
         if not beside.is_file():
             continue
-        value = read_json(beside, "a configuration")
+        value = read_json(beside, "a configuration", infinities=True)
         if not isinstance(value, dict):
             continue
         for said in (value, *(value.get(key) for key in _KEYS)):

@@ -11,26 +11,30 @@ from cfloat._core.text import shown
 MAX_BYTES: Final = 1 << 25
 
 
-def parse_json(text: bytes | str) -> Any:
-    """Parse a JSON text; ValueError if it says something twice, or nests without end."""
+def parse_json(text: bytes | str, *, infinities: bool = False) -> Any:
+    """Parse a JSON text; ValueError if it says something twice, or nests without end.
+
+    `infinities` allows ``Infinity``, ``-Infinity`` and ``NaN``, which are no JSON, and which Python writes.
+    """
+    constant = None if infinities else _refuse_constant
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant)
+        return json.loads(text, object_pairs_hook=_once, parse_constant=constant)
     except RecursionError:
         raise ValueError("JSON that is nested too deep") from None
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str, *, infinities: bool = False) -> Any:
     """Parse a JSON file; ValueError, which calls it `what`, if it is too long."""
     with path.open("rb") as stream:
-        return read_json_stream(stream, what)
+        return read_json_stream(stream, what, infinities=infinities)
 
 
-def read_json_stream(stream: IO[bytes] | RawIOBase, what: str) -> Any:
+def read_json_stream(stream: IO[bytes] | RawIOBase, what: str, *, infinities: bool = False) -> Any:
     """Parse what a stream gives; ValueError, which calls it `what`, if it is too long."""
     text = stream.read(MAX_BYTES + 1) or b""
     if len(text) > MAX_BYTES:
         raise ValueError(f"{what} of more than {MAX_BYTES} bytes")
-    return parse_json(text)
+    return parse_json(text, infinities=infinities)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -115,19 +115,34 @@ def check(kind, source, out, tmp_path, preset=None):
 
 COLUMNS = 16
 
-#: How scales lie; blocks are no divisors of all sizes.
-LAYOUTS = {"tensor": {}, "channel": {"axis": 0}, "block": {"block": (12, 20)}}
+VERSION4 = transformers.__version__.startswith("4.")
+
+#: How scales lie; blocks are no divisors of all sizes, which compressed-tensors takes from 0.13 on.
+LAYOUTS = {
+    "tensor": {},
+    "channel": {"axis": 0},
+    "block": {"block": (16, 16) if VERSION4 else (12, 20)},
+}
+
+# no layer of the one is linear there; the other does not run with as short a configuration
+NOT_IN_VERSION4 = ("mamba2", "qwen2 vl")
+NOT_IN_WHOLE_BLOCKS = ("deepseek v3", "electra", "albert", "wav2vec2", "hubert", "swin")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", MODELS)
 def test_transformers_loads_an_export(tmp_path, name, layout):
+    if VERSION4 and (
+        name in NOT_IN_VERSION4 or (layout == "block" and name in NOT_IN_WHOLE_BLOCKS)
+    ):
+        pytest.skip("not in version 4, or its compressed-tensors takes whole blocks")
     source, out = tmp_path / "in", tmp_path / "out"
     model = made(name, source)
     summary = convert(source, out, Plan(FMT, export=True, **LAYOUTS[layout]))
-    assert type(model).__name__ in summary.exported_by
-    count = MODELS[name][-1 if layout == "block" else 2]
-    assert len(summary.converted) == count
+    if not VERSION4:  # whose classes have other layers, and configurations not always their names
+        assert type(model).__name__ in summary.exported_by
+        assert len(summary.converted) == MODELS[name][-1 if layout == "block" else 2]
+    assert summary.converted
     check(type(model), source, out, tmp_path)
 
 
@@ -163,7 +178,7 @@ def test_what_is_left_and_why(tmp_path):
         made(name, tmp_path / "in", max_shard_size="20kB")
         out = tmp_path / f"{name} {part}"
         summary = convert(tmp_path / "in", out, EXPORT)
-        is_left = part != "experts"
+        is_left = part != "experts" or VERSION4
         assert is_left != any(part in converted for converted in summary.converted)
         said = json.loads((out / "config.json").read_text())["quantization_config"]
         assert is_left == any(part in ignored for ignored in said["ignore"])
@@ -171,6 +186,7 @@ def test_what_is_left_and_why(tmp_path):
             path.unlink()
 
 
+@pytest.mark.skipif(VERSION4, reason="version 4 has experts one by one, and loads these")
 @pytest.mark.parametrize("name", UNREAD)
 def test_what_transformers_does_not_load_is_said(tmp_path, capsys, name):
     """By itself it is whole: another reader may have a place for it."""
@@ -185,6 +201,7 @@ def test_what_transformers_does_not_load_is_said(tmp_path, capsys, name):
         type(model).from_pretrained(out)
 
 
+@pytest.mark.skipif(VERSION4, reason="version 4 has experts one by one, and loads these")
 def test_experts_stay_together(tmp_path):
     """Of experts that are loaded as one tensor all are exported, or none."""
     source = tmp_path / "in"
@@ -252,6 +269,25 @@ def test_a_class_that_cannot_be_asked(tmp_path, change, reason):
     assert reason in summary.exported_by
     assert "by names that are certain alone" in summary.exported_by
     assert len(summary.converted) == 14
+
+
+def test_a_configuration_that_names_no_class(tmp_path):
+    """A part may name it; the class of the model inside is no guess for a model with a head."""
+    source = tmp_path / "in"
+    made("llama", source)
+    path = source / "config.json"
+    config = json.loads(path.read_text())
+    named = config.pop("architectures")
+    path.write_text(json.dumps(config | {"inner": {"architectures": named}}))
+    summary = convert(source, tmp_path / "part", EXPORT)
+    assert summary.exported_by.startswith("by LlamaForCausalLM of")
+    for inner in ({}, {"inner": {"architectures": ["BertModel"]}}):
+        path.write_text(json.dumps(config | inner))
+        out = tmp_path / f"none {len(inner)}"
+        summary = convert(source, out, EXPORT)
+        assert "names no architecture, and LlamaModel has no lm_head.weight" in summary.exported_by
+        if not inner:
+            check(transformers.LlamaForCausalLM, source, out, out / "check")
 
 
 def test_code_of_a_folder_is_not_run(tmp_path):

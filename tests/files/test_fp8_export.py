@@ -111,7 +111,7 @@ def test_export_of_floats(tmp_path):
     said = json.loads((tmp_path / "quantization_config.json").read_text())
     assert said["quant_method"] == "compressed-tensors"
     assert said["format"] == "float-quantized"
-    assert said["ignore"] == ["cls.predictions.decoder", "conv", "lm_head"]
+    assert said["ignore"] == ["cls.predictions.decoder", "conv", "embed_out", "lm_head"]
     weights = said["config_groups"]["group_0"]["weights"]
     assert (weights["num_bits"], weights["type"], weights["strategy"]) == (8, "float", "tensor")
     how = ("--export", "fp8", "--format", "CFloat8_1_4_3", "--axis", "0", "--include", "lm_head.*")
