@@ -166,6 +166,11 @@ class FileStream(io.RawIOBase):
         """Whether there is `seek`: there is."""
         return True
 
+    def read(self, size: int | None = -1, /) -> bytes | None:
+        """Read at most so many bytes; memory is taken for those that there are."""
+        left = max(0, self._file.size - self._place)
+        return super().read(left if size is None or size < 0 else min(size, left))
+
     def readinto(self, out: Any) -> int:
         """Read bytes into `out`, and say how many."""
         into = np.frombuffer(out, np.uint8) if len(out) else np.empty(0, np.uint8)

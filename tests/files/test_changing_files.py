@@ -275,6 +275,26 @@ def test_a_record_of_another_length(tmp_path, size, other):
             dict(cf.load(path))
 
 
+@pytest.mark.parametrize("shift", [-1, 1, 64])
+@pytest.mark.parametrize("record", ["data/0", "data/1"])
+def test_a_record_that_is_not_where_the_directory_says(tmp_path, record, shift):
+    """PyTorch looks for a record's own header, but not where it maps the file."""
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "x.pt"
+    torch.save({"a": torch.arange(6.0), "b": torch.ones(40_000)}, path)
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        (info,) = (one for one in archive.infolist() if one.filename.endswith(record))
+    place = data.index(info.filename.encode(), archive.start_dir) - 4
+    assert int.from_bytes(data[place : place + 4], "little") == info.header_offset
+    data[place : place + 4] = (info.header_offset + shift).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(RuntimeError, match="invalid header"):
+        torch.load(path)
+    with pytest.raises(cf.FileError, match="not where the archive's directory says"):
+        cf.load(path)
+
+
 @pytest.mark.parametrize("bottom", [[], None, "tensor"])
 def test_shared_nesting_ends(tmp_path, bottom):
     torch = pytest.importorskip("torch")
