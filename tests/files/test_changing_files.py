@@ -174,6 +174,21 @@ def test_threads_that_read_pieces_of_members(tmp_path):
             np.testing.assert_array_equal(found, values if name == "a" else -values)
 
 
+def test_each_thread_has_its_place_in_a_stream(path):
+    """From where a thread is, zipfile goes on, whatever others have read meanwhile."""
+    content = path.read_bytes()
+    stream = open_source(path).file.stream()
+    stream.seek(5)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(stream.tell).result() == 0
+        assert pool.submit(stream.read, 20).result() == content[:20]
+        assert stream.seek(2, os.SEEK_CUR) == 7
+        assert stream.read(9) == content[7:16]
+        assert pool.submit(stream.read, 3).result() == content[20:23]
+    assert stream.read() == content[16:]
+    assert stream.read() == b""
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("pack", [np.savez, np.savez_compressed])
 def test_a_flipped_byte_is_noticed_as_numpy_does(tmp_path, pack, order):
