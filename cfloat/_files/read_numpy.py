@@ -154,7 +154,7 @@ class NpzSource(ArraySource):
 
     def __init__(self, file: OpenedFile) -> None:
         # an archive behind something else would be found, too: NumPy takes none
-        if file.stream().read(2) != b"PK":
+        if file.stream().read(4) not in (b"PK\3\4", b"PK\5\6"):
             raise ValueError("it does not begin as a zip archive")
         # it reads under a lock, and each of its members from a place of its own
         self._archive = zipfile.ZipFile(cast("IO[bytes]", file.stream()))

@@ -144,12 +144,23 @@ def _records(file: OpenedFile) -> list[_Record]:
         if not name.startswith("data/"):
             continue
         if info.compress_type != zipfile.ZIP_STORED:
+            # PyTorch takes what memory has, if a record can't be unpacked
+            _check_packed(archive)
             return []
         start = _data_start(file, info)
         if start + info.file_size > file.size:
             raise ValueError(f"{shown(info.filename)} ends after the file")
         records.append(_Record(start, info.file_size))
     return sorted(records)
+
+
+def _check_packed(archive: zipfile.ZipFile) -> None:
+    """Unpack what is packed in an archive, and raise what zipfile and zlib do if it is damaged."""
+    for info in archive.infolist():
+        if info.compress_type != zipfile.ZIP_STORED:
+            with archive.open(info) as stream:
+                while stream.read(_PIECE_BYTES):
+                    pass
 
 
 def _data_start(file: OpenedFile, info: zipfile.ZipInfo) -> int:
@@ -184,7 +195,8 @@ def _located(
     storages = {}
     for name, tensor in tensors.items():
         with suppress(NotSupportedError):
-            if _entry(tensor).nbytes:
+            # an empty tensor, too, whose record may have another length than it is said to have
+            if _entry(tensor).nbytes or tensor.untyped_storage().data_ptr():
                 storages[name] = tensor.untyped_storage()
     # all storages are parts of one mapping
     base = None

@@ -290,6 +290,45 @@ def test_a_record_of_another_length(tmp_path, size, other):
             dict(cf.load(path))
 
 
+@pytest.mark.parametrize("claimed", [0, 2, 4])
+def test_a_record_of_another_length_of_an_empty_tensor(tmp_path, claimed):
+    """PyTorch compares lengths, but not where it maps the file."""
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "x.pt"
+    torch.save({"a": torch.ones(3)[:0], "b": torch.ones(40_000)}, path)
+    assert cf.load(path)["a"].shape == (0,)
+    # the storage's elements are the first 3 that are pushed
+    rewritten(
+        path,
+        lambda name, data: (
+            data.replace(b"K\3t", bytes([ord("K"), claimed, ord("t")]), 1)
+            if name.endswith("data.pkl")
+            else data
+        ),
+    )
+    with pytest.raises(RuntimeError, match="does not match"):
+        torch.load(path)
+    with pytest.raises(cf.FileError, match="its record has 12"):
+        cf.load(path)
+
+
+@pytest.mark.parametrize("record", ["data/0", "data/1"])
+def test_a_record_that_cannot_be_unpacked(tmp_path, record):
+    """PyTorch gives what its memory has then, and says nothing."""
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "x.pt"
+    torch.save({"a": torch.arange(6.0), "b": torch.ones(40_000)}, path)
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        (info,) = (one for one in archive.infolist() if one.filename.endswith(record))
+    place = data.index(info.filename.encode(), archive.start_dir) - 46 + 10
+    assert data[place : place + 2] == b"\0\0"
+    data[place] = zipfile.ZIP_DEFLATED
+    path.write_bytes(data)
+    with pytest.raises(cf.FileError, match="damaged"):
+        cf.load(path)
+
+
 @pytest.mark.parametrize("shift", [-1, 1, 64])
 @pytest.mark.parametrize("record", ["data/0", "data/1"])
 def test_a_record_that_is_not_where_the_directory_says(tmp_path, record, shift):

@@ -264,7 +264,7 @@ def test_a_checksum_that_does_not_fit(tmp_path):
         cf.load(path)["a"]
 
 
-@pytest.mark.parametrize("front", [b"#!/bin/sh\n", b"\x93NUMPY\1\0"], ids=repr)
+@pytest.mark.parametrize("front", [b"#!/bin/sh\n", b"\x93NUMPY\1\0", b"PK--"], ids=repr)
 def test_an_archive_behind_something_else(tmp_path, front):
     """It would be found, but NumPy reads none."""
     path = tmp_path / "x.npz"
