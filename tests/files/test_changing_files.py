@@ -15,6 +15,9 @@ from safetensors.numpy import save_file
 
 import cfloat as cf
 from cfloat._files import opened_file
+from cfloat._files.conversion_plan import Plan
+from cfloat._files.convert import convert
+from cfloat._files.opened_file import OpenedFile
 from cfloat._files.reader import open_source
 from cfloat._files.stored_values import StoredValues
 
@@ -82,6 +85,30 @@ def test_a_file_that_changes_is_refused(path, how):
     for name in checkpoint:
         with pytest.raises(cf.FileError, match="it has changed since it was opened"):
             checkpoint[name]
+
+
+@pytest.mark.parametrize("left", [0, 0.5, 0.99])
+def test_a_file_that_is_truncated_while_it_is_converted(path, left, monkeypatch):
+    """Where a file is mapped, that is a SIGBUS."""
+    content, target = path.read_bytes(), path.with_name("out.safetensors")
+    original = OpenedFile._read
+    reads, when = [], [None]
+
+    def truncating(self, start, view):
+        reads.append(start)
+        if len(reads) == when[0]:
+            os.truncate(path, int(left * len(content)))
+        return original(self, start, view)
+
+    monkeypatch.setattr(OpenedFile, "_read", truncating)
+    convert(path, target, Plan(cf.CFloat8_1_4_3))
+    target.unlink()
+    for when[0] in {2, len(reads) // 2 + 1, len(reads)}:
+        reads.clear()
+        path.write_bytes(content)
+        with pytest.raises(cf.FileError, match=r"changed|ends before|damaged"):
+            convert(path, target, Plan(cf.CFloat8_1_4_3))
+        assert os.listdir(path.parent) == [path.name]
 
 
 def test_another_folder_to_work_in(path, tmp_path, monkeypatch):
@@ -229,13 +256,18 @@ def test_a_length_that_is_a_truth_value(tmp_path, length):
 
 
 @pytest.mark.slow
-def test_many_zeros_are_no_bomb(tmp_path):
-    np.savez_compressed(tmp_path / "x.npz", a=np.zeros(80_000_000, np.float32))
+@pytest.mark.parametrize(("value", "members"), [(0.0, 1), (1.5, 2)])
+def test_many_zeros_are_no_bomb(tmp_path, value, members):
+    """Nor is any other value that is there again and again."""
+    size = 80_000_000 // members
+    x = np.full(size, value, np.float32)
+    np.savez_compressed(tmp_path / "x.npz", **dict.fromkeys("ab"[:members], x))
     source = open_source(tmp_path / "x.npz")
-    out = np.ones(1 << 22, np.uint8)
-    source.read_into("a", source.entries["a"].nbytes - out.size, out)
-    assert not out.any()
-    assert cf.load(tmp_path / "x.npz").shape_of("a") == (80_000_000,)
+    for name in "ab"[:members]:
+        out = np.ones(1 << 22, np.uint8)
+        source.read_into(name, source.entries[name].nbytes - out.size, out)
+        assert (out.view(np.float32) == value).all()
+        assert cf.load(tmp_path / "x.npz").shape_of(name) == (size,)
 
 
 def test_members_that_share_their_bytes_are_a_bomb(tmp_path):
