@@ -56,6 +56,7 @@ def extras(session: nox.Session) -> None:
         "pytest", "tests/files/test_quantised_checkpoints.py",
         "tests/files/test_export_to_transformers.py", "tests/files/test_model_folder.py",
         "tests/files/test_minilm.py", "tests/files/test_fine_grained_fp8.py",
+        "tests/files/test_changing_files.py", "tests/files/test_untrusted_files.py",
     )  # fmt: skip
     session.run("pytest", "tests/report/test_measure.py", "-k", "frame")
     session.run(

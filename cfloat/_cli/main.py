@@ -31,15 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal's number, as shells have it.
     """
     _make_streams_usable()
-    try:
-        with stopping_on_signals():
+    with stopping_on_signals():
+        try:
             return _run(arguments)
-    except (KeyboardInterrupt, StoppedError) as stopped:
-        with undisturbed():
-            _remove_unfinished()
-            if isinstance(stopped, StoppedError):
-                return _fail("stopped", 128 + stopped.number)
-            return _fail("interrupted", 128 + signal.SIGINT)
+        except (KeyboardInterrupt, StoppedError) as stopped:
+            with undisturbed():
+                _remove_unfinished()
+                if isinstance(stopped, StoppedError):
+                    return _fail("stopped", 128 + stopped.number)
+                return _fail("interrupted", 128 + signal.SIGINT)
 
 
 def _run(arguments: Sequence[str] | None) -> int:

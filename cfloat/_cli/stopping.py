@@ -33,6 +33,9 @@ def stopping_on_signals() -> Iterator[None]:
     """
 
     def stop(number: int, frame: Any) -> None:
+        # another one must not disturb what cleans up
+        for each in taken:
+            signal.signal(each, signal.SIG_IGN)
         raise StoppedError(number)
 
     # Python allows it in the main thread alone

@@ -15,7 +15,7 @@ from .file_errors import refusing_damage
 from .paths import shown_path
 from .read_safetensors import ShardedSource
 from .reader import SINGLE_FILES
-from .replace import Replacement
+from .replace import Replacement, note_finished, note_unfinished
 from .strict_json import read_json
 from .tensor_source import Source
 
@@ -153,15 +153,22 @@ def made_for(target: Path, found: Companions) -> Iterator[None]:
     inner = {parent for name in found.copied for parent in (target / name).parents}
     inner -= {target, *target.parents}
     made = [path for path in (target, *sorted(inner)) if not path.exists()]
-    with refusing_damage(target):
-        target.mkdir(exist_ok=True)
+    for path in made:
+        note_unfinished(path)
     try:
+        with refusing_damage(target):
+            target.mkdir(exist_ok=True)
         yield
-    except BaseException:
+    except BaseException as error:
         for path in reversed(made):
             with suppress(OSError):
                 path.rmdir()
+            # as in `output_folder`
+            if isinstance(error, Exception):
+                note_finished(path)
         raise
+    for path in made:
+        note_finished(path)
 
 
 def _files(folder: Path, taken: set[str]) -> Iterator[Path]:

@@ -151,12 +151,22 @@ class OpenedFile:
         return FileStream(self)
 
 
+class _Place(threading.local):
+    """Where a thread is in a stream."""
+
+    at = 0
+
+
 class FileStream(io.RawIOBase):
-    """A stream over a file that is open already."""
+    """A stream over a file that is open already; each thread has a place of its own in it.
+
+    zipfile shares a stream among the members that are open.  It seeks under a lock before it reads, but from
+    Python 3.12 on it also goes on from where the stream is, which is where another thread has left it.
+    """
 
     def __init__(self, file: OpenedFile) -> None:
         self._file = file
-        self._place = 0
+        self._in = _Place()
 
     def readable(self) -> bool:
         """Whether it can be read: it can."""
@@ -166,20 +176,25 @@ class FileStream(io.RawIOBase):
         """Whether there is `seek`: there is."""
         return True
 
+    def read(self, size: int | None = -1, /) -> bytes | None:
+        """Read at most so many bytes; memory is taken for those that there are."""
+        left = max(0, self._file.size - self._in.at)
+        return super().read(left if size is None or size < 0 else min(size, left))
+
     def readinto(self, out: Any) -> int:
         """Read bytes into `out`, and say how many."""
         into = np.frombuffer(out, np.uint8) if len(out) else np.empty(0, np.uint8)
-        count = self._file.read_some(self._place, into)
-        self._place += count
+        count = self._file.read_some(self._in.at, into)
+        self._in.at += count
         return count
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to another place."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._file.size}[whence]
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._in.at, os.SEEK_END: self._file.size}[whence]
         if base + offset < 0:
             raise OSError("before the beginning of the file")
-        self._place = base + offset
-        return self._place
+        self._in.at = base + offset
+        return self._in.at
 
 
 @contextmanager

@@ -106,20 +106,22 @@ def output_folder(folder: Path, is_shared: bool) -> Iterator[None]:
                 yield
         else:
             yield
-    except BaseException:
+    except BaseException as error:
         if made:
             with suppress(OSError):  # it has files, if some were in place already
                 folder.rmdir()
+        # what ends the process may have left a file in it, with which `remove_unfinished` begins
+        if isinstance(error, Exception):
+            note_finished(folder)
         raise
-    finally:
-        note_finished(folder)
+    note_finished(folder)
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder, which the system takes back from a process that is killed."""
     path = folder / LOCK_NAME
-    note_unfinished(path)
+    note_unfinished(path, _remove_lock)
     descriptor = -1
     try:
         while True:
@@ -128,25 +130,38 @@ def _locked(folder: Path) -> Iterator[None]:
                 try:
                     _lock(descriptor)
                 except BlockingIOError:
-                    note_finished(path)  # it is the other's
                     raise FileError(
                         f"{shown_path(folder)}: another conversion is writing into it"
                     ) from None
-            # the one who had it may have removed it since it was opened
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.stat(path), os.fstat(descriptor)):
-                    break
+            if _is_at(path, descriptor):
+                break
             os.close(descriptor)
             descriptor = -1
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                path.unlink()
+        yield
     finally:
-        note_finished(path)
         if descriptor >= 0:
             os.close(descriptor)
+        with suppress(OSError):
+            _remove_lock(path)
+        note_finished(path)
+
+
+def _remove_lock(path: Path) -> None:
+    """Remove the file of a lock, unless somebody holds it; OSError if it isn't there."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        _lock(descriptor)
+        if _is_at(path, descriptor):
+            path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether a file that is open is still there: the one who had its lock may have removed it since."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    return False
 
 
 def _lock(descriptor: int) -> None:

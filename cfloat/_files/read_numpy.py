@@ -69,6 +69,8 @@ class _ArrayHeader:
         version = np.lib.format.read_magic(stream)
         if version == (1, 0):
             self.shape, fortran, self.dtype = np.lib.format.read_array_header_1_0(stream)
+        elif version not in ((2, 0), (3, 0)):
+            raise ValueError(f"version {version[0]}.{version[1]} of NumPy's format is not known")
         else:
             # versions 2.0 and 3.0 differ only in the encoding of field names, which no tensor has
             self.shape, fortran, self.dtype = np.lib.format.read_array_header_2_0(stream)
@@ -151,6 +153,9 @@ class NpzSource(ArraySource):
     """
 
     def __init__(self, file: OpenedFile) -> None:
+        # an archive behind something else would be found, too: NumPy takes none
+        if file.stream().read(4) not in (b"PK\3\4", b"PK\5\6"):
+            raise ValueError("it does not begin as a zip archive")
         # it reads under a lock, and each of its members from a place of its own
         self._archive = zipfile.ZipFile(cast("IO[bytes]", file.stream()))
         self._members: dict[str, zipfile.ZipInfo] = {}

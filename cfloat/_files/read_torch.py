@@ -35,8 +35,9 @@ _LOOKED_INTO: Final = (b"_rebuild_sparse", b"_rebuild_nested", b"_rebuild_qtenso
 # Bytes that are copied at a time.
 _PIECE_BYTES: Final = 1 << 22
 
-# The lengths of name and extra data, at the end of the header before a member of an archive.
-_LOCAL_HEADER: Final = struct.Struct("<26xHH")
+# The header before a member of an archive: its mark, and at its end the lengths of name and extra data.
+_LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
+_LOCAL_MARK: Final = b"PK\3\4"
 
 
 class _Record(NamedTuple):
@@ -208,20 +209,34 @@ def _records(file: OpenedFile) -> list[_Record]:
         if not name.startswith("data/"):
             continue
         if info.compress_type != zipfile.ZIP_STORED:
+            # PyTorch takes what memory has, if a record can't be unpacked
+            _check_packed(archive)
             return []
-        start = _data_start(file, info.header_offset)
+        start = _data_start(file, info)
         if start + info.file_size > file.size:
             raise ValueError(f"{shown(info.filename)} ends after the file")
         records.append(_Record(start, info.file_size))
     return sorted(records)
 
 
-def _data_start(file: OpenedFile, header: int) -> int:
-    """Find where the bytes of an archive's member start, from where its header does."""
+def _check_packed(archive: zipfile.ZipFile) -> None:
+    """Unpack what is packed in an archive, and raise what zipfile and zlib do if it is damaged."""
+    for info in archive.infolist():
+        if info.compress_type != zipfile.ZIP_STORED:
+            with archive.open(info) as stream:
+                while stream.read(_PIECE_BYTES):
+                    pass
+
+
+def _data_start(file: OpenedFile, info: zipfile.ZipInfo) -> int:
+    """Find where the bytes of an archive's member start; ValueError unless its own header is before them."""
     data = np.empty(_LOCAL_HEADER.size, np.uint8)
-    file.read_into(header, data)
-    name_length, extra_length = _LOCAL_HEADER.unpack(data.tobytes())
-    return int(header + _LOCAL_HEADER.size + name_length + extra_length)
+    file.read_into(info.header_offset, data)
+    mark, name_length, extra_length = _LOCAL_HEADER.unpack(data.tobytes())
+    # PyTorch looks at it when it reads a record, but not when it maps one
+    if mark != _LOCAL_MARK:
+        raise ValueError(f"{shown(info.filename)} is not where the archive's directory says")
+    return int(info.header_offset + _LOCAL_HEADER.size + name_length + extra_length)
 
 
 def _skeleton(file: OpenedFile, records: list[_Record], mark: bytes) -> Iterator[tuple[int, bytes]]:
@@ -245,7 +260,8 @@ def _located(
     storages = {}
     for name, tensor in tensors.items():
         with suppress(NotSupportedError):
-            if _entry(tensor).nbytes:
+            # an empty tensor, too, whose record may have another length than it is said to have
+            if _entry(tensor).nbytes or tensor.untyped_storage().data_ptr():
                 storages[name] = tensor.untyped_storage()
     # all storages are parts of one mapping
     base = None

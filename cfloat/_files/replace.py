@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
@@ -11,13 +12,21 @@ from cfloat.errors import FileError
 
 from .paths import check_writable, is_special, shown_path
 
-# Files and folders that are to be removed, unless what they are for comes to its end.
-_UNFINISHED: Final[dict[Path, None]] = {}
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        path.rmdir()
+    else:
+        path.unlink()
 
 
-def note_unfinished(path: Path) -> None:
+# Files and folders that are to be removed, unless what they are for comes to its end; and what removes each.
+_UNFINISHED: Final[dict[Path, Callable[[Path], None]]] = {}
+
+
+def note_unfinished(path: Path, remove: Callable[[Path], None] = _remove) -> None:
     """Have a file or an empty folder, which is about to be made, removed by `remove_unfinished`."""
-    _UNFINISHED[path] = None
+    _UNFINISHED[path] = remove
 
 
 def note_finished(path: Path) -> None:
@@ -28,13 +37,9 @@ def note_finished(path: Path) -> None:
 def remove_unfinished() -> None:
     """Remove what a process leaves that is stopped anywhere, between making a file and knowing of it, say."""
     while _UNFINISHED:
-        path = next(reversed(_UNFINISHED))
+        path, remove = _UNFINISHED.popitem()
         with suppress(OSError):
-            if path.is_dir():
-                path.rmdir()
-            else:
-                path.unlink()
-        note_finished(path)
+            remove(path)
 
 
 class Replacement:

@@ -15,6 +15,9 @@ from safetensors.numpy import save_file
 
 import cfloat as cf
 from cfloat._files import opened_file
+from cfloat._files.conversion_plan import Plan
+from cfloat._files.convert import convert
+from cfloat._files.opened_file import OpenedFile
 from cfloat._files.reader import open_source
 from cfloat._files.stored_values import StoredValues
 
@@ -82,6 +85,30 @@ def test_a_file_that_changes_is_refused(path, how):
     for name in checkpoint:
         with pytest.raises(cf.FileError, match="it has changed since it was opened"):
             checkpoint[name]
+
+
+@pytest.mark.parametrize("left", [0, 0.5, 0.99])
+def test_a_file_that_is_truncated_while_it_is_converted(path, left, monkeypatch):
+    """Where a file is mapped, that is a SIGBUS."""
+    content, target = path.read_bytes(), path.with_name("out.safetensors")
+    original = OpenedFile._read
+    reads, when = [], [None]
+
+    def truncating(self, start, view):
+        reads.append(start)
+        if len(reads) == when[0]:
+            os.truncate(path, int(left * len(content)))
+        return original(self, start, view)
+
+    monkeypatch.setattr(OpenedFile, "_read", truncating)
+    convert(path, target, Plan(cf.CFloat8_1_4_3))
+    target.unlink()
+    for when[0] in {2, len(reads) // 2 + 1, len(reads)}:
+        reads.clear()
+        path.write_bytes(content)
+        with pytest.raises(cf.FileError, match=r"changed|ends before|damaged"):
+            convert(path, target, Plan(cf.CFloat8_1_4_3))
+        assert os.listdir(path.parent) == [path.name]
 
 
 def test_another_folder_to_work_in(path, tmp_path, monkeypatch):
@@ -174,6 +201,21 @@ def test_threads_that_read_pieces_of_members(tmp_path):
             np.testing.assert_array_equal(found, values if name == "a" else -values)
 
 
+def test_each_thread_has_its_place_in_a_stream(path):
+    """From where a thread is, zipfile goes on, whatever others have read meanwhile."""
+    content = path.read_bytes()
+    stream = open_source(path).file.stream()
+    stream.seek(5)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(stream.tell).result() == 0
+        assert pool.submit(stream.read, 20).result() == content[:20]
+        assert stream.seek(2, os.SEEK_CUR) == 7
+        assert stream.read(9) == content[7:16]
+        assert pool.submit(stream.read, 3).result() == content[20:23]
+    assert stream.read() == content[16:]
+    assert stream.read() == b""
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("pack", [np.savez, np.savez_compressed])
 def test_a_flipped_byte_is_noticed_as_numpy_does(tmp_path, pack, order):
@@ -214,13 +256,18 @@ def test_a_length_that_is_a_truth_value(tmp_path, length):
 
 
 @pytest.mark.slow
-def test_many_zeros_are_no_bomb(tmp_path):
-    np.savez_compressed(tmp_path / "x.npz", a=np.zeros(80_000_000, np.float32))
+@pytest.mark.parametrize(("value", "members"), [(0.0, 1), (1.5, 2)])
+def test_many_zeros_are_no_bomb(tmp_path, value, members):
+    """Nor is any other value that is there again and again."""
+    size = 80_000_000 // members
+    x = np.full(size, value, np.float32)
+    np.savez_compressed(tmp_path / "x.npz", **dict.fromkeys("ab"[:members], x))
     source = open_source(tmp_path / "x.npz")
-    out = np.ones(1 << 22, np.uint8)
-    source.read_into("a", source.entries["a"].nbytes - out.size, out)
-    assert not out.any()
-    assert cf.load(tmp_path / "x.npz").shape_of("a") == (80_000_000,)
+    for name in "ab"[:members]:
+        out = np.ones(1 << 22, np.uint8)
+        source.read_into(name, source.entries[name].nbytes - out.size, out)
+        assert (out.view(np.float32) == value).all()
+        assert cf.load(tmp_path / "x.npz").shape_of(name) == (size,)
 
 
 def test_members_that_share_their_bytes_are_a_bomb(tmp_path):
@@ -273,6 +320,65 @@ def test_a_record_of_another_length(tmp_path, size, other):
             torch.load(path)
         with pytest.raises(cf.FileError, match="damaged"):
             dict(cf.load(path))
+
+
+@pytest.mark.parametrize("claimed", [0, 2, 4])
+def test_a_record_of_another_length_of_an_empty_tensor(tmp_path, claimed):
+    """PyTorch compares lengths, but not where it maps the file."""
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "x.pt"
+    torch.save({"a": torch.ones(3)[:0], "b": torch.ones(40_000)}, path)
+    assert cf.load(path)["a"].shape == (0,)
+    # the storage's elements are the first 3 that are pushed
+    rewritten(
+        path,
+        lambda name, data: (
+            data.replace(b"K\3t", bytes([ord("K"), claimed, ord("t")]), 1)
+            if name.endswith("data.pkl")
+            else data
+        ),
+    )
+    with pytest.raises(RuntimeError, match="does not match"):
+        torch.load(path)
+    with pytest.raises(cf.FileError, match="its record has 12"):
+        cf.load(path)
+
+
+@pytest.mark.parametrize("record", ["data/0", "data/1"])
+def test_a_record_that_cannot_be_unpacked(tmp_path, record):
+    """PyTorch gives what its memory has then, and says nothing."""
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "x.pt"
+    torch.save({"a": torch.arange(6.0), "b": torch.ones(40_000)}, path)
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        (info,) = (one for one in archive.infolist() if one.filename.endswith(record))
+    place = data.index(info.filename.encode(), archive.start_dir) - 46 + 10
+    assert data[place : place + 2] == b"\0\0"
+    data[place] = zipfile.ZIP_DEFLATED
+    path.write_bytes(data)
+    with pytest.raises(cf.FileError, match="damaged"):
+        cf.load(path)
+
+
+@pytest.mark.parametrize("shift", [-1, 1, 64])
+@pytest.mark.parametrize("record", ["data/0", "data/1"])
+def test_a_record_that_is_not_where_the_directory_says(tmp_path, record, shift):
+    """PyTorch looks for a record's own header, but not where it maps the file."""
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "x.pt"
+    torch.save({"a": torch.arange(6.0), "b": torch.ones(40_000)}, path)
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        (info,) = (one for one in archive.infolist() if one.filename.endswith(record))
+    place = data.index(info.filename.encode(), archive.start_dir) - 4
+    assert int.from_bytes(data[place : place + 4], "little") == info.header_offset
+    data[place : place + 4] = (info.header_offset + shift).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(RuntimeError, match="invalid header"):
+        torch.load(path)
+    with pytest.raises(cf.FileError, match="not where the archive's directory says"):
+        cf.load(path)
 
 
 @pytest.mark.parametrize("bottom", [[], None, "tensor"])

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 import cfloat as cf
 from cfloat._cli import main, stopping
 from cfloat._files import convert as conversions
-from cfloat._files import replace
+from cfloat._files import model_folder, output_files, replace
 from cfloat._files.conversion_plan import Plan
 from cfloat._files.convert import convert
 
@@ -93,6 +93,87 @@ def test_a_signal_between_a_file_and_its_name(source, monkeypatch):
     monkeypatch.setattr(replace.Replacement, "open", stopped)
     command = ["convert", str(source), str(source.parent / "o"), "--format", FMT.name]
     assert main.main(command) == 128 + signal.SIGTERM
+    assert os.listdir(source.parent) == ["in.safetensors"]
+
+
+@posix
+@pytest.mark.parametrize("where", ["before it is locked", "after"])
+def test_a_signal_while_a_folder_is_locked(source, monkeypatch, where):
+    original = output_files._lock
+    calls = []
+
+    def stopped(descriptor):
+        calls.append(descriptor)
+        if where == "after" or len(calls) > 1:
+            original(descriptor)
+        if len(calls) == 1:
+            raise stopping.StoppedError(signal.SIGHUP)
+
+    monkeypatch.setattr(output_files, "_lock", stopped)
+    command = ["convert", str(source), str(source.parent / "o"), "--format", FMT.name]
+    assert main.main(command) == 128 + signal.SIGHUP
+    assert os.listdir(source.parent) == ["in.safetensors"]
+
+
+@posix
+@pytest.mark.parametrize("target", ["o", "inner"])
+def test_a_signal_before_a_writer_is_known(source, monkeypatch, target):
+    """The file that is left until then is in the way of its folder, which goes after it."""
+    folder = source.parent
+    if target == "inner":
+        (folder / "model" / "inner").mkdir(parents=True)
+        source.rename(folder / "model" / "model.safetensors")
+        (folder / "model" / "inner" / "more.txt").write_text("more")
+        (folder / "model" / "config.json").write_text("{}")
+        source = folder / "model"
+        original, whose = model_folder.copy, model_folder
+        name = "copy"
+    else:
+        original, whose, name = conversions._write_file, conversions, "_write_file"
+
+    def stopped(*arguments):
+        original(*arguments)
+        raise stopping.StoppedError(signal.SIGTERM)
+
+    monkeypatch.setattr(whose, name, stopped)
+    before = os.listdir(folder)
+    command = ["convert", str(source), str(folder / "o"), "--format", FMT.name]
+    assert main.main(command) == 128 + signal.SIGTERM
+    assert os.listdir(folder) == before
+
+
+@posix
+def test_a_lock_that_another_holds_is_left(source):
+    folder = source.parent / "folder"
+    process = start(source, folder)
+    replace.note_unfinished(folder / output_files.LOCK_NAME, output_files._remove_lock)
+    replace.remove_unfinished()
+    assert output_files.LOCK_NAME in os.listdir(folder)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert os.listdir(source.parent) == ["in.safetensors"]
+
+
+@posix
+def test_a_second_signal_does_not_disturb(source, monkeypatch):
+    def stopped_twice(self):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        finally:
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.1)
+
+    monkeypatch.setattr(replace.Replacement, "open", stopped_twice)
+    command = ["convert", str(source), str(source.parent / "o"), "--format", FMT.name]
+    before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)]
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_DFL)
+    try:
+        assert main.main(command) == 128 + signal.SIGTERM
+    finally:
+        for each, handler in zip((signal.SIGTERM, signal.SIGHUP), before, strict=True):
+            signal.signal(each, handler)
     assert os.listdir(source.parent) == ["in.safetensors"]
 
 

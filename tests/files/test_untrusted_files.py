@@ -3,11 +3,14 @@
 import json
 import os
 import pickle
+import signal
 import stat
 import struct
+import tracemalloc
 import zipfile
 
 import ml_dtypes
+import mutations
 import numpy as np
 import pytest
 from hypothesis import given
@@ -124,6 +127,41 @@ def test_a_header_that_lies_takes_no_memory(tmp_path, suffix, shape):
     assert "its header says" in read_all(path)
 
 
+@pytest.mark.parametrize("version", [(4, 0), (1, 255), (255, 255), (0, 0)])
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_versions_of_arrays_that_are_not_known(tmp_path, suffix, version):
+    path = tmp_path / f"x{suffix}"
+    content = npy_bytes({"descr": "<f4", "fortran_order": False, "shape": (3,)})
+    content = bytearray(content + b"\0" * 12)
+    content[6:8] = version
+    content[8:8] = b"" if version == (1, 255) else content[8:10] + b"\0\0"
+    if suffix == ".npy":
+        path.write_bytes(content)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.npy", content)
+    assert "of NumPy's format is not known" in read_all(path)
+
+
+@pytest.mark.parametrize("length", [2**31, 2**32 - 1])
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_a_length_of_a_header_that_lies_takes_no_memory(tmp_path, suffix, length):
+    """Nor does an archive whose directory claims to be so long."""
+    path = tmp_path / f"x{suffix}"
+    if suffix == ".npy":
+        path.write_bytes(b"\x93NUMPY\2\0" + struct.pack("<I", length) + bytes(100))
+    else:
+        np.savez(path, a=X)
+        content = path.read_bytes()
+        end = content.rindex(b"PK\5\6")
+        path.write_bytes(content[: end + 12] + struct.pack("<I", length) + content[end + 16 :])
+    tracemalloc.start()
+    assert read_all(path) is not None
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 24
+
+
 @pytest.mark.slow
 def test_zip_bomb(tmp_path, monkeypatch):
     monkeypatch.setattr("cfloat._files.read_numpy._BOMB_BYTES", 1 << 28)
@@ -224,6 +262,64 @@ def test_a_checksum_that_does_not_fit(tmp_path):
     assert "Bad CRC-32" in read_all(path)
     with pytest.raises(cf.FileError, match="Bad CRC-32"):
         cf.load(path)["a"]
+
+
+@pytest.mark.parametrize("front", [b"#!/bin/sh\n", b"\x93NUMPY\1\0", b"PK--"], ids=repr)
+def test_an_archive_behind_something_else(tmp_path, front):
+    """It would be found, but NumPy reads none."""
+    path = tmp_path / "x.npz"
+    np.savez(path, a=X)
+    path.write_bytes(front + path.read_bytes())
+    with pytest.raises(ValueError, match=r"allow_pickle|header"):
+        np.load(path)
+    assert "does not begin as a zip archive" in read_all(path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not hasattr(os, "fork"), reason="a crash needs a process of its own: no fork here"
+)
+@pytest.mark.parametrize("kind", mutations.OWN)
+def test_damaged_files_are_read_as_their_own_readers_do(kind):
+    """A few here; ``python tests/support/mutations.py --count 100000`` is more."""
+    if kind == "torch":
+        pytest.importorskip("torch", reason="torch is not installed")
+    counts, faults = mutations.stress(kind, 0, 500)
+    assert not faults
+    assert counts.total() == 500
+    assert counts["refused there, refused"] > 20
+    assert counts["read there, read"] > 20
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not hasattr(os, "fork"), reason="a crash needs a process of its own: no fork here"
+)
+def test_damaged_files_that_are_read_wrong_would_be_found(monkeypatch):
+    """Values, a crash and a wrong exception are seen by the comparison itself."""
+
+    def wrong(path, original=mutations.our_reading):
+        found, faults = original(path)
+        if found != mutations.REFUSED and path.stat().st_size % 7 == 0:
+            found = dict.fromkeys(found, ("<f4", (1,), b"...."))
+        return found, faults
+
+    def crashing(self, path):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def raising(self, path):
+        raise IndexError("list index out of range")
+
+    # sound files are read rightly at first
+    monkeypatch.setattr(mutations, "our_reading", wrong)
+    _, faults = mutations.stress("safetensors", 0, 200)
+    assert any("is read as" in fault for fault in faults)
+    monkeypatch.undo()
+    for broken, says in [(crashing, "exit status -9"), (raising, "exit status 1")]:
+        monkeypatch.setattr(StoredValues, "__init__", broken)
+        _, faults = mutations.stress("npy", 0, 1)
+        assert faults
+        assert says in faults[0]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
