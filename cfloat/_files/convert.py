@@ -192,7 +192,7 @@ def _configure(
         return configuration.write_codes()
     layout = _scale_layout(checkpoint, plan, choice.chosen)
     said = quantization_config(layout, choice.ignored, plan.dynamic)
-    return configuration.write_export(said) + [choice.unread] * bool(choice.unread)
+    return configuration.write_export(said) + choice.notes
 
 
 def _index_text(writers: list[SafetensorsWriter], weight_map: Mapping[str, str]) -> str:

@@ -44,15 +44,15 @@ class Choice:
         Modules that readers are not to quantize.
     by : str
         Who knew it.
-    unread : str
-        Why transformers itself cannot load the export; "" if it can.
+    notes : list of str
+        What whoever loads the export must know.
     """
 
     chosen: set[str] = field(default_factory=set)
     left: dict[str, str] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
     by: str = ""
-    unread: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 def export_choice(
@@ -83,7 +83,7 @@ def export_choice(
         found, by = known.tensors, f"by {known.name}"
     except NoClassError as error:
         found, by = _by_names(shapes), f"by names that are certain alone: {error}"
-    choice = Choice(by=by, unread=known.unread if known is not None else "")
+    choice = Choice(by=by)
     check_patterns(checkpoint, plan)
     _check_ignored(list(shapes), list(known.linear) if known else None, plan)
     for name, tensor in found.items():
@@ -110,6 +110,14 @@ def export_choice(
         if name.endswith(".weight") and (known is None or found[name].module not in known.linear)
     }
     choice.ignored = sorted(ignored)
+    if known is not None and known.unread:
+        choice.notes.append(known.unread)
+    elif known is not None and any(found[name].experts for name in choice.chosen):
+        version = known.name.partition(" of ")[2]
+        choice.notes.append(
+            f"experts have scales, which {version} applies when it merges them; versions before it may "
+            "take the codes for values"
+        )
     return choice
 
 

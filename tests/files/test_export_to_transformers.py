@@ -209,6 +209,7 @@ def test_experts_stay_together(tmp_path):
         model = made(name, source)
         plain = convert(source, tmp_path / f"{name} plain", EXPORT)
         experts = [each for each in plain.converted if ".experts." in each]
+        assert [note for note in plain.notes if "versions before it may take the codes" in note]
         some = experts[0].split(".experts.")[0] + ".experts."
         for number, how in enumerate(
             ({"exclude": (experts[0],)}, {"ignore": (experts[1].removesuffix(".weight"),)})
