@@ -41,7 +41,9 @@ def embedded(folder, **how):
     return model.encode(SENTENCES, normalize_embeddings=True)
 
 
-@pytest.mark.parametrize("how", [(), ("--axis", "0")], ids=["tensor", "channel"])
+@pytest.mark.parametrize(
+    "how", [(), ("--axis", "0"), ("--block", "128x128")], ids=["tensor", "channel", "block"]
+)
 def test_minilm_there_and_back(folder, tmp_path, how):
     out, back = tmp_path / "fp8", tmp_path / "back"
     how = ("--export", "fp8", *how)
