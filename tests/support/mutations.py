@@ -14,7 +14,6 @@ import io
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import struct
@@ -683,6 +682,8 @@ def stress(kind, first, count, seconds=float("inf")):
 
 
 def _child(kind, first, count, folder, writing):
+    import resource  # which not every system has, as it has no fork
+
     status = 1
     try:
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
