@@ -3,9 +3,11 @@
 import json
 import os
 import pickle
+import shutil
 import signal
 import stat
 import struct
+import subprocess
 import tracemalloc
 import zipfile
 
@@ -289,6 +291,31 @@ def test_damaged_files_are_read_as_their_own_readers_do(kind):
     assert counts.total() == 500
     assert counts["refused there, refused"] > 20
     assert counts["read there, read"] > 20
+
+
+@pytest.mark.slow
+def test_damaged_files_on_python_3_13():
+    """Its zipfile and its pickle differ from 3.11's; one that has the package is taken from the path."""
+    python = shutil.which("python3.13")
+    modules = (
+        "import cfloat, ml_dtypes, numpy, safetensors, sys; sys.exit(sys.version_info < (3, 13))"
+    )
+    if (
+        python is None
+        or subprocess.run(
+            [python, "-P", "-c", modules], check=False, capture_output=True
+        ).returncode
+    ):
+        pytest.skip("no python3.13 in which the package is installed")
+    run = subprocess.run(
+        [python, "-P", mutations.__file__, "--count", "2000"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "files on Python 3.13" in run.stdout
+    assert ", 0 faults" in run.stdout
 
 
 @pytest.mark.slow

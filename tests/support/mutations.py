@@ -627,7 +627,9 @@ def run(kind, first, count, folder, report):
         readings.append(their_reading(kind, folder / next(iter(files))))
         ours, faults = our_reading(folder / next(iter(files)))
         assert not faults, (kind, faults)
-        assert ours == readings[-1], (kind, ours)
+        # what is no tensor is refused by its name
+        read = {name: bits for name, bits in ours.items() if bits != REFUSED}
+        assert read == readings[-1], (kind, sorted(ours))
     for number in range(first, first + count):
         report(number, None, None)
         files, way, which = damaged(kind, number, sound)
