@@ -3,11 +3,13 @@
 import math
 import os
 import struct
+import sys
 import threading
 import warnings
 import zipfile
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from difflib import get_close_matches
 from pickle import UnpicklingError  # for its name alone
 from typing import IO, Any, Final, NamedTuple, cast
 
@@ -151,11 +153,14 @@ def _load(where: Any, **how: Any) -> Any:
         try:
             _rewind(where)
             names = torch.serialization.get_unsafe_globals_in_checkpoint(where)
+            _check_names(names)
             # nothing is looked up by these names: what they stand for is not even imported
             stubs: list[Any] = [(_inert(name), name) for name in names]
             _rewind(where)
             with torch.serialization.safe_globals(stubs):
                 return torch.load(where, **how)
+        except DamagedNameError:
+            raise
         except (UnpicklingError, AttributeError, TypeError, ValueError):
             # PyTorch's own message says how to run the file's code; older ones do not know all of that
             raise ValueError("it holds more than tensors in mappings, which is not read") from None
@@ -164,6 +169,38 @@ def _load(where: Any, **how: Any) -> Any:
 def _rewind(where: Any) -> None:
     if hasattr(where, "seek"):
         where.seek(0)
+
+
+class DamagedNameError(ValueError):
+    """A name in a file that is nobody's class, but one of PyTorch's own that was damaged."""
+
+
+#: Where what PyTorch writes of tensors lives.
+_OWN_ROOTS: Final = ("_codecs", "builtins", "collections", "torch")
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """Raise a DamagedNameError if a name is that of PyTorch's own function or class, with letters changed.
+
+    The rest of such a file is no more to be trusted: PyTorch refuses all of it.
+    """
+    import torch
+
+    own = ["collections.OrderedDict", "torch._utils._rebuild_tensor_v2"]
+    own += [f"torch.{name}" for name in dir(torch) if name.endswith("Storage")]
+    own += [f"torch._utils.{name}" for name in dir(torch._utils) if name.startswith("_rebuild_")]
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        if module.partition(".")[0] in _OWN_ROOTS:
+            # looked at, and not imported
+            is_there = hasattr(sys.modules.get(module), attribute)
+        else:
+            is_there = not get_close_matches(name, own, 1, 0.85)
+        if is_there and all(part.isidentifier() for part in name.split(".")):
+            continue
+        raise DamagedNameError(
+            f"it names {shown(name)}, which is nothing that can be: it is damaged"
+        )
 
 
 def _inert(name: str) -> type:

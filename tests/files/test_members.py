@@ -1,8 +1,11 @@
 """Members of a file that are no tensors which can be converted: passed through, or left out and named."""
 
+import argparse
 import json
 import pickle
 import warnings
+import zipfile
+from collections import OrderedDict
 
 import ml_dtypes
 import numpy as np
@@ -269,6 +272,35 @@ def test_objects_leave_nothing_behind_in_pytorch(tmp_path):
     assert set(torch.serialization.get_safe_globals()) == before
     with pytest.raises(pickle.UnpicklingError):
         torch.load(path, weights_only=True)
+
+
+@pytest.mark.parametrize(
+    ("written", "damaged"),
+    [
+        (b"torch._utils\n_rebuild_tensor_v2", b"torch._utils\n_rebuilb_tensor_v2"),
+        (b"torch._utils\n_rebuild_tensor_v2", b"porch._utils\n_rebuild_tensor_v2"),
+        (b"torch\nFloatStorage", b"torch\nFloatStoragf"),
+        (b"collections\nOrderedDict", b"collectionc\nOrderedDict"),
+        (b"argparse\nNamespace", b"argparse\nName!pace"),
+    ],
+)
+def test_names_that_were_damaged_are_no_objects(tmp_path, written, damaged):
+    """PyTorch refuses the file: what else was damaged, nobody knows."""
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "m.pt"
+    value = OrderedDict(w=torch.ones(3), args=argparse.Namespace(a=1))
+    torch.save(value, path)
+    assert list(cf.load(path)) == ["w"]
+    with zipfile.ZipFile(path) as archive:
+        members = {info: archive.read(info) for info in archive.infolist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for info, data in members.items():
+            assert (written in data) == info.filename.endswith("data.pkl")
+            archive.writestr(info, data.replace(written, damaged))
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(path, weights_only=True)
+    with pytest.raises(cf.FileError, match="it is damaged"):
+        cf.load(path)
 
 
 def test_what_only_shards_have(tmp_path):
