@@ -233,3 +233,14 @@ def test_a_cluster_gives_tied_tensors_the_same_words(tmp_path):
         convert(path.parent, tmp_path / "there", STOCHASTIC, runner=there.run)
     one, other = (tmp_path / name / "model.safetensors" for name in ("here", "there"))
     assert one.read_bytes() == other.read_bytes()
+
+
+def test_tied_names(tied, tmp_path):
+    checkpoint = cf.load(tied)
+    assert checkpoint.tied_names() == {"head.weight": "embed.weight"}
+    assert checkpoint.tied_names(["head.weight", "embed.weight"]) == checkpoint.tied_names()
+    # what is converted and what is not are two tensors then
+    assert checkpoint.tied_names(["head.weight"]) == {}
+    weight = torch.ones(64, 32)
+    three = saved(tmp_path / "three.pt", {"a": weight, "b": weight.T, "c": weight, "d": weight[:]})
+    assert cf.load(three).tied_names() == {"c": "a", "d": "a"}
