@@ -16,7 +16,7 @@ from .conversion_plan import FloatName, Plan
 from .conversion_summary import Summary
 from .copying import Copying, Counter, Decoding, Job, Progress
 from .encoding import Encoding, Scratch
-from .export_choice import Choice, export_choice
+from .export_choice import Choice, export_choice, modules_of
 from .exporting import Exporting
 from .file_errors import refusing_damage
 from .names_by_reason import by_kept
@@ -187,7 +187,10 @@ def _configure(
     if plan.to is not None:
         remaining = [name for name in summary.copied if checkpoint.is_encoded(name)]
         scaled = any(checkpoint.description(name) is None for name in summary.converted)
-        return configuration.write_back(summary.converted, remaining, scaled)
+        modules: set[str] = set()
+        if remaining and scaled:
+            modules = modules_of(checkpoint, summary.converted, configuration.value)
+        return configuration.write_back(modules, remaining, scaled)
     if not plan.export:
         return configuration.write_codes()
     layout = _scale_layout(checkpoint, plan, choice.chosen)

@@ -13,6 +13,7 @@ from cfloat._bias.choose import choose_bias, choose_checked
 from cfloat._convert.by_layout import encode_layout
 from cfloat._core.flags import collected
 from cfloat._core.format import Format
+from cfloat._core.presets import float16
 from cfloat._core.rounding import check_rounding
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentValueError
@@ -72,7 +73,14 @@ class Encoding:
         self._scratch = scratch or Scratch()
         self._table = fp8.recoded(plan.format) if plan.export else None
         # the search looks at what can be stored
-        self._searched = fp8.reachable(plan.format) if plan.export else plan.format
+        self._searched = plan.format
+        if plan.export:
+            # readers round scales to the model's dtype
+            self._searched = fp8.reachable(
+                plan.format, float16 if self._entry.dtype == "F16" else None
+            )
+            if not isinstance(plan.bias, str):
+                self._searched.check_bias(plan.bias)
         if plan.export:
             assert layout is not None
             self.entries = fp8_entries(name, plan.format, shape, layout)

@@ -1,7 +1,7 @@
 """Which tensors an export writes as 8-bit floats, which stay in full precision, and why."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -25,9 +25,24 @@ _CERTAIN: Final = re.compile(
     r")\.weight"
 )
 
-#: Heads that may have no tensor of their own, and which readers take for linear layers: by the names that
-#: they have in classes and versions other than the one that was asked, too.
-_HEADS: Final = ("cls.predictions.decoder", "embed_out", "lm_head")
+#: Heads that may have no tensor of their own, and which readers take for linear layers; if no class is asked.
+_HEADS: Final = (
+    "cls.predictions.decoder", "ctc_head", "decoder.output_projection", "embed_out",
+    "entity_predictions.decoder", "generator_lm_head", "head.decoder", "lm_head", "lm_head.decoder",
+    "lm_head.out_proj", "lm_loss", "mlm_score.decoder", "output_projection", "pred_layer.proj",
+    "predictions.decoder", "proj_out", "text_decoder.cls.predictions.decoder", "text_model.lm_head",
+    "unembedding_projection", "vocab_projector",
+)  # fmt: skip
+
+#: What a head is called in other versions of a class.
+_RENAMED_HEADS: Final = ("embed_out", "lm_head")
+
+#: What most classes with a head call the model inside.
+_USUAL_PREFIX: Final = "model"
+
+
+#: Reasons that are somebody's wish.
+_ASKED_FOR: Final = ("excluded", "ignored", "not included")
 
 
 @dataclass
@@ -96,20 +111,23 @@ def export_choice(
     modules = {found[name].module for name in choice.chosen}
     modules |= {found[name].experts for name in choice.chosen}
     if not choice.chosen:
-        reasons = dict.fromkeys(f"{printable(n)}: {reason}" for n, reason in choice.left.items())
-        first = f": {next(iter(reasons))}" if reasons else ""
+        # what was asked for says more than what every model has
+        left = sorted(choice.left.items(), key=lambda item: item[1] not in _ASKED_FOR)
+        first = f": {printable(left[0][0])}: {left[0][1]}" if left else ""
         raise FileError(f"{shown_path(checkpoint.path)}: nothing to export{first}")
     if known is not None:
-        ignored = {*known.linear, *_HEADS} - modules
+        ignored = {*known.linear, *known.heads, *_RENAMED_HEADS} - modules
     else:
-        ignored = {*_HEADS, *(p for p in plan.ignore if not _is_pattern(p))} - modules
+        ignored = {p for p in plan.ignore if not _is_pattern(p)} - modules
     # what another reader's class may take for linear layers: routers, experts one by one
     ignored |= {
         name.removesuffix(".weight")
         for name in choice.left
         if name.endswith(".weight") and (known is None or found[name].module not in known.linear)
     }
-    choice.ignored = sorted(ignored)
+    prefix = _USUAL_PREFIX if known is None else known.prefix
+    ignored = in_other_classes(ignored, prefix) | ({*_HEADS} if known is None else set())
+    choice.ignored = sorted(ignored - in_other_classes(modules, prefix))
     if known is not None and known.unread:
         choice.notes.append(known.unread)
     elif known is not None and any(found[name].experts for name in choice.chosen):
@@ -119,6 +137,31 @@ def export_choice(
             "take the codes for values"
         )
     return choice
+
+
+def in_other_classes(modules: Iterable[str | None], prefix: str) -> set[str]:
+    """Name modules as they are called in classes that hold the model inside, and in that itself."""
+    found = {module for module in modules if module is not None}
+    if not prefix:
+        return found
+    inside = {module.removeprefix(f"{prefix}.") for module in found}
+    return found | inside | {f"{prefix}.{module}" for module in inside}
+
+
+def modules_of(
+    checkpoint: Checkpoint, names: Iterable[str], configuration: Mapping[str, Any] | None
+) -> set[str]:
+    """Name the modules of tensors, in all classes that may read them."""
+    modules = {name.removesuffix(".weight") for name in names}
+    prefix = _USUAL_PREFIX
+    try:
+        known = model_class(configuration, {name: checkpoint.shape_of(name) for name in checkpoint})
+    except NoClassError:
+        pass
+    else:
+        prefix = known.prefix
+        modules |= {known.tensors[name].module or "" for name in names if name in known.tensors}
+    return in_other_classes(modules - {""}, prefix)
 
 
 def _keep_experts_together(choice: Choice, found: Mapping[str, Tensor]) -> None:
@@ -151,7 +194,8 @@ def _reason(checkpoint: Checkpoint, name: str, tensor: Tensor, plan: Plan) -> st
         return tensor.reason
     if any(fnmatchcase(name, p) for p in plan.exclude):
         return "excluded"
-    if any(fnmatchcase(each, p) for p in plan.ignore for each in (name, tensor.module)):
+    called = (name, tensor.module, tensor.experts or tensor.module)
+    if any(fnmatchcase(each, p) for p in plan.ignore for each in called):
         return "ignored"
     included = any(fnmatchcase(name, p) for p in plan.include)
     if plan.include and not included:
@@ -165,6 +209,8 @@ def _reason(checkpoint: Checkpoint, name: str, tensor: Tensor, plan: Plan) -> st
             return f"{columns} columns, not in whole blocks of {plan.block[1]}, as quantized inputs must be"
     if tensor.experts is not None and isinstance(plan.block, tuple):
         return "an expert; transformers reads those with one scale or one a row, not in blocks"
+    if 0 in checkpoint.shape_of(name):
+        return "it has no elements"
     if checkpoint.is_float(name):
         return None
     fmt = checkpoint.format_of(name)
@@ -172,8 +218,8 @@ def _reason(checkpoint: Checkpoint, name: str, tensor: Tensor, plan: Plan) -> st
         return None
     if checkpoint.is_encoded(name):
         raise FileError(
-            f"{shown_path(checkpoint.path)}: {printable(name)}: {checkpoint.dtype_name(name)}, and "
-            "compressed-tensors' 8-bit floats are E4M3, as CFloat8_1_4_3; convert it back first (--to "
+            f"{shown_path(checkpoint.path)}: {printable(name)}: {checkpoint.dtype_name(name)} already; an "
+            "export's 8-bit floats are E4M3, made of floats or of CFloat8_1_4_3: convert it back first (--to "
             "float32), or exclude it"
         )
     return f"{checkpoint.dtype_name(name)}, not floating point"

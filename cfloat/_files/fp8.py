@@ -65,15 +65,19 @@ def exported_format(fmt: Format) -> Format | None:
     return ocp if ocp == float8_e4m3fn else None
 
 
-def reachable(fmt: Format) -> Format:
+def reachable(fmt: Format, scale: Format | None = None) -> Format:
     """Make the format of those values of a CFloat8 format that the OCP format has, too.
 
-    Its largest value is what a bias is to be chosen for.
+    Its largest value is what a bias is to be chosen for.  `scale` is the format that readers round scales to,
+    if it does not have all of them: they compute in the dtype of the model.
     """
     ocp = stored_format(fmt)
     assert ocp is not None
+    low, high = fmt.bias_range
+    if scale is not None:
+        high = min(high, ocp.default_bias + scale.default_bias - 1 + scale.mantissa_bits)
     return fmt.replace(
-        subnormals="ieee", nonfinite=ocp.nonfinite, saturating=True, bias=fmt.bias_range
+        subnormals="ieee", nonfinite=ocp.nonfinite, saturating=True, bias=(low, high)
     )
 
 

@@ -3,6 +3,7 @@
 import inspect
 import logging
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -62,6 +63,10 @@ class ModelClass:
     linear : list of str
         All modules that readers take for linear layers, those without a tensor of their own included, and
         those that hold experts.
+    heads : list of str
+        Heads of classes of the same kind, which may be tied to the embeddings.
+    prefix : str
+        Under which name classes with a head have the model inside; "" if they have none.
     unread : str
         Why transformers itself cannot load an export of it; "" if it can.
     """
@@ -69,6 +74,8 @@ class ModelClass:
     name: str
     tensors: dict[str, Tensor]
     linear: list[str]
+    heads: list[str]
+    prefix: str
     unread: str
 
 
@@ -139,7 +146,10 @@ def model_class(
     version = f"transformers {transformers.__version__}"
     if unread:
         unread = f"{version} does not load a quantized {name}: {unread}"
-    return ModelClass(f"{name} of {version}", found, sorted(linear | experts), unread)
+    prefix = model.base_model_prefix
+    heads = _heads_of_relatives(type(model))
+    name = f"{name} of {version}"
+    return ModelClass(name, found, sorted(linear | experts), heads, prefix, unread)
 
 
 @contextmanager
@@ -452,6 +462,17 @@ def _kept(torch: Any, transformers: Any, model: Any) -> dict[str, str]:
             if path in linear:
                 found[path] = "used by itself, not as a layer, in its class"
     return found
+
+
+def _heads_of_relatives(kind: type) -> list[str]:
+    """Name what is tied to something else in the classes that are defined beside one."""
+    found: set[str] = set()
+    for relative in vars(sys.modules[kind.__module__]).values():
+        # a mapping from version 5 on
+        tied = getattr(relative, "_tied_weights_keys", None) if isinstance(relative, type) else None
+        found |= {name for name in tied or () if isinstance(name, str)}
+    names = {name.removesuffix(".weight") for name in found if name.endswith(".weight")}
+    return sorted(name for name in names if re.fullmatch(r"\w+(\.\w+)*", name))
 
 
 def _weights_used(kind: type) -> set[str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -127,13 +128,21 @@ class Configuration:
         if self._value is not None:
             self._write("config.json", self._value | {"quantization_config": said})
             return [_FOR_SENTENCE_TRANSFORMERS] if self._is_of_sentence_transformers else []
+        notes = []
         path = self._target / "quantization_config.json"
-        if os.path.lexists(path) and _read(path)[0].get("quant_method") != "compressed-tensors":
-            raise FileError(f"{shown_path(path)}: would be overwritten, and is not of an export")
+        if os.path.lexists(path):
+            there = _read(path)[0]
+            if there.get("quant_method") != "compressed-tensors":
+                raise FileError(
+                    f"{shown_path(path)}: would be overwritten, and is not of an export"
+                )
+            if there != said:
+                notes.append("quantization_config.json told of another export, and was replaced")
         self._write("quantization_config.json", said)
         return [
+            *notes,
             'no config.json here: add to the model\'s "quantization_config": what is in '
-            "quantization_config.json, or readers take codes for values"
+            "quantization_config.json, or readers take codes for values",
         ]
 
     def write_codes(self) -> list[str]:
@@ -145,13 +154,13 @@ class Configuration:
         )
         return ["cf.load reads the codes; for transformers, --export fp8 or --to writes a model"]
 
-    def write_back(self, decoded: list[str], remaining: list[str], scaled: bool) -> list[str]:
+    def write_back(self, decoded: Collection[str], remaining: list[str], scaled: bool) -> list[str]:
         """Write the configuration of a model that is converted back.
 
         Parameters
         ----------
-        decoded : list of str
-            Tensors of codes that are values now.
+        decoded : collection of str
+            Modules whose codes are values now.
         remaining : list of str
             Those that are codes still.
         scaled : bool
@@ -163,8 +172,7 @@ class Configuration:
         value = dict(self._value)
         if remaining and isinstance(self._quantization, dict):
             ignored = self._quantization.get("ignore")
-            modules = {name.removesuffix(".weight") for name in decoded}
-            modules |= set(ignored) if isinstance(ignored, list) else set()
+            modules = {*decoded, *(ignored if isinstance(ignored, list) else ())}
             value["quantization_config"] = self._quantization | {"ignore": sorted(modules)}
         self._write("config.json", value)
         return []

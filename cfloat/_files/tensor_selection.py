@@ -1,6 +1,8 @@
 """Which tensors of a checkpoint are converted to codes, or back."""
 
 import fnmatch
+import re
+from typing import Final
 
 from cfloat._core.text import printable, shown
 from cfloat.errors import ArgumentValueError, FileError
@@ -9,6 +11,9 @@ from .checkpoint import Checkpoint
 from .conversion_plan import Plan
 from .names_by_reason import in_one_line
 from .paths import shown_path
+
+# One of several experts, of which readers make one tensor.
+_EXPERT: Final = re.compile(r"(.*\bexperts)\.\d+\.")
 
 
 def chosen_names(checkpoint: Checkpoint, plan: Plan) -> set[str]:
@@ -38,7 +43,27 @@ def chosen_names(checkpoint: Checkpoint, plan: Plan) -> set[str]:
         raise FileError(
             f"{shown_path(checkpoint.path)}: nothing to convert: no {kind} tensor{others}"
         )
+    if plan.to is not None:
+        _keep_experts_together(checkpoint, chosen)
     return chosen
+
+
+def _keep_experts_together(checkpoint: Checkpoint, chosen: set[str]) -> None:
+    """Refuse to convert back some experts of a module: readers merge them, and their scales, in order."""
+    scaled = {
+        name: match[1]
+        for name in checkpoint
+        if (match := _EXPERT.match(name))
+        and checkpoint.is_encoded(name)
+        and checkpoint.description(name) is None
+    }
+    back = {module: name for name, module in scaled.items() if name in chosen}
+    for name, module in scaled.items():
+        if name not in chosen and module in back:
+            raise FileError(
+                f"{shown_path(checkpoint.path)}: {printable(back[module])} would be converted back and "
+                f"{printable(name)} not; readers merge the experts of a layer: include all of them, or none"
+            )
 
 
 def check_patterns(checkpoint: Checkpoint, plan: Plan) -> None:

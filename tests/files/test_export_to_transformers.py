@@ -291,6 +291,105 @@ def test_a_configuration_that_names_no_class(tmp_path):
             check(transformers.LlamaForCausalLM, source, out, out / "check")
 
 
+def same_as_floats(kind, out, tmp_path):
+    """Compare what a class makes of an export with what it makes of floating point from it."""
+    convert(out, tmp_path / "floats", Plan(to="float32"))
+    one, other = (
+        outputs_of(kind.from_pretrained(folder, dtype=torch.float32).eval())
+        for folder in (out, tmp_path / "floats")
+    )
+    for found, wanted in zip(one, other, strict=True):
+        assert torch.isfinite(found).all()
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "exclude", "reader"),
+    [
+        ("mamba", (), "MambaModel"),
+        ("jamba", (), "JambaModel"),
+        ("llama", ("*layers.0.mlp*",), "LlamaModel"),
+    ],
+)
+def test_another_class_reads_an_export(tmp_path, name, exclude, reader):
+    made(name, tmp_path / "in")
+    convert(tmp_path / "in", tmp_path / "out", Plan(FMT, export=True, axis=0, exclude=exclude))
+    same_as_floats(getattr(transformers, reader), tmp_path / "out", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["roberta", "electra", "whisper", "mpnet", "llama tied"])
+def test_a_file_by_itself_whose_head_is_tied(tmp_path, name):
+    """What its note says to add makes a model that is read rightly."""
+    model = made(name, tmp_path / "in")
+    out = tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "in" / "model.safetensors").rename(tmp_path / "model.safetensors")
+    convert(tmp_path / "model.safetensors", out / "model.safetensors", EXPORT)
+    config = json.loads((tmp_path / "in" / "config.json").read_text())
+    said = json.loads((out / "quantization_config.json").read_text())
+    (out / "config.json").write_text(json.dumps(config | {"quantization_config": said}))
+    same_as_floats(type(model), out, tmp_path)
+
+
+def test_a_part_is_converted_back(tmp_path):
+    """Also where the names in the file are not those of the modules."""
+    from safetensors.numpy import load_file
+
+    for name, prefix in (("llama", "model."), ("bert classes", "bert.")):
+        source = tmp_path / name
+        model = made(name, source)
+        tensors = load_file(source / "model.safetensors")
+        shorter = {key.removeprefix(prefix): tensor for key, tensor in tensors.items()}
+        assert shorter.keys() != tensors.keys()
+        save_file(shorter, source / "model.safetensors", metadata={"format": "pt"})
+        out, part = tmp_path / f"{name} out", tmp_path / f"{name} part"
+        convert(source, out, EXPORT)
+        summary = convert(out, part, Plan(to="float32", include=("*layer*.0.*",)))
+        assert 0 < len(summary.converted) < len(summary.copied)
+        (tmp_path / f"{name} back").mkdir()
+        same_as_floats(type(model), part, tmp_path / f"{name} back")
+
+
+@pytest.mark.skipif(VERSION4, reason="version 4 has experts one by one, and they stay")
+def test_experts_are_not_converted_back_apart(tmp_path):
+    for name, some in (("mixtral", "*experts.1.*"), ("deepseek v3", "*layers.1.mlp.experts.0.up*")):
+        out, back = tmp_path / f"{name} out", tmp_path / f"{name} back"
+        made(name, tmp_path / name)
+        convert(tmp_path / name, out, EXPORT)
+        with pytest.raises(cf.FileError, match="readers merge the experts of a layer"):
+            convert(out, back, Plan(to="float32", include=(some,)))
+        assert not back.exists()
+        summary = convert(out, back, Plan(to="float32", include=("*experts*",)))
+        assert summary.converted
+        plan = Plan(FMT, export=True, ignore=("model.layers.*.mlp.experts",))
+        summary = convert(tmp_path / name, tmp_path / f"{name} ignored", plan)
+        assert not [each for each in summary.converted if ".experts." in each]
+        assert "ignored" in summary.in_float.values()
+
+
+def test_small_weights_of_a_float16_model(tmp_path):
+    """Readers round scales to the model's dtype: those of float16 are at least 2**-24."""
+    source, out = tmp_path / "in", tmp_path / "out"
+    model = made("llama", source)
+    with torch.no_grad():
+        model.model.layers[0].mlp.up_proj.weight.mul_(1e-7)
+        model.model.layers[1].mlp.up_proj.weight[3].mul_(1e-6)
+    model.half().save_pretrained(source)
+    convert(source, out, Plan(FMT, export=True, axis=0))
+    exported = type(model).from_pretrained(out, dtype=torch.float16).eval()
+    exported(torch.arange(4)[None])
+    tensors = cf.load(out)
+    for name in (name for name in tensors if tensors.is_encoded(name)):
+        parameter = exported.get_parameter(name)
+        found = parameter.detach().float().numpy()
+        np.testing.assert_array_equal(
+            found, np.asarray(tensors[name], np.float32).astype(np.float16)
+        )
+    assert np.abs(np.asarray(tensors["model.layers.0.mlp.up_proj.weight"])).max() > 0
+    with pytest.raises(cf.ArgumentValueError, match="bias"):
+        convert(source, tmp_path / "other", Plan(FMT, export=True, bias=40))
+
+
 def test_code_of_a_folder_is_not_run(tmp_path):
     source = tmp_path / "in"
     made("llama", source)

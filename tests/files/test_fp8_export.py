@@ -111,7 +111,9 @@ def test_export_of_floats(tmp_path):
     said = json.loads((tmp_path / "quantization_config.json").read_text())
     assert said["quant_method"] == "compressed-tensors"
     assert said["format"] == "float-quantized"
-    assert said["ignore"] == ["cls.predictions.decoder", "conv", "embed_out", "lm_head"]
+    # in a model with a head, too, and heads of any
+    assert {"conv", "model.conv", "cls.predictions.decoder", "lm_head"} < set(said["ignore"])
+    assert not {name.removesuffix(".weight") for name in (A, B)} & set(said["ignore"])
     weights = said["config_groups"]["group_0"]["weights"]
     assert (weights["num_bits"], weights["type"], weights["strategy"]) == (8, "float", "tensor")
     how = ("--export", "fp8", "--format", "CFloat8_1_4_3", "--axis", "0", "--include", "lm_head.*")
@@ -179,6 +181,37 @@ def test_what_cannot_be_exported(tmp_path, capsys):
     ):
         assert words in main_refused(capsys, *export, *more)
     assert names_in(tmp_path) == ["in.safetensors"]
+
+
+@pytest.mark.parametrize("layout", [(), ("--axis", "0"), ("--block", "4x4")])
+def test_a_tensor_without_elements_stays(tmp_path, layout):
+    source, target = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+    save_file({L: X, "e.mlp.up_proj.weight": np.zeros((0, 8), np.float32)}, source)
+    text = succeeded(cfloat("convert", source, target, "--export", "fp8", *layout))
+    assert "e.mlp.up_proj.weight: it has no elements" in text
+    tensors = cf.load(target)
+    assert tensors["e.mlp.up_proj.weight"].shape == (0, 8)
+    assert tensors.is_encoded(L)
+
+
+def test_the_reason_is_what_was_asked_for(tmp_path, capsys):
+    source = tmp_path / "in.safetensors"
+    save_file({"a.embed_tokens.weight": X, L: X}, source)
+    export = ("convert", source, tmp_path / "out.safetensors", "--export", "fp8")
+    assert "weight: excluded" in main_refused(capsys, *export, "--exclude", "*")
+    both = ("--include", "*embed*", "--exclude", "*embed*")
+    assert "embed_tokens.weight: excluded" in main_refused(capsys, *export, *both)
+
+
+def test_a_configuration_that_is_replaced_is_said(tmp_path):
+    """It tells of one file in the folder, and there may be another."""
+    save_file({L: X}, tmp_path / "in.safetensors")
+    for name, axis, replaced in (("a", (), False), ("b", (), False), ("c", ("--axis", "0"), True)):
+        target = tmp_path / f"{name}.safetensors"
+        text = succeeded(
+            cfloat("convert", tmp_path / "in.safetensors", target, "--export", "fp8", *axis)
+        )
+        assert ("told of another export, and was replaced" in text) == replaced
 
 
 def test_an_export_needs_no_format(tmp_path):
