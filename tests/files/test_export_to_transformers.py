@@ -331,6 +331,7 @@ def test_a_file_by_itself_whose_head_is_tied(tmp_path, name):
     same_as_floats(type(model), out, tmp_path)
 
 
+@pytest.mark.skipif(VERSION4, reason="version 4 does not load a model whose names lack a prefix")
 def test_a_part_is_converted_back(tmp_path):
     """Also where the names in the file are not those of the modules."""
     from safetensors.numpy import load_file
