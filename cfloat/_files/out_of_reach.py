@@ -23,16 +23,16 @@ class OutOfReach:
 
     Attributes
     ----------
-    modules : dict of str to (dict of str to str)
-        For each module the names of its tensors that are out of reach, and why each is.
+    names : dict of str to str
+        What is out of reach, and why each is.
     is_unknown : bool
         Whether the file is called as a part of a checkpoint, and no index says what is in the others.
     """
 
     def __init__(self, source: Source) -> None:
-        self.modules: dict[str, dict[str, str]] = {}
+        self.names: dict[str, str] = {}
         for name, error in source.unreadable.items():
-            self._add(name, f"cannot be read: {printable(str(error))}")
+            self.names[name] = f"cannot be read: {printable(str(error))}"
         self.is_unknown = False
         # an index has all parts
         if source.parts[0] is not source:
@@ -49,9 +49,5 @@ class OutOfReach:
             found = True
             for name, file in weight_map.items():
                 if name not in source.entries and isinstance(file, str):
-                    self._add(name, f"is in {printable(file)}; open {printable(index.name)}")
+                    self.names[name] = f"is in {printable(file)}; open {printable(index.name)}"
         self.is_unknown = not found and _PART.fullmatch(source.path.name) is not None
-
-    def _add(self, name: str, why: str) -> None:
-        module, _, own = name.rpartition(".")
-        self.modules.setdefault(module, {})[own] = why
