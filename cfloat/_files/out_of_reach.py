@@ -9,8 +9,8 @@ from .file_errors import refusing_damage
 from .strict_json import read_json
 from .tensor_source import Source
 
-#: What a part of a checkpoint is called by the programs that write several files.
-_PART: Final = re.compile(r".*-\d+-of-(?!0*1\.)\d+\.[a-z]+", re.IGNORECASE)
+#: What a part of a checkpoint is called by the programs that write several files; a variant may be in it.
+_PART: Final = re.compile(r".*[-._]\d+-of-(?!0*1\.)\d+(\.\w+)+", re.IGNORECASE)
 
 
 class OutOfReach:
@@ -38,7 +38,7 @@ class OutOfReach:
         if source.parts[0] is not source:
             return
         with refusing_damage(source.path):
-            indices = sorted(source.path.parent.glob("*.index.json"))
+            indices = sorted(source.path.parent.glob("*.index*.json"))
         found = False
         for index in indices:
             with refusing_damage(index):
