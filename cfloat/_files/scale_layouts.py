@@ -542,7 +542,7 @@ class _Search:
             yield other
 
     def _unnamed_beside(self, name: str) -> Iterator[str]:
-        """Give what may be a scale of codes whatever it is called: fewer numbers, of no name that is known."""
+        """Give what may be a scale of codes whatever it is called: fewer numbers, and no known name."""
         entry = self._entries[name]
         prefix, leaf = split(name)
         if len(entry.shape) < 2 or (entry.dtype in _INTEGERS and not _names_weights(leaf)):

@@ -41,8 +41,8 @@ class Near:
     def of(self, name: str) -> Iterator[str]:
         """Give the names in a tensor's module, and in those below that are called after it or quantise.
 
-        ``l.weight`` has ``l.weight_scale`` beside it, and ``l.weight.absmax`` and ``l.weight_quantizer.scale``
-        below.
+        ``l.weight`` has ``l.weight_scale`` beside it, and below it ``l.weight.absmax`` and
+        ``l.weight_quantizer.scale``.
         """
         module, own = split(name)
         yield from self._modules.get(module, ())
