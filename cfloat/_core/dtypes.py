@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from cfloat.errors import ArgumentTypeError, MissingExtraError
+from cfloat.errors import ArgumentTypeError, ArgumentValueError, MissingExtraError
 
 from . import binding
 from .text import shown
@@ -60,7 +60,11 @@ def real_array(name: str, x: ArrayLike) -> Array:
     ------
     ArgumentTypeError
         If it is not of real numbers: strings, complex numbers and objects are not.
+    ArgumentValueError
+        If it is a tensor of torch whose memory was given back.
     """
+    if type(x) is not np.ndarray:
+        check_memory(name, x)
     try:
         array = np.asarray(x)
     except (TypeError, RuntimeError):  # of a tensor's dtype, or because it needs a gradient
@@ -72,6 +76,28 @@ def real_array(name: str, x: ArrayLike) -> Array:
             raise wrong_dtype(name, array)
         return array.astype(np.float32)
     return array
+
+
+def check_memory(name: str, x: Any) -> None:
+    """Raise ArgumentValueError for a tensor of torch that has less memory than its elements take.
+
+    That of FSDP's parameters is given back between uses; torch and NumPy read what is there instead.
+    """
+    if not hasattr(x, "untyped_storage"):
+        return
+    try:
+        nbytes = x.untyped_storage().nbytes()
+    except RuntimeError:  # of tensors that have none: sparse ones, and those of transformations
+        return
+    if not x.numel():
+        return
+    steps = zip(x.shape, x.stride(), strict=True)
+    stop = x.storage_offset() + sum((length - 1) * step for length, step in steps) + 1
+    if stop * x.element_size() > nbytes:
+        raise ArgumentValueError(
+            f"{name} takes {stop * x.element_size()} bytes of memory, and {nbytes} are left of it; it "
+            "takes tensors whose memory has not been given back"
+        )
 
 
 def _of_tensor(name: str, tensor: Any) -> Array:

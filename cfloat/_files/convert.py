@@ -299,7 +299,8 @@ def _jobs(
         elif layout is not None and checkpoint.is_encoded(name):
             jobs[name] = Exporting(checkpoint, name, plan, layout)
         else:
-            same = offsets.get(tied.get(name, ""))
+            kept = tied.get(name)
+            same = None if kept is None else offsets.get(kept)
             offsets[name] = offset if same is None else same
             jobs[name] = Encoding(checkpoint, name, plan, offsets[name], layout, scratch)
             if same is None:

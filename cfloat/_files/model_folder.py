@@ -13,7 +13,7 @@ from cfloat.errors import FileError
 
 from .file_errors import refusing_damage
 from .paths import shown_path
-from .read_safetensors import ShardedSource
+from .read_safetensors import ShardedSource, without_variant
 from .reader import SINGLE_FILES
 from .replace import Replacement, note_finished, note_unfinished
 from .strict_json import read_json
@@ -204,7 +204,7 @@ def _reason_to_stay(path: Path, name: str, allowed: list[Path], whole: list[str]
         return "a link that leads out of the folder"
     if name in OF_QUANTIZATION:
         return "of the conversion before"
-    if path.name.lower().endswith(WEIGHTS) and not name.startswith(tuple(whole)):
+    if without_variant(path.name.lower()).endswith(WEIGHTS) and not name.startswith(tuple(whole)):
         return "other weights"
     return None
 

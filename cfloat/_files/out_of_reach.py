@@ -9,8 +9,8 @@ from .file_errors import refusing_damage
 from .strict_json import read_json
 from .tensor_source import Source
 
-#: What a part of a checkpoint is called by the programs that write several files.
-_PART: Final = re.compile(r".*-\d+-of-(?!0*1\.)\d+\.[a-z]+", re.IGNORECASE)
+#: What a part of a checkpoint is called by the programs that write several files; a variant may be in it.
+_PART: Final = re.compile(r".*[-._]\d+-of-(?!0*1\.)\d+(\.\w+)+", re.IGNORECASE)
 
 
 class OutOfReach:
@@ -23,22 +23,22 @@ class OutOfReach:
 
     Attributes
     ----------
-    modules : dict of str to (dict of str to str)
-        For each module the names of its tensors that are out of reach, and why each is.
+    names : dict of str to str
+        What is out of reach, and why each is.
     is_unknown : bool
         Whether the file is called as a part of a checkpoint, and no index says what is in the others.
     """
 
     def __init__(self, source: Source) -> None:
-        self.modules: dict[str, dict[str, str]] = {}
+        self.names: dict[str, str] = {}
         for name, error in source.unreadable.items():
-            self._add(name, f"cannot be read: {printable(str(error))}")
+            self.names[name] = f"cannot be read: {printable(str(error))}"
         self.is_unknown = False
         # an index has all parts
         if source.parts[0] is not source:
             return
         with refusing_damage(source.path):
-            indices = sorted(source.path.parent.glob("*.index.json"))
+            indices = sorted(source.path.parent.glob("*.index*.json"))
         found = False
         for index in indices:
             with refusing_damage(index):
@@ -49,9 +49,5 @@ class OutOfReach:
             found = True
             for name, file in weight_map.items():
                 if name not in source.entries and isinstance(file, str):
-                    self._add(name, f"is in {printable(file)}; open {printable(index.name)}")
+                    self.names[name] = f"is in {printable(file)}; open {printable(index.name)}"
         self.is_unknown = not found and _PART.fullmatch(source.path.name) is not None
-
-    def _add(self, name: str, why: str) -> None:
-        module, _, own = name.rpartition(".")
-        self.modules.setdefault(module, {})[own] = why

@@ -57,6 +57,12 @@ def outputs_for(checkpoint: Checkpoint, target: Path) -> Outputs:
             ]
             for name, shard in source.shards.items()
         }
+        # Hugging Face's programs look for one file before they look for an index
+        single = folder / index.name[: -len(".index.json")]
+        if single not in files and os.path.lexists(single):
+            raise FileError(
+                f"{shown_path(single)}: would be read instead of what is to be written; remove it first"
+            )
         outputs = Outputs(files, index)
     _check_apart(source, [*files, index])
     return outputs

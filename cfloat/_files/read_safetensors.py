@@ -1,6 +1,8 @@
 """Reading safetensors files, and checkpoints that are several of them."""
 
+import re
 from collections.abc import Callable, Hashable
+from functools import partial
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
 
@@ -14,6 +16,14 @@ from .tensor_source import Bytes, Source
 
 #: What the index of a sharded checkpoint is called in its folder.
 INDEX_NAME: Final = "model.safetensors.index.json"
+
+#: What transformers and diffusers put into the name of a variant's index.
+_VARIANT: Final = re.compile(r"\.index\.[^.]+\.json$", re.IGNORECASE)
+
+
+def without_variant(name: str) -> str:
+    """Give the name of an index without its variant, as in ``model.safetensors.index.fp8.json``."""
+    return _VARIANT.sub(".index.json", name)
 
 
 class SafetensorsSource(Source):
@@ -49,6 +59,7 @@ class ShardedSource(Source):
             raise ValueError("an index without a weight_map")
         for shard in weight_map.values():
             _check_shard_name(shard, suffix)
+        self._kind = partial(ShardedSource, opened=opened, suffix=suffix)
         self.shards: dict[str, Source] = {}
         for shard in sorted(set(weight_map.values())):
             path = file.path.parent / shard
@@ -76,6 +87,11 @@ class ShardedSource(Source):
             },
             names=sorted(self._shard_of),
         )
+
+    @property
+    def kind(self) -> Callable[[OpenedFile], Source]:
+        """What opens another file as this one was."""
+        return self._kind
 
     @property
     def parts(self) -> list[Source]:

@@ -19,8 +19,9 @@ from .file_errors import refusing_damage
 from .opened_file import OpenedFile
 from .paths import shown_path
 from .read_numpy import NpySource, NpzSource
-from .read_safetensors import INDEX_NAME, SafetensorsSource, ShardedSource
+from .read_safetensors import INDEX_NAME, SafetensorsSource, ShardedSource, without_variant
 from .read_torch import TorchSource
+from .strict_json import read_json
 from .tensor_source import Bytes, Source
 
 Array = NDArray[Any]
@@ -69,7 +70,7 @@ def open_source(path: Path) -> Source:
     with refusing_damage(path):
         if path.is_dir():
             path = _checkpoint_in(path)
-    name = path.name.lower()
+    name = without_variant(path.name.lower())
     suffix = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
     if suffix is None:
         raise FileError(
@@ -81,10 +82,26 @@ def open_source(path: Path) -> Source:
 
 def _checkpoint_in(folder: Path) -> Path:
     names = (INDEX_NAME, SINGLE_FILES[0], TORCH_INDEX_NAME, SINGLE_FILES[1])
-    for name in names:
-        if (folder / name).exists():
-            return folder / name
-    raise FileError(f"{shown_path(folder)}: a folder with none of {', '.join(names)}")
+    there = [folder / name for name in names if (folder / name).exists()]
+    if not there:
+        raise FileError(f"{shown_path(folder)}: a folder with none of {', '.join(names)}")
+    path = there[0]
+    single = path.name.removesuffix(".index.json")
+    # Hugging Face's programs read the one file; whoever has made the index last means that
+    if folder / single in there[1:] and not _is_of_index(single, path):
+        raise FileError(
+            f"{shown_path(folder)}: a folder with both {single} and {path.name}, which are of two "
+            "checkpoints; give the one that is meant"
+        )
+    return path
+
+
+def _is_of_index(name: str, index: Path) -> bool:
+    """Whether a file is one of those that an index names."""
+    with refusing_damage(index):
+        said = read_json(index, "an index")
+    weight_map = said.get("weight_map") if isinstance(said, dict) else None
+    return isinstance(weight_map, dict) and name in weight_map.values()
 
 
 def read_values(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfloat._array.array import CFloatArray
+from cfloat._core.dtypes import check_memory
 from cfloat._core.public_names import public
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError
@@ -185,6 +186,7 @@ def _of_torch(name: str, tensor: Any) -> tuple[StoredDtype, Array]:
         raise ArgumentTypeError(
             f"{shown(name)} is on {tensor.device}; it takes tensors in memory, as cpu() makes them"
         )
+    check_memory(shown(name), tensor)
     dtype = _dtype(name, str(tensor.dtype).removeprefix("torch."))
     plain = tensor.detach().resolve_conj().resolve_neg()
     if dtype.format is not None:

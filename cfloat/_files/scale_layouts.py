@@ -26,6 +26,7 @@ from .out_of_reach import OutOfReach
 from .paths import shown_path
 from .quantization_hints import Hints, read_hints
 from .tensor_entry import Entry
+from .tensor_names import Near, split
 from .tensor_source import Source
 
 
@@ -118,13 +119,25 @@ _BESIDE: Final = re.compile(
 )
 
 #: What is called a scale, whatever it is one of; and what is called so in networks that have no codes.
-_SCALE: Final = re.compile(r"(.*[_.])?(scales?|scb|absmax)([_.].*)?", re.IGNORECASE)
+_SCALE: Final = re.compile(
+    r"(.*_)?((de|inv|q|re|w)?scales?|scaling|scb|absmax|amax)(_.*)?"
+    r"|(?-i:.*[a-z0-9](Scale|Scaling)s?([A-Z_].*)?)",
+    re.IGNORECASE,
+)
 _LEARNED: Final = re.compile(r"(.*_)?(logit|layer)_?scale.*|scale_shift_table")
 #: What is nothing but a scale, even where no codes are.
 _NOTHING_ELSE: Final = re.compile(r"weight_(scale(_inv|_2)?|global_scale)|scale_weight")
 
 _NARROW: Final = re.compile(r"F[468]_(?!E8M0).*|F4")
-_INTEGERS: Final = ("I8", "U8", "I32")
+_INTEGERS: Final = ("I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64")
+
+#: Numbers beside codes that are no scales of theirs: what layers, norms and optimizers call their own.
+_WEIGHTS: Final = re.compile(
+    r"(.*_)?(weights?|bias(es)?|kernels?|embed(ding)?s?|norm|gamma|beta|table|tokens?|mean|var|mask|orig)"
+    r"|(.*_)?(weight|bias)_([guv]|[ih]h_l\d+(_reverse)?)|original\d*|\d+"
+    r"|(max_)?exp_avg(_sq)?|momentum_buffer|step|lora_[ab]|alpha|a_log|d|(inv_)?freqs?",
+    re.IGNORECASE,
+)
 _MARKER: Final = "scaled_fp8"  # ComfyUI's, for a whole file
 
 
@@ -229,7 +242,22 @@ def _is_scale(leaf: str, is_quantised: bool) -> bool:
 
 
 def _leaf(name: str) -> str:
-    return name.rpartition(".")[2]
+    return split(name)[1]
+
+
+def _calls_scale(name: str, *more: str) -> bool:
+    """Whether a tensor's name says that it is a scale, or has one more word, and may be one of codes."""
+    leaf = _leaf(name)
+    if _LEARNED.fullmatch(leaf) or _BESIDE.fullmatch(leaf):
+        return False
+    return _SCALE.fullmatch(leaf) is not None or any(word in leaf for word in more)
+
+
+def _may_be_scale(name: str, entry: Entry) -> bool:
+    """Whether a tensor has no name that would say what it is, and numbers as scales are."""
+    leaf = _leaf(name)
+    is_known = _WEIGHTS.fullmatch(leaf) or _LEARNED.fullmatch(leaf) or _BESIDE.fullmatch(leaf)
+    return (entry.dtype in _REAL or entry.dtype == "F8_E8M0") and not is_known
 
 
 class _Search:
@@ -240,9 +268,8 @@ class _Search:
         self._entries = entries
         self._hints: Hints | None = None
         self._claimed: set[str] = set()
-        self._modules: dict[str, list[str]] = {}
-        for name in entries:
-            self._modules.setdefault(name.rpartition(".")[0], []).append(name)
+        self._scales = Near(name for name in entries if _calls_scale(name))
+        self._others = Near(name for name in entries if _BESIDE.fullmatch(_leaf(name)))
 
     def run(self) -> dict[str, Scaled]:
         found: dict[str, Scaled] = {}
@@ -275,8 +302,7 @@ class _Search:
 
     def _of_codes(self, name: str) -> Scaled | None:
         """Find what belongs to a tensor that may be codes; None if no scale does."""
-        prefix, _, leaf = name.rpartition(".")
-        prefix += "." if prefix else ""
+        prefix, leaf = split(name)
         for names in _NAMES:
             before, after = names.codes.split("{}")
             if not (leaf.startswith(before) and leaf.endswith(after)):
@@ -455,6 +481,9 @@ class _Search:
         beside = next(self._scales_beside(name), None)
         if beside is not None:
             raise self._refusal(name, beside, "no layout that is read here has such names")
+        unnamed = next(self._unnamed_beside(name), None)
+        if unnamed is not None:
+            raise self._refusal(name, unnamed, "it may be one, as nothing says what else it is")
         self._check_reach(name)
         if self._elsewhere.is_unknown and _NARROW.fullmatch(entry.dtype) and len(entry.shape) > 1:
             raise FileError(
@@ -478,20 +507,23 @@ class _Search:
 
     def _check_reach(self, name: str) -> None:
         """Refuse codes that have a scale, or a zero point, which cannot be read with them."""
-        prefix, _, leaf = name.rpartition(".")
-        modules = self._elsewhere.modules
-        # bitsandbytes has names below that of the codes
-        for own, why in (*modules.get(prefix, {}).items(), *modules.get(name, {}).items()):
-            if not (_SCALE.fullmatch(own) or "zero_point" in own):
+        for other in self._out_of_reach.of(name):
+            if self._entries[name].dtype in _INTEGERS and not self._go_together(name, other):
                 continue
-            if _LEARNED.fullmatch(own) or _BESIDE.fullmatch(own):
-                continue
-            if self._entries[name].dtype in _INTEGERS and not _go_together(leaf, own):
-                continue
+            why = self._elsewhere.names[other]
             raise FileError(
                 f"{shown_path(self._source.path)}: {printable(name)} has a scale or a zero point, "
-                f"{printable(own)}, which {why}"
+                f"{printable(other.removeprefix(split(name)[0]))}, which {why}"
             )
+
+    @cached_property
+    def _out_of_reach(self) -> Near:
+        names = self._elsewhere.names
+        return Near(name for name in names if _calls_scale(name, "zero_point"))
+
+    @cached_property
+    def _unnamed(self) -> Near:
+        return Near(name for name, entry in self._entries.items() if _may_be_scale(name, entry))
 
     @cached_property
     def _elsewhere(self) -> OutOfReach:
@@ -499,27 +531,44 @@ class _Search:
 
     def _scales_beside(self, name: str) -> Iterator[str]:
         """Give the scales beside what may be codes, that no other codes have."""
-        entry = self._entries[name]
-        prefix, _, leaf = name.rpartition(".")
-        # bitsandbytes has names below that of the codes
-        for other in (*self._modules[prefix], *self._modules.get(name, ())):
-            own = _leaf(other)
-            if other == name or other in self._claimed or not _SCALE.fullmatch(own):
+        dtype = self._entries[name].dtype
+        for other in self._scales.of(name):
+            if other == name or other in self._claimed:
                 continue
-            if _LEARNED.fullmatch(own) or _BESIDE.fullmatch(own):
-                continue
-            if self._entries[other].dtype == entry.dtype and entry.dtype not in _INTEGERS:
+            if self._entries[other].dtype == dtype and dtype not in _INTEGERS:
                 continue  # a network whose numbers all are 8-bit floats
-            if entry.dtype in _INTEGERS and not _go_together(leaf, own):
+            if dtype in _INTEGERS and not self._go_together(name, other):
                 continue
             yield other
+
+    def _unnamed_beside(self, name: str) -> Iterator[str]:
+        """Give what may be a scale of codes whatever it is called: fewer numbers, and no known name."""
+        entry = self._entries[name]
+        prefix, leaf = split(name)
+        if len(entry.shape) < 2 or (entry.dtype in _INTEGERS and not _names_weights(leaf)):
+            return
+        for other in self._unnamed.of(name):
+            # what is in no module may be of any layer
+            if not prefix and not other.startswith(f"{leaf}_") and not split(other)[0]:
+                continue
+            if other not in self._claimed and self._entries[other].size < entry.size:
+                yield other
+
+    def _go_together(self, name: str, scale: str) -> bool:
+        """Whether a scale may be of integers, which may be anything else but codes."""
+        entry, leaf = self._entries[name], _leaf(name)
+        own = re.sub(r"^_|_(packed|blocks|data|qdata|quantized)$", "", leaf)
+        if _leaf(scale).lstrip("_").startswith(own) or _names_weights(leaf):
+            return True
+        # indices have 64 bits: no codes do, unless they are called so
+        return len(entry.shape) > 1 and not entry.dtype.endswith("64")
 
     def _with_others(self, scaled: Scaled) -> Scaled:
         """Add what lies in its module and says nothing of its values."""
         others = [
             other
-            for other in self._modules[scaled.codes.rpartition(".")[0]]
-            if other not in self._claimed and _BESIDE.fullmatch(_leaf(other))
+            for other in self._others.of(scaled.codes)
+            if other not in self._claimed and split(other)[0] == split(scaled.codes)[0]
         ]
         unknown = [name for name in self._scales_beside(scaled.codes) if name not in others]
         if unknown:
@@ -543,10 +592,8 @@ class _Search:
         )
 
 
-def _go_together(leaf: str, scale: str) -> bool:
-    """Whether a scale's name says that it is of integers, which may be anything else but codes."""
-    own = re.sub(r"^_|_(packed|blocks|data|qdata|quantized)$", "", leaf)
-    return scale.lstrip("_").startswith(own) or "weight" in leaf or leaf in ("W_q", "_data")
+def _names_weights(leaf: str) -> bool:
+    return "weight" in leaf or leaf in ("W_q", "_data", "kernel")
 
 
 def _possible_blocks(length: int, count: int) -> set[int]:

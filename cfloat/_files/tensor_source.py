@@ -73,8 +73,13 @@ class Source(ABC):
         if len(own) != len(stamps) or not all(map(Stamp.fits, own, stamps)):
             raise FileError(f"{shown_path(self.path)}: it has changed since it was opened")
 
+    @property
+    def kind(self) -> Callable[[OpenedFile], "Source"]:
+        """What opens another file as this one was."""
+        return type(self)
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, (type(self), self.file.absolute, self.stamps)
+        return _reopened, (self.kind, self.file.absolute, self.stamps)
 
     @property
     def reads_anywhere(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cfloat._core.dtypes import SOURCE_DTYPES, is_source_dtype
+from cfloat._core.dtypes import SOURCE_DTYPES, check_memory, is_source_dtype
 from cfloat._core.format import Format
 from cfloat._core.pieces import pieces
 from cfloat._core.presets import FORMATS, as_format
@@ -300,7 +300,9 @@ def report(
     for done, name in enumerate(named):
         steps = _Steps(progress, done, len(named))
         try:
-            tensor = np.asarray(named[name])
+            given = named[name]
+            check_memory(shown(name), given)
+            tensor = np.asarray(given)
         except FileError as error:
             skipped[str(name)] = str(error)
             continue

@@ -1,6 +1,7 @@
 """`save` and `load`: what is written comes back bit by bit, and what contradicts itself is refused."""
 
 import json
+import pickle
 import struct
 
 import ml_dtypes
@@ -367,3 +368,18 @@ def test_a_presets_name_is_the_presets_alone(tmp_path, change):
     ieee = cf.CFloat8_1_4_3.replace(subnormals="ieee")
     cf.save(path, {"w": cf.asarray(X, ieee)})
     assert cf.load(path)["w"].format == ieee
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+def test_checkpoints_of_several_files_are_pickled(tmp_path, kind):
+    if kind == "bin":
+        torch = pytest.importorskip("torch")
+        name, index = "pytorch_model-00001-of-00001.bin", "pytorch_model.bin.index.json"
+        torch.save({"a": torch.arange(3.0)}, tmp_path / name)
+    else:
+        name, index = "model-00001-of-00001.safetensors", "model.safetensors.index.json"
+        cf.save(tmp_path / name, {"a": np.arange(3, dtype=np.float32)})
+    (tmp_path / index).write_text(json.dumps({"weight_map": {"a": name}}))
+    again = pickle.loads(pickle.dumps(cf.load(tmp_path / index)))
+    assert again.path.name == index
+    np.testing.assert_array_equal(again["a"], [0, 1, 2])

@@ -454,6 +454,41 @@ def test_a_file_beside_an_index_that_would_be_read_instead(source, tmp_path):
     assert names_in(tmp_path / "out") == before
 
 
+@pytest.mark.parametrize("given", ["", "model.safetensors.index.json", "x.safetensors.index.json"])
+def test_shards_beside_a_file_that_would_be_read_instead(tmp_path, given):
+    index = shard(tmp_path / "in", TENSORS)
+    (tmp_path / "out").mkdir()
+    single = tmp_path / "out" / ("x" if given.startswith("x") else "model")
+    single = single.with_suffix(".safetensors")
+    single.write_text("older weights")
+    with pytest.raises(cf.FileError, match=f"{single.name}: would be read instead"):
+        convert(index, tmp_path / "out" / given, Plan(FMT))
+    assert names_in(tmp_path / "out") == [single.name]
+    single.unlink()
+    convert(index, tmp_path / "out" / given, Plan(FMT))
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+def test_a_folder_of_two_checkpoints(tmp_path, kind):
+    index = shard(tmp_path / "in", TENSORS)
+    single = index.parent / "model.safetensors"
+    if kind == "bin":
+        index = index.rename(index.parent / "pytorch_model.bin.index.json")
+        single = index.parent / "pytorch_model.bin"
+    single.write_bytes(b"")
+    with pytest.raises(
+        cf.FileError, match=f"both {single.name} and {index.name}, which are of two"
+    ):
+        cf.load(tmp_path / "in")
+    if kind == "bin":
+        return
+    assert set(cf.load(index)) == set(TENSORS)
+    # an index of that one file
+    save_file(TENSORS, single)
+    index.write_text(json.dumps({"weight_map": dict.fromkeys(TENSORS, single.name)}))
+    assert set(cf.load(tmp_path / "in")) == set(TENSORS)
+
+
 def test_names_of_biases_that_another_shard_has(tmp_path):
     tensors = {"v": np.ones(3), "w": np.ones((2, 2)), "w.cfloat_bias": np.array([3])}
     index = shard(tmp_path / "in", tensors)

@@ -145,3 +145,41 @@ def test_an_index_of_other_files_says_nothing(tmp_path):
     index = {"weight_map": {"l.weight_scale": "y.safetensors"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     np.testing.assert_array_equal(cf.load(tmp_path / "x.safetensors")["l.weight"], VALUES)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model-00001-of-00002.fp8.safetensors",
+        "model.00001-of-00002.safetensors",
+        "m_1-of-2.safetensors",
+    ],
+)
+def test_other_names_of_parts(tmp_path, name):
+    write(tmp_path / name, {"l.weight": E4M3})
+    with pytest.raises(cf.FileError, match="may have a scale in another part of the checkpoint"):
+        cf.load(tmp_path / name)
+    path = (tmp_path / name).rename(tmp_path / "model_1-of-1.fp8.safetensors")
+    np.testing.assert_array_equal(cf.load(path)["l.weight"], VALUES)
+
+
+def test_the_index_of_a_variant(tmp_path):
+    shards(tmp_path, *CASES["one"])
+    names = {name: name.replace(".safetensors", ".fp8.safetensors") for name in (FIRST, SECOND)}
+    for name, other in names.items():
+        (tmp_path / name).rename(tmp_path / other)
+    index = tmp_path / "model.safetensors.index.fp8.json"
+    plain = tmp_path / "model.safetensors.index.json"
+    text = plain.read_text().replace(".safetensors", ".fp8.safetensors")
+    plain.unlink()
+    index.write_text(text)
+    with pytest.raises(
+        cf.FileError, match=rf"{names[SECOND]}; open model\.safetensors\.index\.fp8"
+    ):
+        cf.load(tmp_path / names[FIRST])
+    np.testing.assert_array_equal(cf.load(index)["l.weight"], VALUES * ONE)
+    # beside a model's other weights it stays where it is, as these do
+    write(tmp_path / "model.safetensors", {"m.weight": W})
+    (tmp_path / "config.json").write_text("{}")
+    summary = convert(tmp_path, tmp_path / "out", Plan("CFloat8_1_4_3"))
+    assert summary.left == dict.fromkeys((*names.values(), index.name), "other weights")

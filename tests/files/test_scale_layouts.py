@@ -212,6 +212,28 @@ def refused_cases():
         {"l.weight": E4M3, "l.weight_scale": ONE, "l.weight_scale_2": ONE},
         "l.weight_scale_2",
     )
+    for scale in (
+        "weights_scaling_factor", "weight_quantizer.scale", "weight_quantizer._scale",
+        "weight_quantizer._amax", "quantizer.s", "weightScale", "descale", "wscale", "inv_s", "weight.d2",
+    ):  # fmt: skip
+        yield f"8-bit floats, {scale}", {"l.weight": E4M3, f"l.{scale}": ONE}, f"l.{scale}"
+    words, ints = BYTES.view(np.uint32), BYTES.view(np.int8)
+    mlx = {"l.weight": words, "l.scales": positive(8, 2), "l.biases": positive(8, 2)}
+    yield "MLX", mlx, "l.scales"
+    yield "MLX, MXFP4", {"e.weight": words, "e.scales": BYTES[:, :1]}, "e.scales"
+    for codes in (np.int16, np.uint16, np.int64):
+        parts = {"l.weight": ints.astype(codes), "l.weight_scale": positive(8, 1)}
+        yield codes.__name__, parts, "l.weight_scale"
+    yield "Quark", {"l.weight": ints, "l.weight_quantizer.scale": ONE}, "l.weight_quantizer.scale"
+    yield "int8, no name", {"l.weight": ints, "l.inv_s": ONE}, "l.inv_s"
+    aqlm = {"l.codes": ints, "l.codebooks": positive(1, 4, 1, 8), "l.scales": positive(8, 1)}
+    yield "AQLM", aqlm, "l.scales"
+    yield "Nunchaku", {"l.qweight": ints, "l.wscales": positive(1, 8)}, "l.wscales"
+    yield "QuIP#", {"l.Qidxs": ints.astype(np.int16), "l.Wscale": ONE}, "l.Wscale"
+    parts = {"l.weight.int_data": ints, "l.weight.scale": positive(8)}
+    yield "affine", parts, "l.weight.scale"
+    yield "JAX", {"layer/kernel": E4M3, "layer/scale": ONE}, "layer/scale"
+    yield "JAX, int8", {"layer/w_q": ints, "layer/w_scale": positive(8, 1)}, "layer/w_scale"
     swizzled = {"l._weight_qdata": BYTES, "l._weight_scale": positive(8, 4).astype(E4M3.dtype)}
     yield "swizzled", swizzled, "l._weight_scale"
 
@@ -266,6 +288,37 @@ def test_codes_without_the_scale_that_others_have(tmp_path):
     parts = {"l.weight": E4M3, "m.weight": E5M2, "m.logit_scale": ONE}
     loaded = cf.load(write(tmp_path / "x.safetensors", parts))
     np.testing.assert_array_equal(loaded["l.weight"], VALUES)
+
+
+def test_what_is_no_scale_is_in_the_way_of_nothing(tmp_path):
+    """Plain networks of 8-bit floats, and integers that are no codes."""
+    half = W[0].astype(ml_dtypes.bfloat16)
+    path = tmp_path / "x.safetensors"
+    plain = {
+        "l.weight": E4M3, "l.bias": half, "l.weight_g": W[:, :1], "m.in_proj_weight": E5M2,
+        "m.in_proj_bias": half, "a.pos_embed": E4M3, "a.cls_token": half, "a.gamma": W[0],
+        "s.0": E4M3, "s.1": half, "r.weight_ih_l0": E4M3, "r.bias_ih_l0": half, "p": E4M3, "q": ONE,
+        "x.input_scale": ONE, "x.weight": E4M3, "d.one": E4M3, "d.other": W, "a.b.temperature": ONE,
+        "layer/kernel": E4M3, "layer/bias": half,
+    }  # fmt: skip
+    write(path, plain)
+    loaded = cf.load(path)
+    assert set(loaded) == set(plain)
+    np.testing.assert_array_equal(loaded["l.weight"], VALUES)
+    integers = {
+        "norm.scale": W[0], "norm.num_batches_tracked": np.int64(3), "a.index": np.int64(BYTES),
+        "a.scale": ONE, "a.logit_scale": ONE, "m.ids": np.int32([1, 2]), "m.scale": ONE,
+    }  # fmt: skip
+    write(path, integers)
+    assert set(cf.load(path)) == set(integers)
+
+
+def test_names_joined_by_slashes(tmp_path):
+    path = write(tmp_path / "x.safetensors", {"m/l/weight": E4M3, "m/l/weight_scale": ONE})
+    np.testing.assert_array_equal(cf.load(path)["m/l/weight"], VALUES * ONE)
+    write(path, {"m/l/weight": E4M3, "m/l/weight_scale": ONE, "m/n/weight": E4M3})
+    with pytest.raises(cf.FileError, match="m/n/weight has no scale beside it"):
+        cf.load(path)
 
 
 def test_scales_are_no_weights(tmp_path):

@@ -244,3 +244,40 @@ def test_tied_names(tied, tmp_path):
     weight = torch.ones(64, 32)
     three = saved(tmp_path / "three.pt", {"a": weight, "b": weight.T, "c": weight, "d": weight[:]})
     assert cf.load(three).tied_names() == {"c": "a", "d": "a"}
+
+
+@pytest.mark.parametrize("names", [("", "a", "b"), ("a", "b", "c")])
+def test_what_is_not_tied_shares_no_random_words(tmp_path, names):
+    """Nor with a tensor whose name is empty."""
+    x = np.full(500, 1.03, np.float32)
+    np.savez(tmp_path / "x.npz", **dict.fromkeys(names, x))
+    convert(tmp_path / "x.npz", tmp_path / "out.safetensors", STOCHASTIC)
+    tensors = cf.load(tmp_path / "out.safetensors")
+    assert len({tensors[name].codes.tobytes() for name in names}) == len(names)
+
+
+@pytest.mark.parametrize("left", [0, 36])
+@pytest.mark.parametrize("view", [slice(None), slice(1, None, 3)], ids=["whole", "view"])
+def test_tensors_whose_memory_was_given_back(tmp_path, left, view):
+    """As FSDP gives back that of parameters between their uses: what is there is of somebody else."""
+    tensor = torch.arange(10.0)[view]
+    expected = np.arange(10, dtype=np.float32)[view]
+    tensor.untyped_storage().resize_(left)
+    if view.step and left:  # its last element is the eighth
+        cf.save(tmp_path / "x.safetensors", {"x": tensor})
+        np.testing.assert_array_equal(cf.load(tmp_path / "x.safetensors")["x"], expected)
+        return
+    with pytest.raises(
+        cf.ArgumentValueError, match=f"'x' takes .* bytes of memory, and {left} are"
+    ):
+        cf.save(tmp_path / "x.safetensors", {"x": tensor})
+    for read in (cf.encode, cf.asarray, cf.round_to):
+        with pytest.raises(cf.ArgumentValueError, match=f"bytes of memory, and {left} are left"):
+            read(tensor, FMT)
+    with pytest.raises(cf.ArgumentValueError, match="q takes"):
+        cf.error(expected, tensor)
+    with pytest.raises(cf.ArgumentValueError, match="'y' takes"):
+        cf.report({"y": tensor}, FMT)
+    # no element takes none
+    tensor = torch.zeros(0, 3)
+    assert cf.encode(tensor, FMT).shape == (0, 3)
