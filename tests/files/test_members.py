@@ -1,11 +1,12 @@
 """Members of a file that are no tensors which can be converted: passed through, or left out and named."""
 
 import argparse
+import copy
 import json
 import pickle
 import warnings
 import zipfile
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict, deque
 
 import ml_dtypes
 import numpy as np
@@ -262,6 +263,55 @@ def test_tensors_of_a_class_of_their_own(tmp_path):
         assert list(tensors) == ["w"]
         assert "TwoTensor" in tensors.unreadable["wrapped"]
         np.testing.assert_array_equal(tensors["w"], w)
+
+
+class Record(dict):
+    pass
+
+
+class Row(list):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        (defaultdict(list, a=1), set()), (Record(a=1), set()), (Row([1]), set()), (deque([1, 2]), set()),
+        (defaultdict(list, a=[W], b=2), {"n.a.0"}), (Record(a=W, b=Record(c=W)), {"n.a", "n.b.c"}),
+        (Row([W, Record(a=W)]), {"n.0", "n.1.a"}), (deque([W], 5), {"n.0"}),
+    ],
+    ids=lambda x: type(x).__name__,
+)  # fmt: skip
+def test_mappings_and_sequences_of_classes_of_their_own(tmp_path, value, names):
+    torch = pytest.importorskip("torch")
+
+    def with_tensors(value):
+        if isinstance(value, np.ndarray):
+            return torch.from_numpy(value)
+        for key in value if isinstance(value, dict) else range(len(value)):
+            if not isinstance(value[key], int):
+                value[key] = with_tensors(value[key])
+        return value
+
+    torch.save({"x": torch.ones(3), "n": with_tensors(copy.deepcopy(value))}, tmp_path / "x.pt")
+    loaded = cf.load(tmp_path / "x.pt")
+    assert set(loaded) == {"x"} | names
+    assert set(loaded.unreadable) == (
+        {"n"} if not names else {"n.b"} if "n.a.0" in names else set()
+    )
+    for name in names:
+        np.testing.assert_array_equal(loaded[name], W)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested")
+@pytest.mark.parametrize("size", [2, 100_000])
+def test_nested_tensors_are_left_out(tmp_path, size):
+    torch = pytest.importorskip("torch")
+    nested = torch.nested.nested_tensor([torch.ones(size), torch.ones(3)])
+    torch.save({"x": torch.arange(3.0), "n": nested}, tmp_path / "x.pt")
+    loaded = cf.load(tmp_path / "x.pt")
+    np.testing.assert_array_equal(loaded["x"], [0, 1, 2])
+    assert loaded.unreadable == {"n": "a nested tensor is not supported"}
 
 
 def test_objects_leave_nothing_behind_in_pytorch(tmp_path):
