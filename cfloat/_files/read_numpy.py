@@ -150,10 +150,12 @@ class NpzSource(ArraySource):
         check_member(info)
         try:
             with self._archive.open(info) as stream:
-                if (
-                    not info.filename.endswith(".npy")
-                    and cast(Any, stream).peek(1)[:1] != np.lib.format.MAGIC_PREFIX[:1]
-                ):
+                mark = np.lib.format.MAGIC_PREFIX
+                # whatever it is called, as NumPy has it
+                if cast(Any, stream).peek(len(mark))[: len(mark)] != mark:
+                    # to its end, where it is compared with its checksum: it may be a damaged array
+                    while stream.read(_PIECE_BYTES):
+                        pass
                     raise NotSupportedError("not an array")
                 self._headers[name] = _ArrayHeader(stream, info.file_size)
             entries[name] = self._headers[name].entry()

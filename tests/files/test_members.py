@@ -314,6 +314,31 @@ def test_nested_tensors_are_left_out(tmp_path, size):
     assert loaded.unreadable == {"n": "a nested tensor is not supported"}
 
 
+@pytest.mark.parametrize("name", ["notes.npy", "notes", "notes.txt"])
+@pytest.mark.parametrize("data", [b"", b"text", b"\x93", b"\x93NUMP and more"])
+def test_members_of_an_npz_that_are_no_arrays(tmp_path, name, data):
+    path = tmp_path / "x.npz"
+    np.savez(path, w=W)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, data)
+    with np.load(path) as read:  # NumPy gives its bytes
+        assert read[name] == data
+    loaded = cf.load(path)
+    np.testing.assert_array_equal(loaded["w"], W)
+    assert loaded.unreadable == {name.removesuffix(".npy"): "not an array"}
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_an_array_of_an_npz_whose_mark_is_damaged(tmp_path, at):
+    path = tmp_path / "x.npz"
+    np.savez(path, w=W, b=W[0])
+    data = bytearray(path.read_bytes())
+    data[data.index(b"\x93NUMPY") + at] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(cf.FileError, match=r"w: damaged .*CRC"):
+        cf.load(path)
+
+
 def test_objects_leave_nothing_behind_in_pytorch(tmp_path):
     torch = pytest.importorskip("torch")
     path = pt(tmp_path)
@@ -428,6 +453,22 @@ def test_arrays_of_jax_are_saved(tmp_path):
     cf.save(tmp_path / "x.safetensors", tensors)
     np.testing.assert_array_equal(cf.load(tmp_path / "x.safetensors")["w"], W)
     assert cf.load(tmp_path / "x.safetensors").stored_dtype("b") == "BF16"
+
+
+@pytest.mark.parametrize("metadata", [{"a": "\ud800"}, {"\ud800": "a"}], ids=["value", "key"])
+def test_metadata_that_no_file_can_have(tmp_path, metadata):
+    with pytest.raises(cf.ArgumentValueError, match=r"metadata has .*\\ud800.*; it takes text"):
+        cf.save(tmp_path / "x.safetensors", {"w": W}, metadata=metadata)
+    assert names_in(tmp_path) == []
+
+
+def test_an_array_of_jax_that_was_deleted(tmp_path):
+    jnp = pytest.importorskip("jax.numpy")
+    for array in (jnp.ones(3), jnp.ones((3, 3), jnp.bfloat16)):
+        array.delete()
+        with pytest.raises(cf.ArgumentValueError, match=r"'w' cannot be read: .*deleted"):
+            cf.save(tmp_path / "x.safetensors", {"w": array})
+        assert names_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("tensor", [[1.0], "text", 2.5, None], ids=str)
