@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from numpy.typing import NDArray
 
@@ -23,6 +23,9 @@ from .tensor_metadata import Description
 from .tensor_source import Source
 
 Array = NDArray[Any]
+
+#: Under which safetensors' metadata name the library that a file is for; it is the name of no tied tensor.
+FORMAT_KEY: Final = "format"
 
 
 @public
@@ -166,7 +169,7 @@ def _tied_by_metadata(contents: Contents) -> dict[str, str]:
     return {
         name: kept
         for name, kept in sorted(contents.metadata.items())
-        if kept in names and name not in names
+        if kept in names and name not in names and name != FORMAT_KEY
     }
 
 

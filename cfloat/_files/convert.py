@@ -11,7 +11,7 @@ from cfloat._core.text import shown
 from cfloat.errors import FileError
 
 from . import fp8, model_folder, tensor_metadata
-from .checkpoint import Checkpoint, load
+from .checkpoint import FORMAT_KEY, Checkpoint, load
 from .conversion_plan import FloatName, Plan
 from .conversion_summary import Summary
 from .copying import Copying, Counter, Decoding, Job, Progress
@@ -20,7 +20,7 @@ from .export_choice import Choice, export_choice, modules_of
 from .exporting import Exporting
 from .file_errors import refusing_damage
 from .names_by_reason import by_kept
-from .output_files import Outputs, output_folder, outputs_for
+from .output_files import Outputs, is_of_folder, output_folder, outputs_for
 from .paths import shown_path
 from .quantization_config import Configuration, quantization_config, read_configuration
 from .replace import Replacement, prepare_text
@@ -120,7 +120,7 @@ def convert(
     summary.unreadable = checkpoint.unreadable
     metadata = dict(checkpoint.metadata)
     is_once = not plan.export and _says_ties(outputs, checkpoint, folder)
-    if tied and is_once and not tied.keys() & {*metadata, tensor_metadata.KEY}:
+    if tied and is_once and not tied.keys() & {*metadata, tensor_metadata.KEY, FORMAT_KEY}:
         jobs = {name: job for name, job in jobs.items() if name not in tied}
         summary.tied = tied
         metadata |= tied
@@ -137,7 +137,7 @@ def convert(
     writers: list[SafetensorsWriter] = []
     copies: list[Replacement] = []
     said: list[Replacement] = []
-    is_shared = bool(plan.export or others.copied) or Path(target) not in outputs.files
+    is_shared = bool(plan.export or others.copied) or is_of_folder(Path(target), outputs)
     with output_folder(folder, is_shared), model_folder.made_for(folder, others):
         try:
             weight_map: dict[str, str] = {}

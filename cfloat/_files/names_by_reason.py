@@ -15,7 +15,14 @@ def by_reason(names: dict[str, str]) -> list[tuple[str, str]]:
 
 def _few(names: list[str]) -> str:
     """Name the first few of many, which are one if they differ by numbers alone."""
-    names = list(dict.fromkeys(re.sub(r"(?<=\.)\d+(?=\.)", "*", name) for name in names))
+    return _first(list(dict.fromkeys(map(_folded, names))))
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"(?<=\.)\d+(?=\.)", "*", name)
+
+
+def _first(names: list[str]) -> str:
     text = ", ".join(printable(name) for name in names[:3])
     return text if len(names) <= 3 else f"{text} and {len(names) - 3} more"
 
@@ -26,5 +33,18 @@ def in_one_line(names: dict[str, str]) -> str:
 
 
 def by_kept(names: dict[str, str]) -> str:
-    """Write other names of tensors with the names that they are stored under, in one line."""
-    return "; ".join(f"{few} as {printable(kept)}" for kept, few in by_reason(names))
+    """Write other names of tensors with the names that they are stored under, in one line.
+
+    Pairs that differ by numbers alone are one.
+    """
+    alike: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for name, kept in names.items():
+        alike.setdefault((_folded(name), _folded(kept)), []).append((name, kept))
+    written: dict[str, str] = {}
+    for (name, kept), pairs in alike.items():
+        same = len({each for _, each in pairs}) == 1
+        written[pairs[0][0] if len(pairs) == 1 else name] = pairs[0][1] if same else kept
+    gathered: dict[str, list[str]] = {}
+    for name, kept in written.items():
+        gathered.setdefault(kept, []).append(name)
+    return "; ".join(f"{_first(few)} as {printable(kept)}" for kept, few in gathered.items())

@@ -13,6 +13,11 @@ from .tensor_source import Source
 _PART: Final = re.compile(r".*[-._]\d+-of-(?!0*1\.)\d+(\.\w+)+", re.IGNORECASE)
 
 
+def is_part(name: str) -> bool:
+    """Whether a file is called as one of several of a checkpoint."""
+    return _PART.fullmatch(name) is not None
+
+
 class OutOfReach:
     """What is not in a file that is read by itself, or cannot be read.
 
@@ -50,4 +55,4 @@ class OutOfReach:
             for name, file in weight_map.items():
                 if name not in source.entries and isinstance(file, str):
                     self.names[name] = f"is in {printable(file)}; open {printable(index.name)}"
-        self.is_unknown = not found and _PART.fullmatch(source.path.name) is not None
+        self.is_unknown = not found and is_part(source.path.name)

@@ -10,8 +10,10 @@ from cfloat.errors import FileError
 
 from .checkpoint import Checkpoint
 from .file_errors import refusing_damage
+from .out_of_reach import is_part
 from .paths import check_writable, shown_path
 from .read_safetensors import INDEX_NAME, ShardedSource
+from .reader import SINGLE_FILES
 from .replace import note_finished, note_unfinished
 from .tensor_source import Source
 
@@ -66,6 +68,12 @@ def outputs_for(checkpoint: Checkpoint, target: Path) -> Outputs:
         outputs = Outputs(files, index)
     _check_apart(source, [*files, index])
     return outputs
+
+
+def is_of_folder(target: Path, outputs: Outputs) -> bool:
+    """Whether what is written belongs to a folder, as a file by itself does not unless it is called so."""
+    is_called_so = target.name.lower() in SINGLE_FILES or is_part(target.name)
+    return target not in outputs.files or is_called_so
 
 
 def _safetensors_name(name: str) -> str:

@@ -1,7 +1,6 @@
 """Reading NumPy's files, ``.npy`` and ``.npz``: nothing is unpickled, and sizes are checked first."""
 
 import math
-import os
 import threading
 import zipfile
 from collections.abc import Callable
@@ -18,40 +17,10 @@ from .file_errors import NotSupportedError, copy_of, refusing_damage
 from .opened_file import OpenedFile
 from .tensor_entry import Entry
 from .tensor_source import ArraySource, Bytes, as_bytes, fill
-
-# Deflate makes at most so many bytes of one.
-_MOST_UNPACKED: Final = 1032
-
-# Zeros are packed a thousandfold, and a file of them is read; but a member that claims to be larger than this
-# and packed tighter than any measured tensor is refused before it fills the memory.
-_BOMB_BYTES: Final = 1 << 34
-_BOMB_RATIO: Final = 200
+from .zip_bombs import check_member, check_shared
 
 # Bytes of an array that are put into another order at a time.
 _PIECE_BYTES: Final = 1 << 22
-
-
-def _check_bombs(members: list[zipfile.ZipInfo], size: int) -> None:
-    """Raise ValueError if members of an archive share their bytes: a few would unpack to any size."""
-    packed = sum(info.compress_size for info in members)
-    if packed > size:
-        raise ValueError(f"members of {packed} bytes in a file of {size}, as in a zip bomb")
-
-
-def _check_bomb(info: zipfile.ZipInfo) -> None:
-    """Raise ValueError for a member that claims to unpack to more than it can, or than there is room for."""
-    packed, claimed = info.compress_size, info.file_size
-    impossible = info.compress_type == zipfile.ZIP_DEFLATED and claimed > _MOST_UNPACKED * packed
-    if impossible or claimed > max(min(_BOMB_BYTES, _memory_bytes()), _BOMB_RATIO * packed):
-        raise ValueError(f"{packed} bytes claim to unpack to {claimed}, as a zip bomb would")
-
-
-def _memory_bytes() -> int:
-    """Count the bytes of this machine's memory; where the system does not tell, there is no end to it."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return 2**63
 
 
 class _ArrayHeader:
@@ -163,7 +132,7 @@ class NpzSource(ArraySource):
         self._place = _Place()
         entries: dict[str, Entry] = {}
         unreadable: dict[str, Exception] = {}
-        _check_bombs(self._archive.infolist(), file.size)
+        check_shared(self._archive.infolist(), file.size)
         for info in self._archive.infolist():
             name = info.filename.removesuffix(".npy")
             if name in self._members:
@@ -178,13 +147,15 @@ class NpzSource(ArraySource):
 
     def _take(self, name: str, entries: dict[str, Entry], unreadable: dict[str, Exception]) -> None:
         info = self._members[name]
-        _check_bomb(info)
+        check_member(info)
         try:
             with self._archive.open(info) as stream:
-                if (
-                    not info.filename.endswith(".npy")
-                    and cast(Any, stream).peek(1)[:1] != np.lib.format.MAGIC_PREFIX[:1]
-                ):
+                mark = np.lib.format.MAGIC_PREFIX
+                # whatever it is called, as NumPy has it
+                if cast(Any, stream).peek(len(mark))[: len(mark)] != mark:
+                    # to its end, where it is compared with its checksum: it may be a damaged array
+                    while stream.read(_PIECE_BYTES):
+                        pass
                     raise NotSupportedError("not an array")
                 self._headers[name] = _ArrayHeader(stream, info.file_size)
             entries[name] = self._headers[name].entry()

@@ -2,11 +2,13 @@
 
 import math
 import os
+import re
 import struct
 import sys
 import threading
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
@@ -24,6 +26,7 @@ from .opened_file import OpenedFile, own_file
 from .paths import shown_path
 from .tensor_entry import Entry
 from .tensor_source import ArraySource, Bytes
+from .zip_bombs import check_shared, check_together
 
 # Tensors, mappings and sequences that a file holds at most, each counted wherever it is.
 _MOST_THINGS: Final = 1_000_000
@@ -154,16 +157,49 @@ def _load(where: Any, **how: Any) -> Any:
             _rewind(where)
             names = torch.serialization.get_unsafe_globals_in_checkpoint(where)
             _check_names(names)
-            # nothing is looked up by these names: what they stand for is not even imported
-            stubs: list[Any] = [(_inert(name), name) for name in names]
-            _rewind(where)
-            with torch.serialization.safe_globals(stubs):
-                return torch.load(where, **how)
+            return _load_inert(where, names, how)
         except DamagedNameError:
             raise
         except (UnpicklingError, AttributeError, TypeError, ValueError):
             # PyTorch's own message says how to run the file's code; older ones do not know all of that
             raise ValueError("it holds more than tensors in mappings, which is not read") from None
+
+
+# What PyTorch says of an object that is no mapping or sequence, and is filled as one.
+_FILLED: Final = re.compile(
+    r"Can only (append|extend|SETITEMS?)\b.* got <class '[^']*\bObject(\d+)'>", re.DOTALL
+)
+
+# Classes of mappings and sequences that a file may have of its own: for each it is read once more.
+_MOST_CONTAINERS: Final = 20
+
+
+def _load_inert(where: Any, names: list[str], how: Mapping[str, Any]) -> Any:
+    """Load a file in which inert objects take the place of those of these names.
+
+    A class may be one of mappings or sequences, and PyTorch says so when one is filled: then plain ones take
+    the place of its objects.
+    """
+    import torch
+
+    kinds: dict[str, type] = {}
+    while True:
+        # nothing is looked up by these names: what they stand for is not even imported
+        stubs: list[Any] = [
+            (_inert(name, number, kinds.get(name)), name) for number, name in enumerate(names)
+        ]
+        _rewind(where)
+        try:
+            with torch.serialization.safe_globals(stubs):
+                return torch.load(where, **how)
+        except UnpicklingError as error:
+            found = _FILLED.search(str(error))
+            if found is None or int(found[2]) >= len(names) or len(kinds) >= _MOST_CONTAINERS:
+                raise
+            name = names[int(found[2])]
+            if name in kinds:
+                raise
+            kinds[name] = OrderedDict if found[1].startswith("SETITEM") else list
 
 
 def _rewind(where: Any) -> None:
@@ -203,9 +239,16 @@ def _check_names(names: Iterable[str]) -> None:
         )
 
 
-def _inert(name: str) -> type:
-    """Make a class that takes the place of one in a file: its objects hold nothing, whatever is given."""
+def _inert(name: str, number: int, container: type | None) -> type:
+    """Make a class that takes the place of one in a file: its objects hold nothing, whatever is given.
+
+    Or they are empty containers of a type.
+    """
     import torch
+
+    if container is not None:
+        # OrderedDict and list are the only ones that PyTorch fills
+        return type(f"Object{number}", (), {"__new__": lambda *_, **__: container()})
 
     def make(cls: Any, *_: Any, **__: Any) -> Any:
         return torch.Tensor._make_wrapper_subclass(cls, (0,))
@@ -214,7 +257,7 @@ def _inert(name: str) -> type:
         del self
 
     return type(
-        "Object",
+        f"Object{number}",
         (torch.Tensor,),
         {
             "__new__": make,
@@ -236,6 +279,8 @@ def _records(file: OpenedFile) -> list[_Record]:
     if not zipfile.is_zipfile(cast("IO[bytes]", stream)):
         return []
     archive = zipfile.ZipFile(cast("IO[bytes]", stream))
+    check_shared(archive.infolist(), file.size)
+    check_together(_packed(archive))
     records = []
     for info in archive.infolist():
         _, _, name = info.filename.partition("/")
@@ -256,13 +301,16 @@ def _records(file: OpenedFile) -> list[_Record]:
     return sorted(records)
 
 
+def _packed(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    return [info for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]
+
+
 def _check_packed(archive: zipfile.ZipFile) -> None:
     """Unpack what is packed in an archive, and raise what zipfile and zlib do if it is damaged."""
-    for info in archive.infolist():
-        if info.compress_type != zipfile.ZIP_STORED:
-            with archive.open(info) as stream:
-                while stream.read(_PIECE_BYTES):
-                    pass
+    for info in _packed(archive):
+        with archive.open(info) as stream:
+            while stream.read(_PIECE_BYTES):
+                pass
 
 
 def _data_start(file: OpenedFile, info: zipfile.ZipInfo) -> int:
@@ -401,6 +449,8 @@ def _entry(tensor: Any) -> Entry:
         raise NotSupportedError(f"an object of {printable(name)}, and none is unpickled")
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.device.type != "cpu":
         raise NotSupportedError(f"{type(tensor).__name__} on {tensor.device} is not supported")
+    if tensor.is_nested:  # it has no shape
+        raise NotSupportedError("a nested tensor is not supported")
     dtype = str(tensor.dtype).removeprefix("torch.")
     layout = str(tensor.layout)
     known = dtype in BY_COMMON_NAME or dtype in COPIED

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cfloat._array.array import CFloatArray
 from cfloat._core.dtypes import check_memory
 from cfloat._core.public_names import public
-from cfloat._core.text import shown
+from cfloat._core.text import printable, shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError
 
 from . import tensor_metadata
@@ -149,7 +149,11 @@ def _stored(name: str, tensor: Any) -> tuple[StoredDtype, Array]:
     if library == "torch" or _is_torch(tensor):
         return _of_torch(name, tensor)
     if library in ("jax", "jaxlib") and hasattr(tensor, "__array__"):
-        tensor = np.asarray(tensor)
+        try:
+            tensor = np.asarray(tensor)
+        except RuntimeError as error:  # it was deleted, or given to what reused its memory
+            reason = " ".join(str(error).split())
+            raise ArgumentValueError(f"{shown(name)} cannot be read: {printable(reason)}") from None
     if not isinstance(tensor, np.ndarray | np.generic):
         raise ArgumentTypeError(
             f"{shown(name)} is a {type(tensor).__name__}; it takes a CFloatArray, a numpy.ndarray, or a "
@@ -196,6 +200,15 @@ def _of_torch(name: str, tensor: Any) -> tuple[StoredDtype, Array]:
     return dtype, array
 
 
+def _is_text(text: str) -> bool:
+    """Whether UTF-8 has it: no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
     if metadata is not None and not isinstance(metadata, Mapping):
         raise ArgumentTypeError(f"metadata is {shown(metadata)}; it takes a mapping of str to str")
@@ -204,6 +217,10 @@ def _checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
         if not isinstance(key, str) or not isinstance(value, str):
             raise ArgumentTypeError(
                 f"metadata has {shown(key)}: {shown(value)}; it takes a str for a str"
+            )
+        if not all(map(_is_text, (key, value))):
+            raise ArgumentValueError(
+                f"metadata has {shown(key)}: {shown(value)}; it takes text that UTF-8 has"
             )
         if key == tensor_metadata.KEY:
             raise ArgumentValueError(f"metadata has {shown(key)}, under which formats are stored")

@@ -9,7 +9,7 @@ from cfloat.errors import ArgumentValueError, FileError
 
 from .checkpoint import Checkpoint
 from .conversion_plan import Plan
-from .names_by_reason import in_one_line
+from .names_by_reason import by_kept, in_one_line
 from .paths import shown_path
 
 # One of several experts, of which readers make one tensor.
@@ -83,7 +83,11 @@ def check_patterns(checkpoint: Checkpoint, plan: Plan) -> None:
             continue
         fitting = [name for name in unreadable if fnmatch.fnmatchcase(name, pattern)]
         if not fitting:
-            raise ArgumentValueError(f"no tensor has a name like {shown(pattern)}")
+            tied = {
+                n: kept for n, kept in checkpoint.tied.items() if fnmatch.fnmatchcase(n, pattern)
+            }
+            hint = f", which the file has only tied: {by_kept(tied)}" if tied else ""
+            raise ArgumentValueError(f"no tensor has a name like {shown(pattern)}{hint}")
         if pattern in plan.include:
             raise _refusal(checkpoint, {name: unreadable[name] for name in fitting})
     if plan.strict:

@@ -296,7 +296,7 @@ def test_hostile_files(tmp_path, monkeypatch):
     for length in range(0, len(content), 997):
         cut.write_bytes(content[:length])
         is_refused(cut)
-    monkeypatch.setattr("cfloat._files.read_numpy._BOMB_BYTES", 1 << 16)
+    monkeypatch.setattr("cfloat._files.zip_bombs._BOMB_BYTES", 1 << 16)
     np.savez_compressed(tmp_path / "bomb.npz", x=np.zeros(10**6))
     is_refused(tmp_path / "bomb.npz")
     with zipfile.ZipFile(tmp_path / "text.npz", "w") as archive:

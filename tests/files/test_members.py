@@ -1,11 +1,12 @@
 """Members of a file that are no tensors which can be converted: passed through, or left out and named."""
 
 import argparse
+import copy
 import json
 import pickle
 import warnings
 import zipfile
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict, deque
 
 import ml_dtypes
 import numpy as np
@@ -264,6 +265,80 @@ def test_tensors_of_a_class_of_their_own(tmp_path):
         np.testing.assert_array_equal(tensors["w"], w)
 
 
+class Record(dict):
+    pass
+
+
+class Row(list):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        (defaultdict(list, a=1), set()), (Record(a=1), set()), (Row([1]), set()), (deque([1, 2]), set()),
+        (defaultdict(list, a=[W], b=2), {"n.a.0"}), (Record(a=W, b=Record(c=W)), {"n.a", "n.b.c"}),
+        (Row([W, Record(a=W)]), {"n.0", "n.1.a"}), (deque([W], 5), {"n.0"}),
+    ],
+    ids=lambda x: type(x).__name__,
+)  # fmt: skip
+def test_mappings_and_sequences_of_classes_of_their_own(tmp_path, value, names):
+    torch = pytest.importorskip("torch")
+
+    def with_tensors(value):
+        if isinstance(value, np.ndarray):
+            return torch.from_numpy(value)
+        for key in value if isinstance(value, dict) else range(len(value)):
+            if not isinstance(value[key], int):
+                value[key] = with_tensors(value[key])
+        return value
+
+    torch.save({"x": torch.ones(3), "n": with_tensors(copy.deepcopy(value))}, tmp_path / "x.pt")
+    loaded = cf.load(tmp_path / "x.pt")
+    assert set(loaded) == {"x"} | names
+    assert set(loaded.unreadable) == (
+        {"n"} if not names else {"n.b"} if "n.a.0" in names else set()
+    )
+    for name in names:
+        np.testing.assert_array_equal(loaded[name], W)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested")
+@pytest.mark.parametrize("size", [2, 100_000])
+def test_nested_tensors_are_left_out(tmp_path, size):
+    torch = pytest.importorskip("torch")
+    nested = torch.nested.nested_tensor([torch.ones(size), torch.ones(3)])
+    torch.save({"x": torch.arange(3.0), "n": nested}, tmp_path / "x.pt")
+    loaded = cf.load(tmp_path / "x.pt")
+    np.testing.assert_array_equal(loaded["x"], [0, 1, 2])
+    assert loaded.unreadable == {"n": "a nested tensor is not supported"}
+
+
+@pytest.mark.parametrize("name", ["notes.npy", "notes", "notes.txt"])
+@pytest.mark.parametrize("data", [b"", b"text", b"\x93", b"\x93NUMP and more"])
+def test_members_of_an_npz_that_are_no_arrays(tmp_path, name, data):
+    path = tmp_path / "x.npz"
+    np.savez(path, w=W)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, data)
+    with np.load(path) as read:  # NumPy gives its bytes
+        assert read[name] == data
+    loaded = cf.load(path)
+    np.testing.assert_array_equal(loaded["w"], W)
+    assert loaded.unreadable == {name.removesuffix(".npy"): "not an array"}
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_an_array_of_an_npz_whose_mark_is_damaged(tmp_path, at):
+    path = tmp_path / "x.npz"
+    np.savez(path, w=W, b=W[0])
+    data = bytearray(path.read_bytes())
+    data[data.index(b"\x93NUMPY") + at] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(cf.FileError, match=r"w: damaged .*CRC"):
+        cf.load(path)
+
+
 def test_objects_leave_nothing_behind_in_pytorch(tmp_path):
     torch = pytest.importorskip("torch")
     path = pt(tmp_path)
@@ -378,6 +453,22 @@ def test_arrays_of_jax_are_saved(tmp_path):
     cf.save(tmp_path / "x.safetensors", tensors)
     np.testing.assert_array_equal(cf.load(tmp_path / "x.safetensors")["w"], W)
     assert cf.load(tmp_path / "x.safetensors").stored_dtype("b") == "BF16"
+
+
+@pytest.mark.parametrize("metadata", [{"a": "\ud800"}, {"\ud800": "a"}], ids=["value", "key"])
+def test_metadata_that_no_file_can_have(tmp_path, metadata):
+    with pytest.raises(cf.ArgumentValueError, match=r"metadata has .*\\ud800.*; it takes text"):
+        cf.save(tmp_path / "x.safetensors", {"w": W}, metadata=metadata)
+    assert names_in(tmp_path) == []
+
+
+def test_an_array_of_jax_that_was_deleted(tmp_path):
+    jnp = pytest.importorskip("jax.numpy")
+    for array in (jnp.ones(3), jnp.ones((3, 3), jnp.bfloat16)):
+        array.delete()
+        with pytest.raises(cf.ArgumentValueError, match=r"'w' cannot be read: .*deleted"):
+            cf.save(tmp_path / "x.safetensors", {"w": array})
+        assert names_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("tensor", [[1.0], "text", 2.5, None], ids=str)

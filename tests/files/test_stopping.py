@@ -214,6 +214,20 @@ def test_two_conversions_into_one_folder(source):
 
 
 @posix
+@pytest.mark.parametrize("name", ["model.safetensors", "model-00001-of-00002.safetensors"])
+def test_a_file_that_is_called_as_those_of_a_folder(source, name):
+    folder = source.parent / "folder"
+    folder.mkdir()
+    process = start(source, folder)
+    with pytest.raises(cf.FileError, match="another conversion is writing into it"):
+        convert(source, folder / name, Plan(cf.CFloat16_SHP))
+    process.terminate()
+    process.communicate(timeout=60)
+    convert(source, folder / name, Plan(FMT))
+    assert os.listdir(folder) == [name]
+
+
+@posix
 def test_two_conversions_of_shards_into_one_folder(tmp_path, monkeypatch):
     index = shard(tmp_path / "in", {"a": X, "b": -X, "c": X + 1})
     original = conversions._write_file

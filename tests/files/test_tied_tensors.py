@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 import cfloat as cf
 from cfloat._files.conversion_plan import Plan
 from cfloat._files.convert import convert
+from cfloat._files.names_by_reason import by_kept
 
 torch = pytest.importorskip("torch")
 
@@ -281,3 +282,32 @@ def test_tensors_whose_memory_was_given_back(tmp_path, left, view):
     # no element takes none
     tensor = torch.zeros(0, 3)
     assert cf.encode(tensor, FMT).shape == (0, 3)
+
+
+@pytest.mark.parametrize("name", ["h.weight", "h.*"])
+def test_a_pattern_of_a_tied_name(tmp_path, name):
+    path = tmp_path / "x.safetensors"
+    cf.save(path, {"e.weight": np.ones(3)}, metadata={"h.weight": "e.weight"})
+    with pytest.raises(
+        cf.ArgumentValueError, match=r"like 'h\..*', which .* tied: h\.weight as e\.weight"
+    ):
+        convert(path, tmp_path / "out.safetensors", Plan(FMT, include=(name,)))
+
+
+def test_the_format_of_a_file_is_no_tie(tmp_path):
+    cf.save(tmp_path / "x.safetensors", {"pt": np.ones(3)}, metadata={"format": "pt", "b": "pt"})
+    assert cf.load(tmp_path / "x.safetensors").tied == {"b": "pt"}
+    # so a tensor that is called so is stored as a copy
+    x = torch.ones(3)
+    torch.save({"a": x, "format": x}, tmp_path / "x.pt")
+    summary = convert(tmp_path / "x.pt", tmp_path / "out.safetensors", Plan(FMT))
+    assert summary.tied == {}
+    assert set(cf.load(tmp_path / "out.safetensors")) == {"a", "format"}
+
+
+def test_notes_of_ties_have_both_names_whole_or_neither():
+    pairs = {f"m.{i}.q": f"m.{i}.k" for i in range(2)}
+    assert by_kept({"m.0.q": "m.0.k", "m.0.v": "m.0.k"}) == "m.0.q, m.0.v as m.0.k"
+    assert by_kept(pairs | {"h": "e"}) == "m.*.q as m.*.k; h as e"
+    assert by_kept({f"m.{i}.w": "m.0.w" for i in (1, 2)}) == "m.*.w as m.0.w"
+    assert by_kept({"m.1.w": "m.0.w"}) == "m.1.w as m.0.w"

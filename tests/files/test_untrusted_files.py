@@ -166,13 +166,35 @@ def test_a_length_of_a_header_that_lies_takes_no_memory(tmp_path, suffix, length
 
 @pytest.mark.slow
 def test_zip_bomb(tmp_path, monkeypatch):
-    monkeypatch.setattr("cfloat._files.read_numpy._BOMB_BYTES", 1 << 28)
+    monkeypatch.setattr("cfloat._files.zip_bombs._BOMB_BYTES", 1 << 28)
     path = tmp_path / "bomb.npz"
     header = npy_bytes({"descr": "<f8", "fortran_order": False, "shape": (2**26,)})
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.npy", header + bytes(8 * 2**26))
     assert path.stat().st_size < 1_000_000
     assert "zip bomb" in read_all(path)
+
+
+@pytest.mark.parametrize("place", ["data/0", "data/9", "data.pkl", "version"])
+def test_zip_bomb_of_pytorch(tmp_path, monkeypatch, place):
+    """Records are unpacked all at once; what is packed as measured tensors are is read."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr("cfloat._files.zip_bombs._TOGETHER_BYTES", 1 << 20)
+    path, packed = tmp_path / "x.pt", tmp_path / "packed.pt"
+    torch.save({"a": torch.zeros(1 << 19), "b": torch.arange(1 << 19)}, path)
+
+    def pack(places, more=()):
+        with zipfile.ZipFile(path) as old, zipfile.ZipFile(packed, "w") as new:
+            for info in old.infolist():
+                data = old.read(info) + bytes((info.filename[2:] in more) << 22)
+                new.writestr(info.filename, data, 8 if info.filename[2:] in places else 0)
+            if "data/9" in places:
+                new.writestr("x/data/9", bytes(1 << 22), zipfile.ZIP_DEFLATED)
+        return packed
+
+    assert "zip bomb" in read_all(pack({place}, {place} - {"data/0"}))
+    pack({"data/1"})
+    np.testing.assert_array_equal(cf.load(packed)["b"], np.arange(1 << 19))
 
 
 def test_duplicate_members(tmp_path):
