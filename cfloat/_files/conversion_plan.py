@@ -84,7 +84,12 @@ class Plan:
             return self
         choice = self.tensors[name]
         return replace(
-            self, format=choice.format, axis=choice.axis, block=choice.block, bias="mse", tensors=None
+            self,
+            format=choice.format,
+            axis=choice.axis,
+            block=choice.block,
+            bias="mse",
+            tensors=None,
         )
 
     def checked(self) -> "Plan":
@@ -136,9 +141,7 @@ class Plan:
                 "a plan of each tensor takes no format, bias, pattern or export for all of them"
             )
         check_rounding(self.rounding, (), self.seed)
-        return replace(
-            self, seed=check_seed(self.seed) if self.rounding == "stochastic" else None
-        )
+        return replace(self, seed=check_seed(self.seed) if self.rounding == "stochastic" else None)
 
     def _checked_block(self) -> int | tuple[int, int] | None:
         """Give the block as integers, or say what is allowed."""

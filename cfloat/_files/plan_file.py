@@ -81,10 +81,11 @@ class TensorChoice:
 
 @dataclass(frozen=True)
 class PlanEntry:
-    """What a plan's file has of a tensor: the choice, and what was measured of it."""
+    """What a plan's file has of a tensor: what it becomes, by name, and what that costs."""
 
     name: str
-    choice: TensorChoice
+    format: str
+    granularity: str
     db: float
     nbytes: int
 
@@ -102,9 +103,9 @@ def plan_text(comments: Iterable[str], entries: Iterable[PlanEntry]) -> str:
     lines = [f"# {printable(comment)}".rstrip() for comment in comments]
     lines += ["", f"version = {VERSION}", "", "[tensors]"]
     for each in entries:
-        said = [f"format = {toml_string(each.choice.format_name)}"]
-        if each.choice.format is not None:
-            said.append(f"granularity = {toml_string(each.choice.granularity)}")
+        said = [f"format = {toml_string(each.format)}"]
+        if each.format != UNCHANGED:
+            said.append(f"granularity = {toml_string(each.granularity)}")
             said.append(f"db = {each.db:.2f}" if math.isfinite(each.db) else f"db = {each.db}")
         said.append(f"bytes = {each.nbytes}")
         lines.append(f"{toml_string(each.name)} = {{ {', '.join(said)} }}")

@@ -70,9 +70,7 @@ def _planned_names(checkpoint: Checkpoint, tensors: Mapping[str, TensorChoice]) 
             )
         choice.check_shape(name, checkpoint.shape_of(name))
         if not choice.format.signed and _has_negatives(checkpoint, name):
-            raise FileError(
-                f"{what}: it has negative elements; {choice.format_name} has no sign"
-            )
+            raise FileError(f"{what}: it has negative elements; {choice.format_name} has no sign")
     for name in checkpoint:
         if checkpoint.is_float(name) and name not in tensors and name not in tied:
             raise FileError(f"{path}: the plan has no {shown(name)}")

@@ -129,9 +129,7 @@ class Measuring:
                 return self.left(name, "has magnitudes whose squares float64 does not hold")
             with no_flags():
                 found = self._found(name, left, tensor, survey)
-        return Candidates(
-            name, left.dtype, left.shape, survey.peak == 0, [*left.found, *found]
-        )
+        return Candidates(name, left.dtype, left.shape, survey.peak == 0, [*left.found, *found])
 
     def _found(
         self, name: str, left: Candidates, tensor: "_Pieces", survey: "_Survey"

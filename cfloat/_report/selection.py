@@ -8,6 +8,7 @@ relaxed problem, where one step may be a part, which no choice can go below.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -77,22 +78,12 @@ class Problem:
                     hull.pop()
                 hull.append(i)
             cheapest[item] = hull[0]
-            steps += [
-                (self._price(a, b), a, b) for a, b in zip(hull, hull[1:], strict=False)
-            ]
+            steps += [(self._price(a, b), a, b) for a, b in pairwise(hull)]
         return cheapest, [(a, b) for _, a, b in sorted(steps)]
 
     def _price(self, a: int, b: int) -> float:
-        """What a unit less of load costs on the way from one candidate to another."""
+        """Tell what a unit less of load costs on the way from one candidate to another."""
         return float((self.costs[b] - self.costs[a]) / (self.loads[a] - self.loads[b]))
-
-    def path(self) -> list[list[int]]:
-        """Give the candidates of each vertex of the relaxed optimum, as [number] from the cheapest on.
-
-        The first is the list of the cheapest; each that follows is the candidate that is left, and the one
-        that takes its place.
-        """
-        return [[int(i) for i in self.cheapest], *([a, b] for a, b in self.steps)]
 
     def cost(self, chosen: Indices) -> float:
         """Sum up the costs of candidates."""
@@ -103,7 +94,7 @@ class Problem:
         return math.fsum(self.loads[chosen]) <= capacity
 
     def least_load(self) -> float:
-        """The least load that any choice has."""
+        """Give the least load that any choice has."""
         return math.fsum(np.minimum.reduceat(self.loads, self.first[:-1])) if self.count else 0.0
 
     def select(self, capacity: float, exact: bool = False) -> Selection:
@@ -137,13 +128,14 @@ class Problem:
         if self.fits(chosen, capacity):
             return chosen, 0.0
         load = math.fsum(self.loads[chosen])
-        before, price = chosen.copy(), math.inf
+        rounding = 1e-9 * load
+        before, price = chosen.copy(), 0.0
         for a, b in self.steps:
             load += self.loads[b] - self.loads[a]
             chosen[self.item[b]] = b
+            price = self._price(a, b)
             # sums of many steps are rounded; whether they fit is not
-            if load <= capacity * (1 + 1e-9) and self.fits(chosen, capacity):
-                price = self._price(a, b)
+            if load <= capacity + rounding and self.fits(chosen, capacity):
                 break
             before[self.item[b]] = b
         assert self.fits(chosen, capacity)
@@ -181,8 +173,6 @@ class Problem:
         """Give the cost that no choice goes below: that of the relaxed problem, by its price of load."""
         if not self.count:
             return 0.0
-        if not math.isfinite(price):
-            price = 0.0
         least = np.minimum.reduceat(self.costs + price * self.loads, self.first[:-1])
         return math.fsum([*least, -price * capacity]) if price else math.fsum(least)
 
