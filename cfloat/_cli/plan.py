@@ -1,8 +1,11 @@
 """The command ``cfloat plan``: its arguments, and what it prints and writes."""
 
 import argparse
+import ctypes
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from cfloat._core.presets import FORMATS, TESLA_FORMATS
@@ -82,13 +85,32 @@ def _share(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{shown(text)} is no share, as 0.3x") from None
 
 
+@contextmanager
+def _nothing_else_printed() -> Iterator[None]:
+    """Keep what compiled code prints from stdout, which is the command's own."""
+    sys.stdout.flush()
+    own = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        with suppress(OSError, TypeError, AttributeError):
+            ctypes.CDLL(None).fflush(None)  # where there is C's own stdout, what it still holds
+        os.dup2(own, 1)
+        os.close(own)
+        os.close(nowhere)
+
+
 def _run_plan(options: argparse.Namespace) -> None:
     if options.out is not None:
         # refused before the work is done
         check_writable(options.out)
         if os.path.realpath(options.out) == os.path.realpath(options.model):
             raise FileError(f"{shown_path(options.out)}: would overwrite what is to be read")
-    with progress_bar("Measuring") as advance:
+    # a solver has words of its own
+    alone = _nothing_else_printed() if options.exact else nullcontext()
+    with alone, progress_bar("Measuring") as advance:
         made = plan(
             options.model,
             min_db=options.min_db,

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 #: Seconds after which the search for the exact optimum takes the best that it has.
-TIME_LIMIT: Final = 60.0
+TIME_LIMIT: Final = 20.0
 
 # a solver's constraints hold to about 1e-6 of the largest load
 _MARGINS: Final = (0.0, 1e-5, 1e-4)
@@ -83,7 +83,8 @@ class Problem:
 
     def _price(self, a: int, b: int) -> float:
         """Tell what a unit less of load costs on the way from one candidate to another."""
-        return float((self.costs[b] - self.costs[a]) / (self.loads[a] - self.loads[b]))
+        with np.errstate(over="ignore"):  # of a load that is next to nothing
+            return float((self.costs[b] - self.costs[a]) / (self.loads[a] - self.loads[b]))
 
     def cost(self, chosen: Indices) -> float:
         """Sum up the costs of candidates."""
@@ -149,7 +150,7 @@ class Problem:
             other[self.item[i]] = i
             if self.fits(other, capacity):
                 candidates.append(self._improved(other, capacity))
-        return min(candidates, key=self.cost), price
+        return min(candidates, key=self.cost), price if math.isfinite(price) else 0.0
 
     def _improved(self, chosen: Indices, capacity: float) -> Indices:
         """Change candidates one at a time, each time that which saves most, while there is capacity."""
