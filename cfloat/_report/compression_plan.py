@@ -210,10 +210,7 @@ def _kinds(plan: CompressionPlan) -> list[str]:
     """Count the tensors by what becomes of them."""
     found: dict[tuple[str, str], list[int]] = {}
     for each in plan.tensors:
-        how = each.granularity and f"one bias a {each.granularity}"
-        counts = found.setdefault(
-            (each.format, how.replace(" a axis", " a slice of axis")), [0] * 3
-        )
+        counts = found.setdefault((each.format, _biases(each.granularity)), [0] * 3)
         counts[0] += 1
         counts[1] += prod(each.shape)
         counts[2] += each.nbytes
@@ -234,12 +231,20 @@ def _kinds(plan: CompressionPlan) -> list[str]:
     return lines
 
 
+def _biases(granularity: str) -> str:
+    """Say for what there is a bias, in words."""
+    kind, _, number = granularity.partition(" ")
+    of = {"axis": f"slice of axis {number}", "block": f"block of {number}"}
+    return f"one bias a {of.get(kind, kind)}" if kind else ""
+
+
 def _curve(plan: CompressionPlan) -> list[str]:
     """Show some points of the curve, evenly by bytes, and where the plan is."""
     points = [point for point in plan.curve if point[0] != plan.nbytes]
-    count = min(_CURVE_LINES, len(points))
-    places = {round(i * (len(points) - 1) / max(1, count - 1)) for i in range(count)}
-    shown = [(nbytes, db, " ") for nbytes, db in (points[i] for i in sorted(places))]
+    least, most = (points[0][0], points[-1][0]) if points else (0, 0)
+    wanted = [least + (most - least) * i / (_CURVE_LINES - 1) for i in range(_CURVE_LINES)]
+    nearest = {min(points, key=lambda point: abs(point[0] - n)) for n in wanted if points}
+    shown = [(nbytes, db, " ") for nbytes, db in nearest]
     shown.append((plan.nbytes, plan.weighted_db, ">"))
     before = max(1, plan.nbytes_before)
     rows = [
