@@ -328,6 +328,7 @@ def test_tensors_that_are_tied_count_as_they_are_stored(tmp_path):
     torch = pytest.importorskip("torch")
     x = torch.from_numpy(spread((64, 64), 0))
     torch.save({"head": x, "embed": x, "own": x[:3] + 1}, tmp_path / "x.pt")
+    assert cf.load(tmp_path / "x.pt").tied_names() == {"head": "embed"}
     for copies in (1, 2):
         if copies == 2:
             (tmp_path / "config.json").write_text("{}")
