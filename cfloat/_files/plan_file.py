@@ -178,6 +178,7 @@ def read_plan(path: str | os.PathLike[str]) -> dict[str, TensorChoice]:
 def _lines(text: str) -> dict[str, int]:
     """Find the line of each tensor's entry: one that is TOML by itself, or a table's heading."""
     found: dict[str, int] = {}
+    is_inside = False
     for number, line in enumerate(text.splitlines(), 1):
         if not re.match(r"\s*[\[\"'\w-]", line):
             continue
@@ -186,7 +187,11 @@ def _lines(text: str) -> dict[str, int]:
         except (tomllib.TOMLDecodeError, RecursionError):
             continue
         inner = said.get("tensors")
-        for name in inner if line.lstrip().startswith("[") and isinstance(inner, dict) else said:
+        is_heading = line.lstrip().startswith("[")
+        is_inside |= is_heading
+        if is_heading and isinstance(inner, dict):
+            said = inner
+        for name in said if is_inside else ():
             found.setdefault(name, number)
     return found
 

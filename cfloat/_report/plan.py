@@ -184,8 +184,9 @@ class _Choosing:
             [one for one in each.found if each.is_zero or one.error <= limit.largest_error]
             for each in found
         ]
-        counted = sum(each.size for each in found if not each.is_zero)
-        self._weights = [0.0 if each.is_zero else each.size / counted for each in found]
+        # what is all zero is exact, and counts for nothing
+        counted = sum(each.size for each in found if not each.is_zero) or 1
+        self._weights = [each.size / counted for each in found]
         self._before = others + sum(
             n * each.found[0].nbytes for each, n in zip(found, self._copies, strict=True)
         )

@@ -93,7 +93,7 @@ def test_names_with_lines_of_their_own_are_where_they_are(tmp_path):
     )
     found = read_plan(tmp_path / "p")
     assert list(found) == names
-    for name in ("a", "a.b", 'q"', "# c", "\n", "π", "x = 1"):
+    for name in names:
         number = int(found[name].where.rpartition(":")[2])
         line = (tmp_path / "p").read_text().split("\n")[number - 1]
         assert line.startswith(f"{toml_string(name)} = ")

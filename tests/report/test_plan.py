@@ -30,6 +30,12 @@ def spread(shape, octaves, dtype="f4"):
     return (x * scales).astype(dtype)
 
 
+#: Exact in CFloat8_1_4_3 at one bias a row, one below the largest at which nothing saturates: there the small
+#: elements are subnormal, and at the largest in the hole.
+HOLE = np.full((4, 64), 1.5 * 2.0**-5, "f4")
+HOLE[:, 0] = 1.875 * 2.0**10
+HOLE *= np.exp2(-3.0 * np.arange(4), dtype="f4")[:, np.newaxis]
+
 TENSORS = {
     "embed": spread((40, 64), 0),
     "rows": spread((64, 256), 20),
@@ -40,6 +46,7 @@ TENSORS = {
     "half": spread((32, 32), 1, "f2"),
     "variance": np.abs(spread((64, 64), 12)),
     "scalar": np.array(0.3, "f4"),
+    "hole": HOLE,
     "zero": np.zeros((7, 9), "f4"),
     "empty": np.zeros((0, 3), "f4"),
     "nan": np.array([1.0, np.nan, 2.0], "f4"),
@@ -128,12 +135,25 @@ def test_a_conversion_has_the_plans_bytes_and_errors(model, tmp_path, how):
     assert made.nbytes <= how.get("size", math.inf) * made.nbytes_before
 
 
+def test_a_bias_for_each_slice_where_it_is_worth_it(model, tmp_path):
+    """And no squared error less is to be had: at its biases all of the tensor is exact."""
+    made = cf.plan(model, worst_db=150, include=["hole"])
+    (chosen,) = (each for each in made.tensors if each.name == "hole")
+    assert (chosen.format, chosen.granularity) == ("CFloat8_1_4_3", "axis 0")
+    assert (chosen.db, chosen.nbytes) == (math.inf, 4 * 64 + 4 * 2)
+    made.save(tmp_path / "plan.toml")
+    out = tmp_path / "out.safetensors"
+    convert(model, out, Plan(tensors=read_plan(tmp_path / "plan.toml")))
+    check_carried_out(made, model, out, "axis 0")
+
+
 @pytest.mark.parametrize("name", [*COUNTED, "zero"])
 def test_every_candidate_is_carried_out_as_measured(model, tmp_path, name):
     """Also those that no bound makes the best: a bias for each slice or block seldom is."""
     found = Measuring(cf.load(model), cf.TESLA_FORMATS).measure(name).found
     assert found[0].choice == TensorChoice(None)
     assert len(found) > 1
+    assert all(each.nbytes < TENSORS[name].nbytes for each in found[1:])
     granularities = {each.choice.granularity for each in found}
     if name in ("embed", "rows", "wide", 'odd "name"\n', "variance", "conv", "zero"):
         assert {"tensor", "axis 0"} <= granularities

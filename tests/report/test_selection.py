@@ -116,6 +116,17 @@ def test_a_candidate_on_no_hull_fills_what_is_left():
     assert found.bound == pytest.approx(18.0)
 
 
+def test_a_dearer_step_that_is_enough():
+    """The cheaper one by load takes more load away than is needed, and costs more by itself."""
+    found = Problem([[0.0, 100.0], [0.0, 60.0]], [[10.0, 0.0], [5.0, 4.0]]).select(14.5)
+    assert (found.picks, found.cost) == ([0, 1], 60.0)
+
+
+def test_a_step_is_taken_back_where_a_later_one_is_enough():
+    found = Problem([[0.0, 10.0], [0.0, 100.0]], [[1.0, 0.0], [9.0, 0.0]]).select(1.5)
+    assert (found.picks, found.cost) == ([0, 1], 100.0)
+
+
 def test_a_capacity_for_all_takes_the_cheapest():
     found = Problem([[1.0, 2.0], [5.0, 4.0]], [[9.0, 0.0], [0.0, 9.0]]).select(math.inf, True)
     assert (found.picks, found.cost, found.bound) == ([0, 1], 5.0, 5.0)
