@@ -22,7 +22,7 @@ from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError
 
 from .candidates import Candidates, Measuring
 from .compression_plan import CompressionPlan, PlannedTensor
-from .selection import Problem, Selection
+from .selection import Problem, Selection, exact_solver
 
 #: The bound of the weighted error, in dB, where none is given.
 DEFAULT_MIN_DB: Final = 30.0
@@ -113,6 +113,8 @@ def plan(
     chosen = _formats(formats)
     selecting = Plan(include=include, exclude=exclude)
     check_patterns(checkpoint, selecting)
+    if exact:
+        exact_solver()  # refused before the work is done
     found, others, copies = _measured(checkpoint, chosen, selecting, progress)
     if not found:
         raise FileError(f"{shown_path(checkpoint.path)}: nothing to plan: no floating-point tensor")

@@ -114,12 +114,12 @@ class Problem:
             If `exact` and SciPy is not installed.
         """
         if exact:
-            solver = _solver()
+            solve = exact_solver()
         chosen, price = self._greedy(capacity)
         bound = self._bound(price, capacity)
         cost = self.cost(chosen)
         if exact and cost > bound:
-            chosen, cost, bound = self._exact(chosen, price, capacity, bound, solver)
+            chosen, cost, bound = self._exact(chosen, price, capacity, bound, solve)
         picks = [int(i) for i in chosen - self.first[:-1]]
         return Selection(picks, cost, min(bound, cost))
 
@@ -178,7 +178,7 @@ class Problem:
         return math.fsum([*least, -price * capacity]) if price else math.fsum(least)
 
     def _exact(
-        self, chosen: Indices, price: float, capacity: float, bound: float, solver: Any
+        self, chosen: Indices, price: float, capacity: float, bound: float, solve: Any
     ) -> tuple[Indices, float, float]:
         """Find the optimum among the candidates that could be in a better choice than one that is known."""
         gap = self.cost(chosen) - bound
@@ -198,7 +198,7 @@ class Problem:
         scale = float(np.abs(loads).max()) or 1.0
         room = (capacity - math.fsum(self.loads[anchor])) / scale
         for margin in _MARGINS:
-            found, lower = solver(costs, loads / scale, item, self.count, room - margin)
+            found, lower = solve(costs, loads / scale, item, self.count, room - margin)
             if margin == 0.0 and math.isfinite(lower):
                 # of all that fit by a solver's tolerance, and so of all that fit
                 bound = max(bound, self.cost(anchor) + gap * (lower - 1e-6))
@@ -216,8 +216,8 @@ class Problem:
         return chosen, cost, bound
 
 
-def _solver() -> Any:
-    """Import what finds an optimum: SciPy's HiGHS."""
+def exact_solver() -> Any:
+    """Import what finds an optimum, SciPy's HiGHS; MissingExtraError if it is not installed."""
     try:
         from scipy.optimize import Bounds, LinearConstraint, milp
         from scipy.sparse import csr_array

@@ -2,12 +2,15 @@
 
 import itertools
 import math
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import cfloat as cf
+from cfloat._report.candidates import Measuring
 from cfloat._report.selection import Problem
 
 
@@ -133,10 +136,15 @@ def test_a_capacity_for_all_takes_the_cheapest():
 
 
 def test_without_scipy_the_extra_is_named(monkeypatch):
-    import sys
-
-    import cfloat as cf
-
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
     with pytest.raises(cf.MissingExtraError, match=r"cfloat\[plan\]"):
         Problem([[1.0]], [[0.0]]).select(1.0, exact=True)
+
+
+def test_without_scipy_no_work_is_begun(monkeypatch, tmp_path):
+    cf.save(tmp_path / "x.safetensors", {"x": np.ones(3, "f4")})
+    assert cf.plan(tmp_path / "x.safetensors").nbytes == 3
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    monkeypatch.setattr(Measuring, "measure", None)
+    with pytest.raises(cf.MissingExtraError, match=r"cfloat\[plan\]"):
+        cf.plan(tmp_path / "x.safetensors", exact=True)
