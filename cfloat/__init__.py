@@ -45,6 +45,8 @@ if _typing.TYPE_CHECKING:
     from ._metrics.theory import theoretical_sqnr_db
     from ._report.baselines import Comparison
     from ._report.carried_tensors import carried_tensors
+    from ._report.compression_plan import CompressionPlan, PlannedTensor
+    from ._report.plan import plan
     from ._report.records import (
         BiasCurve,
         Granularity,
@@ -98,6 +100,8 @@ _HOMES: _typing.Final = {
         "_metrics.theory": "theoretical_sqnr_db",
         "_report.baselines": "Comparison",
         "_report.carried_tensors": "carried_tensors",
+        "_report.compression_plan": "CompressionPlan PlannedTensor",
+        "_report.plan": "plan",
         "_report.records": (
             "BiasCurve SubnormalCost Granularity MatmulRow ReportRow TensorSummary Window"
         ),
@@ -128,6 +132,7 @@ __all__ = [
     "ClusterError",
     "CodeUse",
     "Comparison",
+    "CompressionPlan",
     "ErrorStats",
     "FileError",
     "FlagError",
@@ -139,6 +144,7 @@ __all__ = [
     "MatmulRow",
     "MatmulStats",
     "MissingExtraError",
+    "PlannedTensor",
     "Report",
     "ReportRow",
     "SubnormalCost",
@@ -165,6 +171,7 @@ __all__ = [
     "matmul",
     "matmul_error",
     "ones",
+    "plan",
     "record_flags",
     "report",
     "round_to",

@@ -11,6 +11,7 @@ from cfloat._core.rounding import ROUNDING_MODES
 from cfloat._core.text import shown
 from cfloat._files.conversion_plan import BIAS_METHODS, FLOAT_NAMES, Plan
 from cfloat._files.convert import Runner, convert, run_here
+from cfloat._files.plan_file import read_plan
 from cfloat.errors import ArgumentValueError, MissingExtraError
 
 from .progress import progress_bar
@@ -35,6 +36,11 @@ def add(commands: Any) -> None:
         help="the format: " + ", ".join(FORMATS) + "; an export has but CFloat8_1_4_3",
     )
     command.add_argument(
+        "--plan",
+        metavar="FILE",
+        help="what cfloat plan --out wrote: a format and biases for each tensor, in place of --format",
+    )
+    command.add_argument(
         "--to",
         choices=list(FLOAT_NAMES),
         metavar="DTYPE",
@@ -43,7 +49,6 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--bias",
         type=_bias,
-        default=Plan.bias,
         metavar="HOW",
         help="how to choose biases, or one bias for all: "
         + ", ".join(BIAS_METHODS)
@@ -145,13 +150,16 @@ def _block(text: str) -> int | tuple[int, int]:
 
 
 def _run_convert(options: argparse.Namespace) -> None:
-    if options.format is None and options.to is None and options.export is None:
-        raise ArgumentValueError("give --format, --to or --export")
-    one = not isinstance(options.bias, str) or options.bias == "default"
+    if options.plan is not None:
+        _check_alone(options)
+    elif options.format is None and options.to is None and options.export is None:
+        raise ArgumentValueError("give --format, --plan, --to or --export")
+    bias = Plan.bias if options.bias is None else options.bias
+    one = not isinstance(bias, str) or bias == "default"
     layout = options.axis is not None or options.block is not None
     if options.format and one and layout and not options.export:
         raise ArgumentValueError(
-            f"--bias {shown(options.bias)} is one for all; --axis and --block go with max, mse and percentile"
+            f"--bias {shown(bias)} is one for all; --axis and --block go with max, mse and percentile"
         )
     if options.seed is not None and options.rounding != "stochastic":
         raise ArgumentValueError("--seed goes with --rounding stochastic")
@@ -165,7 +173,7 @@ def _run_convert(options: argparse.Namespace) -> None:
     plan = Plan(
         format=options.format and format_of(options.format, subnormals),
         to=options.to,
-        bias=options.bias,
+        bias=bias,
         axis=options.axis,
         block=options.block,
         rounding=options.rounding,
@@ -176,6 +184,7 @@ def _run_convert(options: argparse.Namespace) -> None:
         export=options.export is not None,
         dynamic=options.export == "fp8-dynamic",
         strict=options.strict,
+        tensors=None if options.plan is None else read_plan(options.plan),
     )
     # refused before a cluster is looked for
     plan = plan.checked()
@@ -185,6 +194,24 @@ def _run_convert(options: argparse.Namespace) -> None:
     ):
         summary = convert(options.source, options.target, plan, advance, runner=runner)
     print(json.dumps(summary.to_dict(), indent=2) if options.json else summary.to_text())
+
+
+def _check_alone(options: argparse.Namespace) -> None:
+    """Refuse what is for all tensors, where a plan says it of each."""
+    given = {
+        "--format": options.format,
+        "--to": options.to,
+        "--export": options.export,
+        "--axis": options.axis,
+        "--block": options.block,
+        "--subnormals": options.subnormals,
+        "--include": options.include or None,
+        "--exclude": options.exclude or None,
+        "--ignore": options.ignore or None,
+        "--bias": options.bias,
+    }
+    for name in (name for name, value in given.items() if value is not None):
+        raise ArgumentValueError(f"{name} is for all tensors; --plan says it of each")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from cfloat._core.text import printable
 from cfloat._version import __version__
 
 #: Each is a module here, whose `add` adds it to a parser's subparsers, with what runs it under ``run``.
-COMMANDS: Final = ("report", "bench", "convert", "info")
+COMMANDS: Final = ("report", "plan", "bench", "convert", "info")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,6 +1,6 @@
 """What to do with a checkpoint."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -13,6 +13,7 @@ from cfloat._core.text import shown
 from cfloat.errors import ArgumentValueError
 
 from . import fp8
+from .plan_file import TensorChoice, check_choices
 
 FloatName = Literal["float32", "float16", "bfloat16"]
 
@@ -57,6 +58,9 @@ class Plan:
     strict : bool
         Whether to refuse an export that would change values, and to leave out what cannot be read and is not
         excluded.
+    tensors : mapping of str to TensorChoice, or None
+        What each floating-point tensor becomes, by name, at the biases of the least squared error: in place
+        of one format and its biases for all.
     """
 
     format: Format | str | None = None
@@ -72,6 +76,21 @@ class Plan:
     export: bool = False
     dynamic: bool = False
     strict: bool = False
+    tensors: Mapping[str, TensorChoice] | None = None
+
+    def of(self, name: str) -> "Plan":
+        """Give what is to be done with one of the tensors that become codes."""
+        if self.tensors is None:
+            return self
+        choice = self.tensors[name]
+        return replace(
+            self,
+            format=choice.format,
+            axis=choice.axis,
+            block=choice.block,
+            bias="mse",
+            tensors=None,
+        )
 
     def checked(self) -> "Plan":
         """Look a format's name up, and draw a seed; raise an error if the plan contradicts itself."""
@@ -82,6 +101,8 @@ class Plan:
             ):
                 raise ArgumentValueError("converting back takes no format, bias or rounding")
             return self
+        if self.tensors is not None:
+            return self._checked_choices(self.tensors)
         if self.format is None and not self.export:
             raise ArgumentValueError(
                 "neither a format to convert to, nor a dtype to convert back to"
@@ -111,6 +132,16 @@ class Plan:
             fmt.check_bias(self.bias)
         seed = check_seed(self.seed) if self.rounding == "stochastic" else None
         return replace(self, format=fmt, seed=seed, axis=axis, block=block)
+
+    def _checked_choices(self, tensors: Mapping[str, TensorChoice]) -> "Plan":
+        check_choices(tensors)
+        own = Plan(tensors=tensors, rounding=self.rounding, seed=self.seed, strict=self.strict)
+        if self != own:
+            raise ArgumentValueError(
+                "a plan of each tensor takes no format, bias, pattern or export for all of them"
+            )
+        check_rounding(self.rounding, (), self.seed)
+        return replace(self, seed=check_seed(self.seed) if self.rounding == "stochastic" else None)
 
     def _checked_block(self) -> int | tuple[int, int] | None:
         """Give the block as integers, or say what is allowed."""

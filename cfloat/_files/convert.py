@@ -302,7 +302,8 @@ def _jobs(
             kept = tied.get(name)
             same = None if kept is None else offsets.get(kept)
             offsets[name] = offset if same is None else same
-            jobs[name] = Encoding(checkpoint, name, plan, offsets[name], layout, scratch)
+            own = plan.of(tied.get(name, name))
+            jobs[name] = Encoding(checkpoint, name, own, offsets[name], layout, scratch)
             if same is None:
                 offset += checkpoint.source.entries[name].size
     # in all files together: an index has each name once

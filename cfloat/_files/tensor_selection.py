@@ -2,6 +2,7 @@
 
 import fnmatch
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from cfloat._core.text import printable, shown
@@ -11,6 +12,9 @@ from .checkpoint import Checkpoint
 from .conversion_plan import Plan
 from .names_by_reason import by_kept, in_one_line
 from .paths import shown_path
+from .plan_file import UNCHANGED, TensorChoice
+from .reader import read_values
+from .tensor_pieces import PIECE_SIZE
 
 # One of several experts, of which readers make one tensor.
 _EXPERT: Final = re.compile(r"(.*\bexperts)\.\d+\.")
@@ -18,13 +22,12 @@ _EXPERT: Final = re.compile(r"(.*\bexperts)\.\d+\.")
 
 def chosen_names(checkpoint: Checkpoint, plan: Plan) -> set[str]:
     """Choose the tensors that are to be converted, by name."""
-    names = list(checkpoint)
     check_patterns(checkpoint, plan)
+    if plan.tensors is not None:
+        return _planned_names(checkpoint, plan.tensors)
     chosen = set()
-    for name in names:
-        if plan.include and not any(fnmatch.fnmatchcase(name, p) for p in plan.include):
-            continue
-        if any(fnmatch.fnmatchcase(name, p) for p in plan.exclude):
+    for name in checkpoint:
+        if not is_selected(name, plan):
             continue
         if plan.to is not None:
             is_chosen = checkpoint.is_encoded(name)
@@ -64,6 +67,52 @@ def _keep_experts_together(checkpoint: Checkpoint, chosen: set[str]) -> None:
                 f"{shown_path(checkpoint.path)}: {printable(back[module])} would be converted back and "
                 f"{printable(name)} not; readers merge the experts of a layer: include all of them, or none"
             )
+
+
+def is_selected(name: str, plan: Plan) -> bool:
+    """Whether a plan's patterns have a tensor converted, if it is one that can be."""
+    if plan.include and not any(fnmatch.fnmatchcase(name, p) for p in plan.include):
+        return False
+    return not any(fnmatch.fnmatchcase(name, p) for p in plan.exclude)
+
+
+def _planned_names(checkpoint: Checkpoint, tensors: Mapping[str, TensorChoice]) -> set[str]:
+    """Choose the tensors that become codes, by what is planned for each, or say what does not fit."""
+    tied = checkpoint.tied_names()
+    path = shown_path(checkpoint.path)
+    for name, choice in tensors.items():
+        what = f"{choice.where}: {shown(name)}"
+        if name not in checkpoint:
+            raise FileError(f"{what}: {path} has no such tensor")
+        if name in tied:
+            raise FileError(f"{what}: it is tied to {shown(tied[name])}, which stands for both")
+        if choice.format is None:
+            continue
+        if not checkpoint.is_float(name):
+            raise FileError(
+                f"{what}: it is {checkpoint.dtype_name(name)}, which stays {UNCHANGED}; what becomes "
+                f"{choice.format_name} is plain and floating-point"
+            )
+        choice.check_shape(name, checkpoint.shape_of(name))
+        if not choice.format.signed and _has_negatives(checkpoint, name):
+            raise FileError(f"{what}: it has negative elements; {choice.format_name} has no sign")
+    for name in checkpoint:
+        if checkpoint.is_float(name) and name not in tensors and name not in tied:
+            raise FileError(f"{path}: the plan has no {shown(name)}")
+    return {
+        name
+        for name in checkpoint
+        if (kept := tensors.get(tied.get(name, name))) is not None and kept.format is not None
+    }
+
+
+def _has_negatives(checkpoint: Checkpoint, name: str) -> bool:
+    size = checkpoint.source.entries[name].size
+    starts = range(0, size, PIECE_SIZE)
+    return any(
+        bool((read_values(checkpoint.source, name, start, min(start + PIECE_SIZE, size)) < 0).any())
+        for start in starts
+    )
 
 
 def check_patterns(checkpoint: Checkpoint, plan: Plan) -> None:

@@ -1,7 +1,6 @@
 """Error reports: what each format costs on each of a set of tensors."""
 
 import json
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -28,6 +27,7 @@ from .csv_text import csv_text
 from .figure import draw
 from .html_page import html_page
 from .measurement import Measurement
+from .plain_data import plain
 from .products import measure_products
 from .records import (
     THEORY,
@@ -136,8 +136,8 @@ class Report:
             "matmul": list(map(asdict, self.products)),
             "skipped": self.skipped,
         }
-        plain: dict[str, Any] = _plain(content)
-        return plain
+        made: dict[str, Any] = plain(content)
+        return made
 
     def to_json(self) -> str:
         """Write the report as JSON.
@@ -398,12 +398,3 @@ def _is_ml_float(tensor: Array) -> bool:
 def _widened(tensor: Array) -> Array:
     """Widen a tensor of one of ml_dtypes' types to float32, in which it is exact."""
     return tensor.astype(np.float32) if _is_ml_float(tensor) else tensor
-
-
-def _plain(value: Any) -> Any:
-    """Make plain data with None for infinities and NaN."""
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -21,6 +21,7 @@ import cfloat as cf
 from cfloat._core.rounding import Positions
 from cfloat._files.conversion_plan import Plan
 from cfloat._files.convert import convert as convert_by
+from cfloat._files.plan_file import TensorChoice
 from cfloat.errors import ClusterError
 
 dask = pytest.importorskip("dask", reason="dask is not installed")
@@ -633,8 +634,18 @@ def test_a_conversion_survives_a_killed_worker(cluster, checkpoint, monkeypatch,
     ]
 
 
+PLANNED = {
+    **{f"t{i}.weight": TensorChoice(cf.CFloat8_1_5_2, block=32) for i in range(4)},
+    "t4.weight": TensorChoice(cf.CFloat16_SHP, axis=1),
+    "t5.weight": TensorChoice(None),
+    "big": TensorChoice(cf.CFloat8_1_4_3, axis=0),
+    "half": TensorChoice(cf.CFloat8_1_4_3),
+    "wild": TensorChoice(None),
+}
+
+
 def test_the_other_ways_of_a_conversion(cluster, checkpoint, tmp_path):
-    """Back, as an export, into shards, and of a file that is read from its front."""
+    """Back, as an export, by a plan, into shards, and of a file that is read from its front."""
     address = cluster.scheduler_address
     coded, sharded = tmp_path / "coded.safetensors", tmp_path / "sharded"
     convert(checkpoint, coded, Plan(FMT, axis=0))
@@ -643,6 +654,7 @@ def test_the_other_ways_of_a_conversion(cluster, checkpoint, tmp_path):
         (coded, "back", Plan(to="bfloat16")),
         (checkpoint, "export", Plan(FMT.replace(subnormals="ieee"), export=True, include=["t*"])),
         (tmp_path / "in.npz", "npz", Plan(cf.CFloat16_SHP, axis=0)),
+        (checkpoint, "plan", Plan(tensors=PLANNED, rounding="stochastic", seed=3)),
         (checkpoint, sharded, Plan(FMT)),
     ]:
         written = []

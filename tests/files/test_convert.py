@@ -253,7 +253,7 @@ def test_refusals_leave_nothing_behind(source, tmp_path, capsys):
     target = tmp_path / "out.safetensors"
     to = ("--format", "CFloat8_1_4_3")
     for arguments, words in (
-        ((source, target), "give --format, --to or --export"),
+        ((source, target), "give --format, --plan, --to or --export"),
         ((source, target, *to, "--to", "float32"), "takes no format"),
         ((source, target, *to, "--bias", "64"), "bias is 64"),
         ((source, target, *to, "--bias", "best"), "neither an integer nor"),

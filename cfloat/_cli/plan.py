@@ -1,0 +1,131 @@
+"""The command ``cfloat plan``: its arguments, and what it prints and writes."""
+
+import argparse
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from typing import Any
+
+from cfloat._core.presets import FORMATS, TESLA_FORMATS
+from cfloat._core.text import shown
+from cfloat._files.paths import check_writable, shown_path
+from cfloat._report.plan import plan
+from cfloat.errors import FileError
+
+from .progress import progress_bar
+from .shared_options import READABLE
+
+
+def add(commands: Any) -> None:
+    """Add the command to a parser's subparsers."""
+    command = commands.add_parser(
+        "plan",
+        help="choose a format and biases for each tensor of a checkpoint",
+        description="Choose a format and biases for each floating-point tensor of a checkpoint, or to leave "
+        "it as it is: the fewest bytes for an error, or the least error for so many bytes.  "
+        "cfloat convert --plan carries it out.",
+    )
+    command.add_argument("model", metavar="MODEL", help=READABLE)
+    limit = command.add_mutually_exclusive_group()
+    limit.add_argument(
+        "--min-db",
+        type=float,
+        metavar="DB",
+        help="the least SQNR of all tensors, weighted by their elements; 30 if nothing is asked for",
+    )
+    limit.add_argument(
+        "--size",
+        type=_share,
+        metavar="SHARE",
+        help="the bytes that there may be, as a share of the model's: 0.3x",
+    )
+    limit.add_argument("--bytes", type=int, metavar="N", help="the bytes that there may be")
+    command.add_argument(
+        "--worst-db", type=float, metavar="DB", help="the least SQNR of any tensor"
+    )
+    command.add_argument(
+        "--formats",
+        type=lambda text: text.split(","),
+        default=[fmt.name for fmt in TESLA_FORMATS],
+        metavar="NAMES",
+        help="the formats that are allowed, with commas: by default "
+        + ",".join(fmt.name for fmt in TESLA_FORMATS)
+        + "; there are "
+        + ", ".join(name for name in FORMATS if FORMATS[name] not in TESLA_FORMATS)
+        + " as well",
+    )
+    command.add_argument(
+        "--include",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="change tensors with a name like this, and others named likewise, alone",
+    )
+    command.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="leave tensors with a name like this as they are",
+    )
+    command.add_argument(
+        "--exact", action="store_true", help="find the optimum, with SciPy (extra plan)"
+    )
+    command.add_argument("--out", metavar="FILE", help="write the plan to a TOML file as well")
+    command.add_argument("--json", action="store_true", help="print everything, as JSON")
+    command.set_defaults(run=_run_plan)
+
+
+def _share(text: str) -> float:
+    try:
+        return float(text.removesuffix("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no share, as 0.3x") from None
+
+
+@contextmanager
+def _nothing_else_printed() -> Iterator[None]:
+    """Keep what compiled code prints from stdout, which is the command's own."""
+    sys.stdout.flush()
+    own = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        with suppress(OSError, TypeError, AttributeError):
+            ctypes.CDLL(None).fflush(None)  # where there is C's own stdout, what it still holds
+        os.dup2(own, 1)
+        os.close(own)
+        os.close(nowhere)
+
+
+def _run_plan(options: argparse.Namespace) -> None:
+    if options.out is not None:
+        # refused before the work is done
+        check_writable(options.out)
+        if os.path.realpath(options.out) == os.path.realpath(options.model):
+            raise FileError(f"{shown_path(options.out)}: would overwrite what is to be read")
+    # a solver has words of its own
+    alone = _nothing_else_printed() if options.exact else nullcontext()
+    with alone, progress_bar("Measuring") as advance:
+        made = plan(
+            options.model,
+            min_db=options.min_db,
+            worst_db=options.worst_db,
+            size=options.size,
+            max_bytes=options.bytes,
+            formats=options.formats,
+            include=options.include,
+            exclude=options.exclude,
+            exact=options.exact,
+            progress=advance,
+        )
+    if options.out is not None:
+        made.save(options.out)
+    if options.json:
+        sys.stdout.write(made.to_json())
+    else:
+        print(made.to_text(options.out))
