@@ -59,11 +59,24 @@ class Stamp(NamedTuple):
         return self == other
 
 
+def _most_descriptors() -> int:
+    """Count the descriptors that this process may have; where the system does not tell, there is no end."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 2**31
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 2**31 if most == resource.RLIM_INFINITY else most
+
+
 class OpenedFile:
     """A file that is open for reading for as long as this object lives.
 
     It is read by descriptor, by any number of threads: if another file takes its place, the bytes are those
     of the one that was opened.  If it changes itself, that is a FileError.
+
+    Where a process has half of the descriptors already that it may have, as with hundreds of shards, the file
+    is closed and opened anew for each reading: then another one in its place is a FileError, too.
 
     Parameters
     ----------
@@ -92,9 +105,10 @@ class OpenedFile:
         self.absolute = Path(os.path.abspath(path))
         # not blocking: a pipe without a writer would be waited for; without a translation of line ends
         extra = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        self._descriptor = os.open(path, os.O_RDONLY | extra)
-        weakref.finalize(self, os.close, self._descriptor)
-        state = os.fstat(self._descriptor)
+        self._flags = os.O_RDONLY | extra
+        descriptor = os.open(path, self._flags)
+        closing = weakref.finalize(self, os.close, descriptor)
+        state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode):
             raise NotSupportedError("not a regular file")
         self.stamp = Stamp.of(state)
@@ -102,7 +116,11 @@ class OpenedFile:
         young = time.time_ns() - state.st_mtime_ns
         if 0 <= young < _TICK_NS:
             time.sleep((_TICK_NS - young) / 1e9)
-            self.stamp = Stamp.of(os.fstat(self._descriptor))
+            self.stamp = Stamp.of(os.fstat(descriptor))
+        self._kept: int | None = descriptor
+        if descriptor >= _most_descriptors() // 2:
+            self._kept = None
+            closing()
         # for systems that read only where the descriptor is at
         self._lock = threading.Lock()
 
@@ -119,32 +137,56 @@ class OpenedFile:
     def read_some(self, start: int, out: Bytes) -> int:
         """Read bytes from `start` on into `out`, as many as there are; FileError after a change."""
         view = out.data
-        while view:
-            count = self._read(start, view)
-            if not count:
-                break
-            start += count
-            view = view[count:]
-        self.check()
+        with self._descriptor() as descriptor:
+            while view:
+                count = self._read(descriptor, start, view)
+                if not count:
+                    break
+                start += count
+                view = view[count:]
+            self._check(descriptor)
         return out.size - len(view)
 
-    def _read(self, start: int, view: memoryview) -> int:
+    @contextmanager
+    def _descriptor(self) -> Iterator[int]:
+        """Give a descriptor of the file that was opened."""
+        if self._kept is not None:
+            yield self._kept
+            return
+        try:
+            descriptor = os.open(self.absolute, self._flags)
+        except FileNotFoundError:
+            raise self._change() from None
+        try:
+            self._check(descriptor)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _read(self, descriptor: int, start: int, view: memoryview) -> int:
         if hasattr(os, "preadv"):
-            return os.preadv(self._descriptor, [view], start)
+            return os.preadv(descriptor, [view], start)
         size = min(len(view), 1 << 22)
         if hasattr(os, "pread"):
-            data = os.pread(self._descriptor, size, start)
+            data = os.pread(descriptor, size, start)
         else:
             with self._lock:
-                os.lseek(self._descriptor, start, os.SEEK_SET)
-                data = os.read(self._descriptor, size)
+                os.lseek(descriptor, start, os.SEEK_SET)
+                data = os.read(descriptor, size)
         view[: len(data)] = data
         return len(data)
 
     def check(self) -> None:
         """Raise FileError if the file has changed since it was opened."""
-        if Stamp.of(os.fstat(self._descriptor)) != self.stamp:
-            raise FileError(f"{shown_path(self.path)}: it has changed since it was opened")
+        with self._descriptor() as descriptor:
+            self._check(descriptor)
+
+    def _check(self, descriptor: int) -> None:
+        if Stamp.of(os.fstat(descriptor)) != self.stamp:
+            raise self._change()
+
+    def _change(self) -> FileError:
+        return FileError(f"{shown_path(self.path)}: it has changed since it was opened")
 
     def stream(self) -> "FileStream":
         """Give a stream over the whole, with a place of its own."""

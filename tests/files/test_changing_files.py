@@ -1,8 +1,11 @@
 """Files that change, are replaced or are read by many at once, and damage that only their readers notice."""
 
 import io
+import json
 import os
 import pickle
+import subprocess
+import sys
 import threading
 import zipfile
 import zlib
@@ -94,11 +97,11 @@ def test_a_file_that_is_truncated_while_it_is_converted(path, left, monkeypatch)
     original = OpenedFile._read
     reads, when = [], [None]
 
-    def truncating(self, start, view):
+    def truncating(self, descriptor, start, view):
         reads.append(start)
         if len(reads) == when[0]:
             os.truncate(path, int(left * len(content)))
-        return original(self, start, view)
+        return original(self, descriptor, start, view)
 
     monkeypatch.setattr(OpenedFile, "_read", truncating)
     convert(path, target, Plan(cf.CFloat8_1_4_3))
@@ -439,3 +442,52 @@ def test_a_packed_pytorch_file(tmp_path):
     path.write_bytes(out.getvalue())
     expected = torch.load(path)["w"]
     np.testing.assert_array_equal(cf.load(path)["w"], expected)
+
+
+@pytest.mark.parametrize("change", ["replaced", "gone", "written"])
+def test_a_file_for_which_no_descriptor_is_kept(path, monkeypatch, change):
+    monkeypatch.setattr(opened_file, "_most_descriptors", lambda: 0)
+    assert_old(cf.load(path))
+    with ThreadPoolExecutor(4) as pool:
+        source = cf.load(path)
+        for _ in pool.map(assert_old, [source] * 8):
+            pass
+    checkpoint = cf.load(path)
+    if change == "replaced":
+        write(path.with_stem("new"), NEW).replace(path)
+    elif change == "gone":
+        path.unlink()
+    else:
+        write(path, NEW)
+    with pytest.raises(cf.FileError, match="it has changed since it was opened"):
+        np.asarray(checkpoint[next(iter(checkpoint))])
+
+
+MANY = """
+import resource, sys
+import numpy as np
+import cfloat as cf
+from cfloat._files.conversion_plan import Plan
+from cfloat._files.convert import convert
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+for name, tensor in cf.load(sys.argv[1]).items():
+    np.testing.assert_array_equal(tensor, np.full(3, int(name[1:])))
+convert(sys.argv[1], sys.argv[2], Plan("CFloat8_1_4_3"))
+assert len(cf.load(sys.argv[2])) == 80
+"""
+
+
+def test_more_shards_than_a_process_may_have_files(tmp_path):
+    pytest.importorskip("resource")
+    (tmp_path / "in").mkdir()
+    weight_map = {f"t{i}": f"model-{i}.safetensors" for i in range(80)}
+    for i, (name, file) in enumerate(weight_map.items()):
+        save_file({name: np.full(3, i, np.float32)}, tmp_path / "in" / file)
+    index = tmp_path / "in" / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    run = subprocess.run(
+        [sys.executable, "-c", MANY, tmp_path / "in", tmp_path / "out"],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
