@@ -23,6 +23,9 @@ import cfloat as cf
 from cfloat._files.replace import write_text
 from cfloat._files.stored_values import StoredValues
 
+# JAX, which another test may have imported, warns of every fork
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+
 X = np.arange(12, dtype=np.float32).reshape(3, 4)
 
 
