@@ -486,7 +486,7 @@ def test_more_shards_than_a_process_may_have_files(tmp_path):
     index = tmp_path / "in" / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": weight_map}))
     run = subprocess.run(
-        [sys.executable, "-c", MANY, tmp_path / "in", tmp_path / "out"],
+        [sys.executable, "-P", "-c", MANY, tmp_path / "in", tmp_path / "out"],
         capture_output=True,
         text=True,
     )

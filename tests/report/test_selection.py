@@ -131,6 +131,7 @@ def test_a_step_is_taken_back_where_a_later_one_is_enough():
 
 
 def test_a_capacity_for_all_takes_the_cheapest():
+    pytest.importorskip("scipy", reason="SciPy is not installed")
     found = Problem([[1.0, 2.0], [5.0, 4.0]], [[9.0, 0.0], [0.0, 9.0]]).select(math.inf, True)
     assert (found.picks, found.cost, found.bound) == ([0, 1], 5.0, 5.0)
 
