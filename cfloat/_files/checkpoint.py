@@ -196,7 +196,7 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     FileError
         If the file cannot be read, is damaged, contradicts itself, or has scales beside codes in a layout
         that is not known here; by ``[]``, if a tensor contradicts itself, or is one of those that cannot be
-        read (`Checkpoint.unreadable`).
+        read (``Checkpoint.unreadable``).
     MissingExtraError
         If it takes PyTorch to read it, and that is not installed.
 

@@ -56,7 +56,7 @@ def plan(
     model : str, path-like or Checkpoint
         As in `load`.
     min_db : float, optional
-        The least weighted ratio (`CompressionPlan.weighted_db`), in dB; 30 if no bound is given.
+        The least weighted ratio (``CompressionPlan.weighted_db``), in dB; 30 if no bound is given.
     worst_db : float, optional
         The least ratio of any tensor, in dB.
     size : float, optional
@@ -70,7 +70,7 @@ def plan(
         Patterns of `fnmatch` for the names of tensors that may change, all if there are none, and of those
         that may not.
     exact : bool
-        Whether to look for the optimum (extra ``plan``); else `CompressionPlan.gap` says how far it may be.
+        Whether to look for the optimum (extra ``plan``); else ``CompressionPlan.gap`` says how far it may be.
     progress : callable, optional
         Called as ``progress(done, total)`` when `done` of `total` elements are measured.
 
