@@ -259,3 +259,50 @@ def test_two_exports_beside_each_other(source):
     process.terminate()
     process.communicate(timeout=60)
     assert os.listdir(source.parent) == ["in.safetensors"]
+
+
+# a signal that comes while an object goes; what is raised there is printed and forgotten
+FINALIZER = """
+import os, signal, sys, time, weakref
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+from cfloat._cli import stopping
+number = getattr(signal, sys.argv[2])
+def send():
+    os.kill(os.getpid(), number)
+    time.sleep(0.1)
+class Object:
+    def __del__(self):
+        if sys.argv[1] == "del":
+            send()
+try:
+    with stopping.stopping_on_signals():
+        value = Object()
+        if sys.argv[1] == "weakref":
+            weakref.finalize(value, send)
+        del value
+        time.sleep(30)
+    print("forgotten")
+except KeyboardInterrupt:
+    print("KeyboardInterrupt")
+except stopping.StoppedError as error:
+    print("StoppedError", signal.Signals(error.number).name)
+"""
+
+
+@posix
+@pytest.mark.parametrize("where", ["del", "weakref"])
+@pytest.mark.parametrize(
+    ("name", "raised"), [("SIGINT", "KeyboardInterrupt"), ("SIGTERM", "StoppedError SIGTERM")]
+)
+def test_a_signal_in_a_finalizer_is_not_forgotten(where, name, raised):
+    command = [sys.executable, "-P", "-c", FINALIZER, where, name]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (0, f"{raised}\n", "")
+
+
+def test_handlers_are_as_before_afterwards():
+    before = [signal.getsignal(each) for each in (*stopping._SIGNALS, signal.SIGINT)]
+    with stopping.stopping_on_signals():
+        pass
+    assert [signal.getsignal(each) for each in (*stopping._SIGNALS, signal.SIGINT)] == before
