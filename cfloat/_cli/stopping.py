@@ -1,5 +1,6 @@
 """Signals that end a command: as an exception, so that nothing is left behind."""
 
+import atexit
 import os
 import signal
 import threading
@@ -60,6 +61,15 @@ def stopping_on_signals() -> Iterator[None]:
             signal.signal(each, signal.SIG_DFL)
         if interrupts:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            # after other packages' functions, to be called before them
+            atexit.unregister(_end_at_once)
+            atexit.register(_end_at_once)
+
+
+def _end_at_once() -> None:
+    """Let SIGINT end the process, which has nothing left to clean up when the interpreter ends."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _later_in_finalizers(

@@ -301,6 +301,34 @@ def test_a_signal_in_a_finalizer_is_not_forgotten(where, name, raised):
     assert (run.returncode, run.stdout, run.stderr) == (0, f"{raised}\n", "")
 
 
+# a signal that comes when the work is done, while another package cleans up
+AT_EXIT = """
+import os, signal, sys, time, weakref
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from cfloat._cli import main
+class Object: pass
+value = Object()
+def send():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.1)
+if sys.argv[1] == "weakref":
+    weakref.finalize(value, send)
+else:
+    import atexit
+    atexit.register(send)
+sys.exit(main.main(["--version"]))
+"""
+
+
+@posix
+@pytest.mark.parametrize("where", ["atexit", "weakref"])
+def test_an_interrupt_when_all_is_done_says_nothing(where):
+    command = [sys.executable, "-P", "-c", AT_EXIT, where]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (-signal.SIGINT, "")
+    assert run.stdout == f"cfloat {cf.__version__}\n"
+
+
 def test_handlers_are_as_before_afterwards():
     before = [signal.getsignal(each) for each in (*stopping._SIGNALS, signal.SIGINT)]
     with stopping.stopping_on_signals():
