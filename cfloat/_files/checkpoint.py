@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Collection, Hashable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from numpy.typing import NDArray
@@ -10,13 +9,13 @@ from numpy.typing import NDArray
 from cfloat._array.array import CFloatArray
 from cfloat._core.format import Format
 from cfloat._core.public_names import public
-from cfloat._core.text import printable, shown
-from cfloat.errors import ArgumentTypeError, FileError
+from cfloat._core.text import printable
+from cfloat.errors import FileError
 
 from .contents import Contents
 from .dtypes import FLOATS
 from .file_errors import NotSupportedError, copy_of, refusing_damage
-from .paths import shown_path
+from .paths import as_path, shown_path
 from .reader import open_source
 from .stored_values import stored_name
 from .tensor_metadata import Description
@@ -51,7 +50,7 @@ class Checkpoint(Mapping[str, CFloatArray | Array]):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        contents = self._contents = Contents(open_source(Path(path)))
+        contents = self._contents = Contents(open_source(as_path(path)))
         source = self._source = contents.source
         self.unreadable: dict[str, str] = {}
         for name, reason in sorted(source.unreadable.items()):
@@ -221,8 +220,4 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
                  [  0.5  ,   1.125]], CFloat8_1_4_3, bias=[[4], [8]])
     >>> folder.cleanup()
     """
-    try:
-        where = Path(path)
-    except TypeError:
-        raise ArgumentTypeError(f"path is {shown(path)}; it takes a str or a path") from None
-    return Checkpoint(where)
+    return Checkpoint(path)

@@ -21,7 +21,7 @@ from .exporting import Exporting
 from .file_errors import refusing_damage
 from .names_by_reason import by_kept
 from .output_files import Outputs, is_of_folder, output_folder, outputs_for
-from .paths import shown_path
+from .paths import as_path, shown_path
 from .quantization_config import Configuration, quantization_config, read_configuration
 from .replace import Replacement, prepare_text
 from .safetensors_header import check_name
@@ -106,10 +106,11 @@ def convert(
     """
     plan = plan.checked()
     checkpoint = load(source)
-    outputs = outputs_for(checkpoint, Path(target))
+    source, target = as_path(source), as_path(target)
+    outputs = outputs_for(checkpoint, target)
     total = sum(entry.nbytes for entry in checkpoint.source.entries.values())
     folder = next(iter(outputs.files)).parent
-    model = model_folder.folder_of(Path(source), checkpoint.source, Path(target), folder)
+    model = model_folder.folder_of(source, checkpoint.source, target, folder)
     # refused now, if they are
     others = model_folder.companions(model, folder, checkpoint.source)
     configuration = Configuration(model, folder)
@@ -137,7 +138,7 @@ def convert(
     writers: list[SafetensorsWriter] = []
     copies: list[Replacement] = []
     said: list[Replacement] = []
-    is_shared = bool(plan.export or others.copied) or is_of_folder(Path(target), outputs)
+    is_shared = bool(plan.export or others.copied) or is_of_folder(target, outputs)
     with output_folder(folder, is_shared), model_folder.made_for(folder, others):
         try:
             weight_map: dict[str, str] = {}

@@ -3,8 +3,19 @@
 import os
 from pathlib import Path
 
-from cfloat._core.text import printable
-from cfloat.errors import FileError
+from cfloat._core.text import printable, shown
+from cfloat.errors import ArgumentTypeError, FileError
+
+
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """Take a path as an argument: an empty one is not the current folder."""
+    try:
+        text = os.fsdecode(path)
+    except TypeError:
+        raise ArgumentTypeError(f"path is {shown(path)}; it takes a str or a path") from None
+    if not text:
+        raise FileError("'': not a file name")
+    return Path(text)
 
 
 def shown_path(path: str | os.PathLike[str]) -> str:

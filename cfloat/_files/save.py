@@ -16,7 +16,7 @@ from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError
 from . import tensor_metadata
 from .dtypes import BY_COMMON_NAME, StoredDtype, stored_dtype
 from .file_errors import NotSupportedError
-from .paths import shown_path
+from .paths import as_path, shown_path
 from .safetensors_header import check_name
 from .tensor_entry import Entry
 from .tensor_metadata import BIAS_SUFFIX, Description, codes_entry
@@ -75,10 +75,7 @@ def save(
     CFloatArray([1.  , 2.75], CFloat8_1_4_3, bias=9)
     >>> folder.cleanup()
     """
-    try:
-        path = os.fsdecode(path)
-    except TypeError:
-        raise ArgumentTypeError(f"path is {shown(path)}; it takes a str or a path") from None
+    path = os.fspath(as_path(path))
     if not path.lower().endswith(".safetensors"):
         raise FileError(f"{shown_path(path)}: its name should end in .safetensors")
     if not isinstance(tensors, Mapping):

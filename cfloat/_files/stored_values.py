@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .contents import Contents
 from .dtypes import DTYPES
 from .file_errors import copy_of, refusing_damage
+from .paths import as_path
 from .reader import open_source
 
 Array = NDArray[Any]
@@ -35,7 +36,7 @@ class StoredValues(Mapping[str, Array]):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._contents = Contents(open_source(Path(path)))
+        self._contents = Contents(open_source(as_path(path)))
         scales = self._contents.scales
         # a dict, in which to look names up
         self._names = {name: None for name in self._contents.names if name not in scales}

@@ -7,6 +7,7 @@ import struct
 import ml_dtypes
 import numpy as np
 import pytest
+from commands import main_refused, names_in
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -383,3 +384,23 @@ def test_checkpoints_of_several_files_are_pickled(tmp_path, kind):
     again = pickle.loads(pickle.dumps(cf.load(tmp_path / index)))
     assert again.path.name == index
     np.testing.assert_array_equal(again["a"], [0, 1, 2])
+
+
+def test_an_empty_path_is_not_the_current_folder(tmp_path, monkeypatch, capsys):
+    """It is what an unset variable of a shell becomes; here is a model that nobody has named."""
+    monkeypatch.chdir(tmp_path)
+    cf.save("model.safetensors", {"w": X})
+    before = names_in(tmp_path)
+    to = ("--format", "CFloat8_1_4_3")
+    for arguments in (
+        ("info", ""),
+        ("report", ""),
+        ("plan", ""),
+        ("convert", "", "out.safetensors", *to),
+        ("convert", "model.safetensors", "", *to),
+    ):
+        assert main_refused(capsys, *arguments) == "cfloat: error: '': not a file name\n"
+    for function in (cf.load, lambda path: cf.save(path, {"w": X})):
+        with pytest.raises(cf.FileError, match="'': not a file name"):
+            function("")
+    assert names_in(tmp_path) == before
