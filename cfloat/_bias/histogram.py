@@ -37,6 +37,9 @@ def bits_for(fmt: Format | None) -> int:
     return FEW_BITS if fmt is not None and fmt.mantissa_bits < FEW_BITS else ANY_BITS
 
 
+# of no more elements, sorting takes less time than a table of all bins
+_FEW_ELEMENTS: Final = 1 << 14
+
 # bins times biases tried at a time: as many values as fit in a core's cache
 _PIECE_SIZE: Final = 1 << 18
 
@@ -80,23 +83,39 @@ class BinSums:
     @classmethod
     def of(cls, x: NDArray[Any], bits: int, scale: int) -> Self:
         """Sum up values times ``2**-scale``, by sign, exponent and so many bits of mantissa."""
-        lower_bits = _MANTISSA_BITS - bits
         flat = x.reshape(-1)
-        exact = fits_float32(flat.dtype)
-        table = np.zeros((1 << (32 - lower_bits), 3), np.uint64)
-        if flat.dtype == np.float32 and flat.flags.c_contiguous and flat.dtype.isnative:
-            binding.add_to_histogram(flat, lower_bits, table)
-        else:
-            with np.errstate(all="ignore"):
-                for piece in pieces(flat.shape):
-                    part = flat[piece]
-                    if not exact:
-                        part = np.ldexp(part.astype(np.float64), -scale)
-                    binding.add_to_histogram(
-                        np.ascontiguousarray(part, np.float32), lower_bits, table
-                    )
-        bins = np.flatnonzero(table[:, 0])
-        return cls(bins, table[bins], flat.size)
+        if flat.size <= _FEW_ELEMENTS:
+            return cls._of_few(_as_float32(flat, scale), bits)
+        table = BinTable(bits, scale)
+        table.add(flat)
+        return cls(*table.bins(), flat.size)
+
+    @classmethod
+    def _of_few(cls, flat: NDArray[np.float32], bits: int) -> Self:
+        lower_bits = _MANTISSA_BITS - bits
+        bit_patterns = flat.view(np.uint32)
+        bins, inverse = np.unique(bit_patterns >> lower_bits, return_inverse=True)
+        lower = (bit_patterns & ((1 << lower_bits) - 1)).astype(np.float64)
+        # sums of few integers, which float64 holds
+        columns = [np.bincount(inverse, weights, bins.size) for weights in (None, lower, lower**2)]
+        sums = np.stack(columns, axis=1).astype(np.uint64)
+        return cls(bins.astype(np.intp), sums, flat.size)
+
+    def coarser(self, bits: int, by: int) -> Self:
+        """Sum up by fewer bits of mantissa: by `by`, of those `bits` that these sums are by."""
+        if by == bits:
+            return self
+        merged = bits - by
+        bins, inverse = np.unique(self.bins >> merged, return_inverse=True)
+        dtype = self.sums.dtype if self.size <= 1 << 32 else np.dtype(object)
+        count, total, squares = self.sums.astype(dtype).T
+        # what a bin's edge is above that of the bin it goes into, in units of the last bit
+        above = ((self.bins & ((1 << merged) - 1)) << (_MANTISSA_BITS - bits)).astype(dtype)
+        sums = np.zeros((bins.size, 3), dtype)
+        np.add.at(sums[:, 0], inverse, count)
+        np.add.at(sums[:, 1], inverse, total + above * count)
+        np.add.at(sums[:, 2], inverse, squares + 2 * above * total + above * above * count)
+        return type(self)(bins, sums, self.size)
 
     def joined(self, other: Self) -> Self:
         """Sum up the elements of both."""
@@ -107,6 +126,43 @@ class BinSums:
         for each in (self, other):
             sums[np.searchsorted(bins, each.bins)] += each.sums.astype(sums.dtype)
         return type(self)(bins, sums, size)
+
+
+class BinTable:
+    """A table of all bins, to which the parts of a tensor are added.
+
+    Parameters
+    ----------
+    bits : int
+        Bits of mantissa that a bin has in common.
+    scale : int
+        Values are summed up times ``2**-scale``.
+    """
+
+    def __init__(self, bits: int, scale: int) -> None:
+        self._lower_bits, self._scale = _MANTISSA_BITS - bits, scale
+        self._table = np.zeros((1 << (32 - self._lower_bits), 3), np.uint64)
+
+    def add(self, flat: NDArray[Any]) -> None:
+        """Add values, of one axis."""
+        if flat.dtype == np.float32 and flat.flags.c_contiguous and flat.dtype.isnative:
+            binding.add_to_histogram(flat, self._lower_bits, self._table)
+            return
+        for piece in pieces(flat.shape):
+            part = _as_float32(flat[piece], self._scale)
+            binding.add_to_histogram(part, self._lower_bits, self._table)
+
+    def bins(self) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
+        """Give the bins that occur, and their sums."""
+        bins = np.flatnonzero(self._table[:, 0])
+        return bins, self._table[bins]
+
+
+def _as_float32(flat: NDArray[Any], scale: int) -> NDArray[np.float32]:
+    with np.errstate(all="ignore"):
+        if not fits_float32(flat.dtype):
+            flat = np.ldexp(flat.astype(np.float64), -scale)
+        return np.ascontiguousarray(flat, np.float32)
 
 
 class Histogram:
