@@ -1,0 +1,286 @@
+"""What formats cost a tensor, at every granularity: from two passes over its values, piece by piece."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cfloat._bias.histogram import ANY_BITS, BinSums, BinTable, Histogram, bits_for
+from cfloat._bias.peak import largest_magnitude, scale_exponent
+from cfloat._bias.search_slices import grouped_errors
+from cfloat._bias.squared_errors import least_error, squared_errors
+from cfloat._convert.elementwise import round_checked
+from cfloat._core.flags import no_flags
+from cfloat._core.format import Format
+
+from .tensor_values import TensorValues
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+
+#: Lengths of blocks that are tried.
+BLOCKS: Final = (128, 32)
+
+# of no more elements, trying every bias takes less time than going by bins
+_FEW_ELEMENTS: Final = 1 << 14
+
+# magnitudes whose squares, and sums of these, float64 holds
+_LEAST, _LARGEST = 2.0**-480, 2.0**480
+
+
+@dataclass(frozen=True)
+class GroupErrors:
+    """The errors of a tensor in a format, with a bias for each of its groups.
+
+    Attributes
+    ----------
+    error : float
+        The sum of squared errors over that of squares; 0 if nothing is lost, infinite if what is lost is.
+    count, lowest, median, highest : int
+        Of the biases: how many, and which.
+    """
+
+    error: float
+    count: int
+    lowest: int
+    median: int
+    highest: int
+
+
+class Scan:
+    """The measuring of one tensor.
+
+    Parameters
+    ----------
+    values : TensorValues
+        Its values.
+
+    Attributes
+    ----------
+    nonfinite : int
+        How many of its elements are infinite or NaN; they are left out of all else.
+    is_negative : bool
+        Whether any is below 0.
+    peak : float
+        The largest magnitude.
+    scale : int
+        The unit of `signal`, and of the errors at every bias, is 4**scale.
+    signal : float
+        The sum of squares.
+    """
+
+    def __init__(self, values: TensorValues) -> None:
+        self.values = values
+        self.nonfinite = 0
+        self.is_negative = False
+        self.peak = 0.0
+        self.scale = 0
+        self._is_double, self._signal = False, 0.0
+        self._sums = self._survey()
+        self._histograms: dict[int, Histogram] = {}
+        self._errors: dict[Format, Floats] = {}
+        self.signal = self._signal if self._is_double else self.histogram().signal
+
+    @property
+    def is_in_range(self) -> bool:
+        """Whether float64 holds the squares of all of its elements."""
+        return self.peak == 0 or _LEAST < self.peak < _LARGEST
+
+    def histogram(self, bits: int = ANY_BITS) -> Histogram:
+        """Give the histogram by so many bits of mantissa."""
+        if bits not in self._histograms:
+            sums = self._sums.coarser(ANY_BITS, bits)
+            self._histograms[bits] = Histogram.of_sums(sums, bits, self.scale)
+        return self._histograms[bits]
+
+    def errors(self, fmt: Format) -> Floats:
+        """Sum up the squared errors with one bias, at every bias that a format allows, shape (biases,)."""
+        if fmt not in self._errors:
+            self._errors[fmt] = self._errors_at_biases(fmt)
+        return self._errors[fmt]
+
+    def bias(self, fmt: Format) -> int:
+        """Tell the one bias of the least squared error."""
+        return least_error(self.errors(fmt), fmt)
+
+    def error(self, fmt: Format) -> float:
+        """Tell the sum of squared errors at that bias, over that of squares."""
+        if not self._is_double:
+            return self._share(float(self.errors(fmt).min()))
+        # bins are of float32
+        noise, bias = 0.0, self.bias(fmt)
+        with no_flags(), np.errstate(all="ignore"):
+            for _, _, values in self.values:
+                finite = np.where(np.isfinite(values), values, 0)
+                noise += self._sum_of_squares(
+                    round_checked(finite, fmt, bias, finite.shape) - finite
+                )
+        return self._share(math.inf if math.isnan(noise) else noise)
+
+    def whole(self, fmt: Format) -> GroupErrors:
+        """Give the errors with one bias for all of the tensor."""
+        bias = self.bias(fmt)
+        return GroupErrors(self.error(fmt), 1, bias, bias, bias)
+
+    def granularities(self, fmt: Format) -> list[tuple[str, int]]:
+        """List the granularities that have more biases than those before, by name and length of a group.
+
+        The first is "tensor"; "channel" is of a row, and "block N" of so many elements of one.
+        """
+        rows, length = self.values.rows, self.values.length
+        found = [("tensor", self.values.size)]
+        if fmt.bias_range[0] == fmt.bias_range[1] or not self.values.size:
+            return found
+        if rows > 1:
+            found.append(("channel", length))
+        counts = {1, rows}
+        for block in BLOCKS:
+            count = rows * -(-length // block)
+            if count not in counts:
+                counts.add(count)
+                found.append((f"block {block}", block))
+        return found
+
+    def measure_groups(
+        self,
+        wanted: Sequence[tuple[Format, int]],
+        also: Callable[[int, int, Array], None] | None = None,
+        advance: Callable[[int], None] | None = None,
+    ) -> list[GroupErrors]:
+        """Measure the errors with biases of groups, in one pass over the values.
+
+        Parameters
+        ----------
+        wanted : sequence of (Format, int)
+            Formats, and how many consecutive elements of a row share a bias.
+        also : callable, optional
+            Called with the first row, the first column and the values of each piece, with 0 for what is not
+            finite.
+        advance : callable, optional
+            Called with the number of elements of each piece when it is done.
+        """
+        tallies = [_Tally(fmt) for fmt, _ in wanted]
+        rows = [
+            _SplitRows(fmt, self.values.rows)
+            if self.values.is_split and length == self.values.length
+            else None
+            for fmt, length in wanted
+        ]
+        with no_flags(), np.errstate(all="ignore"):
+            for row, column, given in self.values:
+                values = np.where(np.isfinite(given), given, 0) if self.nonfinite else given
+                for (fmt, length), tally, split in zip(wanted, tallies, rows, strict=True):
+                    if split is not None:
+                        split.add(row, values)
+                    else:
+                        tally.add(*grouped_errors(values, fmt, min(length, values.shape[1])))
+                if also is not None:
+                    also(row, column, values)
+                if advance is not None:
+                    advance(values.size)
+        for tally, split in zip(tallies, rows, strict=True):
+            if split is not None:
+                tally.add(*split.least())
+        unit = -2 * self.scale
+
+        def share(noise: float) -> float:
+            return self._share(math.ldexp(noise, unit))
+
+        return [tally.result(share) for tally in tallies]
+
+    def _share(self, noise: float) -> float:
+        """Give a sum of squared errors, in units of 4**scale, as a share of that of squares."""
+        if noise == 0:
+            return 0.0
+        return noise / self.signal if self.signal > 0 else math.inf
+
+    def _survey(self) -> BinSums:
+        """Look at all values: sum them up by bins, too."""
+        tensor = self.values
+        table = None if tensor.size <= _FEW_ELEMENTS else BinTable(ANY_BITS, 0)
+        flat: Array = np.zeros(0, np.float32)
+        for _, _, values in tensor:
+            flat = values.reshape(-1)
+            self._is_double = flat.dtype == np.float64
+            self._add_limits(flat)
+            if table is not None and not self._is_double:
+                table.add(flat)
+        if self._is_double:  # a scale takes the largest of them
+            self.scale = scale_exponent(self.peak)
+            table = BinTable(ANY_BITS, self.scale)
+            for _, _, values in tensor:
+                table.add(values.reshape(-1))
+                finite = np.where(np.isfinite(values), values, 0)
+                self._signal += self._sum_of_squares(finite)
+        if table is None:
+            return BinSums.of(flat, ANY_BITS, self.scale)
+        return BinSums(*table.bins(), tensor.size)
+
+    def _sum_of_squares(self, values: Array) -> float:
+        """Sum up squares, in units of 4**scale."""
+        return float(np.square(np.ldexp(values.astype(np.float64), -self.scale)).sum())
+
+    def _add_limits(self, flat: Array) -> None:
+        low, high = float(flat.min()), float(flat.max())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            finite = flat[np.isfinite(flat)]
+            self.nonfinite += flat.size - finite.size
+            low, high = float(finite.min(initial=0)), float(finite.max(initial=0))
+        self.peak = max(self.peak, -low, high)
+        self.is_negative |= low < 0
+
+    def _errors_at_biases(self, fmt: Format) -> Floats:
+        if self.values.size > _FEW_ELEMENTS and Histogram.takes(fmt):
+            return self.histogram(bits_for(fmt)).errors(fmt)
+        total = np.zeros(fmt.bias_range[1] - fmt.bias_range[0] + 1)
+        for _, _, values in self.values:
+            flat = values.reshape(-1)
+            own = scale_exponent(largest_magnitude(flat)) if flat.dtype == np.float64 else 0
+            total += np.ldexp(squared_errors(flat, fmt), 2 * (own - self.scale))
+        return total
+
+
+class _Tally:
+    """The errors of groups, added up, and how often each bias occurs."""
+
+    def __init__(self, fmt: Format) -> None:
+        self._first = fmt.bias_range[0]
+        self._counts = np.zeros(fmt.bias_range[1] - self._first + 1, np.int64)
+        self._noise: list[float] = []
+
+    def add(self, biases: Array, errors: Floats) -> None:
+        """Add groups: the bias of each, and its sum of squared errors."""
+        flat = biases.reshape(-1).astype(np.intp) - self._first
+        self._counts += np.bincount(flat, minlength=self._counts.size)
+        self._noise.append(float(errors.sum()))
+
+    def result(self, share: Callable[[float], float]) -> GroupErrors:
+        """Give what all groups have in common."""
+        below = np.cumsum(self._counts)
+        count = int(below[-1])
+        # of two in the middle the lower, if they differ
+        places = np.searchsorted(below, [1, (count + 1) // 2, count])
+        lowest, median, highest = (int(place) + self._first for place in places)
+        return GroupErrors(share(math.fsum(self._noise)), count, lowest, median, highest)
+
+
+class _SplitRows:
+    """The errors of rows that come in parts, at every bias."""
+
+    def __init__(self, fmt: Format, rows: int) -> None:
+        self._format = fmt
+        self._errors = np.zeros((rows, fmt.bias_range[1] - fmt.bias_range[0] + 1))
+
+    def add(self, first: int, values: Array) -> None:
+        """Add a part of each of some rows."""
+        for row, part in enumerate(values, first):
+            own = scale_exponent(largest_magnitude(part)) if part.dtype == np.float64 else 0
+            self._errors[row] += np.ldexp(squared_errors(part, self._format), 2 * own)
+
+    def least(self) -> tuple[NDArray[np.int16], Floats]:
+        """Give the bias of the least error of each row, and that error."""
+        biases = [least_error(errors, self._format) for errors in self._errors]
+        return np.array(biases, np.int16), self._errors.min(axis=1)
