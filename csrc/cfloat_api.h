@@ -158,6 +158,15 @@ enum cf_histogram_limits { CF_HISTOGRAM_LOWER_MIN = 8, CF_HISTOGRAM_LOWER_MAX = 
 int cf_add_to_histogram(const float *values, size_t count, int lower_bits, uint64_t *histogram,
                         int threads);
 
+/* The sums of squared errors, less those of the bins' own squares, of rounding to nearest what a
+ * histogram has counted: errors[bias - bias_min] at every bias of the format.  Bin i has counts[i]
+ * values, which round as inside[i] does; they are sums[i] in all further from zero than edges[i],
+ * whose sign is theirs.  Infinite or NaN where a value becomes that.  The same bits on every
+ * machine and with any number of threads. */
+int cf_errors_of_bins(const cf_format *format, const float *inside, const double *edges,
+                      const double *counts, const double *sums, size_t count, double *errors,
+                      int threads);
+
 /* Add the products a[i] * b[i] of finite numbers, each rounded to 53 bits whatever its exponent, to
  * a sum that loses nothing: integers by exponent.  With the product s * 2^e, s an integer of
  * magnitude 2^52 to 2^53, its bin is e + CF_SUM_ORIGIN: sums[2 * bin] gains the upper bits of s, s

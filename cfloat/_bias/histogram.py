@@ -214,7 +214,7 @@ class Histogram:
         found, exponents = sums.bins[finite], exponents[finite]
         edges = (found << (_MANTISSA_BITS - bits)).astype(np.uint32).view(np.float32)
         units = np.ldexp(1.0, np.maximum(exponents, 1) - (127 + _MANTISSA_BITS))
-        count, total, squares = sums.sums[finite].T.astype(np.float64)
+        count, total, squares = sums.sums[finite].T.astype(np.float64, order="C")
         return cls(
             edges.astype(np.float64),
             count,
@@ -249,6 +249,19 @@ class Histogram:
             Element i is of bias ``fmt.bias_range[0] + i``; infinite where an element becomes infinite or NaN.
             All share one factor, of the power of two that brings 64-bit values into range.
         """
+        if self.scale:
+            errors = self._errors_of_double(fmt)
+        else:
+            inside = self._inside(slice(None)).astype(np.float32)
+            errors = binding.errors_of_bins(
+                fmt._struct, inside, self._edges, self._counts, self._sums
+            )
+            errors += self._squares.sum()
+        errors[np.isnan(errors)] = np.inf
+        return errors
+
+    def _errors_of_double(self, fmt: Format) -> Floats:
+        """Sum up as `errors`, where a bin's values are float32 only times a power of two."""
         low, high = fmt.bias_range
         biases = np.arange(low, high + 1, dtype=np.int16)[:, np.newaxis]
         errors = np.zeros(biases.size)
@@ -259,7 +272,6 @@ class Histogram:
                 inside = self._inside(part)
                 rounded = round_checked(inside, fmt, biases, (biases.size, inside.size))
                 errors += self._squared_errors(np.ldexp(rounded, -self.scale), part)
-        errors[np.isnan(errors)] = np.inf
         return errors
 
     def stochastic_error(self, fmt: Format, bias: int) -> float:

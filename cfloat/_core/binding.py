@@ -436,6 +436,28 @@ def add_to_histogram(
     )  # fmt: skip
 
 
+def errors_of_bins(
+    fmt: Any,
+    inside: NDArray[np.float32],
+    edges: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    sums: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Sum up the squared errors of bins, less their own squares, at every bias of a `format_struct`.
+
+    Arrays are contiguous and of one length; cfloat_api.h says what they are.
+    """
+    errors = np.empty(fmt.bias_max - fmt.bias_min + 1)
+    pointers = (ffi.from_buffer("double[]", each) for each in (edges, counts, sums))
+    _check(
+        lib.cf_errors_of_bins(
+            fmt, ffi.from_buffer("float[]", inside), *pointers, edges.size,
+            ffi.from_buffer("double[]", errors), threads.get_num_threads(),
+        )
+    )  # fmt: skip
+    return errors
+
+
 def add_products(a: NDArray[np.float64], b: NDArray[np.float64], sums: NDArray[np.int64]) -> None:
     """Add the products of contiguous, finite float64 to `SUM_BINS` pairs of integers, by exponent."""
     pointers = (ffi.from_buffer("double[]", each) for each in (a, b))
