@@ -5,6 +5,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cfloat._core.arguments import check_choice
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
@@ -13,6 +16,8 @@ from cfloat._core.text import shown
 from cfloat.errors import ArgumentValueError
 
 from .sqnr import sqnr_db
+
+Floats = NDArray[np.float64]
 
 Distribution = Literal["normal", "uniform", "laplace", "student_t"]
 
@@ -28,6 +33,11 @@ _LEAST_SHARE: Final = 1e-18
 
 # parts of a binade, in each of which values are taken as equally likely
 _PARTS: Final = 256
+
+_EXPONENTS: Final = np.arange(-_BELOW, _ABOVE)
+
+# entries of a table, less one, of root mean squares from 0.5 to 1: what lies between them is smooth
+_STEPS: Final = 32
 
 
 def _uniform(t: float) -> float:
@@ -90,21 +100,39 @@ def theoretical_sqnr_db(
     if not 0 < rms < math.inf:
         raise ArgumentValueError(f"rms is {shown(rms)}; it takes a positive number")
     fraction = math.frexp(rms)[0]  # of a power of two, which changes nothing
-    weights = _weights(distribution, fraction)
-    bits = fmt.mantissa_bits
-    if 4 << bits > _PARTS:  # so fine that errors of each sign and size are equally likely in a part
-        noise = sum(weights) / (6 if stochastic else 12) / 4.0**bits
-    else:
-        noise = sum(
-            weight * _mean_square(part, bits, stochastic) for part, weight in enumerate(weights)
-        )
+    noise = float(_weights(distribution, fraction) @ _mean_squares(fmt.mantissa_bits, stochastic))
     return sqnr_db(fraction * fraction, noise)
 
 
-@lru_cache(maxsize=16)
-def _weights(distribution: Distribution, rms: float) -> list[float]:
+def tabulated_sqnr_db(fmt: Format, distribution: Distribution, rms: float) -> float:
+    """Return what `theoretical_sqnr_db` does for rounding to nearest, within 0.001 dB, from tables."""
+    fraction = math.frexp(rms)[0]
+    if distribution == "uniform":  # has kinks, and takes little time
+        return theoretical_sqnr_db(fmt, distribution, fraction)
+    place = (fraction - 0.5) * 2 * _STEPS
+    step = int(place)
+    low, high = (_table_entry(fmt.mantissa_bits, distribution, i) for i in (step, step + 1))
+    return low + (high - low) * (place - step)
+
+
+@lru_cache(maxsize=1 << 12)
+def _table_entry(mantissa_bits: int, distribution: Distribution, step: int) -> float:
+    rms = 0.5 + 0.5 * step / _STEPS
+    noise = float(_weights(distribution, rms) @ _mean_squares(mantissa_bits, False))
+    return sqnr_db(rms * rms, noise)
+
+
+@lru_cache(maxsize=256)
+def _weights(distribution: Distribution, rms: float) -> Floats:
     """Return, for each part of a binade, the shares of it in all binades times the squares of their units."""
-    beyond = _BEYOND[distribution]
+    if distribution == "uniform":
+        places = np.ldexp(1 + np.arange(_PARTS + 1) / _PARTS, _EXPONENTS[:, np.newaxis]) / rms
+        beyond = np.maximum(0.0, 1 - places / math.sqrt(3))
+        return np.asarray(np.ldexp(1.0, 2 * _EXPONENTS) @ (beyond[:, :-1] - beyond[:, 1:]))
+    return np.array(_summed_weights(_BEYOND[distribution], rms))
+
+
+def _summed_weights(beyond: Callable[[float], float], rms: float) -> list[float]:
     weights = [0.0] * _PARTS
     for exponent in range(-_BELOW, _ABOVE):
         low = math.ldexp(1.0, exponent)
@@ -114,6 +142,14 @@ def _weights(distribution: Distribution, rms: float) -> list[float]:
         for part in range(_PARTS):
             weights[part] += (shares[part] - shares[part + 1]) * low * low
     return weights
+
+
+@lru_cache(maxsize=64)
+def _mean_squares(mantissa_bits: int, stochastic: bool) -> Floats:
+    """Return the mean square of the error in each of the parts of the binade from 1 to 2."""
+    if 4 << mantissa_bits > _PARTS:  # so fine that errors of each size are equally likely in a part
+        return np.full(_PARTS, 1 / (6 if stochastic else 12) / 4.0**mantissa_bits)
+    return np.array([_mean_square(part, mantissa_bits, stochastic) for part in range(_PARTS)])
 
 
 def _mean_square(part: int, mantissa_bits: int, stochastic: bool) -> float:
