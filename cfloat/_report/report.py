@@ -43,6 +43,7 @@ from .records import (
     names_of,
 )
 from .stored_model import EXCLUDED, StoredModel, check_names
+from .tensor_costs import TensorCost, ordered, tensor_costs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,6 +53,9 @@ Array = NDArray[Any]
 
 #: The formats compared unless others are named.
 DEFAULT_FORMATS: Final = tuple(FORMATS.values())
+
+#: How many tensors a screen lists.
+_LISTED: Final = 3
 
 _COLUMNS: Final = [
     "tensor", "shape", "dtype", "format", "subnormals", "bits", "bias", *names_of(ErrorStats),
@@ -101,13 +105,13 @@ class Report:
             self.comparisons, self.skipped, self.min_db,
         )  # fmt: skip
 
-    def to_screen(self, top: int = 3, sort: str = "sqnr") -> str:
+    def to_screen(self, top: int | None = None, sort: str = "sqnr") -> str:
         """Write what is to be known first, on one screen: the conclusion.
 
         Parameters
         ----------
-        top : int
-            How many tensors to list.
+        top : int, optional
+            How many tensors to list; if None, at most three, and as many as there is room for.
         sort : str
             Which: "sqnr", those with the least ratio as recommended; "loss", those that lose most against
             another configuration of as wide codes; "size", the largest; or "name", the first.
@@ -115,9 +119,10 @@ class Report:
         Returns
         -------
         str
-            At most 40 lines of 100 columns with the default of `top`, if names of files are short.
+            At most 40 lines of 100 columns, unless `top` is large or a file's name long.
         """
-        return screen(self.conclusion)
+        listed = self._costs(sort, _LISTED if top is None else top)
+        return screen(self.conclusion, listed, is_short=top is None)
 
     def table_rows(self) -> list[tuple[str, list[list[str]]]]:
         """Give the table as text: for each tensor its title and the cells of its lines."""
@@ -125,35 +130,62 @@ class Report:
 
     def summary_rows(self) -> list[list[str]]:
         """Give one line of text a format: its median and its worst tensor."""
-        return text_tables.summary_rows(self.rows)
+        return text_tables.summary_rows(self.rows, self._alike)
 
     def denormal_rows(self) -> list[list[str]]:
         """Give what the whitepaper's reading of a denormal costs as text, two lines a format."""
-        return text_tables.subnormal_rows(self.rows)
+        return text_tables.subnormal_rows(self.rows, self._alike)
 
     def granularity_rows(self) -> list[list[str]]:
         """Give what biases for parts of a tensor are worth as text, one line a format."""
-        return text_tables.granularity_rows(self.granularity)
+        return text_tables.granularity_rows(self.granularity, self._alike)
 
     def comparison_rows(self) -> list[list[str]]:
         """Give what other schemes cost as text, one line each."""
-        return text_tables.comparison_rows(self.comparisons)
+        return text_tables.comparison_rows(self.comparisons, self._alike)
 
-    def tables(self) -> list[text_tables.Table]:
-        """Give every table of the report as (title, headings, rows of cells)."""
+    def tables(self, top: int | None = None, sort: str | None = None) -> list[text_tables.Table]:
+        """Give every table of the report as (title, headings, rows of cells).
+
+        Parameters
+        ----------
+        top : int, optional
+            How many tensors have a table of their own; all if None.
+        sort : str, optional
+            In which order, as in `to_screen`; as they come if None.
+        """
+        names = None
+        if top is not None or sort is not None:
+            names = [each.name for each in self._costs(sort, top)]
         return text_tables.report_tables(
-            self.rows, self.granularity, self.comparisons, self.products, self.skipped
-        )
+            self.rows, self.granularity, self.comparisons, self.products, self.skipped, self._alike,
+            names,
+        )  # fmt: skip
 
-    def to_table(self) -> str:
-        """Write the report as plain text.
+    @property
+    def _alike(self) -> set[str]:
+        """The tensors whose elements have one value, of which an error says little."""
+        return {each.name for each in self.tensors if each.is_constant}
+
+    def _costs(self, sort: str | None, top: int | None) -> list[TensorCost]:
+        bits = {label: fmt.bits for label, fmt in self._formats.items()}
+        costs = tensor_costs(self.tensors, self.granularity, bits, self.conclusion)
+        return ordered(costs, sort, top)
+
+    def to_table(self, top: int | None = None, sort: str | None = None) -> str:
+        """Write the whole report as plain text.
+
+        Parameters
+        ----------
+        top, sort
+            As in `tables`.
 
         Returns
         -------
         str
             A block of lines for each tensor, a summary, and what the whitepaper's denormals cost.
         """
-        return text_tables.to_text(self.tables())
+        return text_tables.to_text(self.tables(top, sort))
 
     def to_content(self) -> dict[str, Any]:
         """Give everything as plain data.
@@ -347,6 +379,7 @@ def report(
     model, is_listed = _stored_model(named, tuple(include), tuple(exclude))
     result = Report([], {}, min_db=bound, _formats=chosen, _model=model)
     skipped = result.skipped
+    kinds = {each.name: each.kind for each in model.tensors}
     excluded = {each.name for each in model.tensors if each.fate == EXCLUDED}
     for done, name in enumerate(named):
         steps = _Steps(progress, done, len(named))
@@ -367,6 +400,7 @@ def report(
         dtype_name = _dtype_name(named, name, tensor)
         if not is_listed:
             model.add_array(label, dtype_name, tensor)
+            kinds[label] = model.tensors[-1].kind
             if model.tensors[-1].fate == EXCLUDED:
                 skipped[label] = EXCLUDED
                 continue
@@ -377,7 +411,7 @@ def report(
         measurement = Measurement(label, dtype_name, _widened(tensor), chosen)
         steps.total = measurement.steps
         measured = measurement.run(steps.advance)
-        result.tensors.append(measured.summary)
+        result.tensors.append(replace(measured.summary, kind=kinds[label]))
         result.rows.extend(measured.rows)
         result.granularity.extend(measured.granularity)
         result.comparisons.extend(measured.comparisons)

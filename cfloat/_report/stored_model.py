@@ -14,6 +14,8 @@ from cfloat._files.conversion_plan import Plan
 from cfloat._files.tensor_selection import check_patterns, is_selected
 from cfloat.errors import ArgumentValueError
 
+from .layer_kinds import kind_by_name, kinds_of
+
 Array = NDArray[Any]
 
 #: What a conversion to a format does with a tensor.
@@ -46,6 +48,8 @@ class StoredTensor:
     fate : str
         What a conversion does with it: it is "converted", "decoded first" (it is codes already), "excluded",
         or "copied".
+    kind : str
+        Of what kind of layer it is, as in `layer_kinds`.
     """
 
     name: str
@@ -55,6 +59,7 @@ class StoredTensor:
     nbytes: int
     copies: int
     fate: str
+    kind: str
 
     @property
     def size(self) -> int:
@@ -92,6 +97,7 @@ class StoredModel:
         selecting = Plan(include=self.include, exclude=self.exclude)
         tied = checkpoint.tied_names()
         copies = copies_of_tied(checkpoint)
+        kinds = kinds_of((name for name in checkpoint if name not in tied), checkpoint)
         self.paths.append(path)
         self.tied.update({prefix + name: prefix + kept for name, kept in tied.items()})
         for name in checkpoint:
@@ -107,7 +113,7 @@ class StoredModel:
             self.tensors.append(
                 StoredTensor(
                     prefix + name, path, checkpoint.dtype_name(name), checkpoint.shape_of(name),
-                    checkpoint.stored_nbytes(name), copies.get(name, 1), fate,
+                    checkpoint.stored_nbytes(name), copies.get(name, 1), fate, kinds[name],
                 )
             )  # fmt: skip
 
@@ -117,7 +123,8 @@ class StoredModel:
         if dtype in _FLOAT_NAMES or dtype.startswith("CFloat"):
             selecting = Plan(include=self.include, exclude=self.exclude)
             fate = CONVERTED if is_selected(name, selecting) else EXCLUDED
-        tensor = StoredTensor(name, "", dtype, array.shape, array.nbytes, 1, fate)
+        kind = kind_by_name(name, array.shape)
+        tensor = StoredTensor(name, "", dtype, array.shape, array.nbytes, 1, fate, kind)
         self.tensors.append(tensor)
 
     @property
