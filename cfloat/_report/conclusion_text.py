@@ -1,6 +1,7 @@
 """The first screen of a report: its conclusion as text."""
 
 import math
+import re
 import shlex
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -276,7 +277,7 @@ def _runs(conclusion: Conclusion) -> list[str]:
 
 
 def broken(command: str) -> list[str]:
-    r"""Break a command into lines that a shell takes for one, between words.
+    r"""Break a command into lines that a shell takes for one; an option's value stays beside it.
 
     Examples
     --------
@@ -284,8 +285,14 @@ def broken(command: str) -> list[str]:
     cfloat convert aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa \
         bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
     """
-    lines = [""]
+    parts: list[str] = []
     for word in map(shlex.quote, shlex.split(command)):
+        if parts and re.fullmatch("--[a-z-]+", parts[-1]) and not word.startswith("--"):
+            parts[-1] += f" {word}"
+        else:
+            parts.append(word)
+    lines = [""]
+    for word in parts:
         if lines[-1] and len(lines[-1]) + 1 + len(word) > WIDTH - 2:
             lines[-1] += " \\"
             lines.append("    " + word)

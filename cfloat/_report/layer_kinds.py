@@ -1,7 +1,7 @@
 """What tensors are in a model: of what kind of layer, by shape and name, or by the model's class."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from cfloat._files.checkpoint import Checkpoint
@@ -44,8 +44,8 @@ def kind_by_name(name: str, shape: tuple[int, ...]) -> str:
 def kinds_of(names: Iterable[str], checkpoint: Checkpoint) -> dict[str, str]:
     """Tell the kinds of a checkpoint's tensors.
 
-    The model's class is asked where a configuration lies beside, and names do not say it of all tensors of two
-    axes or more: to import its library takes seconds.
+    The model's class is asked where a configuration lies beside, and names do not say it of all tensors of
+    two axes or more: to import its library takes seconds.
     """
     shapes = {name: checkpoint.shape_of(name) for name in names}
     found = {name: kind_by_name(name, shape) for name, shape in shapes.items()}
@@ -60,7 +60,7 @@ def kinds_of(names: Iterable[str], checkpoint: Checkpoint) -> dict[str, str]:
     return found | _by_class(known, unsure)
 
 
-def _by_class(known: ModelClass, names: Iterable[str]) -> Mapping[str, str]:
+def _by_class(known: ModelClass, names: Iterable[str]) -> dict[str, str]:
     """Tell the kinds that a model's class knows."""
     kinds = {}
     for name in names:
