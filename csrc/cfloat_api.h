@@ -200,9 +200,10 @@ typedef struct cf_scheme {
 } cf_scheme;
 
 /* A matrix of float32; or some consecutive rows of one, of which the first's number is a multiple
- * of CF_TILE.  Infinities and NaNs are taken as zeros. peak is the largest finite magnitude of the
- * whole matrix, row_peaks those of these rows (cf_row_peaks); neither is looked at where no scheme
- * needs it. No value needs alignment. */
+ * of CF_TILE; or a part of a matrix of one row, from a multiple of CF_SCHEME_COLUMNS on. Infinities
+ * and NaNs are taken as zeros. peak is the largest finite magnitude of the whole matrix, row_peaks
+ * those of these rows (cf_row_peaks); neither is looked at where no scheme needs it. No value needs
+ * alignment. */
 typedef struct cf_rows {
   const void *values;
   int64_t rows, length, row_stride; /* row_stride in bytes */
@@ -213,13 +214,14 @@ typedef struct cf_rows {
 /* The largest finite magnitude of each of the rows, 0 where there is none. */
 int cf_row_peaks(const cf_rows *matrix, float *peaks, int threads);
 
-/* Add to each scheme's sum the squared differences of its values from the matrix's.  Each is
+/* Add to each scheme's sum the squared differences of its values from the matrix's, and to *signal
+ * the squares of these.  Each is
  * float64 and so is the sum, in an order that depends on the matrix's shape alone: the sums have
  * the same bits for any number of threads, with any instructions, and if the rows come in several
  * calls. CF_BAD_TYPE: a scheme is none, or there are more than CF_MAX_SCHEMES; CF_BAD_FORMAT,
  * CF_BAD_BIAS, CF_BAD_LAYOUT. Nothing was added then. */
 int cf_scheme_errors(const cf_scheme *schemes, int count, const cf_rows *matrix, double *sums,
-                     int threads);
+                     double *signal, int threads);
 
 /* Write a scheme's values, rows * length float32 in a row.  A zero's sign is the element's. */
 int cf_scheme_values(const cf_scheme *scheme, const cf_rows *matrix, float *results, int threads);

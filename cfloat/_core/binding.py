@@ -52,6 +52,10 @@ _FLOAT32: Final = lib.CF_ACCUMULATE_FLOAT32
 _EXACT: Final = lib.CF_ACCUMULATE_EXACT
 _NULL: Final = ffi.NULL
 
+#: Rows that a part of a matrix has a multiple of, for `add_scheme_errors`; and columns, if it has one row.
+TILE_ROWS: Final[int] = lib.CF_TILE
+SCHEME_COLUMNS: Final[int] = lib.CF_SCHEME_COLUMNS
+
 #: Bins of `add_products`, and the bin of products that are integers of 53 bits.
 SUM_BINS: Final[int] = lib.CF_SUM_BINS
 SUM_ORIGIN: Final[int] = lib.CF_SUM_ORIGIN
@@ -483,9 +487,7 @@ def scheme_structs(schemes: Sequence[SchemeFields]) -> Any:
     return structs
 
 
-def _rows(
-    matrix: NDArray[np.float32], peak: float, row_peaks: NDArray[np.float32] | None
-) -> Any:
+def _rows(matrix: NDArray[np.float32], peak: float, row_peaks: NDArray[np.float32] | None) -> Any:
     """Describe rows to the core; the arrays must outlive the description."""
     rows = ffi.new("cf_rows *")
     rows.values, rows.row_stride = _address(matrix), matrix.strides[0]
@@ -511,7 +513,7 @@ def add_scheme_errors(
     row_peaks: NDArray[np.float32],
     sums: NDArray[np.float64],
 ) -> None:
-    """Add the squared errors of schemes on some rows of a matrix to their sums.
+    """Add the squared errors of schemes on some rows of a matrix to their sums, and the squares of these.
 
     Parameters
     ----------
@@ -524,11 +526,11 @@ def add_scheme_errors(
     row_peaks : ndarray of float32
         Those of these rows.
     sums : ndarray of float64
-        As many as there are schemes.
+        One for each scheme, and one for the matrix itself.
     """
     to = ffi.from_buffer("double[]", sums, require_writable=True)
-    rows = _rows(matrix, peak, row_peaks)
-    _check(lib.cf_scheme_errors(structs, sums.size, rows, to, threads.get_num_threads()))
+    rows, count = _rows(matrix, peak, row_peaks), sums.size - 1
+    _check(lib.cf_scheme_errors(structs, count, rows, to, to + count, threads.get_num_threads()))
 
 
 def scheme_values(

@@ -22,7 +22,6 @@ from cfloat._metrics.error import ErrorStats, Sums
 from cfloat._metrics.sqnr import sqnr_db
 from cfloat._metrics.theory import theoretical_sqnr_db
 
-from .baselines import Comparison, compare_baselines
 from .records import (
     THEORY,
     BiasCurve,
@@ -32,6 +31,7 @@ from .records import (
     TensorSummary,
     Window,
 )
+from .schemes import Comparison, measure_schemes
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -101,7 +101,7 @@ class Measurement:
                     advance()
             comparisons = []
             if self._small:
-                comparisons = compare_baselines(self._name, self._tensor, self._peak)
+                comparisons = measure_schemes(self._name, self._tensor)
         advance()
         return Measured(self._summary(), rows, granularity, comparisons)
 

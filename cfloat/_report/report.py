@@ -22,7 +22,6 @@ from cfloat._version import __version__
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError, MissingExtraError
 
 from . import text_tables
-from .baselines import Comparison
 from .csv_text import csv_text
 from .figure import draw
 from .html_page import html_page
@@ -38,6 +37,7 @@ from .records import (
     TensorSummary,
     names_of,
 )
+from .schemes import Comparison
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

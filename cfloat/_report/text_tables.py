@@ -8,8 +8,8 @@ from typing import NamedTuple
 from cfloat._core.text import printable
 from cfloat._core.text_table import aligned, column_widths
 
-from .baselines import Comparison
 from .records import Granularity, MatmulRow, ReportRow
+from .schemes import Comparison
 
 Cells = list[list[str]]
 

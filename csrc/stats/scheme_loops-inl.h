@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "cpu/target.h"
 #include "stats/scheme_loops.h"
 
 #if defined(_MSC_VER)
@@ -14,6 +15,14 @@
 #endif
 
 enum { LANES = CF_SCHEME_LANES };
+
+/* A loop over the lanes of a block: a few vectors. Unrolled, GCC makes vectors of the blocks, and
+ * permutes what it loads. */
+#if defined(__GNUC__)
+#define EACH_LANE(i) CF_PRAGMA(GCC unroll 1) for (size_t i = 0; i < LANES; ++i)
+#else
+#define EACH_LANE(i) for (size_t i = 0; i < LANES; ++i)
+#endif
 
 /* Magnitudes as integers have the order of the numbers. */
 static const int32_t MAGNITUDE_MASK = 0x7FFFFFFF, INFINITE = 0x7F800000;
@@ -30,41 +39,38 @@ static void ISA_NAME(stage)(const char *values, size_t count, float *RESTRICT bl
   }
 }
 
-static inline int32_t ISA_NAME(block_peak)(const int32_t *bits) {
-  int32_t peak[LANES];
-  for (size_t i = 0; i < LANES; ++i) {
-    const int32_t magnitude = bits[i] & MAGNITUDE_MASK;
-    peak[i] = magnitude < INFINITE ? magnitude : 0;
+static inline float ISA_NAME(block_peak)(const char *values) {
+  int32_t peak = 0;
+  EACH_LANE(i) {
+    int32_t bits;
+    memcpy(&bits, values + i * sizeof bits, sizeof bits);
+    bits &= MAGNITUDE_MASK;
+    bits = bits < INFINITE ? bits : 0;
+    peak = bits > peak ? bits : peak;
   }
-  for (size_t half = LANES / 2; half > 0; half /= 2)
-    for (size_t i = 0; i < half; ++i) peak[i] = peak[i] > peak[i + half] ? peak[i] : peak[i + half];
-  return peak[0];
+  float result;
+  memcpy(&result, &peak, sizeof result);
+  return result;
 }
 
 static void ISA_NAME(find_peaks)(const char *values, size_t count, float *RESTRICT peaks) {
-  int32_t bits[LANES];
-  for (; count >= LANES; count -= LANES, values += sizeof bits, ++peaks) {
-    memcpy(bits, values, sizeof bits);
-    const int32_t peak = ISA_NAME(block_peak)(bits);
-    memcpy(peaks, &peak, sizeof peak);
-  }
-  if (count == 0) return;
-  memset(bits, 0, sizeof bits);
-  memcpy(bits, values, count * sizeof *bits);
-  const int32_t peak = ISA_NAME(block_peak)(bits);
-  memcpy(peaks, &peak, sizeof peak);
+  char rest[LANES * sizeof(float)] = {0};
+  for (; count >= LANES; count -= LANES, values += sizeof rest)
+    *peaks++ = ISA_NAME(block_peak)(values);
+  memcpy(rest, values, count * sizeof(float));
+  if (count > 0) *peaks = ISA_NAME(block_peak)(rest);
 }
 
 static void ISA_NAME(multiply)(const float *RESTRICT values, const float *RESTRICT by,
                                float *RESTRICT results, size_t blocks) {
   for (size_t block = 0; block < blocks; ++block, values += LANES, results += LANES)
-    for (size_t i = 0; i < LANES; ++i) results[i] = values[i] * by[block];
+    EACH_LANE(i) results[i] = values[i] * by[block];
 }
 
 static void ISA_NAME(divide)(const float *RESTRICT values, const float *RESTRICT by, float low,
                              float high, float *RESTRICT results, size_t blocks) {
   for (size_t block = 0; block < blocks; ++block, values += LANES, results += LANES) {
-    for (size_t i = 0; i < LANES; ++i) {
+    EACH_LANE(i) {
       const float quotient = values[i] / by[block];
       const float above = quotient > low ? quotient : low;
       results[i] = above < high ? above : high;
@@ -77,7 +83,7 @@ static void ISA_NAME(add_errors)(const float *RESTRICT values, const float *REST
   double sum[LANES];
   memcpy(sum, sums, sizeof sum);
   for (size_t block = 0; block < blocks; ++block, values += LANES, codes += LANES) {
-    for (size_t i = 0; i < LANES; ++i) {
+    EACH_LANE(i) {
       const float value = codes[i] * by[block];
       const double error = (double)value - (double)values[i];
       sum[i] += error * error;

@@ -11,6 +11,7 @@
 #include "convert/operation.h"
 #include "core/integers.h"
 #include "core/scalar.h"
+#include "cpu/compiler.h"
 #include "cpu/float_modes.h"
 #include "cpu/threads.h"
 #include "stats/scheme_loops.h"
@@ -50,7 +51,7 @@ typedef struct task {
   cf_operation round_scales; /* to E4M3 */
   int count, threads;
   int64_t first_chunk, chunks, row_chunks; /* of these rows; so many in one band of CF_TILE rows */
-  double (*sums)[CF_MAX_SCHEMES];          /* of each chunk and scheme */
+  double (*sums)[CF_MAX_SCHEMES + 1];      /* of each chunk and scheme; the last of the elements */
   float *results;                          /* NULL, or where the only scheme's values go */
 } task;
 
@@ -64,7 +65,8 @@ typedef struct chunk {
 /* What belongs to the elements, and the blocks, of a batch. */
 typedef struct batch {
   int64_t row, rows, blocks; /* from the chunk's first; all its blocks */
-  float values[BATCH_BLOCKS * LANES], codes[BATCH_BLOCKS * LANES];
+  CF_ALIGNED(CF_CACHE_LINE) float values[BATCH_BLOCKS * LANES];
+  CF_ALIGNED(CF_CACHE_LINE) float codes[BATCH_BLOCKS * LANES];
   float peaks[BATCH_BLOCKS], scales[BATCH_BLOCKS], factors[BATCH_BLOCKS];
 } batch;
 
@@ -245,11 +247,17 @@ static void add_lanes(double *lanes, double *sum) {
   *sum += lanes[0];
 }
 
+/* The squares of the elements are the errors of what makes everything zero. */
+static void add_squares(const cf_scheme_loops *loops, batch *b, double *sums) {
+  memset(b->scales, 0, sizeof b->scales);
+  loops->add_errors(b->values, b->values, b->scales, (size_t)b->blocks, sums);
+}
+
 /* All schemes of one chunk. */
 static void take_chunk(const task *t, int64_t index, double *sums) {
   const cf_scheme_loops *loops = cf_active_scheme_loops();
   const cf_rows *matrix = t->matrix;
-  double lanes[CF_MAX_SCHEMES][LANES];
+  double lanes[CF_MAX_SCHEMES + 1][LANES] = {{0}};
   chunk c;
   batch b;
   c.first_row = index / t->row_chunks * CF_TILE;
@@ -257,7 +265,6 @@ static void take_chunk(const task *t, int64_t index, double *sums) {
   c.rows = cf_at_most(matrix->rows - c.first_row, CF_TILE);
   c.columns = cf_at_most(matrix->length - c.first_column, CF_SCHEME_COLUMNS);
   c.blocks = cf_divide_up(c.columns, LANES);
-  memset(lanes, 0, (size_t)t->count * sizeof *lanes);
   find_chunk_peaks(t, loops, &c);
   for (b.row = 0; b.row < c.rows; b.row += b.rows) {
     b.rows = cf_at_most(BATCH_BLOCKS / c.blocks, c.rows - b.row);
@@ -265,6 +272,7 @@ static void take_chunk(const task *t, int64_t index, double *sums) {
     for (int64_t row = 0; row < b.rows; ++row)
       loops->stage(element(matrix, c.first_row + b.row + row, c.first_column), (size_t)c.columns,
                    b.values + row * c.blocks * LANES);
+    if (t->results == NULL) add_squares(loops, &b, lanes[t->count]);
     for (int i = 0; i < t->count; ++i) {
       quantise(t, loops, t->schemes + i, &c, &b);
       if (t->results != NULL)
@@ -273,7 +281,7 @@ static void take_chunk(const task *t, int64_t index, double *sums) {
         loops->add_errors(b.values, b.codes, b.scales, (size_t)b.blocks, lanes[i]);
     }
   }
-  for (int i = 0; i < t->count; ++i) {
+  for (int i = 0; i <= t->count; ++i) {
     sums[i] = 0;
     add_lanes(lanes[i], sums + i);
   }
@@ -292,27 +300,30 @@ static int check_rows(const cf_rows *matrix) {
   return matrix->rows < 0 || matrix->length < 0 ? CF_BAD_LAYOUT : CF_OK;
 }
 
-/* The schemes of all chunks, some at a time; sums may be NULL, where results are written. */
-static void take_all(task *t, double *sums, int threads) {
-  double chunk_sums[CHUNKS][CF_MAX_SCHEMES];
+/* The schemes of all chunks, some at a time. */
+static void take_all(task *t, double *sums, double *signal, int threads) {
+  double chunk_sums[CHUNKS][CF_MAX_SCHEMES + 1];
   const cf_rows *matrix = t->matrix;
   t->row_chunks = cf_divide_up(matrix->length, CF_SCHEME_COLUMNS);
   const int64_t all = cf_divide_up(matrix->rows, CF_TILE) * t->row_chunks;
   t->sums = chunk_sums;
   for (t->first_chunk = 0; t->first_chunk < all; t->first_chunk += t->chunks) {
     t->chunks = cf_at_most(all - t->first_chunk, CHUNKS);
-    const double work = (double)t->chunks * CF_TILE *
-                        (double)cf_at_most(matrix->length, CF_SCHEME_COLUMNS) * t->count;
+    const int64_t rows = cf_at_most(matrix->rows, CF_TILE);
+    const int64_t columns = cf_at_most(matrix->length, CF_SCHEME_COLUMNS);
+    const double work = (double)t->chunks * (double)(rows * columns) * t->count;
     t->threads = cf_useful_threads(work, WORK_PER_THREAD, threads);
     t->threads = (int)cf_at_most(t->threads, t->chunks);
     cf_run_threads(t->threads, take_share, t);
-    for (int64_t i = 0; sums != NULL && i < t->chunks; ++i)
+    for (int64_t i = 0; t->results == NULL && i < t->chunks; ++i) {
       for (int j = 0; j < t->count; ++j) sums[j] += chunk_sums[i][j];
+      *signal += chunk_sums[i][t->count];
+    }
   }
 }
 
 static int run(const cf_scheme *given, int count, const cf_rows *matrix, double *sums,
-               float *results, int threads) {
+               double *signal, float *results, int threads) {
   prepared schemes[CF_MAX_SCHEMES];
   task t;
   if (count < 0 || count > CF_MAX_SCHEMES) return CF_BAD_TYPE;
@@ -327,17 +338,17 @@ static int run(const cf_scheme *given, int count, const cf_rows *matrix, double 
   t.schemes = schemes;
   t.count = count;
   t.results = results;
-  take_all(&t, sums, threads);
+  take_all(&t, sums, signal, threads);
   return CF_OK;
 }
 
 int cf_scheme_errors(const cf_scheme *schemes, int count, const cf_rows *matrix, double *sums,
-                     int threads) {
-  return run(schemes, count, matrix, sums, NULL, threads);
+                     double *signal, int threads) {
+  return run(schemes, count, matrix, sums, signal, NULL, threads);
 }
 
 int cf_scheme_values(const cf_scheme *scheme, const cf_rows *matrix, float *results, int threads) {
-  return run(scheme, 1, matrix, NULL, results, threads);
+  return run(scheme, 1, matrix, NULL, NULL, results, threads);
 }
 
 typedef struct peak_task {
