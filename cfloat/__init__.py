@@ -43,7 +43,6 @@ if _typing.TYPE_CHECKING:
     from ._metrics.error import ErrorStats, error
     from ._metrics.matmul_error import MatmulStats, matmul_error
     from ._metrics.theory import theoretical_sqnr_db
-    from ._report.baselines import Comparison
     from ._report.carried_tensors import carried_tensors
     from ._report.compression_plan import CompressionPlan, PlannedTensor
     from ._report.conclusion import (
@@ -66,6 +65,7 @@ if _typing.TYPE_CHECKING:
         Window,
     )
     from ._report.report import Report, report
+    from ._report.schemes import Comparison
     from .errors import (
         ArgumentTypeError,
         ArgumentValueError,
@@ -107,7 +107,7 @@ _HOMES: _typing.Final = {
         "_metrics.error": "ErrorStats error",
         "_metrics.matmul_error": "MatmulStats matmul_error",
         "_metrics.theory": "theoretical_sqnr_db",
-        "_report.baselines": "Comparison",
+        "_report.schemes": "Comparison",
         "_report.carried_tensors": "carried_tensors",
         "_report.compression_plan": "CompressionPlan PlannedTensor",
         "_report.conclusion": (

@@ -175,6 +175,66 @@ int cf_errors_of_bins(const cf_format *format, const float *inside, const double
 enum cf_sum_bins { CF_SUM_ORIGIN = 2300, CF_SUM_BINS = 4400 };
 int cf_add_products(const double *a, const double *b, size_t count, int64_t *sums);
 
+/* How others store a matrix: codes, and scales that elements share.  A value is its code's, of
+ * `format` at `bias` (or an integer of integer_bits bits in two's complement, where that is not 0),
+ * times a scale. All is float32, each operation rounded once, ties to even; and a value too large
+ * saturates. With the peak, the largest magnitude of a group, and max, the largest value of
+ * the format, the scale is
+ *
+ *   CF_SCALE_REAL      peak / max, for integers peak / ((2^integer_bits - 1) / 2), and 2^-23 where
+ *                      that is 0; codes are of value / scale (compressed-tensors)
+ *   CF_SCALE_POWER     1 / s, s the largest power of two not above max / peak, that quotient being
+ *                      of float64 and rounded to float32, and the peak at least 1e-12; codes are of
+ *                      value * s (torchao)
+ *   CF_SCALE_E8M0      2^(floor(log2(peak)) - floor(log2(max))), or 2^-127 where that is less or
+ *                      peak is subnormal (OCP MX 1.0)
+ *   CF_SCALE_E4M3      E4M3(g * (peak / max)) / g, g = 448 * max / (the tensor's peak, or 2^-126 if
+ *                      that is more), or 1 if that is infinite, and 0.125 where E4M3(...), which
+ *                      saturates, is 0; codes are of value / scale (compressed-tensors' NVFP4) */
+enum cf_scale { CF_SCALE_REAL, CF_SCALE_POWER, CF_SCALE_E8M0, CF_SCALE_E4M3 };
+
+/* Groups of elements that share a scale: all, a row, `block` along a row, or CF_TILE rows of
+ * CF_TILE columns; what is left over at an end is a group as well.  block is a multiple of 16 that
+ * divides CF_SCHEME_COLUMNS. */
+enum cf_granularity { CF_EACH_TENSOR, CF_EACH_ROW, CF_EACH_BLOCK, CF_EACH_TILE };
+enum cf_scheme_limits { CF_TILE = 128, CF_SCHEME_COLUMNS = 1024, CF_MAX_SCHEMES = 64 };
+
+typedef struct cf_scheme {
+  cf_format format;
+  int32_t bias;
+  int32_t integer_bits; /* 2 to 8; or 0, and the format counts */
+  int32_t scale;        /* enum cf_scale */
+  int32_t granularity;  /* enum cf_granularity */
+  int32_t block;        /* not used but for CF_EACH_BLOCK */
+} cf_scheme;
+
+/* A matrix of float32; or some consecutive rows of one, of which the first's number is a multiple
+ * of CF_TILE; or a part of a matrix of one row, from a multiple of CF_SCHEME_COLUMNS on. Infinities
+ * and NaNs are taken as zeros. peak is the largest finite magnitude of the whole matrix, row_peaks
+ * those of these rows (cf_row_peaks); neither is looked at where no scheme needs it. No value needs
+ * alignment. */
+typedef struct cf_rows {
+  const void *values;
+  int64_t rows, length, row_stride; /* row_stride in bytes */
+  float peak;
+  const float *row_peaks;
+} cf_rows;
+
+/* The largest finite magnitude of each of the rows, 0 where there is none. */
+int cf_row_peaks(const cf_rows *matrix, float *peaks, int threads);
+
+/* Add to each scheme's sum the squared differences of its values from the matrix's, and to *signal
+ * the squares of these.  Each is
+ * float64 and so is the sum, in an order that depends on the matrix's shape alone: the sums have
+ * the same bits for any number of threads, with any instructions, and if the rows come in several
+ * calls. CF_BAD_TYPE: a scheme is none, or there are more than CF_MAX_SCHEMES; CF_BAD_FORMAT,
+ * CF_BAD_BIAS, CF_BAD_LAYOUT. Nothing was added then. */
+int cf_scheme_errors(const cf_scheme *schemes, int count, const cf_rows *matrix, double *sums,
+                     double *signal, int threads);
+
+/* Write a scheme's values, rows * length float32 in a row.  A zero's sign is the element's. */
+int cf_scheme_values(const cf_scheme *scheme, const cf_rows *matrix, float *results, int threads);
+
 /* A stack of matrices: the operands of matrix products.  The arrays of strides count the axes of
  * the stack first, then rows, then columns. */
 typedef struct cf_matrix {

@@ -4,6 +4,7 @@ What C cannot check is checked here: dtypes, contiguity, writability, overlap.  
 of native byte order and of one bias take a short way; all others go through the core's strided entries.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -50,6 +51,10 @@ _CODES: Final = lib.CF_CODES
 _FLOAT32: Final = lib.CF_ACCUMULATE_FLOAT32
 _EXACT: Final = lib.CF_ACCUMULATE_EXACT
 _NULL: Final = ffi.NULL
+
+#: Rows that a part of a matrix has a multiple of, for `add_scheme_errors`; and columns, if it has one row.
+TILE_ROWS: Final[int] = lib.CF_TILE
+SCHEME_COLUMNS: Final[int] = lib.CF_SCHEME_COLUMNS
 
 #: Bins of `add_products`, and the bin of products that are integers of 53 bits.
 SUM_BINS: Final[int] = lib.CF_SUM_BINS
@@ -463,6 +468,102 @@ def add_products(a: NDArray[np.float64], b: NDArray[np.float64], sums: NDArray[n
     pointers = (ffi.from_buffer("double[]", each) for each in (a, b))
     sums_pointer = ffi.from_buffer("int64_t[]", sums, require_writable=True)
     _check(lib.cf_add_products(*pointers, a.size, sums_pointer))
+
+
+class SchemeFields(NamedTuple):
+    """How a matrix is stored in codes with scales: the core's cf_scheme, whose comment has the rules.
+
+    Attributes
+    ----------
+    format : cdata
+        The `format_struct` of codes; not looked at where they are integers.
+    bias : int
+        Its bias.
+    integer_bits : int
+        2 to 8, or 0 if codes are of the format.
+    scale : {"real", "power", "e8m0", "e4m3"}
+        What scales are.
+    granularity : {"tensor", "row", "block", "tile"}
+        Which elements share one.
+    block : int
+        How many along a row do, for "block".
+    """
+
+    format: Any
+    bias: int
+    integer_bits: int
+    scale: str
+    granularity: str
+    block: int
+
+
+def scheme_structs(schemes: Sequence[SchemeFields]) -> Any:
+    """Describe schemes to the core, for `scheme_errors` and `scheme_values`."""
+    structs = ffi.new("cf_scheme[]", len(schemes))
+    for struct, (fmt, *fields, scale, granularity, block) in zip(structs, schemes, strict=True):
+        struct.format = fmt[0]
+        struct.bias, struct.integer_bits = fields
+        struct.scale = getattr(lib, f"CF_SCALE_{scale.upper()}")
+        struct.granularity = getattr(lib, f"CF_EACH_{granularity.upper()}")
+        struct.block = block
+    return structs
+
+
+def _rows(matrix: NDArray[np.float32], peak: float, row_peaks: NDArray[np.float32] | None) -> Any:
+    """Describe rows to the core; the arrays must outlive the description."""
+    rows = ffi.new("cf_rows *")
+    rows.values, rows.row_stride = _address(matrix), matrix.strides[0]
+    rows.rows, rows.length = matrix.shape
+    rows.peak = peak
+    if row_peaks is not None:
+        rows.row_peaks = ffi.from_buffer("float[]", row_peaks)
+    return rows
+
+
+def row_peaks(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Find the largest finite magnitude of each row, contiguous in itself; 0 where there is none."""
+    peaks = np.empty(matrix.shape[0], np.float32)
+    to = ffi.from_buffer("float[]", peaks, require_writable=True)
+    _check(lib.cf_row_peaks(_rows(matrix, 0, None), to, threads.get_num_threads()))
+    return peaks
+
+
+def add_scheme_errors(
+    structs: Any,
+    matrix: NDArray[np.float32],
+    peak: float,
+    row_peaks: NDArray[np.float32],
+    sums: NDArray[np.float64],
+) -> None:
+    """Add the squared errors of schemes on some rows of a matrix to their sums, and the squares of these.
+
+    Parameters
+    ----------
+    structs : cdata
+        The `scheme_structs`.
+    matrix : ndarray of float32
+        Rows, each contiguous; infinities and NaN are taken as zeros.
+    peak : float
+        The largest finite magnitude of the whole matrix.
+    row_peaks : ndarray of float32
+        Those of these rows.
+    sums : ndarray of float64
+        One for each scheme, and one for the matrix itself.
+    """
+    to = ffi.from_buffer("double[]", sums, require_writable=True)
+    rows, count = _rows(matrix, peak, row_peaks), sums.size - 1
+    _check(lib.cf_scheme_errors(structs, count, rows, to, to + count, threads.get_num_threads()))
+
+
+def scheme_values(
+    structs: Any, matrix: NDArray[np.float32], peak: float, row_peaks: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Compute what a matrix becomes in the first of some schemes; as `add_scheme_errors`."""
+    values = np.empty(matrix.shape, np.float32)
+    to = ffi.from_buffer("float[]", values, require_writable=True)
+    rows = _rows(matrix, peak, row_peaks)
+    _check(lib.cf_scheme_values(structs, rows, to, threads.get_num_threads()))
+    return values
 
 
 def isa_in_use() -> str:

@@ -17,7 +17,7 @@ from cfloat._core.presets import FORMATS, TESLA_FORMATS
 from cfloat._core.public_names import public
 
 from .aggregates import Aggregate, TensorError, count_losses, weighted_db
-from .baselines import Comparison
+from .schemes import Comparison
 from .granularities import GRANULARITIES, Layout
 from .records import Granularity, ReportRow, TensorSummary
 from .selection import Problem, vertices

@@ -24,7 +24,6 @@ from cfloat._metrics.error import ErrorStats, Sums
 from cfloat._metrics.sqnr import sqnr_db
 from cfloat._metrics.theory import theoretical_sqnr_db
 
-from .baselines import Comparison, compare_baselines
 from .granularities import GRANULARITIES, Layout
 from .records import (
     THEORY,
@@ -35,6 +34,7 @@ from .records import (
     TensorSummary,
     Window,
 )
+from .schemes import Comparison, measure_schemes
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -106,6 +106,8 @@ class Measurement:
             # not beyond float32, nor where its squares are
             if 2.0**-126 <= self._peak <= 2.0**126:
                 comparisons = compare_baselines(self._name, self._tensor, self._peak)
+            if self._small:
+                comparisons = measure_schemes(self._name, self._tensor)
         advance()
         return Measured(self._summary(), rows, granularity, comparisons)
 

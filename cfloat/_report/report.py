@@ -24,7 +24,6 @@ from cfloat._version import __version__
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError, MissingExtraError
 
 from . import text_tables
-from .baselines import Comparison
 from .conclusion import DEFAULT_MIN_DB, Conclusion, conclude
 from .conclusion_text import screen
 from .csv_text import csv_text
@@ -44,6 +43,7 @@ from .records import (
 )
 from .stored_model import EXCLUDED, StoredModel, check_names
 from .tensor_costs import TensorCost, ordered, tensor_costs
+from .schemes import Comparison
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,9 +8,9 @@ from cfloat._core.text import printable
 from cfloat._core.text_table import aligned, column_widths
 
 from .aggregates import count_losses, median_db
-from .baselines import Comparison
 from .granularities import GRANULARITIES
 from .records import Granularity, MatmulRow, ReportRow
+from .schemes import Comparison
 
 T = TypeVar("T")
 

@@ -1,0 +1,329 @@
+"""What others store tensors in, to compare with: codes of few bits, and scales that elements share.
+
+Each scheme has the values, bit for bit, of the code that people use for it: compressed-tensors for real
+scales, integers and NVFP4, torchao for scales that are powers of two and for MX.  Where those two differ, or
+neither says:
+
+- Integers use all of two's complement, and a scale is the peak over half of it, 127.5 or 7.5
+  (compressed-tensors; torchao's default is the same).
+- NVFP4 is compressed-tensors'.  torchao multiplies by a reciprocal, and its block scales are no subnormals.
+- MX is OCP's rule, torchao's `ScaleCalculationMode.FLOOR`; compressed-tensors rounds a block's peak first.
+  torchao divides what needs the scale 2**-127 by 2**-126 and multiplies it by 2**-127: here it is OCP's
+  2**-127 both times.
+- A group of zeros stays zeros, where torchao's real scales give NaN.
+- A power-of-two scale is the largest at which nothing saturates; torchao takes its exponent from a logarithm
+  in float32, which may be one too large within some 2**-20 below a power of two.  For tiles, of which it has
+  none, the rule is the same.
+
+A matrix's rows run along the axis that a product sums over: of a tensor of three axes or more, a
+convolution's weight, a row is all that belongs to one output.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cfloat._core import binding
+from cfloat._core.format import Format
+from cfloat._core.presets import float8_e4m3fn, float8_e5m2
+from cfloat._core.public_names import public
+from cfloat._metrics.sqnr import sqnr_db
+from cfloat.errors import ArgumentValueError
+
+Array = NDArray[Any]
+Floats = NDArray[np.float32]
+
+E3M2: Final = Format("float6_e3m2", exponent_bits=3, mantissa_bits=2)
+E2M3: Final = Format("float6_e2m3", exponent_bits=2, mantissa_bits=3)
+E2M1: Final = Format("float4_e2m1", exponent_bits=2, mantissa_bits=1)
+
+#: Elements of a piece that is turned into float32, about.
+PIECE_SIZE: Final = 1 << 20
+
+
+@public
+@dataclass(frozen=True)
+class Comparison:
+    """What a scheme costs a tensor.
+
+    Attributes
+    ----------
+    tensor : str
+        Name of the tensor.
+    scheme : str
+        The scheme.
+    sqnr_db : float
+        Signal to quantisation noise ratio, in dB.
+    bits_per_element : float
+        What it stores, scales and padding included, in bits an element.
+    nbytes : int
+        The same in bytes, of the whole tensor.
+    """
+
+    tensor: str
+    scheme: str
+    sqnr_db: float
+    bits_per_element: float
+    nbytes: int
+
+
+@dataclass(frozen=True, eq=False)  # they are keys, and few: itself is all that one equals
+class Scheme:
+    """A way to store a matrix.
+
+    Attributes
+    ----------
+    name : str
+        What people call it.
+    element : Format or int
+        What codes are, at the format's default bias, or integers of so many bits.
+    scale : {"real", "power", "e8m0", "e4m3"}
+        What scales are: any float32; powers of two, stored as float32; E8M0; or E4M3 beside one float32 for
+        the tensor.
+    granularity : {"tensor", "row", "block", "tile"}
+        What shares a scale; a tile is 128x128.
+    block : int
+        Elements of a block along a row.
+    """
+
+    name: str
+    element: Format | int
+    scale: Literal["real", "power", "e8m0", "e4m3"]
+    granularity: Literal["tensor", "row", "block", "tile"]
+    block: int = 0
+
+    @property
+    def bits(self) -> int:
+        """Bits of a code."""
+        return self.element if isinstance(self.element, int) else self.element.bits
+
+    def nbytes(self, rows: int, length: int) -> int:
+        """Count the bytes of a matrix: its codes and scales.
+
+        Codes are packed, and a row begins at a byte.  Integers below 8 bits are packed into words of 32, as
+        compressed-tensors packs them.  A short block or tile has a scale like any other, and no codes beyond
+        its elements: those who store blocks refuse a row with a short one, or have no codes for what is not
+        there (transformers' 128x128).
+        """
+        word = 32 if isinstance(self.element, int) and self.element < 8 else 8
+        codes = rows * (_divide_up(length * self.bits, word) * word // 8)
+        scales = self._scales(rows, length) * (1 if self.scale in ("e8m0", "e4m3") else 4)
+        return codes + scales + (4 if self.scale == "e4m3" else 0)
+
+    def _scales(self, rows: int, length: int) -> int:
+        tile = binding.TILE_ROWS
+        match self.granularity:
+            case "tensor":
+                return 1
+            case "row":
+                return rows
+            case "block":
+                return rows * _divide_up(length, self.block)
+            case "tile":
+                return _divide_up(rows, tile) * _divide_up(length, tile)
+
+    @property
+    def _fields(self) -> binding.SchemeFields:
+        integer = isinstance(self.element, int)
+        fmt = float8_e4m3fn if isinstance(self.element, int) else self.element
+        return binding.SchemeFields(
+            format=fmt._struct,
+            bias=fmt.default_bias,
+            integer_bits=self.bits if integer else 0,
+            scale=self.scale,
+            granularity=self.granularity,
+            block=self.block,
+        )
+
+
+def _divide_up(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def _all_schemes() -> Iterator[Scheme]:
+    for label, fmt in (("E4M3", float8_e4m3fn), ("E5M2", float8_e5m2)):
+        for words, scale in (("power-of-two scale", "power"), ("real scale", "real")):
+            yield Scheme(f"{label}, {words} a tensor", fmt, scale, "tensor")  # type: ignore[arg-type]
+            yield Scheme(f"{label}, {words} a channel", fmt, scale, "row")  # type: ignore[arg-type]
+            yield Scheme(f"{label}, {words} a 128x128 tile", fmt, scale, "tile")  # type: ignore[arg-type]
+    for name, fmt in (
+        ("MXFP8 E4M3", float8_e4m3fn), ("MXFP8 E5M2", float8_e5m2), ("MXFP6 E2M3", E2M3),
+        ("MXFP6 E3M2", E3M2), ("MXFP4 E2M1", E2M1),
+    ):  # fmt: skip
+        yield Scheme(name, fmt, "e8m0", "block", 32)
+    yield Scheme("NVFP4", E2M1, "e4m3", "block", 16)
+    yield Scheme("INT8, tensor", 8, "real", "tensor")
+    yield Scheme("INT8, channel", 8, "real", "row")
+    yield Scheme("INT8, group 128", 8, "real", "block", 128)
+    yield Scheme("INT4, channel", 4, "real", "row")
+    yield Scheme("INT4, group 128", 4, "real", "block", 128)
+
+
+#: All that a report compares with.
+SCHEMES: Final = tuple(_all_schemes())
+
+
+@lru_cache(maxsize=16)
+def _structs(schemes: tuple[Scheme, ...]) -> Any:
+    return binding.scheme_structs([each._fields for each in schemes])
+
+
+def matrix_shape(shape: Sequence[int]) -> tuple[int, int]:
+    """Tell the rows, and their length, of the matrix that a tensor of a shape is to a scheme.
+
+    The first axis counts outputs, and a row is all the rest; what has one axis or none is one row.
+    """
+    return (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (1, math.prod(shape))
+
+
+def row_peaks(piece: Floats) -> Floats:
+    """Find the largest finite magnitude of each row of a matrix; 0 where there is none."""
+    return binding.row_peaks(_rows(piece))
+
+
+class SchemeErrors:
+    """The squared errors of schemes on a tensor that comes in pieces.
+
+    Parameters
+    ----------
+    schemes : sequence of Scheme
+        The schemes.
+    shape : sequence of int
+        The tensor's shape; `matrix_shape` says what matrix it is.
+    peak : float
+        The largest finite magnitude of the whole matrix.
+    row_peaks : ndarray of float32
+        Those of its rows, as `row_peaks` finds them.
+    """
+
+    def __init__(
+        self, schemes: Sequence[Scheme], shape: Sequence[int], peak: float, row_peaks: Floats
+    ) -> None:
+        self._schemes = tuple(schemes)
+        self._rows, self._length = matrix_shape(shape)
+        self._peak, self._row_peaks = peak, np.ascontiguousarray(row_peaks, np.float32)
+        self._done = 0
+        self._sums = np.zeros(len(self._schemes) + 1)
+
+    def add(self, piece: Floats) -> None:
+        """Add the rows of the matrix that follow, of which infinities and NaN are taken as zeros.
+
+        All pieces but the last have a multiple of 128 rows; or of a matrix of one row, 1024 columns. The
+        results are then the same bits in whatever pieces the matrix came.
+        """
+        rows, columns = piece.shape
+        if self._rows == 1:
+            unit, whole, count, first = binding.SCHEME_COLUMNS, self._length, columns, 0
+            fits = rows == 1
+        else:
+            unit, whole, count, first = binding.TILE_ROWS, self._rows, rows, self._done
+            fits = columns == self._length
+        if not fits or self._done % unit or self._done + count > whole:
+            raise ArgumentValueError(
+                f"piece has {rows}x{columns} elements after {self._done} "
+                f"{'columns' if self._rows == 1 else 'rows'} of {self._rows}x{self._length}; "
+                f"all but the last have a multiple of {unit}"
+            )
+        binding.add_scheme_errors(
+            _structs(self._schemes), _rows(piece), self._peak,
+            self._row_peaks[first : first + rows], self._sums,
+        )  # fmt: skip
+        self._done += count
+
+    @property
+    def errors(self) -> NDArray[np.float64]:
+        """The sum of squared errors of each scheme."""
+        return self._sums[:-1]
+
+    @property
+    def signal(self) -> float:
+        """The sum of the squares of the elements."""
+        return float(self._sums[-1])
+
+    def result(self, name: str) -> list[Comparison]:
+        """Say what each scheme costs the tensor, of this name."""
+        found = []
+        for scheme, error in zip(self._schemes, self.errors.tolist(), strict=True):
+            nbytes = scheme.nbytes(self._rows, self._length)
+            found.append(
+                Comparison(
+                    tensor=name,
+                    scheme=scheme.name,
+                    sqnr_db=sqnr_db(self.signal, error),
+                    bits_per_element=8 * nbytes / (self._rows * self._length),
+                    nbytes=nbytes,
+                )
+            )
+        return found
+
+
+def measure_schemes(
+    name: str, tensor: Array, schemes: Sequence[Scheme] = SCHEMES
+) -> list[Comparison]:
+    """Measure the error of each scheme on a tensor.
+
+    Parameters
+    ----------
+    name : str
+        Name of the tensor.
+    tensor : ndarray
+        Its values, of any type of floating point, which are rounded to float32; infinities and NaN are left
+        out.
+    schemes : sequence of Scheme
+        The schemes.
+
+    Returns
+    -------
+    list of Comparison
+        What each costs, in their order; nothing for an empty tensor.
+    """
+    if tensor.size == 0:
+        return []
+    peaks = np.concatenate([row_peaks(piece) for piece in _pieces(tensor)])
+    if matrix_shape(tensor.shape)[0] == 1:  # which comes in pieces of its one row
+        peaks = peaks.max(keepdims=True)
+    errors = SchemeErrors(schemes, tensor.shape, float(peaks.max()), peaks)
+    for piece in _pieces(tensor):
+        errors.add(piece)
+    return errors.result(name)
+
+
+def scheme_values(scheme: Scheme, tensor: Array) -> Floats:
+    """Compute the values of what a scheme stores of a tensor, in its shape; as `measure_schemes` has them."""
+    values = np.empty(tensor.shape, np.float32)
+    if tensor.size == 0:
+        return values
+    matrix = _rows(tensor.reshape(matrix_shape(tensor.shape)).astype(np.float32))
+    peaks = row_peaks(matrix)
+    found = binding.scheme_values(_structs((scheme,)), matrix, float(peaks.max()), peaks)
+    return found.reshape(tensor.shape)
+
+
+def _rows(piece: Floats) -> Floats:
+    """Make the elements of each row neighbours, aligned and of native byte order, if they are not."""
+    ready = piece.dtype == np.float32 and piece.dtype.isnative and piece.flags.aligned
+    if ready and (piece.strides[1] == 4 or piece.shape[1] <= 1):
+        return piece
+    return np.ascontiguousarray(piece, np.float32)
+
+
+def _pieces(tensor: Array) -> Iterable[Floats]:
+    """Take a tensor apart into pieces for `SchemeErrors`, as float32."""
+    rows, length = matrix_shape(tensor.shape)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if rows == 1:
+            flat = tensor.reshape(1, -1)
+            step = _divide_up(PIECE_SIZE, binding.SCHEME_COLUMNS) * binding.SCHEME_COLUMNS
+            for first in range(0, length, step):
+                yield flat[:, first : first + step].astype(np.float32, copy=False)
+            return
+        unit = binding.TILE_ROWS
+        step = unit * max(1, PIECE_SIZE // (unit * length))
+        for first in range(0, rows, step):
+            part = tensor[first : first + step]
+            yield part.reshape(part.shape[0], length).astype(np.float32, copy=False)
