@@ -166,6 +166,48 @@ int cf_add_to_histogram(const float *values, size_t count, int lower_bits, uint6
 int cf_errors_of_bins(const cf_format *format, const float *inside, const double *edges,
                       const double *counts, const double *sums, size_t count, double *errors,
                       int threads);
+/* Of a matrix of rows x length values, each row cut into groups of `block` values, the last of
+ * which may have fewer: for each group the bias of the least sum of squared errors of rounding to
+ * nearest, and that sum.  Of equally good biases it is the nearest to default_bias, and of two such
+ * the smaller.  biases and errors have rows * ceil(length / block) elements in row-major order.
+ *
+ * source_type is CF_FLOAT32 or CF_FLOAT64; values of a row are contiguous and aligned, and
+ * row_stride is in bytes.  Infinities and NaNs are left out; where a finite value becomes one at
+ * every bias, the error is infinite.  Errors of float64 are in units of 4^scale, and each group is
+ * scaled by a power of two on the way; scale is not used for float32.
+ *
+ * A sum is of float64, in this order: of each 4096 values, value i is added to sum i % 8; those are
+ * added up as ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)); and these one after the other.  So neither
+ * the instruction set nor the number of threads matters.  Of float32 the least is that of the exact
+ * sums, which are compared where roundings could decide. */
+int cf_least_errors(const cf_format *format, int default_bias, int source_type, const void *values,
+                    int64_t rows, int64_t length, int64_t row_stride, int64_t block, int scale,
+                    int16_t *biases, double *errors, int threads);
+
+/* The sums of squared errors of count values at each bias that a format allows, the smallest first:
+ * the numbers that cf_least_errors compares, of one group, which is meant to stay in cache. */
+int cf_errors_at_biases(const cf_format *format, int source_type, const void *values, size_t count,
+                        int scale, double *errors);
+
+/* What rounding float32 to nearest does to those that are finite.  Sums are of float64, in the
+ * order of cf_least_errors. */
+typedef struct cf_rounding_stats {
+  double signal;  /* of the squares of values */
+  double noise;   /* of the squares of errors, where the result is finite; as the next two */
+  double product; /* of values times what they are rounded to */
+  double rounded; /* of the squares of that */
+  double max_abs; /* the largest error; infinite if a result is not finite */
+  double max_rel; /* the largest error over its value, of values other than zero */
+  uint64_t finite;
+  uint64_t overflowed;  /* became infinite or NaN */
+  uint64_t saturated;   /* beyond the largest finite value */
+  uint64_t underflowed; /* not zero, and became zero */
+  uint64_t subnormal;   /* became subnormal numbers */
+} cf_rounding_stats;
+
+/* Add those of count values at a bias to what is there. */
+int cf_rounding_errors(const cf_format *format, int bias, const float *values, size_t count,
+                       cf_rounding_stats *found);
 
 /* Add the products a[i] * b[i] of finite numbers, each rounded to 53 bits whatever its exponent, to
  * a sum that loses nothing: integers by exponent.  With the product s * 2^e, s an integer of

@@ -463,6 +463,80 @@ def errors_of_bins(
     return errors
 
 
+def least_errors(
+    fmt: Any, default_bias: int, values: Array, block: int, scale: int = 0
+) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
+    """Find, for groups of elements, the biases of the least squared errors, and these.
+
+    Parameters
+    ----------
+    fmt : cdata
+        The `format_struct`.
+    default_bias : int
+        Of equally good biases it is the nearest to this that is found.
+    values : ndarray of float32 or float64, shape (rows, length)
+        Of native byte order; the elements of a row are contiguous.
+    block : int
+        So many elements of a row are a group, 1 or more; its last may have fewer.
+    scale : int, optional
+        Errors of float64 are in units of ``4**scale``.
+
+    Returns
+    -------
+    biases : ndarray of int16, shape (rows, groups)
+    errors : ndarray of float64, shape (rows, groups)
+        Infinite where an element becomes infinite or NaN at every bias.
+    """
+    rows, length = values.shape
+    shape = (rows, -(-length // block))
+    biases, errors = np.empty(shape, np.int16), np.empty(shape)
+    _check(
+        lib.cf_least_errors(
+            fmt, default_bias, element_type(values.dtype), _address(values), rows, length,
+            values.strides[0], block, scale, ffi.from_buffer("int16_t[]", biases),
+            ffi.from_buffer("double[]", errors), threads.get_num_threads(),
+        )
+    )  # fmt: skip
+    return biases, errors
+
+
+def errors_at_biases(fmt: Any, count: int, values: Array, scale: int = 0) -> NDArray[np.float64]:
+    """Sum up the squared errors of contiguous float32 or float64 at each of a format's `count` biases."""
+    errors = np.empty(count)
+    _check(
+        lib.cf_errors_at_biases(
+            fmt, element_type(values.dtype), _pointer(values), values.size, scale,
+            ffi.from_buffer("double[]", errors),
+        )
+    )  # fmt: skip
+    return errors
+
+
+class RoundingStats(NamedTuple):
+    """The fields of `cf_rounding_stats`."""
+
+    signal: float
+    noise: float
+    product: float
+    rounded: float
+    max_abs: float
+    max_rel: float
+    finite: int
+    overflowed: int
+    saturated: int
+    underflowed: int
+    subnormal: int
+
+
+def rounding_errors(fmt: Any, bias: int, values: NDArray[np.float32]) -> RoundingStats:
+    """Sum up what rounding contiguous float32 to nearest does to them."""
+    found = ffi.new("cf_rounding_stats *")
+    _check(
+        lib.cf_rounding_errors(fmt, bias, ffi.from_buffer("float[]", values), values.size, found)
+    )
+    return RoundingStats(*(getattr(found, name) for name in RoundingStats._fields))
+
+
 def add_products(a: NDArray[np.float64], b: NDArray[np.float64], sums: NDArray[np.int64]) -> None:
     """Add the products of contiguous, finite float64 to `SUM_BINS` pairs of integers, by exponent."""
     pointers = (ffi.from_buffer("double[]", each) for each in (a, b))

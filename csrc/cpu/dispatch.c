@@ -5,6 +5,7 @@
 #include "cpu/detect.h"
 #include "matmul/kernels/float64_tile.h"
 #include "matmul/kernels/tile.h"
+#include "stats/error_kernels.h"
 #include "stats/scheme_loops.h"
 
 /* An instruction set, and the best kernels it has of each kind; where it adds none of a kind, an
@@ -13,6 +14,7 @@ typedef struct isa {
   const char *name;
   int (*available)(void);
   const cf_kernels *elementwise;
+  const cf_error_kernels *errors;
   const cf_tiles *float32, *bfloat16;
   const cf_float64_tile *float64;
   const cf_scheme_loops *schemes;
@@ -21,19 +23,19 @@ typedef struct isa {
 
 /* Best last. */
 static const isa isas[] = {
-    {"portable", cf_cpu_has_portable, &cf_kernels_portable, &cf_tiles_portable, NULL,
-     &cf_float64_tile_portable, &cf_scheme_loops_portable, NULL},
-    {"neon", cf_cpu_has_neon, &cf_kernels_neon, &cf_tiles_neon, NULL, &cf_float64_tile_neon,
-     &cf_scheme_loops_portable, NULL},
-    {"avx2", cf_cpu_has_avx2, &cf_kernels_avx2, &cf_tiles_avx2, NULL, &cf_float64_tile_avx2,
-     &cf_scheme_loops_avx2, NULL},
-    {"avx512", cf_cpu_has_avx512, &cf_kernels_avx512, &cf_tiles_avx512, NULL,
-     &cf_float64_tile_avx512, &cf_scheme_loops_avx512, NULL},
-    {"avx512bf16", cf_cpu_has_avx512bf16, &cf_kernels_avx512, &cf_tiles_avx512,
-     &cf_tiles_avx512bf16, &cf_float64_tile_avx512, &cf_scheme_loops_avx512,
+    {"portable", cf_cpu_has_portable, &cf_kernels_portable, &cf_error_kernels_portable,
+     &cf_tiles_portable, NULL, &cf_float64_tile_portable, &cf_scheme_loops_portable, NULL},
+    {"neon", cf_cpu_has_neon, &cf_kernels_neon, &cf_error_kernels_neon, &cf_tiles_neon, NULL,
+     &cf_float64_tile_neon, &cf_scheme_loops_portable, NULL},
+    {"avx2", cf_cpu_has_avx2, &cf_kernels_avx2, &cf_error_kernels_avx2, &cf_tiles_avx2, NULL,
+     &cf_float64_tile_avx2, &cf_scheme_loops_avx2, NULL},
+    {"avx512", cf_cpu_has_avx512, &cf_kernels_avx512, &cf_error_kernels_avx512, &cf_tiles_avx512,
+     NULL, &cf_float64_tile_avx512, &cf_scheme_loops_avx512, NULL},
+    {"avx512bf16", cf_cpu_has_avx512bf16, &cf_kernels_avx512, &cf_error_kernels_avx512,
+     &cf_tiles_avx512, &cf_tiles_avx512bf16, &cf_float64_tile_avx512, &cf_scheme_loops_avx512,
      cf_cpu_is_slow_avx512bf16},
-    {"amx", cf_cpu_has_amx, &cf_kernels_avx512, &cf_tiles_avx512, &cf_tiles_amx,
-     &cf_float64_tile_avx512, &cf_scheme_loops_avx512, NULL},
+    {"amx", cf_cpu_has_amx, &cf_kernels_avx512, &cf_error_kernels_avx512, &cf_tiles_avx512,
+     &cf_tiles_amx, &cf_float64_tile_avx512, &cf_scheme_loops_avx512, NULL},
 };
 enum { ISA_COUNT = sizeof isas / sizeof isas[0] };
 
@@ -41,6 +43,8 @@ enum { ISA_COUNT = sizeof isas / sizeof isas[0] };
 static const isa *active = &isas[0];
 
 const cf_kernels *cf_active_kernels(void) { return active->elementwise; }
+
+const cf_error_kernels *cf_active_error_kernels(void) { return active->errors; }
 
 const cf_tiles *cf_active_tiles(cf_packing packing) {
   return packing == CF_PACKED_FLOAT32 ? active->float32 : active->bfloat16;

@@ -1,0 +1,54 @@
+/* The loops over values that errors of rounding need, as an instruction set provides them.
+ *
+ * They see at most CF_ERROR_PIECE values, and compute with float64.  Sums are of eight lanes: value
+ * i of a piece is added to sum i % 8, in order, and at the end the eight are added up as
+ * ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)).  So every instruction set has the same bits. */
+#ifndef CF_STATS_ERROR_KERNELS_H
+#define CF_STATS_ERROR_KERNELS_H
+
+#include <stddef.h>
+
+#include "stats/grid.h"
+
+enum { CF_ERROR_PIECE = 4096, CF_ERROR_LANES = 8 };
+
+/* How the values of a piece are read. */
+typedef struct cf_values {
+  const void *first;
+  size_t count;
+  int is_float64;  /* or float32 */
+  int has_special; /* infinities and NaN, taken as 0; or negative numbers of an unsigned format */
+  int negative_is_zero;
+  double scale; /* a power of two that they are multiplied by: float64 alone */
+} cf_values;
+
+/* What magnitudes there are, among finite values. */
+typedef struct cf_magnitudes {
+  double peak;  /* 0 if there is none */
+  double least; /* of those above 0; infinite if there is none */
+  int has_nonfinite, has_negative;
+} cf_magnitudes;
+
+/* Sums and counts of a piece of float32; what they are of, cf_rounding_stats says. */
+typedef struct cf_error_sums {
+  double signal, noise, product, rounded, max_abs, max_rel;
+  uint64_t saturated, underflowed, subnormal;
+} cf_error_sums;
+
+typedef struct cf_error_kernels {
+  /* Widens *found. */
+  void (*magnitudes)(const cf_values *values, cf_magnitudes *found);
+  /* The sum of the squares of rounding errors. */
+  double (*errors)(const cf_grid *grid, const cf_values *values);
+  /* The same, with all else of a cf_error_sums; max_abs and max_rel are widened. */
+  void (*sums)(const cf_grid *grid, const cf_values *values, cf_error_sums *found);
+} cf_error_kernels;
+
+/* Without a single slot where the target architecture is another. */
+extern const cf_error_kernels cf_error_kernels_portable, cf_error_kernels_neon,
+    cf_error_kernels_avx2, cf_error_kernels_avx512;
+
+/* The table in use. */
+const cf_error_kernels *cf_active_error_kernels(void);
+
+#endif

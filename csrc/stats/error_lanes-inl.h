@@ -1,0 +1,157 @@
+/* The loops of stats/error_kernels.h, written once.  The including file has defined `lanes`, eight
+ * float64, what can be done with them, and ISA_NAME. */
+#ifndef CF_STATS_ERROR_LANES_INL_H
+#define CF_STATS_ERROR_LANES_INL_H
+
+#if defined(__FAST_MATH__)
+#error "-ffast-math takes the additions below for ones that can be left out"
+#endif
+
+static inline double add_up(lanes v) {
+  double sum[CF_ERROR_LANES];
+  v_store(sum, v);
+  return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+}
+
+static inline double largest(lanes v) {
+  double of[CF_ERROR_LANES], found;
+  v_store(of, v);
+  found = of[0];
+  for (int i = 1; i < CF_ERROR_LANES; ++i) found = of[i] > found ? of[i] : found;
+  return found;
+}
+
+/* The lanes from value i on, with zeros for what is not there. */
+static inline lanes load_values(const cf_values *values, size_t i, int is_float64) {
+  const size_t left = values->count - i;
+  if (is_float64) {
+    const double *from = (const double *)values->first + i;
+    double last[CF_ERROR_LANES] = {0};
+    if (left < CF_ERROR_LANES) {
+      memcpy(last, from, left * sizeof *last);
+      from = last;
+    }
+    return v_mul(v_load(from), v_set1(values->scale));
+  }
+  const float *from = (const float *)values->first + i;
+  float last[CF_ERROR_LANES] = {0};
+  if (left < CF_ERROR_LANES) {
+    memcpy(last, from, left * sizeof *last);
+    from = last;
+  }
+  return v_load_float32(from);
+}
+
+static inline lanes round_lanes(const cf_grid *g, lanes magnitude, int holed) {
+  const lanes binade = v_max(v_binade(magnitude), v_set1(g->lowest));
+  const lanes anchor = v_mul(binade, v_set1(g->steps));
+  lanes value = v_sub(v_add(magnitude, anchor), anchor);
+  if (holed)
+    value = v_select_less(v_set1(g->edge), magnitude, v_max(value, v_set1(g->above)),
+                          v_min(value, v_set1(g->below)));
+  return v_min(value, v_set1(g->max));
+}
+
+static inline lanes finite_or_zero(lanes x) {
+  return v_select_less(v_abs(x), v_set1((double)INFINITY), x, v_set1(0));
+}
+
+static inline void magnitudes_of(const cf_values *values, cf_magnitudes *found, int is_float64) {
+  const lanes zero = v_set1(0), infinity = v_set1((double)INFINITY);
+  lanes peak = zero, least = infinity, any = zero, lowest = zero;
+  for (size_t i = 0; i < values->count; i += CF_ERROR_LANES) {
+    const lanes x = load_values(values, i, is_float64);
+    const lanes magnitude = v_abs(x);
+    const lanes kept = v_select_less(magnitude, infinity, magnitude, zero);
+    peak = v_max(kept, peak);
+    least = v_min(v_select_less(zero, kept, kept, infinity), least);
+    any = v_select_less(magnitude, infinity, any, infinity);
+    lowest = v_min(v_select_less(magnitude, infinity, x, zero), lowest);
+  }
+  const double own = largest(peak), smallest = -largest(v_sub(zero, least));
+  if (own > found->peak) found->peak = own;
+  if (smallest < found->least) found->least = smallest;
+  found->has_nonfinite |= largest(any) > 0;
+  found->has_negative |= largest(v_sub(zero, lowest)) > 0;
+}
+
+static void ISA_NAME(magnitudes)(const cf_values *values, cf_magnitudes *found) {
+  if (values->is_float64)
+    magnitudes_of(values, found, 1);
+  else
+    magnitudes_of(values, found, 0);
+}
+
+static inline double errors_of(const cf_grid *g, const cf_values *values, int is_float64, int holed,
+                               int special) {
+  lanes sum = v_set1(0);
+  for (size_t i = 0; i < values->count; i += CF_ERROR_LANES) {
+    lanes x = load_values(values, i, is_float64);
+    if (special) x = finite_or_zero(x);
+    const lanes magnitude = v_abs(x);
+    lanes value = round_lanes(g, magnitude, holed);
+    if (special && values->negative_is_zero) value = v_select_less(x, v_set1(0), v_set1(0), value);
+    const lanes off = v_sub(value, magnitude);
+    sum = v_add(sum, v_mul(off, off));
+  }
+  return add_up(sum);
+}
+
+static double ISA_NAME(errors)(const cf_grid *grid, const cf_values *values) {
+  if (values->is_float64)
+    return values->has_special ? errors_of(grid, values, 1, grid->holed, 1)
+           : grid->holed       ? errors_of(grid, values, 1, 1, 0)
+                               : errors_of(grid, values, 1, 0, 0);
+  return values->has_special ? errors_of(grid, values, 0, grid->holed, 1)
+         : grid->holed       ? errors_of(grid, values, 0, 1, 0)
+                             : errors_of(grid, values, 0, 0, 0);
+}
+
+static inline void sums_of(const cf_grid *g, const cf_values *values, cf_error_sums *found,
+                           int holed, int special) {
+  const lanes zero = v_set1(0), one = v_set1(1);
+  lanes signal = zero, noise = zero, product = zero, rounded = zero, max_abs = zero, max_rel = zero;
+  lanes saturated = zero, underflowed = zero, subnormal = zero;
+  for (size_t i = 0; i < values->count; i += CF_ERROR_LANES) {
+    lanes x = load_values(values, i, 0);
+    if (special) x = finite_or_zero(x);
+    const lanes magnitude = v_abs(x);
+    lanes value = round_lanes(g, magnitude, holed);
+    if (special && values->negative_is_zero) value = v_select_less(x, zero, zero, value);
+    const lanes off = v_abs(v_sub(value, magnitude));
+    signal = v_add(signal, v_mul(magnitude, magnitude));
+    noise = v_add(noise, v_mul(off, off));
+    product = v_add(product, v_mul(magnitude, value));
+    rounded = v_add(rounded, v_mul(value, value));
+    max_abs = v_max(off, max_abs);
+    /* of zeros there is no error: they are divided by 1 */
+    max_rel = v_max(v_div(off, v_select_less(zero, magnitude, magnitude, one)), max_rel);
+    saturated = v_add(saturated, v_select_less(v_set1(g->max), magnitude, one, zero));
+    const lanes is_zero = v_select_less(zero, value, zero, one);
+    underflowed = v_add(underflowed, v_select_less(zero, magnitude, is_zero, zero));
+    subnormal = v_add(subnormal, v_select_less(value, v_set1(g->above), v_sub(one, is_zero), zero));
+  }
+  found->signal = add_up(signal);
+  found->noise = add_up(noise);
+  found->product = add_up(product);
+  found->rounded = add_up(rounded);
+  const double abs = largest(max_abs), rel = largest(max_rel);
+  if (abs > found->max_abs) found->max_abs = abs;
+  if (rel > found->max_rel) found->max_rel = rel;
+  found->saturated = (uint64_t)add_up(saturated);
+  found->underflowed = (uint64_t)add_up(underflowed);
+  found->subnormal = (uint64_t)add_up(subnormal);
+}
+
+static void ISA_NAME(sums)(const cf_grid *grid, const cf_values *values, cf_error_sums *found) {
+  if (values->has_special)
+    sums_of(grid, values, found, grid->holed, 1);
+  else if (grid->holed)
+    sums_of(grid, values, found, 1, 0);
+  else
+    sums_of(grid, values, found, 0, 0);
+}
+
+#define CF_ERROR_KERNELS {ISA_NAME(magnitudes), ISA_NAME(errors), ISA_NAME(sums)}
+
+#endif

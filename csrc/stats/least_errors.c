@@ -1,0 +1,407 @@
+/* The least squared error of rounding to a format, over the biases that it allows, and where.
+ *
+ * The search begins at the largest bias at which the peak of a group is within the format's range.
+ *
+ * At larger biases the peak alone loses (peak - max)^2, which grows: the search ends where that is
+ * more than the best.
+ *
+ * At smaller ones a value that was normal loses no less: what it can become there, the whitepaper's
+ * subnormals included, has no more bits of mantissa than it had.  So does any other value in IEEE
+ * 754's reading, where the values at a smaller bias are, up to the peak, among those at a larger
+ * one; and where subnormals are zero, as a value that becomes zero loses all that it is.  In the
+ * whitepaper's reading what was not normal may lose less, by being no longer in the hole.  From m +
+ * 2 biases less on it is zero, and loses all that it is and so no less.  These few biases are
+ * tried, with the few values that were not normal at all of them.
+ *
+ * Else smaller biases are at most equally good, and of interest if they are nearer the default.
+ *
+ * Sums are of float64.  Where two are so close that their roundings may decide, and the values are
+ * float32, the exact sums do: integers. */
+#include <math.h>
+#include <string.h>
+
+#include "cpu/float_modes.h"
+#include "cpu/threads.h"
+#include "stats/error_kernels.h"
+
+enum { ELEMENTS_PER_THREAD = 1 << 16, MOST_SMALL_BIASES = 20 };
+
+/* A group of values, and what its search has found so far. */
+typedef struct group {
+  const cf_error_kernels *kernels;
+  const cf_grids *grids;
+  cf_values values; /* all of them */
+  cf_magnitudes magnitudes;
+  double tolerance; /* relative: what two sums may differ by and be equal */
+  int low, high;    /* biases; of values that are scaled */
+  int preferred;    /* the default */
+  int best;
+  double error; /* at the best */
+} group;
+
+static cf_values piece_of(const cf_values *values, size_t begin) {
+  cf_values piece = *values;
+  piece.first =
+      (const char *)values->first + begin * (values->is_float64 ? sizeof(double) : sizeof(float));
+  piece.count = values->count - begin;
+  if (piece.count > CF_ERROR_PIECE) piece.count = CF_ERROR_PIECE;
+  return piece;
+}
+
+/* How many values to count as special, and how, once magnitudes are known. */
+static void set_special(cf_values *values, const cf_magnitudes *found, const cf_grids *grids) {
+  values->negative_is_zero = !grids->is_signed;
+  values->has_special = found->has_nonfinite || (found->has_negative && !grids->is_signed);
+}
+
+static double error_at(const group *g, int bias) {
+  const cf_grid grid = cf_grid_at(g->grids, bias);
+  double sum = 0;
+  if (cf_grid_overflows(g->grids, bias, g->magnitudes.peak)) return (double)INFINITY;
+  if (g->magnitudes.has_negative && !g->grids->is_signed && g->grids->has_nan)
+    return (double)INFINITY;
+  for (size_t begin = 0; begin < g->values.count; begin += CF_ERROR_PIECE) {
+    const cf_values piece = piece_of(&g->values, begin);
+    sum += g->kernels->errors(&grid, &piece);
+  }
+  return sum;
+}
+
+/* Value i, as the kernels take it: a magnitude, or 0 where it is left out or always becomes 0. */
+static double magnitude_at(const cf_values *values, size_t i) {
+  const double x = values->is_float64 ? ((const double *)values->first)[i] * values->scale
+                                      : (double)((const float *)values->first)[i];
+  const double magnitude = fabs(x);
+  if (!(magnitude < (double)INFINITY) || (values->negative_is_zero && x < 0)) return 0;
+  return magnitude;
+}
+
+/* An exact sum of products of two float32: bin i counts 2^(32 * i - SUM_ORIGIN), and has room for
+ * 2^30 products before carries are taken. */
+enum { SUM_ORIGIN = 384, SUM_BINS = 24, SUM_ROOM = 1 << 28 };
+
+typedef struct exact_sum {
+  int64_t bins[SUM_BINS];
+  int room;
+} exact_sum;
+
+static void take_carries(exact_sum *sum) {
+  for (int i = 0; i + 1 < SUM_BINS; ++i) {
+    const int64_t lower = (int64_t)((uint64_t)sum->bins[i] & 0xFFFFFFFFu);
+    sum->bins[i + 1] += (sum->bins[i] - lower) / ((int64_t)1 << 32);
+    sum->bins[i] = lower;
+  }
+  sum->room = SUM_ROOM;
+}
+
+static void add_exactly(exact_sum *sum, double product) {
+  const uint64_t bits = cf_double_to_bits(product), one = 1;
+  if (bits << 1 == 0) return;
+  const uint64_t mantissa = (bits & ((one << 52) - 1)) | one << 52;
+  const int place = cf_exponent_of(fabs(product)) - 52 + SUM_ORIGIN;
+  const int shift = place % 32;
+  const uint64_t low = (mantissa & 0xFFFFFFFFu) << shift, high = (mantissa >> 32) << shift;
+  const uint64_t parts[3] = {low & 0xFFFFFFFFu, (low >> 32) + (high & 0xFFFFFFFFu), high >> 32};
+  int64_t *bins = sum->bins + place / 32;
+  if (sum->room-- == 0) {
+    take_carries(sum);
+    --sum->room;
+  }
+  for (int i = 0; i < 3; ++i) bins[i] += bits >> 63 ? -(int64_t)parts[i] : (int64_t)parts[i];
+}
+
+static int sign_of(exact_sum *sum) {
+  take_carries(sum);
+  if (sum->bins[SUM_BINS - 1] < 0) return -1;
+  for (int i = 0; i < SUM_BINS; ++i)
+    if (sum->bins[i] != 0) return 1;
+  return 0;
+}
+
+/* The sign of the difference of the exact sums of squares at two biases, between which no value of
+ * `limit` or more differs. */
+static int compare_exactly(const group *g, int a, int b, double limit) {
+  const cf_grid at_a = cf_grid_at(g->grids, a), at_b = cf_grid_at(g->grids, b);
+  exact_sum sum = {{0}, SUM_ROOM};
+  for (size_t i = 0; i < g->values.count; ++i) {
+    const double x = magnitude_at(&g->values, i);
+    if (x >= limit) continue;
+    const double p = cf_grid_round(&at_a, x), q = cf_grid_round(&at_b, x);
+    if (p == q) continue;
+    /* (p - x)^2 - (q - x)^2, in products of two float32, which float64 holds */
+    add_exactly(&sum, p * p);
+    add_exactly(&sum, -q * q);
+    add_exactly(&sum, -2 * x * p);
+    add_exactly(&sum, 2 * x * q);
+  }
+  return sign_of(&sum);
+}
+
+/* The sign of the difference of the errors at two biases, whose sums in float64 are these; of all
+ * values below `limit`, the others being equal. */
+static int compare(const group *g, int a, double error_a, int b, double error_b, double limit) {
+  const double most = error_a > error_b ? error_a : error_b;
+  if (error_a == error_b && (isinf(error_a) || error_a == 0)) return 0;
+  if (!g->values.is_float64 && fabs(error_a - error_b) <= g->tolerance * most)
+    return compare_exactly(g, a, b, limit);
+  return error_a < error_b ? -1 : error_a > error_b;
+}
+
+static int is_nearer(const group *g, int a, int b) {
+  const int from_a = a > g->preferred ? a - g->preferred : g->preferred - a;
+  const int from_b = b > g->preferred ? b - g->preferred : g->preferred - b;
+  return from_a < from_b || (from_a == from_b && a < b);
+}
+
+/* Take a bias for the best if it is; gives the sign of its error's difference from the best's. */
+static int consider(group *g, int bias, double error) {
+  const int sign = compare(g, bias, error, g->best, g->error, (double)INFINITY);
+  if (sign < 0 || (sign == 0 && is_nearer(g, bias, g->best))) {
+    g->best = bias;
+    g->error = error;
+  }
+  return sign;
+}
+
+/* The largest bias at which the peak is within the range, if that is allowed. */
+static int first_bias(const group *g) {
+  const double max = g->grids->at_zero.max;
+  int bias = cf_exponent_of(max) - cf_exponent_of(g->magnitudes.peak);
+  bias += g->magnitudes.peak * cf_power_of_two(bias) <= max ? 0 : -1;
+  return bias < g->low ? g->low : bias > g->high ? g->high : bias;
+}
+
+static void try_larger(group *g, int start) {
+  for (int bias = start + 1; bias <= g->high; ++bias) {
+    const double beyond = g->magnitudes.peak - g->grids->at_zero.max * cf_power_of_two(-bias);
+    if (beyond > 0 && beyond * beyond > g->error * (1 + g->tolerance)) break;
+    const double error = error_at(g, bias);
+    if (isinf(error)) break;
+    consider(g, bias, error);
+  }
+}
+
+/* Magnitudes other than 0 that are below a limit, of a piece. */
+static size_t collect(const cf_values *values, double limit, double *found) {
+  size_t count = 0;
+  for (size_t i = 0; i < values->count; ++i) {
+    const double magnitude = magnitude_at(values, i);
+    found[count] = magnitude;
+    count += (magnitude > 0) & (magnitude < limit);
+  }
+  return count;
+}
+
+/* Take the best of the biases from `start` down to `last`, at none of which a value of `limit` or
+ * more rounds otherwise than at another.  Gives whether none is better than `start`, which is the
+ * best as yet. */
+static int try_few(group *g, int start, int last, double limit) {
+  double small[CF_ERROR_PIECE], errors[MOST_SMALL_BIASES] = {0};
+  cf_grid grids[MOST_SMALL_BIASES];
+  const int count = start - last + 1;
+  int best = start, is_equal = 1;
+  for (int i = 0; i < count; ++i) grids[i] = cf_grid_at(g->grids, start - i);
+  for (size_t begin = 0; begin < g->values.count; begin += CF_ERROR_PIECE) {
+    const cf_values piece = piece_of(&g->values, begin);
+    const cf_values found = {small, collect(&piece, limit, small), 1, 0, 0, 1};
+    if (found.count == 0) continue;
+    for (int i = 0; i < count; ++i) errors[i] += g->kernels->errors(&grids[i], &found);
+  }
+  for (int i = 1; i < count; ++i) {
+    const int bias = start - i;
+    const int sign = compare(g, bias, errors[i], best, errors[start - best], limit);
+    if (sign < 0) is_equal = 0;
+    if (sign < 0 || (sign == 0 && is_nearer(g, bias, best))) best = bias;
+  }
+  if (best != start) {
+    g->best = best;
+    g->error = error_at(g, best);
+  }
+  return is_equal;
+}
+
+/* Take biases below `last` that are as good as the best, which is as good as `start`, and nearer
+ * the default; no value loses less there than at `start`. */
+static void try_equal(group *g, int start, int last) {
+  const double least = g->magnitudes.least;
+  const cf_grid first = cf_grid_at(g->grids, start);
+  const double lost = fabs(cf_grid_round(&first, least) - least);
+  for (int bias = last - 1; bias >= g->low; --bias) {
+    const cf_grid grid = cf_grid_at(g->grids, bias);
+    if (bias < g->preferred && !is_nearer(g, bias, g->best)) return;
+    if (least >= grid.above) { /* all are normal at both */
+      if (is_nearer(g, bias, g->best)) g->best = bias;
+      continue;
+    }
+    const double value = cf_grid_round(&grid, least);
+    const int loses_more = fabs(value - least) > lost;
+    const int is_worse = loses_more || consider(g, bias, error_at(g, bias)) > 0;
+    /* and so it is at smaller ones, but that values leave the whitepaper's hole */
+    if (is_worse && (!g->grids->whitepaper || (loses_more && value == 0))) return;
+  }
+}
+
+static void search(group *g) {
+  const int m = g->grids->mantissa_bits;
+  g->best = g->preferred;
+  g->error = 0;
+  if (g->magnitudes.peak == 0) {
+    /* of negative numbers alone, all biases make zeros or NaN */
+    if (g->magnitudes.has_negative) g->error = error_at(g, g->best);
+    return;
+  }
+  const int start = first_bias(g);
+  g->best = start;
+  g->error = error_at(g, start);
+  if (isinf(g->error)) { /* at every other bias, too */
+    g->best = g->preferred;
+    return;
+  }
+  if (start > g->low) {
+    const cf_grid grid = cf_grid_at(g->grids, start);
+    int last = start, is_equal = 1;
+    if (g->grids->whitepaper && g->magnitudes.least < grid.above) {
+      last = start - (m + 2) > g->low ? start - (m + 2) : g->low;
+      is_equal = try_few(g, start, last, 2 * cf_power_of_two(-last));
+    }
+    if (is_equal) try_equal(g, start, last);
+  }
+  try_larger(g, start);
+}
+
+typedef struct task {
+  const cf_error_kernels *kernels;
+  const cf_format *format;
+  cf_grids grids;
+  int default_bias, source_type, scale;
+  const char *values;
+  int64_t blocks, count, length, row_stride, block; /* `blocks` of a row, `count` in all */
+  int16_t *biases;
+  double *errors;
+  int threads;
+} task;
+
+static void find_magnitudes(group *g) {
+  g->magnitudes.peak = 0;
+  g->magnitudes.least = (double)INFINITY;
+  g->magnitudes.has_nonfinite = g->magnitudes.has_negative = 0;
+  for (size_t begin = 0; begin < g->values.count; begin += CF_ERROR_PIECE) {
+    const cf_values piece = piece_of(&g->values, begin);
+    g->kernels->magnitudes(&piece, &g->magnitudes);
+  }
+  set_special(&g->values, &g->magnitudes, g->grids);
+  if (g->values.has_special && g->values.negative_is_zero && g->magnitudes.has_negative) {
+    /* those of the others */
+    g->magnitudes.peak = 0;
+    g->magnitudes.least = (double)INFINITY;
+    for (size_t i = 0; i < g->values.count; ++i) {
+      const double magnitude = magnitude_at(&g->values, i);
+      if (magnitude == 0) continue;
+      if (magnitude > g->magnitudes.peak) g->magnitudes.peak = magnitude;
+      if (magnitude < g->magnitudes.least) g->magnitudes.least = magnitude;
+    }
+  }
+}
+
+/* A group's magnitudes; and, of float64, the exponent of the power of two that the values are to be
+ * divided by so that their squares are in range. */
+static int prepare(group *g, const task *t, const void *first, size_t count) {
+  int scale = 0;
+  g->kernels = t->kernels;
+  g->grids = &t->grids;
+  g->values.first = first;
+  g->values.count = count;
+  g->values.is_float64 = t->source_type == CF_FLOAT64;
+  g->values.scale = 1;
+  find_magnitudes(g);
+  if (g->values.is_float64 && g->magnitudes.peak > 0) {
+    frexp(g->magnitudes.peak, &scale);
+    scale = scale < -900 ? -900 : scale > 900 ? 900 : scale;
+    g->values.scale = cf_power_of_two(-scale);
+    g->magnitudes.peak *= g->values.scale;
+    g->magnitudes.least *= g->values.scale;
+  }
+  g->low = t->format->bias_min + scale;
+  g->high = t->format->bias_max + scale;
+  g->preferred = t->default_bias + scale;
+  g->tolerance = ldexp(
+      (double)(count / CF_ERROR_PIECE + (count < CF_ERROR_PIECE ? count : CF_ERROR_PIECE) / 8 + 16),
+      -51);
+  return scale;
+}
+
+static void search_share(void *context, int index) {
+  const task *t = context;
+  const uint64_t modes = cf_set_default_float_modes();
+  const int64_t size = t->source_type == CF_FLOAT64 ? 8 : 4;
+  int64_t begin, end;
+  cf_share_of(t->count, 1, t->threads, index, &begin, &end);
+  for (int64_t i = begin; i < end; ++i) {
+    const int64_t first = i % t->blocks * t->block;
+    group g;
+    const int scale = prepare(&g, t, t->values + i / t->blocks * t->row_stride + first * size,
+                              (size_t)cf_at_most(t->block, t->length - first));
+    search(&g);
+    t->biases[i] = (int16_t)(g.best - scale);
+    t->errors[i] = scale == t->scale ? g.error : ldexp(g.error, 2 * (scale - t->scale));
+  }
+  cf_restore_float_modes(modes);
+}
+
+static int check(const cf_format *format, int source_type) {
+  const int status = cf_format_check(format);
+  if (status != CF_OK) return status;
+  return source_type == CF_FLOAT32 || source_type == CF_FLOAT64 ? CF_OK : CF_BAD_TYPE;
+}
+
+int cf_least_errors(const cf_format *format, int default_bias, int source_type, const void *values,
+                    int64_t rows, int64_t length, int64_t row_stride, int64_t block, int scale,
+                    int16_t *biases, double *errors, int threads) {
+  const int status = check(format, source_type);
+  task t;
+  if (status != CF_OK) return status;
+  if (default_bias < format->bias_min || default_bias > format->bias_max) return CF_BAD_BIAS;
+  if (rows < 0 || length < 0 || block < 1) return CF_BAD_LAYOUT;
+  t.blocks = cf_divide_up(length, block);
+  t.count = rows * t.blocks;
+  if (t.count == 0) return CF_OK;
+  t.kernels = cf_active_error_kernels();
+  t.format = format;
+  t.grids = cf_grids_of(format);
+  t.default_bias = default_bias;
+  t.source_type = source_type;
+  t.scale = source_type == CF_FLOAT64 ? scale : 0;
+  t.values = values;
+  t.length = length;
+  t.row_stride = row_stride;
+  t.block = block;
+  t.biases = biases;
+  t.errors = errors;
+  t.threads = cf_useful_threads((double)rows * (double)length, ELEMENTS_PER_THREAD, threads);
+  if (t.threads > t.count) t.threads = (int)t.count;
+  cf_run_threads(t.threads, search_share, &t);
+  return CF_OK;
+}
+
+int cf_errors_at_biases(const cf_format *format, int source_type, const void *values, size_t count,
+                        int scale, double *errors) {
+  const int status = check(format, source_type);
+  const uint64_t modes = cf_set_default_float_modes();
+  if (status == CF_OK) {
+    task t;
+    group g;
+    t.kernels = cf_active_error_kernels();
+    t.format = format;
+    t.grids = cf_grids_of(format);
+    t.default_bias = format->bias_min;
+    t.source_type = source_type;
+    const int own = prepare(&g, &t, values, count);
+    const int unit = 2 * (source_type == CF_FLOAT64 ? own - scale : 0);
+    for (int bias = g.low; bias <= g.high; ++bias) {
+      const double error = error_at(&g, bias);
+      errors[bias - g.low] = unit == 0 ? error : ldexp(error, unit);
+    }
+  }
+  cf_restore_float_modes(modes);
+  return status;
+}
