@@ -186,7 +186,12 @@ class BiasLayout:
         outer = shape[: blocks.axes[0]]
         values = np.broadcast_to(self.values, (*outer, self.values.shape[-1]))
         laid = BlockLayout(blocks.length, tuple(range(first, len(new))))
-        return _blocked(values.reshape(laid.counted(new)), laid)
+        made = _blocked(values.reshape(laid.counted(new)), laid)
+        if len(laid.axes) == 1 or laid.count(new) > 1:
+            return made
+        # one block along all of them is no block
+        whole = np.asarray(made.values)
+        return _biases(whole.reshape((*whole.shape, *(1,) * (len(laid.axes) - 1))))
 
     def equal(self, other: "BiasLayout", shape: Shape, other_shape: Shape) -> bool:
         """Whether two arrays of one shape have the same bias at every element."""

@@ -6,7 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from arrays import by_element, full_biases
+from arrays import by_element, full_biases, how_laid_out
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -542,10 +542,10 @@ def test_stochastic_rounding_does_not_depend_on_the_layout(data):
     a, biases = data.draw(arrays(fmts=(FMT,)))
     x = np.random.default_rng(1).normal(size=a.shape).astype(np.float32)
     how = {"rounding": "stochastic", "seed": 3, "offset": 5}
-    made = cf.asarray(x, FMT, a.bias, block=a.block, **how)
+    made = cf.asarray(x, FMT, a.bias, **how_laid_out(a), **how)
     np.testing.assert_array_equal(made.codes, cf.encode(x, FMT, biases, **how))
     bits = np.random.default_rng(2).integers(0, 2**32, a.shape)
-    made = cf.asarray(x, FMT, a.bias, block=a.block, rounding="stochastic", random_bits=bits)
+    made = cf.asarray(x, FMT, a.bias, **how_laid_out(a), rounding="stochastic", random_bits=bits)
     np.testing.assert_array_equal(
         made.codes, cf.encode(x, FMT, biases, rounding="stochastic", random_bits=bits)
     )

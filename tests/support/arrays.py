@@ -42,6 +42,11 @@ def full_biases(a):
     return by_element(a.bias, a.shape, a.block, a.axis)
 
 
+def how_laid_out(a):
+    """What `asarray` takes beside the biases of an array of one bias or of blocks, to lay them out as there."""
+    return {} if a.block is None else {"axis": a.axis, "block": a.block}
+
+
 def sample(shape=(3, 4), fmt=FMT, seed=0, **how):
     codes = np.random.default_rng(seed).integers(0, 2**fmt.bits, shape).astype(fmt.storage_dtype)
     return cf.CFloatArray(codes, fmt, **how)
