@@ -44,17 +44,6 @@ def grouped_error(groups: Groups, fmt: Format) -> tuple[BiasArray, float]:
     return biases, noise
 
 
-def grouped_errors(values: Array, fmt: Format, block: int) -> tuple[BiasArray, Floats]:
-    """Temporary: biases and errors of blocks of rows."""
-    length = values.shape[1]
-    short = -length % block
-    if short:
-        values = np.pad(values, ((0, 0), (0, short)))
-    groups = values.reshape(-1, block)
-    biases = choose_each(groups, fmt, "mse", 1.0)
-    return biases, _row_errors(groups, fmt, biases, np.zeros(len(groups), int))
-
-
 def choose_each(values: Array, fmt: Format, method: BiasMethod, share: float) -> BiasArray:
     """Choose a bias for each row of an array of two axes: an array of int16, one a row."""
     values = values.astype(np.float32 if fits_float32(values.dtype) else np.float64)

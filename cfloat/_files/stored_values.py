@@ -1,7 +1,8 @@
 """The values of a file's tensors, as a report measures them."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .contents import Contents
-from .dtypes import DTYPES
+from .dtypes import DTYPES, FLOATS
 from .file_errors import copy_of, refusing_damage
 from .paths import as_path
-from .reader import open_source
+from .reader import open_source, read_values
 
 Array = NDArray[Any]
+
+#: The shape of a tensor, and what reads its elements.
+Elements = tuple[tuple[int, ...], Callable[[int, int], Array]]
 
 
 class StoredValues(Mapping[str, Array]):
@@ -62,6 +66,12 @@ class StoredValues(Mapping[str, Array]):
         """Name the dtype or the format that a tensor is stored in."""
         return stored_name(self._contents, name)
 
+    def plain_elements(self, name: str) -> Elements | None:
+        """Give the shape of a tensor of plain floating-point numbers, and what reads some; else None."""
+        if self._contents.source.unreadable.get(name) is not None:
+            return None
+        return plain_elements(self._contents, name)
+
 
 class JoinedValues(Mapping[str, Array]):
     """The values of the tensors of several files, whose paths are put before their names.
@@ -96,6 +106,24 @@ class JoinedValues(Mapping[str, Array]):
         """Name the dtype or the format that a tensor is stored in."""
         values, inner = self._places[name]
         return values.dtype_name(inner)
+
+    def plain_elements(self, name: str) -> Elements | None:
+        """Give the shape of a tensor of plain floating-point numbers, and what reads some; else None."""
+        values, inner = self._places[name]
+        return values.plain_elements(inner)
+
+
+def plain_elements(contents: Contents, name: str) -> Elements | None:
+    """Give the shape of a tensor of plain floating-point numbers, and what reads some; None for any other.
+
+    What reads takes the first element and the one after the last, in row-major order.
+    """
+    if name in contents.descriptions or name in contents.scaled:
+        return None
+    entry = contents.entry(name)
+    if entry.dtype not in FLOATS:
+        return None
+    return entry.shape, partial(read_values, contents.source, name)
 
 
 def stored_name(contents: Contents, name: str) -> str:

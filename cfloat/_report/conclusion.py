@@ -17,9 +17,9 @@ from cfloat._core.presets import FORMATS, TESLA_FORMATS
 from cfloat._core.public_names import public
 
 from .aggregates import Aggregate, TensorError, count_losses, weighted_db
-from .schemes import Comparison
 from .granularities import GRANULARITIES, Layout
-from .records import Granularity, ReportRow, TensorSummary
+from .records import Granularity, SubnormalRow, TensorSummary
+from .schemes import Comparison
 from .selection import Problem, vertices
 from .stored_model import CONVERTED, DECODED_FIRST, EXCLUDED, StoredModel, StoredTensor
 
@@ -246,7 +246,7 @@ def conclude(
     model: StoredModel,
     formats: Mapping[str, Format],
     tensors: Sequence[TensorSummary],
-    rows: Sequence[ReportRow],
+    subnormals: Sequence[SubnormalRow],
     granularity: Iterable[Granularity],
     comparisons: Iterable[Comparison],
     skipped: Mapping[str, str],
@@ -260,13 +260,13 @@ def conclude(
         What is stored.
     formats : mapping of str to Format
         The formats that were measured, by label.
-    tensors, rows, granularity, comparisons, skipped
+    tensors, subnormals, granularity, comparisons, skipped
         The report's.
     min_db : float
         The least weighted ratio of what is recommended, in dB.
     """
     return _Concluding(
-        model, formats, tensors, rows, granularity, comparisons, skipped, min_db
+        model, formats, tensors, subnormals, granularity, comparisons, skipped, min_db
     ).run()
 
 
@@ -278,13 +278,14 @@ class _Concluding:
         model: StoredModel,
         formats: Mapping[str, Format],
         tensors: Sequence[TensorSummary],
-        rows: Sequence[ReportRow],
+        subnormals: Sequence[SubnormalRow],
         granularity: Iterable[Granularity],
         comparisons: Iterable[Comparison],
         skipped: Mapping[str, str],
         min_db: float,
     ) -> None:
-        self._model, self._formats, self._rows, self._skipped = model, formats, rows, skipped
+        self._model, self._formats, self._skipped = model, formats, skipped
+        self._subnormals = subnormals
         self._min_db = min_db
         self._summaries = {each.name: each for each in tensors}
         self._db = {
@@ -494,10 +495,9 @@ class _Concluding:
         return found
 
     def _denormals(self, wanted: str | None) -> DenormalCost | None:
-        groups: dict[str, list[ReportRow]] = {}
-        for row in self._rows:
-            if row.denormals is not None and self._summaries[row.tensor].max > 0:
-                groups.setdefault(row.format, []).append(row)
+        groups: dict[str, list[SubnormalRow]] = {}
+        for row in self._subnormals:
+            groups.setdefault(row.format, []).append(row)
         label = wanted if wanted in groups else next(iter(groups), None)
         if label is None:
             return None
@@ -505,10 +505,9 @@ class _Concluding:
         best, default = [], []
         exact = 0
         for row in groups[label]:
-            cost = row.denormals
-            assert cost is not None
+            cost = row.cost
             summary = self._summaries[row.tensor]
-            own.append((summary.size, _error(row.stats.sqnr_db)))
+            own.append((summary.size, _error(row.sqnr_db)))
             ieee.append((summary.size, _error(cost.ieee_sqnr_db)))
             exact += math.isinf(cost.gain_db)
             best.append((cost.gain_db, row.tensor))

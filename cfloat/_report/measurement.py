@@ -1,43 +1,43 @@
 """The measuring of one tensor: what each format costs it, for the rows of a report."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cfloat._bias.groups import Blocks, Groups, Slices
-from cfloat._bias.histogram import Histogram
-from cfloat._bias.peak import largest_magnitude
 from cfloat._bias.round_to import round_to
-from cfloat._bias.search_slices import choose_each, grouped_error
-from cfloat._bias.squared_errors import least_error, squared_errors
-from cfloat._convert.elementwise import round_checked
-from cfloat._core.dtypes import fits_float32
+from cfloat._bias.squared_errors import least_error
 from cfloat._core.finfo import finfo
 from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
-from cfloat._core.pieces import pieces
 from cfloat._metrics.error import ErrorStats, Sums
 from cfloat._metrics.sqnr import sqnr_db
-from cfloat._metrics.theory import theoretical_sqnr_db
+from cfloat._metrics.theory import tabulated_sqnr_db
 
-from .granularities import GRANULARITIES, Layout
+from .granularities import GRANULARITIES
 from .records import (
     THEORY,
     BiasCurve,
     Granularity,
     ReportRow,
     SubnormalCost,
+    SubnormalRow,
     TensorSummary,
     Window,
 )
-from .schemes import Comparison, measure_schemes
+from .scan import GroupErrors, Scan
+from .schemes import SCHEMES, Comparison, SchemeErrors
+from .tensor_values import TensorValues
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
+
+# shares of the time that a tensor takes: of looking at it; and of the rest, with details, of groups
+_SURVEY: Final = 0.15
+_GROUPS: Final = 0.5
 
 #: dB below the best that still belong to a plateau.
 PLATEAU_DB: Final = 0.1
@@ -49,92 +49,153 @@ class Measured:
 
     summary: TensorSummary
     rows: list[ReportRow]
+    subnormals: list[SubnormalRow]
     granularity: list[Granularity]
     comparisons: list[Comparison]
 
 
 class Measurement:
-    """The measuring of one tensor, step by step.
+    """The measuring of one tensor.
 
     Parameters
     ----------
     name, dtype : str
         The tensor's name and dtype as they are to be reported.
-    tensor : ndarray
-        Its values, of which at least one is finite.
+    values : TensorValues
+        Its values.
     formats : dict of str to Format
         Formats by label.
     """
 
-    def __init__(self, name: str, dtype: str, tensor: Array, formats: dict[str, Format]) -> None:
-        self._name, self._dtype, self._tensor = name, dtype, tensor
-        self._flat = tensor.reshape(-1)
-        self._histogram = Histogram.of(tensor)
-        self._signal = self._histogram.signal
-        negative = any((self._flat[piece] < 0).any() for piece in pieces(self._flat.shape))
-        self._peak = largest_magnitude(self._flat)
-        self._known: dict[Format, Floats] = {}
-        fitting = {label: fmt for label, fmt in formats.items() if fmt.signed or not negative}
-        self._formats = fitting
-        # what a checkpoint's tensors can become: those of several biases, and the unsigned ones
-        self._stored = {
-            label: fmt
-            for label, fmt in fitting.items()
-            if self._peak > 0 and (_several_biases(fmt) or not fmt.signed)
+    def __init__(
+        self, name: str, dtype: str, values: TensorValues, formats: dict[str, Format]
+    ) -> None:
+        self._name, self._dtype, self._values = name, dtype, values
+        self._scan = scan = Scan(values)
+        self._formats = {
+            label: fmt for label, fmt in formats.items() if fmt.signed or not scan.is_negative
         }
 
     @property
-    def steps(self) -> int:
-        """How many steps there are, all of about the same length."""
-        parts = sum(len(_granularities(fmt)) for fmt in self._stored.values())
-        return 1 + len(self._formats) + parts + 1
+    def is_finite(self) -> bool:
+        """Whether any element is finite."""
+        return self._scan.nonfinite < self._values.size
 
-    def run(self, advance: Callable[[], None]) -> Measured:
-        """Measure everything, calling `advance` after each step."""
-        advance()
-        rows = []
-        with no_flags():
-            for label, fmt in self._formats.items():
-                rows.append(self._row(label, fmt))
-                advance()
-            granularity = []
-            for label, fmt in self._stored.items():
-                for each in self._granularity(label, fmt):
-                    granularity.append(each)
-                    advance()
-            comparisons = []
-            # not beyond float32, nor where its squares are
-            if 2.0**-126 <= self._peak <= 2.0**126:
-                comparisons = compare_baselines(self._name, self._tensor, self._peak)
-            if self._small:
-                comparisons = measure_schemes(self._name, self._tensor)
-        advance()
-        return Measured(self._summary(), rows, granularity, comparisons)
+    def run(self, advance: Callable[[float], None], details: bool = True) -> Measured:
+        """Measure everything.
+
+        Parameters
+        ----------
+        advance : callable
+            Called with parts of the work, of which 1 is all.
+        details : bool
+            Whether to make a row for each format as well.
+        """
+        with no_flags(), np.errstate(all="ignore"):
+            advance(_SURVEY)
+            part = (1 - _SURVEY) * (_GROUPS if details else 1.0)
+            granularity, comparisons = self._parts(part, advance)
+            subnormals = list(self._subnormals())
+            rows = list(self._rows(1 - _SURVEY - part, advance)) if details else []
+        return Measured(self._summary(), rows, subnormals, granularity, comparisons)
 
     def _summary(self) -> TensorSummary:
-        histogram = self._histogram
+        scan, histogram = self._scan, self._scan.histogram()
         return TensorSummary(
             name=self._name,
-            shape=self._tensor.shape,
+            shape=self._values.shape,
             dtype=self._dtype,
-            size=histogram.size,
-            nonfinite=histogram.size - histogram.finite,
+            size=self._values.size,
+            nonfinite=scan.nonfinite,
             zeros=histogram.zeros,
-            max=self._peak,
+            max=scan.peak,
             kurtosis=histogram.kurtosis,
             exponents=histogram.exponents(),
-            signal=float(np.ldexp(histogram.signal, 2 * histogram.scale)),
-            is_constant=_is_constant(self._flat),
+            signal=float(np.ldexp(scan.signal, 2 * scan.scale)),
+            is_constant=scan.is_constant,
         )
 
-    def _row(self, label: str, fmt: Format) -> ReportRow:
-        errors = self._errors(fmt)
-        bias = least_error(errors, fmt)
-        stats = rounding_error(self._flat, fmt, bias)
+    def _parts(
+        self, part: float, advance: Callable[[float], None]
+    ) -> tuple[list[Granularity], list[Comparison]]:
+        """Measure what biases for parts of the tensor cost, and other schemes, in one pass."""
+        scan = self._scan
+        schemes = None
+        # not beyond float32, nor where its squares are
+        if 2.0**-126 <= scan.peak <= 2.0**126:
+            schemes = SchemeErrors(SCHEMES, self._values.shape, scan.peak, scan.row_peaks)
+        # what a checkpoint's tensors can become: those of several biases, and the unsigned ones
+        stored = {
+            label: fmt
+            for label, fmt in self._formats.items()
+            if scan.peak > 0 and (_several_biases(fmt) or not fmt.signed)
+        }
+        wanted = [
+            (label, name, fmt, length)
+            for label, fmt in stored.items()
+            for name, length in scan.granularities(fmt)[1:]
+        ]
+        errors = scan.measure_groups(
+            [(fmt, length) for *_, fmt, length in wanted],
+            also=None if schemes is None else lambda row, column, values: schemes.add(values),
+            advance=lambda elements: advance(part * elements / self._values.size),
+        )
+        found = {
+            (label, name): each for (label, name, *_), each in zip(wanted, errors, strict=True)
+        }
+        granularity = []
+        for label, fmt in stored.items():
+            each = scan.whole(fmt)
+            for name in GRANULARITIES if _several_biases(fmt) else ("tensor",):
+                # as many biases as the one before, or of its own
+                each = found.get((label, name), each)
+                granularity.append(self._granularity(label, name, fmt, each))
+        comparisons = [] if schemes is None else schemes.result(self._name)
+        return granularity, comparisons
+
+    def _granularity(self, label: str, name: str, fmt: Format, found: GroupErrors) -> Granularity:
+        nbytes = GRANULARITIES[name].nbytes(self._values.shape, fmt)
+        return Granularity(
+            tensor=self._name,
+            format=label,
+            granularity=name,
+            sqnr_db=sqnr_db(1.0, found.error),
+            biases=found.count,
+            lowest=found.lowest,
+            median=found.median,
+            highest=found.highest,
+            nbytes=nbytes,
+            bits_per_element=8 * nbytes / self._values.size,
+        )
+
+    def _subnormals(self) -> Iterator[SubnormalRow]:
+        for label, fmt in self._formats.items():
+            if fmt.subnormals == "whitepaper" and self._scan.peak > 0:
+                errors = self._scan.errors(fmt)
+                own = self._db(float(errors.min()))
+                yield SubnormalRow(self._name, label, own, self._subnormal_cost(fmt, errors))
+
+    def _rows(self, part: float, advance: Callable[[float], None]) -> Iterator[ReportRow]:
+        scan = self._scan
+        biases = {label: scan.bias(fmt) for label, fmt in self._formats.items()}
+        sums = {label: Sums() for label in self._formats}
+        limits = {label: finfo(fmt, biases[label]) for label, fmt in self._formats.items()}
+        for _, _, values in self._values:
+            for label, fmt in self._formats.items():
+                flat = values.reshape(-1)
+                add_rounding_error(sums[label], flat, fmt, biases[label], limits[label])
+            advance(part * values.size / self._values.size)
+        for label, fmt in self._formats.items():
+            stats = sums[label].stats(self._values.size, True)
+            yield self._row(label, fmt, biases[label], stats)
+
+    def _row(self, label: str, fmt: Format, bias: int, stats: ErrorStats) -> ReportRow:
+        scan = self._scan
+        errors = scan.errors(fmt)
         top = float(finfo(fmt, bias).max)
         return ReportRow(
             tensor=self._name,
-            shape=self._tensor.shape,
+            shape=self._values.shape,
             dtype=self._dtype,
             format=label,
             subnormals=fmt.subnormals,
@@ -143,23 +204,15 @@ class Measurement:
             stats=stats,
             curve=self._curve(errors, fmt, bias),
             window=_window(fmt, bias),
-            headroom=_binades(top, self._peak) if self._peak > 0 else 0,
-            use=self._histogram.code_use(fmt, bias),
-            stochastic_db=self._db(self._histogram.stochastic_error(fmt, bias)),
+            headroom=_binades(top, scan.peak) if scan.peak > 0 else 0,
+            use=scan.histogram().code_use(fmt, bias),
+            stochastic_db=self._db(scan.histogram().stochastic_error(fmt, bias)),
             theory=self._theory(fmt),
             denormals=self._subnormal_cost(fmt, errors) if fmt.subnormals == "whitepaper" else None,
         )
 
-    def _errors(self, fmt: Format) -> Floats:
-        """Sum the squared errors at every bias, shape (biases,), in the unit of the histogram's signal."""
-        if fmt not in self._known:
-            takes = Histogram.takes(fmt)
-            errors = self._histogram.errors(fmt) if takes else squared_errors(self._flat, fmt)
-            self._known[fmt] = errors
-        return self._known[fmt]
-
     def _db(self, noise: float) -> float:
-        return sqnr_db(self._signal, noise)
+        return sqnr_db(self._scan.signal, noise)
 
     def _curve(self, errors: Floats, fmt: Format, bias: int) -> BiasCurve:
         low, _ = fmt.bias_range
@@ -173,17 +226,16 @@ class Measurement:
         return BiasCurve(low, levels, (first + low, last + low))
 
     def _theory(self, fmt: Format) -> dict[str, float]:
-        mean = self._signal / max(1, self._histogram.finite)
+        scan = self._scan
+        mean = scan.signal / max(1, self._values.size - scan.nonfinite)
         if mean <= 0:
             return {}
-        return {
-            name: theoretical_sqnr_db(fmt, name, math.sqrt(mean))  # type: ignore[arg-type]
-            for name in THEORY
-        }
+        rms = math.sqrt(mean)
+        return {name: tabulated_sqnr_db(fmt, name, rms) for name in THEORY}
 
     def _subnormal_cost(self, fmt: Format, errors: Floats) -> SubnormalCost:
         ieee = fmt.replace(subnormals="ieee")
-        ieee_errors = self._errors(ieee)
+        ieee_errors = self._scan.errors(ieee)
         bias, low = least_error(ieee_errors, ieee), fmt.bias_range[0]
         best = self._db(float(ieee_errors[bias - low]))
         own = self._db(float(errors[least_error(errors, fmt) - low]))
@@ -197,75 +249,11 @@ class Measurement:
             ),
         )
 
-    def _granularity(self, label: str, fmt: Format) -> Iterator[Granularity]:
-        errors = self._errors(fmt)
-        whole = least_error(errors, fmt)
-        shape = self._tensor.shape
-        for name in _granularities(fmt):
-            layout = GRANULARITIES[name]
-            if layout.bias_count(shape) <= 1:
-                biases, noise = np.array([whole]), float(errors[whole - fmt.bias_range[0]])
-            else:
-                biases, noise = self._grouped(_groups(self._tensor, layout), fmt)
-            nbytes = layout.nbytes(shape, fmt)
-            yield Granularity(
-                tensor=self._name,
-                format=label,
-                granularity=name,
-                sqnr_db=self._db(noise),
-                biases=biases.size,
-                lowest=int(biases.min()),
-                median=int(np.median(biases)),
-                highest=int(biases.max()),
-                nbytes=nbytes,
-                bits_per_element=8 * nbytes / self._tensor.size,
-            )
 
-    def _grouped(self, groups: Groups, fmt: Format) -> tuple[Array, float]:
-        """Find the biases of groups, and the sum of the squared errors in the unit of the signal."""
-        if fits_float32(self._tensor.dtype):
-            return grouped_error(groups, fmt)
-        biases, noise = np.full(groups.count, fmt.default_bias, np.int16), 0.0
-        with np.errstate(all="ignore"):
-            for part, values in groups:
-                finite = np.where(np.isfinite(values), values, 0).astype(np.float64)
-                biases[part] = choose_each(finite, fmt, "mse", 1.0)
-                rounded = round_checked(finite, fmt, biases[part][:, np.newaxis], finite.shape)
-                scaled = np.ldexp(rounded - finite, -self._histogram.scale)
-                noise += float(np.square(scaled).sum())
-        return biases, noise
-
-
-def _granularities(fmt: Format) -> Sequence[str]:
-    """Name the granularities that a format can have: one, if it has one bias alone."""
-    return tuple(GRANULARITIES)[: None if _several_biases(fmt) else 1]
-
-
-def _groups(x: Array, layout: Layout) -> Groups:
-    if layout.axis is not None:
-        return Slices(x, layout.axis)
-    assert layout.block is not None
-    return Blocks(x, layout.block)
-
-
-def rounding_error(flat: Array, fmt: Format, bias: int) -> ErrorStats:
-    """Measure what rounding a tensor, shape (n,), to nearest costs, as `error` does, in pieces."""
-    sums = Sums()
-    limits = finfo(fmt, bias)
-    with np.errstate(all="ignore"):
-        for piece in pieces(flat.shape):
-            rounded = round_to(flat[piece], fmt, bias)
-            sums.add(flat[piece].astype(np.float64), rounded.astype(np.float64), limits)
-    return sums.stats(flat.size, True)
-
-
-def _is_constant(flat: Array) -> bool:
-    """Whether all finite elements of a tensor, of which there is one, are equal."""
-    first = flat[np.argmax(np.isfinite(flat))]
-    return all(
-        bool(((part == first) | ~np.isfinite(part)).all())
-        for part in (flat[piece] for piece in pieces(flat.shape))
-    )
+def add_rounding_error(sums: Sums, values: Array, fmt: Format, bias: int, limits: finfo) -> None:
+    """Add what rounding some values, shape (n,), to nearest costs, as `error` measures it."""
+    rounded = round_to(values, fmt, bias)
+    sums.add(values.astype(np.float64), rounded.astype(np.float64), limits)
 
 
 def _several_biases(fmt: Format) -> bool:

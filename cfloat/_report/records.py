@@ -35,6 +35,26 @@ class SubnormalCost:
     default_gain_db: float
 
 
+@dataclass(frozen=True)
+class SubnormalRow:
+    """What the whitepaper's reading of a denormal costs one tensor in one format.
+
+    Attributes
+    ----------
+    tensor, format : str
+        Names of the tensor and the format.
+    sqnr_db : float
+        The SQNR in dB under that reading, at the bias of the least squared error.
+    cost : SubnormalCost
+        What it costs.
+    """
+
+    tensor: str
+    format: str
+    sqnr_db: float
+    cost: SubnormalCost
+
+
 @public
 @dataclass(frozen=True)
 class BiasCurve:

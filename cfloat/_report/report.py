@@ -1,11 +1,13 @@
 """Error reports: what each format costs on each of a set of tensors."""
 
 import json
+import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 from cfloat._core.arguments import finite_number
 from cfloat._core.dtypes import SOURCE_DTYPES, check_memory, is_source_dtype
 from cfloat._core.format import Format
-from cfloat._core.pieces import pieces
 from cfloat._core.presets import FORMATS, as_format
 from cfloat._core.public_names import public
 from cfloat._core.text import shown
@@ -38,12 +39,14 @@ from .records import (
     MatmulRow,
     ReportRow,
     SubnormalCost,
+    SubnormalRow,
     TensorSummary,
     names_of,
 )
+from .schemes import Comparison
 from .stored_model import EXCLUDED, StoredModel, check_names
 from .tensor_costs import TensorCost, ordered, tensor_costs
-from .schemes import Comparison
+from .tensor_values import TensorValues
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,12 +99,13 @@ class Report:
     min_db: float = DEFAULT_MIN_DB
     _formats: dict[str, Format] = field(default_factory=dict, repr=False)
     _model: StoredModel = field(default_factory=StoredModel, repr=False)
+    _subnormals: list[SubnormalRow] = field(default_factory=list, repr=False)
 
     @cached_property
     def conclusion(self) -> Conclusion:
         """What it comes to: one configuration for all tensors, and what it and others cost."""
         return conclude(
-            self._model, self._formats, self.tensors, self.rows, self.granularity,
+            self._model, self._formats, self.tensors, self._subnormals, self.granularity,
             self.comparisons, self.skipped, self.min_db,
         )  # fmt: skip
 
@@ -305,6 +309,7 @@ def report(
     min_db: float = DEFAULT_MIN_DB,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    details: bool = True,
     progress: Callable[[float, int], None] | None = None,
 ) -> Report:
     """Measure what formats cost on tensors.
@@ -328,8 +333,11 @@ def report(
     include, exclude : sequence of str
         Patterns of `fnmatch` for the names of tensors that are measured, all if there are none, and of those
         that are not; these stay as they are in the conclusion.
+    details : bool
+        Whether to make `Report.rows`; the conclusion takes less time without.
     progress : callable, optional
-        Called as ``progress(done, total)`` when `done` of `total` tensors, a fraction, are finished.
+        Called as ``progress(done, total)`` when `done` of `total` are finished: elements, about, where the
+        tensors' shapes are known before they are read, or tensors.
 
     Returns
     -------
@@ -381,47 +389,51 @@ def report(
     skipped = result.skipped
     kinds = {each.name: each.kind for each in model.tensors}
     excluded = {each.name for each in model.tensors if each.fate == EXCLUDED}
-    for done, name in enumerate(named):
-        steps = _Steps(progress, done, len(named))
+    work = _Work(progress, _weights(named, model if is_listed else None))
+    for name in named:
         label = str(name)
-        if label in model.tied:
-            skipped[label] = f"tied to {model.tied[label]}"
-            continue
-        if label in excluded:
-            skipped[label] = EXCLUDED
-            continue
-        try:
-            given = named[name]
-            check_memory(shown(name), given)
-            tensor = np.asarray(given)
-        except FileError as error:
-            skipped[label] = str(error)
-            continue
-        dtype_name = _dtype_name(named, name, tensor)
-        if not is_listed:
-            model.add_array(label, dtype_name, tensor)
-            kinds[label] = model.tensors[-1].kind
-            if model.tensors[-1].fate == EXCLUDED:
+        with work.of(name) as advance:
+            if label in model.tied:
+                skipped[label] = f"tied to {model.tied[label]}"
+                continue
+            if label in excluded:
                 skipped[label] = EXCLUDED
                 continue
-        reason = _reason_to_skip(tensor)
-        if reason is not None:
-            skipped[label] = reason
-            continue
-        measurement = Measurement(label, dtype_name, _widened(tensor), chosen)
-        steps.total = measurement.steps
-        measured = measurement.run(steps.advance)
-        result.tensors.append(replace(measured.summary, kind=kinds[label]))
-        result.rows.extend(measured.rows)
-        result.granularity.extend(measured.granularity)
-        result.comparisons.extend(measured.comparisons)
-        if activations is not None and name in activations:
-            products, reason = measure_products(label, _widened(tensor), activations[name], chosen)
-            result.products.extend(products)
+            try:
+                values, dtype_name, nbytes, reason = _given(named, name)
+            except FileError as error:
+                skipped[label] = str(error)
+                continue
+            if not is_listed:
+                model.add_array(label, dtype_name, values.shape, nbytes)
+                kinds[label] = model.tensors[-1].kind
+                if model.tensors[-1].fate == EXCLUDED:
+                    skipped[label] = EXCLUDED
+                    continue
             if reason is not None:
-                skipped[f"{name}, its product"] = reason
-    if progress is not None:
-        progress(len(named), len(named))
+                skipped[label] = reason
+                continue
+            try:
+                measurement = Measurement(label, dtype_name, values, chosen)
+                if not measurement.is_finite:
+                    skipped[label] = "no finite element"
+                    continue
+                measured = measurement.run(advance, details)
+            except FileError as error:
+                skipped[label] = str(error)
+                continue
+            result.tensors.append(replace(measured.summary, kind=kinds[label]))
+            result.rows.extend(measured.rows)
+            result._subnormals.extend(measured.subnormals)
+            result.granularity.extend(measured.granularity)
+            result.comparisons.extend(measured.comparisons)
+            if activations is not None and name in activations:
+                products, reason = measure_products(
+                    label, values.whole(), activations[name], chosen
+                )
+                result.products.extend(products)
+                if reason is not None:
+                    skipped[f"{name}, its product"] = reason
     return result
 
 
@@ -448,22 +460,48 @@ def _stored_model(
     return model, bool(files)
 
 
-class _Steps:
-    """Turns finished steps of a tensor into a fraction of all tensors."""
+# elements that take as long as what there is to do for a tensor of any size
+_OVERHEAD: Final = 1 << 14
+
+
+def _weights(tensors: Mapping[Any, ArrayLike], model: StoredModel | None) -> dict[Any, int]:
+    """Tell how long each tensor takes, beside the others; 1 each where shapes are not known before."""
+    if model is not None:
+        sizes = {each.name: each.size for each in model.tensors}
+        return {name: _OVERHEAD + sizes.get(str(name), 0) for name in tensors}
+    if type(tensors) is dict:
+        return {name: _OVERHEAD + math.prod(np.shape(each)) for name, each in tensors.items()}
+    return dict.fromkeys(tensors, 1)
+
+
+class _Work:
+    """Tells a caller how much of the work on all tensors is finished."""
 
     def __init__(
-        self, progress: Callable[[float, int], None] | None, index: int, count: int
+        self, progress: Callable[[float, int], None] | None, weights: dict[Any, int]
     ) -> None:
-        self._progress, self._index, self._count = progress, index, count
-        self.total = 1
-        self._done = 0
-        self.advance(0)
+        self._progress, self._weights = progress, weights
+        self._total = sum(weights.values())
+        self._before = self._done = 0.0
+        self._tell()
 
-    def advance(self, count: int = 1) -> None:
-        """Count finished steps."""
-        self._done += count
+    @contextmanager
+    def of(self, name: Any) -> Iterator[Callable[[float], None]]:
+        """Give what takes parts of the work on a tensor, of which 1 is all; after it, all is finished."""
+        weight = self._weights[name]
+
+        def advance(part: float) -> None:
+            self._done += part * weight
+            self._tell()
+
+        yield advance
+        self._before += weight
+        self._done = self._before
+        self._tell()
+
+    def _tell(self) -> None:
         if self._progress is not None:
-            self._progress(self._index + self._done / self.total, self._count)
+            self._progress(min(self._done, self._total), self._total)
 
 
 def _labelled(formats: Iterable[Format | str] | Format | str) -> dict[str, Format]:
@@ -488,11 +526,36 @@ def _labelled(formats: Iterable[Format | str] | Format | str) -> dict[str, Forma
     return labelled
 
 
-def _dtype_name(tensors: Mapping[Any, ArrayLike], name: Any, tensor: Array) -> str:
-    """Name the dtype of a tensor: that in its file, which what is read may be wider than."""
+class _Given(NamedTuple):
+    """A tensor before it is measured."""
+
+    values: TensorValues
+    dtype: str
+    nbytes: int
+    #: Why it is not measured, if that is known before.
+    reason: str | None
+
+
+def _given(tensors: Mapping[Any, ArrayLike], name: Any) -> _Given:
+    """Find a tensor; those that files have as plain elements are read when these are asked for."""
+    dtype = ""
     if isinstance(tensors, StoredValues | JoinedValues | Checkpoint):
-        return tensors.dtype_name(name)
-    return str(tensor.dtype)
+        dtype = tensors.dtype_name(name)
+        found = tensors.plain_elements(name)
+        if found is not None:
+            shape, read = found
+            return _Given(
+                TensorValues(shape, read), dtype, 0, None if math.prod(shape) else "empty"
+            )
+    given = tensors[name]
+    check_memory(shown(name), given)
+    tensor = np.asarray(given)
+    return _Given(
+        TensorValues.of(_widened(tensor)),
+        dtype or str(tensor.dtype),
+        tensor.nbytes,
+        _reason_to_skip(tensor),
+    )
 
 
 def _reason_to_skip(tensor: Array) -> str | None:
@@ -502,8 +565,6 @@ def _reason_to_skip(tensor: Array) -> str | None:
         return f"{tensor.dtype} is not supported"
     if tensor.dtype.kind in "biu":
         return f"{tensor.dtype}, not floating point"
-    if not any(np.isfinite(tensor.reshape(-1)[piece]).any() for piece in pieces((tensor.size,))):
-        return "no finite element"
     return None
 
 

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfloat._bias.histogram import ANY_BITS, BinSums, BinTable, Histogram, bits_for
-from cfloat._bias.peak import largest_magnitude, scale_exponent
-from cfloat._bias.search_slices import grouped_errors
-from cfloat._bias.squared_errors import least_error, squared_errors
+from cfloat._bias.peak import scale_exponent
+from cfloat._bias.squared_errors import least_error
 from cfloat._convert.elementwise import round_checked
+from cfloat._core import binding
 from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 
+from .schemes import row_peaks
 from .tensor_values import TensorValues
 
 Array = NDArray[Any]
@@ -62,27 +63,40 @@ class Scan:
     ----------
     nonfinite : int
         How many of its elements are infinite or NaN; they are left out of all else.
-    is_negative : bool
-        Whether any is below 0.
-    peak : float
-        The largest magnitude.
     scale : int
         The unit of `signal`, and of the errors at every bias, is 4**scale.
     signal : float
         The sum of squares.
+    row_peaks : ndarray of float32, shape (rows,)
+        The largest magnitude of each row.
     """
 
     def __init__(self, values: TensorValues) -> None:
         self.values = values
         self.nonfinite = 0
-        self.is_negative = False
-        self.peak = 0.0
+        self._low, self._high = math.inf, -math.inf
+        self.row_peaks = np.zeros(values.rows, np.float32)
         self.scale = 0
         self._is_double, self._signal = False, 0.0
         self._sums = self._survey()
         self._histograms: dict[int, Histogram] = {}
         self._errors: dict[Format, Floats] = {}
         self.signal = self._signal if self._is_double else self.histogram().signal
+
+    @property
+    def is_negative(self) -> bool:
+        """Whether any element is below 0."""
+        return self._low < 0
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all elements are equal."""
+        return self._low >= self._high
+
+    @property
+    def peak(self) -> float:
+        """The largest magnitude; 0 if there is none."""
+        return max(-self._low, self._high, 0.0)
 
     @property
     def is_in_range(self) -> bool:
@@ -164,7 +178,7 @@ class Scan:
         """
         tallies = [_Tally(fmt) for fmt, _ in wanted]
         rows = [
-            _SplitRows(fmt, self.values.rows)
+            _SplitRows(fmt, self.values.rows, self.scale)
             if self.values.is_split and length == self.values.length
             else None
             for fmt, length in wanted
@@ -176,7 +190,11 @@ class Scan:
                     if split is not None:
                         split.add(row, values)
                     else:
-                        tally.add(*grouped_errors(values, fmt, min(length, values.shape[1])))
+                        tally.add(
+                            *binding.least_errors(
+                                fmt._struct, fmt.default_bias, values, length, self.scale
+                            )
+                        )
                 if also is not None:
                     also(row, column, values)
                 if advance is not None:
@@ -184,12 +202,7 @@ class Scan:
         for tally, split in zip(tallies, rows, strict=True):
             if split is not None:
                 tally.add(*split.least())
-        unit = -2 * self.scale
-
-        def share(noise: float) -> float:
-            return self._share(math.ldexp(noise, unit))
-
-        return [tally.result(share) for tally in tallies]
+        return [tally.result(self._share) for tally in tallies]
 
     def _share(self, noise: float) -> float:
         """Give a sum of squared errors, in units of 4**scale, as a share of that of squares."""
@@ -202,10 +215,10 @@ class Scan:
         tensor = self.values
         table = None if tensor.size <= _FEW_ELEMENTS else BinTable(ANY_BITS, 0)
         flat: Array = np.zeros(0, np.float32)
-        for _, _, values in tensor:
+        for row, _, values in tensor:
             flat = values.reshape(-1)
             self._is_double = flat.dtype == np.float64
-            self._add_limits(flat)
+            self._add_limits(row, values)
             if table is not None and not self._is_double:
                 table.add(flat)
         if self._is_double:  # a scale takes the largest of them
@@ -223,24 +236,30 @@ class Scan:
         """Sum up squares, in units of 4**scale."""
         return float(np.square(np.ldexp(values.astype(np.float64), -self.scale)).sum())
 
-    def _add_limits(self, flat: Array) -> None:
-        low, high = float(flat.min()), float(flat.max())
+    def _add_limits(self, row: int, values: Array) -> None:
+        low, high = float(values.min()), float(values.max())
         if not (math.isfinite(low) and math.isfinite(high)):
-            finite = flat[np.isfinite(flat)]
-            self.nonfinite += flat.size - finite.size
-            low, high = float(finite.min(initial=0)), float(finite.max(initial=0))
-        self.peak = max(self.peak, -low, high)
-        self.is_negative |= low < 0
+            finite = np.isfinite(values)
+            self.nonfinite += values.size - int(np.count_nonzero(finite))
+            low = float(values.min(initial=math.inf, where=finite))
+            high = float(values.max(initial=-math.inf, where=finite))
+        self._low, self._high = min(self._low, low), max(self._high, high)
+        rows = self.row_peaks[row : row + len(values)]
+        np.maximum(rows, row_peaks(values), out=rows)
 
     def _errors_at_biases(self, fmt: Format) -> Floats:
         if self.values.size > _FEW_ELEMENTS and Histogram.takes(fmt):
             return self.histogram(bits_for(fmt)).errors(fmt)
         total = np.zeros(fmt.bias_range[1] - fmt.bias_range[0] + 1)
         for _, _, values in self.values:
-            flat = values.reshape(-1)
-            own = scale_exponent(largest_magnitude(flat)) if flat.dtype == np.float64 else 0
-            total += np.ldexp(squared_errors(flat, fmt), 2 * (own - self.scale))
+            total += _errors_at_biases(values.reshape(-1), fmt, self.scale)
+        total[np.isnan(total)] = np.inf
         return total
+
+
+def _errors_at_biases(flat: Array, fmt: Format, scale: int) -> Floats:
+    low, high = fmt.bias_range
+    return binding.errors_at_biases(fmt._struct, high - low + 1, flat, scale)
 
 
 class _Tally:
@@ -270,15 +289,14 @@ class _Tally:
 class _SplitRows:
     """The errors of rows that come in parts, at every bias."""
 
-    def __init__(self, fmt: Format, rows: int) -> None:
-        self._format = fmt
+    def __init__(self, fmt: Format, rows: int, scale: int) -> None:
+        self._format, self._scale = fmt, scale
         self._errors = np.zeros((rows, fmt.bias_range[1] - fmt.bias_range[0] + 1))
 
     def add(self, first: int, values: Array) -> None:
         """Add a part of each of some rows."""
         for row, part in enumerate(values, first):
-            own = scale_exponent(largest_magnitude(part)) if part.dtype == np.float64 else 0
-            self._errors[row] += np.ldexp(squared_errors(part, self._format), 2 * own)
+            self._errors[row] += _errors_at_biases(part, self._format, self._scale)
 
     def least(self) -> tuple[NDArray[np.int16], Floats]:
         """Give the bias of the least error of each row, and that error."""

@@ -117,14 +117,14 @@ class StoredModel:
                 )
             )  # fmt: skip
 
-    def add_array(self, name: str, dtype: str, array: Array) -> None:
+    def add_array(self, name: str, dtype: str, shape: tuple[int, ...], nbytes: int) -> None:
         """Add a tensor that is in no file."""
         fate = COPIED
         if dtype in _FLOAT_NAMES or dtype.startswith("CFloat"):
             selecting = Plan(include=self.include, exclude=self.exclude)
             fate = CONVERTED if is_selected(name, selecting) else EXCLUDED
-        kind = kind_by_name(name, array.shape)
-        tensor = StoredTensor(name, "", dtype, array.shape, array.nbytes, 1, fate, kind)
+        kind = kind_by_name(name, shape)
+        tensor = StoredTensor(name, "", dtype, shape, nbytes, 1, fate, kind)
         self.tensors.append(tensor)
 
     @property

@@ -78,6 +78,10 @@ class TensorValues:
         """The number of elements."""
         return prod(self.shape)
 
+    def whole(self) -> Array:
+        """Give all of it, in its shape and dtype."""
+        return self._read(0, self.size).reshape(self.shape)
+
     @property
     def is_split(self) -> bool:
         """Whether rows are so long that a piece has a part of them."""
@@ -94,8 +98,7 @@ class TensorValues:
             return
         if self.is_whole:
             if self._kept is None:
-                values = self._read(0, self.size).reshape(self.shape)
-                self._kept = MatrixPiece(0, 0, _widened(as_matrix(values, self.axes)))
+                self._kept = MatrixPiece(0, 0, _widened(as_matrix(self.whole(), self.axes)))
             yield self._kept
         elif self.is_split:
             yield from self._parts_of_rows()
