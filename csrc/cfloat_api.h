@@ -225,14 +225,15 @@ int cf_add_products(const double *a, const double *b, size_t count, int64_t *sum
  *
  *   CF_SCALE_REAL      peak / max, for integers peak / ((2^integer_bits - 1) / 2), and 2^-23 where
  *                      that is 0; codes are of value / scale (compressed-tensors)
- *   CF_SCALE_POWER     1 / s, s the largest power of two not above max / peak, that quotient being
- *                      of float64 and rounded to float32, and the peak at least 1e-12; codes are of
- *                      value * s (torchao)
+ *   CF_SCALE_POWER     1 / s, s the largest power of two not above max * (1 / peak), that being of
+ *                      float64 and then rounded to float32, and the peak at least 1e-12; codes are
+ *                      of value * s (torchao)
  *   CF_SCALE_E8M0      2^(floor(log2(peak)) - floor(log2(max))), or 2^-127 where that is less or
  *                      peak is subnormal (OCP MX 1.0)
- *   CF_SCALE_E4M3      E4M3(g * (peak / max)) / g, g = 448 * max / (the tensor's peak, or 2^-126 if
- *                      that is more), or 1 if that is infinite, and 0.125 where E4M3(...), which
- *                      saturates, is 0; codes are of value / scale (compressed-tensors' NVFP4) */
+ *   CF_SCALE_E4M3      E4M3(g * (peak / max)) / g, g = 448 * max * (1 / (the tensor's peak, or
+ *                      2^-126 if that is more)), or 1 if that is infinite, and 0.125 where
+ *                      E4M3(...), which saturates, is 0; codes are of value / scale
+ *                      (compressed-tensors' NVFP4) */
 enum cf_scale { CF_SCALE_REAL, CF_SCALE_POWER, CF_SCALE_E8M0, CF_SCALE_E4M3 };
 
 /* Groups of elements that share a scale: all, a row, `block` along a row, or CF_TILE rows of

@@ -173,6 +173,11 @@ def _structs(schemes: tuple[Scheme, ...]) -> Any:
     return binding.scheme_structs([each._fields for each in schemes])
 
 
+@lru_cache(maxsize=256)  # layers of a model repeat, and tensors of some hundred elements are many
+def _sizes(schemes: tuple[Scheme, ...], rows: int, length: int) -> list[int]:
+    return [each.nbytes(rows, length) for each in schemes]
+
+
 def matrix_shape(shape: Sequence[int]) -> tuple[int, int]:
     """Tell the rows, and their length, of the matrix that a tensor of a shape is to a scheme.
 
@@ -247,19 +252,14 @@ class SchemeErrors:
 
     def result(self, name: str) -> list[Comparison]:
         """Say what each scheme costs the tensor, of this name."""
-        found = []
-        for scheme, error in zip(self._schemes, self.errors.tolist(), strict=True):
-            nbytes = scheme.nbytes(self._rows, self._length)
-            found.append(
-                Comparison(
-                    tensor=name,
-                    scheme=scheme.name,
-                    sqnr_db=sqnr_db(self.signal, error),
-                    bits_per_element=8 * nbytes / (self._rows * self._length),
-                    nbytes=nbytes,
-                )
+        signal, size = self.signal, self._rows * self._length
+        sizes = _sizes(self._schemes, self._rows, self._length)
+        return [
+            Comparison(name, scheme.name, sqnr_db(signal, error), 8 * nbytes / size, nbytes)
+            for scheme, error, nbytes in zip(
+                self._schemes, self.errors.tolist(), sizes, strict=True
             )
-        return found
+        ]
 
 
 def measure_schemes(

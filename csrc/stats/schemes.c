@@ -163,7 +163,7 @@ static void find_real_scales(const prepared *s, batch *b) {
 
 static void find_e4m3_scales(const task *t, const prepared *s, batch *b) {
   const float peak = t->matrix->peak > FLT_MIN ? t->matrix->peak : FLT_MIN;
-  float whole = E4M3_MAX * s->max / peak;
+  float whole = E4M3_MAX * s->max * (1 / peak);
   if (whole > FLT_MAX) whole = 1;
   for (int64_t i = 0; i < b->blocks; ++i) b->scales[i] = whole * (b->peaks[i] / s->max);
   round_values(&t->round_scales, (int16_t)e4m3.bias_min, b->scales, (size_t)b->blocks);
@@ -175,7 +175,7 @@ static void find_e4m3_scales(const task *t, const prepared *s, batch *b) {
 static void find_power_scales(const prepared *s, batch *b) {
   for (int64_t i = 0; i < b->blocks; ++i) {
     const double peak = b->peaks[i] > LEAST_PEAK ? b->peaks[i] : LEAST_PEAK;
-    const float quotient = (float)(s->max / peak);
+    const float quotient = (float)(s->max * (1 / peak));
     uint32_t bits;
     memcpy(&bits, &quotient, sizeof bits);
     bits &= 0x7F800000u;
