@@ -1,12 +1,14 @@
 """What a tensor of a checkpoint can become: the bytes of each candidate, and its squared error."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Final
 
 import numpy as np
 
+from cfloat._bias.reduction import reduction_axes
 from cfloat._core.format import Format
 from cfloat._files.checkpoint import Checkpoint
 from cfloat._files.conversion_plan import Plan
@@ -80,10 +82,18 @@ class Measuring:
         The checkpoint.
     formats : sequence of Format
         The formats to try.
+    transposed : collection of str
+        Matrices whose outputs are the last axis, as `transposed_weights` finds them.
     """
 
-    def __init__(self, checkpoint: Checkpoint, formats: Sequence[Format]) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        formats: Sequence[Format],
+        transposed: Collection[str] = (),
+    ) -> None:
         self._checkpoint = checkpoint
+        self._transposed = transposed
         self._formats = formats
         self._scratch = Scratch()
         self._known_nbytes: dict[tuple[tuple[int, ...], TensorChoice], int] = {}
@@ -137,10 +147,9 @@ class Measuring:
 
     def _values(self, name: str) -> TensorValues:
         source = self._checkpoint.source
-        return TensorValues(
-            self._checkpoint.shape_of(name),
-            lambda start, stop: read_values(source, name, start, stop),
-        )
+        shape = self._checkpoint.shape_of(name)
+        axes = reduction_axes(len(shape), name in self._transposed)
+        return TensorValues(shape, partial(read_values, source, name), axes)
 
     def _nbytes(self, name: str, choice: TensorChoice) -> int:
         """Count the bytes that a conversion writes."""
@@ -157,7 +166,7 @@ def _choice(fmt: Format, granularity: str, length: int, values: TensorValues) ->
         return TensorChoice(fmt)
     if granularity == "channel":
         return TensorChoice(fmt, axis=0)
-    return TensorChoice(fmt, block=length)
+    return TensorChoice(fmt, axis=values.block_axes, block=length)
 
 
 def _candidate(choice: TensorChoice, nbytes: int, error: float) -> Iterator[Candidate]:

@@ -369,7 +369,12 @@ class _Concluding:
         fmt = self._formats[label]
         total = Aggregate.of(errors)
         nbytes = sum(
-            each.copies * (layout.nbytes(each.shape, fmt) if _changes(each) else each.nbytes)
+            each.copies
+            * (
+                layout.nbytes(each.shape, fmt, each.is_transposed)
+                if _changes(each)
+                else each.nbytes
+            )
             for each in self._model.tensors
         )
         return Configuration(
@@ -482,8 +487,8 @@ class _Concluding:
                 continue
             counts = set()
             for name, layout in GRANULARITIES.items():
-                count = layout.bias_count(tensor.shape)
-                nbytes = layout.nbytes(tensor.shape, fmt)
+                count = layout.bias_count(tensor.shape, tensor.is_transposed)
+                nbytes = layout.nbytes(tensor.shape, fmt, tensor.is_transposed)
                 if max(1, count) in counts or nbytes >= tensor.nbytes:
                     continue
                 counts.add(max(1, count))
@@ -579,6 +584,12 @@ class Commands:
     def convert(self, fmt: Format, layout: Layout) -> str:
         """Give the commands that convert all tensors to a format."""
         options = ["--format", fmt.name, "--bias", "mse", *layout.options]
+        if any(
+            layout.runs_elsewhere(each.shape, each.is_transposed)
+            for each in self._model.tensors
+            if _changes(each)
+        ):
+            options += ["--along", "reduction"]
         if fmt.subnormals != FORMATS[fmt.name].subnormals:
             options += ["--subnormals", fmt.subnormals]
         return self._joined(

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from cfloat._bias.reduction import reduction_axes
 from cfloat._core.format import Format
 
 
@@ -16,7 +17,8 @@ class Layout:
     Attributes
     ----------
     axis, block : int or None
-        One bias a slice along an axis, or one for so many elements of the last; one of them at most.
+        One bias a slice along an axis, or one for so many elements along those that products sum over; one of
+        them at most.
     """
 
     axis: int | None = None
@@ -24,25 +26,33 @@ class Layout:
 
     @property
     def options(self) -> list[str]:
-        """The options of ``cfloat convert`` for it."""
+        """The options of ``cfloat convert`` for it, where blocks run along the last axis."""
         if self.axis is not None:
             return ["--axis", str(self.axis)]
         return [] if self.block is None else ["--block", str(self.block)]
 
-    def bias_count(self, shape: tuple[int, ...]) -> int:
+    def runs_elsewhere(self, shape: tuple[int, ...], is_transposed: bool) -> bool:
+        """Whether blocks of a tensor run along other axes than the last."""
+        axes = reduction_axes(len(shape), is_transposed)
+        return self.block is not None and bool(axes) and axes != (len(shape) - 1,)
+
+    def bias_count(self, shape: tuple[int, ...], is_transposed: bool = False) -> int:
         """Count the biases that a tensor of a shape has beside its codes: none, if one is described."""
         if 0 in shape:
             return 0
         if self.block is not None and shape:
-            return prod(shape[:-1]) * -(-shape[-1] // self.block)
+            length = prod(shape[axis] for axis in reduction_axes(len(shape), is_transposed))
+            return prod(shape) // length * -(-length // self.block)
         if self.axis is not None and len(shape) > 1 and shape[self.axis] > 1:
             return shape[self.axis]
         return 0
 
-    def nbytes(self, shape: tuple[int, ...], fmt: Format) -> int:
+    def nbytes(self, shape: tuple[int, ...], fmt: Format, is_transposed: bool = False) -> int:
         """Count the bytes of the codes and biases of a tensor, as a converted file has them."""
         width = np.dtype(np.int16).itemsize
-        return prod(shape) * fmt.storage_dtype.itemsize + width * self.bias_count(shape)
+        return prod(shape) * fmt.storage_dtype.itemsize + width * self.bias_count(
+            shape, is_transposed
+        )
 
 
 #: By name, from the fewest biases on.

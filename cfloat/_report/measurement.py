@@ -154,7 +154,8 @@ class Measurement:
         return granularity, comparisons
 
     def _granularity(self, label: str, name: str, fmt: Format, found: GroupErrors) -> Granularity:
-        nbytes = GRANULARITIES[name].nbytes(self._values.shape, fmt)
+        turned = self._values.is_turned
+        nbytes = GRANULARITIES[name].nbytes(self._values.shape, fmt, turned)
         return Granularity(
             tensor=self._name,
             format=label,

@@ -15,6 +15,7 @@ from cfloat._files.checkpoint import Checkpoint, load
 from cfloat._files.conversion_plan import Plan
 from cfloat._files.paths import shown_path
 from cfloat._files.tensor_selection import check_patterns, is_selected
+from cfloat._files.transposed_weights import transposed_by_signs
 from cfloat._metrics.sqnr import sqnr_db
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError
 
@@ -293,7 +294,8 @@ def _measured(
     progress: Callable[[float, int], None] | None,
 ) -> tuple[list[Candidates], int, dict[str, int]]:
     """Measure the floating-point tensors; count the bytes of all others, and how often each is stored."""
-    measuring = Measuring(checkpoint, formats)
+    transposed, _ = transposed_by_signs(checkpoint)
+    measuring = Measuring(checkpoint, formats, transposed)
     tied = checkpoint.tied_names()
     copies = copies_of_tied(checkpoint)
     names = [name for name in checkpoint if name not in tied]

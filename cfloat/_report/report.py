@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cfloat._bias.reduction import reduction_axes
 from cfloat._core.arguments import finite_number
 from cfloat._core.dtypes import SOURCE_DTYPES, check_memory, is_source_dtype
 from cfloat._core.format import Format
@@ -393,6 +394,7 @@ def report(
     skipped = result.skipped
     kinds = {each.name: each.kind for each in model.tensors}
     excluded = {each.name for each in model.tensors if each.fate == EXCLUDED}
+    turned = {each.name for each in model.tensors if each.is_transposed}
     work = _Work(progress, _weights(named, model if is_listed else None))
     for name in named:
         label = str(name)
@@ -404,7 +406,7 @@ def report(
                 skipped[label] = EXCLUDED
                 continue
             try:
-                values, dtype_name, nbytes, reason = _given(named, name)
+                values, dtype_name, nbytes, reason = _given(named, name, label in turned)
             except FileError as error:
                 skipped[label] = str(error)
                 continue
@@ -540,7 +542,7 @@ class _Given(NamedTuple):
     reason: str | None
 
 
-def _given(tensors: Mapping[Any, ArrayLike], name: Any) -> _Given:
+def _given(tensors: Mapping[Any, ArrayLike], name: Any, is_transposed: bool) -> _Given:
     """Find a tensor; those that files have as plain elements are read when these are asked for."""
     dtype = ""
     if isinstance(tensors, StoredValues | JoinedValues | Checkpoint):

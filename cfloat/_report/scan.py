@@ -22,6 +22,9 @@ from .tensor_values import TensorValues
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
+#: In place of a length: a group is a column.
+COLUMN: Final = 0
+
 #: Lengths of blocks that are tried.
 BLOCKS: Final = (128, 32)
 
@@ -142,15 +145,17 @@ class Scan:
     def granularities(self, fmt: Format) -> list[tuple[str, int]]:
         """List the granularities that have more biases than those before, by name and length of a group.
 
-        The first is "tensor"; "channel" is of a row, and "block N" of so many elements of one.
+        The first is "tensor"; "channel" is of a slice of the first axis, and "block N" of so many elements of a
+        row.
         """
         rows, length = self.values.rows, self.values.length
         found = [("tensor", self.values.size)]
         if fmt.bias_range[0] == fmt.bias_range[1] or not self.values.size:
             return found
-        if rows > 1:
-            found.append(("channel", length))
-        counts = {1, rows}
+        channels = self.values.shape[0] if len(self.values.shape) > 1 else 1
+        if channels > 1:
+            found.append(("channel", COLUMN if self.values.is_turned else length))
+        counts = {1, channels}
         for block in BLOCKS:
             count = rows * -(-length // block)
             if count not in counts:
@@ -169,7 +174,7 @@ class Scan:
         Parameters
         ----------
         wanted : sequence of (Format, int)
-            Formats, and how many consecutive elements of a row share a bias.
+            Formats, and how many consecutive elements of a row share a bias, or `COLUMN`.
         also : callable, optional
             Called with the first row, the first column and the values of each piece, with 0 for what is not
             finite.
@@ -186,15 +191,16 @@ class Scan:
         with no_flags(), np.errstate(all="ignore"):
             for row, column, given in self.values:
                 values = np.where(np.isfinite(given), given, 0) if self.nonfinite else given
+                # of columns there is but one piece
+                has_columns = any(length == COLUMN for _, length in wanted)
+                columns = np.ascontiguousarray(values.T) if has_columns else values
                 for (fmt, length), tally, split in zip(wanted, tallies, rows, strict=True):
                     if split is not None:
                         split.add(row, values)
+                    elif length == COLUMN:
+                        tally.add(*_least_errors(columns, fmt, self.values.rows, self.scale))
                     else:
-                        tally.add(
-                            *binding.least_errors(
-                                fmt._struct, fmt.default_bias, values, length, self.scale
-                            )
-                        )
+                        tally.add(*_least_errors(values, fmt, length, self.scale))
                 if also is not None:
                     also(row, column, values)
                 if advance is not None:
@@ -260,6 +266,12 @@ class Scan:
 def _errors_at_biases(flat: Array, fmt: Format, scale: int) -> Floats:
     low, high = fmt.bias_range
     return binding.errors_at_biases(fmt._struct, high - low + 1, flat, scale)
+
+
+def _least_errors(
+    values: Array, fmt: Format, length: int, scale: int
+) -> tuple[NDArray[np.int16], Floats]:
+    return binding.least_errors(fmt._struct, fmt.default_bias, values, length, scale)
 
 
 class _Tally:

@@ -13,6 +13,7 @@ from cfloat._core.text import shown
 from cfloat._files.checkpoint import Checkpoint
 from cfloat._files.conversion_plan import Plan
 from cfloat._files.tensor_selection import check_patterns, is_selected
+from cfloat._files.transposed_weights import transposed_by_signs
 from cfloat.errors import ArgumentValueError
 
 from .layer_kinds import kind_by_name, kinds_of
@@ -52,6 +53,8 @@ class StoredTensor:
         or "copied".
     kind : str
         What it is in a model, as in `TensorSummary`.
+    is_transposed : bool
+        Whether it is a matrix whose outputs are the last axis, as a Conv1D's.
     """
 
     name: str
@@ -62,6 +65,7 @@ class StoredTensor:
     copies: int
     fate: str
     kind: str
+    is_transposed: bool = False
 
     @property
     def size(self) -> int:
@@ -86,6 +90,8 @@ class StoredModel:
         Patterns for the names of tensors that may change, all if there are none, and that may not.
     refusal : str
         Why the model cannot be converted, if that is known.
+    notes : list of str
+        What is not known of its tensors.
     """
 
     paths: list[str] = field(default_factory=list)
@@ -94,6 +100,7 @@ class StoredModel:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     refusal: str = ""
+    notes: list[str] = field(default_factory=list)
 
     def add_checkpoint(self, path: str, checkpoint: Checkpoint, prefix: str = "") -> None:
         """Add the tensors of a file, with something before their names."""
@@ -101,6 +108,8 @@ class StoredModel:
         tied = checkpoint.tied_names()
         copies = copies_of_tied(checkpoint)
         kinds = kinds_of((name for name in checkpoint if name not in tied), checkpoint)
+        transposed, notes = transposed_by_signs(checkpoint)
+        self.notes.extend(notes)
         self.paths.append(path)
         self.tied.update({prefix + name: prefix + kept for name, kept in tied.items()})
         for name in checkpoint:
@@ -117,6 +126,7 @@ class StoredModel:
                 StoredTensor(
                     prefix + name, path, checkpoint.dtype_name(name), checkpoint.shape_of(name),
                     checkpoint.stored_nbytes(name), copies.get(name, 1), fate, kinds[name],
+                    name in transposed,
                 )
             )  # fmt: skip
 

@@ -78,6 +78,19 @@ class TensorValues:
         """The number of elements."""
         return prod(self.shape)
 
+    @property
+    def block_axes(self) -> tuple[int, ...] | None:
+        """What blocks are said to run along; None for the last axis alone."""
+        last = len(self.shape) - 1
+        if not self.axes or (self.axes[-1] == last and self.length == self.shape[last]):
+            return None
+        return self.axes
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether rows of the matrix are slices of another axis than the first."""
+        return not self._in_order
+
     def whole(self) -> Array:
         """Give all of it, in its shape and dtype."""
         return self._read(0, self.size).reshape(self.shape)
