@@ -550,9 +550,9 @@ def _given(tensors: Mapping[Any, ArrayLike], name: Any, is_transposed: bool) -> 
         found = tensors.plain_elements(name)
         if found is not None:
             shape, read = found
-            return _Given(
-                TensorValues(shape, read), dtype, 0, None if math.prod(shape) else "empty"
-            )
+            axes = reduction_axes(len(shape), is_transposed)
+            reason = None if math.prod(shape) else "empty"
+            return _Given(TensorValues(shape, read, axes), dtype, 0, reason)
     given = tensors[name]
     check_memory(shown(name), given)
     tensor = np.asarray(given)

@@ -145,8 +145,7 @@ class Scan:
     def granularities(self, fmt: Format) -> list[tuple[str, int]]:
         """List the granularities that have more biases than those before, by name and length of a group.
 
-        The first is "tensor"; "channel" is of a slice of the first axis, and "block N" of so many elements of a
-        row.
+        The first is "tensor"; "channel" is a slice of the first axis, "block N" so many elements of a row.
         """
         rows, length = self.values.rows, self.values.length
         found = [("tensor", self.values.size)]

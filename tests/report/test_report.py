@@ -116,7 +116,8 @@ def test_progress_grows_within_a_tensor():
     cf.report(tensors, [cf.CFloat8_1_4_3, cf.float16], progress=lambda *step: seen.append(step))
     done = [step[0] for step in seen]
     assert done == sorted(done)
-    assert (done[0], done[-1]) == (0, 3)
+    assert done[0] == 0
+    assert all(done[-1] == total for _, total in seen)
     assert {step[1] for step in seen} == {3}
     assert len([step for step in done if 0 < step < 1]) >= 5
     assert any(abs(step - 1) < 1e-12 for step in done)
