@@ -60,7 +60,7 @@ def report_tables(
             granularity_rows(granularity),
         ),
         Table(
-            "Other schemes of 8 bits and a scale, in SQNR",
+            "Other schemes, scales included, in SQNR",
             _COMPARISONS,
             comparison_rows(comparisons),
         ),
@@ -149,11 +149,17 @@ def comparison_rows(comparisons: Iterable[Comparison]) -> Cells:
     return [
         [
             scheme,
-            f"{found[0].bits_per_element:g}",
+            f"{_mean_bits(found):.2f}",
             *_levels_of([(each.sqnr_db, each.tensor) for each in found]),
         ]
         for scheme, found in groups.items()
     ]
+
+
+def _mean_bits(found: list[Comparison]) -> float:
+    """Tell the bits an element of all tensors together, which have them in scales of different sizes."""
+    sizes = [8 * each.nbytes / each.bits_per_element for each in found]
+    return 8 * sum(each.nbytes for each in found) / sum(sizes)
 
 
 def _by_format(rows: Iterable[ReportRow]) -> dict[str, list[ReportRow]]:
