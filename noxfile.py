@@ -55,7 +55,10 @@ def extras(session: nox.Session) -> None:
     )  # fmt: skip
     session.run("pytest", "tests/files")
     session.run("pytest", "tests/report/test_measure.py", "-k", "frame")
-    session.run("pytest", "tests/report/test_selection.py", "tests/report/test_plan.py")
+    session.run(
+        "pytest", "tests/report/test_selection.py", "tests/report/test_plan.py",
+        "tests/report/test_schemes.py",
+    )  # fmt: skip
     session.run(
         "pytest", "tests/torch", "tests/dask", "tests/array/test_xarray.py",
         "tests/array/test_foreign_operands.py", "tests/report/test_plot.py", "tests/examples",

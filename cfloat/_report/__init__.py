@@ -1,1 +1,1 @@
-"""Error reports: measurements, baselines to compare with, tables, the page, plots."""
+"""Error reports: measurements, schemes to compare with, tables, the page, plots."""

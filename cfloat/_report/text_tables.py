@@ -81,7 +81,7 @@ def report_tables(
             granularity_rows(granularity, alike),
         ),
         Table(
-            "Other schemes, in SQNR",
+            "Other schemes, scales included, in SQNR",
             _COMPARISONS,
             comparison_rows(comparisons, alike),
         ),
@@ -178,7 +178,7 @@ def comparison_rows(comparisons: Iterable[Comparison], alike: Collection[str] = 
     return [
         [
             scheme,
-            f"{bits[scheme]:.4g}",
+            f"{bits[scheme]:.2f}",
             *_levels_of([(each.sqnr_db, each.tensor) for each in found]),
         ]
         for scheme, found in _grouped((each.scheme, each) for _, each in kept).items()

@@ -3,14 +3,13 @@
 import json
 import math
 
-import ml_dtypes
 import numpy as np
 import pytest
 
 import cfloat as cf
 from cfloat._bias.squared_errors import squared_errors
 from cfloat._metrics.theory import theoretical_sqnr_db
-from cfloat._report.baselines import compare_baselines
+from cfloat._report.schemes import measure_schemes
 
 RNG = np.random.default_rng(11)
 X = (RNG.standard_normal((24, 100)) * np.exp(RNG.standard_normal((24, 1)))).astype(np.float32)
@@ -133,25 +132,11 @@ def test_granularity_is_the_error_with_a_bias_for_each_part():
     assert found["block 32"].sqnr_db >= found["tensor"].sqnr_db - 0.05
 
 
-def test_schemes_are_what_they_say():
-    peak = float(np.abs(X).max())
-    found = {each.scheme: each.sqnr_db for each in compare_baselines("x", X, peak)}
-    for label, dtype, top, highest in (
-        ("E4M3FN", ml_dtypes.float8_e4m3fn, 448, 8), ("E5M2", ml_dtypes.float8_e5m2, 57344, 15),
-    ):  # fmt: skip
-        scale = top / peak
-        q = (X * np.float64(scale)).astype(dtype).astype(np.float64) / scale
-        assert found[f"{label}, real scale"] == pytest.approx(sqnr_db(X, q), abs=1e-4)
-        scale = 2.0 ** math.floor(math.log2(scale))
-        q = (X * np.float64(scale)).astype(dtype).astype(np.float64) / scale
-        assert found[f"{label}, power-of-two scale"] == pytest.approx(sqnr_db(X, q), abs=1e-4)
-        padded = np.pad(X, ((0, 0), (0, 28))).reshape(24, 4, 32).astype(np.float64)
-        shared = 2.0 ** (np.floor(np.log2(np.abs(padded).max(-1, keepdims=True))) - highest)
-        q = (padded / shared).clip(-top, top).astype(dtype).astype(np.float64) * shared
-        assert found[f"MXFP8 {label}"] == pytest.approx(sqnr_db(padded, q), abs=1e-4)
-    scale = 127 / peak
-    q = np.rint(X.astype(np.float64) * scale) / scale
-    assert found["INT8 symmetric"] == pytest.approx(sqnr_db(X, q), abs=1e-4)
+def test_other_schemes_are_measured_on_the_tensor_as_it_is():
+    x = X.reshape(12, 2, 10, 10)
+    found = cf.report({"x": x, "none": np.full(3, 1e39)}, SMALL).comparisons
+    assert found == measure_schemes("x", x)
+    assert {each.bits_per_element for each in found} > {8 + 32 / 200}  # a channel is of 200
 
 
 def test_products_of_weights_with_their_inputs():

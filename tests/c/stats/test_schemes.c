@@ -1,0 +1,160 @@
+/* Schemes of codes and scales: against one element after the other, the same bits everywhere. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cfloat.h"
+#include "support/check.h"
+#include "support/tests.h"
+
+static const cf_format e4m3 = {4, 3, 1, CF_NONFINITE_NAN_ONLY, CF_SUBNORMALS_IEEE, 1, 7, 7};
+static const cf_format e2m1 = {2, 1, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_IEEE, 1, 1, 1};
+
+static cf_scheme scheme_of(cf_format format, int integer_bits, int scale, int granularity,
+                           int block) {
+  const cf_scheme scheme = {format, format.bias_min, integer_bits, scale, granularity, block};
+  return scheme;
+}
+
+static float element(uint64_t *state) {
+  const float significand = (float)(int)random_below(state, 2001) - 1000;
+  return ldexpf(significand, (int)random_below(state, 20));
+}
+
+/* The largest magnitude of some rows and columns. */
+static float peak_of(const float *values, int64_t length, int64_t row, int64_t rows, int64_t column,
+                     int64_t columns) {
+  float peak = 0;
+  for (int64_t i = row; i < row + rows; ++i)
+    for (int64_t j = column; j < column + columns; ++j)
+      if (fabsf(values[i * length + j]) > peak) peak = fabsf(values[i * length + j]);
+  return peak;
+}
+
+/* E4M3 in blocks of 32 under real scales, INT8 by rows and MXFP4: the rules as they are written. */
+static float expected_value(int which, const float *values, int64_t length, int64_t i, int64_t j) {
+  const float x = values[i * length + j];
+  const int64_t first = j / 32 * 32, count = length - first < 32 ? length - first : 32;
+  const float peak = which == 1 ? peak_of(values, length, i, 1, 0, length)
+                                : peak_of(values, length, i, 1, first, count);
+  float scale = peak / (which == 1 ? 127.5f : 448.0f), value;
+  if (which == 2) scale = peak > 0 ? ldexpf(1, ilogbf(peak) - 2) : ldexpf(1, -127);
+  if (scale == 0) scale = ldexpf(1, -23);
+  value = x / scale;
+  if (which == 1) return fminf(fmaxf(nearbyintf(value), -128), 127) * scale;
+  cf_convert(which == 0 ? &e4m3 : &e2m1, which == 0 ? 7 : 1, CF_FLOAT32, &value, CF_TIES_TO_EVEN, 0,
+             0, CF_FLOAT32, &value, 1, 1, NULL);
+  return value * scale;
+}
+
+static void compare(int64_t rows, int64_t length, uint64_t *state) {
+  const size_t size = (size_t)(rows * length);
+  const cf_scheme schemes[3] = {scheme_of(e4m3, 0, CF_SCALE_REAL, CF_EACH_BLOCK, 32),
+                                scheme_of(e4m3, 8, CF_SCALE_REAL, CF_EACH_ROW, 0),
+                                scheme_of(e2m1, 0, CF_SCALE_E8M0, CF_EACH_BLOCK, 32)};
+  /* memory that ends with the elements, so that no sanitizer lets more be read */
+  float *values = allocate(size * sizeof *values), *found = allocate(size * sizeof *found);
+  float *peaks = allocate((size_t)rows * sizeof *peaks);
+  for (size_t i = 0; i < size; ++i) values[i] = element(state);
+  cf_rows matrix = {values, rows, length, length * 4, 0, peaks};
+  CHECK(cf_row_peaks(&matrix, peaks, 1) == CF_OK, "%d rows", (int)rows);
+  for (int64_t i = 0; i < rows; ++i)
+    CHECK(peaks[i] == peak_of(values, length, i, 1, 0, length), "row %d", (int)i);
+  for (int which = 0; which < 3; ++which) {
+    double sums[3] = {0}, signal = 0, noise = 0;
+    CHECK(cf_scheme_values(schemes + which, &matrix, found, 1) == CF_OK, "scheme %d", which);
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t j = 0; j < length; ++j) {
+        const float expected = expected_value(which, values, length, i, j);
+        const double error = (double)expected - (double)values[i * length + j];
+        noise += error * error;
+        CHECK(found[i * length + j] == expected, "scheme %d at %d, %d: %a not %a", which, (int)i,
+              (int)j, (double)found[i * length + j], (double)expected);
+      }
+    }
+    CHECK(cf_scheme_errors(schemes, 3, &matrix, sums, &signal, 1) == CF_OK, "scheme %d", which);
+    CHECK(fabs(sums[which] - noise) <= 1e-12 * noise, "scheme %d: %a not %a", which, sums[which],
+          noise);
+  }
+  free(values);
+  free(found);
+  free(peaks);
+}
+
+/* The bits of all sums, of elements that are the same everywhere. */
+static uint64_t digest(int threads, int64_t cut) {
+  enum { ROWS = 300, LENGTH = 1100 };
+  cf_scheme schemes[8];
+  double sums[8] = {0}, signal = 0;
+  uint64_t state = 5, digest = 0;
+  float *values = allocate(ROWS * LENGTH * sizeof *values), *peaks = allocate(ROWS * sizeof *peaks);
+  for (int i = 0; i < ROWS * LENGTH; ++i) values[i] = element(&state);
+  for (int i = 0; i < 4; ++i) schemes[i] = scheme_of(e4m3, 0, CF_SCALE_REAL, i, 128);
+  schemes[4] = scheme_of(e2m1, 0, CF_SCALE_E4M3, CF_EACH_BLOCK, 16);
+  schemes[5] = scheme_of(e2m1, 0, CF_SCALE_E8M0, CF_EACH_BLOCK, 32);
+  schemes[6] = scheme_of(e4m3, 0, CF_SCALE_POWER, CF_EACH_TILE, 0);
+  schemes[7] = scheme_of(e4m3, 4, CF_SCALE_REAL, CF_EACH_ROW, 0);
+  for (int64_t first = 0; first < ROWS; first += cut) {
+    const int64_t rows = ROWS - first < cut ? ROWS - first : cut;
+    const float peak = peak_of(values, LENGTH, 0, ROWS, 0, LENGTH);
+    cf_rows matrix = {values + first * LENGTH, rows, LENGTH, LENGTH * 4, peak, peaks};
+    CHECK(cf_row_peaks(&matrix, peaks, threads) == CF_OK, "from row %d", (int)first);
+    CHECK(cf_scheme_errors(schemes, 8, &matrix, sums, &signal, threads) == CF_OK, "from row %d",
+          (int)first);
+  }
+  for (int i = 0; i < 9; ++i) {
+    uint64_t bits;
+    memcpy(&bits, i < 8 ? sums + i : &signal, sizeof bits);
+    digest = (digest ^ bits) * 0x9E3779B97F4A7C15u;
+  }
+  free(values);
+  free(peaks);
+  return digest;
+}
+
+static void refuse(void) {
+  const cf_format fixed = {5, 10, 0, CF_NONFINITE_NONE, CF_SUBNORMALS_IEEE, 1, 15, 15};
+  const float value = 1;
+  double sums[1] = {7}, signal = 7;
+  cf_rows matrix = {&value, 1, 1, 4, 1, &value};
+  struct {
+    cf_scheme scheme;
+    int status;
+  } cases[] = {
+      {scheme_of(e4m3, 1, CF_SCALE_REAL, CF_EACH_ROW, 0), CF_BAD_TYPE},
+      {scheme_of(e4m3, 9, CF_SCALE_REAL, CF_EACH_ROW, 0), CF_BAD_TYPE},
+      {scheme_of(e4m3, 8, CF_SCALE_POWER, CF_EACH_ROW, 0), CF_BAD_TYPE},
+      {scheme_of(e4m3, 0, CF_SCALE_E4M3 + 1, CF_EACH_ROW, 0), CF_BAD_TYPE},
+      {scheme_of(e4m3, 0, CF_SCALE_REAL, CF_EACH_TILE + 1, 0), CF_BAD_TYPE},
+      {scheme_of(e4m3, 0, CF_SCALE_REAL, CF_EACH_BLOCK, 0), CF_BAD_LAYOUT},
+      {scheme_of(e4m3, 0, CF_SCALE_REAL, CF_EACH_BLOCK, 24), CF_BAD_LAYOUT},
+      {scheme_of(e4m3, 0, CF_SCALE_REAL, CF_EACH_BLOCK, 2048), CF_BAD_LAYOUT},
+      {scheme_of(fixed, 0, CF_SCALE_REAL, CF_EACH_ROW, 0), CF_BAD_FORMAT},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+    const int status = cf_scheme_errors(&cases[i].scheme, 1, &matrix, sums, &signal, 1);
+    CHECK(status == cases[i].status, "case %zu: %d", i, status);
+  }
+  cf_scheme good = scheme_of(e4m3, 0, CF_SCALE_REAL, CF_EACH_ROW, 0);
+  good.bias = 8;
+  CHECK(cf_scheme_errors(&good, 1, &matrix, sums, &signal, 1) == CF_BAD_BIAS, "a bias");
+  good.bias = 7;
+  CHECK(cf_scheme_errors(&good, CF_MAX_SCHEMES + 1, &matrix, sums, &signal, 1) == CF_BAD_TYPE,
+        "too many");
+  matrix.rows = -1;
+  CHECK(cf_scheme_errors(&good, 1, &matrix, sums, &signal, 1) == CF_BAD_LAYOUT, "rows");
+  CHECK(sums[0] == 7 && signal == 7, "something was added: %a, %a", sums[0], signal);
+  matrix.rows = 0;
+  CHECK(cf_scheme_errors(&good, 1, &matrix, sums, &signal, 1) == CF_OK && sums[0] == 7, "none");
+}
+
+void test_schemes(void) {
+  const uint64_t known = UINT64_C(0xFD39D4D7A63E1530);
+  uint64_t state = 3;
+  const int64_t shapes[][2] = {{1, 1}, {3, 31}, {5, 48}, {129, 3}, {2, 1057}, {131, 20}};
+  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i)
+    compare(shapes[i][0], shapes[i][1], &state);
+  CHECK(digest(1, 300) == known, "sums have the digest %#llx", (unsigned long long)digest(1, 300));
+  if (!is_thinned()) CHECK(digest(3, 128) == known, "%#llx", (unsigned long long)digest(3, 128));
+  refuse();
+}
