@@ -2,8 +2,9 @@
  *
  * The search begins at the largest bias at which the peak of a group is within the format's range.
  *
- * At larger biases the peak alone loses (peak - max)^2, which grows: the search ends where that is
- * more than the best.
+ * At larger biases what is beyond the range loses (value - max)^2, which grows.  The search ends
+ * where the peak alone loses more than the best has, or what is beyond does: all that is lost but
+ * what the others can lose at most.
  *
  * At smaller ones a value that was normal loses no less: what it can become there, the whitepaper's
  * subnormals included, has no more bits of mantissa than it had.  So does any other value in IEEE
@@ -48,18 +49,11 @@ static cf_values piece_of(const cf_values *values, size_t begin) {
   return piece;
 }
 
-/* How many values to count as special, and how, once magnitudes are known. */
-static void set_special(cf_values *values, const cf_magnitudes *found, const cf_grids *grids) {
-  values->negative_is_zero = !grids->is_signed;
-  values->has_special = found->has_nonfinite || (found->has_negative && !grids->is_signed);
-}
-
 static double error_at(const group *g, int bias) {
   const cf_grid grid = cf_grid_at(g->grids, bias);
   double sum = 0;
   if (cf_grid_overflows(g->grids, bias, g->magnitudes.peak)) return (double)INFINITY;
-  if (g->magnitudes.has_negative && !g->grids->is_signed && g->grids->has_nan)
-    return (double)INFINITY;
+  if (g->magnitudes.has_negative && g->grids->has_nan) return (double)INFINITY;
   for (size_t begin = 0; begin < g->values.count; begin += CF_ERROR_PIECE) {
     const cf_values piece = piece_of(&g->values, begin);
     sum += g->kernels->errors(&grid, &piece);
@@ -153,14 +147,13 @@ static int is_nearer(const group *g, int a, int b) {
   return from_a < from_b || (from_a == from_b && a < b);
 }
 
-/* Take a bias for the best if it is; gives the sign of its error's difference from the best's. */
-static int consider(group *g, int bias, double error) {
+/* Take a bias for the best if it is. */
+static void consider(group *g, int bias, double error) {
   const int sign = compare(g, bias, error, g->best, g->error, (double)INFINITY);
   if (sign < 0 || (sign == 0 && is_nearer(g, bias, g->best))) {
     g->best = bias;
     g->error = error;
   }
-  return sign;
 }
 
 /* The largest bias at which the peak is within the range, if that is allowed. */
@@ -171,13 +164,20 @@ static int first_bias(const group *g) {
   return bias < g->low ? g->low : bias > g->high ? g->high : bias;
 }
 
-static void try_larger(group *g, int start) {
+static void try_larger(group *g, int start, double first_error) {
+  const cf_grid first = cf_grid_at(g->grids, start);
+  /* what values within the range lose at most: as much as at the start, or all that they are */
+  double others = first_error * (1 + g->tolerance);
+  if (g->grids->whitepaper && g->magnitudes.least < first.above)
+    others += (double)g->values.count * first.above * first.above;
   for (int bias = start + 1; bias <= g->high; ++bias) {
     const double beyond = g->magnitudes.peak - g->grids->at_zero.max * cf_power_of_two(-bias);
-    if (beyond > 0 && beyond * beyond > g->error * (1 + g->tolerance)) break;
+    const double most = g->error * (1 + g->tolerance);
+    if (beyond > 0 && beyond * beyond > most) return;
     const double error = error_at(g, bias);
-    if (isinf(error)) break;
+    if (isinf(error)) return;
     consider(g, bias, error);
+    if (error * (1 - g->tolerance) - others > most) return;
   }
 }
 
@@ -220,24 +220,39 @@ static int try_few(group *g, int start, int last, double limit) {
   return is_equal;
 }
 
-/* Take biases below `last` that are as good as the best, which is as good as `start`, and nearer
- * the default; no value loses less there than at `start`. */
+static int value_loses_more(double x, const cf_grid *grid, const cf_grid *other) {
+  return fabs(cf_grid_round(grid, x) - x) > fabs(cf_grid_round(other, x) - x);
+}
+
+/* Whether a value loses more on a grid than on another, where it is a normal number. */
+static int loses_more(const group *g, const cf_grid *grid, const cf_grid *other) {
+  if (value_loses_more(g->magnitudes.least, grid, other)) return 1; /* most often that one does */
+  for (size_t i = 0; i < g->values.count; ++i) {
+    const double x = magnitude_at(&g->values, i);
+    if (x < grid->above && value_loses_more(x, grid, other)) return 1;
+  }
+  return 0;
+}
+
+/* Take the bias nearest the default of those below `last` that are as good as the best, which is as
+ * good as `start`.  No value loses less there than at `start`: it is as good if none loses more. */
 static void try_equal(group *g, int start, int last) {
-  const double least = g->magnitudes.least;
   const cf_grid first = cf_grid_at(g->grids, start);
-  const double lost = fabs(cf_grid_round(&first, least) - least);
-  for (int bias = last - 1; bias >= g->low; --bias) {
+  const double least = g->magnitudes.least;
+  /* down to here they are all normal */
+  int bias = 1 - cf_exponent_of(least);
+  if (bias < g->preferred) bias = g->preferred;
+  if (bias < last && is_nearer(g, bias, g->best)) g->best = bias;
+  if (bias > last) bias = last;
+  for (--bias; bias >= g->low; --bias) {
     const cf_grid grid = cf_grid_at(g->grids, bias);
     if (bias < g->preferred && !is_nearer(g, bias, g->best)) return;
-    if (least >= grid.above) { /* all are normal at both */
+    if (!loses_more(g, &grid, &first)) {
       if (is_nearer(g, bias, g->best)) g->best = bias;
-      continue;
+    } else if (!g->grids->whitepaper ||
+               (cf_grid_round(&grid, least) == 0 && value_loses_more(least, &grid, &first))) {
+      return; /* one does at smaller ones, too; else it may be out of the whitepaper's hole there */
     }
-    const double value = cf_grid_round(&grid, least);
-    const int loses_more = fabs(value - least) > lost;
-    const int is_worse = loses_more || consider(g, bias, error_at(g, bias)) > 0;
-    /* and so it is at smaller ones, but that values leave the whitepaper's hole */
-    if (is_worse && (!g->grids->whitepaper || (loses_more && value == 0))) return;
   }
 }
 
@@ -251,8 +266,9 @@ static void search(group *g) {
     return;
   }
   const int start = first_bias(g);
+  const double first_error = error_at(g, start);
   g->best = start;
-  g->error = error_at(g, start);
+  g->error = first_error;
   if (isinf(g->error)) { /* at every other bias, too */
     g->best = g->preferred;
     return;
@@ -266,7 +282,7 @@ static void search(group *g) {
     }
     if (is_equal) try_equal(g, start, last);
   }
-  try_larger(g, start);
+  try_larger(g, start, first_error);
 }
 
 typedef struct task {
@@ -282,25 +298,13 @@ typedef struct task {
 } task;
 
 static void find_magnitudes(group *g) {
-  g->magnitudes.peak = 0;
-  g->magnitudes.least = (double)INFINITY;
-  g->magnitudes.has_nonfinite = g->magnitudes.has_negative = 0;
+  g->magnitudes = (cf_magnitudes){0, (double)INFINITY, 0, 0};
+  g->values.negative_is_zero = !g->grids->is_signed;
   for (size_t begin = 0; begin < g->values.count; begin += CF_ERROR_PIECE) {
     const cf_values piece = piece_of(&g->values, begin);
     g->kernels->magnitudes(&piece, &g->magnitudes);
   }
-  set_special(&g->values, &g->magnitudes, g->grids);
-  if (g->values.has_special && g->values.negative_is_zero && g->magnitudes.has_negative) {
-    /* those of the others */
-    g->magnitudes.peak = 0;
-    g->magnitudes.least = (double)INFINITY;
-    for (size_t i = 0; i < g->values.count; ++i) {
-      const double magnitude = magnitude_at(&g->values, i);
-      if (magnitude == 0) continue;
-      if (magnitude > g->magnitudes.peak) g->magnitudes.peak = magnitude;
-      if (magnitude < g->magnitudes.least) g->magnitudes.least = magnitude;
-    }
-  }
+  g->values.has_special = g->magnitudes.has_nonfinite || g->magnitudes.has_negative;
 }
 
 /* A group's magnitudes; and, of float64, the exponent of the power of two that the values are to be
@@ -324,9 +328,8 @@ static int prepare(group *g, const task *t, const void *first, size_t count) {
   g->low = t->format->bias_min + scale;
   g->high = t->format->bias_max + scale;
   g->preferred = t->default_bias + scale;
-  g->tolerance = ldexp(
-      (double)(count / CF_ERROR_PIECE + (count < CF_ERROR_PIECE ? count : CF_ERROR_PIECE) / 8 + 16),
-      -51);
+  const size_t in_lanes = (count < CF_ERROR_PIECE ? count : CF_ERROR_PIECE) / CF_ERROR_LANES;
+  g->tolerance = (double)(count / CF_ERROR_PIECE + in_lanes + 16) * 0x1p-51;
   return scale;
 }
 
@@ -336,14 +339,20 @@ static void search_share(void *context, int index) {
   const int64_t size = t->source_type == CF_FLOAT64 ? 8 : 4;
   int64_t begin, end;
   cf_share_of(t->count, 1, t->threads, index, &begin, &end);
+  const char *row = t->values + begin / t->blocks * t->row_stride;
+  int64_t first = begin % t->blocks * t->block;
   for (int64_t i = begin; i < end; ++i) {
-    const int64_t first = i % t->blocks * t->block;
     group g;
-    const int scale = prepare(&g, t, t->values + i / t->blocks * t->row_stride + first * size,
-                              (size_t)cf_at_most(t->block, t->length - first));
+    const int scale =
+        prepare(&g, t, row + first * size, (size_t)cf_at_most(t->block, t->length - first));
     search(&g);
     t->biases[i] = (int16_t)(g.best - scale);
     t->errors[i] = scale == t->scale ? g.error : ldexp(g.error, 2 * (scale - t->scale));
+    first += t->block;
+    if (first >= t->length) {
+      first = 0;
+      row += t->row_stride;
+    }
   }
   cf_restore_float_modes(modes);
 }
