@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cfloat._bias.groups import Blocks, Groups, Slices
 from cfloat._bias.histogram import BinSums, Histogram, bits_for
 from cfloat._bias.peak import largest_magnitude, scale_exponent
-from cfloat._bias.search_slices import choose_each
+from cfloat._bias.search_slices import least_errors
 from cfloat._bias.squared_errors import least_error, squared_errors
 from cfloat._convert.elementwise import round_checked
 from cfloat._core.dtypes import fits_float32
@@ -152,7 +152,8 @@ class Measuring:
                     flat = values.reshape(1, -1)
                     noise[choice] += _noise(flat, choice.format, biases[choice.format])
                 else:
-                    noise[choice] += _grouped_noise(_groups(values, choice), choice.format)
+                    _, errors = least_errors(_groups(values, choice), choice.format)
+                    noise[choice] += float(errors.sum())
         for choice in wanted:
             error = noise[choice] / survey.signal if survey.signal else noise[choice]
             if np.isfinite(error):
@@ -249,14 +250,6 @@ def _groups(values: Array, choice: TensorChoice) -> Groups:
         return Slices(values, choice.axis)
     assert choice.block is not None
     return Blocks(values, min(choice.block, values.shape[-1]))
-
-
-def _grouped_noise(groups: Groups, fmt: Format) -> float:
-    """Sum up the squared errors at the biases that `choose_bias` gives to each group."""
-    return sum(
-        _noise(values, fmt, choose_each(values, fmt, "mse", 1.0)[:, np.newaxis])
-        for _, values in groups
-    )
 
 
 def _noise(values: Array, fmt: Format, biases: Any) -> float:

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from cfloat._bias.groups import Blocks, Groups, Slices
 from cfloat._bias.histogram import Histogram
 from cfloat._bias.peak import largest_magnitude
-from cfloat._bias.round_to import round_to
-from cfloat._bias.search_slices import grouped_error
+from cfloat._bias.search_slices import least_errors
 from cfloat._bias.squared_errors import least_error, squared_errors
 from cfloat._core.finfo import finfo
 from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 from cfloat._core.pieces import pieces
-from cfloat._metrics.error import ErrorStats, Sums
+from cfloat._metrics.error import ErrorStats, sums_of_rounding
 from cfloat._metrics.sqnr import sqnr_db
 from cfloat._metrics.theory import theoretical_sqnr_db
 
@@ -200,8 +199,8 @@ class Measurement:
             if parts is groups[0][1]:
                 biases, noise = np.array([whole]), float(errors[whole - fmt.bias_range[0]])
             else:
-                biases, noise = grouped_error(parts, fmt)
-                noise = math.ldexp(noise, -2 * self._histogram.scale)
+                biases, errors_of_groups = least_errors(parts, fmt, self._histogram.scale)
+                noise = float(errors_of_groups.sum())
             yield Granularity(
                 tensor=self._name,
                 format=label,
@@ -215,14 +214,8 @@ class Measurement:
 
 
 def rounding_error(flat: Array, fmt: Format, bias: int) -> ErrorStats:
-    """Measure what rounding a tensor, shape (n,), to nearest costs, as `error` does, in pieces."""
-    sums = Sums()
-    limits = finfo(fmt, bias)
-    with np.errstate(all="ignore"):
-        for piece in pieces(flat.shape):
-            rounded = round_to(flat[piece], fmt, bias)
-            sums.add(flat[piece].astype(np.float64), rounded.astype(np.float64), limits)
-    return sums.stats(flat.size, True)
+    """Measure what rounding a tensor, shape (n,), to nearest costs, as `error` does, in one pass."""
+    return sums_of_rounding(flat, fmt, bias).stats(flat.size, True)
 
 
 def _several_biases(fmt: Format) -> bool:

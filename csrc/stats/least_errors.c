@@ -25,7 +25,8 @@
 #include "cpu/threads.h"
 #include "stats/error_kernels.h"
 
-enum { ELEMENTS_PER_THREAD = 1 << 16, MOST_SMALL_BIASES = 20 };
+enum { ELEMENTS_PER_THREAD = 1 << 16, MOST_SUMS = 20 };
+enum { RUN = 256 * CF_ERROR_PIECE, RUNS = 64 };
 
 /* A group of values, and what its search has found so far. */
 typedef struct group {
@@ -38,6 +39,7 @@ typedef struct group {
   int preferred;    /* the default */
   int best;
   double error; /* at the best */
+  int threads;
 } group;
 
 static cf_values piece_of(const cf_values *values, size_t begin) {
@@ -49,15 +51,61 @@ static cf_values piece_of(const cf_values *values, size_t begin) {
   return piece;
 }
 
+/* Sums over the pieces of a group. */
+typedef struct piece_sums {
+  const group *g;
+  void (*add)(const struct piece_sums *sums, const cf_values *piece, double *to);
+  const cf_grid *grids; /* one a sum */
+  int count;
+  double limit;
+  size_t first_run, run_count;
+  int threads;
+  double (*runs)[MOST_SUMS]; /* of each run */
+} piece_sums;
+
+static void add_runs(void *context, int index) {
+  const piece_sums *s = context;
+  int64_t begin, end;
+  const uint64_t modes = cf_set_default_float_modes();
+  cf_share_of((int64_t)s->run_count, 1, s->threads, index, &begin, &end);
+  for (int64_t run = begin; run < end; ++run) {
+    const size_t first = (s->first_run + (size_t)run) * RUN;
+    for (int i = 0; i < s->count; ++i) s->runs[run][i] = 0;
+    for (size_t at = first; at < first + RUN && at < s->g->values.count; at += CF_ERROR_PIECE) {
+      const cf_values piece = piece_of(&s->g->values, at);
+      s->add(s, &piece, s->runs[run]);
+    }
+  }
+  cf_restore_float_modes(modes);
+}
+
+/* Runs of pieces, by threads; the sums are of runs in order, each of pieces in order. */
+static void add_up_pieces(piece_sums *s, double *sums) {
+  double runs[RUNS][MOST_SUMS];
+  const size_t total = (s->g->values.count + RUN - 1) / RUN;
+  s->runs = runs;
+  for (int i = 0; i < s->count; ++i) sums[i] = 0;
+  for (s->first_run = 0; s->first_run < total; s->first_run += RUNS) {
+    s->run_count = total - s->first_run < RUNS ? total - s->first_run : RUNS;
+    s->threads = s->g->threads < (int)s->run_count ? s->g->threads : (int)s->run_count;
+    cf_run_threads(s->threads, add_runs, s);
+    for (size_t run = 0; run < s->run_count; ++run)
+      for (int i = 0; i < s->count; ++i) sums[i] += runs[run][i];
+  }
+}
+
+static void add_errors(const piece_sums *s, const cf_values *piece, double *to) {
+  for (int i = 0; i < s->count; ++i) to[i] += s->g->kernels->errors(&s->grids[i], piece);
+}
+
 static double error_at(const group *g, int bias) {
   const cf_grid grid = cf_grid_at(g->grids, bias);
-  double sum = 0;
+  double sum;
   if (cf_grid_overflows(g->grids, bias, g->magnitudes.peak)) return (double)INFINITY;
   if (g->magnitudes.has_negative && g->grids->has_nan) return (double)INFINITY;
-  for (size_t begin = 0; begin < g->values.count; begin += CF_ERROR_PIECE) {
-    const cf_values piece = piece_of(&g->values, begin);
-    sum += g->kernels->errors(&grid, &piece);
-  }
+  if (g->values.count <= CF_ERROR_PIECE) return g->kernels->errors(&grid, &g->values);
+  piece_sums sums = {g, add_errors, &grid, 1, 0, 0, 0, 0, NULL};
+  add_up_pieces(&sums, &sum);
   return sum;
 }
 
@@ -192,21 +240,24 @@ static size_t collect(const cf_values *values, double limit, double *found) {
   return count;
 }
 
+/* Add up the errors of those below the limit alone. */
+static void add_small(const piece_sums *s, const cf_values *piece, double *to) {
+  double small[CF_ERROR_PIECE];
+  const cf_values found = {small, collect(piece, s->limit, small), 1, 0, 0, 1};
+  if (found.count != 0) add_errors(s, &found, to);
+}
+
 /* Take the best of the biases from `start` down to `last`, at none of which a value of `limit` or
  * more rounds otherwise than at another.  Gives whether none is better than `start`, which is the
  * best as yet. */
 static int try_few(group *g, int start, int last, double limit) {
-  double small[CF_ERROR_PIECE], errors[MOST_SMALL_BIASES] = {0};
-  cf_grid grids[MOST_SMALL_BIASES];
+  double errors[MOST_SUMS];
+  cf_grid grids[MOST_SUMS];
   const int count = start - last + 1;
   int best = start, is_equal = 1;
   for (int i = 0; i < count; ++i) grids[i] = cf_grid_at(g->grids, start - i);
-  for (size_t begin = 0; begin < g->values.count; begin += CF_ERROR_PIECE) {
-    const cf_values piece = piece_of(&g->values, begin);
-    const cf_values found = {small, collect(&piece, limit, small), 1, 0, 0, 1};
-    if (found.count == 0) continue;
-    for (int i = 0; i < count; ++i) errors[i] += g->kernels->errors(&grids[i], &found);
-  }
+  piece_sums sums = {g, add_small, grids, count, limit, 0, 0, 0, NULL};
+  add_up_pieces(&sums, errors);
   for (int i = 1; i < count; ++i) {
     const int bias = start - i;
     const int sign = compare(g, bias, errors[i], best, errors[start - best], limit);
@@ -294,7 +345,7 @@ typedef struct task {
   int64_t blocks, count, length, row_stride, block; /* `blocks` of a row, `count` in all */
   int16_t *biases;
   double *errors;
-  int threads;
+  int threads, inner_threads; /* of groups, and in one */
 } task;
 
 static void find_magnitudes(group *g) {
@@ -317,6 +368,7 @@ static int prepare(group *g, const task *t, const void *first, size_t count) {
   g->values.count = count;
   g->values.is_float64 = t->source_type == CF_FLOAT64;
   g->values.scale = 1;
+  g->threads = t->inner_threads;
   find_magnitudes(g);
   if (g->values.is_float64 && g->magnitudes.peak > 0) {
     frexp(g->magnitudes.peak, &scale);
@@ -387,13 +439,17 @@ int cf_least_errors(const cf_format *format, int default_bias, int source_type, 
   t.biases = biases;
   t.errors = errors;
   t.threads = cf_useful_threads((double)rows * (double)length, ELEMENTS_PER_THREAD, threads);
-  if (t.threads > t.count) t.threads = (int)t.count;
+  t.inner_threads = 1;
+  if (t.threads > t.count) {
+    t.inner_threads = t.threads / (int)t.count;
+    t.threads = (int)t.count;
+  }
   cf_run_threads(t.threads, search_share, &t);
   return CF_OK;
 }
 
 int cf_errors_at_biases(const cf_format *format, int source_type, const void *values, size_t count,
-                        int scale, double *errors) {
+                        int scale, double *errors, int threads) {
   const int status = check(format, source_type);
   const uint64_t modes = cf_set_default_float_modes();
   if (status == CF_OK) {
@@ -404,6 +460,7 @@ int cf_errors_at_biases(const cf_format *format, int source_type, const void *va
     t.grids = cf_grids_of(format);
     t.default_bias = format->bias_min;
     t.source_type = source_type;
+    t.inner_threads = cf_useful_threads((double)count, ELEMENTS_PER_THREAD, threads);
     const int own = prepare(&g, &t, values, count);
     const int unit = 2 * (source_type == CF_FLOAT64 ? own - scale : 0);
     for (int bias = g.low; bias <= g.high; ++bias) {
