@@ -177,20 +177,21 @@ int cf_errors_of_bins(const cf_format *format, const float *inside, const double
  * scaled by a power of two on the way; scale is not used for float32.
  *
  * A sum is of float64, in this order: of each 4096 values, value i is added to sum i % 8; those are
- * added up as ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)); and these one after the other.  So neither
- * the instruction set nor the number of threads matters.  Of float32 the least is that of the exact
- * sums, which are compared where roundings could decide. */
+ * added up as ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)); these one after the other, for 2^20 values
+ * at a time; and those likewise.  So neither the instruction set nor the number of threads matters.
+ * Of float32 the least is that of the exact sums, which are compared where roundings could decide.
+ */
 int cf_least_errors(const cf_format *format, int default_bias, int source_type, const void *values,
                     int64_t rows, int64_t length, int64_t row_stride, int64_t block, int scale,
                     int16_t *biases, double *errors, int threads);
 
 /* The sums of squared errors of count values at each bias that a format allows, the smallest first:
- * the numbers that cf_least_errors compares, of one group, which is meant to stay in cache. */
+ * the numbers that cf_least_errors compares, of one group. */
 int cf_errors_at_biases(const cf_format *format, int source_type, const void *values, size_t count,
-                        int scale, double *errors);
+                        int scale, double *errors, int threads);
 
-/* What rounding float32 to nearest does to those that are finite.  Sums are of float64, in the
- * order of cf_least_errors. */
+/* What rounding float32 to nearest does to those that are finite.  Sums are of float64: those of
+ * each 4096 values as in cf_least_errors, one after the other. */
 typedef struct cf_rounding_stats {
   double signal;  /* of the squares of values */
   double noise;   /* of the squares of errors, where the result is finite; as the next two */

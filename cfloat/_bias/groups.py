@@ -35,6 +35,14 @@ class Groups(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[tuple[slice, Array]]: ...
 
+    def matrices(self) -> Iterator[tuple[slice, Array, int]]:
+        """Give matrices whose rows are cut into groups, with the groups' part and the length of one.
+
+        The last group of a row may be shorter; there may be no elements at all.
+        """
+        for part, values in self:
+            yield part, values, max(1, values.shape[1])
+
 
 class Slices(Groups):
     """The slices along an axis."""
@@ -48,6 +56,13 @@ class Slices(Groups):
         for start in range(0, self.count, step):
             part = slice(start, min(start + step, self.count))
             yield part, self._slices[part].reshape(part.stop - part.start, -1)
+
+    def matrices(self) -> Iterator[tuple[slice, Array, int]]:
+        if self._slices.size and _is_ready(self._slices):
+            rows = self._slices.reshape(self.count, -1)
+            yield slice(0, self.count), rows, rows.shape[1]
+        else:
+            yield from super().matrices()
 
 
 class Blocks(Groups):
@@ -70,6 +85,21 @@ class Blocks(Groups):
             first = start * self._blocks
             values = rows.reshape(-1, min(self._block, rows.shape[1]))
             yield slice(first, first + values.shape[0]), values
+
+    def matrices(self) -> Iterator[tuple[slice, Array, int]]:
+        # a copy is made of a part at a time
+        is_ready = _is_ready(self._rows)
+        step = max(1, len(self._rows) if is_ready else PIECE_SIZE // max(1, self._length))
+        for start in range(0, self._rows.shape[0], step):
+            rows = self._rows[start : start + step]
+            first = start * self._blocks
+            yield slice(first, first + len(rows) * self._blocks), rows, self._block
+
+
+def _is_ready(rows: Array) -> bool:
+    return (
+        rows.dtype in (np.float32, np.float64) and rows.dtype.isnative and rows.flags.c_contiguous
+    )
 
 
 class BlocksAlong(Groups):

@@ -1,14 +1,12 @@
 """Choosing a bias for each slice or block of an array: rows of matrices, many at a time."""
 
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cfloat._convert.elementwise import round_checked
+from cfloat._core import binding
 from cfloat._core.dtypes import fits_float32
-from cfloat._core.finfo import finfo
-from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 
 from .bias_methods import BiasMethod
@@ -20,32 +18,45 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 BiasArray: TypeAlias = NDArray[np.int16]
 
-# A bias is left untried if it could lower a squared error by less than this share of it.
-_GAIN: Final = 0.01
 
-
-def grouped_error(groups: Groups, fmt: Format) -> tuple[BiasArray, float]:
-    """Find the biases of the least squared errors, one a group, and the sum of those errors.
+def least_errors(groups: Groups, fmt: Format, scale: int = 0) -> tuple[BiasArray, Floats]:
+    """Find the biases of the least squared errors, one a group, and these errors.
 
     Parameters
     ----------
     groups : Groups
-        Of float32 values, or such as fit in it; infinities and NaN are left out.
+        Of any dtype that can be encoded; infinities and NaN are left out.  Values of 64 bits are taken as
+        float64.
     fmt : Format
         The format.
+    scale : int, optional
+        The errors of values that are not taken as float32 are in units of ``4**scale``.
+
+    Returns
+    -------
+    biases : ndarray of int16, shape (groups,)
+    errors : ndarray of float64, shape (groups,)
+        Infinite where an element becomes infinite or NaN at every bias.
     """
     biases = np.full(groups.count, fmt.default_bias, np.int16)
-    noise = 0.0
-    with no_flags(), np.errstate(all="ignore"):
-        for part, values in groups:
-            finite = np.where(np.isfinite(values), values, 0).astype(np.float32)
-            biases[part] = choose_each(finite, fmt, "mse", 1.0)
-            noise += float(_row_errors(finite, fmt, biases[part], np.zeros(len(finite), int)).sum())
-    return biases, noise
+    errors = np.zeros(groups.count)
+    for part, values, block in groups.matrices():
+        if not values.size:
+            continue
+        found = binding.least_errors(
+            fmt._struct, fmt.default_bias, as_searched(values), block, scale
+        )
+        biases[part], errors[part] = (each.reshape(-1) for each in found)
+    return biases, errors
+
+
+def as_searched(values: Array) -> Array:
+    """Give values as float32 if these hold them, else as float64: contiguous, of native byte order."""
+    return np.ascontiguousarray(values, np.float32 if fits_float32(values.dtype) else np.float64)
 
 
 def choose_each(values: Array, fmt: Format, method: BiasMethod, share: float) -> BiasArray:
-    """Choose a bias for each row of an array of two axes: an array of int16, one a row."""
+    """Choose a bias by the largest magnitudes of each row of an array of two axes: int16, one a row."""
     values = values.astype(np.float32 if fits_float32(values.dtype) else np.float64)
     finite = np.isfinite(values)
     if not finite.all():
@@ -64,9 +75,7 @@ def choose_each(values: Array, fmt: Format, method: BiasMethod, share: float) ->
         return biases_of_peaks(
             np.partition(magnitudes, place, axis=1)[:, place].astype(np.float64), fmt
         )
-    peaks = magnitudes.max(axis=1, initial=0).astype(np.float64)
-    biases = biases_of_peaks(peaks, fmt)
-    return biases if method == "max" else _search(values, magnitudes, peaks, biases, fmt)
+    return biases_of_peaks(magnitudes.max(axis=1, initial=0).astype(np.float64), fmt)
 
 
 def _row_percentile(row: Array, share: float, fmt: Format) -> int:
@@ -74,58 +83,3 @@ def _row_percentile(row: Array, share: float, fmt: Format) -> int:
         return fmt.default_bias
     place = rank(share, row.size)
     return int(biases_of_peaks(np.partition(np.abs(row), place)[place].astype(np.float64), fmt))
-
-
-def _search(
-    values: Array, magnitudes: Array, peaks: Floats, start: BiasArray, fmt: Format
-) -> BiasArray:
-    """Find the biases of the least squared errors of rows, from those at which nothing saturates."""
-    low, high = fmt.bias_range
-    top = finfo(fmt, low).max
-    scale = np.frexp(peaks)[1]
-    first_error = _row_errors(values, fmt, start, scale)
-    best_error, best = first_error.copy(), start.astype(np.int64)
-
-    def try_biases(active: NDArray[np.intp], biases: Array) -> None:
-        errors = _row_errors(values[active], fmt, biases[active], scale[active])
-        better = active[errors < best_error[active]]
-        best[better] = biases[better]
-        best_error[active] = np.minimum(errors, best_error[active])
-
-    # what saturates, the largest element alone costs; and more at every larger bias
-    for step in range(1, high - low + 1):
-        biases = start + step
-        excess = np.ldexp(peaks - np.ldexp(top, low - biases), -scale)
-        active = np.flatnonzero((biases <= high) & (excess * excess < best_error))
-        if not active.size:
-            break
-        try_biases(active, biases)
-    if fmt.subnormals == "whitepaper":
-        # what is normal at a bias rounds no better at a smaller one; what lies in the hole may, or below it
-        normal = np.ldexp(1.0, 1 - start.astype(np.int64))[:, np.newaxis]
-        possible = _row_errors(np.where(magnitudes < normal, values, 0), fmt, start, scale)
-        least_error = first_error - possible
-        for step in range(1, fmt.mantissa_bits + 4):  # from there on they are all zero
-            biases = start - step
-            active = np.flatnonzero(
-                (biases >= low) & (possible > 0) & (best_error > (1 + _GAIN) * least_error)
-            )
-            if not active.size:
-                break
-            try_biases(active, biases)
-    # where all are normal at several biases, these are equally good
-    least = np.where(magnitudes > 0, magnitudes, np.inf).min(axis=1, initial=np.inf)
-    equal = np.clip(2 - np.frexp(np.where(np.isfinite(least), least, 1.0))[1], low, best)
-    return np.where(
-        (best == start) & (peaks > 0), np.clip(fmt.default_bias, equal, best), best
-    ).astype(np.int16)
-
-
-def _row_errors(values: Array, fmt: Format, biases: Array, scale: Array) -> Floats:
-    """Sum up the squared errors of each row at a bias of its own, in units of 4**scale of its own."""
-    difference = round_checked(values, fmt, biases.astype(np.int16)[:, np.newaxis], values.shape)
-    difference -= values
-    scaled = np.ldexp(difference, -scale[:, np.newaxis])
-    # not by einsum, which adds up a row in another order if it is the only one
-    errors: Floats = np.square(scaled, dtype=np.float64).sum(axis=1)
-    return np.where(np.isnan(errors), np.inf, errors)

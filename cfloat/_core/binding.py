@@ -506,7 +506,7 @@ def errors_at_biases(fmt: Any, count: int, values: Array, scale: int = 0) -> NDA
     _check(
         lib.cf_errors_at_biases(
             fmt, element_type(values.dtype), _pointer(values), values.size, scale,
-            ffi.from_buffer("double[]", errors),
+            ffi.from_buffer("double[]", errors), threads.get_num_threads(),
         )
     )  # fmt: skip
     return errors

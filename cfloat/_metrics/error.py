@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cfloat._array.array import CFloatArray
-from cfloat._core.dtypes import real_array
+from cfloat._bias.round_to import round_to
+from cfloat._core import binding
+from cfloat._core.dtypes import fits_float32, real_array
 from cfloat._core.finfo import finfo
 from cfloat._core.format import Format
 from cfloat._core.pieces import pieces
@@ -23,6 +25,7 @@ from .sqnr import sqnr_db
 Floats = NDArray[np.float64]
 
 _MAXIMA: Final = ("max_abs", "max_rel")
+_SUMS: Final = ("signal", "noise", "product", "rounded")
 
 
 @public
@@ -133,6 +136,26 @@ def sums_of(x: NDArray[Any], q: NDArray[Any], limits: finfo | None) -> "Sums":
     return sums
 
 
+def sums_of_rounding(x: NDArray[Any], fmt: Format, bias: int) -> "Sums":
+    """Give the sums of an array, shape (n,), of any real dtype, and of what it is rounded to.
+
+    Those of values that float32 holds are exact but for a part in 2**40: float64 adds up each piece.
+    """
+    sums = Sums()
+    is_float32 = fits_float32(x.dtype)
+    limits = finfo(fmt, bias)
+    with np.errstate(all="ignore"):
+        for piece in pieces(x.shape):
+            part = x[piece]
+            if is_float32:
+                part = np.ascontiguousarray(part, np.float32)
+                sums.merge(Sums.of_rounding(binding.rounding_errors(fmt._struct, bias, part)))
+            else:
+                rounded = round_to(part, fmt, bias)
+                sums.add(part.astype(np.float64), rounded.astype(np.float64), limits)
+    return sums
+
+
 def own_format(
     q: CFloatArray, fmt: Format | None, bias: SupportsIndex | None
 ) -> tuple[Format | None, int | None]:
@@ -167,6 +190,15 @@ class Sums:
     saturated: int = 0
     underflowed: int = 0
     subnormal: int = 0
+
+    @classmethod
+    def of_rounding(cls, found: binding.RoundingStats) -> "Sums":
+        """Give the sums that the core added up."""
+        of = found._asdict()
+        for name in _SUMS:
+            numerator, denominator = of[name].as_integer_ratio()
+            of[name] = (numerator << UNIT) // denominator
+        return cls(**of)
 
     def add(self, x: Floats, q: Floats, limits: finfo | None) -> None:
         """Add a piece: contiguous arrays of one axis, of which the first is overwritten."""

@@ -8,12 +8,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cfloat._bias.round_to import round_to
 from cfloat._bias.squared_errors import least_error
 from cfloat._core.finfo import finfo
 from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
-from cfloat._metrics.error import ErrorStats, Sums
+from cfloat._metrics.error import ErrorStats, Sums, sums_of_rounding
 from cfloat._metrics.sqnr import sqnr_db
 from cfloat._metrics.theory import tabulated_sqnr_db
 
@@ -101,6 +100,8 @@ class Measurement:
 
     def _summary(self) -> TensorSummary:
         scan, histogram = self._scan, self._scan.histogram()
+        with np.errstate(over="ignore"):
+            signal = float(np.ldexp(scan.signal, 2 * scan.scale))
         return TensorSummary(
             name=self._name,
             shape=self._values.shape,
@@ -111,7 +112,7 @@ class Measurement:
             max=scan.peak,
             kurtosis=histogram.kurtosis,
             exponents=histogram.exponents(),
-            signal=float(np.ldexp(scan.signal, 2 * scan.scale)),
+            signal=signal,
             is_constant=scan.is_constant,
         )
 
@@ -180,11 +181,10 @@ class Measurement:
         scan = self._scan
         biases = {label: scan.bias(fmt) for label, fmt in self._formats.items()}
         sums = {label: Sums() for label in self._formats}
-        limits = {label: finfo(fmt, biases[label]) for label, fmt in self._formats.items()}
         for _, _, values in self._values:
             for label, fmt in self._formats.items():
                 flat = values.reshape(-1)
-                add_rounding_error(sums[label], flat, fmt, biases[label], limits[label])
+                sums[label].merge(sums_of_rounding(flat, fmt, biases[label]))
             advance(part * values.size / self._values.size)
         for label, fmt in self._formats.items():
             stats = sums[label].stats(self._values.size, True)
@@ -249,12 +249,6 @@ class Measurement:
                 self._db(float(ieee_errors[default])), self._db(float(errors[default]))
             ),
         )
-
-
-def add_rounding_error(sums: Sums, values: Array, fmt: Format, bias: int, limits: finfo) -> None:
-    """Add what rounding some values, shape (n,), to nearest costs, as `error` measures it."""
-    rounded = round_to(values, fmt, bias)
-    sums.add(values.astype(np.float64), rounded.astype(np.float64), limits)
 
 
 def _several_biases(fmt: Format) -> bool:

@@ -18,15 +18,16 @@ typedef struct cf_values {
   size_t count;
   int is_float64;  /* or float32 */
   int has_special; /* infinities and NaN, taken as 0; or negative numbers of an unsigned format */
-  int negative_is_zero;
-  double scale; /* a power of two that they are multiplied by: float64 alone */
+  int negative_is_zero; /* the format is unsigned */
+  double scale;         /* a power of two that they are multiplied by: float64 alone */
 } cf_values;
 
-/* What magnitudes there are, among finite values. */
+/* What magnitudes there are, of values that are finite and don't always become zero or NaN. */
 typedef struct cf_magnitudes {
   double peak;  /* 0 if there is none */
   double least; /* of those above 0; infinite if there is none */
-  int has_nonfinite, has_negative;
+  int has_nonfinite;
+  int has_negative; /* of an unsigned format */
 } cf_magnitudes;
 
 /* Sums and counts of a piece of float32; what they are of, cf_rounding_stats says. */

@@ -13,12 +13,13 @@ static inline double add_up(lanes v) {
   return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
 }
 
+static inline double larger(double a, double b) { return a > b ? a : b; }
+
 static inline double largest(lanes v) {
-  double of[CF_ERROR_LANES], found;
+  double of[CF_ERROR_LANES];
   v_store(of, v);
-  found = of[0];
-  for (int i = 1; i < CF_ERROR_LANES; ++i) found = of[i] > found ? of[i] : found;
-  return found;
+  return larger(larger(larger(of[0], of[4]), larger(of[2], of[6])),
+                larger(larger(of[1], of[5]), larger(of[3], of[7])));
 }
 
 /* The lanes from value i on, with zeros for what is not there. */
@@ -56,30 +57,42 @@ static inline lanes finite_or_zero(lanes x) {
   return v_select_less(v_abs(x), v_set1((double)INFINITY), x, v_set1(0));
 }
 
-static inline void magnitudes_of(const cf_values *values, cf_magnitudes *found, int is_float64) {
+/* Those of a piece that has nothing to be left out, if has_all; else of any.  Gives whether the
+ * piece was such. */
+static inline int magnitudes_of(const cf_values *values, cf_magnitudes *found, int is_float64,
+                                int has_all) {
   const lanes zero = v_set1(0), infinity = v_set1((double)INFINITY);
-  lanes peak = zero, least = infinity, any = zero, lowest = zero;
+  lanes peak = zero, least = infinity, nonfinite = zero, lowest = zero;
   for (size_t i = 0; i < values->count; i += CF_ERROR_LANES) {
     const lanes x = load_values(values, i, is_float64);
-    const lanes magnitude = v_abs(x);
-    const lanes kept = v_select_less(magnitude, infinity, magnitude, zero);
-    peak = v_max(kept, peak);
-    least = v_min(v_select_less(zero, kept, kept, infinity), least);
-    any = v_select_less(magnitude, infinity, any, infinity);
-    lowest = v_min(v_select_less(magnitude, infinity, x, zero), lowest);
+    lanes magnitude = v_abs(x);
+    if (has_all) {
+      nonfinite = v_add(nonfinite, v_mul(x, zero)); /* NaN, or zero */
+    } else {
+      magnitude = v_select_less(magnitude, infinity, magnitude, zero);
+    }
+    if (values->negative_is_zero) {
+      lowest = v_min(v_select_less(v_abs(x), infinity, x, zero), lowest);
+      magnitude = v_select_less(x, zero, zero, magnitude);
+    }
+    peak = v_max(magnitude, peak);
+    least = v_min(v_select_less(zero, magnitude, magnitude, infinity), least);
   }
-  const double own = largest(peak), smallest = -largest(v_sub(zero, least));
-  if (own > found->peak) found->peak = own;
-  if (smallest < found->least) found->least = smallest;
-  found->has_nonfinite |= largest(any) > 0;
-  found->has_negative |= largest(v_sub(zero, lowest)) > 0;
+  if (has_all && !(add_up(nonfinite) <= 0)) return 0;
+  found->peak = larger(largest(peak), found->peak);
+  found->least = -larger(largest(v_sub(zero, least)), -found->least);
+  found->has_nonfinite |= !has_all;
+  if (values->negative_is_zero) found->has_negative |= largest(v_sub(zero, lowest)) > 0;
+  return 1;
 }
 
 static void ISA_NAME(magnitudes)(const cf_values *values, cf_magnitudes *found) {
+  if (values->is_float64 ? magnitudes_of(values, found, 1, 1) : magnitudes_of(values, found, 0, 1))
+    return;
   if (values->is_float64)
-    magnitudes_of(values, found, 1);
+    magnitudes_of(values, found, 1, 0);
   else
-    magnitudes_of(values, found, 0);
+    magnitudes_of(values, found, 0, 0);
 }
 
 static inline double errors_of(const cf_grid *g, const cf_values *values, int is_float64, int holed,

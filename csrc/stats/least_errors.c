@@ -2,8 +2,9 @@
  *
  * The search begins at the largest bias at which the peak of a group is within the format's range.
  *
- * At larger biases the peak alone loses (peak - max)^2, which grows: the search ends where that is
- * more than the best.
+ * At larger biases what is beyond the range loses (value - max)^2, which grows.  The search ends
+ * where the peak alone loses more than the best has, or what is beyond does: all that is lost but
+ * what the others can lose at most.
  *
  * At smaller ones a value that was normal loses no less: what it can become there, the whitepaper's
  * subnormals included, has no more bits of mantissa than it had.  So does any other value in IEEE
@@ -24,7 +25,8 @@
 #include "cpu/threads.h"
 #include "stats/error_kernels.h"
 
-enum { ELEMENTS_PER_THREAD = 1 << 16, MOST_SMALL_BIASES = 20 };
+enum { ELEMENTS_PER_THREAD = 1 << 16, MOST_SUMS = 20 };
+enum { RUN = 256 * CF_ERROR_PIECE, RUNS = 64 };
 
 /* A group of values, and what its search has found so far. */
 typedef struct group {
@@ -37,6 +39,7 @@ typedef struct group {
   int preferred;    /* the default */
   int best;
   double error; /* at the best */
+  int threads;
 } group;
 
 static cf_values piece_of(const cf_values *values, size_t begin) {
@@ -48,22 +51,61 @@ static cf_values piece_of(const cf_values *values, size_t begin) {
   return piece;
 }
 
-/* How many values to count as special, and how, once magnitudes are known. */
-static void set_special(cf_values *values, const cf_magnitudes *found, const cf_grids *grids) {
-  values->negative_is_zero = !grids->is_signed;
-  values->has_special = found->has_nonfinite || (found->has_negative && !grids->is_signed);
+/* Sums over the pieces of a group. */
+typedef struct piece_sums {
+  const group *g;
+  void (*add)(const struct piece_sums *sums, const cf_values *piece, double *to);
+  const cf_grid *grids; /* one a sum */
+  int count;
+  double limit;
+  size_t first_run, run_count;
+  int threads;
+  double (*runs)[MOST_SUMS]; /* of each run */
+} piece_sums;
+
+static void add_runs(void *context, int index) {
+  const piece_sums *s = context;
+  int64_t begin, end;
+  const uint64_t modes = cf_set_default_float_modes();
+  cf_share_of((int64_t)s->run_count, 1, s->threads, index, &begin, &end);
+  for (int64_t run = begin; run < end; ++run) {
+    const size_t first = (s->first_run + (size_t)run) * RUN;
+    for (int i = 0; i < s->count; ++i) s->runs[run][i] = 0;
+    for (size_t at = first; at < first + RUN && at < s->g->values.count; at += CF_ERROR_PIECE) {
+      const cf_values piece = piece_of(&s->g->values, at);
+      s->add(s, &piece, s->runs[run]);
+    }
+  }
+  cf_restore_float_modes(modes);
+}
+
+/* Runs of pieces, by threads; the sums are of runs in order, each of pieces in order. */
+static void add_up_pieces(piece_sums *s, double *sums) {
+  double runs[RUNS][MOST_SUMS];
+  const size_t total = (s->g->values.count + RUN - 1) / RUN;
+  s->runs = runs;
+  for (int i = 0; i < s->count; ++i) sums[i] = 0;
+  for (s->first_run = 0; s->first_run < total; s->first_run += RUNS) {
+    s->run_count = total - s->first_run < RUNS ? total - s->first_run : RUNS;
+    s->threads = s->g->threads < (int)s->run_count ? s->g->threads : (int)s->run_count;
+    cf_run_threads(s->threads, add_runs, s);
+    for (size_t run = 0; run < s->run_count; ++run)
+      for (int i = 0; i < s->count; ++i) sums[i] += runs[run][i];
+  }
+}
+
+static void add_errors(const piece_sums *s, const cf_values *piece, double *to) {
+  for (int i = 0; i < s->count; ++i) to[i] += s->g->kernels->errors(&s->grids[i], piece);
 }
 
 static double error_at(const group *g, int bias) {
   const cf_grid grid = cf_grid_at(g->grids, bias);
-  double sum = 0;
+  double sum;
   if (cf_grid_overflows(g->grids, bias, g->magnitudes.peak)) return (double)INFINITY;
-  if (g->magnitudes.has_negative && !g->grids->is_signed && g->grids->has_nan)
-    return (double)INFINITY;
-  for (size_t begin = 0; begin < g->values.count; begin += CF_ERROR_PIECE) {
-    const cf_values piece = piece_of(&g->values, begin);
-    sum += g->kernels->errors(&grid, &piece);
-  }
+  if (g->magnitudes.has_negative && g->grids->has_nan) return (double)INFINITY;
+  if (g->values.count <= CF_ERROR_PIECE) return g->kernels->errors(&grid, &g->values);
+  piece_sums sums = {g, add_errors, &grid, 1, 0, 0, 0, 0, NULL};
+  add_up_pieces(&sums, &sum);
   return sum;
 }
 
@@ -153,14 +195,13 @@ static int is_nearer(const group *g, int a, int b) {
   return from_a < from_b || (from_a == from_b && a < b);
 }
 
-/* Take a bias for the best if it is; gives the sign of its error's difference from the best's. */
-static int consider(group *g, int bias, double error) {
+/* Take a bias for the best if it is. */
+static void consider(group *g, int bias, double error) {
   const int sign = compare(g, bias, error, g->best, g->error, (double)INFINITY);
   if (sign < 0 || (sign == 0 && is_nearer(g, bias, g->best))) {
     g->best = bias;
     g->error = error;
   }
-  return sign;
 }
 
 /* The largest bias at which the peak is within the range, if that is allowed. */
@@ -171,13 +212,20 @@ static int first_bias(const group *g) {
   return bias < g->low ? g->low : bias > g->high ? g->high : bias;
 }
 
-static void try_larger(group *g, int start) {
+static void try_larger(group *g, int start, double first_error) {
+  const cf_grid first = cf_grid_at(g->grids, start);
+  /* what values within the range lose at most: as much as at the start, or all that they are */
+  double others = first_error * (1 + g->tolerance);
+  if (g->grids->whitepaper && g->magnitudes.least < first.above)
+    others += (double)g->values.count * first.above * first.above;
   for (int bias = start + 1; bias <= g->high; ++bias) {
     const double beyond = g->magnitudes.peak - g->grids->at_zero.max * cf_power_of_two(-bias);
-    if (beyond > 0 && beyond * beyond > g->error * (1 + g->tolerance)) break;
+    const double most = g->error * (1 + g->tolerance);
+    if (beyond > 0 && beyond * beyond > most) return;
     const double error = error_at(g, bias);
-    if (isinf(error)) break;
+    if (isinf(error)) return;
     consider(g, bias, error);
+    if (error * (1 - g->tolerance) - others > most) return;
   }
 }
 
@@ -192,21 +240,24 @@ static size_t collect(const cf_values *values, double limit, double *found) {
   return count;
 }
 
+/* Add up the errors of those below the limit alone. */
+static void add_small(const piece_sums *s, const cf_values *piece, double *to) {
+  double small[CF_ERROR_PIECE];
+  const cf_values found = {small, collect(piece, s->limit, small), 1, 0, 0, 1};
+  if (found.count != 0) add_errors(s, &found, to);
+}
+
 /* Take the best of the biases from `start` down to `last`, at none of which a value of `limit` or
  * more rounds otherwise than at another.  Gives whether none is better than `start`, which is the
  * best as yet. */
 static int try_few(group *g, int start, int last, double limit) {
-  double small[CF_ERROR_PIECE], errors[MOST_SMALL_BIASES] = {0};
-  cf_grid grids[MOST_SMALL_BIASES];
+  double errors[MOST_SUMS];
+  cf_grid grids[MOST_SUMS];
   const int count = start - last + 1;
   int best = start, is_equal = 1;
   for (int i = 0; i < count; ++i) grids[i] = cf_grid_at(g->grids, start - i);
-  for (size_t begin = 0; begin < g->values.count; begin += CF_ERROR_PIECE) {
-    const cf_values piece = piece_of(&g->values, begin);
-    const cf_values found = {small, collect(&piece, limit, small), 1, 0, 0, 1};
-    if (found.count == 0) continue;
-    for (int i = 0; i < count; ++i) errors[i] += g->kernels->errors(&grids[i], &found);
-  }
+  piece_sums sums = {g, add_small, grids, count, limit, 0, 0, 0, NULL};
+  add_up_pieces(&sums, errors);
   for (int i = 1; i < count; ++i) {
     const int bias = start - i;
     const int sign = compare(g, bias, errors[i], best, errors[start - best], limit);
@@ -220,24 +271,39 @@ static int try_few(group *g, int start, int last, double limit) {
   return is_equal;
 }
 
-/* Take biases below `last` that are as good as the best, which is as good as `start`, and nearer
- * the default; no value loses less there than at `start`. */
+static int value_loses_more(double x, const cf_grid *grid, const cf_grid *other) {
+  return fabs(cf_grid_round(grid, x) - x) > fabs(cf_grid_round(other, x) - x);
+}
+
+/* Whether a value loses more on a grid than on another, where it is a normal number. */
+static int loses_more(const group *g, const cf_grid *grid, const cf_grid *other) {
+  if (value_loses_more(g->magnitudes.least, grid, other)) return 1; /* most often that one does */
+  for (size_t i = 0; i < g->values.count; ++i) {
+    const double x = magnitude_at(&g->values, i);
+    if (x < grid->above && value_loses_more(x, grid, other)) return 1;
+  }
+  return 0;
+}
+
+/* Take the bias nearest the default of those below `last` that are as good as the best, which is as
+ * good as `start`.  No value loses less there than at `start`: it is as good if none loses more. */
 static void try_equal(group *g, int start, int last) {
-  const double least = g->magnitudes.least;
   const cf_grid first = cf_grid_at(g->grids, start);
-  const double lost = fabs(cf_grid_round(&first, least) - least);
-  for (int bias = last - 1; bias >= g->low; --bias) {
+  const double least = g->magnitudes.least;
+  /* down to here they are all normal */
+  int bias = 1 - cf_exponent_of(least);
+  if (bias < g->preferred) bias = g->preferred;
+  if (bias < last && is_nearer(g, bias, g->best)) g->best = bias;
+  if (bias > last) bias = last;
+  for (--bias; bias >= g->low; --bias) {
     const cf_grid grid = cf_grid_at(g->grids, bias);
     if (bias < g->preferred && !is_nearer(g, bias, g->best)) return;
-    if (least >= grid.above) { /* all are normal at both */
+    if (!loses_more(g, &grid, &first)) {
       if (is_nearer(g, bias, g->best)) g->best = bias;
-      continue;
+    } else if (!g->grids->whitepaper ||
+               (cf_grid_round(&grid, least) == 0 && value_loses_more(least, &grid, &first))) {
+      return; /* one does at smaller ones, too; else it may be out of the whitepaper's hole there */
     }
-    const double value = cf_grid_round(&grid, least);
-    const int loses_more = fabs(value - least) > lost;
-    const int is_worse = loses_more || consider(g, bias, error_at(g, bias)) > 0;
-    /* and so it is at smaller ones, but that values leave the whitepaper's hole */
-    if (is_worse && (!g->grids->whitepaper || (loses_more && value == 0))) return;
   }
 }
 
@@ -251,8 +317,9 @@ static void search(group *g) {
     return;
   }
   const int start = first_bias(g);
+  const double first_error = error_at(g, start);
   g->best = start;
-  g->error = error_at(g, start);
+  g->error = first_error;
   if (isinf(g->error)) { /* at every other bias, too */
     g->best = g->preferred;
     return;
@@ -266,7 +333,7 @@ static void search(group *g) {
     }
     if (is_equal) try_equal(g, start, last);
   }
-  try_larger(g, start);
+  try_larger(g, start, first_error);
 }
 
 typedef struct task {
@@ -278,29 +345,17 @@ typedef struct task {
   int64_t blocks, count, length, row_stride, block; /* `blocks` of a row, `count` in all */
   int16_t *biases;
   double *errors;
-  int threads;
+  int threads, inner_threads; /* of groups, and in one */
 } task;
 
 static void find_magnitudes(group *g) {
-  g->magnitudes.peak = 0;
-  g->magnitudes.least = (double)INFINITY;
-  g->magnitudes.has_nonfinite = g->magnitudes.has_negative = 0;
+  g->magnitudes = (cf_magnitudes){0, (double)INFINITY, 0, 0};
+  g->values.negative_is_zero = !g->grids->is_signed;
   for (size_t begin = 0; begin < g->values.count; begin += CF_ERROR_PIECE) {
     const cf_values piece = piece_of(&g->values, begin);
     g->kernels->magnitudes(&piece, &g->magnitudes);
   }
-  set_special(&g->values, &g->magnitudes, g->grids);
-  if (g->values.has_special && g->values.negative_is_zero && g->magnitudes.has_negative) {
-    /* those of the others */
-    g->magnitudes.peak = 0;
-    g->magnitudes.least = (double)INFINITY;
-    for (size_t i = 0; i < g->values.count; ++i) {
-      const double magnitude = magnitude_at(&g->values, i);
-      if (magnitude == 0) continue;
-      if (magnitude > g->magnitudes.peak) g->magnitudes.peak = magnitude;
-      if (magnitude < g->magnitudes.least) g->magnitudes.least = magnitude;
-    }
-  }
+  g->values.has_special = g->magnitudes.has_nonfinite || g->magnitudes.has_negative;
 }
 
 /* A group's magnitudes; and, of float64, the exponent of the power of two that the values are to be
@@ -313,6 +368,7 @@ static int prepare(group *g, const task *t, const void *first, size_t count) {
   g->values.count = count;
   g->values.is_float64 = t->source_type == CF_FLOAT64;
   g->values.scale = 1;
+  g->threads = t->inner_threads;
   find_magnitudes(g);
   if (g->values.is_float64 && g->magnitudes.peak > 0) {
     frexp(g->magnitudes.peak, &scale);
@@ -324,9 +380,8 @@ static int prepare(group *g, const task *t, const void *first, size_t count) {
   g->low = t->format->bias_min + scale;
   g->high = t->format->bias_max + scale;
   g->preferred = t->default_bias + scale;
-  g->tolerance = ldexp(
-      (double)(count / CF_ERROR_PIECE + (count < CF_ERROR_PIECE ? count : CF_ERROR_PIECE) / 8 + 16),
-      -51);
+  const size_t in_lanes = (count < CF_ERROR_PIECE ? count : CF_ERROR_PIECE) / CF_ERROR_LANES;
+  g->tolerance = (double)(count / CF_ERROR_PIECE + in_lanes + 16) * 0x1p-51;
   return scale;
 }
 
@@ -336,14 +391,20 @@ static void search_share(void *context, int index) {
   const int64_t size = t->source_type == CF_FLOAT64 ? 8 : 4;
   int64_t begin, end;
   cf_share_of(t->count, 1, t->threads, index, &begin, &end);
+  const char *row = t->values + begin / t->blocks * t->row_stride;
+  int64_t first = begin % t->blocks * t->block;
   for (int64_t i = begin; i < end; ++i) {
-    const int64_t first = i % t->blocks * t->block;
     group g;
-    const int scale = prepare(&g, t, t->values + i / t->blocks * t->row_stride + first * size,
-                              (size_t)cf_at_most(t->block, t->length - first));
+    const int scale =
+        prepare(&g, t, row + first * size, (size_t)cf_at_most(t->block, t->length - first));
     search(&g);
     t->biases[i] = (int16_t)(g.best - scale);
     t->errors[i] = scale == t->scale ? g.error : ldexp(g.error, 2 * (scale - t->scale));
+    first += t->block;
+    if (first >= t->length) {
+      first = 0;
+      row += t->row_stride;
+    }
   }
   cf_restore_float_modes(modes);
 }
@@ -378,13 +439,17 @@ int cf_least_errors(const cf_format *format, int default_bias, int source_type, 
   t.biases = biases;
   t.errors = errors;
   t.threads = cf_useful_threads((double)rows * (double)length, ELEMENTS_PER_THREAD, threads);
-  if (t.threads > t.count) t.threads = (int)t.count;
+  t.inner_threads = 1;
+  if (t.threads > t.count) {
+    t.inner_threads = t.threads / (int)t.count;
+    t.threads = (int)t.count;
+  }
   cf_run_threads(t.threads, search_share, &t);
   return CF_OK;
 }
 
 int cf_errors_at_biases(const cf_format *format, int source_type, const void *values, size_t count,
-                        int scale, double *errors) {
+                        int scale, double *errors, int threads) {
   const int status = check(format, source_type);
   const uint64_t modes = cf_set_default_float_modes();
   if (status == CF_OK) {
@@ -395,6 +460,7 @@ int cf_errors_at_biases(const cf_format *format, int source_type, const void *va
     t.grids = cf_grids_of(format);
     t.default_bias = format->bias_min;
     t.source_type = source_type;
+    t.inner_threads = cf_useful_threads((double)count, ELEMENTS_PER_THREAD, threads);
     const int own = prepare(&g, &t, values, count);
     const int unit = 2 * (source_type == CF_FLOAT64 ? own - scale : 0);
     for (int bias = g.low; bias <= g.high; ++bias) {

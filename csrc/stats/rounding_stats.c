@@ -68,14 +68,12 @@ static void add_piece(const task *t, cf_values *piece, cf_rounding_stats *found)
   found->finite += piece->count;
   if (magnitudes.has_nonfinite)
     for (size_t i = 0; i < piece->count; ++i) found->finite -= isfinite(values[i]) ? 0u : 1u;
-  const int has_negative = magnitudes.has_negative && !t->grids.is_signed;
-  if (t->grids.mantissa_bits == 0 || (has_negative && t->grids.has_nan) ||
+  if (t->grids.mantissa_bits == 0 || (magnitudes.has_negative && t->grids.has_nan) ||
       cf_grid_overflows(&t->grids, t->bias, magnitudes.peak)) {
     add_slowly(t, piece, found);
     return;
   }
-  piece->has_special = magnitudes.has_nonfinite || has_negative;
-  piece->negative_is_zero = !t->grids.is_signed;
+  piece->has_special = magnitudes.has_nonfinite || magnitudes.has_negative;
   t->kernels->sums(&t->grid, piece, &sums);
   found->signal += sums.signal;
   found->noise += sums.noise;
@@ -103,7 +101,8 @@ int cf_rounding_errors(const cf_format *format, int bias, const float *values, s
   t.bias = bias;
   for (size_t begin = 0; begin < count; begin += CF_ERROR_PIECE) {
     const size_t left = count - begin;
-    cf_values piece = {values + begin, left < CF_ERROR_PIECE ? left : CF_ERROR_PIECE, 0, 0, 0, 1};
+    cf_values piece = {
+        values + begin, left < CF_ERROR_PIECE ? left : CF_ERROR_PIECE, 0, 0, !t.grids.is_signed, 1};
     add_piece(&t, &piece, found);
   }
   cf_restore_float_modes(modes);

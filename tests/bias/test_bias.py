@@ -63,23 +63,25 @@ def test_mse_is_the_least_of_all(fmt, x):
         assert tried[one[0] - low] <= best * 1.01 + slack
 
 
-@pytest.mark.parametrize(("share", "is_tried"), [(0.0101, True), (0.0099, False)])
-def test_a_smaller_bias_is_tried_for_more_than_one_per_cent(share, is_tried):
-    """Of slices and blocks, a bias is left untried only where it lowers the error by 1 % at most."""
-    fmt, bias = cf.CFloat8_1_4_3, 14
-    limits = cf.finfo(fmt, bias)
-    # of no value's neighbourhood at one bias, and a value at the next smaller one
-    in_the_hole = 12 * float(limits.smallest_subnormal)
-    lost = float(cf.round_to(in_the_hole, fmt, bias)) - in_the_hole
-    assert cf.round_to(in_the_hole, fmt, bias - 1) == in_the_hole
-    x = np.array([limits.max, 1 + abs(lost) / np.sqrt(share), in_the_hole])
+WIDE = cf.Format("wide", exponent_bits=6, mantissa_bits=4, bias=(0, 63), subnormals="whitepaper")
+
+
+@pytest.mark.parametrize(("fmt", "bias"), [(cf.CFloat8_1_4_3, 14), (WIDE, 62)])
+def test_a_smaller_bias_is_found_however_little_it_gains(fmt, bias):
+    """Of six bits of exponent less than float64 tells of the sum: the exact ones are compared."""
+    m = fmt.mantissa_bits
+    in_the_hole = np.ldexp(1.5, -bias)  # and a subnormal number at the m - 1 biases before
+    assert cf.round_to(in_the_hole, fmt, bias) != in_the_hole
+    x = np.float32([cf.finfo(fmt, bias).max, 1 + np.ldexp(1.0, -m - 2), in_the_hole])
     tried = squared_errors(x, fmt)
-    assert tried[bias] == pytest.approx((1 + share) * tried[bias - 1])
-    assert tried[bias - 1] == tried.min()
-    expected = [bias - 1 if is_tried else bias]
-    assert cf.choose_bias(x[np.newaxis], fmt, axis=0).tolist() == expected
-    assert cf.choose_bias(x, fmt, block=3).tolist() == expected
-    assert tried[cf.choose_bias(x, fmt)] == tried.min()  # of a whole tensor
+    assert (tried[bias] == tried[bias - 1]) == (fmt is WIDE)
+    expected = bias - (m - 1)
+    assert cf.round_to(in_the_hole, fmt, expected) == in_the_hole
+    for repeats in (1, 40, 3000):
+        row = np.repeat(x, repeats)
+        assert cf.choose_bias(row[np.newaxis], fmt, axis=0).tolist() == [expected]
+        assert cf.choose_bias(row, fmt, block=row.size).tolist() == [expected]
+        assert cf.choose_bias(row, fmt) == expected
 
 
 @pytest.mark.parametrize("fmt", TESLA, ids=lambda fmt: fmt.name)

@@ -20,6 +20,7 @@ void test_status(void);
 void test_threads(void);
 void test_float_modes(void);
 void test_map_codes(void);
+void test_errors(void);
 void test_schemes(void);
 
 /* on each that multiplies matrices in its own way */
