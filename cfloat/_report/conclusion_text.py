@@ -11,7 +11,7 @@ from cfloat._core.text import printable
 from cfloat._core.text_table import aligned
 from cfloat._files.paths import shown_path
 
-from .conclusion import Conclusion, Configuration, ModelSummary
+from .conclusion import Conclusion, Configuration
 from .tensor_costs import TensorCost
 
 #: Columns and lines of a screen.
@@ -25,9 +25,6 @@ _HEADLINE: Final = (
     ("INT8", ("group",)),
     ("NVFP4", ()),
 )
-
-# files that are named, and commands for them
-_NAMED: Final = 1
 
 _INTEGERS: Final = (
     "That holds for weights that are spread evenly; floats are for what has outliers, as activations and "
@@ -99,7 +96,10 @@ def _model(conclusion: Conclusion) -> list[str]:
         f"{_count(model.tensors, 'tensor')}, {_count(model.parameters, 'parameter')}, "
         f"{_count(model.nbytes, 'byte')}"
     )
-    lines = [shortened(f"{_name(model)}: {figures}", WIDTH)]
+    others = len(model.paths) - 1
+    rest = (f" and {_count(others, 'other file')}" if others > 0 else "") + f": {figures}"
+    name = shown_path(model.paths[0]) if model.paths else "arrays"
+    lines = [shortened(name, max(16, WIDTH - len(rest))) + rest]
     lines.append(shortened(f"stored as: {dtypes}", WIDTH))
     if conclusion.left_out:
         parts = (
@@ -108,14 +108,6 @@ def _model(conclusion: Conclusion) -> list[str]:
         )
         lines.append(shortened("left out: " + "; ".join(parts), WIDTH))
     return lines
-
-
-def _name(model: ModelSummary) -> str:
-    if not model.paths:
-        return "arrays"
-    first = shortened(shown_path(model.paths[0]), WIDTH // 2)
-    others = len(model.paths) - _NAMED
-    return first if others <= 0 else f"{first} and {_count(others, 'other file')}"
 
 
 def _recommended(conclusion: Conclusion) -> list[str]:

@@ -362,17 +362,23 @@ def test_codes_are_decoded_first(tmp_path):
 def test_several_files_are_one_model(tmp_path):
     from cfloat._files.stored_values import JoinedValues
 
+    folder = tmp_path / "other"
+    folder.mkdir()
     save_file({"w": normal(30, 30)}, tmp_path / "a.safetensors")
+    save_file({"w": normal(50, 30)}, folder / "a.safetensors")
     np.savez(tmp_path / "b.npz", w=normal(20, 20), n=np.arange(3))
-    result = cf.report(JoinedValues([tmp_path / "a.safetensors", tmp_path / "b.npz"]))
+    result = cf.report(
+        JoinedValues([tmp_path / "a.safetensors", tmp_path / "b.npz", folder / "a.safetensors"])
+    )
     found = result.conclusion
-    assert found.model.nbytes == 4 * 900 + 4 * 400 + 24
+    assert found.model.nbytes == 4 * 900 + 4 * 400 + 24 + 4 * 1500
     assert found.plan is None
     (text,) = found.commands
     run_printed(text, tmp_path)
     written = [tmp_path / f"{name}-CFloat8_1_4_3.safetensors" for name in "ab"]
+    written.append(tmp_path / "a-CFloat8_1_4_3-2.safetensors")
     assert sum(map(tensor_bytes, written)) == found.recommended.nbytes
-    assert " and 1 other file: 3 tensors" in result.to_screen()
+    assert " and 2 other files: 4 tensors" in result.to_screen()
 
 
 def test_tied_tensors_are_one(tmp_path):
