@@ -1,0 +1,185 @@
+// What to do, on one screen: the configuration that is recommended, what is beside it, and the commands to run.
+
+/** The name of a report: of what it is about. */
+function titleOf(report) {
+  const paths = report.conclusion?.model?.paths ?? [];
+  const short = (path) => {
+    const parts = path.split(/[\\/]/).filter(Boolean);
+    // a file in a model's folder is called like that of any other
+    return /^(model|pytorch_model|diffusion_pytorch_model|weights)\b/.test(parts.at(-1) ?? "") ? parts.slice(-2).join("/") : parts.at(-1) ?? path;
+  };
+  if (paths.length === 0) return "carried tensors";
+  return visible(short(paths[0])) + (paths.length > 1 ? ` and ${plural(paths.length - 1, "other")}` : "");
+}
+
+function bytesBefore({ conclusion }) {
+  return conclusion?.recommended?.nbytes_before ?? conclusion?.model.nbytes;
+}
+
+function configText(config) {
+  return `${visible(config.format)}, ${biasesText(config.granularity)}`;
+}
+
+/** A figure in dB, for which JSON has no number where nothing is lost. */
+function lossText(value) {
+  return value === null ? "exact" : value === undefined ? "–" : decibels(value, 2);
+}
+
+function lossInDb(value) {
+  return typeof value === "number" ? `${lossText(value)} dB` : lossText(value);
+}
+
+/** A tensor's name, which opens its details if there are any. */
+function where(name, opens = true) {
+  if (!name) return "–";
+  return opens && byName.has(name) ? opener(name) : make("bdi", {}, visible(name));
+}
+
+function countText(count) {
+  const [size, word] = [[1e9, "billion"], [1e6, "million"]].find(([least]) => count >= least) ?? [1, ""];
+  return size === 1 ? count.toLocaleString("en") : `${Number((count / size).toPrecision(3))} ${word}`;
+}
+
+function dtypesText(dtypes) {
+  if (Array.isArray(dtypes)) return dtypes.map((each) => visible(String(each))).join(", ");
+  const found = Object.entries(dtypes ?? {});
+  return found.map(([name, count]) => visible(name) + (found.length > 1 ? ` (${number(count)})` : "")).join(", ");
+}
+
+function showConclusion(report) {
+  const { conclusion } = report;
+  at("conclusion").hidden = !conclusion;
+  if (!conclusion) return;
+  const { model, recommended, bound_db: bound, commands } = conclusion;
+  const before = bytesBefore(report);
+  at("conclusion-title").textContent = titleOf(report);
+  at("model").textContent = [plural(model.tensors, "tensor"), `${countText(model.parameters)} parameters`, bytesText(model.nbytes),
+    dtypesText(model.dtypes)].filter(Boolean).join(" · ");
+  at("answer").replaceChildren(...(recommended ? answer(recommended, bound, before)
+    : [make("p", {}, `The same for every tensor, nothing has a weighted SQNR of ${number(bound)} dB.`)]));
+  at("choices").replaceChildren(choices(conclusion, before));
+  at("remarks").replaceChildren(...remarks(conclusion));
+  at("commands").replaceChildren(...((commands ?? []).length > 0 ? [make("h3", {}, "To run"), ...commands.map(command)] : []));
+  at("everything").replaceChildren(everything(conclusion, before));
+  drawFrontier(report);
+}
+
+function answer(config, bound, before) {
+  const facts = [
+    ["weighted by elements", config.weighted_db, make("dd", { class: "muted note" }, `at least ${number(bound)} dB was asked for`)],
+    ["by energy", config.energy_db, null],
+    ["median tensor", config.median_db, null],
+    ["worst tensor", config.worst_db, config.worst ? make("dd", { class: "note" }, where(config.worst)) : null],
+  ];
+  return [
+    make("p", { class: "muted" }, "Recommended, the same for every tensor:"),
+    make("p", { class: "choice" }, make("strong", {}, formatName(config.format)), `, ${biasesText(config.granularity)}`),
+    sizes(before, config.nbytes),
+    make("dl", { class: "facts" }, ...facts.map(([term, value, note]) => make("div", {}, make("dt", {}, term), make("dd", {}, make("b", {}, lossInDb(value))), note))),
+  ];
+}
+
+/** Bytes before and after, in figures and as a bar. */
+function sizes(before, after) {
+  const bar = make("span");
+  bar.style.width = `${Math.min(100, (100 * after) / Math.max(1, before)).toFixed(1)}%`;
+  return make("div", {}, make("p", { class: "sizes" }, make("b", {}, bytesText(before)), " → ", make("b", {}, bytesText(after)), ` (${shareOf(after, before)})`),
+    make("div", { class: "before", "aria-hidden": "true" }, bar));
+}
+
+/** The recommended configuration between its neighbours, the plan, and what everybody uses. */
+function choices({ recommended, cheaper, better, plan, schemes }, before) {
+  const usual = (schemes ?? []).filter((each) => /^(float8_)?E4M3(?!.*power)|^INT8/i.test(each.scheme)).slice(0, 6);
+  const lines = [
+    ...[["next cheaper", cheaper], ["recommended", recommended], ["next better", better]].filter(([, each]) => each)
+      .map(([role, each]) => [role, configText(each), each]),
+    ...(plan ? [["plan", "a format and biases of its own for each tensor", plan]] : []),
+    ...usual.map((each) => ["beside", visible(each.scheme), each]),
+  ];
+  const made = table(null, [["what", "text pin"], ["bytes"], ["of before"], ["weighted, dB"], ["worst, dB"], ["worst tensor", "text"]],
+    lines.map(([role, label, each]) => [make("span", {}, make("span", { class: "role" }, role), label), bytesText(each.nbytes), shareOf(each.nbytes, before),
+      make("b", {}, lossText(each.weighted_db)), lossText(each.worst_db), [where(each.worst), "text wrap where"]]));
+  const place = lines.findIndex(([role]) => role === "recommended");
+  if (place >= 0) made.tBodies[0].rows[place].className = "chosen-row";
+  return made;
+}
+
+/** A command to copy; one with characters that cannot be seen is shown, and is not to be copied. */
+function command(content) {
+  const code = make("code", {}, visible(content));
+  if (visible(content) !== content) return make("div", { class: "command" }, code);
+  const button = make("button", { type: "button", onclick: async () => {
+    let done = "Copied";
+    try {
+      await navigator.clipboard.writeText(content);
+    } catch {
+      getSelection().selectAllChildren(code);
+      if (!document.execCommand("copy")) done = "Selected";
+    }
+    button.textContent = done;
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  } }, "Copy");
+  return make("div", { class: "command" }, code, button);
+}
+
+function everything({ configurations, schemes }, before) {
+  const all = [...(configurations ?? []).map((each) => [make("span", {}, styles.has(each.format) ? swatch(styles.get(each.format)) : "", configText(each)), each]),
+    ...(schemes ?? []).map((each) => [visible(each.scheme), each])];
+  return make("details", {}, make("summary", {}, `All ${plural((configurations ?? []).length, "configuration")} and ${plural((schemes ?? []).length, "other scheme")}`),
+    make("div", { class: "scroll" }, table(null, [["configuration", "text pin"], ["bytes"], ["of before"], ["weighted, dB"], ["by energy, dB"], ["median, dB"],
+      ["worst, dB"], ["worst tensor", "text"], ["lose over 3 dB"]], all.map(([label, each]) => [label, bytesText(each.nbytes), shareOf(each.nbytes, before),
+      lossText(each.weighted_db), lossText(each.energy_db), lossText(each.median_db), lossText(each.worst_db), [where(each.worst), "text wrap where"],
+      number(each.over_3db ?? null)]))));
+}
+
+// --- the chart ------------------------------------------------------------------------------------------------
+
+/** What a point of the chart is, in words. */
+function tellOf(label, each, before) {
+  return [make("b", {}, label), make("span", {}, `${number(each.nbytes)} bytes (${shareOf(each.nbytes, before)})`),
+    make("span", {}, `weighted ${lossInDb(each.weighted_db)}`),
+    ...(each.worst_db === undefined ? [] : [make("span", {}, `worst ${lossInDb(each.worst_db)}`, ...(each.worst ? [" in ", make("bdi", {}, visible(each.worst))] : []))])];
+}
+
+/** The series of a report's chart: a format each, other schemes, and the plans. */
+function seriesOf({ conclusion, styles }, before) {
+  const { configurations, schemes, curve, plan, recommended } = conclusion;
+  const isChosen = (each) => recommended && each.format === recommended.format && each.granularity === recommended.granularity;
+  const point = (label, each, mark = null) => ({ x: each.nbytes, db: each.weighted_db, label, mark, below: true, tell: () => tellOf(label, each, before) });
+  const kinds = [...new Set((configurations ?? []).map((each) => each.format))];
+  const series = kinds.map((format, index) => ({ label: format, linked: true, style: styles.get(format) ?? (styles.size + index) % SHAPES.length,
+    points: configurations.filter((each) => each.format === format).map((each) => point(configText(each), each, isChosen(each) ? "recommended" : null)) }));
+  series.push({ label: "other schemes", style: null, points: (schemes ?? []).map((each) => point(visible(each.scheme), each)) },
+    plansOf(curve, plan, before));
+  return series;
+}
+
+/** The line of the best plans, with the one that was chosen among them. */
+function plansOf(curve, plan, before, style = 6) {
+  const points = (curve ?? []).map(([nbytes, db]) => ({ x: nbytes, db, label: "plan",
+    tell: () => tellOf("a plan of each tensor", { nbytes, weighted_db: db }, before) }));
+  if (plan) points.push({ x: plan.nbytes, db: plan.weighted_db, label: "plan", mark: "plan", tell: () => tellOf("the plan of each tensor", plan, before) });
+  return { label: "best plans, tensor by tensor", joined: true, style, points };
+}
+
+function drawFrontier(report) {
+  if (!report.conclusion) return;
+  const place = at("frontier");
+  const before = bytesBefore(report);
+  const width = Math.max(260, place.clientWidth);
+  const series = seriesOf(report, before);
+  const few = (report.conclusion.recommended?.nbytes ?? before) * 1.25;
+  const far = series.some((each) => each.points.some((point) => point.x > few));
+  const near = state.near === "yes" && far;
+  place.replaceChildren(make("h3", {}, "Bytes against error"),
+    frontierChart(series, { width, height: width < 500 ? 280 : 340, xText: bytesText, xTitle: "bytes of all tensors", most: near ? few : Infinity,
+      name: `Bytes against error of ${titleOf(report)}` }),
+    seriesKeys(series));
+  if (far) {
+    place.append(make("button", { type: "button", id: "near", "aria-pressed": String(near), onclick: () => {
+      set({ near: near ? "" : "yes" });
+      drawFrontier(report);
+      at("near").focus();
+    } }, "Only what is about as small"));
+  }
+}
