@@ -46,6 +46,15 @@ if _typing.TYPE_CHECKING:
     from ._report.baselines import Comparison
     from ._report.carried_tensors import carried_tensors
     from ._report.compression_plan import CompressionPlan, PlannedTensor
+    from ._report.conclusion import (
+        Conclusion,
+        Configuration,
+        DenormalCost,
+        IntegerCount,
+        ModelSummary,
+        PlanCost,
+        SchemeCost,
+    )
     from ._report.plan import plan
     from ._report.records import (
         BiasCurve,
@@ -101,6 +110,9 @@ _HOMES: _typing.Final = {
         "_report.baselines": "Comparison",
         "_report.carried_tensors": "carried_tensors",
         "_report.compression_plan": "CompressionPlan PlannedTensor",
+        "_report.conclusion": (
+            "Conclusion Configuration DenormalCost IntegerCount ModelSummary PlanCost SchemeCost"
+        ),
         "_report.plan": "plan",
         "_report.records": (
             "BiasCurve SubnormalCost Granularity MatmulRow ReportRow TensorSummary Window"
@@ -133,6 +145,9 @@ __all__ = [
     "CodeUse",
     "Comparison",
     "CompressionPlan",
+    "Conclusion",
+    "Configuration",
+    "DenormalCost",
     "ErrorStats",
     "FileError",
     "FlagError",
@@ -141,12 +156,16 @@ __all__ = [
     "Format",
     "FormatError",
     "Granularity",
+    "IntegerCount",
     "MatmulRow",
     "MatmulStats",
     "MissingExtraError",
+    "ModelSummary",
+    "PlanCost",
     "PlannedTensor",
     "Report",
     "ReportRow",
+    "SchemeCost",
     "SubnormalCost",
     "TensorSummary",
     "Window",

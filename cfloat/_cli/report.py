@@ -3,8 +3,9 @@
 import argparse
 import os
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
 
 from numpy.typing import NDArray
 
@@ -14,22 +15,30 @@ from cfloat._files.paths import check_writable, is_special, shown_path
 from cfloat._files.replace import write_text
 from cfloat._files.stored_values import JoinedValues, StoredValues
 from cfloat._report.carried_tensors import carried_tensors
-from cfloat._report.report import report
-from cfloat.errors import FileError
+from cfloat._report.conclusion import DEFAULT_MIN_DB
+from cfloat._report.report import Report, report
+from cfloat._report.tensor_costs import SORTS
+from cfloat.errors import ArgumentValueError, FileError
 
 from .progress import progress_bar
-from .shared_options import READABLE
+from .shared_options import READABLE, add_patterns
 from .terminal import print_report
+
+#: What stands for standard output, where a file can be named.
+STDOUT: Final = "-"
+
+_CARRIED: Final = "No path is given: these are tensors that the package carries."
 
 
 def add(commands: Any) -> None:
     """Add the command to a parser's subparsers."""
     command = commands.add_parser(
         "report",
-        help="measure what each format costs on tensors",
+        help="decide on a format: what it costs on a model's tensors",
         description="Measure what CFloat8 and CFloat16 cost on tensors, each format at its best exponent "
-        "bias, beside float16, bfloat16 and the OCP 8-bit formats.  Without a path: on real tensors that "
-        "the package carries (weights, activations, gradients and Adam's moments of a small network).",
+        "biases, and recommend one configuration: a format, for what there is a bias, and the command that "
+        "converts to it.  Without a path: on real tensors that the package carries (weights, activations, "
+        "gradients and Adam's moments of a small network).",
     )
     command.add_argument("paths", nargs="*", metavar="PATH", help=READABLE)
     command.add_argument(
@@ -41,44 +50,132 @@ def add(commands: Any) -> None:
         + ", ".join(FORMATS),
     )
     command.add_argument(
+        "--min-db",
+        type=float,
+        default=DEFAULT_MIN_DB,
+        metavar="DB",
+        help="the least SQNR, weighted by elements, of what is recommended; "
+        f"{DEFAULT_MIN_DB:g} by default",
+    )
+    add_patterns(command, "measure", "leave tensors with a name like this as they are, unmeasured")
+    command.add_argument(
         "--activations",
         metavar="FILE",
         help="a file of inputs, each named as its weight: measure the error of their products, too",
     )
-    command.add_argument("--html", metavar="FILE", help="write a page to look at as well")
+    command.add_argument("--all", action="store_true", help="print every table")
+    command.add_argument(
+        "--top",
+        type=int,
+        metavar="N",
+        help="list so many tensors; with --all, those that have a table of their own",
+    )
+    command.add_argument(
+        "--sort",
+        choices=SORTS,
+        metavar="KEY",
+        help="the tensors' order: sqnr, the least first; loss, those first that lose most against another "
+        "configuration; size, the largest first; or name",
+    )
+    command.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    where = "; - is standard output, on which nothing else is then printed"
+    command.add_argument("--html", metavar="FILE", help="write a page to look at as well" + where)
     command.add_argument("--json", metavar="FILE", help="write everything to a JSON file as well")
     command.add_argument("--csv", metavar="FILE", help="write the rows to a CSV file as well")
     command.set_defaults(run=_run_report)
 
 
 def _run_report(options: argparse.Namespace) -> None:
-    outputs = [path for path in (options.html, options.json, options.csv) if path is not None]
-    inputs = [*options.paths, *([] if options.activations is None else [options.activations])]
-    for path in outputs:
-        check_writable(path)
-        if any(os.path.realpath(path) == os.path.realpath(other) for other in inputs):
-            raise FileError(f"{shown_path(path)}: would overwrite what is to be read")
-    named = list(map(os.path.realpath, outputs))
-    for path in outputs:
-        # a device or a pipe takes one after the other
-        if named.count(os.path.realpath(path)) > 1 and not is_special(path):
-            raise FileError(f"{shown_path(path)}: named for two outputs")
+    outputs = {
+        name: path
+        for name, path in (("html", options.html), ("json", options.json), ("csv", options.csv))
+        if path is not None
+    }
+    to_stdout = _checked(options, outputs)
     tensors = _tensors(options.paths)
     formats = [name for name in FORMATS if not options.format or name in options.format]
-    with progress_bar("Measuring") as advance:
+    with _progress(options.quiet) as advance:
         activations = None if options.activations is None else StoredValues(options.activations)
-        result = report(tensors, formats, activations=activations, progress=advance)
+        result = report(
+            tensors,
+            formats,
+            activations=activations,
+            min_db=options.min_db,
+            include=options.include,
+            exclude=options.exclude,
+            progress=advance,
+        )
     if not result.rows:
         reasons = [f"{name}: {reason}" for name, reason in result.skipped.items()]
         raise FileError(f"nothing to measure: {printable(reasons[0]) if reasons else 'no tensors'}")
-    print_report(result)
-    sys.stdout.flush()  # what is written below may go the same way
-    if options.html is not None:
-        write_text(options.html, result.to_html())
-    if options.json is not None:
-        write_text(options.json, result.to_json())
-    if options.csv is not None:
-        write_text(options.csv, result.to_csv())
+    if not (options.quiet or to_stdout):
+        _print(result, options)
+        sys.stdout.flush()  # what is written below may go the same way
+    texts = {"html": result.to_html, "json": result.to_json, "csv": result.to_csv}
+    for name, path in outputs.items():
+        if name in to_stdout:
+            _write_stdout(texts[name]())
+        else:
+            write_text(path, texts[name]())
+
+
+def _checked(options: argparse.Namespace, outputs: Mapping[str, str]) -> list[str]:
+    """Refuse what cannot be written, before the work is done; tell which outputs go to standard output."""
+    if options.top is not None and options.top < 0:
+        raise ArgumentValueError(f"--top is {options.top}; it takes a number from 0 on")
+    inputs = [*options.paths, *([] if options.activations is None else [options.activations])]
+    to_stdout = [name for name, path in outputs.items() if _is_stdout(path)]
+    for name in to_stdout[1:]:
+        raise FileError(
+            f"{shown_path(outputs[name])}: standard output is named for --{to_stdout[0]} and --{name}; "
+            "it takes one"
+        )
+    files = [path for name, path in outputs.items() if name not in to_stdout]
+    named = list(map(os.path.realpath, files))
+    for path in files:
+        check_writable(path)
+        if any(os.path.realpath(path) == os.path.realpath(other) for other in inputs):
+            raise FileError(f"{shown_path(path)}: would overwrite what is to be read")
+        # a device or a pipe takes one after the other
+        if named.count(os.path.realpath(path)) > 1 and not is_special(path):
+            raise FileError(f"{shown_path(path)}: named for two outputs")
+    return to_stdout
+
+
+def _is_stdout(path: str) -> bool:
+    """Whether a path is where standard output goes: ``-``, or /dev/stdout and what else names it."""
+    if path == STDOUT:
+        return True
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError):  # nothing of that name, or standard output is closed or no file
+        return False
+
+
+def _write_stdout(text: str) -> None:
+    # in UTF-8 as files are, whatever a terminal's encoding is
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.buffer.flush()
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Any]:
+    if quiet:
+        yield None
+        return
+    with progress_bar("Measuring") as advance:
+        yield advance
+
+
+def _print(result: Report, options: argparse.Namespace) -> None:
+    if options.all:
+        print_report(result, options.top, options.sort)
+        return
+    if not options.paths:
+        print(_CARRIED + "\n")
+    sort = {} if options.sort is None else {"sort": options.sort}
+    print(result.to_screen(options.top, **sort))
 
 
 def _tensors(paths: list[str]) -> Mapping[str, NDArray[Any]]:

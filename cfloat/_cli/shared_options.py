@@ -18,6 +18,18 @@ def add_subnormals(command: argparse.ArgumentParser) -> None:
     command.add_argument("--subnormals", choices=readings, metavar="HOW", help=", ".join(readings))
 
 
+def add_patterns(command: argparse.ArgumentParser, verb: str, exclude: str) -> None:
+    """Add the options ``--include`` and ``--exclude`` to a command."""
+    command.add_argument(
+        "--include",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help=f"{verb} tensors with a name like this, and others named likewise, alone",
+    )
+    command.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help=exclude)
+
+
 def format_of(name: str, subnormals: str | None) -> Format:
     """Look a format up by its name, with another reading of subnormals if there is one."""
     return FORMATS[name] if subnormals is None else FORMATS[name].replace(subnormals=subnormals)

@@ -12,14 +12,14 @@ from cfloat._report.report import Report
 from cfloat._report.text_tables import LEGEND, TEXT_HEADINGS
 
 
-def print_report(result: Report) -> None:
-    """Print a report on stdout."""
+def print_report(result: Report, top: int | None = None, sort: str | None = None) -> None:
+    """Print all tables of a report on stdout, of the tensors as `Report.tables` takes them."""
     console = Console()
     if not console.is_terminal:
-        print(result.to_table())
+        print(result.to_table(top, sort))
         return
     _print_line(console, LEGEND)
-    for title, headings, rows in result.tables():
+    for title, headings, rows in result.tables(top, sort):
         _print_line(console, "")
         _print_table(console, title, headings, rows)
 

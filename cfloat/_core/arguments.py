@@ -1,5 +1,6 @@
 """Checks of arguments, each written once: they say what was given and what is allowed."""
 
+import math
 import operator
 import sys
 from typing import Any, Final
@@ -47,6 +48,23 @@ def _allowed(low: int | None, high: int | None) -> str:
     # a word of a random stream is better known by its width
     last = "2**64 - 1" if high == 2**64 - 1 else high
     return f"an integer from {low} to {last}"
+
+
+def finite_number(name: str, value: Any) -> float | None:
+    """Give an argument as a finite float, or None if there is none."""
+    if value is None:
+        return None
+    try:
+        if isinstance(value, str | bytes | bool | np.bool_):
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ArgumentTypeError(f"{name} is {shown(value)}; it takes a number") from None
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ArgumentValueError(f"{name} is {shown(value)}; it takes a finite number")
+    return number
 
 
 def check_bool(name: str, value: object) -> None:

@@ -36,6 +36,8 @@ class StoredValues(Mapping[str, Array]):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        #: The path as it was given, after what is before the names.
+        self.paths = {"": os.fspath(path)}
         self._contents = Contents(open_source(as_path(path)))
         scales = self._contents.scales
         # a dict, in which to look names up
@@ -71,6 +73,9 @@ class JoinedValues(Mapping[str, Array]):
     """
 
     def __init__(self, paths: Iterable[str | os.PathLike[str]]) -> None:
+        paths = list(paths)
+        #: The paths as they were given, by what is before the names.
+        self.paths = {f"{Path(path)}:": os.fspath(path) for path in paths}
         self._places = {
             f"{Path(path)}:{name}": (values, name)
             for path, values in [(path, StoredValues(path)) for path in paths]

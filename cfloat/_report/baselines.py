@@ -38,12 +38,15 @@ class Comparison:
         Signal to quantisation noise ratio, in dB.
     bits_per_element : float
         What it stores, the scales of blocks included, in bits an element.
+    nbytes : int
+        The same in bytes.
     """
 
     tensor: str
     scheme: str
     sqnr_db: float
     bits_per_element: float
+    nbytes: int
 
 
 def compare_baselines(name: str, tensor: NDArray[Any], peak: float) -> list[Comparison]:
@@ -72,11 +75,22 @@ def compare_baselines(name: str, tensor: NDArray[Any], peak: float) -> list[Comp
         power = 2.0 ** math.floor(math.log2(real))
         for scheme, scale in (("power-of-two scale", power), ("real scale", real)):
             step = _scaled(fmt, scale)
-            found.append(Comparison(name, f"{label}, {scheme}", _sqnr_db(tensor, step), 8.0))
-        mx = _sqnr_db(tensor, _microscaled(fmt))
-        found.append(Comparison(name, f"MXFP8 {label}", mx, 8.0 + 8.0 / MX_BLOCK))
-    found.append(Comparison(name, "INT8 symmetric", _sqnr_db(tensor, _integers(127 / peak)), 8.0))
+            found.append(_compared(name, f"{label}, {scheme}", tensor, step, 8.0))
+        mx = 8.0 + 8.0 / MX_BLOCK
+        found.append(_compared(name, f"MXFP8 {label}", tensor, _microscaled(fmt), mx))
+    found.append(_compared(name, "INT8 symmetric", tensor, _integers(127 / peak), 8.0))
     return found
+
+
+def _compared(
+    name: str,
+    scheme: str,
+    tensor: NDArray[Any],
+    apply: Callable[[Floats], Floats],
+    bits: float,
+) -> Comparison:
+    nbytes = math.ceil(tensor.size * bits / 8)
+    return Comparison(name, scheme, _sqnr_db(tensor, apply), bits, nbytes)
 
 
 def _scaled(fmt: Format, scale: float) -> Callable[[Floats], Floats]:

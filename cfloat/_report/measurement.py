@@ -1,7 +1,7 @@
 """The measuring of one tensor: what each format costs it, for the rows of a report."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,8 +12,10 @@ from cfloat._bias.groups import Blocks, Groups, Slices
 from cfloat._bias.histogram import Histogram
 from cfloat._bias.peak import largest_magnitude
 from cfloat._bias.round_to import round_to
-from cfloat._bias.search_slices import grouped_error
+from cfloat._bias.search_slices import choose_each, grouped_error
 from cfloat._bias.squared_errors import least_error, squared_errors
+from cfloat._convert.elementwise import round_checked
+from cfloat._core.dtypes import fits_float32
 from cfloat._core.finfo import finfo
 from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
@@ -23,6 +25,7 @@ from cfloat._metrics.sqnr import sqnr_db
 from cfloat._metrics.theory import theoretical_sqnr_db
 
 from .baselines import Comparison, compare_baselines
+from .granularities import GRANULARITIES, Layout
 from .records import (
     THEORY,
     BiasCurve,
@@ -38,7 +41,6 @@ Floats = NDArray[np.float64]
 
 #: dB below the best that still belong to a plateau.
 PLATEAU_DB: Final = 0.1
-BLOCK: Final = 32
 
 
 @dataclass(frozen=True)
@@ -74,17 +76,18 @@ class Measurement:
         self._known: dict[Format, Floats] = {}
         fitting = {label: fmt for label, fmt in formats.items() if fmt.signed or not negative}
         self._formats = fitting
-        # several biases, and few bits: what is stored with a bias for each part
-        self._small = {
-            label: fmt for label, fmt in fitting.items() if fmt.bits <= 8 and _several_biases(fmt)
+        # what a checkpoint's tensors can become: those of several biases, and the unsigned ones
+        self._stored = {
+            label: fmt
+            for label, fmt in fitting.items()
+            if self._peak > 0 and (_several_biases(fmt) or not fmt.signed)
         }
-        if not 2.0**-126 <= self._peak <= 2.0**126:  # beyond float32, or where its squares are
-            self._small = {}
 
     @property
     def steps(self) -> int:
         """How many steps there are, all of about the same length."""
-        return 1 + len(self._formats) + 3 * len(self._small) + 1
+        parts = sum(len(_granularities(fmt)) for fmt in self._stored.values())
+        return 1 + len(self._formats) + parts + 1
 
     def run(self, advance: Callable[[], None]) -> Measured:
         """Measure everything, calling `advance` after each step."""
@@ -95,12 +98,13 @@ class Measurement:
                 rows.append(self._row(label, fmt))
                 advance()
             granularity = []
-            for label, fmt in self._small.items():
+            for label, fmt in self._stored.items():
                 for each in self._granularity(label, fmt):
                     granularity.append(each)
                     advance()
             comparisons = []
-            if self._small:
+            # not beyond float32, nor where its squares are
+            if 2.0**-126 <= self._peak <= 2.0**126:
                 comparisons = compare_baselines(self._name, self._tensor, self._peak)
         advance()
         return Measured(self._summary(), rows, granularity, comparisons)
@@ -117,6 +121,8 @@ class Measurement:
             max=self._peak,
             kurtosis=histogram.kurtosis,
             exponents=histogram.exponents(),
+            signal=float(np.ldexp(histogram.signal, 2 * histogram.scale)),
+            is_constant=_is_constant(self._flat),
         )
 
     def _row(self, label: str, fmt: Format) -> ReportRow:
@@ -190,18 +196,16 @@ class Measurement:
         )
 
     def _granularity(self, label: str, fmt: Format) -> Iterator[Granularity]:
-        x = np.atleast_1d(self._tensor)
-        groups: list[tuple[str, Groups]] = [("tensor", Blocks(x.reshape(1, -1), x.size))]
-        groups.append(("channel", Slices(x, 0) if x.ndim > 1 else groups[0][1]))
-        groups.append((f"block {BLOCK}", Blocks(x, BLOCK)))
         errors = self._errors(fmt)
         whole = least_error(errors, fmt)
-        for name, parts in groups:
-            if parts is groups[0][1]:
+        shape = self._tensor.shape
+        for name in _granularities(fmt):
+            layout = GRANULARITIES[name]
+            if layout.bias_count(shape) <= 1:
                 biases, noise = np.array([whole]), float(errors[whole - fmt.bias_range[0]])
             else:
-                biases, noise = grouped_error(parts, fmt)
-                noise = math.ldexp(noise, -2 * self._histogram.scale)
+                biases, noise = self._grouped(_groups(self._tensor, layout), fmt)
+            nbytes = layout.nbytes(shape, fmt)
             yield Granularity(
                 tensor=self._name,
                 format=label,
@@ -211,7 +215,35 @@ class Measurement:
                 lowest=int(biases.min()),
                 median=int(np.median(biases)),
                 highest=int(biases.max()),
+                nbytes=nbytes,
+                bits_per_element=8 * nbytes / self._tensor.size,
             )
+
+    def _grouped(self, groups: Groups, fmt: Format) -> tuple[Array, float]:
+        """Find the biases of groups, and the sum of the squared errors in the unit of the signal."""
+        if fits_float32(self._tensor.dtype):
+            return grouped_error(groups, fmt)
+        biases, noise = np.full(groups.count, fmt.default_bias, np.int16), 0.0
+        with np.errstate(all="ignore"):
+            for part, values in groups:
+                finite = np.where(np.isfinite(values), values, 0).astype(np.float64)
+                biases[part] = choose_each(finite, fmt, "mse", 1.0)
+                rounded = round_checked(finite, fmt, biases[part][:, np.newaxis], finite.shape)
+                scaled = np.ldexp(rounded - finite, -self._histogram.scale)
+                noise += float(np.square(scaled).sum())
+        return biases, noise
+
+
+def _granularities(fmt: Format) -> Sequence[str]:
+    """Name the granularities that a format can have: one, if it has one bias alone."""
+    return tuple(GRANULARITIES)[: None if _several_biases(fmt) else 1]
+
+
+def _groups(x: Array, layout: Layout) -> Groups:
+    if layout.axis is not None:
+        return Slices(x, layout.axis)
+    assert layout.block is not None
+    return Blocks(x, layout.block)
 
 
 def rounding_error(flat: Array, fmt: Format, bias: int) -> ErrorStats:
@@ -223,6 +255,15 @@ def rounding_error(flat: Array, fmt: Format, bias: int) -> ErrorStats:
             rounded = round_to(flat[piece], fmt, bias)
             sums.add(flat[piece].astype(np.float64), rounded.astype(np.float64), limits)
     return sums.stats(flat.size, True)
+
+
+def _is_constant(flat: Array) -> bool:
+    """Whether all finite elements of a tensor, of which there is one, are equal."""
+    first = flat[np.argmax(np.isfinite(flat))]
+    return all(
+        bool(((part == first) | ~np.isfinite(part)).all())
+        for part in (flat[piece] for piece in pieces(flat.shape))
+    )
 
 
 def _several_biases(fmt: Format) -> bool:

@@ -4,11 +4,9 @@ import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
-
-from cfloat._core.arguments import integer
+from cfloat._core.arguments import finite_number, integer
 from cfloat._core.format import Format
 from cfloat._core.presets import FORMATS, TESLA_FORMATS, as_format
 from cfloat._core.public_names import public
@@ -20,15 +18,12 @@ from cfloat._files.tensor_selection import check_patterns, is_selected
 from cfloat._metrics.sqnr import sqnr_db
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError
 
+from .aggregates import weighted_db
 from .candidates import Candidates, Measuring
 from .compression_plan import CompressionPlan, PlannedTensor
-from .selection import Problem, Selection, exact_solver
-
-#: The bound of the weighted error, in dB, where none is given.
-DEFAULT_MIN_DB: Final = 30.0
-
-# points of a curve, at most
-_CURVE_POINTS: Final = 200
+from .conclusion import DEFAULT_MIN_DB
+from .selection import Problem, Selection, exact_solver, vertices
+from .stored_model import copies_of_tied
 
 
 @public
@@ -145,12 +140,14 @@ class _Limit:
             )
         if all(each is None for each in (min_db, worst_db, size, max_bytes)):
             min_db = DEFAULT_MIN_DB
-        share = _number("size", size)
+        share = finite_number("size", size)
         if share is not None and share <= 0:
             raise ArgumentValueError(f"size is {share}; it takes a number above 0")
         if max_bytes is not None:
             max_bytes = integer("max_bytes", max_bytes, 0)
-        return cls(_number("min_db", min_db), _number("worst_db", worst_db), share, max_bytes)
+        return cls(
+            finite_number("min_db", min_db), finite_number("worst_db", worst_db), share, max_bytes
+        )
 
     @property
     def text(self) -> str:
@@ -231,7 +228,11 @@ class _Choosing:
             tensors=tensors,
             nbytes_before=self._before,
             nbytes=self._total(self._nbytes, selection),
-            weighted_db=sqnr_db(1.0, math.fsum(_picked(self._errors, selection))),
+            weighted_db=weighted_db(
+                (each.size, one.error)
+                for each, one in zip(self._items, picked, strict=True)
+                if not each.is_zero
+            ),
             worst_db=sqnr_db(1.0, error),
             worst=worst if error > 0 else "",
             bound=self._limit.text,
@@ -273,20 +274,7 @@ class _Choosing:
 
     def _curve(self, by_bytes: Problem) -> list[tuple[int, float]]:
         """Give bytes and weighted dB of the vertices of the hulls' common way."""
-        nbytes, error = by_bytes.costs, by_bytes.loads
-        steps = np.array(by_bytes.steps, np.intp).reshape(-1, 2)
-        first = by_bytes.cheapest
-        total = np.cumsum([nbytes[first].sum(), *(nbytes[steps[:, 1]] - nbytes[steps[:, 0]])])
-        # from the least error on, where none may be left that is not there
-        lost = np.cumsum([*(error[steps[:, 0]] - error[steps[:, 1]])[::-1]])[::-1]
-        last = first.copy()
-        for _, b in steps:
-            last[by_bytes.item[b]] = b
-        errors = np.append(lost, 0.0) + error[last].sum()
-        every = np.unique(
-            np.linspace(0, total.size - 1, min(total.size, _CURVE_POINTS)).round().astype(int)
-        )
-        return [(self._others + int(total[i]), sqnr_db(1.0, float(errors[i]))) for i in every]
+        return [(self._others + int(nbytes), db) for nbytes, db in vertices(by_bytes)]
 
 
 def _picked(values: list[list[Any]], selection: Selection) -> list[Any]:
@@ -307,10 +295,7 @@ def _measured(
     """Measure the floating-point tensors; count the bytes of all others, and how often each is stored."""
     measuring = Measuring(checkpoint, formats)
     tied = checkpoint.tied_names()
-    copies: dict[str, int] = {}
-    if not _stores_ties_once(checkpoint):
-        for kept in tied.values():
-            copies[kept] = copies.get(kept, 1) + 1
+    copies = copies_of_tied(checkpoint)
     names = [name for name in checkpoint if name not in tied]
     floats = [name for name in names if checkpoint.is_float(name)]
     others = sum(
@@ -328,12 +313,6 @@ def _measured(
         if progress is not None:
             progress(done, total)
     return found, others, copies
-
-
-def _stores_ties_once(checkpoint: Checkpoint) -> bool:
-    """Whether a converted file has names that are tied once: one that is alone, and no model's folder."""
-    beside = checkpoint.path.parent / "config.json"
-    return len(checkpoint.source.parts) == 1 and not beside.exists()
 
 
 def _opened(model: object) -> Checkpoint:
@@ -364,20 +343,3 @@ def _formats(formats: Iterable[Format | str] | Format | str) -> list[Format]:
                 f"formats has {shown(fmt)}; a plan's file names formats, which are {', '.join(FORMATS)}"
             )
     return list(dict.fromkeys(chosen))
-
-
-def _number(name: str, value: Any) -> float | None:
-    """Give an argument as a finite float, or None if there is none."""
-    if value is None:
-        return None
-    try:
-        if isinstance(value, str | bytes | bool | np.bool_):
-            raise TypeError
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ArgumentTypeError(f"{name} is {shown(value)}; it takes a number") from None
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise ArgumentValueError(f"{name} is {shown(value)}; it takes a finite number")
-    return number

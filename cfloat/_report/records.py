@@ -186,6 +186,13 @@ class TensorSummary:
         Excess kurtosis.
     exponents : dict of int to int
         Numbers of elements by binade, the exponent of its first value.
+    signal : float
+        The sum of the squares of the finite elements; infinite if float64 does not hold it.
+    kind : str
+        What it is in a model, by its shape, its name and the model's class: "linear", "convolution",
+        "embedding", "norm or bias" or "other".
+    is_constant : bool
+        Whether all finite elements are equal.
     """
 
     name: str
@@ -197,6 +204,9 @@ class TensorSummary:
     max: float
     kurtosis: float
     exponents: dict[int, int] = field(default_factory=dict)
+    signal: float = math.nan
+    kind: str = "other"
+    is_constant: bool = False
 
     def to_content(self) -> dict[str, Any]:
         """Give everything as plain data, for JSON."""
@@ -216,13 +226,17 @@ class Granularity:
     tensor, format : str
         Names of the tensor and the format.
     granularity : str
-        "tensor", "channel" (slices of the first axis) or "block 32" (of the last).
+        "tensor", "channel" (slices of the first axis), "block 128" or "block 32" (of the last).
     sqnr_db : float
         The SQNR in dB with the bias of the least squared error for each part.
     biases : int
         How many biases there are.
     lowest, median, highest : int
         Of the biases.
+    nbytes : int
+        The bytes of codes and biases, as a converted file has them.
+    bits_per_element : float
+        The same in bits an element.
     """
 
     tensor: str
@@ -233,6 +247,8 @@ class Granularity:
     lowest: int
     median: int
     highest: int
+    nbytes: int
+    bits_per_element: float
 
 
 @public

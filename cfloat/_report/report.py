@@ -2,20 +2,22 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cfloat._core.arguments import finite_number
 from cfloat._core.dtypes import SOURCE_DTYPES, check_memory, is_source_dtype
 from cfloat._core.format import Format
 from cfloat._core.pieces import pieces
 from cfloat._core.presets import FORMATS, as_format
 from cfloat._core.public_names import public
 from cfloat._core.text import shown
-from cfloat._files.checkpoint import Checkpoint
+from cfloat._files.checkpoint import Checkpoint, load
 from cfloat._files.stored_values import JoinedValues, StoredValues
 from cfloat._metrics.error import ErrorStats
 from cfloat._version import __version__
@@ -23,6 +25,8 @@ from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError, Miss
 
 from . import text_tables
 from .baselines import Comparison
+from .conclusion import DEFAULT_MIN_DB, Conclusion, conclude
+from .conclusion_text import screen
 from .csv_text import csv_text
 from .figure import draw
 from .html_page import html_page
@@ -38,6 +42,8 @@ from .records import (
     TensorSummary,
     names_of,
 )
+from .stored_model import EXCLUDED, StoredModel, check_names
+from .tensor_costs import TensorCost, ordered, tensor_costs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,6 +53,9 @@ Array = NDArray[Any]
 
 #: The formats compared unless others are named.
 DEFAULT_FORMATS: Final = tuple(FORMATS.values())
+
+#: How many tensors a screen lists.
+_LISTED: Final = 3
 
 _COLUMNS: Final = [
     "tensor", "shape", "dtype", "format", "subnormals", "bits", "bias", *names_of(ErrorStats),
@@ -74,6 +83,8 @@ class Report:
         What other schemes of 8 bits and a scale cost each tensor.
     products : list of MatmulRow
         What rounding a weight and its inputs does to their product, where inputs were given.
+    min_db : float
+        The least weighted ratio that the conclusion's recommendation may have, in dB.
     """
 
     rows: list[ReportRow]
@@ -82,6 +93,36 @@ class Report:
     granularity: list[Granularity] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
     products: list[MatmulRow] = field(default_factory=list)
+    min_db: float = DEFAULT_MIN_DB
+    _formats: dict[str, Format] = field(default_factory=dict, repr=False)
+    _model: StoredModel = field(default_factory=StoredModel, repr=False)
+
+    @cached_property
+    def conclusion(self) -> Conclusion:
+        """What it comes to: one configuration for all tensors, and what it and others cost."""
+        return conclude(
+            self._model, self._formats, self.tensors, self.rows, self.granularity,
+            self.comparisons, self.skipped, self.min_db,
+        )  # fmt: skip
+
+    def to_screen(self, top: int | None = None, sort: str = "sqnr") -> str:
+        """Write what is to be known first, on one screen: the conclusion.
+
+        Parameters
+        ----------
+        top : int, optional
+            How many tensors to list; if None, at most three, and as many as there is room for.
+        sort : str
+            Which: "sqnr", those with the least ratio as recommended; "loss", those that lose most against
+            another configuration of as wide codes; "size", the largest; or "name", the first.
+
+        Returns
+        -------
+        str
+            At most 40 lines of 100 columns, unless `top` is large or a file's name long.
+        """
+        listed = self._costs(sort, _LISTED if top is None else top)
+        return screen(self.conclusion, listed, is_short=top is None)
 
     def table_rows(self) -> list[tuple[str, list[list[str]]]]:
         """Give the table as text: for each tensor its title and the cells of its lines."""
@@ -89,35 +130,62 @@ class Report:
 
     def summary_rows(self) -> list[list[str]]:
         """Give one line of text a format: its median and its worst tensor."""
-        return text_tables.summary_rows(self.rows)
+        return text_tables.summary_rows(self.rows, self._alike)
 
     def denormal_rows(self) -> list[list[str]]:
         """Give what the whitepaper's reading of a denormal costs as text, two lines a format."""
-        return text_tables.subnormal_rows(self.rows)
+        return text_tables.subnormal_rows(self.rows, self._alike)
 
     def granularity_rows(self) -> list[list[str]]:
         """Give what biases for parts of a tensor are worth as text, one line a format."""
-        return text_tables.granularity_rows(self.granularity)
+        return text_tables.granularity_rows(self.granularity, self._alike)
 
     def comparison_rows(self) -> list[list[str]]:
         """Give what other schemes cost as text, one line each."""
-        return text_tables.comparison_rows(self.comparisons)
+        return text_tables.comparison_rows(self.comparisons, self._alike)
 
-    def tables(self) -> list[text_tables.Table]:
-        """Give every table of the report as (title, headings, rows of cells)."""
+    def tables(self, top: int | None = None, sort: str | None = None) -> list[text_tables.Table]:
+        """Give every table of the report as (title, headings, rows of cells).
+
+        Parameters
+        ----------
+        top : int, optional
+            How many tensors have a table of their own; all if None.
+        sort : str, optional
+            In which order, as in `to_screen`; as they come if None.
+        """
+        names = None
+        if top is not None or sort is not None:
+            names = [each.name for each in self._costs(sort, top)]
         return text_tables.report_tables(
-            self.rows, self.granularity, self.comparisons, self.products, self.skipped
-        )
+            self.rows, self.granularity, self.comparisons, self.products, self.skipped, self._alike,
+            names,
+        )  # fmt: skip
 
-    def to_table(self) -> str:
-        """Write the report as plain text.
+    @property
+    def _alike(self) -> set[str]:
+        """The tensors whose elements have one value, of which an error says little."""
+        return {each.name for each in self.tensors if each.is_constant}
+
+    def _costs(self, sort: str | None, top: int | None) -> list[TensorCost]:
+        bits = {label: fmt.bits for label, fmt in self._formats.items()}
+        costs = tensor_costs(self.tensors, self.granularity, bits, self.conclusion)
+        return ordered(costs, sort, top)
+
+    def to_table(self, top: int | None = None, sort: str | None = None) -> str:
+        """Write the whole report as plain text.
+
+        Parameters
+        ----------
+        top, sort
+            As in `tables`.
 
         Returns
         -------
         str
             A block of lines for each tensor, a summary, and what the whitepaper's denormals cost.
         """
-        return text_tables.to_text(self.tables())
+        return text_tables.to_text(self.tables(top, sort))
 
     def to_content(self) -> dict[str, Any]:
         """Give everything as plain data.
@@ -129,6 +197,7 @@ class Report:
         """
         content = {
             "cfloat": __version__,
+            "conclusion": self.conclusion.to_content(),
             "tensors": [each.to_content() for each in self.tensors],
             "rows": [row.to_content() for row in self.rows],
             "granularity": list(map(asdict, self.granularity)),
@@ -145,9 +214,9 @@ class Report:
         Returns
         -------
         str
-            An object with "tensors", "rows" (the errors, shares from 0 to 1, and the SQNR at every bias under
-            "curve"), "granularity", "comparisons", "matmul" and "skipped".  JSON has no infinities or NaN:
-            they are null (an infinite `sqnr_db` has an `mse` of 0).
+            An object with "conclusion", "tensors", "rows" (the errors, shares from 0 to 1, and the SQNR at
+            every bias under "curve"), "granularity", "comparisons", "matmul" and "skipped".  JSON has no
+            infinities or NaN: they are null (an infinite `sqnr_db` has an `mse` of 0).
         """
         return json.dumps(self.to_content(), indent=1, allow_nan=False) + "\n"
 
@@ -233,6 +302,9 @@ def report(
     formats: Iterable[Format | str] | Format | str = DEFAULT_FORMATS,
     *,
     activations: Mapping[str, ArrayLike] | str | os.PathLike[str] | None = None,
+    min_db: float = DEFAULT_MIN_DB,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     progress: Callable[[float, int], None] | None = None,
 ) -> Report:
     """Measure what formats cost on tensors.
@@ -251,6 +323,11 @@ def report(
         Inputs of weights, by the weights' names: of shape (..., n) for a weight of shape (m, n), whose output
         is ``inputs @ weight.T``; or the path of a file that has them.  The report then has the error of these
         products as well.
+    min_db : float
+        The least weighted ratio that the conclusion's recommendation may have, in dB.
+    include, exclude : sequence of str
+        Patterns of `fnmatch` for the names of tensors that are measured, all if there are none, and of those
+        that are not; these stay as they are in the conclusion.
     progress : callable, optional
         Called as ``progress(done, total)`` when `done` of `total` tensors, a fraction, are finished.
 
@@ -265,7 +342,8 @@ def report(
     ArgumentTypeError
         If `formats` holds anything but formats and names, or a single tensor is not of numbers.
     ArgumentValueError
-        If there are no formats, or two of the same name and subnormals, or a name is not known.
+        If there are no formats, or two of the same name and subnormals, or a name is not known; or a pattern
+        fits no tensor.
     FileError, MissingExtraError
         If a file cannot be opened.
 
@@ -283,6 +361,9 @@ def report(
     [('CFloat8_1_4_3', 13, 31.4), ('float8_e4m3fn', 7, 31.4)]
     """
     chosen = _labelled(formats)
+    bound = finite_number("min_db", min_db)
+    if bound is None:
+        raise ArgumentTypeError("min_db is None; it takes a number")
     named: Mapping[Any, ArrayLike]
     if isinstance(tensors, str | os.PathLike):
         named = StoredValues(tensors)
@@ -295,39 +376,76 @@ def report(
             raise ArgumentTypeError(f"x has dtype {dtype}; it takes {SOURCE_DTYPES}")
     if isinstance(activations, str | os.PathLike):
         activations = StoredValues(activations)
-    result = Report([], {})
+    model, is_listed = _stored_model(named, tuple(include), tuple(exclude))
+    result = Report([], {}, min_db=bound, _formats=chosen, _model=model)
     skipped = result.skipped
+    kinds = {each.name: each.kind for each in model.tensors}
+    excluded = {each.name for each in model.tensors if each.fate == EXCLUDED}
     for done, name in enumerate(named):
         steps = _Steps(progress, done, len(named))
+        label = str(name)
+        if label in model.tied:
+            skipped[label] = f"tied to {model.tied[label]}"
+            continue
+        if label in excluded:
+            skipped[label] = EXCLUDED
+            continue
         try:
             given = named[name]
             check_memory(shown(name), given)
             tensor = np.asarray(given)
         except FileError as error:
-            skipped[str(name)] = str(error)
-            continue
-        reason = _reason_to_skip(tensor)
-        if reason is not None:
-            skipped[str(name)] = reason
+            skipped[label] = str(error)
             continue
         dtype_name = _dtype_name(named, name, tensor)
-        measurement = Measurement(str(name), dtype_name, _widened(tensor), chosen)
+        if not is_listed:
+            model.add_array(label, dtype_name, tensor)
+            kinds[label] = model.tensors[-1].kind
+            if model.tensors[-1].fate == EXCLUDED:
+                skipped[label] = EXCLUDED
+                continue
+        reason = _reason_to_skip(tensor)
+        if reason is not None:
+            skipped[label] = reason
+            continue
+        measurement = Measurement(label, dtype_name, _widened(tensor), chosen)
         steps.total = measurement.steps
         measured = measurement.run(steps.advance)
-        result.tensors.append(measured.summary)
+        result.tensors.append(replace(measured.summary, kind=kinds[label]))
         result.rows.extend(measured.rows)
         result.granularity.extend(measured.granularity)
         result.comparisons.extend(measured.comparisons)
         if activations is not None and name in activations:
-            products, reason = measure_products(
-                str(name), _widened(tensor), activations[name], chosen
-            )
+            products, reason = measure_products(label, _widened(tensor), activations[name], chosen)
             result.products.extend(products)
             if reason is not None:
                 skipped[f"{name}, its product"] = reason
     if progress is not None:
         progress(len(named), len(named))
     return result
+
+
+def _stored_model(
+    tensors: Mapping[Any, ArrayLike], include: Sequence[str], exclude: Sequence[str]
+) -> tuple[StoredModel, bool]:
+    """Make the model of what is stored, and say whether its tensors are in it already, or are to be added."""
+    files: dict[str, tuple[str, Checkpoint]] = {}
+    model = StoredModel(include=include, exclude=exclude)
+    try:
+        if isinstance(tensors, StoredValues | JoinedValues):
+            files = {prefix: (path, load(path)) for prefix, path in tensors.paths.items()}
+        elif isinstance(tensors, Checkpoint):
+            files = {"": (os.fspath(tensors.path), tensors)}
+    except FileError as error:
+        # what can be read is measured; it is a conversion that takes all of a file or nothing
+        check_names((*include, *exclude), map(str, tensors), ())
+        return replace(model, refusal=str(error)), False
+    checkpoints = [checkpoint for _, checkpoint in files.values()]
+    names = () if files else map(str, tensors)
+    check_names((*include, *exclude), names, checkpoints)
+    for prefix, (path, checkpoint) in files.items():
+        model.add_checkpoint(path, checkpoint, prefix)
+    return model, bool(files)
 
 
 class _Steps:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cfloat._metrics.sqnr import sqnr_db
 from cfloat.errors import MissingExtraError
 
 Floats = NDArray[np.float64]
@@ -21,6 +22,9 @@ Indices = NDArray[np.intp]
 
 #: Seconds after which the search for the exact optimum takes the best that it has.
 TIME_LIMIT: Final = 20.0
+
+# points of a curve, at most
+_CURVE_POINTS: Final = 200
 
 # a solver's constraints hold to about 1e-6 of the largest load
 _MARGINS: Final = (0.0, 1e-5, 1e-4)
@@ -214,6 +218,24 @@ class Problem:
         if cost - bound <= 4e-6 * gap:
             bound = cost
         return chosen, cost, bound
+
+
+def vertices(problem: Problem) -> list[tuple[float, float]]:
+    """Give costs, and loads in dB, of the vertices of the hulls' common way: at most `_CURVE_POINTS`."""
+    costs, loads = problem.costs, problem.loads
+    steps = np.array(problem.steps, np.intp).reshape(-1, 2)
+    first = problem.cheapest
+    total = np.cumsum([costs[first].sum(), *(costs[steps[:, 1]] - costs[steps[:, 0]])])
+    # from the least load on, where none may be left that is not there
+    lost = np.cumsum([*(loads[steps[:, 0]] - loads[steps[:, 1]])[::-1]])[::-1]
+    last = first.copy()
+    for _, b in steps:
+        last[problem.item[b]] = b
+    errors = np.append(lost, 0.0) + loads[last].sum()
+    every = np.unique(
+        np.linspace(0, total.size - 1, min(total.size, _CURVE_POINTS)).round().astype(int)
+    )
+    return [(float(total[i]), sqnr_db(1.0, float(errors[i]))) for i in every]
 
 
 def exact_solver() -> Any:

@@ -1,15 +1,18 @@
 """The tables of a report: their headings, and the text in their cells."""
 
 import math
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from cfloat._core.text import printable
 from cfloat._core.text_table import aligned, column_widths
 
+from .aggregates import count_losses, median_db
 from .baselines import Comparison
+from .granularities import GRANULARITIES
 from .records import Granularity, MatmulRow, ReportRow
+
+T = TypeVar("T")
 
 Cells = list[list[str]]
 
@@ -24,9 +27,9 @@ ieee   SQNR that ieee denormals would add, each reading at its best bias, dB"""
 _TENSOR = (
     "format", "bias", "SQNR", "MSE", "max abs", "max rel", "cosine", "sat", "zero", "den", "ieee",
 )  # fmt: skip
-_SUMMARY = ("format", "tensors", "median dB", "worst dB", "worst tensor")
-_DENORMALS = ("format", "at its bias", "median dB", "worst dB", "worst tensor")
-_GRANULARITY = ("format", "tensors", "tensor", "channel", "block 32")
+_SUMMARY = ("format", "tensors", "median dB", "worst dB", "lose 3 dB", "worst tensor")
+_DENORMALS = ("format", "at its bias", "median dB", "worst dB", "exact with ieee", "worst tensor")
+_GRANULARITY = ("format", "tensors", *GRANULARITIES)
 _COMPARISONS = ("scheme", "bits", "median dB", "worst dB", "worst tensor")
 _PRODUCTS = ("weight", "format", "weights", "inputs", "product", "predicted")
 _SKIPPED = ("tensor", "reason")
@@ -49,20 +52,38 @@ def report_tables(
     comparisons: Iterable[Comparison],
     products: Iterable[MatmulRow],
     skipped: Mapping[str, str],
+    alike: Collection[str],
+    names: Iterable[str] | None = None,
 ) -> list[Table]:
-    """Make every table of a report that has rows."""
-    tensors = [Table(title, _TENSOR, cells) for title, cells in tensor_rows(rows)]
+    """Make every table of a report that has rows.
+
+    Parameters
+    ----------
+    rows, granularity, comparisons, products, skipped
+        The report's.
+    alike : collection of str
+        The tensors whose elements have one value, which are in no median and worst.
+    names : iterable of str, optional
+        The tensors that have a table of their own, in that order; all, as they come, if None.
+    """
+    own = rows
+    if names is not None:
+        by_name = _grouped((row.tensor, row) for row in rows)
+        own = [row for name in names for row in by_name.get(name, [])]
+    count = len({row.tensor for row in rows})
+    some = f"; {len(alike)} of one value are in no median or worst" if alike else ""
+    tensors = [Table(title, _TENSOR, cells) for title, cells in tensor_rows(own)]
     tables = [
-        Table("Summary", _SUMMARY, summary_rows(rows) if len(tensors) > 1 else []),
+        Table(f"Summary{some}", _SUMMARY, summary_rows(rows, alike) if count > 1 else []),
         Table(
-            "One bias for a tensor, a channel or a block of 32: median SQNR, dB",
+            "One bias for a tensor, a channel or a block: median SQNR, dB",
             _GRANULARITY,
-            granularity_rows(granularity),
+            granularity_rows(granularity, alike),
         ),
         Table(
-            "Other schemes of 8 bits and a scale, in SQNR",
+            "Other schemes, in SQNR",
             _COMPARISONS,
-            comparison_rows(comparisons),
+            comparison_rows(comparisons, alike),
         ),
         Table(
             "Products of rounded weights with rounded inputs, in SQNR, dB",
@@ -72,7 +93,7 @@ def report_tables(
         Table(
             "What the whitepaper's denormals cost in SQNR, against ieee ones",
             _DENORMALS,
-            subnormal_rows(rows),
+            subnormal_rows(rows, alike),
         ),
         Table("Left out", _SKIPPED, [[printable(name), why] for name, why in skipped.items()]),
     ]
@@ -104,76 +125,91 @@ def tensor_rows(rows: Iterable[ReportRow]) -> list[tuple[str, Cells]]:
     return list(tables.items())
 
 
-def summary_rows(rows: Iterable[ReportRow]) -> Cells:
-    """Write one line a format: its median and its worst tensor."""
-    return [
-        [name, str(len(found)), *_levels_of([(row.stats.sqnr_db, row.tensor) for row in found])]
-        for name, found in _by_format(rows).items()
-    ]
-
-
-def subnormal_rows(rows: Iterable[ReportRow]) -> Cells:
-    """Write what the whitepaper's reading of a denormal costs, two lines a format."""
+def summary_rows(rows: Iterable[ReportRow], alike: Collection[str] = ()) -> Cells:
+    """Write one line a format: median, worst, and how many tensors lose 3 dB to one of as many bits."""
+    kept = _varied([(row.tensor, row) for row in rows], alike)
+    best: dict[tuple[str, int], float] = {}
+    for name, row in kept:
+        key = name, row.bits
+        best[key] = max(best.get(key, -math.inf), row.stats.sqnr_db)
     lines = []
-    for name, found in _by_format(rows).items():
-        costs = [(row.denormals, row.tensor) for row in found if row.denormals is not None]
-        if not costs:
-            continue
-        best = [(cost.gain_db, tensor) for cost, tensor in costs]
-        default = [(cost.default_gain_db, tensor) for cost, tensor in costs]
-        lines.append([name, "best", *_gains(best)])
-        lines.append([name, "default", *_gains(default)])
+    for label, found in _grouped((row.format, row) for _, row in kept).items():
+        median, worst, tensor = _levels_of([(row.stats.sqnr_db, row.tensor) for row in found])
+        losses = count_losses(
+            (row.stats.sqnr_db for row in found), (best[row.tensor, row.bits] for row in found)
+        )
+        lines.append([label, str(len(found)), median, worst, str(losses), tensor])
     return lines
 
 
-def granularity_rows(granularity: Iterable[Granularity]) -> Cells:
+def subnormal_rows(rows: Iterable[ReportRow], alike: Collection[str] = ()) -> Cells:
+    """Write what the whitepaper's reading of a denormal costs, two lines a format."""
+    lines = []
+    kept = _varied([(row.tensor, row) for row in rows if row.denormals is not None], alike)
+    for label, found in _grouped((row.format, row) for _, row in kept).items():
+        costs = [(row.denormals, row.tensor) for row in found if row.denormals is not None]
+        best = [(cost.gain_db, tensor) for cost, tensor in costs]
+        default = [(cost.default_gain_db, tensor) for cost, tensor in costs]
+        lines.append([label, "best", *_gains(best)])
+        lines.append([label, "default", *_gains(default)])
+    return lines
+
+
+def granularity_rows(granularity: Iterable[Granularity], alike: Collection[str] = ()) -> Cells:
     """Write what biases for parts of a tensor are worth, one line a format."""
-    groups: dict[str, dict[str, list[float]]] = {}
-    for each in granularity:
-        groups.setdefault(each.format, {}).setdefault(each.granularity, []).append(each.sqnr_db)
-    return [
-        [
-            name,
-            str(max(map(len, parts.values()))),
-            *(_db(statistics.median(levels)) for levels in parts.values()),
-        ]
-        for name, parts in groups.items()
-    ]
+    kept = _varied([(each.tensor, each) for each in granularity], alike)
+    lines = []
+    for label, found in _grouped((each.format, each) for _, each in kept).items():
+        parts = _grouped((each.granularity, each.sqnr_db) for each in found)
+        medians = (_db(median_db(parts[name])) if name in parts else "" for name in GRANULARITIES)
+        lines.append([label, str(max(map(len, parts.values()))), *medians])
+    return lines
 
 
-def comparison_rows(comparisons: Iterable[Comparison]) -> Cells:
-    """Write what each other scheme costs."""
-    groups: dict[str, list[Comparison]] = {}
-    for each in comparisons:
-        groups.setdefault(each.scheme, []).append(each)
+def comparison_rows(comparisons: Iterable[Comparison], alike: Collection[str] = ()) -> Cells:
+    """Write what each other scheme costs: the bits are those of all tensors together."""
+    given = list(comparisons)
+    bits = {
+        scheme: 8 * sum(each.nbytes for each in found)
+        / (sum(8 * each.nbytes / each.bits_per_element for each in found) or 1)
+        for scheme, found in _grouped((each.scheme, each) for each in given).items()
+    }  # fmt: skip
+    kept = _varied([(each.tensor, each) for each in given], alike)
     return [
         [
             scheme,
-            f"{found[0].bits_per_element:g}",
+            f"{bits[scheme]:.4g}",
             *_levels_of([(each.sqnr_db, each.tensor) for each in found]),
         ]
-        for scheme, found in groups.items()
+        for scheme, found in _grouped((each.scheme, each) for _, each in kept).items()
     ]
 
 
-def _by_format(rows: Iterable[ReportRow]) -> dict[str, list[ReportRow]]:
-    groups: dict[str, list[ReportRow]] = {}
-    for row in rows:
-        groups.setdefault(row.format, []).append(row)
+def _grouped(pairs: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
+    groups: dict[str, list[T]] = {}
+    for name, each in pairs:
+        groups.setdefault(name, []).append(each)
     return groups
+
+
+def _varied(pairs: list[tuple[str, T]], alike: Collection[str]) -> list[tuple[str, T]]:
+    """Leave out the tensors that are of one value, unless there is no other."""
+    return [pair for pair in pairs if pair[0] not in alike] or pairs
 
 
 def _levels_of(levels: list[tuple[float, str]]) -> list[str]:
     """Write the median and the lowest SQNR of tensors, and which one has that."""
     worst, tensor = min(levels, key=lambda level: level[0])
-    return [_db(statistics.median(level for level, _ in levels)), _db(worst), printable(tensor)]
+    return [_db(median_db(level for level, _ in levels)), _db(worst), printable(tensor)]
 
 
 def _gains(gains: list[tuple[float, str]]) -> list[str]:
-    """Write the median and the largest gain of tensors, and which one has that, if it can be seen."""
-    largest, tensor = max(gains)
-    median = statistics.median(gain for gain, _ in gains)
-    return [f"{median:z.3f}", f"{largest:z.3f}", printable(tensor) if largest >= 0.0005 else "-"]
+    """Write the median and the largest gain of tensors, how many are exact, and whose the largest is."""
+    finite = [pair for pair in gains if math.isfinite(pair[0])]
+    largest, tensor = max(finite, default=(0.0, ""))
+    median = median_db(gain for gain, _ in finite) if finite else 0.0
+    seen = printable(tensor) if largest >= 0.0005 else "-"
+    return [f"{median:z.3f}", f"{largest:z.3f}", str(len(gains) - len(finite)), seen]
 
 
 def _tensor_cells(row: ReportRow) -> list[str]:
@@ -189,7 +225,7 @@ def _tensor_cells(row: ReportRow) -> list[str]:
         _percent(stats.saturated),
         _percent(stats.underflowed),
         _percent(stats.subnormal),
-        "" if row.denormals is None else f"{row.denormals.gain_db:+z.2f}",
+        "" if row.denormals is None else _gain(row.denormals.gain_db),
     ]
 
 
@@ -199,6 +235,10 @@ def _levels(row: MatmulRow) -> tuple[float, ...]:
 
 def _db(value: float) -> str:
     return "exact" if value == math.inf else f"{value:.2f}"
+
+
+def _gain(value: float) -> str:
+    return "exact" if value == math.inf else f"{value:+z.2f}"
 
 
 def _percent(share: float) -> str:

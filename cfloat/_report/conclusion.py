@@ -1,0 +1,693 @@
+"""What a report comes to: one configuration for all tensors, what it costs, and what others would.
+
+A configuration is a format and a granularity of its biases, as ``cfloat convert`` takes them for all tensors
+at once; its bytes and errors are those of the file that the command writes.
+"""
+
+import fnmatch
+import math
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from cfloat._core.format import Format
+from cfloat._core.presets import FORMATS, TESLA_FORMATS
+from cfloat._core.public_names import public
+
+from .aggregates import Aggregate, TensorError, count_losses, weighted_db
+from .baselines import Comparison
+from .granularities import GRANULARITIES, Layout
+from .records import Granularity, ReportRow, TensorSummary
+from .selection import Problem, vertices
+from .stored_model import CONVERTED, DECODED_FIRST, EXCLUDED, StoredModel, StoredTensor
+
+#: The bound of the weighted error, in dB, where none is given.
+DEFAULT_MIN_DB: Final = 30.0
+
+#: What is less than that better is no better.
+_BETTER_DB: Final = 0.1
+
+
+@public
+@dataclass(frozen=True)
+class ModelSummary:
+    """What a report is of.
+
+    Attributes
+    ----------
+    paths : list of str
+        Its files; none for arrays.
+    tensors, parameters, nbytes : int
+        Its tensors, their elements, and their bytes, biases and scales included; names that are tied are one
+        tensor.
+    dtypes : dict of str to int
+        How many tensors are of each dtype, or format.
+    """
+
+    paths: list[str]
+    tensors: int
+    parameters: int
+    nbytes: int
+    dtypes: dict[str, int]
+
+
+@public
+@dataclass(frozen=True)
+class Configuration:
+    """What it costs to convert all floating-point tensors to a format, with biases for the same parts.
+
+    Attributes
+    ----------
+    format, granularity : str
+        The format, and for what there is a bias: "tensor", "channel" (a slice of the first axis), "block 128"
+        or "block 32" (of the last).
+    nbytes, nbytes_before : int
+        The bytes of all tensors, biases included, after and before.
+    weighted_db : float
+        ``-10 * log10(sum(n * e) / sum(n))`` of the tensors that are not all zero, n the elements of one and e
+        the sum of its squared errors over that of its squares; infinite if nothing is lost.
+    energy_db : float
+        The ratio of the sum of all squares to that of all squared errors.
+    median_db, worst_db : float
+        The median and the least of all tensors whose elements have several values.
+    worst : str
+        The tensor that has the least; empty if nothing is lost.
+    over_3db : int
+        How many tensors lose more than 3 dB against the best of the configurations whose codes are as wide.
+    command : str
+        What to run for it.
+    """
+
+    format: str
+    granularity: str
+    nbytes: int
+    nbytes_before: int
+    weighted_db: float
+    energy_db: float
+    median_db: float
+    worst_db: float
+    worst: str
+    over_3db: int
+    command: str
+
+
+@public
+@dataclass(frozen=True)
+class SchemeCost:
+    """What it costs to store all floating-point tensors by another scheme.
+
+    Attributes
+    ----------
+    scheme : str
+        The scheme.
+    nbytes : int
+        The bytes of all tensors, scales included.
+    bits_per_element : float
+        What it stores for a tensor that it was measured on, in bits an element.
+    weighted_db, worst_db, worst
+        As in `Configuration`.
+    """
+
+    scheme: str
+    nbytes: int
+    bits_per_element: float
+    weighted_db: float
+    worst_db: float
+    worst: str
+
+
+@public
+@dataclass(frozen=True)
+class PlanCost:
+    """What a plan of its own for each tensor costs, as ``cfloat plan`` makes it.
+
+    Attributes
+    ----------
+    nbytes, weighted_db, worst_db, worst
+        As in `CompressionPlan`.
+    command : str
+        What to run for it.
+    """
+
+    nbytes: int
+    weighted_db: float
+    worst_db: float
+    worst: str
+    command: str
+
+
+@public
+@dataclass(frozen=True)
+class DenormalCost:
+    """What the whitepaper's reading of a denormal costs, against the ieee one, with a bias a tensor.
+
+    Attributes
+    ----------
+    format : str
+        The format.
+    weighted_db : float
+        How much the weighted error is larger, each reading at its best biases, in dB.
+    best_db, default_db : float
+        What the tensor loses that loses most: at the best biases, and at the default one.
+    best, default : str
+        Which tensors these are; empty if none loses.
+    exact_with_ieee : int
+        How many tensors lose something, and nothing with the ieee reading; they are in no figure above.
+    """
+
+    format: str
+    weighted_db: float
+    best_db: float
+    best: str
+    default_db: float
+    default: str
+    exact_with_ieee: int
+
+
+@public
+@dataclass(frozen=True)
+class IntegerCount:
+    """On how many tensors integers have less error than 8-bit floats, each with one scale or bias a tensor.
+
+    Attributes
+    ----------
+    scheme : str
+        The integers.
+    tensors, wins : int
+        The tensors that are compared, and those on which integers have less error than every float.
+    """
+
+    scheme: str
+    tensors: int
+    wins: int
+
+
+@public
+@dataclass(frozen=True)
+class Conclusion:
+    """What a report comes to.
+
+    Attributes
+    ----------
+    model : ModelSummary
+        What it is of.
+    bound_db : float
+        The least weighted ratio that a recommendation may have, in dB.
+    recommended : Configuration or None
+        That of the fewest bytes, fewer than now, whose weighted ratio is within the bound; None if there is
+        none.
+    cheaper : Configuration or None
+        Of those of fewer bytes, or of all if none is recommended, that of the least error.
+    better : Configuration or None
+        Of those whose weighted ratio is more than 0.1 dB better, that of the fewest bytes.
+    plan : PlanCost or None
+        A plan of its own for each tensor, within the bound; None if no tensor is plain and floating-point.
+    configurations : list of Configuration
+        All.
+    schemes : list of SchemeCost
+        How others would store it.
+    denormals : DenormalCost or None
+        What the whitepaper's denormals cost the recommended format, or the first that has them.
+    integers : IntegerCount or None
+        On how many tensors integers are better.
+    curve : list of (int, float)
+        Bytes and weighted dB of the plans that are best for what they take.
+    commands : list of str
+        What to run: for the recommendation, and for the plan.
+    left_out : dict of str to list of str
+        Tensors that count in no error, or in no median and worst, by reason.
+    refusal : str
+        Why the model cannot be converted, if that is known.
+    """
+
+    model: ModelSummary
+    bound_db: float
+    recommended: Configuration | None
+    cheaper: Configuration | None
+    better: Configuration | None
+    plan: PlanCost | None
+    configurations: list[Configuration]
+    schemes: list[SchemeCost]
+    denormals: DenormalCost | None
+    integers: IntegerCount | None
+    curve: list[tuple[int, float]] = field(repr=False)
+    commands: list[str]
+    left_out: dict[str, list[str]]
+    refusal: str = ""
+
+    def to_content(self) -> dict[str, Any]:
+        """Give everything as plain data, for JSON."""
+        return asdict(self)
+
+
+def conclude(
+    model: StoredModel,
+    formats: Mapping[str, Format],
+    tensors: Sequence[TensorSummary],
+    rows: Sequence[ReportRow],
+    granularity: Iterable[Granularity],
+    comparisons: Iterable[Comparison],
+    skipped: Mapping[str, str],
+    min_db: float,
+) -> Conclusion:
+    """Draw a report's conclusion.
+
+    Parameters
+    ----------
+    model : StoredModel
+        What is stored.
+    formats : mapping of str to Format
+        The formats that were measured, by label.
+    tensors, rows, granularity, comparisons, skipped
+        The report's.
+    min_db : float
+        The least weighted ratio of what is recommended, in dB.
+    """
+    return _Concluding(
+        model, formats, tensors, rows, granularity, comparisons, skipped, min_db
+    ).run()
+
+
+class _Concluding:
+    """The drawing of a conclusion."""
+
+    def __init__(
+        self,
+        model: StoredModel,
+        formats: Mapping[str, Format],
+        tensors: Sequence[TensorSummary],
+        rows: Sequence[ReportRow],
+        granularity: Iterable[Granularity],
+        comparisons: Iterable[Comparison],
+        skipped: Mapping[str, str],
+        min_db: float,
+    ) -> None:
+        self._model, self._formats, self._rows, self._skipped = model, formats, rows, skipped
+        self._min_db = min_db
+        self._summaries = {each.name: each for each in tensors}
+        self._db = {
+            (each.tensor, each.format, each.granularity): each.sqnr_db for each in granularity
+        }
+        self._compared: dict[str, dict[str, Comparison]] = {}
+        for each in comparisons:
+            self._compared.setdefault(each.scheme, {})[each.tensor] = each
+        self._commands = Commands(model, min_db)
+
+    def run(self) -> Conclusion:
+        """Draw the conclusion."""
+        found = self._configurations()
+        possible = [each for each in found if each.nbytes < each.nbytes_before]
+        recommended = _least(each for each in possible if each.weighted_db >= self._min_db)
+        if recommended is None:
+            cheaper = _best(possible)
+            better = None
+        else:
+            cheaper = _best(each for each in possible if each.nbytes < recommended.nbytes)
+            above = recommended.weighted_db + _BETTER_DB
+            better = _least(each for each in possible if each.weighted_db > above)
+        plan, curve = self._plan()
+        runs = [each.command for each in (recommended, plan) if each is not None and each.command]
+        return Conclusion(
+            model=self._summary(),
+            bound_db=self._min_db,
+            recommended=recommended,
+            cheaper=cheaper,
+            better=better,
+            plan=plan,
+            configurations=found,
+            schemes=self._schemes(),
+            denormals=self._denormals(None if recommended is None else recommended.format),
+            integers=self._integers(),
+            curve=curve,
+            commands=runs,
+            left_out=self._left_out(),
+            refusal=self._model.refusal,
+        )
+
+    def _summary(self) -> ModelSummary:
+        dtypes: dict[str, int] = {}
+        for each in self._model.tensors:
+            dtypes[each.dtype] = dtypes.get(each.dtype, 0) + 1
+        return ModelSummary(
+            paths=list(self._model.paths),
+            tensors=len(self._model.tensors),
+            parameters=sum(each.size for each in self._model.tensors),
+            nbytes=self._model.nbytes,
+            dtypes=dict(sorted(dtypes.items(), key=lambda pair: (-pair[1], pair[0]))),
+        )
+
+    def _configurations(self) -> list[Configuration]:
+        found = []
+        for label, fmt in self._formats.items():
+            if not (fmt.signed and _is_tesla(fmt)):
+                continue
+            for name, layout in GRANULARITIES.items():
+                found.append((fmt.bits, label, name, layout, self._errors_of(label, name)))
+        best: dict[tuple[int, str], float] = {}
+        for bits, _, _, _, errors in found:
+            for each in errors:
+                key = bits, each.name
+                best[key] = max(best.get(key, -math.inf), each.db)
+        return [
+            self._configuration(
+                label, name, layout, errors, [best[bits, each.name] for each in errors]
+            )
+            for bits, label, name, layout, errors in found
+        ]
+
+    def _configuration(
+        self,
+        label: str,
+        granularity: str,
+        layout: Layout,
+        errors: list[TensorError],
+        bests: list[float],
+    ) -> Configuration:
+        fmt = self._formats[label]
+        total = Aggregate.of(errors)
+        nbytes = sum(
+            each.copies * (layout.nbytes(each.shape, fmt) if _changes(each) else each.nbytes)
+            for each in self._model.tensors
+        )
+        return Configuration(
+            format=label,
+            granularity=granularity,
+            nbytes=nbytes,
+            nbytes_before=self._model.nbytes,
+            weighted_db=total.weighted_db,
+            energy_db=total.energy_db,
+            median_db=total.median_db,
+            worst_db=total.worst_db,
+            worst=total.worst,
+            over_3db=count_losses((each.db for each in errors), bests),
+            command=self._commands.convert(fmt, layout),
+        )
+
+    def _counted(self) -> Iterable[tuple[StoredTensor, TensorSummary | None]]:
+        """Give the tensors that are in an error, with what was measured; without, what is excluded."""
+        for each in self._model.tensors:
+            summary = self._summaries.get(each.name)
+            if each.fate == EXCLUDED:
+                yield each, None
+            elif _changes(each) and summary is not None and summary.max > 0:
+                yield each, summary
+
+    def _errors_of(self, label: str, granularity: str) -> list[TensorError]:
+        return [
+            _tensor_error(each, summary, self._db.get((each.name, label, granularity)))
+            for each, summary in self._counted()
+        ]
+
+    def _schemes(self) -> list[SchemeCost]:
+        costs = []
+        for scheme, found in self._compared.items():
+            total = Aggregate.of(
+                _tensor_error(
+                    each, summary, found[each.name].sqnr_db if each.name in found else None
+                )
+                for each, summary in self._counted()
+            )
+            sizes = sum(self._summaries[name].size for name in found)
+            costs.append(
+                SchemeCost(
+                    scheme=scheme,
+                    nbytes=sum(
+                        each.copies
+                        * (
+                            found[each.name].nbytes
+                            if _changes(each) and each.name in found
+                            else each.nbytes
+                        )
+                        for each in self._model.tensors
+                    ),
+                    bits_per_element=8 * sum(each.nbytes for each in found.values()) / sizes,
+                    weighted_db=total.weighted_db,
+                    worst_db=total.worst_db,
+                    worst=total.worst,
+                )
+            )
+        return costs
+
+    def _plan(self) -> tuple[PlanCost | None, list[tuple[int, float]]]:
+        """Choose what each tensor becomes, as `cfloat.plan` does, and give the curve of the best choices."""
+        items = [each for each in self._model.tensors if each.fate in (CONVERTED, EXCLUDED)]
+        if not items:
+            return None, []
+        counted = [each for each in items if not self._is_zero(each)]
+        total = sum(each.size for each in counted) or 1
+        nbytes, errors, weights = [], [], []
+        for each in items:
+            candidates = self._candidates(each)
+            weight = each.size / total
+            nbytes.append([each.copies * size for size, _ in candidates])
+            errors.append([weight * error for _, error in candidates])
+            weights.append([error for _, error in candidates])
+        others = self._model.nbytes - sum(each.copies * each.nbytes for each in items)
+        problem = Problem(nbytes, errors)
+        curve = [(others + int(size), db) for size, db in vertices(problem)]
+        if len(self._model.paths) > 1:
+            return None, curve
+        picks = problem.select(10 ** (-self._min_db / 10)).picks
+        chosen = [
+            TensorError(each.name, each.size, 0.0, of_each[pick])
+            for each, of_each, pick in zip(items, weights, picks, strict=True)
+            if not self._is_zero(each)
+        ]
+        worst = max(chosen, key=lambda each: each.error, default=None)
+        cost = PlanCost(
+            nbytes=others + sum(each[pick] for each, pick in zip(nbytes, picks, strict=True)),
+            weighted_db=Aggregate.of(chosen).weighted_db,
+            worst_db=math.inf if worst is None else worst.db,
+            worst=worst.name if worst is not None and worst.error > 0 else "",
+            command=self._commands.plan(),
+        )
+        return cost, curve
+
+    def _is_zero(self, tensor: StoredTensor) -> bool:
+        summary = self._summaries.get(tensor.name)
+        return tensor.size == 0 or (summary is not None and summary.max == 0)
+
+    def _candidates(self, tensor: StoredTensor) -> list[tuple[int, float]]:
+        """Give bytes and error of what a tensor can become; the first is to leave it as it is."""
+        found = [(tensor.nbytes, 0.0)]
+        summary = self._summaries.get(tensor.name)
+        # a plan does not touch what has elements that a format has no code for
+        if tensor.fate == EXCLUDED or summary is None or summary.nonfinite:
+            return found
+        for label, fmt in self._formats.items():
+            if not _is_tesla(fmt):
+                continue
+            counts = set()
+            for name, layout in GRANULARITIES.items():
+                count = layout.bias_count(tensor.shape)
+                nbytes = layout.nbytes(tensor.shape, fmt)
+                if max(1, count) in counts or nbytes >= tensor.nbytes:
+                    continue
+                counts.add(max(1, count))
+                key = tensor.name, label, name
+                if summary.max == 0 or key in self._db:
+                    error = 0.0 if summary.max == 0 else _error(self._db[key])
+                    if math.isfinite(error):
+                        found.append((nbytes, error))
+        return found
+
+    def _denormals(self, wanted: str | None) -> DenormalCost | None:
+        groups: dict[str, list[ReportRow]] = {}
+        for row in self._rows:
+            if row.denormals is not None and self._summaries[row.tensor].max > 0:
+                groups.setdefault(row.format, []).append(row)
+        label = wanted if wanted in groups else next(iter(groups), None)
+        if label is None:
+            return None
+        own, ieee = [], []
+        best, default = [], []
+        exact = 0
+        for row in groups[label]:
+            cost = row.denormals
+            assert cost is not None
+            summary = self._summaries[row.tensor]
+            own.append((summary.size, _error(row.stats.sqnr_db)))
+            ieee.append((summary.size, _error(cost.ieee_sqnr_db)))
+            exact += math.isinf(cost.gain_db)
+            best.append((cost.gain_db, row.tensor))
+            default.append((cost.default_gain_db, row.tensor))
+        worst, at_default = _largest(best), _largest(default)
+        with_ieee, without = weighted_db(ieee), weighted_db(own)
+        return DenormalCost(
+            format=label,
+            weighted_db=0.0 if with_ieee == without else with_ieee - without,
+            best_db=worst[0],
+            best=worst[1],
+            default_db=at_default[0],
+            default=at_default[1],
+            exact_with_ieee=exact,
+        )
+
+    def _integers(self) -> IntegerCount | None:
+        integers = [name for name in self._compared if _is_by_tensor(name, ("INT8",))]
+        floats = [name for name in self._compared if _is_by_tensor(name, ("E4M3", "E5M2"))]
+        labels = [label for label, fmt in self._formats.items() if fmt.bits == 8]
+        if not integers:
+            return None
+        found = self._compared[integers[0]]
+        count = wins = 0
+        for name, each in found.items():
+            summary = self._summaries[name]
+            if summary.is_constant or summary.max == 0:
+                continue
+            others = [
+                self._compared[scheme][name].sqnr_db
+                for scheme in floats
+                if name in self._compared[scheme]
+            ]
+            keys = [(name, label, "tensor") for label in labels]
+            others += [self._db[key] for key in keys if key in self._db]
+            count += 1
+            wins += all(each.sqnr_db > other for other in others)
+        return IntegerCount(integers[0], count, wins)
+
+    def _left_out(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, reason in self._skipped.items():
+            found.setdefault(reason, []).append(name)
+        for each in self._summaries.values():
+            if each.max == 0:
+                found.setdefault("all zero", []).append(each.name)
+            elif each.is_constant:
+                found.setdefault("constant: in no median or worst", []).append(each.name)
+        return found
+
+
+class Commands:
+    """What to run, as it is typed.
+
+    Parameters
+    ----------
+    model : StoredModel
+        The model.
+    min_db : float
+        The bound of a plan.
+    """
+
+    def __init__(self, model: StoredModel, min_db: float) -> None:
+        self._model, self._min_db = model, min_db
+
+    def convert(self, fmt: Format, layout: Layout) -> str:
+        """Give the commands that convert all tensors to a format."""
+        options = ["--format", fmt.name, "--bias", "mse", *layout.options]
+        if fmt.subnormals != FORMATS[fmt.name].subnormals:
+            options += ["--subnormals", fmt.subnormals]
+        return self._joined(
+            [*command, *self._patterns(path)]
+            for path in self._paths((CONVERTED, DECODED_FIRST))
+            for command in self._converting(path, fmt.name, options)
+        )
+
+    def plan(self) -> str:
+        """Give the commands that make a plan, and carry it out."""
+        bound = [] if self._min_db == DEFAULT_MIN_DB else ["--min-db", f"{self._min_db:g}"]
+        return self._joined(
+            command
+            for path in self._paths((CONVERTED,))
+            for command in (
+                ["cfloat", "plan", path or "MODEL", "--out", "plan.toml", *bound, *self._patterns(path)],
+                ["cfloat", "convert", path or "MODEL", _target(path, "plan"), "--plan", "plan.toml"],
+            )
+        )  # fmt: skip
+
+    def _paths(self, fates: Sequence[str]) -> list[str]:
+        if self._model.refusal:
+            return []
+        there = {each.path for each in self._model.tensors if each.fate in fates}
+        return [path for path in self._model.paths or [""] if path in there]
+
+    def _converting(self, path: str, name: str, options: list[str]) -> Iterable[list[str]]:
+        """Give the commands for a file: codes become values before they become others."""
+        source = path or "MODEL"
+        if any(each.path == path and each.fate == DECODED_FIRST for each in self._model.tensors):
+            values = _target(path, "float32")
+            yield ["cfloat", "convert", source, values, "--to", "float32"]
+            source = values
+        yield ["cfloat", "convert", source, _target(path, name), *options]
+
+    def _patterns(self, path: str) -> list[str]:
+        """Give the patterns that fit a name of a file, as options."""
+        prefix = f"{Path(path)}:" if len(self._model.paths) > 1 else ""
+        names = [
+            each.name.removeprefix(prefix) for each in self._model.tensors if each.path == path
+        ]
+        return [
+            word
+            for option, patterns in (("--include", self._model.include), ("--exclude", self._model.exclude))
+            for pattern in patterns
+            if any(fnmatch.fnmatchcase(name, pattern) for name in names)
+            for word in (option, pattern)
+        ]  # fmt: skip
+
+    def _joined(self, commands: Iterable[list[str]]) -> str:
+        return " && ".join(map(shlex.join, commands))
+
+
+def _target(path: str, what: str) -> str:
+    """Name what a file or a folder becomes, in the current folder."""
+    if not path:
+        return "OUT"
+    given = Path(path)
+    if given.name.lower().endswith(".index.json"):
+        given = given.parent
+    if given.is_dir():
+        # a name with a point would be that of a file
+        name = (given.resolve().name or "model").replace(".", "-")
+        made = f"{name}-{what}"
+    else:
+        made = f"{given.stem}-{what}.safetensors"
+    return f"./{made}" if made.startswith("-") else made
+
+
+def _changes(tensor: StoredTensor) -> bool:
+    return tensor.fate in (CONVERTED, DECODED_FIRST)
+
+
+def _is_tesla(fmt: Format) -> bool:
+    """Whether a conversion to the format takes its name, and a reading of subnormals."""
+    known = FORMATS.get(fmt.name)
+    return known in TESLA_FORMATS and fmt.replace(subnormals=known.subnormals) == known
+
+
+def _is_by_tensor(scheme: str, beginnings: tuple[str, ...]) -> bool:
+    """Whether a scheme is of a kind, with one real scale, or a power of two, a tensor."""
+    parts = ("channel", "group", "block")
+    return scheme.startswith(beginnings) and not any(part in scheme for part in parts)
+
+
+def _error(db: float) -> float:
+    return math.inf if db == -math.inf else 10 ** (-db / 10)
+
+
+def _tensor_error(
+    tensor: StoredTensor, summary: TensorSummary | None, db: float | None
+) -> TensorError:
+    """Give the error of a tensor; one that is not measured stays as it is, and loses nothing."""
+    if summary is None:
+        return TensorError(tensor.name, tensor.size, 0.0, 0.0, False)
+    error = 0.0 if db is None else _error(db)
+    return TensorError(tensor.name, tensor.size, summary.signal, error, not summary.is_constant)
+
+
+def _least(found: Iterable[Configuration]) -> Configuration | None:
+    """Give the configuration of the fewest bytes, and of those the least error."""
+    return min(found, key=lambda each: (each.nbytes, -each.weighted_db), default=None)
+
+
+def _best(found: Iterable[Configuration]) -> Configuration | None:
+    """Give the configuration of the least error, and of those the fewest bytes."""
+    return max(found, key=lambda each: (each.weighted_db, -each.nbytes), default=None)
+
+
+def _largest(gains: Iterable[tuple[float, str]]) -> tuple[float, str]:
+    """Give the largest finite gain, and whose it is, if it can be seen."""
+    finite = [pair for pair in gains if math.isfinite(pair[0])]
+    largest, name = max(finite, default=(0.0, ""))
+    return largest, name if largest >= 0.0005 else ""
