@@ -8,6 +8,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any, Final
 
+from .conclusion_text import is_headline
 from .packed_data import packed
 
 #: What both kinds of pages draw with, and what each has of its own, in this order.
@@ -43,7 +44,7 @@ def html_page(content: dict[str, Any], title: str = "cfloat error report") -> st
     >>> html_page({"tensors": [], "rows": []}).splitlines()[0]
     '<!DOCTYPE html>'
     """
-    return _page("page.html", _REPORT, [content], title)
+    return compare_page([content], title)
 
 
 def compare_page(contents: Sequence[dict[str, Any]], title: str = "cfloat error reports") -> str:
@@ -72,7 +73,7 @@ def compare_page(contents: Sequence[dict[str, Any]], title: str = "cfloat error 
     >>> compare_page([{"tensors": [], "rows": []}] * 2).splitlines()[0]
     '<!DOCTYPE html>'
     """
-    return _page("page.html", _REPORT, contents, title)
+    return _page("page.html", _REPORT, list(map(_with_headlines, contents)), title)
 
 
 def plan_page(content: dict[str, Any], title: str = "cfloat plan") -> str:
@@ -96,6 +97,15 @@ def plan_page(content: dict[str, Any], title: str = "cfloat plan") -> str:
         If a number is NaN or infinite.
     """
     return _page("plan.html", _PLAN, [content], title)
+
+
+def _with_headlines(content: dict[str, Any]) -> dict[str, Any]:
+    """Mark the schemes of a report's conclusion that its first screen has."""
+    conclusion = content.get("conclusion")
+    if conclusion is None:
+        return content
+    schemes = [each | {"headline": is_headline(each["scheme"])} for each in conclusion["schemes"]]
+    return content | {"conclusion": conclusion | {"schemes": schemes}}
 
 
 def _page(

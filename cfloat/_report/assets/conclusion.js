@@ -8,7 +8,7 @@ function titleOf(report) {
     // a file in a model's folder is called like that of any other
     return /^(model|pytorch_model|diffusion_pytorch_model|weights)\b/.test(parts.at(-1) ?? "") ? parts.slice(-2).join("/") : parts.at(-1) ?? path;
   };
-  if (paths.length === 0) return "carried tensors";
+  if (paths.length === 0) return "Arrays";
   return visible(short(paths[0])) + (paths.length > 1 ? ` and ${plural(paths.length - 1, "other")}` : "");
 }
 
@@ -70,12 +70,14 @@ function answer(config, bound, before) {
     ["by energy", config.energy_db, null],
     ["median tensor", config.median_db, null],
     ["worst tensor", config.worst_db, config.worst ? make("dd", { class: "note" }, where(config.worst)) : null],
+    ["lose over 3 dB", null, make("dd", { class: "muted note" }, "against others of as many bits")],
   ];
   return [
     make("p", { class: "muted" }, "Recommended, the same for every tensor:"),
     make("p", { class: "choice" }, make("strong", {}, formatName(config.format)), `, ${biasesText(config.granularity)}`),
     sizes(before, config.nbytes),
-    make("dl", { class: "facts" }, ...facts.map(([term, value, note]) => make("div", {}, make("dt", {}, term), make("dd", {}, make("b", {}, lossInDb(value))), note))),
+    make("dl", { class: "facts" }, ...facts.map(([term, value, note]) => make("div", {}, make("dt", {}, term), make("dd", {}, make("b", {},
+      term === "lose over 3 dB" ? plural(config.over_3db, "tensor") : lossInDb(value))), note))),
   ];
 }
 
@@ -89,19 +91,43 @@ function sizes(before, after) {
 
 /** The recommended configuration between its neighbours, the plan, and what everybody uses. */
 function choices({ recommended, cheaper, better, plan, schemes }, before) {
-  const usual = (schemes ?? []).filter((each) => /^(float8_)?E4M3(?!.*power)|^INT8/i.test(each.scheme)).slice(0, 6);
+  const usual = (schemes ?? []).filter((each) => each.headline);
   const lines = [
     ...[["next cheaper", cheaper], ["recommended", recommended], ["next better", better]].filter(([, each]) => each)
       .map(([role, each]) => [role, configText(each), each]),
     ...(plan ? [["plan", "a format and biases of its own for each tensor", plan]] : []),
     ...usual.map((each) => ["beside", visible(each.scheme), each]),
   ];
+  if (recommended && !cheaper) lines.unshift(["next cheaper", "nothing takes fewer bytes", null]);
+  if (recommended && !better) lines.splice(2, 0, ["next better", "nothing that takes fewer bytes than now", null]);
   const made = table(null, [["what", "text pin"], ["bytes"], ["of before"], ["weighted, dB"], ["worst, dB"], ["worst tensor", "text"]],
-    lines.map(([role, label, each]) => [make("span", {}, make("span", { class: "role" }, role), label), bytesText(each.nbytes), shareOf(each.nbytes, before),
-      make("b", {}, lossText(each.weighted_db)), lossText(each.worst_db), [where(each.worst), "text wrap where"]]));
+    lines.map(([role, label, found]) => [found ?? {}, make("span", {}, make("span", { class: "role" }, role), label)])
+      .map(([each, what]) => [what, bytesText(each.nbytes), shareOf(each.nbytes, before), make("b", {}, lossText(each.weighted_db)), lossText(each.worst_db),
+        [where(each.worst), "text wrap where"]]));
   const place = lines.findIndex(([role]) => role === "recommended");
   if (place >= 0) made.tBodies[0].rows[place].className = "chosen-row";
   return made;
+}
+
+/** What is to be known besides, in sentences. */
+function remarks({ left_out: left, integers, denormals, refusal }) {
+  const said = [];
+  if (refusal) said.push(["cfloat convert refuses it: ", visible(refusal)]);
+  for (const [reason, names] of Object.entries(left ?? {})) {
+    said.push([`Left out: ${plural(names.length, "tensor")}, ${visible(reason)}${names.length <= 3 ? ": " : "."}`,
+      ...(names.length <= 3 ? names.flatMap((name, index) => [index > 0 ? ", " : "", where(name)]) : [])]);
+  }
+  if (integers && integers.tensors > 0) {
+    said.push([`${visible(integers.scheme)}, one scale a tensor, has less error than every float of 8 bits on ${number(integers.wins)} of ${plural(integers.tensors, "tensor")}.`,
+      integers.wins > 0 ? " That holds for weights that are spread evenly; floats are for what has outliers, as activations and gradients have, and for hardware that multiplies floats." : ""]);
+  }
+  if (denormals) {
+    const most = (value, name) => [`${decibels(value, 2)} dB`, ...(name ? [" (", where(name), ")"] : [])];
+    said.push([`The whitepaper’s denormals cost ${visible(denormals.format)}: at the best biases ${decibels(denormals.weighted_db, 2)} dB weighted, `,
+      ...most(denormals.best_db, denormals.best), " at most, at the default bias up to ", ...most(denormals.default_db, denormals.default),
+      denormals.exact_with_ieee > 0 ? `; ${plural(denormals.exact_with_ieee, "tensor")} would be exact with ieee ones.` : "."]);
+  }
+  return said.map((parts) => make("p", {}, ...parts));
 }
 
 /** A command to copy; one with characters that cannot be seen is shown, and is not to be copied. */
@@ -149,16 +175,17 @@ function seriesOf({ conclusion, styles }, before) {
   const kinds = [...new Set((configurations ?? []).map((each) => each.format))];
   const series = kinds.map((format, index) => ({ label: format, linked: true, style: styles.get(format) ?? (styles.size + index) % SHAPES.length,
     points: configurations.filter((each) => each.format === format).map((each) => point(configText(each), each, isChosen(each) ? "recommended" : null)) }));
+  const same = plan && recommended && plan.nbytes === recommended.nbytes && plan.weighted_db === recommended.weighted_db;
   series.push({ label: "other schemes", style: null, points: (schemes ?? []).map((each) => point(visible(each.scheme), each)) },
-    plansOf(curve, plan, before));
+    plansOf(curve, plan, before, same ? null : "plan"));
   return series;
 }
 
 /** The line of the best plans, with the one that was chosen among them. */
-function plansOf(curve, plan, before, style = 6) {
+function plansOf(curve, plan, before, mark = "plan", style = 6) {
   const points = (curve ?? []).map(([nbytes, db]) => ({ x: nbytes, db, label: "plan",
     tell: () => tellOf("a plan of each tensor", { nbytes, weighted_db: db }, before) }));
-  if (plan) points.push({ x: plan.nbytes, db: plan.weighted_db, label: "plan", mark: "plan", tell: () => tellOf("the plan of each tensor", plan, before) });
+  if (plan) points.push({ x: plan.nbytes, db: plan.weighted_db, label: "plan", mark, tell: () => tellOf("the plan of each tensor", plan, before) });
   return { label: "best plans, tensor by tensor", joined: true, style, points };
 }
 

@@ -478,7 +478,7 @@ function read() {
   }
   state.report = Math.min(reports.length, Math.max(1, state.report));
   choose(reports[state.report - 1]);
-  at("filter").value = state.filter;
+  at("filter").value = at("side-filter").value = state.filter;
 }
 
 function showTheme() {
@@ -529,10 +529,13 @@ async function start() {
     showTheme();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme);
-  at("filter").addEventListener("input", (event) => {
-    set({ filter: event.target.value, page: 1, part: 1 });
-    showFiltered();
-  });
+  for (const id of ["filter", "side-filter"]) {
+    at(id).addEventListener("input", (event) => {
+      set({ filter: event.target.value, page: 1, part: 1 });
+      at(id === "filter" ? "side-filter" : "filter").value = state.filter;
+      showFiltered();
+    });
+  }
   at("kind").addEventListener("change", (event) => {
     set({ kind: event.target.value, page: 1, part: 1 });
     showFiltered();
