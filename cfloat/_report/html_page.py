@@ -12,7 +12,7 @@ from .conclusion_text import is_headline
 from .packed_data import packed
 
 #: What both kinds of pages draw with, and what each has of its own, in this order.
-_SHARED: Final = ("charts.js", "tables.js", "unpack.js", "frontier.js")
+_SHARED: Final = ("charts.js", "tables.js", "unpack.js", "shared.js", "frontier.js")
 _REPORT: Final = (*_SHARED, "conclusion.js", "compare.js", "page.js")
 _PLAN: Final = (*_SHARED, "plan.js")
 

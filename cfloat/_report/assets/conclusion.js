@@ -1,32 +1,11 @@
 // What to do, on one screen: the configuration that is recommended, what is beside it, and the commands to run.
 
-/** The name of a report: of what it is about. */
-function titleOf(report) {
-  const paths = report.conclusion?.model?.paths ?? [];
-  const short = (path) => {
-    const parts = path.split(/[\\/]/).filter(Boolean);
-    // a file in a model's folder is called like that of any other
-    return /^(model|pytorch_model|diffusion_pytorch_model|weights)\b/.test(parts.at(-1) ?? "") ? parts.slice(-2).join("/") : parts.at(-1) ?? path;
-  };
-  if (paths.length === 0) return "Arrays";
-  return visible(short(paths[0])) + (paths.length > 1 ? ` and ${plural(paths.length - 1, "other")}` : "");
-}
-
 function bytesBefore({ conclusion }) {
   return conclusion?.recommended?.nbytes_before ?? conclusion?.model.nbytes;
 }
 
 function configText(config) {
   return `${visible(config.format)}, ${biasesText(config.granularity)}`;
-}
-
-/** A figure in dB, for which JSON has no number where nothing is lost. */
-function lossText(value) {
-  return value === null ? "exact" : value === undefined ? "–" : decibels(value, 2);
-}
-
-function lossInDb(value) {
-  return typeof value === "number" ? `${lossText(value)} dB` : lossText(value);
 }
 
 /** A tensor's name, which opens its details if there are any. */
@@ -81,14 +60,6 @@ function answer(config, bound, before) {
   ];
 }
 
-/** Bytes before and after, in figures and as a bar. */
-function sizes(before, after) {
-  const bar = make("span");
-  bar.style.width = `${Math.min(100, (100 * after) / Math.max(1, before)).toFixed(1)}%`;
-  return make("div", {}, make("p", { class: "sizes" }, make("b", {}, bytesText(before)), " → ", make("b", {}, bytesText(after)), ` (${shareOf(after, before)})`),
-    make("div", { class: "before", "aria-hidden": "true" }, bar));
-}
-
 /** The recommended configuration between its neighbours, the plan, and what everybody uses. */
 function choices({ recommended, cheaper, better, plan, schemes }, before) {
   const usual = (schemes ?? []).filter((each) => each.headline);
@@ -130,24 +101,6 @@ function remarks({ left_out: left, integers, denormals, refusal }) {
   return said.map((parts) => make("p", {}, ...parts));
 }
 
-/** A command to copy; one with characters that cannot be seen is shown, and is not to be copied. */
-function command(content) {
-  const code = make("code", {}, visible(content));
-  if (visible(content) !== content) return make("div", { class: "command" }, code);
-  const button = make("button", { type: "button", onclick: async () => {
-    let done = "Copied";
-    try {
-      await navigator.clipboard.writeText(content);
-    } catch {
-      getSelection().selectAllChildren(code);
-      if (!document.execCommand("copy")) done = "Selected";
-    }
-    button.textContent = done;
-    setTimeout(() => { button.textContent = "Copy"; }, 2000);
-  } }, "Copy");
-  return make("div", { class: "command" }, code, button);
-}
-
 function everything({ configurations, schemes }, before) {
   const all = [...(configurations ?? []).map((each) => [make("span", {}, styles.has(each.format) ? swatch(styles.get(each.format)) : "", configText(each)), each]),
     ...(schemes ?? []).map((each) => [visible(each.scheme), each])];
@@ -159,13 +112,6 @@ function everything({ configurations, schemes }, before) {
 }
 
 // --- the chart ------------------------------------------------------------------------------------------------
-
-/** What a point of the chart is, in words. */
-function tellOf(label, each, before) {
-  return [make("b", {}, label), make("span", {}, `${number(each.nbytes)} bytes (${shareOf(each.nbytes, before)})`),
-    make("span", {}, `weighted ${lossInDb(each.weighted_db)}`),
-    ...(each.worst_db === undefined ? [] : [make("span", {}, `worst ${lossInDb(each.worst_db)}`, ...(each.worst ? [" in ", make("bdi", {}, visible(each.worst))] : []))])];
-}
 
 /** The series of a report's chart: a format each, other schemes, and the plans. */
 function seriesOf({ conclusion, styles }, before) {
@@ -179,14 +125,6 @@ function seriesOf({ conclusion, styles }, before) {
   series.push({ label: "other schemes", style: null, points: (schemes ?? []).map((each) => point(visible(each.scheme), each)) },
     plansOf(curve, plan, before, same ? null : "plan"));
   return series;
-}
-
-/** The line of the best plans, with the one that was chosen among them. */
-function plansOf(curve, plan, before, mark = "plan", style = 6) {
-  const points = (curve ?? []).map(([nbytes, db]) => ({ x: nbytes, db, label: "plan",
-    tell: () => tellOf("a plan of each tensor", { nbytes, weighted_db: db }, before) }));
-  if (plan) points.push({ x: plan.nbytes, db: plan.weighted_db, label: "plan", mark, tell: () => tellOf("the plan of each tensor", plan, before) });
-  return { label: "best plans, tensor by tensor", joined: true, style, points };
 }
 
 function drawFrontier(report) {

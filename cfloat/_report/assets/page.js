@@ -31,7 +31,6 @@ const ELSEWHERE = new Set(["tensor", "format", "bits", "codes", "curve", "window
 
 const state = { report: 1, sort: "", tensor: "", filter: "", kind: "", page: 1, by: "", order: "", part: 1, near: "", theme: "" };
 const FIRST = { ...state };
-const at = (id) => document.getElementById(id);
 
 let reports = [];
 let tensorTable, sideTable;
@@ -78,16 +77,6 @@ function prepared(content) {
 /** The rows of a format, of the tensors that count. */
 function counted(format) {
   return tensors.filter((tensor) => tensor.counts && tensor.rows.has(format)).map((tensor) => tensor.rows.get(format));
-}
-
-function shapeText(shape) {
-  return shape.length > 0 ? shape.join(" × ") : "scalar";
-}
-
-/** A format's name; in headings it may break after the first part, which keeps columns narrow. */
-function formatName(format, breaks = false) {
-  const parts = breaks ? visible(format).split(/(?<=^[^_]*_)/) : [visible(format)];
-  return make("span", { class: "format" }, ...parts.flatMap((part, index) => (index > 0 ? [make("wbr"), part] : [part])));
 }
 
 function opener(name) {
@@ -459,36 +448,11 @@ function showRest() {
 
 // --- state, in the address after # -------------------------------------------------------------------------
 
-function set(changes) {
-  Object.assign(state, changes);
-  const kept = Object.entries(state).filter(([key, value]) => value !== FIRST[key]);
-  try {
-    history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
-  } catch {
-    // a page that was opened from a place without an address
-  }
-}
-
 function read() {
-  const given = new URLSearchParams(location.hash.slice(1));
-  if (location.hash.includes("=")) {
-    for (const [key, first] of Object.entries(FIRST)) {
-      state[key] = typeof first === "number" ? Number.parseInt(given.get(key), 10) || first : given.get(key) ?? first;
-    }
-  }
+  readState();
   state.report = Math.min(reports.length, Math.max(1, state.report));
   choose(reports[state.report - 1]);
   at("filter").value = at("side-filter").value = state.filter;
-}
-
-function showTheme() {
-  const known = state.theme === "light" || state.theme === "dark";
-  if (known) document.documentElement.dataset.theme = state.theme;
-  else delete document.documentElement.dataset.theme;
-  const dark = known ? state.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  at("theme").textContent = dark ? "Light" : "Dark";
-  at("theme").setAttribute("aria-label", dark ? "Use light colours" : "Use dark colours");
-  at("theme").dataset.next = dark ? "light" : "dark";
 }
 
 /** Show another of the reports. */
@@ -524,11 +488,7 @@ async function start() {
   read();
   showTheme();
   showAll();
-  at("theme").addEventListener("click", () => {
-    set({ theme: at("theme").dataset.next });
-    showTheme();
-  });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme);
+  listenToTheme();
   for (const id of ["filter", "side-filter"]) {
     at(id).addEventListener("input", (event) => {
       set({ filter: event.target.value, page: 1, part: 1 });
@@ -550,19 +510,12 @@ async function start() {
     showTheme();
     showAll();
   });
-  let width = innerWidth;
-  addEventListener("resize", () => {
-    if (innerWidth === width) return; // a phone's address bar moves
-    width = innerWidth;
+  listenToWidth(() => {
     drawFrontier(reports[state.report - 1]);
     drawCompared();
     drawDetails();
     drawWorst();
   });
-  document.documentElement.dataset.ready = "true";
 }
 
-start().catch((error) => {
-  document.documentElement.dataset.error = error.message;
-  document.querySelector("main").prepend(make("p", { class: "card" }, error.message));
-});
+begin(start);
