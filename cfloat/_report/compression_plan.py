@@ -158,8 +158,8 @@ class CompressionPlan:
         Returns
         -------
         str
-            The page: the curve of bytes against error with the plan on it, and a table of the tensors that can
-            be sorted and filtered.  It loads nothing from the network.
+            The page: the curve of bytes against error with the plan on it, and a table of the tensors that
+            can be sorted and filtered.  It loads nothing from the network.
         """
         return plan_page(self._content() | {"command": _command(self, path)})
 

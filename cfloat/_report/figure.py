@@ -108,6 +108,8 @@ def draw_plan(content: dict[str, Any]) -> "Figure":
             linestyle="none", zorder=3, label="this plan",
         )  # fmt: skip
     axes.set(xlabel="bytes of all tensors", ylabel="weighted SQNR, dB")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.tick_params("x", labelrotation=20)
     before = max(1, content["nbytes_before"])
     shares = axes.secondary_xaxis(
         "top", functions=(lambda nbytes: nbytes / before, lambda share: share * before)

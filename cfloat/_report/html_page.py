@@ -32,7 +32,8 @@ def html_page(content: dict[str, Any], title: str = "cfloat error report") -> st
     str
         The page, with its data, style and script inside.  It loads nothing, from the network or from other
         files, and its content security policy forbids it.  The part of an address after ``#`` sets what is
-        shown first: ``#sort=-sqnr:CFloat8_1_4_3&tensor=conv1.weight&filter=conv&kind=linear&page=1&theme=dark``.
+        shown first:
+        ``#sort=-sqnr:CFloat8_1_4_3&tensor=conv1.weight&filter=conv&kind=convolution&page=2&theme=dark``.
 
     Raises
     ------

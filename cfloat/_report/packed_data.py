@@ -53,7 +53,9 @@ def packed(contents: Sequence[dict[str, Any]]) -> str:
     >>> zlib.decompress(base64.b64decode(packed([{"matmul": [{"format": "a", "bias": 3}]}])))
     b'[{"matmul":{"count":1,"columns":[["format",{"of":["a"],"at":[0]}],["bias",{"all":3}]]}}]'
     """
-    text = json.dumps([_by_column(each) for each in contents], allow_nan=False, separators=(",", ":"))
+    text = json.dumps(
+        [_by_column(each) for each in contents], allow_nan=False, separators=(",", ":")
+    )
     # 6 of 9: the rest is a few bytes, and takes several times as long
     return base64.b64encode(zlib.compress(text.encode(), 6)).decode()
 
@@ -77,7 +79,7 @@ def _table(title: str, records: Sequence[dict[str, Any]], names: list[str]) -> d
     for key in keys:
         if key in _REPEATED.get(title, ()):
             continue
-        values = [each.get(key) for each in ordered]
+        values: list[Any] = [each.get(key) for each in ordered]
         if key == "tensor" and all(value in places for value in values):
             columns.append([key, {"named": [places[value] for value in values]}])
         else:
@@ -93,9 +95,14 @@ def _column(key: str, values: list[Any]) -> dict[str, Any]:
     kinds = set(map(type, present))
     if kinds == {dict}:
         inner = dict.fromkeys(chain.from_iterable(present))
-        columns = [[each, _column(each, [v.get(each) if v is not None else None for v in values])] for each in inner]
+        columns = [
+            [each, _column(each, [v.get(each) if v is not None else None for v in values])]
+            for each in inner
+        ]
         return {"none": [i for i, v in enumerate(values) if v is None], "columns": columns}
-    if kinds == {list} and not any(isinstance(item, str | list | dict) for v in present for item in v):
+    if kinds == {list} and not any(
+        isinstance(item, str | list | dict) for v in present for item in v
+    ):
         items = list(chain.from_iterable(present))
         return {
             "lengths": [-1 if v is None else len(v) for v in values],
@@ -127,7 +134,7 @@ def _rounded(key: str, value: Any) -> Any:
         return value
     if not math.isfinite(value):
         raise ValueError(f"{key} is {value}, which is not JSON compliant")
-    if key.endswith("_db"):
+    if key == "db" or key.endswith("_db"):
         short = round(value, _DB_PLACES)
     elif key == "cosine":
         short = round(value, _COSINE_PLACES)

@@ -123,7 +123,7 @@ function seriesOf({ conclusion, styles }, before) {
     points: configurations.filter((each) => each.format === format).map((each) => point(configText(each), each, isChosen(each) ? "recommended" : null)) }));
   const same = plan && recommended && plan.nbytes === recommended.nbytes && plan.weighted_db === recommended.weighted_db;
   series.push({ label: "other schemes", style: null, points: (schemes ?? []).map((each) => point(visible(each.scheme), each)) },
-    plansOf(curve, plan, before, same ? null : "plan"));
+    plansOf(curve, plan, before, { mark: same ? null : "plan" }));
   return series;
 }
 

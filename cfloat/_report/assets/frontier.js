@@ -112,7 +112,8 @@ function frontierChart(series, { width, height, xText, xTitle, name, most = Infi
     }
     show();
   });
-  readout.append("Point at the chart, or use the arrow keys in it: left and right along a format, up and down to the next.");
+  readout.append("Point at the chart, or use the arrow keys in it: left and right along a line" +
+    `${shown.length > 1 ? ", up and down to the next" : ""}.`);
   return make("div", {}, chart, readout);
 }
 

@@ -47,7 +47,7 @@ function gapText() {
 
 function drawPlan() {
   const width = Math.max(260, at("frontier").clientWidth);
-  const series = [{ ...plansOf(plan.curve, plan, plan.nbytes_before, "this plan", 0), label: "best plans" }];
+  const series = [{ ...plansOf(plan.curve, plan, plan.nbytes_before, { mark: "this plan", style: 0, below: true }), label: "best plans" }];
   at("frontier").replaceChildren(make("h3", {}, "Bytes against error"), frontierChart(series, { width, height: width < 500 ? 280 : 340,
     xText: bytesText, xTitle: "bytes of all tensors", name: `Bytes against error of plans for ${titleOfPaths([plan.source])}` }), seriesKeys(series));
 }

@@ -131,9 +131,9 @@ function tellOf(label, each, before) {
 }
 
 /** The line of the best plans, with the one that was chosen among them. */
-function plansOf(curve, plan, before, mark = "plan", style = 6) {
+function plansOf(curve, plan, before, { mark = "plan", style = 6, below = false } = {}) {
   const points = (curve ?? []).map(([nbytes, db]) => ({ x: nbytes, db, label: "plan",
     tell: () => tellOf("a plan of each tensor", { nbytes, weighted_db: db }, before) }));
-  if (plan) points.push({ x: plan.nbytes, db: plan.weighted_db, label: "plan", mark, tell: () => tellOf("the plan of each tensor", plan, before) });
+  if (plan) points.push({ x: plan.nbytes, db: plan.weighted_db, label: "plan", mark, below, tell: () => tellOf("the plan of each tensor", plan, before) });
   return { label: "best plans, tensor by tensor", joined: true, style, points };
 }
