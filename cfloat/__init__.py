@@ -66,6 +66,7 @@ if _typing.TYPE_CHECKING:
         Window,
     )
     from ._report.report import Report, report
+    from ._report.stored_model import StoredModel, StoredTensor
     from .errors import (
         ArgumentTypeError,
         ArgumentValueError,
@@ -118,6 +119,7 @@ _HOMES: _typing.Final = {
             "BiasCurve SubnormalCost Granularity MatmulRow ReportRow TensorSummary Window"
         ),
         "_report.report": "Report report",
+        "_report.stored_model": "StoredModel StoredTensor",
         "errors": (
             "ArgumentTypeError ArgumentValueError CFloatError ClusterError FileError FlagError "
             "FlagWarning FormatError MissingExtraError"
@@ -166,6 +168,8 @@ __all__ = [
     "Report",
     "ReportRow",
     "SchemeCost",
+    "StoredModel",
+    "StoredTensor",
     "SubnormalCost",
     "TensorSummary",
     "Window",

@@ -557,6 +557,9 @@ class _Concluding:
                 found.setdefault("all zero", []).append(each.name)
             elif each.is_constant:
                 found.setdefault("constant: in no median or worst", []).append(each.name)
+            if each.nonfinite:
+                reason = "infinities or NaN, which are in no error"
+                found.setdefault(reason, []).append(each.name)
         return found
 
 

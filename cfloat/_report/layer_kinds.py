@@ -16,7 +16,9 @@ KINDS: Final = ("linear", "convolution", "embedding", "norm or bias", "other")
 _WEIGHT: Final = ("weight", "kernel", "weights", "w")
 
 _EMBEDDING: Final = re.compile(r"embed|\bwte\b|\bwpe\b|\btok_", re.IGNORECASE)
-_NORM: Final = re.compile(r"norm|\bln_|\bbn\d*\b|bias", re.IGNORECASE)
+_NORM: Final = re.compile(
+    r"norm|bias|(?<![a-z])(?:bn|ln)(?![a-z])|^running_|\.running_", re.IGNORECASE
+)
 
 # how the model's class calls the layer of a tensor that is not linear
 _LAYER: Final = re.compile(r"of (\w+), not of Linear")

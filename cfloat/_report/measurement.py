@@ -111,6 +111,8 @@ class Measurement:
 
     def _summary(self) -> TensorSummary:
         histogram = self._histogram
+        with np.errstate(over="ignore"):
+            signal = float(np.ldexp(histogram.signal, 2 * histogram.scale))
         return TensorSummary(
             name=self._name,
             shape=self._tensor.shape,
@@ -121,7 +123,7 @@ class Measurement:
             max=self._peak,
             kurtosis=histogram.kurtosis,
             exponents=histogram.exponents(),
-            signal=float(np.ldexp(histogram.signal, 2 * histogram.scale)),
+            signal=signal,
             is_constant=_is_constant(self._flat),
         )
 

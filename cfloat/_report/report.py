@@ -85,6 +85,10 @@ class Report:
         What rounding a weight and its inputs does to their product, where inputs were given.
     min_db : float
         The least weighted ratio that the conclusion's recommendation may have, in dB.
+    formats : dict of str to Format
+        The formats that were compared, by the names that they have here.
+    model : StoredModel
+        All tensors as they are stored.
     """
 
     rows: list[ReportRow]
@@ -94,14 +98,14 @@ class Report:
     comparisons: list[Comparison] = field(default_factory=list)
     products: list[MatmulRow] = field(default_factory=list)
     min_db: float = DEFAULT_MIN_DB
-    _formats: dict[str, Format] = field(default_factory=dict, repr=False)
-    _model: StoredModel = field(default_factory=StoredModel, repr=False)
+    formats: dict[str, Format] = field(default_factory=dict, repr=False)
+    model: StoredModel = field(default_factory=StoredModel, repr=False)
 
     @cached_property
     def conclusion(self) -> Conclusion:
         """What it comes to: one configuration for all tensors, and what it and others cost."""
         return conclude(
-            self._model, self._formats, self.tensors, self.rows, self.granularity,
+            self.model, self.formats, self.tensors, self.rows, self.granularity,
             self.comparisons, self.skipped, self.min_db,
         )  # fmt: skip
 
@@ -168,7 +172,7 @@ class Report:
         return {each.name for each in self.tensors if each.is_constant}
 
     def _costs(self, sort: str | None, top: int | None) -> list[TensorCost]:
-        bits = {label: fmt.bits for label, fmt in self._formats.items()}
+        bits = {label: fmt.bits for label, fmt in self.formats.items()}
         costs = tensor_costs(self.tensors, self.granularity, bits, self.conclusion)
         return ordered(costs, sort, top)
 
@@ -377,7 +381,7 @@ def report(
     if isinstance(activations, str | os.PathLike):
         activations = StoredValues(activations)
     model, is_listed = _stored_model(named, tuple(include), tuple(exclude))
-    result = Report([], {}, min_db=bound, _formats=chosen, _model=model)
+    result = Report([], {}, min_db=bound, formats=chosen, model=model)
     skipped = result.skipped
     kinds = {each.name: each.kind for each in model.tensors}
     excluded = {each.name for each in model.tensors if each.fate == EXCLUDED}

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
+from cfloat._core.public_names import public
 from cfloat._core.text import shown
 from cfloat._files.checkpoint import Checkpoint
 from cfloat._files.conversion_plan import Plan
@@ -27,6 +28,7 @@ COPIED: Final = "copied"
 _FLOAT_NAMES: Final = ("float16", "float32", "float64", "bfloat16")
 
 
+@public
 @dataclass(frozen=True)
 class StoredTensor:
     """A tensor as it is stored.
@@ -49,7 +51,7 @@ class StoredTensor:
         What a conversion does with it: it is "converted", "decoded first" (it is codes already), "excluded",
         or "copied".
     kind : str
-        Of what kind of layer it is, as in `layer_kinds`.
+        What it is in a model, as in `TensorSummary`.
     """
 
     name: str
@@ -67,6 +69,7 @@ class StoredTensor:
         return prod(self.shape)
 
 
+@public
 @dataclass(frozen=True)
 class StoredModel:
     """All tensors of a model: names that are tied are one.
