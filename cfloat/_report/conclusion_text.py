@@ -178,7 +178,7 @@ def _table(conclusion: Conclusion) -> list[str]:
         lines.append(_Line("plan", "each its own", plan.nbytes, plan.weighted_db, plan.worst_db))
     mark = "others"
     for each in conclusion.schemes:
-        if _is_headline(each.scheme):
+        if is_headline(each.scheme):
             lines.append(
                 _Line(mark, printable(each.scheme), each.nbytes, each.weighted_db, each.worst_db)
             )
@@ -201,7 +201,8 @@ def _table(conclusion: Conclusion) -> list[str]:
     return [line[:WIDTH] for line in made]
 
 
-def _is_headline(scheme: str) -> bool:
+def is_headline(scheme: str) -> bool:
+    """Whether a scheme of others stands in the headline."""
     return any(
         scheme.startswith(beginning) and not any(part in scheme for part in without)
         for beginning, without in _HEADLINE
