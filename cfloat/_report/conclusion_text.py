@@ -4,8 +4,8 @@ import math
 import re
 import shlex
 import textwrap
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from cfloat._core.text import printable
 from cfloat._core.text_table import aligned
@@ -71,8 +71,36 @@ def screen(conclusion: Conclusion, tensors: Sequence[TensorCost], is_short: bool
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
-def compared(conclusions: Iterable[tuple[str, Conclusion | None]]) -> str:
-    raise NotImplementedError
+def compared(contents: Sequence[Mapping[str, Any]]) -> str:
+    """Write a line for each of several reports, as plain data: what each recommends, and what that costs."""
+    rows = [["model", "recommended", "bytes", "of now", "weighted dB", "worst dB"]]
+    for content in contents:
+        said = content["conclusion"]
+        if said is None:
+            rows.append(["without a conclusion", *[""] * 5])
+            continue
+        found = said["recommended"]
+        paths = said["model"]["paths"]
+        others = f" and {len(paths) - 1}" if len(paths) > 1 else ""
+        name = shortened(shown_path(paths[0]) if paths else "arrays", 36 - len(others)) + others
+        if found is None:
+            nbytes = said["model"]["nbytes"]
+            rows.append([name, "nothing", f"{nbytes:,}", "1.000x", "exact", "exact"])
+            continue
+        ratio = found["nbytes"] / max(1, found["nbytes_before"])
+        rows.append(
+            [
+                name, f"{printable(found['format'])}, {printable(found['granularity'])}",
+                f"{found['nbytes']:,}", f"{ratio:.3f}x", _read_level(found["weighted_db"]),
+                _read_level(found["worst_db"]),
+            ]
+        )  # fmt: skip
+    return "\n".join(aligned(rows, right=(2, 3, 4, 5)))
+
+
+def _read_level(value: float | None) -> str:
+    # JSON has no infinity: what loses nothing is null
+    return "exact" if value is None else _level(value)
 
 
 def shortened(text: str, width: int) -> str:
@@ -151,6 +179,10 @@ def _nothing(conclusion: Conclusion, bound: str) -> list[str]:
     ]
 
 
+def _named(found: Configuration) -> str:
+    return f"{printable(found.format)}, {found.granularity}"
+
+
 def configuration_name(found: Configuration) -> str:
     """Name a configuration in words."""
     kind, _, number = found.granularity.partition(" ")
@@ -169,7 +201,7 @@ def _table(conclusion: Conclusion) -> list[str]:
         if found is not None:
             lines.append(
                 _Line(
-                    mark, f"{printable(found.format)}, {found.granularity}", found.nbytes,
+                    mark, _named(found), found.nbytes,
                     found.weighted_db, found.worst_db, f"{found.over_3db:,}",
                 )
             )  # fmt: skip
@@ -215,8 +247,13 @@ def _remarks(conclusion: Conclusion) -> list[str]:
     if found is not None and found.tensors:
         told = (
             f"{printable(found.scheme)}, one scale a tensor, has less error than every float of 8 bits on "
-            f"{found.wins:,} of {_count(found.tensors, 'tensor')}."
+            f"{found.wins:,} of {_count(found.tensors, 'tensor')}"
         )
+        levels = {each.scheme: each.weighted_db for each in conclusion.schemes}
+        chosen = conclusion.recommended or conclusion.cheaper
+        if chosen is not None and found.scheme in levels:
+            told += f" (weighted {_db(levels[found.scheme])}, {_named(chosen)} {_db(chosen.weighted_db)})"
+        told += "."
         lines += textwrap.wrap(f"{told} {_INTEGERS}" if found.wins else told, WIDTH)
     cost = conclusion.denormals
     if cost is not None:

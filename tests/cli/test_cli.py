@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 import cfloat as cf
 from cfloat._cli import main, progress
 from cfloat._cli import report as report_command
+from cfloat._report.html_page import compare_page
 
 X = np.random.default_rng(0).standard_normal((8, 16)).astype(np.float32)
 
@@ -254,6 +255,35 @@ def test_quiet_top_and_sort(tmp_path):
     assert "left out: 1 excluded" in text
     assert "CFloat16_SHP, one bias a tensor, the fewest bytes with weighted >= 40 dB" in text
     assert "no tensor has a name like 'z*'" in refused(cfloat(*report, "--include", "z*"))
+
+
+def test_reports_are_put_beside_each_other(tmp_path):
+    for name, x in (("a", X), ("b", X[:4])):
+        np.save(tmp_path / f"{name}.npy", x)
+        cfloat("report", f"{name}.npy", "--quiet", "--json", f"{name}.json", cwd=tmp_path)
+    np.save(tmp_path / "c.npy", X)
+    cfloat("report", "c.npy", "--format", "float16", "--quiet", "--json", "c.json", cwd=tmp_path)
+    compare = ("report", "--compare", "a.json", "b.json", "c.json")
+    lines = succeeded(cfloat(*compare, "--html", "page.html", cwd=tmp_path)).splitlines()
+    assert [line.split()[0] for line in lines] == ["model", "a.npy", "b.npy", "c.npy"]
+    found = cf.report({"x": X}).conclusion.recommended
+    assert lines[1].split() == [
+        "a.npy", "CFloat8_1_4_3,", "tensor", "128", "0.250x",
+        f"{found.weighted_db:.2f}", f"{found.worst_db:.2f}",
+    ]  # fmt: skip
+    assert lines[3].split()[1:] == ["nothing", "512", "1.000x", "exact", "exact"]
+    page = (tmp_path / "page.html").read_text()
+    contents = [json.loads((tmp_path / f"{name}.json").read_text()) for name in "abc"]
+    assert page == compare_page(contents)
+    assert succeeded(cfloat(*compare, "--html", "-", cwd=tmp_path)) == page
+    assert succeeded(cfloat(*compare, "--quiet", cwd=tmp_path)) == ""
+    few = refused(cfloat("report", "--compare", "a.json", cwd=tmp_path))
+    assert "--compare takes two reports or more" in few
+    for option in (("--json", "x"), ("--all",), ("--format", "float16"), ("--include", "x")):
+        said = refused(cfloat(*compare, *option, cwd=tmp_path))
+        assert f"{option[0]} is for a model" in said
+    (tmp_path / "c.json").write_text("{}")
+    assert "c.json: " in refused(cfloat(*compare, cwd=tmp_path))
 
 
 def test_an_unknown_isa_is_one_line():
