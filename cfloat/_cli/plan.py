@@ -10,7 +10,8 @@ from typing import Any
 
 from cfloat._core.presets import FORMATS, TESLA_FORMATS
 from cfloat._core.text import shown
-from cfloat._files.paths import check_writable, shown_path
+from cfloat._files.paths import check_writable, is_special, shown_path
+from cfloat._files.replace import write_text
 from cfloat._report.plan import plan
 from cfloat.errors import FileError
 
@@ -74,6 +75,7 @@ def add(commands: Any) -> None:
         "--exact", action="store_true", help="find the optimum, with SciPy (extra plan)"
     )
     command.add_argument("--out", metavar="FILE", help="write the plan to a TOML file as well")
+    command.add_argument("--html", metavar="FILE", help="write a page to look at as well")
     command.add_argument("--json", action="store_true", help="print everything, as JSON")
     command.set_defaults(run=_run_plan)
 
@@ -103,11 +105,14 @@ def _nothing_else_printed() -> Iterator[None]:
 
 
 def _run_plan(options: argparse.Namespace) -> None:
-    if options.out is not None:
+    outputs = [path for path in (options.out, options.html) if path is not None]
+    for path in outputs:
         # refused before the work is done
-        check_writable(options.out)
-        if os.path.realpath(options.out) == os.path.realpath(options.model):
-            raise FileError(f"{shown_path(options.out)}: would overwrite what is to be read")
+        check_writable(path)
+        if os.path.realpath(path) == os.path.realpath(options.model):
+            raise FileError(f"{shown_path(path)}: would overwrite what is to be read")
+    if len(set(map(os.path.realpath, outputs))) < len(outputs) and not is_special(outputs[0]):
+        raise FileError(f"{shown_path(outputs[0])}: named for two outputs")
     # a solver has words of its own
     alone = _nothing_else_printed() if options.exact else nullcontext()
     with alone, progress_bar("Measuring") as advance:
@@ -125,6 +130,8 @@ def _run_plan(options: argparse.Namespace) -> None:
         )
     if options.out is not None:
         made.save(options.out)
+    if options.html is not None:
+        write_text(options.html, made.to_html(options.out))
     if options.json:
         sys.stdout.write(made.to_json())
     else:

@@ -23,17 +23,19 @@ def parse_json(text: bytes | str, *, infinities: bool = False) -> Any:
         raise ValueError("JSON that is nested too deep") from None
 
 
-def read_json(path: Path, what: str, *, infinities: bool = False) -> Any:
-    """Parse a JSON file; ValueError, which calls it `what`, if it is too long."""
+def read_json(path: Path, what: str, *, infinities: bool = False, most: int = MAX_BYTES) -> Any:
+    """Parse a JSON file; ValueError, which calls it `what`, if it has more than `most` bytes."""
     with path.open("rb") as stream:
-        return read_json_stream(stream, what, infinities=infinities)
+        return read_json_stream(stream, what, infinities=infinities, most=most)
 
 
-def read_json_stream(stream: IO[bytes] | RawIOBase, what: str, *, infinities: bool = False) -> Any:
-    """Parse what a stream gives; ValueError, which calls it `what`, if it is too long."""
-    text = stream.read(MAX_BYTES + 1) or b""
-    if len(text) > MAX_BYTES:
-        raise ValueError(f"{what} of more than {MAX_BYTES} bytes")
+def read_json_stream(
+    stream: IO[bytes] | RawIOBase, what: str, *, infinities: bool = False, most: int = MAX_BYTES
+) -> Any:
+    """Parse what a stream gives; ValueError, which calls it `what`, if it has more than `most` bytes."""
+    text = stream.read(most + 1) or b""
+    if len(text) > most:
+        raise ValueError(f"{what} of more than {most} bytes")
     return parse_json(text, infinities=infinities)
 
 

@@ -5,7 +5,7 @@ import os
 import shlex
 from dataclasses import asdict, dataclass, field
 from math import prod
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cfloat._core.public_names import public
 from cfloat._core.text import printable
@@ -15,7 +15,12 @@ from cfloat._files.plan_file import UNCHANGED, PlanEntry, plan_text
 from cfloat._files.replace import write_text
 from cfloat._version import __version__
 
+from .figure import draw_plan
+from .html_page import plan_page
 from .plain_data import plain
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: Lines of the curve, beside the plan's own, and how wide a bar is that stands for all bytes of the source.
 _CURVE_LINES: Final = 7
@@ -140,9 +145,41 @@ class CompressionPlan:
 
     def to_json(self) -> str:
         """Write everything as JSON, with null for what is infinite."""
-        said = plain({"cfloat": __version__} | asdict(self))
-        text = json.dumps(said, indent=1, allow_nan=False)
-        return text + "\n"
+        return json.dumps(self._content(), indent=1, allow_nan=False) + "\n"
+
+    def to_html(self, path: str | None = None) -> str:
+        """Make one HTML page of the plan that needs nothing but itself.
+
+        Parameters
+        ----------
+        path : str, optional
+            The file that the plan is in.
+
+        Returns
+        -------
+        str
+            The page: the curve of bytes against error with the plan on it, and a table of the tensors that
+            can be sorted and filtered.  It loads nothing from the network.
+        """
+        return plan_page(self._content() | {"command": _command(self, path)})
+
+    def plot(self) -> "Figure":
+        """Draw the curve of bytes against error, with the plan on it.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        MissingExtraError
+            If matplotlib is not installed: ``pip install 'cfloat[plot]'``.
+        """
+        return draw_plan(self._content())
+
+    def _content(self) -> dict[str, Any]:
+        content: dict[str, Any] = plain({"cfloat": __version__} | asdict(self))
+        return content
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write `to_toml` into a file.
@@ -165,16 +202,19 @@ class CompressionPlan:
 
 def _screen(plan: CompressionPlan, path: str | None) -> str:
     """Write a plan: what it is of, what it costs, the curve that it is on, and how it is carried out."""
-    kept = path or "plan.toml"
-    command = ["cfloat", "convert", plan.source, "OUT", "--plan", kept]
     blocks = [
         _heading(plan),
         _figures(plan),
         _kinds(plan),
         _curve(plan),
-        [printable(shlex.join(command)) + ("" if path else "   # after --out plan.toml")],
+        [printable(_command(plan, path)) + ("" if path else "   # after --out plan.toml")],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def _command(plan: CompressionPlan, path: str | None) -> str:
+    """Give what is to be typed to carry a plan out."""
+    return shlex.join(["cfloat", "convert", plan.source, "OUT", "--plan", path or "plan.toml"])
 
 
 def _heading(plan: CompressionPlan) -> list[str]:

@@ -1,4 +1,4 @@
-"""The curves and the exponents of one tensor of an error report, drawn by matplotlib."""
+"""What matplotlib draws: curves and exponents of a tensor in a report, and the curve that a plan is on."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -56,17 +56,12 @@ def draw(content: dict[str, Any], tensor: str | None = None) -> "Figure":
     --------
     >>> draw(content, "conv1.weight").savefig("conv1.svg")  # doctest: +SKIP
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError(
-            "plots need matplotlib; install it with: pip install 'cfloat[plot]'"
-        ) from None
+    new_figure = _figures()
     found = _tensor(content, tensor)
     rows = [row for row in content["rows"] if row["tensor"] == found["name"]]
     formats = list(dict.fromkeys(row["format"] for row in content["rows"]))
     styles = {name: STYLES[index % len(STYLES)] for index, name in enumerate(formats)}
-    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    figure = new_figure(figsize=(11, 4.8), layout="constrained")
     # a name is not mathematics, whatever dollar signs are in it
     figure.suptitle(printable(found["name"]), parse_math=False)
     curves, exponents = figure.subplots(1, 2)
@@ -79,6 +74,62 @@ def draw(content: dict[str, Any], tensor: str | None = None) -> "Figure":
         for text in legend.get_texts():
             text.set_parse_math(False)
     return figure
+
+
+def draw_plan(content: dict[str, Any]) -> "Figure":
+    """Draw the bytes and the weighted error of the best plans for a checkpoint, and the one that was chosen.
+
+    Parameters
+    ----------
+    content : dict
+        The plan as plain data, as `plan_page` takes it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        As of `draw`.
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    figure = _figures()(figsize=(7.5, 4.8), layout="constrained")
+    (line, _), (chosen, marker) = STYLES[0], STYLES[1]
+    axes = figure.subplots()
+    # JSON has no number for what is exact
+    points = [(nbytes, db) for nbytes, db in content["curve"] if db is not None]
+    axes.plot(
+        [nbytes for nbytes, _ in points], [db for _, db in points], color=line, label="best plans"
+    )
+    if content["weighted_db"] is not None:
+        axes.plot(
+            [content["nbytes"]], [content["weighted_db"]], color=chosen, marker=marker, markersize=8,
+            linestyle="none", zorder=3, label="this plan",
+        )  # fmt: skip
+    axes.set(xlabel="bytes of all tensors", ylabel="weighted SQNR, dB")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.tick_params("x", labelrotation=20)
+    before = max(1, content["nbytes_before"])
+    shares = axes.secondary_xaxis(
+        "top", functions=(lambda nbytes: nbytes / before, lambda share: share * before)
+    )
+    shares.set_xlabel("of those before")
+    axes.set_title(printable(content["source"]), parse_math=False, fontsize="medium")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def _figures() -> "type[Figure]":
+    """Import matplotlib's figures, which pyplot does not know; MissingExtraError if it is not installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError(
+            "plots need matplotlib; install it with: pip install 'cfloat[plot]'"
+        ) from None
+    return Figure
 
 
 def _tensor(content: dict[str, Any], name: str | None) -> dict[str, Any]:

@@ -1,8 +1,7 @@
-// The page: its state, its tables, and the details of the tensor that is selected.
+// The page of a report, or of several: state, tables, and the details of the tensor that is selected.
 
-const content = JSON.parse(document.getElementById("content").textContent);
-const PER_PAGE = 100;
 const CLOSE_DB = 0.1;
+const FAR_DB = 3;
 const MEASURES = [
   ["sqnr_db", "SQNR, dB", "Signal to quantisation noise ratio: 10·log10 of the sum of squares over the sum of squared errors. 6 dB are one bit."],
   ["bias", "bias", "Exponent bias: of all that the format has, that of the least squared error. A step of one moves the window by one binade."],
@@ -19,49 +18,65 @@ const MEASURES = [
   ["codes_used", "codes used", "How many of the format’s codes occur in the tensor."],
   ["entropy", "entropy, bits", "Bits an element that the codes carry: the distance to the format’s width is what a lossless coder would save."],
   ["ieee_gain_db", "ieee gain, dB", "SQNR that IEEE 754’s evenly spaced denormals would add to the whitepaper’s reading, each at its best bias."],
+  ["ieee_bias", "bias, ieee", "The bias of the least squared error with IEEE 754’s denormals."],
+  ["ieee_sqnr_db", "SQNR, ieee, dB", "SQNR at that bias with IEEE 754’s denormals."],
+  ["default_gain_db", "ieee gain, default bias, dB", "What IEEE 754’s denormals would add where both have the format’s default bias."],
   ["theory", "theory, dB", "SQNR that is expected of normal, uniform and Laplace distributed values of the format."],
 ];
 const WINDOW_NOTE = "Exponents between the format’s smallest and largest magnitude at the chosen bias: thick for normal numbers, thin for denormals; an arrow where it goes on beyond the chart.";
 const SHARES = new Set(["saturated", "underflowed", "subnormal"]);
-const INTERNAL = new Set(["tensor", "format", "bits", "codes", "curve", "window", "subnormals"]);
+// what is said elsewhere: of the tensor, in the heading, beside another measure, or in a chart
+const ELSEWHERE = new Set(["tensor", "format", "bits", "codes", "curve", "window", "subnormals", "shape", "dtype", "size",
+  "nonfinite", "gain_db"]);
 
-const formats = [...new Set(content.rows.map((row) => row.format))];
-const styles = new Map(formats.map((format, index) => [format, index % SHAPES.length]));
-const bitsOf = new Map(content.rows.map((row) => [row.format, row.bits]));
-const widths = [...new Set(bitsOf.values())].sort((a, b) => a - b);
-const narrow = widths.some((bits) => bits <= 8) ? (bits) => bits <= 8 : (bits) => bits === widths[0];
-const tensors = content.tensors.map((tensor) => ({ ...tensor, rows: new Map() }));
-const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
-for (const row of content.rows) byName.get(row.tensor)?.rows.set(row.format, row);
-for (const tensor of tensors) {
-  const levels = [...tensor.rows.values()].filter((row) => narrow(row.bits)).map(level);
-  tensor.best = levels.length > 0 ? Math.max(...levels) : NaN;
-  tensor.words = `${tensor.name} ${tensor.dtype}`.toLowerCase();
+const state = { report: 1, sort: "", tensor: "", filter: "", kind: "", page: 1, by: "", order: "", part: 1, near: "", theme: "" };
+const FIRST = { ...state };
+
+let reports = [];
+let tensorTable, sideTable;
+// of the report that is shown: what it says, and what follows from it
+let content, formats, styles, bitsOf, widths, narrow, tensors, byName, worst, related;
+
+/** Show one of the reports. */
+function choose(report) {
+  ({ content, formats, styles, bitsOf, widths, narrow, tensors, byName, worst, related } = report);
+  if (!byName.has(state.tensor)) state.tensor = worst[0]?.name ?? tensors[0]?.name ?? "";
 }
 
-const state = { sort: "", tensor: "", filter: "", page: 1, theme: "" };
-const at = (id) => document.getElementById(id);
-
-function median(values) {
-  const sorted = values.filter((value) => !Number.isNaN(value)).sort((a, b) => a - b);
-  if (sorted.length === 0) return NaN;
-  const middle = sorted.length >> 1;
-  if (sorted.length % 2 === 1 || sorted[middle - 1] === sorted[middle]) return sorted[middle];
-  return (sorted[middle - 1] + sorted[middle]) / 2;
+/** What the page is to know of a report besides what it says. */
+function prepared(content) {
+  const rows = content.rows ?? [];
+  const formats = [...new Set(rows.map((row) => row.format))];
+  const bitsOf = new Map(rows.map((row) => [row.format, row.bits]));
+  const widths = [...new Set(bitsOf.values())].sort((a, b) => a - b);
+  const narrow = widths.some((bits) => bits <= 8) ? (bits) => bits <= 8 : (bits) => bits === widths[0];
+  const tensors = (content.tensors ?? []).map((tensor) => ({ ...tensor, rows: new Map() }));
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  for (const row of rows) byName.get(row.tensor)?.rows.set(row.format, row);
+  for (const tensor of tensors) {
+    const levels = [...tensor.rows.values()].filter((row) => narrow(row.bits)).map(level);
+    tensor.best = levels.length > 0 ? Math.max(...levels) : NaN;
+    tensor.words = `${tensor.name} ${tensor.dtype}`.toLowerCase();
+    // zeros and constants are exact in any format, or in none, and say nothing of one
+    tensor.counts = tensor.signal !== 0 && !tensor.is_constant;
+  }
+  const related = Object.fromEntries(["granularity", "comparisons", "matmul"].map((list) => {
+    const mine = new Map();
+    for (const each of content[list] ?? []) {
+      if (!mine.has(each.tensor)) mine.set(each.tensor, []);
+      mine.get(each.tensor).push(each);
+    }
+    return [list, mine];
+  }));
+  const worst = tensors.filter((tensor) => tensor.counts && !Number.isNaN(tensor.best))
+    .sort((a, b) => (a.best === b.best ? 0 : a.best < b.best ? -1 : 1)).slice(0, 10);
+  const styles = new Map(formats.map((format, index) => [format, index % SHAPES.length]));
+  return { content, formats, styles, bitsOf, widths, narrow, tensors, byName, worst, related, conclusion: content.conclusion ?? null };
 }
 
-function plural(count, noun) {
-  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
-}
-
-function shapeText(shape) {
-  return shape.length > 0 ? shape.join(" × ") : "scalar";
-}
-
-/** A format's name; in headings it may break after the first part, which keeps columns narrow. */
-function formatName(format, breaks = false) {
-  const parts = breaks ? visible(format).split(/(?<=^[^_]*_)/) : [visible(format)];
-  return make("span", { class: "format" }, ...parts.flatMap((part, index) => (index > 0 ? [make("wbr"), part] : [part])));
+/** The rows of a format, of the tensors that count. */
+function counted(format) {
+  return tensors.filter((tensor) => tensor.counts && tensor.rows.has(format)).map((tensor) => tensor.rows.get(format));
 }
 
 function opener(name) {
@@ -71,43 +86,33 @@ function opener(name) {
   } }, make("bdi", {}, visible(name)));
 }
 
-/** A table: headings are [content, class], cells elements or [content, class]. */
-function table(caption, headings, rows) {
-  const head = headings.map(([heading, kind]) => make("th", { scope: "col", class: kind || null }, heading));
-  const body = rows.map(([first, ...cells]) => make("tr", {}, make("th", { scope: "row", class: "pin" }, first),
-    ...cells.map((cell) => {
-      if (cell instanceof Element && cell.tagName === "TD") return cell;
-      return Array.isArray(cell) ? make("td", { class: cell[1] }, cell[0]) : make("td", {}, cell);
-    })));
-  return make("table", {}, caption ? make("caption", {}, caption) : null,
-    make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body));
-}
-
 // --- summary -----------------------------------------------------------------------------------------------
 
 function showSummary() {
   const elements = tensors.reduce((sum, tensor) => sum + tensor.size, 0);
   const left = Object.keys(content.skipped ?? {}).length;
-  at("measured").append(`${plural(tensors.length, "tensor")} of ${plural(elements, "element")} in ` +
-    `${plural(formats.length, "format")}, each at its best exponent bias` +
-    `${left > 0 ? `; ${plural(left, "tensor")} left out` : ""}. cfloat\u00a0${content.cfloat ?? ""}`);
-  const levels = content.rows.map(level).filter(Number.isFinite);
-  const scale = [Math.min(0, ...levels), Math.max(10, ...levels)];
+  const still = tensors.filter((tensor) => !tensor.counts).length;
+  at("measured").textContent = `${plural(tensors.length, "tensor")} of ${plural(elements, "element")} in ${plural(formats.length, "format")}, each at its best ` +
+    `exponent bias${left > 0 ? `; ${plural(left, "tensor")} left out` : ""}. cfloat\u00a0${visible(String(content.cfloat ?? ""))}`;
+  at("still").textContent = still > 0 ? `${plural(still, "tensor")} of zeros, or of one value, not counted.` : "";
+  const [least, most] = extent([0, 10, ...(content.rows ?? []).map(level).filter(Number.isFinite)]);
   const lines = formats.map((format) => {
-    const rows = content.rows.filter((row) => row.format === format);
-    const values = rows.map(level);
-    const worst = rows.reduce((low, row) => (level(row) < level(low) ? row : low), rows[0]);
+    const rows = counted(format);
+    const lossy = rows.filter((row) => level(row) !== Infinity);
+    const low = lossy.reduce((lowest, row) => (lowest === null || level(row) < level(lowest) ? row : lowest), null);
+    const exact = low === null && rows.length > 0;
     return [
       make("span", {}, swatch(styles.get(format)), formatName(format)),
-      String(rows[0].bits), [rows[0].subnormals, "text"], String(rows.length),
-      decibels(median(values)), decibels(level(worst)), [opener(worst.tensor), "text wrap"],
-      make("td", { class: "text" }, strip(format, values, scale)),
+      number(bitsOf.get(format)), [visible(String(content.rows.find((row) => row.format === format).subnormals ?? "–")), "text"],
+      number(rows.length), number(rows.length - lossy.length), exact ? "exact" : decibels(median(lossy.map(level))), exact ? "exact" : low ? decibels(level(low)) : "–",
+      [low ? opener(low.tensor) : "–", "text wrap where"], make("td", { class: "text" }, strip(format, rows.map(level), [least, most])),
     ];
   });
-  at("summary-table").append(table(null, [
-    ["format", "text pin"], ["bits"], ["denormals", "text"], ["tensors"], ["median dB"], ["worst dB"], ["worst tensor", "text"],
-    [`every tensor, ${decibels(scale[0], 0)} to ${decibels(scale[1], 0)} dB`, "text"],
+  at("summary-table").replaceChildren(table(null, [
+    ["format", "text pin"], ["bits"], ["denormals", "text"], ["tensors"], ["exact"], ["median of the rest, dB"], ["worst, dB"], ["worst tensor", "text"],
+    [`every tensor, ${decibels(least, 0)} to ${decibels(most, 0)} dB`, "text"],
   ], lines));
+  at("findings").replaceChildren();
   for (const bits of widths) showFindings(bits);
   showGains();
 }
@@ -116,11 +121,11 @@ function showSummary() {
 function strip(format, values, [low, high]) {
   const width = 240;
   const x = (value) => (3 + ((Math.min(high, Math.max(low, value)) - low) / (high - low)) * (width - 6)).toFixed(1);
-  const chart = frame(width, 20, `SQNR of every tensor in ${format}`, `median ${decibels(median(values))} dB`);
+  const chart = frame(width, 20, `SQNR of every tensor in ${visible(format)}`, `median ${decibels(median(values))} dB`);
   chart.append(draw("path", { class: "grid-line", d: `M0,19.5H${width}` }));
   chart.append(draw("g", { class: `c${styles.get(format)}`, stroke: "currentColor" },
-    draw("path", { d: values.map((value) => `M${x(value)},7V17`).join(""), "stroke-opacity": 0.55, "stroke-width": 1.5 }),
-    draw("path", { d: `M${x(median(values))},1V19`, "stroke-width": 3 })));
+    draw("path", { d: [...new Set(values.map((value) => `M${x(value)},7V17`))].join(""), "stroke-opacity": 0.55, "stroke-width": 1.5 }),
+    Number.isNaN(median(values)) ? "" : draw("path", { d: `M${x(median(values))},1V19`, "stroke-width": 3 })));
   return chart;
 }
 
@@ -128,9 +133,14 @@ function showFindings(bits) {
   const group = formats.filter((format) => bitsOf.get(format) === bits);
   let pairs = group.flatMap((one, index) => group.slice(index + 1).map((other) => [one, other]));
   if (group.length > 4) {
-    // too many to read: the best against each of the others
-    const middle = (format) => median(content.rows.filter((row) => row.format === format).map(level));
-    const leader = group.reduce((best, format) => (middle(format) > middle(best) ? format : best));
+    // too many to read: the one that is far behind on the fewest tensors, against each of the others
+    const behind = new Map(group.map((format) => [format, 0]));
+    for (const tensor of tensors.filter((each) => each.counts)) {
+      const levels = group.map((format) => level(tensor.rows.get(format)));
+      const best = Math.max(...levels.filter((each) => !Number.isNaN(each)));
+      group.forEach((format, index) => behind.set(format, behind.get(format) + (best - levels[index] > FAR_DB)));
+    }
+    const leader = group.reduce((best, format) => (behind.get(format) < behind.get(best) ? format : best));
     pairs = group.filter((format) => format !== leader).map((format) => [leader, format]);
   }
   const sentences = pairs.map(([one, other]) => compared(one, other)).filter(Boolean);
@@ -139,35 +149,34 @@ function showFindings(bits) {
   }
 }
 
-/** Say which of two formats is the better one, and on how many of the tensors that both have. */
+/** Say which of two formats is the better one: by how many tensors lose far more in the other, and the most that any does. */
 function compared(one, other) {
-  const gains = [];
-  for (const tensor of tensors) {
-    const pair = [tensor.rows.get(one), tensor.rows.get(other)].map(level);
-    if (pair.some(Number.isNaN)) continue;
-    gains.push(pair[0] === pair[1] ? 0 : pair[0] - pair[1]);
-  }
+  const gains = tensors.filter((tensor) => tensor.counts && tensor.rows.has(one) && tensor.rows.has(other)).map((tensor) => {
+    const [first, second] = [one, other].map((format) => level(tensor.rows.get(format)));
+    return { name: tensor.name, gain: first === second ? 0 : first - second };
+  });
   if (gains.length === 0) return null;
-  const wins = gains.filter((gain) => gain > CLOSE_DB).length;
-  const losses = gains.filter((gain) => gain < -CLOSE_DB).length;
-  const [first, second, more, less, factor] = wins >= losses ? [one, other, wins, losses, 1] : [other, one, losses, wins, -1];
-  const names = (format) => make("strong", {}, formatName(format));
-  const count = `${more} of ${plural(gains.length, "tensor")}`;
-  const even = gains.length - wins - losses;
-  const rest = [less > 0 ? `worse on ${less}` : null, even > 0 ? `equal within ${CLOSE_DB} dB on ${even}` : null]
-    .filter(Boolean).map((part) => `, ${part}`).join("");
-  const middle = factor * median(gains) || 0;
-  const size = `; median ${middle >= 0 ? "+" : ""}${decibels(middle)} dB.`;
-  if (more === 0) {
-    return make("li", {}, names(first), " and ", names(second), `: equal within ${CLOSE_DB} dB on all ${plural(gains.length, "tensor")}.`);
+  /** What one of the two gains, by sign, on the other. */
+  const side = (sign) => ({ wins: gains.filter(({ gain }) => sign * gain > CLOSE_DB).length, far: gains.filter(({ gain }) => sign * gain > FAR_DB).length,
+    most: gains.reduce((top, each) => (sign * each.gain > sign * top.gain ? each : top)) });
+  const strong = (format) => make("strong", {}, formatName(format));
+  const most = (found) => [opener(found.most.name), Number.isFinite(found.most.gain) ? ` (${decibels(Math.abs(found.most.gain))} dB)` : " (which the other has exactly)"];
+  const of = ` of ${plural(gains.length, "tensor")}`;
+  const loses = (found) => [` loses more than ${FAR_DB} dB on ${number(found.far)}${of}, most on `, ...most(found)];
+  const [ahead, behind] = [side(1), side(-1)];
+  if (ahead.far > 0 && behind.far > 0) {
+    return make("li", {}, strong(one), " or ", strong(other), ", tensor by tensor: ", formatName(other), ...loses(ahead), "; ", formatName(one), ...loses(behind), ".");
   }
-  if (more >= 2 * less && 2 * more >= gains.length) {
-    return make("li", {}, "Prefer ", names(first), " to ", names(second), `: better on ${count}${rest}${size}`);
+  if (ahead.far > 0 || behind.far > 0) {
+    const [first, second, found] = ahead.far > 0 ? [one, other, ahead] : [other, one, behind];
+    return make("li", {}, "Prefer ", strong(first), " to ", strong(second), ": the latter", ...loses(found), ", the former on none.");
   }
-  if (2 * even >= gains.length) {
-    return make("li", {}, "Little between ", names(first), " and ", names(second), `: the former is better on ${count}${rest}${size}`);
+  const [first, second, found] = ahead.wins >= behind.wins ? [one, other, ahead] : [other, one, behind];
+  if (found.wins === 0) {
+    return make("li", {}, strong(first), " and ", strong(second), `: equal within ${CLOSE_DB} dB on ${gains.length === 1 ? "the one tensor" : `all ${plural(gains.length, "tensor")}`}.`);
   }
-  return make("li", {}, names(first), " or ", names(second), `, tensor by tensor: the former is better on ${count}${rest}${size}`);
+  return make("li", {}, "Little between ", strong(first), " and ", strong(second), `: neither loses more than ${FAR_DB} dB on any tensor; the former is better on ${number(found.wins)}${of}, most on `,
+    ...most(found), ".");
 }
 
 /** What finer biases add, by format. */
@@ -181,11 +190,12 @@ function showGains() {
     const base = whole.get(`${each.format}\n${each.tensor}`);
     if (each.granularity === "tensor" || each.sqnr_db === null || base === null || base === undefined) continue;
     const key = `${each.format}\n${each.granularity}`;
-    gains.set(key, [...(gains.get(key) ?? []), each.sqnr_db - base]);
+    if (!gains.has(key)) gains.set(key, []);
+    gains.get(key).push(each.sqnr_db - base);
   }
   const lines = formats.flatMap((format) => {
     const parts = [...gains].filter(([key]) => key.startsWith(`${format}\n`)).map(([key, values]) =>
-      `${median(values) >= 0 ? "+" : ""}${decibels(median(values), 2)} dB by one for each ${key.slice(format.length + 1)} (${plural(values.length, "tensor")})`);
+      `${median(values) >= 0 ? "+" : ""}${decibels(median(values), 2)} dB by one for each ${visible(key.slice(format.length + 1))} (${plural(values.length, "tensor")})`);
     return parts.length > 0 ? [make("li", {}, make("strong", {}, formatName(format)), `: ${parts.join(", ")}.`)] : [];
   });
   if (lines.length > 0) {
@@ -195,62 +205,31 @@ function showGains() {
 
 // --- the table of tensors ----------------------------------------------------------------------------------
 
-const COLUMNS = [
-  { key: "name", label: "tensor", kind: "pin name", value: (tensor) => tensor.name, down: false },
-  { key: "dtype", label: "dtype", kind: "text", value: (tensor) => tensor.dtype, down: false },
-  { key: "size", label: "size", kind: "", value: (tensor) => tensor.size, down: true },
-  ...formats.map((format) => ({ key: `sqnr:${format}`, format, kind: "", value: (tensor) => level(tensor.rows.get(format)), down: false })),
+function kindsOf(list) {
+  return [...new Set(list.map((tensor) => tensor.kind).filter((kind) => typeof kind === "string"))].sort();
+}
+
+const columns = () => [
+  { key: "name", label: () => "tensor", kind: "pin name", value: (tensor) => tensor.name, down: false },
+  { key: "kind", label: () => "kind", kind: "text", value: (tensor) => tensor.kind ?? "", down: false },
+  { key: "dtype", label: () => "dtype", kind: "text", value: (tensor) => tensor.dtype, down: false },
+  { key: "size", label: () => "size", kind: "", value: (tensor) => tensor.size, down: true },
+  ...formats.map((format) => ({ key: `sqnr:${format}`, label: () => formatName(format, true), kind: "", value: (tensor) => level(tensor.rows.get(format)), down: false })),
 ];
 
-function sorted() {
+/** Whether a tensor is of the kind, and has the words in its name or dtype, that are asked for. */
+function wanted() {
   const words = state.filter.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = tensors.filter((tensor) => words.every((word) => tensor.words.includes(word)));
-  const down = state.sort.startsWith("-");
-  const column = COLUMNS.find((each) => each.key === state.sort.slice(down ? 1 : 0));
-  if (!column) return found;
-  const order = (a, b) => {
-    const [one, other] = [column.value(a), column.value(b)];
-    if (typeof one === "string") return (down ? -1 : 1) * one.localeCompare(other, "en", { numeric: true });
-    if (Number.isNaN(one) || Number.isNaN(other)) return Number.isNaN(one) - Number.isNaN(other);
-    return one === other ? 0 : (one < other ? -1 : 1) * (down ? -1 : 1);
-  };
-  return found.sort(order);
+  return (tensor) => (state.kind === "" || tensor.kind === state.kind) && words.every((word) => tensor.words.includes(word));
 }
 
-function showHead() {
-  const cells = COLUMNS.map((column) => {
-    const button = make("button", { type: "button", onclick: () => {
-      const turned = state.sort === column.key ? `-${column.key}` : state.sort === `-${column.key}` ? column.key : null;
-      set({ sort: turned ?? (column.down ? `-${column.key}` : column.key), page: 1 });
-      showRows();
-    } }, ...(column.format ? [formatName(column.format, true)] : [column.label]), make("span", { class: "arrow", "aria-hidden": "true" }, ""));
-    return make("th", { scope: "col", class: column.kind || null, "data-key": column.key }, button);
-  });
-  at("tensor-table").replaceChildren(make("table", { class: "clickable", "aria-labelledby": "tensors-title" },
-    make("thead", {}, make("tr", {}, ...cells)), make("tbody")));
-}
-
-function showRows() {
-  const found = sorted();
-  const pages = Math.max(1, Math.ceil(found.length / PER_PAGE));
-  state.page = Math.min(pages, Math.max(1, state.page));
-  const start = (state.page - 1) * PER_PAGE;
-  const shown = found.slice(start, start + PER_PAGE);
-  at("count").textContent = shown.length === 0 ? "No tensor has that name." :
-    pages === 1 ? plural(found.length, "tensor") :
-      `${start + 1} to ${start + shown.length} of ${plural(found.length, "tensor")}`;
-  at("earlier").disabled = state.page === 1;
-  at("later").disabled = state.page === pages;
-  document.querySelector(".pager").hidden = pages === 1;
-  for (const th of at("tensor-table").querySelectorAll("thead th")) {
-    const key = th.dataset.key;
-    const up = state.sort === key;
-    const down = state.sort === `-${key}`;
-    th.querySelector(".arrow").textContent = up ? "↑" : down ? "↓" : "";
-    if (up || down) th.setAttribute("aria-sort", up ? "ascending" : "descending");
-    else th.removeAttribute("aria-sort");
-  }
-  at("tensor-table").querySelector("tbody").replaceChildren(...shown.map(tensorRow));
+function showKinds() {
+  const kinds = kindsOf(reports.flatMap((report) => report.tensors));
+  if (!kinds.includes(state.kind)) state.kind = "";
+  at("kind").parentElement.hidden = kinds.length === 0;
+  at("kind").replaceChildren(make("option", { value: "" }, "all kinds"),
+    ...kinds.map((kind) => make("option", { value: kind }, `${visible(kind)} (${number(tensors.filter((tensor) => tensor.kind === kind).length)})`)));
+  at("kind").value = state.kind;
 }
 
 function tensorRow(tensor) {
@@ -262,8 +241,8 @@ function tensorRow(tensor) {
     return make("td", { class: leads ? "best" : null }, make("b", {}, decibels(level(row))), make("small", {}, `b ${signed(String(row.bias))}`));
   });
   return make("tr", { "aria-current": tensor.name === state.tensor ? "true" : null, onclick: () => open(tensor.name) },
-    make("th", { scope: "row", class: "pin name" }, opener(tensor.name)),
-    make("td", { class: "text" }, visible(tensor.dtype)), make("td", {}, tensor.size.toLocaleString("en")), ...cells);
+    make("th", { scope: "row", class: "pin name" }, opener(tensor.name)), make("td", { class: "text" }, visible(tensor.kind ?? "–")),
+    make("td", { class: "text" }, visible(tensor.dtype)), make("td", {}, number(tensor.size)), ...cells);
 }
 
 // --- the details of a tensor -------------------------------------------------------------------------------
@@ -271,7 +250,7 @@ function tensorRow(tensor) {
 function open(name) {
   set({ tensor: name });
   showDetails();
-  showRows();
+  tensorTable.show();
   at("details").scrollIntoView({ block: "start" });
   at("details-title").focus({ preventScroll: true });
 }
@@ -284,16 +263,19 @@ function showDetails() {
     return;
   }
   const rows = formats.map((format) => tensor.rows.get(format)).filter(Boolean);
-  const order = sorted();
+  const order = tensorTable.sorted();
   const index = order.indexOf(tensor);
   const step = (label, other) => make("button", { type: "button", disabled: !other, onclick: () => open(other.name) }, label);
   const heading = make("div", { class: "heading" },
     make("h2", { id: "details-title", tabindex: "-1" }, make("bdi", {}, visible(tensor.name))),
     make("span", { class: "pager" }, step("Previous", order[index - 1]), step("Next", index < 0 ? order[0] : order[index + 1])));
   const facts = [
+    ...(tensor.kind ? [["kind", visible(tensor.kind)]] : []),
     ["shape", shapeText(tensor.shape)], ["dtype", visible(tensor.dtype)], ["elements", number(tensor.size)],
     ["zeros", number(tensor.zeros)], ["not finite, left out", number(tensor.nonfinite)],
     ["largest magnitude", number(tensor.max)], ["kurtosis", number(tensor.kurtosis)],
+    ...(typeof tensor.signal === "number" ? [["root mean square", number(Math.sqrt(tensor.signal / Math.max(1, tensor.size - tensor.nonfinite)))]] : []),
+    ...(tensor.is_constant ? [["elements are", "all equal"]] : []),
   ];
   const keys = make("ul", { class: "keys", "aria-label": "Formats" }, ...rows.map((row) =>
     make("li", {}, swatch(styles.get(row.format)), formatName(row.format))));
@@ -352,14 +334,18 @@ function cellText(key, row) {
   return visible(String(value));
 }
 
+function wordsOf(key) {
+  return visible(key.replace(/_db$/, ", dB").replaceAll("_", " "));
+}
+
 function measures(rows) {
   const known = new Set(MEASURES.map(([key]) => key));
   const scalar = (value) => value === null || typeof value !== "object";
-  // a later version's measures are shown by their own names
+  // a later version's measures are shown by the words of their own names
   const extra = [...new Set(rows.flatMap((row) => Object.keys(row).filter((key) => scalar(row[key]))))]
-    .filter((key) => !known.has(key) && !INTERNAL.has(key));
+    .filter((key) => !known.has(key) && !ELSEWHERE.has(key));
   const lines = [];
-  for (const [key, label] of [...MEASURES, ...extra.map((key) => [key, visible(key)])]) {
+  for (const [key, label] of [...MEASURES, ...extra.map((key) => [key, wordsOf(key)])]) {
     if (key === "theory") {
       const kinds = [...new Set(rows.flatMap((row) => Object.keys(row.theory ?? {})))];
       for (const kind of kinds) lines.push([`theory, ${visible(kind)}, dB`, ...rows.map((row) => decibels(row.theory?.[kind] ?? null, 2))]);
@@ -371,11 +357,11 @@ function measures(rows) {
 }
 
 function tablesOf(tensor, rows) {
-  const mine = (list) => (list ?? []).filter((each) => each.tensor === tensor.name);
+  const mine = (list) => related[list].get(tensor.name) ?? [];
   const block = (title, note, inner) => make("div", {}, make("h3", {}, title), make("div", { class: "scroll" }, inner),
     make("p", { class: "muted" }, note));
   const found = [];
-  const schemes = mine(content.comparisons);
+  const schemes = mine("comparisons");
   if (schemes.length > 0) {
     const all = [
       ...rows.filter((row) => narrow(row.bits)).map((row) => ({ label: formatName(row.format), value: level(row), bits: row.bits, own: true })),
@@ -392,41 +378,39 @@ function tablesOf(tensor, rows) {
       table(null, [["scheme", "text pin"], ["bits"], ["SQNR, dB"], [make("span", { "aria-hidden": "true" }, "")]],
         all.map((each) => [each.label, number(each.bits), decibels(each.value), bar(each)]))));
   }
-  const grains = mine(content.granularity);
+  const grains = mine("granularity");
   if (grains.length > 0) {
-    const kinds = [...new Set(grains.map((each) => each.granularity))];
-    const lines = formats.filter((format) => grains.some((each) => each.format === format)).map((format) =>
-      [make("span", {}, swatch(styles.get(format)), formatName(format)), ...kinds.map((kind) => {
-        const grain = grains.find((each) => each.format === format && each.granularity === kind);
-        if (!grain) return "–";
-        const exact = grain.sqnr_db === null && tensor.rows.get(format)?.mse === 0;
-        return make("td", {}, make("b", {}, decibels(exact ? Infinity : grain.sqnr_db, 2)), make("small", {}, plural(grain.biases, "bias").replace("biass", "biases")));
-      })]);
-    found.push(block("One bias, or several", "SQNR in dB with a bias for the tensor, for each channel, or for each block of elements.",
-      table(null, [["format", "text pin"], ...kinds.map((kind) => [visible(kind)])], lines)));
+    const sized = grains.some((each) => typeof each.nbytes === "number");
+    const lines = formats.flatMap((format) => grains.filter((each) => each.format === format)).map((each) => {
+      const exact = each.sqnr_db === null && tensor.rows.get(each.format)?.mse === 0;
+      const range = each.lowest === each.highest ? number(each.lowest) : signed(`${each.lowest} to ${each.highest}`);
+      return [make("span", {}, swatch(styles.get(each.format)), formatName(each.format)), [visible(each.granularity), "text"],
+        make("b", {}, decibels(exact ? Infinity : each.sqnr_db, 2)), number(each.biases), range, number(each.median),
+        ...(sized ? [number(each.bits_per_element), bytesText(each.nbytes)] : [])];
+    });
+    found.push(block("One bias, or several", "With the bias of the least squared error for the tensor, for each channel, or for each block of elements.",
+      table(null, [["format", "text pin"], ["a bias for each", "text"], ["SQNR, dB"], ["biases"], ["of them"], ["median"],
+        ...(sized ? [["bits an element"], ["size"]] : [])], lines)));
   }
-  const products = mine(content.matmul);
+  const products = mine("matmul");
   if (products.length > 0) {
-    found.push(block("In a matrix product", "SQNR in dB of the weights, of the product’s output, and what the weights’ errors predict for it.",
-      table(null, [["format", "text pin"], ["weights"], ["output"], ["predicted"]], products.map((each) => [
+    found.push(block("In a matrix product", "SQNR in dB of the weights, of what goes in, of what comes out, and what the errors of both predict for it.",
+      table(null, [["format", "text pin"], ["weights"], ["inputs"], ["output"], ["predicted"]], products.map((each) => [
         make("span", {}, styles.has(each.format) ? swatch(styles.get(each.format)) : "", formatName(each.format)),
-        decibels(each.weight_sqnr_db, 2), decibels(each.output_sqnr_db, 2), decibels(each.predicted_db, 2)]))));
+        decibels(each.weight_sqnr_db, 2), decibels(each.input_sqnr_db, 2), decibels(each.output_sqnr_db, 2), decibels(each.predicted_db, 2)]))));
   }
   return found;
 }
 
 // --- the worst tensors, what was left out, and the legend --------------------------------------------------
 
-const worst = tensors.filter((tensor) => !Number.isNaN(tensor.best)).sort((a, b) => (a.best === b.best ? 0 : a.best < b.best ? -1 : 1)).slice(0, 10);
-
 function showWorst() {
   at("worst").hidden = worst.length === 0;
   const used = formats.filter((format) => narrow(bitsOf.get(format)));
   at("worst-note").textContent = `The ${worst.length === 1 ? "one" : worst.length} with the lowest SQNR in the best of the formats of ` +
     `${widths.some((bits) => bits <= 8) ? "8 bits or fewer" : `${widths[0]} bits`}: SQNR against the bias, then exponents with each format’s window.`;
-  at("worst-list").before(make("ul", { class: "keys", "aria-label": "Formats" }, ...used.map((format) =>
-    make("li", {}, swatch(styles.get(format)), formatName(format)))));
-  at("worst-list").append(...worst.map((tensor) => {
+  at("worst-keys").replaceChildren(...used.map((format) => make("li", {}, swatch(styles.get(format)), formatName(format))));
+  at("worst-list").replaceChildren(...worst.map((tensor) => {
     const rows = used.map((format) => tensor.rows.get(format)).filter(Boolean);
     const leader = rows.find((row) => level(row) === tensor.best);
     return make("article", { class: "tile" }, make("h3", {}, opener(tensor.name)),
@@ -451,7 +435,7 @@ function showRest() {
   const skipped = Object.entries(content.skipped ?? {});
   at("skipped").hidden = skipped.length === 0;
   if (skipped.length > 0) {
-    at("skipped-table").append(table(null, [["tensor", "text pin"], ["reason", "text"]],
+    at("skipped-table").replaceChildren(table(null, [["tensor", "text pin"], ["reason", "text"]],
       skipped.map(([name, reason]) => [make("bdi", {}, visible(name)), [visible(reason), "text wrap"]])));
   }
   const terms = [...MEASURES.map(([, label, meaning]) => [label, meaning]),
@@ -459,81 +443,79 @@ function showRest() {
     ["window", WINDOW_NOTE],
     ["one bias, or several", "SQNR with one bias a tensor, one a channel (the first axis), or one for 32 consecutive elements."],
     ["matrix product", "SQNR of the rounded weights, of a product with them, and what is predicted for that product."]];
-  at("legend-list").append(...terms.flatMap(([term, meaning]) => [make("dt", {}, term), make("dd", {}, meaning)]));
+  at("legend-list").replaceChildren(...terms.flatMap(([term, meaning]) => [make("dt", {}, term), make("dd", {}, meaning)]));
 }
 
 // --- state, in the address after # -------------------------------------------------------------------------
 
-function set(changes) {
-  Object.assign(state, changes);
-  const kept = Object.entries(state).filter(([key, value]) => value !== "" && !(key === "page" && value === 1));
-  try {
-    history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
-  } catch {
-    // a page that was opened from a place without an address
-  }
-}
-
 function read() {
-  const given = new URLSearchParams(location.hash.slice(1));
-  if (location.hash.includes("=")) {
-    for (const key of ["sort", "tensor", "filter", "theme"]) state[key] = given.get(key) ?? "";
-    state.page = Number.parseInt(given.get("page"), 10) || 1;
-  }
-  if (!byName.has(state.tensor)) state.tensor = worst[0]?.name ?? tensors[0]?.name ?? "";
-  at("filter").value = state.filter;
+  readState();
+  state.report = Math.min(reports.length, Math.max(1, state.report));
+  choose(reports[state.report - 1]);
+  at("filter").value = at("side-filter").value = state.filter;
 }
 
-function showTheme() {
-  const known = state.theme === "light" || state.theme === "dark";
-  if (known) document.documentElement.dataset.theme = state.theme;
-  else delete document.documentElement.dataset.theme;
-  const dark = known ? state.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  at("theme").textContent = dark ? "Light" : "Dark";
-  at("theme").setAttribute("aria-label", dark ? "Use light colours" : "Use dark colours");
-  at("theme").dataset.next = dark ? "light" : "dark";
+/** Show another of the reports. */
+function show(report) {
+  set({ report, sort: "", page: 1 });
+  choose(reports[report - 1]);
+  showAll();
 }
 
-function start() {
-  read();
-  showTheme();
+function showAll() {
+  showCompare();
+  showConclusion(reports[state.report - 1]);
   showSummary();
-  showHead();
-  showRows();
+  showKinds();
+  tensorTable.show();
   showDetails();
   showWorst();
   showRest();
-  at("theme").addEventListener("click", () => {
-    set({ theme: at("theme").dataset.next });
-    showTheme();
-  });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme);
-  at("filter").addEventListener("input", (event) => {
-    set({ filter: event.target.value, page: 1 });
-    showRows();
-  });
-  for (const [id, step] of [["earlier", -1], ["later", 1]]) {
-    at(id).addEventListener("click", () => {
-      set({ page: state.page + step });
-      showRows();
-      at("tensor-table").scrollTop = 0;
+}
+
+function showFiltered() {
+  tensorTable.show();
+  if (reports.length > 1) sideTable.show();
+}
+
+async function start() {
+  reports = (await unpacked()).map(prepared);
+  tensorTable = new LongTable({ prefix: "tensor", columns, line: tensorRow, open, rows: () => tensors.filter(wanted()), state: () => state, changed: set });
+  const own = { sort: "order", page: "part" };
+  sideTable = new LongTable({ prefix: "side", columns: sideColumns, line: sideLine, rows: () => sideRows().filter(wanted()),
+    state: () => ({ sort: state.order, page: state.part }),
+    changed: (changes) => set(Object.fromEntries(Object.entries(changes).map(([key, value]) => [own[key], value]))) });
+  read();
+  showTheme();
+  showAll();
+  listenToTheme();
+  for (const id of ["filter", "side-filter"]) {
+    at(id).addEventListener("input", (event) => {
+      set({ filter: event.target.value, page: 1, part: 1 });
+      at(id === "filter" ? "side-filter" : "filter").value = state.filter;
+      showFiltered();
     });
   }
+  at("kind").addEventListener("change", (event) => {
+    set({ kind: event.target.value, page: 1, part: 1 });
+    showFiltered();
+  });
+  at("by").addEventListener("change", (event) => {
+    set({ by: event.target.value, part: 1 });
+    sideTable.show();
+  });
   addEventListener("hashchange", () => {
     if (!location.hash.includes("=")) return;
     read();
     showTheme();
-    showRows();
-    showDetails();
+    showAll();
   });
-  let width = innerWidth;
-  addEventListener("resize", () => {
-    if (innerWidth === width) return; // a phone's address bar moves
-    width = innerWidth;
+  listenToWidth(() => {
+    drawFrontier(reports[state.report - 1]);
+    drawCompared();
     drawDetails();
     drawWorst();
   });
-  document.documentElement.dataset.ready = "true";
 }
 
-start();
+begin(start);
