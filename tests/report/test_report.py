@@ -120,9 +120,9 @@ def test_progress_grows_within_a_tensor():
     assert done == sorted(done)
     assert done[0] == 0
     assert all(done[-1] == total for _, total in seen)
-    assert {step[1] for step in seen} == {3}
-    assert len([step for step in done if 0 < step < 1]) >= 5
-    assert any(abs(step - 1) < 1e-12 for step in done)
+    # by elements: most of the work is the first tensor's, and it is told in steps
+    (total,) = {total for _, total in seen}
+    assert len([step for step in done if 0 < step < total / 2]) >= 3
 
 
 def test_the_search_raises_no_flags():
