@@ -544,21 +544,17 @@ class _Given(NamedTuple):
 
 def _given(tensors: Mapping[Any, ArrayLike], name: Any, is_transposed: bool) -> _Given:
     """Find a tensor; those that files have as plain elements are read when these are asked for."""
-    dtype = ""
-    if isinstance(tensors, StoredValues | JoinedValues | Checkpoint):
-        dtype = tensors.dtype_name(name)
-        found = tensors.plain_elements(name)
-        if found is not None:
-            shape, read = found
-            axes = reduction_axes(len(shape), is_transposed)
-            reason = None if math.prod(shape) else "empty"
-            return _Given(TensorValues(shape, read, axes), dtype, 0, reason)
+    stored = tensors if isinstance(tensors, StoredValues | JoinedValues | Checkpoint) else None
+    if stored is not None and (found := stored.plain_elements(name)) is not None:
+        shape, read = found
+        values = TensorValues(shape, read, reduction_axes(len(shape), is_transposed))
+        return _Given(values, stored.dtype_name(name), 0, None if values.size else "empty")
     given = tensors[name]
     check_memory(shown(name), given)
     tensor = np.asarray(given)
     return _Given(
         TensorValues.of(_widened(tensor)),
-        dtype or str(tensor.dtype),
+        str(tensor.dtype) if stored is None else stored.dtype_name(name),
         tensor.nbytes,
         _reason_to_skip(tensor),
     )

@@ -250,7 +250,8 @@ class Scan:
             high = float(values.max(initial=-math.inf, where=finite))
         self._low, self._high = min(self._low, low), max(self._high, high)
         rows = self.row_peaks[row : row + len(values)]
-        np.maximum(rows, row_peaks(values), out=rows)
+        with np.errstate(all="ignore"):  # of what is beyond float32
+            np.maximum(rows, row_peaks(values), out=rows)
 
     def _errors_at_biases(self, fmt: Format) -> Floats:
         if self.values.size > _FEW_ELEMENTS and Histogram.takes(fmt):
