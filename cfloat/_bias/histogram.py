@@ -233,7 +233,8 @@ class Histogram:
     @property
     def signal(self) -> float:
         """Sum of squares of the elements, scaled as `errors` are."""
-        return float(self._squared_errors(np.zeros((1, self._edges.size)))[0])
+        edges = np.abs(self._edges)
+        return float(((self._counts * edges + 2 * self._sums) * edges + self._squares).sum())
 
     def errors(self, fmt: Format) -> Floats:
         """Sum up the squared errors of rounding to nearest, at every bias that a format allows.
@@ -301,8 +302,9 @@ class Histogram:
         values = np.copysign(np.abs(self._edges) + self._sums / counts, self._edges)
         total = max(1.0, self._counts.sum())
         deviation = values - (self._counts @ values) / total
-        variance = (self._counts @ deviation**2) / total
-        fourth = (self._counts @ deviation**4) / total
+        squares = deviation * deviation
+        variance = (self._counts @ squares) / total
+        fourth = (self._counts @ (squares * squares)) / total
         return float(fourth / variance**2 - 3) if variance > 0 else math.nan
 
     @staticmethod

@@ -120,9 +120,11 @@ def _run_report(options: argparse.Namespace) -> None:
             min_db=options.min_db,
             include=options.include,
             exclude=options.exclude,
+            # what only tables and files show
+            details=options.all or bool(outputs),
             progress=advance,
         )
-    if not result.rows:
+    if not result.tensors:
         reasons = [f"{name}: {reason}" for name, reason in result.skipped.items()]
         raise FileError(f"nothing to measure: {printable(reasons[0]) if reasons else 'no tensors'}")
     if not (options.quiet or to_stdout):

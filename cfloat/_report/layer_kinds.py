@@ -51,7 +51,11 @@ def kinds_of(names: Iterable[str], checkpoint: Checkpoint) -> dict[str, str]:
     """
     shapes = {name: checkpoint.shape_of(name) for name in names}
     found = {name: kind_by_name(name, shape) for name, shape in shapes.items()}
-    unsure = [name for name, kind in found.items() if kind == "other" and len(shapes[name]) > 1]
+    unsure = [
+        name
+        for name, kind in found.items()
+        if kind == "other" and len(shapes[name]) > 1 and checkpoint.is_float(name)
+    ]
     beside = checkpoint.path.parent / "config.json"
     if not unsure or not beside.is_file():
         return found

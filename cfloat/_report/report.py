@@ -20,6 +20,7 @@ from cfloat._core.presets import FORMATS, as_format
 from cfloat._core.public_names import public
 from cfloat._core.text import shown
 from cfloat._files.checkpoint import Checkpoint, load
+from cfloat._files.dtypes import BY_COMMON_NAME
 from cfloat._files.stored_values import JoinedValues, StoredValues
 from cfloat._metrics.error import ErrorStats
 from cfloat._version import __version__
@@ -548,7 +549,9 @@ def _given(tensors: Mapping[Any, ArrayLike], name: Any, is_transposed: bool) -> 
     if stored is not None and (found := stored.plain_elements(name)) is not None:
         shape, read = found
         values = TensorValues(shape, read, reduction_axes(len(shape), is_transposed))
-        return _Given(values, stored.dtype_name(name), 0, None if values.size else "empty")
+        dtype = stored.dtype_name(name)
+        nbytes = values.size * BY_COMMON_NAME[dtype].numpy.itemsize
+        return _Given(values, dtype, nbytes, None if values.size else "empty")
     given = tensors[name]
     check_memory(shown(name), given)
     tensor = np.asarray(given)
