@@ -301,10 +301,10 @@ class Histogram:
         counts = np.maximum(self._counts, 1)
         values = np.copysign(np.abs(self._edges) + self._sums / counts, self._edges)
         total = max(1.0, self._counts.sum())
-        deviation = values - (self._counts @ values) / total
+        deviation = values - (self._counts * values).sum() / total
         squares = deviation * deviation
-        variance = (self._counts @ squares) / total
-        fourth = (self._counts @ (squares * squares)) / total
+        variance = (self._counts * squares).sum() / total
+        fourth = (self._counts * (squares * squares)).sum() / total
         return float(fourth / variance**2 - 3) if variance > 0 else math.nan
 
     @staticmethod

@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cfloat._bias.squared_errors import least_error
 from cfloat._core.finfo import finfo
 from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
@@ -88,7 +87,7 @@ class Measurement:
         advance : callable
             Called with parts of the work, of which 1 is all.
         details : bool
-            Whether to make a row for each format as well.
+            Whether to make a row for each format, and tell how the elements are distributed.
         """
         with no_flags(), np.errstate(all="ignore"):
             advance(_SURVEY)
@@ -96,10 +95,10 @@ class Measurement:
             granularity, comparisons = self._parts(part, advance)
             subnormals = list(self._subnormals())
             rows = list(self._rows(1 - _SURVEY - part, advance)) if details else []
-        return Measured(self._summary(), rows, subnormals, granularity, comparisons)
+        return Measured(self._summary(details), rows, subnormals, granularity, comparisons)
 
-    def _summary(self) -> TensorSummary:
-        scan, histogram = self._scan, self._scan.histogram()
+    def _summary(self, details: bool) -> TensorSummary:
+        scan = self._scan
         with np.errstate(over="ignore"):
             signal = float(np.ldexp(scan.signal, 2 * scan.scale))
         return TensorSummary(
@@ -108,10 +107,10 @@ class Measurement:
             dtype=self._dtype,
             size=self._values.size,
             nonfinite=scan.nonfinite,
-            zeros=histogram.zeros,
+            zeros=scan.zeros,
             max=scan.peak,
-            kurtosis=histogram.kurtosis,
-            exponents=histogram.exponents(),
+            kurtosis=scan.histogram().kurtosis if details else math.nan,
+            exponents=scan.histogram().exponents() if details else {},
             signal=signal,
             is_constant=scan.is_constant,
         )
@@ -173,9 +172,8 @@ class Measurement:
     def _subnormals(self) -> Iterator[SubnormalRow]:
         for label, fmt in self._formats.items():
             if fmt.subnormals == "whitepaper" and self._scan.peak > 0:
-                errors = self._scan.errors(fmt)
-                own = self._db(float(errors.min()))
-                yield SubnormalRow(self._name, label, own, self._subnormal_cost(fmt, errors))
+                own = self._db(self._scan.least(fmt))
+                yield SubnormalRow(self._name, label, own, self._subnormal_cost(fmt))
 
     def _rows(self, part: float, advance: Callable[[float], None]) -> Iterator[ReportRow]:
         scan = self._scan
@@ -209,7 +207,7 @@ class Measurement:
             use=scan.histogram().code_use(fmt, bias),
             stochastic_db=self._db(scan.histogram().stochastic_error(fmt, bias)),
             theory=self._theory(fmt),
-            denormals=self._subnormal_cost(fmt, errors) if fmt.subnormals == "whitepaper" else None,
+            denormals=self._subnormal_cost(fmt) if fmt.subnormals == "whitepaper" else None,
         )
 
     def _db(self, noise: float) -> float:
@@ -234,19 +232,16 @@ class Measurement:
         rms = math.sqrt(mean)
         return {name: tabulated_sqnr_db(fmt, name, rms) for name in THEORY}
 
-    def _subnormal_cost(self, fmt: Format, errors: Floats) -> SubnormalCost:
-        ieee = fmt.replace(subnormals="ieee")
-        ieee_errors = self._scan.errors(ieee)
-        bias, low = least_error(ieee_errors, ieee), fmt.bias_range[0]
-        best = self._db(float(ieee_errors[bias - low]))
-        own = self._db(float(errors[least_error(errors, fmt) - low]))
-        default = fmt.default_bias - low
+    def _subnormal_cost(self, fmt: Format) -> SubnormalCost:
+        scan, ieee = self._scan, fmt.replace(subnormals="ieee")
+        best = self._db(scan.least(ieee))
+        default = fmt.default_bias
         return SubnormalCost(
-            ieee_bias=bias,
+            ieee_bias=scan.bias(ieee),
             ieee_sqnr_db=best,
-            gain_db=_gain_db(best, own),
+            gain_db=_gain_db(best, self._db(scan.least(fmt))),
             default_gain_db=_gain_db(
-                self._db(float(ieee_errors[default])), self._db(float(errors[default]))
+                self._db(scan.error_at(ieee, default)), self._db(scan.error_at(fmt, default))
             ),
         )
 

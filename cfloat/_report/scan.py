@@ -8,10 +8,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cfloat._bias.histogram import ANY_BITS, BinSums, BinTable, Histogram, bits_for
+from cfloat._bias.histogram import (
+    ANY_BITS,
+    FEW_BITS,
+    BinSums,
+    BinTable,
+    Histogram,
+    bits_for,
+)
 from cfloat._bias.peak import scale_exponent
 from cfloat._bias.squared_errors import least_error
-from cfloat._convert.elementwise import round_checked
 from cfloat._core import binding
 from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
@@ -66,6 +72,8 @@ class Scan:
     ----------
     nonfinite : int
         How many of its elements are infinite or NaN; they are left out of all else.
+    zeros : int
+        How many are 0.
     scale : int
         The unit of `signal`, and of the errors at every bias, is 4**scale.
     signal : float
@@ -76,15 +84,17 @@ class Scan:
 
     def __init__(self, values: TensorValues) -> None:
         self.values = values
-        self.nonfinite = 0
+        self.nonfinite = self.zeros = 0
         self._low, self._high = math.inf, -math.inf
         self.row_peaks = np.zeros(values.rows, np.float32)
         self.scale = 0
-        self._is_double, self._signal = False, 0.0
-        self._sums = self._survey()
+        self._is_double = False
+        self._table: BinTable | None = None
         self._histograms: dict[int, Histogram] = {}
         self._errors: dict[Format, Floats] = {}
-        self.signal = self._signal if self._is_double else self.histogram().signal
+        self._wholes: dict[Format, tuple[int, float]] = {}
+        self._survey()
+        self.signal = self._sum_up()
 
     @property
     def is_negative(self) -> bool:
@@ -108,9 +118,12 @@ class Scan:
 
     def histogram(self, bits: int = ANY_BITS) -> Histogram:
         """Give the histogram by so many bits of mantissa."""
-        if bits not in self._histograms:
-            sums = self._sums.coarser(ANY_BITS, bits)
-            self._histograms[bits] = Histogram.of_sums(sums, bits, self.scale)
+        if not self._histograms:
+            sums = self._bin_sums()
+            for each in (ANY_BITS, FEW_BITS):
+                self._histograms[each] = Histogram.of_sums(
+                    sums.coarser(ANY_BITS, each), each, self.scale
+                )
         return self._histograms[bits]
 
     def errors(self, fmt: Format) -> Floats:
@@ -119,23 +132,44 @@ class Scan:
             self._errors[fmt] = self._errors_at_biases(fmt)
         return self._errors[fmt]
 
+    def error_at(self, fmt: Format, bias: int) -> float:
+        """Sum up the squared errors with one bias, which is given."""
+        if fmt in self._errors or not self.values.is_whole:
+            return float(self.errors(fmt)[bias - fmt.bias_range[0]])
+        return self._least(fmt.replace(bias=(bias, bias), default_bias=bias))[1]
+
     def bias(self, fmt: Format) -> int:
         """Tell the one bias of the least squared error."""
-        return least_error(self.errors(fmt), fmt)
+        return self._least(fmt)[0]
+
+    def least(self, fmt: Format) -> float:
+        """Sum up the squared errors with that bias."""
+        return self._least(fmt)[1]
 
     def error(self, fmt: Format) -> float:
         """Tell the sum of squared errors at that bias, over that of squares."""
-        if not self._is_double:
-            return self._share(float(self.errors(fmt).min()))
-        # bins are of float32
-        noise, bias = 0.0, self.bias(fmt)
-        with no_flags(), np.errstate(all="ignore"):
+        return self._share(self.least(fmt))
+
+    def _least(self, fmt: Format) -> tuple[int, float]:
+        if fmt not in self._wholes:
+            self._wholes[fmt] = self._found_least(fmt)
+        return self._wholes[fmt]
+
+    def _found_least(self, fmt: Format) -> tuple[int, float]:
+        if self.values.is_whole:
             for _, _, values in self.values:
-                finite = np.where(np.isfinite(values), values, 0)
-                noise += self._sum_of_squares(
-                    round_checked(finite, fmt, bias, finite.shape) - finite
-                )
-        return self._share(math.inf if math.isnan(noise) else noise)
+                flat = values.reshape(1, -1)
+                biases, errors = _least_errors(flat, fmt, flat.size, self.scale)
+                return int(biases[0, 0]), float(errors[0, 0])
+            return fmt.default_bias, 0.0
+        bias = least_error(self.errors(fmt), fmt)
+        if not self._is_double:
+            return bias, float(self.errors(fmt).min())
+        # bins are of float32
+        one = fmt.replace(bias=(bias, bias), default_bias=bias)
+        return bias, float(
+            sum(_errors_at_biases(v.reshape(-1), one, self.scale)[0] for *_, v in self.values)
+        )
 
     def whole(self, fmt: Format) -> GroupErrors:
         """Give the errors with one bias for all of the tensor."""
@@ -215,33 +249,46 @@ class Scan:
             return 0.0
         return noise / self.signal if self.signal > 0 else math.inf
 
-    def _survey(self) -> BinSums:
-        """Look at all values: sum them up by bins, too."""
-        tensor = self.values
-        table = None if tensor.size <= _FEW_ELEMENTS else BinTable(ANY_BITS, 0)
-        flat: Array = np.zeros(0, np.float32)
-        for row, _, values in tensor:
-            flat = values.reshape(-1)
-            self._is_double = flat.dtype == np.float64
+    def _survey(self) -> None:
+        """Look at all values; those of several pieces are summed up by bins at once."""
+        for row, _, values in self.values:
+            self._is_double = values.dtype == np.float64
             self._add_limits(row, values)
-            if table is not None and not self._is_double:
-                table.add(flat)
+            if not (self.values.is_whole or self._is_double):
+                self._table = self._table or BinTable(ANY_BITS, 0)
+                self._table.add(values.reshape(-1))
         if self._is_double:  # a scale takes the largest of them
             self.scale = scale_exponent(self.peak)
-            table = BinTable(ANY_BITS, self.scale)
-            for _, _, values in tensor:
-                table.add(values.reshape(-1))
-                finite = np.where(np.isfinite(values), values, 0)
-                self._signal += self._sum_of_squares(finite)
-        if table is None:
-            return BinSums.of(flat, ANY_BITS, self.scale)
-        return BinSums(*table.bins(), tensor.size)
 
-    def _sum_of_squares(self, values: Array) -> float:
-        """Sum up squares, in units of 4**scale."""
-        return float(np.square(np.ldexp(values.astype(np.float64), -self.scale)).sum())
+    def _bin_sums(self) -> BinSums:
+        if self.values.is_whole:
+            flat: Array = np.zeros(0, np.float32)
+            for _, _, values in self.values:
+                flat = values.reshape(-1)
+            return BinSums.of(flat, ANY_BITS, self.scale)
+        table = self._table
+        if table is None:
+            table = BinTable(ANY_BITS, self.scale)
+            for _, _, values in self.values:
+                table.add(values.reshape(-1))
+        return BinSums(*table.bins(), self.values.size)
+
+    def _sum_up(self) -> float:
+        """Sum up the squares, in units of 4**scale."""
+        if self._table is not None:
+            return self.histogram().signal
+        total = 0.0
+        for _, _, values in self.values:
+            flat = values.reshape(-1)
+            if self.nonfinite:
+                flat = np.where(np.isfinite(flat), flat, 0)
+            if self.scale:
+                flat = np.ldexp(flat, -self.scale)
+            total += float(np.einsum("i,i->", flat, flat, dtype=np.float64))
+        return total
 
     def _add_limits(self, row: int, values: Array) -> None:
+        self.zeros += values.size - int(np.count_nonzero(values))
         low, high = float(values.min()), float(values.max())
         if not (math.isfinite(low) and math.isfinite(high)):
             finite = np.isfinite(values)
