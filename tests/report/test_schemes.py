@@ -134,7 +134,13 @@ def exact_values(scheme, x):
     return values
 
 
+#: A block of each of some magnitudes: about E8M0's smallest scale, and where NVFP4's block scales are 0.
+SMALLEST_SCALES = np.ldexp(normal(16, 32).clip(0.5, 1), np.arange(-128, -112)[:, None])
+NO_BLOCK_SCALE = np.repeat(np.float32([2688, 6e-3, 5.8e-3, 5e-3, 3e-3, 1e-4]), 16).reshape(2, 48)
+
 MATRICES = {
+    "smallest scales": SMALLEST_SCALES.astype(np.float32),
+    "no block scale": NO_BLOCK_SCALE,
     "short blocks": normal(3, 37),
     "one": normal(1, 1),
     "columns": normal(17, 1),
@@ -186,6 +192,7 @@ PEER_MATRICES = {
     "ties": (np.arange(-(2**14), 2**14, dtype=np.float32) / 64).reshape(128, 256),
     "tiny": wide(128, 256, lowest=-110, highest=-100),
     "subnormal": normal(128, 256, scale=1e-40),
+    "no block scale": np.pad(NO_BLOCK_SCALE, ((0, 126), (0, 80))),
     "huge": wide(128, 256, lowest=100, highest=124),
     "bfloat16": normal(128, 256).astype(ml_dtypes.bfloat16).astype(np.float32),
 }
