@@ -151,12 +151,12 @@ void test_errors(void) {
   int16_t bias;
   double error;
   for (int f = 0; f < FORMAT_COUNT; ++f) {
-    for (size_t count = 1; count < 100; count += is_thinned() ? 9 : 1)
+    for (size_t count = 1; count < 100; count += is_brief() ? 33 : 1)
       check_sums(&FORMATS[f], count, &state);
-    if (!is_thinned()) check_sums(&FORMATS[f], 4096 + 1 + random_below(&state, 5000), &state);
+    if (!is_brief()) check_sums(&FORMATS[f], 4096 + 1 + random_below(&state, 5000), &state);
     check_search(&FORMATS[f], 5, 100, 7, &state);
     check_search(&FORMATS[f], 4, 64, 64, &state);
-    check_search(&FORMATS[f], 1, 5000, 1000000, &state);
+    check_search(&FORMATS[f], 1, is_brief() ? 500 : 5000, 1000000, &state);
   }
   CHECK(cf_least_errors(&FORMATS[0], 64, CF_FLOAT32, &one, 1, 1, 4, 1, 0, &bias, &error, 1) ==
             CF_BAD_BIAS,
