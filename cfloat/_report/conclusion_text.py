@@ -145,7 +145,7 @@ def _recommended(conclusion: Conclusion) -> list[str]:
         return _nothing(conclusion, bound)
     ratio = found.nbytes / found.nbytes_before
     lines = [
-        f"recommended: {configuration_name(found)}, the fewest bytes with {bound} (--min-db)",
+        f"recommended: {configuration_name(found)}: the fewest bytes with {bound} (--min-db)",
         f"  bytes  {found.nbytes_before:,} -> {found.nbytes:,}, {ratio:.3f}x",
         f"  error  weighted {_db(found.weighted_db)}, by energy {_db(found.energy_db)}, "
         f"worst {_db(found.worst_db)}",
