@@ -668,7 +668,7 @@ def _is_tesla(fmt: Format) -> bool:
 
 def _is_by_tensor(scheme: str, beginnings: tuple[str, ...]) -> bool:
     """Whether a scheme is of a kind, with one real scale, or a power of two, a tensor."""
-    parts = ("channel", "group", "block")
+    parts = ("channel", "group", "block", "tile")
     return scheme.startswith(beginnings) and not any(part in scheme for part in parts)
 
 
