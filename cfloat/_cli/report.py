@@ -86,10 +86,14 @@ def add(commands: Any) -> None:
         "configuration; size, the largest first; or name",
     )
     command.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    where = "; - is standard output, on which nothing else is then printed"
+    where = "; - for standard output, alone"
     command.add_argument("--html", metavar="FILE", help="write a page to look at as well" + where)
-    command.add_argument("--json", metavar="FILE", help="write everything to a JSON file as well")
-    command.add_argument("--csv", metavar="FILE", help="write the rows to a CSV file as well")
+    command.add_argument(
+        "--json", metavar="FILE", help="write everything to a JSON file as well" + where
+    )
+    command.add_argument(
+        "--csv", metavar="FILE", help="write the rows to a CSV file as well" + where
+    )
     command.set_defaults(run=_run_report)
 
 

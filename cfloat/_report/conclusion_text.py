@@ -20,7 +20,7 @@ HEIGHT: Final = 40
 
 # the schemes of others that stand in the headline, by how their names begin, and what is not in those
 _HEADLINE: Final = (
-    ("E4M3", ("power-of-two", "128", "block")),
+    ("E4M3", ("power-of-two", "tile")),
     ("MXFP8 E4M3", ()),
     ("INT8", ("group",)),
     ("NVFP4", ()),
@@ -145,7 +145,7 @@ def _recommended(conclusion: Conclusion) -> list[str]:
         return _nothing(conclusion, bound)
     ratio = found.nbytes / found.nbytes_before
     lines = [
-        f"recommended: {configuration_name(found)}, the fewest bytes with {bound} (--min-db)",
+        f"recommended: {configuration_name(found)}: the fewest bytes with {bound} (--min-db)",
         f"  bytes  {found.nbytes_before:,} -> {found.nbytes:,}, {ratio:.3f}x",
         f"  error  weighted {_db(found.weighted_db)}, by energy {_db(found.energy_db)}, "
         f"worst {_db(found.worst_db)}",
@@ -246,7 +246,7 @@ def _remarks(conclusion: Conclusion) -> list[str]:
     found = conclusion.integers
     if found is not None and found.tensors:
         told = (
-            f"{printable(found.scheme)}, one scale a tensor, has less error than every float of 8 bits on "
+            f"{printable(found.scheme.partition(',')[0])} with one scale a tensor has less error than every float of 8 bits on "
             f"{found.wins:,} of {_count(found.tensors, 'tensor')}"
         )
         levels = {each.scheme: each.weighted_db for each in conclusion.schemes}

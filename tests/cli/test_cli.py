@@ -253,7 +253,7 @@ def test_quiet_top_and_sort(tmp_path):
     assert "invalid choice: 'colour'" in refused(cfloat(*report, "--sort", "colour"))
     text = succeeded(cfloat(*report, "--exclude", "s*", "--min-db", 40))
     assert "left out: 1 excluded" in text
-    assert "CFloat16_SHP, one bias a tensor, the fewest bytes with weighted >= 40 dB" in text
+    assert "CFloat16_SHP, one bias a tensor: the fewest bytes with weighted >= 40 dB" in text
     assert "no tensor has a name like 'z*'" in refused(cfloat(*report, "--include", "z*"))
 
 

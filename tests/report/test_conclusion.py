@@ -16,6 +16,8 @@ import cfloat as cf
 from cfloat._files.checkpoint import load
 from cfloat._files.conversion_plan import Plan
 from cfloat._files.encoding import Encoding
+from cfloat._files.model_class import ModelClass, Tensor
+from cfloat._report import layer_kinds
 from cfloat._report.aggregates import Aggregate, TensorError, count_losses, weighted_db
 from cfloat._report.conclusion_text import broken, shortened
 from cfloat._report.granularities import GRANULARITIES
@@ -538,6 +540,8 @@ KINDS = [
     ("features.0.0.weight", (32, 3, 3, 3), "convolution"),
     ("embeddings.word_embeddings.weight", (100, 8), "embedding"),
     ("transformer.wte.weight", (100, 8), "embedding"),
+    ("shared.weight", (100, 8), "embedding"),
+    ("mlp.shared_expert.weight", (100, 8), "linear"),
     ("_blocks.0._bn1.running_var", (8,), "norm or bias"),
     ("layers.0.norm.weight", (8,), "norm or bias"),
     ("fc.bias", (8,), "norm or bias"),
@@ -549,3 +553,37 @@ KINDS = [
 @pytest.mark.parametrize(("name", "shape", "kind"), KINDS)
 def test_kinds_by_name(name, shape, kind):
     assert kind_by_name(name, shape) == kind
+
+
+def test_kinds_by_the_models_class(tmp_path, monkeypatch):
+    tensors = {
+        "experts.0.up": ("", "linear"),
+        "pos": ("of Embedding, not of Linear", "embedding"),
+        "patch": ("of Conv2d, not of Linear", "convolution"),
+        "c_proj": ("of Conv1D, not of Linear", "linear"),
+        "cls": ("of ViTEmbeddings, not of Linear", "other"),
+        "q.weight": ("of Embedding, not of Linear", "linear"),  # its name said it
+    }
+    known = {
+        name: Tensor("m" if not reason else None, reason) for name, (reason, _) in tensors.items()
+    }
+    asked = []
+
+    def answer(configuration, shapes):
+        asked.append(configuration["model_type"])
+        return ModelClass("X", known, [], [], "", "")
+
+    monkeypatch.setattr(layer_kinds, "model_class", answer)
+    shapes = dict.fromkeys(tensors, (2, 3)) | {"unknown": (2, 3), "vector": (3,)}
+    path = tmp_path / "model.safetensors"
+    save_file({name: np.ones(shape, np.float32) for name, shape in shapes.items()}, path)
+    assert set(layer_kinds.kinds_of(shapes, load(path)).values()) == {"other", "linear"}
+    assert not asked  # there is no configuration
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    found = layer_kinds.kinds_of(shapes, load(path))
+    assert asked == ["vit"]
+    assert found == {name: kind for name, (_, kind) in tensors.items()} | {
+        "unknown": "other", "vector": "other",
+    }  # fmt: skip
+    layer_kinds.kinds_of(["q.weight", "vector"], load(path))
+    assert asked == ["vit"]  # names say it all
