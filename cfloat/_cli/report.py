@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -16,7 +16,10 @@ from cfloat._files.replace import write_text
 from cfloat._files.stored_values import JoinedValues, StoredValues
 from cfloat._report.carried_tensors import carried_tensors
 from cfloat._report.conclusion import DEFAULT_MIN_DB
+from cfloat._report.conclusion_text import compared
+from cfloat._report.html_page import compare_page
 from cfloat._report.report import Report, report
+from cfloat._report.saved_reports import read_report
 from cfloat._report.tensor_costs import SORTS
 from cfloat.errors import ArgumentValueError, FileError
 
@@ -63,6 +66,11 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help="a file of inputs, each named as its weight: measure the error of their products, too",
     )
+    command.add_argument(
+        "--compare",
+        action="store_true",
+        help="put reports beside each other: each PATH is a file that --json wrote",
+    )
     command.add_argument("--all", action="store_true", help="print every table")
     command.add_argument(
         "--top",
@@ -78,20 +86,33 @@ def add(commands: Any) -> None:
         "configuration; size, the largest first; or name",
     )
     command.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    where = "; - is standard output, on which nothing else is then printed"
+    where = "; - for standard output, alone"
     command.add_argument("--html", metavar="FILE", help="write a page to look at as well" + where)
-    command.add_argument("--json", metavar="FILE", help="write everything to a JSON file as well")
-    command.add_argument("--csv", metavar="FILE", help="write the rows to a CSV file as well")
+    command.add_argument(
+        "--json", metavar="FILE", help="write everything to a JSON file as well" + where
+    )
+    command.add_argument(
+        "--csv", metavar="FILE", help="write the rows to a CSV file as well" + where
+    )
     command.set_defaults(run=_run_report)
 
 
 def _run_report(options: argparse.Namespace) -> None:
+    if options.compare:
+        _check_comparison(options)
     outputs = {
         name: path
         for name, path in (("html", options.html), ("json", options.json), ("csv", options.csv))
         if path is not None
     }
     to_stdout = _checked(options, outputs)
+    if options.compare:
+        contents = [read_report(path) for path in options.paths]
+        if not (options.quiet or to_stdout):
+            print(compared(contents))
+            sys.stdout.flush()
+        _write({"html": lambda: compare_page(contents)}, outputs, to_stdout)
+        return
     tensors = _tensors(options.paths)
     formats = [name for name in FORMATS if not options.format or name in options.format]
     with _progress(options.quiet) as advance:
@@ -112,6 +133,33 @@ def _run_report(options: argparse.Namespace) -> None:
         _print(result, options)
         sys.stdout.flush()  # what is written below may go the same way
     texts = {"html": result.to_html, "json": result.to_json, "csv": result.to_csv}
+    _write(texts, outputs, to_stdout)
+
+
+def _check_comparison(options: argparse.Namespace) -> None:
+    """Refuse what goes with a model that is measured, where reports are read."""
+    if len(options.paths) < 2:
+        raise ArgumentValueError("--compare takes two reports or more, which --json wrote")
+    given = {
+        "--format": options.format,
+        "--min-db": options.min_db != DEFAULT_MIN_DB,
+        "--include": options.include,
+        "--exclude": options.exclude,
+        "--activations": options.activations is not None,
+        "--all": options.all,
+        "--top": options.top is not None,
+        "--sort": options.sort is not None,
+        "--json": options.json is not None,
+        "--csv": options.csv is not None,
+    }
+    for name in (name for name, is_given in given.items() if is_given):
+        raise ArgumentValueError(f"{name} is for a model; --compare reads what was measured")
+
+
+def _write(
+    texts: Mapping[str, Callable[[], str]], outputs: Mapping[str, str], to_stdout: list[str]
+) -> None:
+    """Write what was asked for, each to its file or to standard output."""
     for name, path in outputs.items():
         if name in to_stdout:
             _write_stdout(texts[name]())

@@ -596,7 +596,7 @@ class Commands:
             for path in self._paths((CONVERTED,))
             for command in (
                 ["cfloat", "plan", path or "MODEL", "--out", "plan.toml", *bound, *self._patterns(path)],
-                ["cfloat", "convert", path or "MODEL", _target(path, "plan"), "--plan", "plan.toml"],
+                ["cfloat", "convert", path or "MODEL", self._target(path, "plan"), "--plan", "plan.toml"],
             )
         )  # fmt: skip
 
@@ -610,10 +610,10 @@ class Commands:
         """Give the commands for a file: codes become values before they become others."""
         source = path or "MODEL"
         if any(each.path == path and each.fate == DECODED_FIRST for each in self._model.tensors):
-            values = _target(path, "float32")
+            values = self._target(path, "float32")
             yield ["cfloat", "convert", source, values, "--to", "float32"]
             source = values
-        yield ["cfloat", "convert", source, _target(path, name), *options]
+        yield ["cfloat", "convert", source, self._target(path, name), *options]
 
     def _patterns(self, path: str) -> list[str]:
         """Give the patterns that fit a name of a file, as options."""
@@ -628,6 +628,13 @@ class Commands:
             if any(fnmatch.fnmatchcase(name, pattern) for name in names)
             for word in (option, pattern)
         ]  # fmt: skip
+
+    def _target(self, path: str, what: str) -> str:
+        """Name what a file becomes: files of one name in several folders become several."""
+        name = _target(path, what)
+        before = self._model.paths[: self._model.paths.index(path)] if path else []
+        same = sum(_target(other, what) == name for other in before)
+        return _target(path, f"{what}-{same + 1}") if same else name
 
     def _joined(self, commands: Iterable[list[str]]) -> str:
         return " && ".join(map(shlex.join, commands))
@@ -661,7 +668,7 @@ def _is_tesla(fmt: Format) -> bool:
 
 def _is_by_tensor(scheme: str, beginnings: tuple[str, ...]) -> bool:
     """Whether a scheme is of a kind, with one real scale, or a power of two, a tensor."""
-    parts = ("channel", "group", "block")
+    parts = ("channel", "group", "block", "tile")
     return scheme.startswith(beginnings) and not any(part in scheme for part in parts)
 
 

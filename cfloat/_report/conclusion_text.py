@@ -4,14 +4,14 @@ import math
 import re
 import shlex
 import textwrap
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from cfloat._core.text import printable
 from cfloat._core.text_table import aligned
 from cfloat._files.paths import shown_path
 
-from .conclusion import Conclusion, Configuration, ModelSummary
+from .conclusion import Conclusion, Configuration
 from .tensor_costs import TensorCost
 
 #: Columns and lines of a screen.
@@ -20,14 +20,11 @@ HEIGHT: Final = 40
 
 # the schemes of others that stand in the headline, by how their names begin, and what is not in those
 _HEADLINE: Final = (
-    ("E4M3", ("power-of-two", "128", "block")),
+    ("E4M3", ("power-of-two", "tile")),
     ("MXFP8 E4M3", ()),
     ("INT8", ("group",)),
     ("NVFP4", ()),
 )
-
-# files that are named, and commands for them
-_NAMED: Final = 1
 
 _INTEGERS: Final = (
     "That holds for weights that are spread evenly; floats are for what has outliers, as activations and "
@@ -74,8 +71,36 @@ def screen(conclusion: Conclusion, tensors: Sequence[TensorCost], is_short: bool
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
-def compared(conclusions: Iterable[tuple[str, Conclusion | None]]) -> str:
-    raise NotImplementedError
+def compared(contents: Sequence[Mapping[str, Any]]) -> str:
+    """Write a line for each of several reports, as plain data: what each recommends, and what that costs."""
+    rows = [["model", "recommended", "bytes", "of now", "weighted dB", "worst dB"]]
+    for content in contents:
+        said = content["conclusion"]
+        if said is None:
+            rows.append(["without a conclusion", *[""] * 5])
+            continue
+        found = said["recommended"]
+        paths = said["model"]["paths"]
+        others = f" and {len(paths) - 1}" if len(paths) > 1 else ""
+        name = shortened(shown_path(paths[0]) if paths else "arrays", 36 - len(others)) + others
+        if found is None:
+            nbytes = said["model"]["nbytes"]
+            rows.append([name, "nothing", f"{nbytes:,}", "1.000x", "exact", "exact"])
+            continue
+        ratio = found["nbytes"] / max(1, found["nbytes_before"])
+        rows.append(
+            [
+                name, f"{printable(found['format'])}, {printable(found['granularity'])}",
+                f"{found['nbytes']:,}", f"{ratio:.3f}x", _read_level(found["weighted_db"]),
+                _read_level(found["worst_db"]),
+            ]
+        )  # fmt: skip
+    return "\n".join(aligned(rows, right=(2, 3, 4, 5)))
+
+
+def _read_level(value: float | None) -> str:
+    # JSON has no infinity: what loses nothing is null
+    return "exact" if value is None else _level(value)
 
 
 def shortened(text: str, width: int) -> str:
@@ -99,7 +124,10 @@ def _model(conclusion: Conclusion) -> list[str]:
         f"{_count(model.tensors, 'tensor')}, {_count(model.parameters, 'parameter')}, "
         f"{_count(model.nbytes, 'byte')}"
     )
-    lines = [shortened(f"{_name(model)}: {figures}", WIDTH)]
+    others = len(model.paths) - 1
+    rest = (f" and {_count(others, 'other file')}" if others > 0 else "") + f": {figures}"
+    name = shown_path(model.paths[0]) if model.paths else "arrays"
+    lines = [shortened(name, max(16, WIDTH - len(rest))) + rest]
     lines.append(shortened(f"stored as: {dtypes}", WIDTH))
     if conclusion.left_out:
         parts = (
@@ -110,14 +138,6 @@ def _model(conclusion: Conclusion) -> list[str]:
     return lines
 
 
-def _name(model: ModelSummary) -> str:
-    if not model.paths:
-        return "arrays"
-    first = shortened(shown_path(model.paths[0]), WIDTH // 2)
-    others = len(model.paths) - _NAMED
-    return first if others <= 0 else f"{first} and {_count(others, 'other file')}"
-
-
 def _recommended(conclusion: Conclusion) -> list[str]:
     found = conclusion.recommended
     bound = f"weighted >= {conclusion.bound_db:g} dB"
@@ -125,7 +145,7 @@ def _recommended(conclusion: Conclusion) -> list[str]:
         return _nothing(conclusion, bound)
     ratio = found.nbytes / found.nbytes_before
     lines = [
-        f"recommended: {configuration_name(found)}, the fewest bytes with {bound} (--min-db)",
+        f"recommended: {configuration_name(found)}: the fewest bytes with {bound} (--min-db)",
         f"  bytes  {found.nbytes_before:,} -> {found.nbytes:,}, {ratio:.3f}x",
         f"  error  weighted {_db(found.weighted_db)}, by energy {_db(found.energy_db)}, "
         f"worst {_db(found.worst_db)}",
@@ -159,6 +179,10 @@ def _nothing(conclusion: Conclusion, bound: str) -> list[str]:
     ]
 
 
+def _named(found: Configuration) -> str:
+    return f"{printable(found.format)}, {found.granularity}"
+
+
 def configuration_name(found: Configuration) -> str:
     """Name a configuration in words."""
     kind, _, number = found.granularity.partition(" ")
@@ -177,7 +201,7 @@ def _table(conclusion: Conclusion) -> list[str]:
         if found is not None:
             lines.append(
                 _Line(
-                    mark, f"{printable(found.format)}, {found.granularity}", found.nbytes,
+                    mark, _named(found), found.nbytes,
                     found.weighted_db, found.worst_db, f"{found.over_3db:,}",
                 )
             )  # fmt: skip
@@ -222,9 +246,14 @@ def _remarks(conclusion: Conclusion) -> list[str]:
     found = conclusion.integers
     if found is not None and found.tensors:
         told = (
-            f"{printable(found.scheme)}, one scale a tensor, has less error than every float of 8 bits on "
-            f"{found.wins:,} of {_count(found.tensors, 'tensor')}."
+            f"{printable(found.scheme.partition(',')[0])} with one scale a tensor has less error than every float of 8 bits on "
+            f"{found.wins:,} of {_count(found.tensors, 'tensor')}"
         )
+        levels = {each.scheme: each.weighted_db for each in conclusion.schemes}
+        chosen = conclusion.recommended or conclusion.cheaper
+        if chosen is not None and found.scheme in levels:
+            told += f" (weighted {_db(levels[found.scheme])}, {_named(chosen)} {_db(chosen.weighted_db)})"
+        told += "."
         lines += textwrap.wrap(f"{told} {_INTEGERS}" if found.wins else told, WIDTH)
     cost = conclusion.denormals
     if cost is not None:

@@ -15,7 +15,7 @@ KINDS: Final = ("linear", "convolution", "embedding", "norm or bias", "other")
 # the last part of a name by which frameworks call the tensor that a layer multiplies by
 _WEIGHT: Final = ("weight", "kernel", "weights", "w")
 
-_EMBEDDING: Final = re.compile(r"embed|\bwte\b|\bwpe\b|\btok_", re.IGNORECASE)
+_EMBEDDING: Final = re.compile(r"embed|\bwte\b|\bwpe\b|\btok_|\bshared\.weight$", re.IGNORECASE)
 _NORM: Final = re.compile(
     r"norm|bias|(?<![a-z])(?:bn|ln)(?![a-z])|^running_|\.running_", re.IGNORECASE
 )

@@ -24,6 +24,8 @@ class TensorCost:
     loss : float
         How many dB that is below the best of all configurations whose codes are as wide; infinite if one of
         those loses nothing.
+    is_varied : bool
+        Whether it has elements of several values.
     """
 
     name: str
@@ -31,10 +33,11 @@ class TensorCost:
     size: int
     db: float
     loss: float
+    is_varied: bool
 
 
 _KEYS: Final[Mapping[str, Callable[[TensorCost], Any]]] = {
-    "sqnr": lambda each: (math.isnan(each.db), each.db),
+    "sqnr": lambda each: (not each.is_varied or math.isnan(each.db), each.db),
     "loss": lambda each: -each.loss,
     "size": lambda each: -each.size,
     "name": lambda each: each.name,
@@ -71,6 +74,7 @@ def tensor_costs(
             loss=best[each.name] - own[each.name]
             if each.name in own and own[each.name] != best[each.name]
             else 0.0,
+            is_varied=not each.is_constant,
         )
         for each in tensors
     ]
