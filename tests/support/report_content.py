@@ -111,7 +111,7 @@ def configuration(name, granularity, nbytes, db, worst=HOSTILE[0]):
     """What one format for all tensors costs, in a conclusion."""
     return {
         "format": name, "granularity": granularity, "nbytes": nbytes, "nbytes_before": 4000,
-        "weighted_db": db, "energy_db": db, "median_db": db, "worst_db": None if db is None else db - 3, 
+        "weighted_db": db, "energy_db": db, "median_db": db, "worst_db": None if db is None else db - 3,
         "worst": worst,
         "over_3db": 2, "command": f"cfloat convert 'a file' OUT --format {name}",
     }  # fmt: skip
