@@ -45,6 +45,11 @@ function visible(name) {
   });
 }
 
+/** A name as text of its own direction, which breaks after its dots where it has to. */
+function nameOf(name) {
+  return make("bdi", {}, ...visible(name).split(/(?<=[._/])/).flatMap((part, index) => (index > 0 ? [make("wbr"), part] : [part])));
+}
+
 function signed(text) {
   return text.replace(/-/g, "−");
 }

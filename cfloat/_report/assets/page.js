@@ -79,7 +79,7 @@ function opener(name) {
   return make("button", { type: "button", class: "plain", onclick: (event) => {
     event.stopPropagation();
     open(name);
-  } }, make("bdi", {}, visible(name)));
+  } }, nameOf(name));
 }
 
 // --- summary -----------------------------------------------------------------------------------------------
@@ -263,7 +263,7 @@ function showDetails() {
   const index = order.indexOf(tensor);
   const step = (label, other) => make("button", { type: "button", disabled: !other, onclick: () => open(other.name) }, label);
   const heading = make("div", { class: "heading" },
-    make("h2", { id: "details-title", tabindex: "-1" }, make("bdi", {}, visible(tensor.name))),
+    make("h2", { id: "details-title", tabindex: "-1" }, nameOf(tensor.name)),
     make("span", { class: "pager" }, step("Previous", order[index - 1]), step("Next", index < 0 ? order[0] : order[index + 1])));
   const facts = [
     ...(tensor.kind ? [["kind", visible(tensor.kind)]] : []),
@@ -432,7 +432,7 @@ function showRest() {
   at("skipped").hidden = skipped.length === 0;
   if (skipped.length > 0) {
     at("skipped-table").replaceChildren(table(null, [["tensor", "text pin"], ["reason", "text"]],
-      skipped.map(([name, reason]) => [make("bdi", {}, visible(name)), [visible(reason), "text wrap"]])));
+      skipped.map(([name, reason]) => [nameOf(name), [visible(reason), "text wrap"]])));
   }
   const terms = [...MEASURES.map(([, label, meaning]) => [label, meaning]),
     ["kurtosis", "How heavy the tails of the distribution are: large where a few elements are far out."],
