@@ -25,8 +25,10 @@ _DIGITS: Final = 3
 _COSINE_PLACES: Final = 6
 _DB_PLACES: Final = 2
 
-# steps of a dB in which curves are kept: a pixel or so
-_STEPS: Final = 5
+# steps of a dB in which curves are kept, and those of many points: a pixel or so
+_STEPS: Final = 100
+_COARSE_STEPS: Final = 5
+_MANY_POINTS: Final = 1 << 17
 
 
 def packed(contents: Sequence[dict[str, Any]]) -> str:
@@ -119,14 +121,16 @@ def _column(key: str, values: list[Any]) -> dict[str, Any]:
 
 def _steps(curves: Sequence[Sequence[float | None] | None]) -> dict[str, Any]:
     """Write curves as what each point adds to the one before, in whole steps; None is a gap."""
+    count = sum(len(curve) for curve in curves if curve is not None)
+    per = _STEPS if count < _MANY_POINTS else _COARSE_STEPS
     found: list[int | None] = []
     for curve in curves:
         last = 0
         for value in curve or ():
-            step = None if value is None else round(value * _STEPS)
+            step = None if value is None else round(value * per)
             found.append(None if step is None else step - last)
             last = last if step is None else step
-    return {"per": _STEPS, "steps": found}
+    return {"per": per, "steps": found}
 
 
 def _rounded(key: str, value: Any) -> Any:

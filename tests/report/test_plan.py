@@ -1,11 +1,15 @@
 """Plans: what is measured of each tensor, what is chosen, and that a conversion does just that."""
 
+import base64
 import itertools
 import json
 import math
+import re
+import shlex
 import subprocess
 import sys
 import tomllib
+import zlib
 
 import numpy as np
 import pytest
@@ -463,12 +467,41 @@ def test_the_command(model, tmp_path, monkeypatch):
     assert "weighted >= 30 dB" in succeeded(cfloat("plan", model, "--include", "rows"))
 
 
+def test_the_page(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    succeeded(cfloat("plan", model, "--out", "own.toml", "--html", "plan.html"))
+    made = cf.plan(model)
+    page = (tmp_path / "plan.html").read_text()
+    assert page == made.to_html("own.toml")
+    packed = re.search('id="content">([^<]*)<', page)[1]
+    (content,) = json.loads(zlib.decompress(base64.b64decode(packed)))
+    assert content["nbytes"] == made.nbytes
+    assert content["tensors"]["count"] == len(made.tensors)
+    assert content["curve"] == json.loads(made.to_json())["curve"]
+    # the command carries it out
+    words = shlex.split(content["command"])
+    assert words == ["cfloat", "convert", str(model), "OUT", "--plan", "own.toml"]
+    succeeded(cfloat(*words[1:3], "out.safetensors", *words[4:]))
+    assert (
+        "--plan plan.toml"
+        in json.loads(
+            zlib.decompress(base64.b64decode(re.search('id="content">([^<]*)<', made.to_html())[1]))
+        )[0]["command"]
+    )
+
+
 def test_what_the_command_refuses(model, tmp_path, capsys):
     assert "--min-db: not allowed with" in main_refused(
         capsys, "plan", model, "--size", "1", "--min-db", "3"
     )
     assert "'a' is no share, as 0.3x" in main_refused(capsys, "plan", model, "--size", "a")
     assert "would overwrite" in main_refused(capsys, "plan", model, "--out", model)
+    assert "would overwrite" in main_refused(capsys, "plan", model, "--html", model)
+    both = tmp_path / "both"
+    assert "named for two outputs" in main_refused(
+        capsys, "plan", model, "--out", both, "--html", both
+    )
+    assert not both.exists()
     assert "No such file" in main_refused(
         capsys, "plan", model, "--out", tmp_path / "no" / "x.toml"
     )

@@ -4,11 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from report_content import make_content
+from report_content import make_content, make_plan
 
 import cfloat as cf
-from cfloat._report.figure import draw
+from cfloat._report.figure import draw, draw_plan
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +53,28 @@ def test_by_a_report():
     assert figure.get_suptitle() == "w"
 
 
+def test_the_curve_that_a_plan_is_on(tmp_path):
+    content = make_plan(("a", "b", "c"))
+    content["source"] = "a $name$ \x1b[2J"
+    figure = draw_plan(content)
+    (axes,) = figure.axes
+    curve, chosen = axes.get_lines()
+    assert list(zip(*curve.get_data(), strict=True)) == [(700, 25.0), (1006, 32.5), (2000, 70.0)]
+    assert chosen.get_xydata().tolist() == [[content["nbytes"], 32.5]]
+    assert axes.get_title() == r"a $name$ \x1b[2J"
+    figure.savefig(tmp_path / "plan.svg")
+    exact = draw_plan(content | {"weighted_db": None, "curve": [], "nbytes_before": 0})
+    exact.savefig(tmp_path / "exact.png", dpi=40)
+
+
+def test_a_plan_by_itself(tmp_path):
+    path = tmp_path / "model.safetensors"
+    cf.save(path, {"w": np.random.default_rng(0).standard_normal((32, 64)).astype(np.float32)})
+    made = cf.plan(path)
+    (axes,) = made.plot().axes
+    assert axes.get_lines()[1].get_xydata().tolist() == [[made.nbytes, made.weighted_db]]
+
+
 def test_pyplot_is_left_alone():
     command = (
         "import sys; sys.path.insert(0, sys.argv[1]); from cfloat._report.figure import draw; "
@@ -69,6 +92,8 @@ def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(cf.MissingExtraError, match=r"cfloat\[plot\]"):
         draw(make_content())
+    with pytest.raises(cf.MissingExtraError, match=r"cfloat\[plot\]"):
+        draw_plan(make_plan())
 
 
 def test_bad_names():

@@ -48,7 +48,8 @@ def row(tensor, name, bits, levels, first=0, **changes):
         "curve": {"first": first, "sqnr_db": levels},
         "window": {"smallest_subnormal": -9, "smallest_normal": -6, "highest": 8},
         "shape": [4, 25], "dtype": "float32", "size": 100, "nonfinite": 1, "stochastic_db": None,
-        "ieee_bias": bias, "ieee_sqnr_db": best, "gain_db": 0.02, "default_gain_db": 1.5, "theory": {"normal": 31.5, "uniform": 31.8, "laplace": 31.1},
+        "ieee_bias": bias, "ieee_sqnr_db": best, "gain_db": 0.02, "default_gain_db": 1.5,
+        "theory": {"normal": 31.5, "uniform": 31.8, "laplace": 31.1},
         "ieee_gain_db": 0.02, "a_new_measure": 42,
     } | changes  # fmt: skip
 
@@ -109,8 +110,9 @@ def make_content(names=HOSTILE):
 def configuration(name, granularity, nbytes, db, worst=HOSTILE[0]):
     """What one format for all tensors costs, in a conclusion."""
     return {
-        "format": name, "granularity": granularity, "nbytes": nbytes, "nbytes_before": 4000, "weighted_db": db,
-        "energy_db": db, "median_db": db, "worst_db": None if db is None else db - 3, "worst": worst,
+        "format": name, "granularity": granularity, "nbytes": nbytes, "nbytes_before": 4000,
+        "weighted_db": db, "energy_db": db, "median_db": db, "worst_db": None if db is None else db - 3,
+        "worst": worst,
         "over_3db": 2, "command": f"cfloat convert 'a file' OUT --format {name}",
     }  # fmt: skip
 
@@ -151,10 +153,11 @@ def make_conclusion(paths=("folder/" + HOSTILE[0],)):
 def make_plan(names=HOSTILE):
     """A plan as plain data, as `CompressionPlan.to_json` has it."""
     tensors = [
-        {"name": name, "dtype": "float32", "shape": [4, 25], "format": "unchanged" if index == 2 else "CFloat8_1_4_3",
+        {"name": name, "dtype": "float32", "shape": [4, 25],
+         "format": "unchanged" if index == 2 else "CFloat8_1_4_3",
          "granularity": ["tensor", "block 32", ""][index % 3 if index < 3 else 0],
-         "db": None if index == 2 else 31.25 + index, "nbytes_before": 400, "nbytes": 400 if index == 2 else 101,
-         "reason": "has <infinities>" if index == 2 else ""}
+         "db": None if index == 2 else 31.25 + index, "nbytes_before": 400,
+         "nbytes": 400 if index == 2 else 101, "reason": "has <infinities>" if index == 2 else ""}
         for index, name in enumerate(names)
     ]  # fmt: skip
     return {
@@ -202,14 +205,17 @@ def make_large(count=5000):
         for fmt in FORMAT_NAMES[:4]:
             for kind in ("tensor", "channel", "block 128", "block 32"):
                 granularity.append({
-                    "tensor": name, "format": fmt, "granularity": kind, "sqnr_db": near(31), "biases": size >> 5,
-                    "lowest": int(random.integers(3, 9)), "median": 10, "highest": int(random.integers(11, 15)),
+                    "tensor": name, "format": fmt, "granularity": kind, "sqnr_db": near(31),
+                    "biases": size >> 5, "lowest": int(random.integers(3, 9)), "median": 10,
+                    "highest": int(random.integers(11, 15)),
                     "nbytes": size, "bits_per_element": 8.25,
                 })  # fmt: skip
         comparisons += [
-            {"tensor": name, "scheme": f"scheme {place}", "sqnr_db": near(30), "bits_per_element": 8.25, "nbytes": size}
+            {"tensor": name, "scheme": f"scheme {place}", "sqnr_db": near(30), "bits_per_element": 8.25,
+             "nbytes": size}
             for place in range(24)
         ]  # fmt: skip
     return make_content(()) | {
-        "tensors": tensors, "rows": rows, "granularity": granularity, "comparisons": comparisons, "matmul": [],
+        "tensors": tensors, "rows": rows, "granularity": granularity, "comparisons": comparisons,
+        "matmul": [],
     }  # fmt: skip

@@ -45,6 +45,11 @@ function visible(name) {
   });
 }
 
+/** A name as text of its own direction, which breaks after its dots where it has to. */
+function nameOf(name) {
+  return make("bdi", {}, ...visible(name).split(/(?<=[._/])/).flatMap((part, index) => (index > 0 ? [make("wbr"), part] : [part])));
+}
+
 function signed(text) {
   return text.replace(/-/g, "−");
 }
@@ -57,11 +62,14 @@ function number(value, digits = 3) {
   return signed(value.toExponential(digits - 1).replace("e+", "e"));
 }
 
+const LEVEL = Symbol("level");
+
 /** The SQNR of a row as a number: JSON has no infinities, and an exact result has no squared error. */
 function level(row) {
   if (!row) return NaN;
-  if (row.sqnr_db !== null) return row.sqnr_db;
-  return row.mse === 0 ? Infinity : -Infinity;
+  // asked for again and again, of all rows
+  if (row[LEVEL] === undefined) row[LEVEL] = row.sqnr_db ?? (row.mse === 0 ? Infinity : -Infinity);
+  return row[LEVEL];
 }
 
 function decibels(value, digits = 1) {

@@ -82,6 +82,6 @@ const sideColumns = () => [
 ];
 
 function sideLine(row) {
-  return make("tr", {}, make("th", { scope: "row", class: "pin name" }, make("bdi", {}, visible(row.name))), make("td", {}, number(row.size)),
+  return make("tr", {}, make("th", { scope: "row", class: "pin name" }, nameOf(row.name)), make("td", {}, number(row.size)),
     ...reports.map((_, index) => make("td", {}, decibels(sideLevel(row, index)))), make("td", {}, make("b", {}, gainText(apart(row)))));
 }

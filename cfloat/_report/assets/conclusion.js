@@ -11,7 +11,7 @@ function configText(config) {
 /** A tensor's name, which opens its details if there are any. */
 function where(name, opens = true) {
   if (!name) return "–";
-  return opens && byName.has(name) ? opener(name) : make("bdi", {}, visible(name));
+  return opens && byName.has(name) ? opener(name) : nameOf(name);
 }
 
 function countText(count) {

@@ -46,7 +46,7 @@ function frontierChart(series, { width, height, xText, xTitle, name, most = Infi
       text(box.left - 6, y(tick) + 4, signed(String(Number(tick.toPrecision(6)))), { "text-anchor": "end" }));
   }
   chart.append(draw("path", { class: "axis", d: `M${box.left},${box.bottom}H${box.right}` }));
-  for (const tick of ticks(left, right, Math.max(2, Math.floor((box.right - box.left) / 68)))) {
+  for (const tick of ticks(left, right, Math.max(2, Math.floor((box.right - box.left) / 58)))) {
     if (x(tick) > box.right - 12 || x(tick) < box.left + 12 || tick < 0) continue;
     chart.append(draw("path", { class: "axis", d: `M${x(tick).toFixed(1)},${box.bottom}v4` }),
       text(x(tick).toFixed(1), box.bottom + 17, xText(tick), { "text-anchor": "middle" }));

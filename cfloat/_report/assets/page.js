@@ -35,24 +35,28 @@ const FIRST = { ...state };
 let reports = [];
 let tensorTable, sideTable;
 // of the report that is shown: what it says, and what follows from it
-let content, formats, styles, bitsOf, widths, narrow, tensors, byName, worst, related;
+let content, formats, styles, bitsOf, widths, narrow, tensors, byName, worst, firstOf;
 
 /** Show one of the reports. */
 function choose(report) {
-  ({ content, formats, styles, bitsOf, widths, narrow, tensors, byName, worst, related } = report);
+  ({ content, formats, styles, bitsOf, widths, narrow, tensors, byName, worst, firstOf } = report);
   if (!byName.has(state.tensor)) state.tensor = worst[0]?.name ?? tensors[0]?.name ?? "";
 }
 
 /** What the page is to know of a report besides what it says. */
 function prepared(content) {
-  const rows = content.rows ?? [];
-  const formats = [...new Set(rows.map((row) => row.format))];
-  const bitsOf = new Map(rows.map((row) => [row.format, row.bits]));
+  const tensors = (content.tensors ?? []).map((tensor) => Object.assign(Object.create(tensor), { rows: new Map() }));
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  const firstOf = new Map();
+  for (const row of content.rows ?? []) {
+    const { format } = row;
+    if (!firstOf.has(format)) firstOf.set(format, row);
+    byName.get(row.tensor)?.rows.set(format, row);
+  }
+  const formats = [...firstOf.keys()];
+  const bitsOf = new Map([...firstOf].map(([format, row]) => [format, row.bits]));
   const widths = [...new Set(bitsOf.values())].sort((a, b) => a - b);
   const narrow = widths.some((bits) => bits <= 8) ? (bits) => bits <= 8 : (bits) => bits === widths[0];
-  const tensors = (content.tensors ?? []).map((tensor) => ({ ...tensor, rows: new Map() }));
-  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
-  for (const row of rows) byName.get(row.tensor)?.rows.set(row.format, row);
   for (const tensor of tensors) {
     const levels = [...tensor.rows.values()].filter((row) => narrow(row.bits)).map(level);
     tensor.best = levels.length > 0 ? Math.max(...levels) : NaN;
@@ -60,18 +64,10 @@ function prepared(content) {
     // zeros and constants are exact in any format, or in none, and say nothing of one
     tensor.counts = tensor.signal !== 0 && !tensor.is_constant;
   }
-  const related = Object.fromEntries(["granularity", "comparisons", "matmul"].map((list) => {
-    const mine = new Map();
-    for (const each of content[list] ?? []) {
-      if (!mine.has(each.tensor)) mine.set(each.tensor, []);
-      mine.get(each.tensor).push(each);
-    }
-    return [list, mine];
-  }));
   const worst = tensors.filter((tensor) => tensor.counts && !Number.isNaN(tensor.best))
     .sort((a, b) => (a.best === b.best ? 0 : a.best < b.best ? -1 : 1)).slice(0, 10);
   const styles = new Map(formats.map((format, index) => [format, index % SHAPES.length]));
-  return { content, formats, styles, bitsOf, widths, narrow, tensors, byName, worst, related, conclusion: content.conclusion ?? null };
+  return { content, formats, styles, bitsOf, widths, narrow, tensors, byName, worst, firstOf, conclusion: content.conclusion ?? null };
 }
 
 /** The rows of a format, of the tensors that count. */
@@ -83,7 +79,7 @@ function opener(name) {
   return make("button", { type: "button", class: "plain", onclick: (event) => {
     event.stopPropagation();
     open(name);
-  } }, make("bdi", {}, visible(name)));
+  } }, nameOf(name));
 }
 
 // --- summary -----------------------------------------------------------------------------------------------
@@ -103,7 +99,7 @@ function showSummary() {
     const exact = low === null && rows.length > 0;
     return [
       make("span", {}, swatch(styles.get(format)), formatName(format)),
-      number(bitsOf.get(format)), [visible(String(content.rows.find((row) => row.format === format).subnormals ?? "–")), "text"],
+      number(bitsOf.get(format)), [visible(String(firstOf.get(format).subnormals ?? "–")), "text"],
       number(rows.length), number(rows.length - lossy.length), exact ? "exact" : decibels(median(lossy.map(level))), exact ? "exact" : low ? decibels(level(low)) : "–",
       [low ? opener(low.tensor) : "–", "text wrap where"], make("td", { class: "text" }, strip(format, rows.map(level), [least, most])),
     ];
@@ -120,12 +116,12 @@ function showSummary() {
 /** One tick a tensor, and a long one for the median. */
 function strip(format, values, [low, high]) {
   const width = 240;
-  const x = (value) => (3 + ((Math.min(high, Math.max(low, value)) - low) / (high - low)) * (width - 6)).toFixed(1);
+  const x = (value) => 3 + ((Math.min(high, Math.max(low, value)) - low) / (high - low)) * (width - 6);
   const chart = frame(width, 20, `SQNR of every tensor in ${visible(format)}`, `median ${decibels(median(values))} dB`);
   chart.append(draw("path", { class: "grid-line", d: `M0,19.5H${width}` }));
   chart.append(draw("g", { class: `c${styles.get(format)}`, stroke: "currentColor" },
-    draw("path", { d: [...new Set(values.map((value) => `M${x(value)},7V17`))].join(""), "stroke-opacity": 0.55, "stroke-width": 1.5 }),
-    Number.isNaN(median(values)) ? "" : draw("path", { d: `M${x(median(values))},1V19`, "stroke-width": 3 })));
+    draw("path", { d: [...new Set(values.map((value) => Math.round(2 * x(value))))].map((half) => `M${half / 2},7V17`).join(""), "stroke-opacity": 0.55, "stroke-width": 1.5 }),
+    Number.isNaN(median(values)) ? "" : draw("path", { d: `M${x(median(values)).toFixed(1)},1V19`, "stroke-width": 3 })));
   return chart;
 }
 
@@ -267,7 +263,7 @@ function showDetails() {
   const index = order.indexOf(tensor);
   const step = (label, other) => make("button", { type: "button", disabled: !other, onclick: () => open(other.name) }, label);
   const heading = make("div", { class: "heading" },
-    make("h2", { id: "details-title", tabindex: "-1" }, make("bdi", {}, visible(tensor.name))),
+    make("h2", { id: "details-title", tabindex: "-1" }, nameOf(tensor.name)),
     make("span", { class: "pager" }, step("Previous", order[index - 1]), step("Next", index < 0 ? order[0] : order[index + 1])));
   const facts = [
     ...(tensor.kind ? [["kind", visible(tensor.kind)]] : []),
@@ -342,7 +338,7 @@ function measures(rows) {
   const known = new Set(MEASURES.map(([key]) => key));
   const scalar = (value) => value === null || typeof value !== "object";
   // a later version's measures are shown by the words of their own names
-  const extra = [...new Set(rows.flatMap((row) => Object.keys(row).filter((key) => scalar(row[key]))))]
+  const extra = [...new Set(rows.flatMap((row) => figuresOf(row).filter((key) => scalar(row[key]))))]
     .filter((key) => !known.has(key) && !ELSEWHERE.has(key));
   const lines = [];
   for (const [key, label] of [...MEASURES, ...extra.map((key) => [key, wordsOf(key)])]) {
@@ -357,7 +353,7 @@ function measures(rows) {
 }
 
 function tablesOf(tensor, rows) {
-  const mine = (list) => related[list].get(tensor.name) ?? [];
+  const mine = (list) => (content[list] ?? []).filter((each) => each.tensor === tensor.name);
   const block = (title, note, inner) => make("div", {}, make("h3", {}, title), make("div", { class: "scroll" }, inner),
     make("p", { class: "muted" }, note));
   const found = [];
@@ -436,7 +432,7 @@ function showRest() {
   at("skipped").hidden = skipped.length === 0;
   if (skipped.length > 0) {
     at("skipped-table").replaceChildren(table(null, [["tensor", "text pin"], ["reason", "text"]],
-      skipped.map(([name, reason]) => [make("bdi", {}, visible(name)), [visible(reason), "text wrap"]])));
+      skipped.map(([name, reason]) => [nameOf(name), [visible(reason), "text wrap"]])));
   }
   const terms = [...MEASURES.map(([, label, meaning]) => [label, meaning]),
     ["kurtosis", "How heavy the tails of the distribution are: large where a few elements are far out."],

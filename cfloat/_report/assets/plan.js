@@ -19,7 +19,7 @@ function showPlan() {
   const facts = [["weighted by elements", plan.weighted_db, null], ["worst tensor", plan.worst_db, plan.worst || null]];
   at("answer").replaceChildren(sizes(plan.nbytes_before, plan.nbytes), make("dl", { class: "facts" }, ...facts.map(([term, value, name]) =>
     make("div", {}, make("dt", {}, term), make("dd", {}, make("b", {}, lossInDb(value))),
-      name === null ? null : make("dd", { class: "note" }, make("bdi", {}, visible(name)))))));
+      name === null ? null : make("dd", { class: "note" }, nameOf(name))))));
   at("commands").replaceChildren(...(plan.command ? [make("h3", {}, "To run"), command(plan.command)] : []));
   const kinds = new Map();
   for (const tensor of plan.tensors) {
@@ -63,7 +63,7 @@ const columns = () => [
 ];
 
 function planLine(tensor) {
-  return make("tr", {}, make("th", { scope: "row", class: "pin name" }, make("bdi", {}, visible(tensor.name))), make("td", { class: "text" }, visible(tensor.dtype)),
+  return make("tr", {}, make("th", { scope: "row", class: "pin name" }, nameOf(tensor.name)), make("td", { class: "text" }, visible(tensor.dtype)),
     make("td", { class: "text" }, shapeText(tensor.shape)),
     make("td", { class: "text" }, becomesText(tensor), tensor.reason ? make("small", {}, visible(tensor.reason)) : null),
     make("td", {}, make("b", {}, lossText(tensor.db))), make("td", {}, number(tensor.nbytes_before)), make("td", {}, number(tensor.nbytes)));

@@ -127,7 +127,7 @@ function shapeText(shape) {
 function tellOf(label, each, before) {
   return [make("b", {}, label), make("span", {}, `${number(each.nbytes)} bytes (${shareOf(each.nbytes, before)})`),
     make("span", {}, `weighted ${lossInDb(each.weighted_db)}`),
-    ...(each.worst_db === undefined ? [] : [make("span", {}, `worst ${lossInDb(each.worst_db)}`, ...(each.worst ? [" in ", make("bdi", {}, visible(each.worst))] : []))])];
+    ...(each.worst_db === undefined ? [] : [make("span", {}, `worst ${lossInDb(each.worst_db)}`, ...(each.worst ? [" in ", nameOf(each.worst)] : []))])];
 }
 
 /** The line of the best plans, with the one that was chosen among them. */

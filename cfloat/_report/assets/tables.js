@@ -9,7 +9,12 @@ function plural(count, noun) {
 
 /** The least and the largest of numbers, however many there are. */
 function extent(values) {
-  return values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
 }
 
 function median(values) {
