@@ -57,6 +57,8 @@ if _typing.TYPE_CHECKING:
         Window,
     )
     from ._report.report import Report, report
+    from ._report.second_moments import SecondMoment
+    from ._report.sensitivity import Sensitivity
     from .errors import (
         ArgumentTypeError,
         ArgumentValueError,
@@ -106,6 +108,8 @@ _HOMES: _typing.Final = {
             "BiasCurve SubnormalCost Granularity MatmulRow ReportRow TensorSummary Window"
         ),
         "_report.report": "Report report",
+        "_report.second_moments": "SecondMoment",
+        "_report.sensitivity": "Sensitivity",
         "errors": (
             "ArgumentTypeError ArgumentValueError CFloatError ClusterError FileError FlagError "
             "FlagWarning FormatError MissingExtraError"
@@ -147,6 +151,8 @@ __all__ = [
     "PlannedTensor",
     "Report",
     "ReportRow",
+    "SecondMoment",
+    "Sensitivity",
     "SubnormalCost",
     "TensorSummary",
     "Window",

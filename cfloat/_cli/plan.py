@@ -12,6 +12,7 @@ from cfloat._core.presets import FORMATS, TESLA_FORMATS
 from cfloat._core.text import shown
 from cfloat._files.paths import check_writable, shown_path
 from cfloat._report.plan import plan
+from cfloat._report.weighing import MEASURES
 from cfloat.errors import FileError
 
 from .progress import progress_bar
@@ -73,6 +74,23 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--exact", action="store_true", help="find the optimum, with SciPy (extra plan)"
     )
+    known = command.add_mutually_exclusive_group()
+    known.add_argument(
+        "--activations",
+        metavar="FILE",
+        help="a file of inputs, each named as its weight: go by the error of its products with them",
+    )
+    known.add_argument(
+        "--moments",
+        metavar="FILE",
+        help="the same by what cfloat.torch.sensitivity measured, and Sensitivity.save wrote",
+    )
+    command.add_argument(
+        "--by",
+        choices=MEASURES,
+        help="what an error is of: the elements of tensors, the outputs of layers, or the model's output; by "
+        "default the last of these that there is all for",
+    )
     command.add_argument("--out", metavar="FILE", help="write the plan to a TOML file as well")
     command.add_argument("--json", action="store_true", help="print everything, as JSON")
     command.set_defaults(run=_run_plan)
@@ -106,7 +124,8 @@ def _run_plan(options: argparse.Namespace) -> None:
     if options.out is not None:
         # refused before the work is done
         check_writable(options.out)
-        if os.path.realpath(options.out) == os.path.realpath(options.model):
+        inputs = (options.model, options.activations, options.moments)
+        if os.path.realpath(options.out) in (os.path.realpath(each) for each in inputs if each):
             raise FileError(f"{shown_path(options.out)}: would overwrite what is to be read")
     # a solver has words of its own
     alone = _nothing_else_printed() if options.exact else nullcontext()
@@ -121,6 +140,9 @@ def _run_plan(options: argparse.Namespace) -> None:
             include=options.include,
             exclude=options.exclude,
             exact=options.exact,
+            activations=options.activations,
+            sensitivity=options.moments,
+            by=options.by,
             progress=advance,
         )
     if options.out is not None:

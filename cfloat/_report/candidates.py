@@ -53,11 +53,14 @@ class Candidate:
         The bytes of its codes and biases, as a converted file has them.
     error : float
         The sum of squared errors over that of squares; 0 if nothing is lost.
+    bias : int or None
+        The bias of all elements; None if there are more of them, or none.
     """
 
     choice: TensorChoice
     nbytes: int
     error: float
+    bias: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class Candidates:
         The candidates, of which the first is to leave it as it is.
     reason : str
         Why there is no other, if it is known before any is measured.
+    measure : str
+        What errors are of: "sqnr", the tensor's elements, or "output", the outputs of its products.
     """
 
     name: str
@@ -84,6 +89,7 @@ class Candidates:
     is_zero: bool
     found: list[Candidate]
     reason: str = ""
+    measure: str = "sqnr"
 
     @property
     def size(self) -> int:
@@ -156,7 +162,10 @@ class Measuring:
         for choice in wanted:
             error = noise[choice] / survey.signal if survey.signal else noise[choice]
             if np.isfinite(error):
-                yield Candidate(choice, sizes[choice], error)
+                is_one = choice.axis is None and choice.block is None
+                assert choice.format is not None
+                bias = biases[choice.format] if is_one else None
+                yield Candidate(choice, sizes[choice], error, bias)
 
     def _nbytes(self, name: str, choice: TensorChoice) -> int:
         """Count the bytes that a conversion writes."""
