@@ -186,8 +186,9 @@ def test_by_outputs_another_plan_is_best(tmp_path):
     cf.save(path, {"small": small, "coarse": coarse})
     inputs = {"small": np.eye(64)[:1], "coarse": RNG.standard_normal((9, 64))}
     chosen = {}
+    formats = ["CFloat8_1_4_3", "CFloat16_SHP"]
     for by in ("sqnr", "layer"):
-        made = cf.plan(path, size=0.375, activations=inputs, by=by)
+        made = cf.plan(path, size=0.375, activations=inputs, by=by, formats=formats)
         chosen[by] = {each.name: each.format for each in made.tensors}
     assert chosen["sqnr"] == {"small": "CFloat8_1_4_3", "coarse": "CFloat16_SHP"}
     assert chosen["layer"] == {"small": "CFloat16_SHP", "coarse": "CFloat8_1_4_3"}
