@@ -66,7 +66,8 @@ class InputMoments:
 
     def __init__(self) -> None:
         self._sums: dict[Hashable, _Sum] = {}
-        self._latest: weakref.WeakValueDictionary[int, _Sum] = weakref.WeakValueDictionary()
+        # those that others may join, by the one tensor that they are of
+        self._first: dict[int, _Sum] = {}
 
     def add(self, layer: nn.Module, x: Tensor, mask: Tensor | None) -> None:
         """Add the inputs of a call; those at positions that the mask leaves out don't count."""
@@ -84,47 +85,51 @@ class InputMoments:
         self._sums.setdefault(key, _Sum({key}, axis)).add(total, count)
 
     def _add_matrix(self, key: Hashable, axis: int, x: Tensor, mask: Tensor | None) -> None:
-        latest = self._latest.get(id(x))
         own = self._sums.get(key)
-        if latest is not None and latest.is_of(x) and key not in latest.takers:
-            is_first = own is None and latest.total is None and latest.axis == axis
-            if own is latest or is_first:
-                latest.members.add(key)
-                latest.takers.add(key)
-                self._sums[key] = latest
-                if latest.total is not None and latest.takers == latest.members:
-                    self._settle(latest)
-                return
+        found = self._first.get(id(x)) if own is None else own
+        if found is not None and found.is_of(x) and found.axis == axis and key not in found.takers:
+            found.members.add(key)
+            found.takers.add(key)
+            self._sums[key] = found
+            if found.total is not None and found.takers == found.members:
+                self._settle(found)
+            return
         if own is None:
             own = self._sums[key] = _Sum({key}, axis)
-        elif own.last is not None:
+        elif own.last is not None and key in own.takers:
             self._settle(own)
-            own = self._sums[key]
+        elif own.last is not None:
+            own = self._split(own, {key})
         own.last, own.last_count = _gram(x, mask)
         own.takers = {key}
         own.seen = (weakref.ref(x), _version(x))
-        self._latest[id(x)] = own
-        if own.total is not None and own.members == {key}:
+        if own.total is None:
+            self._first[id(x)] = own
+        elif own.members == {key}:
             self._settle(own)
 
     def settle(self) -> None:
         """Add what is last everywhere: a batch has come to its end."""
         for each in list(self._sums.values()):
             self._settle(each)
-        self._latest.clear()
+        self._first.clear()
 
     def _settle(self, own: _Sum) -> None:
         if own.last is None:
             own.takers = set()
             return
         if without := own.members - own.takers:
-            total = None if own.total is None else own.total.clone()
-            other = _Sum(without, own.axis, total, own.count)
-            own.members = own.members - without
-            for key in without:
-                self._sums[key] = other
+            self._split(own, without)
         own.add(own.last, own.last_count)
         own.last, own.takers, own.seen = None, set(), None
+
+    def _split(self, own: _Sum, without: set[Hashable]) -> _Sum:
+        """Let members go on by themselves, without what is last."""
+        total = None if own.total is None else own.total.clone()
+        other = _Sum(without, own.axis, total, own.count)
+        own.members = own.members - without
+        self._sums.update(dict.fromkeys(without, other))
+        return other
 
     def moments(self) -> Iterator[tuple[int, SecondMoment | None]]:
         """Give for the id of each weight its moments; None where inputs are not finite, or none counted."""
