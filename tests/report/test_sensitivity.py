@@ -384,7 +384,6 @@ def test_out_would_overwrite_what_is_read(model, activations, capsys):
         assert "overwrite" in line
 
 
-@pytest.mark.quick
 def test_the_public_names():
     moment = cf.SecondMoment(GOOD, 3)
     assert moment.axis == 1

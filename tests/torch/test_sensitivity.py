@@ -459,6 +459,5 @@ def test_arguments_are_refused():
     value_error("0 everywhere", ct.sensitivity, zero, [x], by="model")
 
 
-@pytest.mark.quick
 def test_quick():
     assert list(ct.sensitivity(nn.Linear(2, 3), [torch.ones(1, 2)]).moments) == ["weight"]
