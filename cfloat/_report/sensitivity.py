@@ -146,6 +146,8 @@ class Sensitivity:
         FileError
             If a file cannot be read.
         """
+        if not isinstance(model, Checkpoint):
+            raise ArgumentTypeError(f"model is {shown(model)}; it takes what cfloat.load gives")
         if isinstance(activations, str | os.PathLike):
             activations = StoredValues(activations)
         if not isinstance(activations, Mapping):
@@ -200,6 +202,9 @@ class _StoredMoments(Mapping[str, tuple[SecondMoment, ...]]):
 
     def __getitem__(self, name: str) -> tuple[SecondMoment, ...]:
         return tuple(self._moment(name, each) for each in self._weights[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._weights  # without reading
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._weights)

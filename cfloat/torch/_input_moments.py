@@ -26,8 +26,12 @@ def is_conv1d(layer: nn.Module) -> bool:
 
 
 def is_known(layer: nn.Module) -> bool:
-    """Whether a layer is of a class whose products are known here."""
-    return isinstance(layer, (nn.Linear, nn.Embedding, *_CONVOLUTIONS)) or is_conv1d(layer)
+    """Whether a layer is of a class whose products are known here, and its weight its own.
+
+    One that is computed from others, as by a parametrization, is another tensor at each call.
+    """
+    is_right = isinstance(layer, (nn.Linear, nn.Embedding, *_CONVOLUTIONS)) or is_conv1d(layer)
+    return is_right and layer._parameters.get("weight") is not None
 
 
 @dataclass(eq=False)

@@ -173,7 +173,7 @@ class _Gathering:
         x = next((each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)), None)
         if x is None or x.layout != torch.strided or x.is_nested or not x.ndim:
             self._left[id(layer.weight)] = "its inputs are no dense tensor"
-        elif isinstance(layer.weight, Tensor):
+        else:
             self._inputs.add(layer, x, self._mask)
 
     def found(self) -> tuple[dict[str, tuple[SecondMoment, ...]], tuple[str, ...]]:

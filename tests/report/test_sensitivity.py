@@ -346,6 +346,7 @@ def test_arguments_are_refused(model, tmp_path):
     value_error("no gains", cf.plan, model, sensitivity=known, by="model")
     value_error("both", cf.plan, model, sensitivity=known, activations=ACTIVATIONS)
     type_error("sensitivity is 3", cf.plan, model, sensitivity=3)
+    type_error("model is 3", cf.Sensitivity.from_activations, ACTIVATIONS, 3)
     type_error("activations is 3", cf.plan, model, activations=3)
     value_error("activations is empty", cf.plan, model, activations={})
     value_error("activations has 'x'", cf.plan, model, activations={"x": INPUTS})

@@ -268,6 +268,16 @@ def test_what_is_not_known_is_said():
     assert "large.weight: its inputs are not all finite" in note
 
 
+def test_a_weight_that_is_computed_is_none_of_a_layers_own():
+    """It is another tensor at each call, whose address is that of one before."""
+    model = nn.Sequential(*(nn.utils.parametrizations.weight_norm(nn.Linear(3, 3)) for _ in "ab"))
+    model.append(nn.Linear(3, 2))
+    found = ct.sensitivity(model, [torch.randn(2, 3)], by="model")
+    assert set(found.moments) == {"2.weight"}
+    assert "original0 and 1 more: of a layer of another kind" in found.notes[0]
+    assert {"0.parametrizations.weight.original1", "2.bias"} <= set(found.gains)
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_model_is_as_it_was(fails):
     model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5), nn.Linear(4, 2))
