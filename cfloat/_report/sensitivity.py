@@ -157,12 +157,13 @@ class Sensitivity:
         moments: dict[str, tuple[SecondMoment, ...]] = {}
         left: dict[str, str] = {}
         for name in activations:
-            if name not in model or not model.is_float(name):
+            stored = model.tied.get(name, name)
+            if stored not in model or not model.is_float(stored):
                 left[name] = "inputs of no weight of the model"
-            elif len(model.shape_of(name)) < 2:
+            elif len(model.shape_of(stored)) < 2:
                 left[name] = "a tensor of one axis has no product"
             else:
-                moments[name] = (_given(name, activations[name], model.shape_of(name)),)
+                moments[name] = (_given(name, activations[name], model.shape_of(stored)),)
         if not moments:
             first = next(iter(activations), None)
             what = "is empty" if first is None else f"has {shown(first)}, and so on"

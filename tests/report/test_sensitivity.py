@@ -365,6 +365,22 @@ def test_arguments_are_refused(model, tmp_path):
     value_error("count is 0", cf.SecondMoment, GOOD, 0)
 
 
+def test_a_weight_by_its_other_name(tmp_path):
+    """One that the file has noted, and one of two tensors in memory that a PyTorch file has."""
+    path = tmp_path / "x.safetensors"
+    save_file({"a": TENSORS["spare"]}, path, metadata={"b": "a", "format": "pt"})
+    known = cf.Sensitivity({"b": (matrix_moment(INPUTS[:, :40]),)}, {"b": 2.0}, "CFloat8_1_4_3")
+    for how in ({"sensitivity": known}, {"activations": {"b": INPUTS[:, :40]}}):
+        (made,) = cf.plan(path, **how).tensors
+        assert (made.name, made.measure) == ("a", "output")
+        assert made.weight == (2.0 if "sensitivity" in how else 1.0)
+    torch = pytest.importorskip("torch")
+    weight = torch.from_numpy(TENSORS["spare"])
+    torch.save({"b": weight, "a": weight}, tmp_path / "x.pt")
+    (made,) = cf.plan(tmp_path / "x.pt", sensitivity=known).tensors
+    assert (made.name, made.measure, made.weight) == ("a", "output", 2.0)
+
+
 def test_notes_say_what_inputs_were_for_nothing(model):
     given = {"linear": INPUTS, "norm": INPUTS, "other": INPUTS}
     made = cf.plan(model, activations=given)
