@@ -66,6 +66,8 @@ if _typing.TYPE_CHECKING:
     )
     from ._report.report import Report, report
     from ._report.schemes import Comparison
+    from ._report.second_moments import SecondMoment
+    from ._report.sensitivity import Sensitivity
     from ._report.stored_model import StoredModel, StoredTensor
     from .errors import (
         ArgumentTypeError,
@@ -120,6 +122,8 @@ _HOMES: _typing.Final = {
         ),
         "_report.report": "Report report",
         "_report.stored_model": "StoredModel StoredTensor",
+        "_report.second_moments": "SecondMoment",
+        "_report.sensitivity": "Sensitivity",
         "errors": (
             "ArgumentTypeError ArgumentValueError CFloatError ClusterError FileError FlagError "
             "FlagWarning FormatError MissingExtraError"
@@ -168,6 +172,8 @@ __all__ = [
     "Report",
     "ReportRow",
     "SchemeCost",
+    "SecondMoment",
+    "Sensitivity",
     "StoredModel",
     "StoredTensor",
     "SubnormalCost",

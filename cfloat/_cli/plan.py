@@ -13,6 +13,7 @@ from cfloat._core.text import shown
 from cfloat._files.paths import check_writable, is_special, shown_path
 from cfloat._files.replace import write_text
 from cfloat._report.plan import plan
+from cfloat._report.weighing import MEASURES
 from cfloat.errors import FileError
 
 from .progress import progress_bar
@@ -74,6 +75,23 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--exact", action="store_true", help="find the optimum, with SciPy (extra plan)"
     )
+    known = command.add_mutually_exclusive_group()
+    known.add_argument(
+        "--activations",
+        metavar="FILE",
+        help="a file of inputs, each named as its weight: go by the error of its products with them",
+    )
+    known.add_argument(
+        "--moments",
+        metavar="FILE",
+        help="the same by what cfloat.torch.sensitivity measured, and Sensitivity.save wrote",
+    )
+    command.add_argument(
+        "--by",
+        choices=MEASURES,
+        help="what an error is of: the elements of tensors, the outputs of layers, or the model's output; by "
+        "default the last of these that there is all for",
+    )
     command.add_argument("--out", metavar="FILE", help="write the plan to a TOML file as well")
     command.add_argument("--html", metavar="FILE", help="write a page to look at as well")
     command.add_argument("--json", action="store_true", help="print everything, as JSON")
@@ -109,7 +127,8 @@ def _run_plan(options: argparse.Namespace) -> None:
     for path in outputs:
         # refused before the work is done
         check_writable(path)
-        if os.path.realpath(path) == os.path.realpath(options.model):
+        inputs = (options.model, options.activations, options.moments)
+        if os.path.realpath(path) in (os.path.realpath(each) for each in inputs if each):
             raise FileError(f"{shown_path(path)}: would overwrite what is to be read")
     if len(set(map(os.path.realpath, outputs))) < len(outputs) and not is_special(outputs[0]):
         raise FileError(f"{shown_path(outputs[0])}: named for two outputs")
@@ -126,6 +145,9 @@ def _run_plan(options: argparse.Namespace) -> None:
             include=options.include,
             exclude=options.exclude,
             exact=options.exact,
+            activations=options.activations,
+            sensitivity=options.moments,
+            by=options.by,
             progress=advance,
         )
     if options.out is not None:

@@ -3,7 +3,8 @@
 ``version`` is 1, and ``tensors`` a table with one entry a tensor: ``format``, the name of a format or
 "unchanged"; ``granularity``, which is "tensor" (one bias), "axis K" (one a slice), "block N" (one for so many
 elements of the last axis), "block N along K" or "block N along K-L" (of another axis, or of the axes K to L
-as one); and ``db`` and ``bytes``, which were measured and which nothing reads.
+as one); and ``db``, ``measure``, which says what that is of, and ``bytes``, which were measured and which
+nothing reads.
 """
 
 import math
@@ -31,7 +32,7 @@ VERSION: Final = 1
 UNCHANGED: Final = "unchanged"
 
 _GRANULARITIES: Final = '"tensor", "axis K", "block N" or "block N along K-L"'
-_KEYS: Final = ("format", "granularity", "db", "bytes")
+_KEYS: Final = ("format", "granularity", "db", "measure", "bytes")
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,14 @@ class TensorChoice:
 
 @dataclass(frozen=True)
 class PlanEntry:
-    """What a plan's file has of a tensor: what it becomes, by name, and what that costs."""
+    """What a plan's file has of a tensor: what it becomes, by name, what that costs, and what `db` is of."""
 
     name: str
     format: str
     granularity: str
     db: float
     nbytes: int
+    measure: str = ""
 
 
 def plan_text(comments: Iterable[str], entries: Iterable[PlanEntry]) -> str:
@@ -120,6 +122,8 @@ def plan_text(comments: Iterable[str], entries: Iterable[PlanEntry]) -> str:
         if each.format != UNCHANGED:
             said.append(f"granularity = {toml_string(each.granularity)}")
             said.append(f"db = {each.db:.2f}" if math.isfinite(each.db) else f"db = {each.db}")
+            if each.measure:
+                said.append(f"measure = {toml_string(each.measure)}")
         said.append(f"bytes = {each.nbytes}")
         lines.append(f"{toml_string(each.name)} = {{ {', '.join(said)} }}")
     return "\n".join(lines) + "\n"
@@ -236,6 +240,7 @@ def _check_types(what: str, said: Mapping[str, Any]) -> None:
         is_right = {
             "format": isinstance(value, str),
             "granularity": isinstance(value, str),
+            "measure": isinstance(value, str),
             "db": isinstance(value, int | float) and not isinstance(value, bool),
             "bytes": type(value) is int,
         }

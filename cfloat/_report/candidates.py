@@ -35,11 +35,14 @@ class Candidate:
         The bytes of its codes and biases, as a converted file has them.
     error : float
         The sum of squared errors over that of squares; 0 if nothing is lost.
+    bias : int or None
+        The bias of all elements; None if there are more of them, or none.
     """
 
     choice: TensorChoice
     nbytes: int
     error: float
+    bias: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Candidates:
         The candidates, of which the first is to leave it as it is.
     reason : str
         Why there is no other, if it is known before any is measured.
+    measure : str
+        What errors are of: "sqnr", the tensor's elements, or "output", the outputs of its products.
     """
 
     name: str
@@ -66,6 +71,7 @@ class Candidates:
     is_zero: bool
     found: list[Candidate]
     reason: str = ""
+    measure: str = "sqnr"
 
     @property
     def size(self) -> int:
@@ -139,7 +145,9 @@ class Measuring:
                 (whole if granularity == "tensor" else grouped).append((choice, nbytes, length))
         for choice, nbytes, _ in whole:
             assert choice.format is not None
-            yield from _candidate(choice, nbytes, scan.error(choice.format))
+            yield from _candidate(
+                choice, nbytes, scan.error(choice.format), scan.bias(choice.format)
+            )
         wanted = [(choice.format, length) for choice, _, length in grouped]
         errors = scan.measure_groups(wanted, advance=advance) if wanted else []
         for (choice, nbytes, _), each in zip(grouped, errors, strict=True):
@@ -169,7 +177,9 @@ def _choice(fmt: Format, granularity: str, length: int, values: TensorValues) ->
     return TensorChoice(fmt, axis=values.block_axes, block=length)
 
 
-def _candidate(choice: TensorChoice, nbytes: int, error: float) -> Iterator[Candidate]:
+def _candidate(
+    choice: TensorChoice, nbytes: int, error: float, bias: int | None = None
+) -> Iterator[Candidate]:
     """Give a candidate, if it loses less than everything there is."""
     if np.isfinite(error):
-        yield Candidate(choice, nbytes, error)
+        yield Candidate(choice, nbytes, error, bias)

@@ -17,7 +17,9 @@ from cfloat._version import __version__
 
 from .figure import draw_plan
 from .html_page import plan_page
+from .output_error import SQNR
 from .plain_data import plain
+from .weighing import Measure, measures_in_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,6 +54,11 @@ class PlannedTensor:
         Its bytes in the file, and those of its codes and biases.
     reason : str
         Why it is unchanged, if there was no choice.
+    measure : str
+        What `db` is of: "sqnr", the tensor's elements; or "output", the outputs of its products with inputs
+        that are known, without what the layer adds.
+    weight : float
+        What its error counts in the plan's weighted error.
     """
 
     name: str
@@ -63,6 +70,8 @@ class PlannedTensor:
     nbytes_before: int
     nbytes: int
     reason: str = ""
+    measure: str = SQNR
+    weight: float = 0.0
 
 
 @public
@@ -80,7 +89,9 @@ class CompressionPlan:
         The bytes of all tensors before and after, biases included, without the file's header.
     weighted_db : float
         ``-10 * log10(sum(n * e) / sum(n))`` of the tensors that are not all zero, n the elements of one and e
-        the sum of its squared errors over that of its squares; infinite if nothing is lost.
+        the sum of its squared errors over that of its squares, or of its outputs'; infinite if nothing is
+        lost.  By "model" ``-10 * log10(sum(g * e))``, g the gain of each: the model's output is expected to
+        have that ratio.
     worst_db : float
         The least ratio of any of these tensors, in dB.
     worst : str
@@ -95,6 +106,10 @@ class CompressionPlan:
     curve : list of (int, float)
         Bytes and weighted dB on the way from the fewest bytes to the least error, at most 200 of the plans
         that are best for what they take.
+    by : str
+        What errors are of: "sqnr", "layer" or "model", as `plan` has it.
+    notes : tuple of str
+        What the sensitivity left out.
     """
 
     source: str
@@ -108,6 +123,8 @@ class CompressionPlan:
     gap: float
     gap_unit: str
     curve: list[tuple[int, float]] = field(repr=False)
+    by: Measure = "sqnr"
+    notes: tuple[str, ...] = ()
 
     def to_text(self, path: str | None = None) -> str:
         """Write what is to be known of the plan on one screen.
@@ -135,10 +152,22 @@ class CompressionPlan:
             f'"{UNCHANGED}")',
             'and granularity ("tensor", "axis K" or "block N").  Nothing reads db and bytes.',
         ]
+        if self.by != SQNR:
+            comments += [
+                'db is of what measure says: "output", of a tensor\'s products, or "sqnr", of its elements.',
+                *measures_in_words(self.by, [each.measure for each in self.tensors]),
+            ]
         return plan_text(
             comments,
             (
-                PlanEntry(each.name, each.format, each.granularity, each.db, each.nbytes)
+                PlanEntry(
+                    each.name,
+                    each.format,
+                    each.granularity,
+                    each.db,
+                    each.nbytes,
+                    "" if self.by == SQNR else each.measure,
+                )
                 for each in self.tensors
             ),
         )
@@ -205,6 +234,7 @@ def _screen(plan: CompressionPlan, path: str | None) -> str:
     blocks = [
         _heading(plan),
         _figures(plan),
+        _measures(plan),
         _kinds(plan),
         _curve(plan),
         [printable(_command(plan, path)) + ("" if path else "   # after --out plan.toml")],
@@ -244,6 +274,11 @@ def _figures(plan: CompressionPlan) -> list[str]:
         f"weighted  {_db(plan.weighted_db)}",
         f"worst     {_db(plan.worst_db)}{worst}",
     ]
+
+
+def _measures(plan: CompressionPlan) -> list[str]:
+    lines = measures_in_words(plan.by, [each.measure for each in plan.tensors])
+    return lines + [f"note: {printable(note)}" for note in plan.notes if plan.by != SQNR]
 
 
 def _kinds(plan: CompressionPlan) -> list[str]:

@@ -2,9 +2,11 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from numpy.typing import ArrayLike
 
 from cfloat._core.arguments import finite_number, integer
 from cfloat._core.format import Format
@@ -24,7 +26,9 @@ from .candidates import Candidates, Measuring
 from .compression_plan import CompressionPlan, PlannedTensor
 from .conclusion import DEFAULT_MIN_DB
 from .selection import Problem, Selection, exact_solver, vertices
+from .sensitivity import Sensitivity
 from .stored_model import copies_of_tied
+from .weighing import Measure, Weighing, weighing_of
 
 
 @public
@@ -39,6 +43,9 @@ def plan(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     exact: bool = False,
+    activations: Mapping[str, ArrayLike] | str | os.PathLike[str] | None = None,
+    sensitivity: Sensitivity | str | os.PathLike[str] | None = None,
+    by: Measure | None = None,
     progress: Callable[[float, int], None] | None = None,
 ) -> CompressionPlan:
     """Choose a format and biases for each tensor of a checkpoint.
@@ -67,6 +74,15 @@ def plan(
         that may not.
     exact : bool
         Whether to look for the optimum (extra ``plan``); else ``CompressionPlan.gap`` says how far it may be.
+    activations : mapping of str to array_like, str or path-like, optional
+        Inputs by the names of their weights, or a file of them: of shape (..., n) for a weight of shape
+        (m, n), and integers, the rows that are asked for, for an embedding.
+    sensitivity : Sensitivity, str or path-like, optional
+        What `cfloat.torch.sensitivity` gives, or the file that it was saved in; not beside `activations`.
+    by : {"sqnr", "layer", "model"}, optional
+        What an error is of: "sqnr", the elements of each tensor; "layer", the outputs of each tensor's
+        products, where its inputs are known; "model", by which the weighted error is that of the model's
+        output.  By default the last of these that there is all for.
     progress : callable, optional
         Called as ``progress(done, total)`` when `done` of `total` elements are measured.
 
@@ -79,7 +95,8 @@ def plan(
     ArgumentTypeError, ArgumentValueError
         If an argument is wrong, or no choice is within the bytes: then it says the least that there is.
     FileError
-        If the checkpoint cannot be read, or has no floating-point tensor.
+        If the checkpoint or another file cannot be read, has no floating-point tensor, or does not fit the
+        sensitivity.
     MissingExtraError
         If `exact` and SciPy is not installed, or it takes PyTorch to read the checkpoint.
 
@@ -87,6 +104,9 @@ def plan(
     -----
     Tensors that are all zero are in no error; they take the fewest bytes.  Those that have infinities or NaN,
     and those that may not change, stay as they are, and count as exact.  Names that are tied are one tensor.
+
+    By "model", so does what the model that was measured does not have.  A tensor without a product, or
+    without inputs that are known, goes by its elements, and ``PlannedTensor.measure`` says so.
 
     Examples
     --------
@@ -111,10 +131,11 @@ def plan(
     check_patterns(checkpoint, selecting)
     if exact:
         exact_solver()  # refused before the work is done
-    found, others, copies = _measured(checkpoint, chosen, selecting, progress)
+    weighing = weighing_of(checkpoint, activations, sensitivity, by)
+    found, others, copies = _measured(checkpoint, chosen, selecting, weighing, progress)
     if not found:
         raise FileError(f"{shown_path(checkpoint.path)}: nothing to plan: no floating-point tensor")
-    return _Choosing(found, others, copies, limit).run(
+    return _Choosing(found, others, copies, limit, weighing).run(
         os.fspath(checkpoint.path if isinstance(model, Checkpoint) else model), exact
     )
 
@@ -174,9 +195,15 @@ class _Choosing:
     """The choice among the candidates of all tensors."""
 
     def __init__(
-        self, found: list[Candidates], others: int, copies: dict[str, int], limit: _Limit
+        self,
+        found: list[Candidates],
+        others: int,
+        copies: dict[str, int],
+        limit: _Limit,
+        weighing: Weighing,
     ) -> None:
         self._limit = limit
+        self._weighing = weighing
         self._others = others
         self._copies = [copies.get(each.name, 1) for each in found]
         self._items = found
@@ -184,9 +211,7 @@ class _Choosing:
             [one for one in each.found if each.is_zero or one.error <= limit.largest_error]
             for each in found
         ]
-        # what is all zero is exact, and counts for nothing
-        counted = sum(each.size for each in found if not each.is_zero) or 1
-        self._weights = [each.size / counted for each in found]
+        self._weights = weighing.weights(found)
         self._before = others + sum(
             n * each.found[0].nbytes for each, n in zip(found, self._copies, strict=True)
         )
@@ -221,8 +246,10 @@ class _Choosing:
                 nbytes_before=each.found[0].nbytes,
                 nbytes=one.nbytes,
                 reason=each.reason,
+                measure=each.measure,
+                weight=weight,
             )
-            for each, one in zip(self._items, picked, strict=True)
+            for each, one, weight in zip(self._items, picked, self._weights, strict=True)
         ]
         return CompressionPlan(
             source=source,
@@ -240,6 +267,8 @@ class _Choosing:
             gap=gap,
             gap_unit=unit,
             curve=self._curve(by_bytes),
+            by=self._weighing.by,
+            notes=self._weighing.notes,
         )
 
     def _total(self, nbytes: list[list[int]], selection: Selection) -> int:
@@ -291,6 +320,7 @@ def _measured(
     checkpoint: Checkpoint,
     formats: list[Format],
     selecting: Plan,
+    weighing: Weighing,
     progress: Callable[[float, int], None] | None,
 ) -> tuple[list[Candidates], int, dict[str, int]]:
     """Measure the floating-point tensors; count the bytes of all others, and how often each is stored."""
@@ -308,8 +338,8 @@ def _measured(
     total = sum(math.prod(checkpoint.shape_of(name)) for name in floats)
     found, done = [], 0
     for name in floats:
-        may_change = is_selected(name, selecting)
-        each = measuring.measure(name) if may_change else measuring.left(name, "excluded")
+        reason = weighing.reason_to_leave(name) if is_selected(name, selecting) else "excluded"
+        each = measuring.left(name, reason) if reason else weighing.weigh(measuring.measure(name))
         found.append(each)
         done += each.size
         if progress is not None:

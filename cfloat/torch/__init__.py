@@ -8,6 +8,7 @@
   learnt; `Rounder` is what they round with.
 - `CFloatLinear` and `to_inference`: layers that hold codes and multiply them.
 - `AdamW`: moments in 16 bits, rounded stochastically.
+- `sensitivity`: how an error of each weight shows in what a model computes, for `cfloat.plan`.
 """
 
 from cfloat.errors import MissingExtraError
@@ -33,6 +34,7 @@ from ._layers import (
 )
 from ._optim import AdamW
 from ._rounder import Rounder
+from ._sensitivity import sensitivity
 
 __all__ = [
     "AdamW",
@@ -47,6 +49,7 @@ __all__ = [
     "encode",
     "quantize",
     "round_to",
+    "sensitivity",
     "to_inference",
     "to_torch",
 ]

@@ -1,0 +1,141 @@
+"""What a plan's errors are of, and what each counts."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from numpy.typing import ArrayLike
+
+from cfloat._core.text import printable, shown
+from cfloat._files.checkpoint import Checkpoint
+from cfloat._files.paths import shown_path
+from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError
+
+from .candidates import Candidates
+from .output_error import by_outputs
+from .sensitivity import Sensitivity
+
+Measure: TypeAlias = Literal["sqnr", "layer", "model"]
+
+#: All of them, each of which takes more to be known than those before it.
+MEASURES: Final[tuple[Measure, ...]] = get_args(Measure)
+
+
+class Weighing:
+    """What errors are of, and what each counts: as "sqnr", "layer" or "model" says.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The model.
+    sensitivity : Sensitivity or None
+        What is known of its products, and of its output.
+    by : str
+        What of that is used.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, sensitivity: Sensitivity | None, by: Measure
+    ) -> None:
+        self._checkpoint = checkpoint
+        self.by = by
+        self.notes = () if sensitivity is None else sensitivity.notes
+        self._names: dict[str, list[str]] = {}
+        for other, kept in (checkpoint.tied | checkpoint.tied_names()).items():
+            self._names.setdefault(kept, []).append(other)
+        known = sensitivity if by != "sqnr" else None
+        self._moments = known.moments if known is not None else {}
+        self._gains = known.gains if known is not None and by == "model" else None
+        if known is not None:
+            self._check_names(known)
+
+    def _check_names(self, known: Sensitivity) -> None:
+        """Refuse what is of another model: it has no name that the checkpoint has."""
+        there = set(self._checkpoint) | set(self._checkpoint.tied)
+        said = list(known.moments if self._gains is None else self._gains)
+        if there.isdisjoint(said):
+            first = f"is of {shown(said[0])}, and so on" if said else "is of no tensor"
+            model = next(iter(self._checkpoint), None)
+            raise FileError(
+                f"{shown_path(self._checkpoint.path)}: the sensitivity {first}, which the checkpoint does "
+                f"not have; its tensors are {'none' if model is None else shown(model)}, and so on"
+            )
+
+    def _of(self, name: str, table: Mapping[str, Any]) -> Any:
+        """Give what a table has of a tensor under any of its names."""
+        return next(
+            (table[each] for each in (name, *self._names.get(name, ())) if each in table), None
+        )
+
+    def reason_to_leave(self, name: str) -> str:
+        """Say why a tensor is to stay as it is; empty if it may change."""
+        if self._gains is not None and self._of(name, self._gains) is None:
+            return "not in the model whose output was measured"
+        return ""
+
+    def weigh(self, measured: Candidates) -> Candidates:
+        """Give candidates the errors of their outputs, where they are known."""
+        uses = self._of(measured.name, self._moments)
+        if not uses or len(measured.found) == 1 or measured.is_zero:
+            return measured
+        return by_outputs(self._checkpoint, measured, uses)
+
+    def weights(self, found: Sequence[Candidates]) -> list[float]:
+        """Give what the error of each tensor counts in the weighted error."""
+        if self._gains is not None:
+            return [float(self._of(each.name, self._gains) or 0.0) for each in found]
+        # what is all zero is exact, and counts for nothing
+        counted = sum(each.size for each in found if not each.is_zero) or 1
+        return [each.size / counted for each in found]
+
+
+def weighing_of(
+    checkpoint: Checkpoint,
+    activations: Mapping[str, ArrayLike] | str | os.PathLike[str] | None,
+    sensitivity: Sensitivity | str | os.PathLike[str] | None,
+    by: Measure | None,
+) -> Weighing:
+    """Check the arguments of `plan` that say what errors are of."""
+    if by is not None and by not in MEASURES:
+        raise ArgumentValueError(f"by is {shown(by)}; it takes {', '.join(map(repr, MEASURES))}")
+    if activations is not None and sensitivity is not None:
+        raise ArgumentValueError("activations and sensitivity are both given; one of them at most")
+    if activations is not None:
+        known: Sensitivity | None = Sensitivity.from_activations(activations, checkpoint)
+    elif isinstance(sensitivity, str | os.PathLike):
+        known = Sensitivity.load(sensitivity)
+    elif sensitivity is None or isinstance(sensitivity, Sensitivity):
+        known = sensitivity
+    else:
+        raise ArgumentTypeError(
+            f"sensitivity is {shown(sensitivity)}; it takes a Sensitivity, or the path of a saved one"
+        )
+    if known is None:
+        if by not in (None, "sqnr"):
+            raise ArgumentValueError(
+                f"by is {by!r}, which takes a sensitivity{' or activations' * (by == 'layer')}"
+            )
+        return Weighing(checkpoint, None, "sqnr")
+    if by == "model" and known.gains is None:
+        raise ArgumentValueError(
+            "by is 'model', and the sensitivity has no gains: cfloat.torch.sensitivity(..., by='model') "
+            "measures them"
+        )
+    return Weighing(checkpoint, known, by or ("layer" if known.gains is None else "model"))
+
+
+def measures_in_words(by: Measure, measures: Sequence[str]) -> list[str]:
+    """Say what a plan's errors are of, for its screen; nothing where it is the elements alone."""
+    if by == "sqnr":
+        return []
+    outputs = sum(each == "output" for each in measures)
+    lines = []
+    if by == "model":
+        lines.append(
+            "weighted: of the model's output, expected: each tensor's error by what it changes there"
+        )
+    lines.append(
+        f"errors of the outputs of {outputs} tensors' products, by their inputs; "
+        f"of {len(measures) - outputs} tensors' elements"
+    )
+    return list(map(printable, lines))
