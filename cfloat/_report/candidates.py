@@ -133,7 +133,8 @@ class Measuring:
         self, name: str, left: Candidates, scan: Scan, advance: Callable[[int], None]
     ) -> Iterator[Candidate]:
         own = left.found[0].nbytes
-        whole, grouped = [], []
+        whole: list[tuple[TensorChoice, int, int]] = []
+        grouped: list[tuple[TensorChoice, int, int]] = []
         for fmt in self._formats:
             if scan.is_negative and not fmt.signed:
                 continue
@@ -148,7 +149,7 @@ class Measuring:
             yield from _candidate(
                 choice, nbytes, scan.error(choice.format), scan.bias(choice.format)
             )
-        wanted = [(choice.format, length) for choice, _, length in grouped]
+        wanted = [(choice.format, length) for choice, _, length in grouped if choice.format]
         errors = scan.measure_groups(wanted, advance=advance) if wanted else []
         for (choice, nbytes, _), each in zip(grouped, errors, strict=True):
             yield from _candidate(choice, nbytes, each.error)

@@ -230,7 +230,7 @@ class Measurement:
         if mean <= 0:
             return {}
         rms = math.sqrt(mean)
-        return {name: tabulated_sqnr_db(fmt, name, rms) for name in THEORY}
+        return {name: tabulated_sqnr_db(fmt, name, rms) for name in THEORY}  # type: ignore[arg-type]
 
     def _subnormal_cost(self, fmt: Format) -> SubnormalCost:
         scan, ieee = self._scan, fmt.replace(subnormals="ieee")
