@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, Self, SupportsIndex, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from cfloat._bias.bias_layout import BiasLayout, check_layout, compressed
+from cfloat._bias.bias_layout import Axis, BiasLayout, check_layout, compressed
 from cfloat._bias.bias_methods import check_method
 from cfloat._bias.choose import choose_bias
 from cfloat._convert.by_layout import decode_layout, encode_layout
@@ -63,7 +63,9 @@ class CFloatArray(FunctionMethods, Operators):
         The format, or its name.
     bias : int or array_like of int, optional
         As in `asarray`.
-    axis, block : int, optional
+    axis : int or tuple of int, optional
+        As in `asarray`.
+    block : int, optional
         As in `asarray`.
 
     Attributes
@@ -73,13 +75,14 @@ class CFloatArray(FunctionMethods, Operators):
     format : Format
         The format.
     bias : int or ndarray of int16
-        The exponent bias; or an array that broadcasts to the shape; or, with blocks, one for each block, its
-        last axis counting them.
-    axis : int or None
-        The axis whose slices have a bias each, if biases differ along one axis.
+        The exponent bias; or an array that broadcasts to the shape; or, with blocks, one for each block: an
+        array that broadcasts to the shape with the number of blocks in place of the axes that they run along.
+    axis : int, tuple of int or None
+        The axis whose slices have a bias each, if biases differ along one axis.  With blocks, what they run
+        along: None for the last axis, another axis, or several, ascending, that count as one.
     block : int or None
-        How many consecutive elements of the last axis share a bias, if biases are one a block; no more than
-        the axis has when the array is made.
+        How many consecutive elements share a bias, if biases are one a block; no more than the axis, or the
+        axes as one, has when the array is made.
 
     Raises
     ------
@@ -127,7 +130,7 @@ class CFloatArray(FunctionMethods, Operators):
         fmt: Format | str,
         bias: ArrayLike | None = None,
         *,
-        axis: SupportsIndex | None = None,
+        axis: Axis | None = None,
         block: SupportsIndex | None = None,
     ) -> None:
         fmt = as_format(fmt)
@@ -172,13 +175,13 @@ class CFloatArray(FunctionMethods, Operators):
         return view
 
     @property
-    def axis(self) -> int | None:
-        """The axis whose slices have a bias each, or None."""
+    def axis(self) -> int | tuple[int, ...] | None:
+        """The axis whose slices have a bias each, or what blocks run along if not the last axis, or None."""
         return self._biases.axis
 
     @property
     def block(self) -> int | None:
-        """The number of consecutive elements of the last axis that share a bias, or None."""
+        """The number of consecutive elements that share a bias, or None."""
         return self._biases.block
 
     @property
@@ -282,7 +285,7 @@ class CFloatArray(FunctionMethods, Operators):
         """Decode to float32 or float64, in a new array of the same shape."""
         self._check_codes()
         biases = self._biases
-        return decode_layout(self._codes, self._format, biases.values, biases.block, dtype)
+        return decode_layout(self._codes, self._format, biases.values, biases.blocks, dtype)
 
     def _check_codes(self) -> None:
         """Refuse codes that the format lacks, which may have been written to the memory."""
@@ -409,7 +412,7 @@ class CFloatArray(FunctionMethods, Operators):
         self,
         fmt: Format,
         bias: ArrayLike | None,
-        axis: SupportsIndex | None = None,
+        axis: Axis | None = None,
         block: SupportsIndex | None = None,
         rounding: RoundingMode = "ties_to_even",
         **stochastic: Any,
@@ -425,7 +428,7 @@ class CFloatArray(FunctionMethods, Operators):
         self,
         bias: ArrayLike | None,
         *,
-        axis: SupportsIndex | None = None,
+        axis: Axis | None = None,
         block: SupportsIndex | None = None,
         rounding: RoundingMode = "ties_to_even",
         seed: SupportsIndex | None = None,
@@ -485,7 +488,11 @@ class CFloatArray(FunctionMethods, Operators):
 
     def __reduce__(self) -> tuple[Any, ...]:
         biases = self._biases
-        return type(self)._restored, (self._codes, self._format, biases.values, biases.block)
+        parts = (self._codes, self._format, biases.values, biases.block)
+        if biases.block is None or biases.axis is None:
+            return type(self)._restored, parts
+        # an earlier version takes no more than five, and refuses these
+        return type(self)._restored, (*parts, None, biases.axis)
 
     @classmethod
     def _restored(
@@ -495,6 +502,7 @@ class CFloatArray(FunctionMethods, Operators):
         values: int | NDArray[np.int16],
         block: int | None,
         registrar: str | None = None,
+        axis: Axis | None = None,
     ) -> Self:
         """Rebuild a pickled array, with the checks of a new one: the bytes may come from anywhere.
 
@@ -503,7 +511,7 @@ class CFloatArray(FunctionMethods, Operators):
         if registrar is not None and registrar in _REGISTRARS:
             with suppress(ImportError):
                 import_module(registrar)
-        return cls(codes, fmt, values, block=block)
+        return cls(codes, fmt, values, axis=axis, block=block)
 
     def tobytes(self, order: Order = "C") -> bytes:
         """Give the codes' bytes."""
@@ -532,7 +540,7 @@ class CFloatArray(FunctionMethods, Operators):
             encoded = encode_layout(values, self._format, biases.one, None, values.shape)
         else:  # flags count every element that is assigned to
             spread = _spread(values, shape)
-            encoded = encode_layout(spread, self._format, biases.values, biases.block, shape)
+            encoded = encode_layout(spread, self._format, biases.values, biases.blocks, shape)
         self._codes[key] = encoded
 
     @classmethod
@@ -632,7 +640,13 @@ class CFloatArray(FunctionMethods, Operators):
 
     def __repr__(self) -> str:
         return display.represented(
-            type(self).__name__, self._shown(), self.shape, self._format.name, self.bias, self.block
+            type(self).__name__,
+            self._shown(),
+            self.shape,
+            self._format.name,
+            self.bias,
+            self.block,
+            None if self.block is None else self.axis,
         )
 
     def __str__(self) -> str:
@@ -678,7 +692,7 @@ def layout_for(
     x: Any,
     fmt: Format,
     bias: ArrayLike | None,
-    axis: SupportsIndex | None,
+    axis: Axis | None,
     block: SupportsIndex | None,
 ) -> BiasLayout:
     """Check the biases that values are to have, or choose them if `bias` names a way to."""
@@ -689,7 +703,7 @@ def layout_for(
 
 def encoded(values: Array, fmt: Format, biases: BiasLayout, how: Rounding) -> CFloatArray:
     """Round values, of a dtype that can be encoded, into an array of their shape."""
-    codes = encode_layout(values, fmt, biases.values, biases.block, values.shape, how)
+    codes = encode_layout(values, fmt, biases.values, biases.blocks, values.shape, how)
     return CFloatArray._of(codes, fmt, biases)
 
 

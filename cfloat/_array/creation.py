@@ -5,7 +5,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cfloat._bias.bias_layout import check_layout
+from cfloat._bias.bias_layout import Axis, check_layout
 from cfloat._convert.by_layout import encode_layout
 from cfloat._core.dtypes import real_array
 from cfloat._core.format import Format
@@ -27,7 +27,7 @@ def asarray(
     fmt: Format | str,
     bias: ArrayLike | None = None,
     *,
-    axis: SupportsIndex | None = None,
+    axis: Axis | None = None,
     block: SupportsIndex | None = None,
     rounding: RoundingMode = "ties_to_even",
     seed: SupportsIndex | None = None,
@@ -48,12 +48,13 @@ def asarray(
     bias : int, array_like of int, or {"mse", "max", "percentile"}, optional
         One bias, or an array that broadcasts to the shape of `x`; or how `choose_bias` is to choose it, for
         all of `x` or as `axis` or `block` say.  The format's default if None.
-    axis : int, optional
-        The axis whose slices have a bias each: `bias` has one axis, of that length.
+    axis : int or tuple of int, optional
+        The axis whose slices have a bias each: `bias` has one axis, of that length.  With `block`, what
+        blocks run along: an axis, or adjacent ones, ascending, which count as one in row-major order.
     block : int, optional
-        The number of consecutive elements along the last axis that share a bias: `bias` has the shape of `x`
-        with the number of blocks, the last of which may be shorter, in place of its last length, or a shape
-        that broadcasts to it.
+        The number of consecutive elements along the last axis, or along `axis`, that share a bias: `bias` has
+        the shape of `x` with the number of blocks, the last of which may be shorter, in place of the length
+        of that axis, or of the lengths of those axes; or a shape that broadcasts to it.
     rounding, seed, offset, random_bits, stochastic_bits, stochastic_variant
         As in `encode`.
 
@@ -81,6 +82,13 @@ def asarray(
     >>> cf.asarray([[100.0, 200.0], [0.5, 1.1]], cf.CFloat8_1_4_3, bias="max", axis=0).bias
     array([[ 8],
            [15]], dtype=int16)
+
+    A convolution's weight has its products' sums along all axes but the first:
+
+    >>> import numpy as np
+    >>> w = np.random.default_rng(0).standard_normal((64, 16, 3, 3))
+    >>> cf.asarray(w, cf.CFloat8_1_4_3, "max", axis=(1, 2, 3), block=32).bias.shape  # 16 * 3 * 3 / 32
+    (64, 5)
     """
     fmt = as_format(fmt)
     if isinstance(x, CFloatArray):
@@ -102,7 +110,7 @@ def array(
     fmt: Format | str,
     bias: ArrayLike | None = None,
     *,
-    axis: SupportsIndex | None = None,
+    axis: Axis | None = None,
     block: SupportsIndex | None = None,
     rounding: RoundingMode = "ties_to_even",
     seed: SupportsIndex | None = None,
@@ -156,7 +164,7 @@ def zeros(
     fmt: Format | str,
     bias: ArrayLike | None = None,
     *,
-    axis: SupportsIndex | None = None,
+    axis: Axis | None = None,
     block: SupportsIndex | None = None,
 ) -> CFloatArray:
     """Make an array of zeros.
@@ -169,7 +177,9 @@ def zeros(
         The format, or its name.
     bias : int or array_like of int, optional
         The exponent bias, or biases, as in `asarray`; the format's default if None.
-    axis, block : int, optional
+    axis : int or tuple of int, optional
+        As in `asarray`.
+    block : int, optional
         As in `asarray`.
 
     Returns
@@ -201,7 +211,7 @@ def ones(
     fmt: Format | str,
     bias: ArrayLike | None = None,
     *,
-    axis: SupportsIndex | None = None,
+    axis: Axis | None = None,
     block: SupportsIndex | None = None,
 ) -> CFloatArray:
     """Make an array of ones, each rounded into the format.
@@ -214,7 +224,9 @@ def ones(
         The format, or its name.
     bias : int or array_like of int, optional
         The exponent bias, or biases, as in `asarray`; the format's default if None.
-    axis, block : int, optional
+    axis : int or tuple of int, optional
+        As in `asarray`.
+    block : int, optional
         As in `asarray`.
 
     Returns
@@ -252,7 +264,7 @@ def empty(
     fmt: Format | str,
     bias: ArrayLike | None = None,
     *,
-    axis: SupportsIndex | None = None,
+    axis: Axis | None = None,
     block: SupportsIndex | None = None,
 ) -> CFloatArray:
     """Make an array that is yet to be written to.
@@ -265,7 +277,9 @@ def empty(
         The format, or its name.
     bias : int or array_like of int, optional
         The exponent bias, or biases, as in `asarray`; the format's default if None.
-    axis, block : int, optional
+    axis : int or tuple of int, optional
+        As in `asarray`.
+    block : int, optional
         As in `asarray`.
 
     Returns
@@ -303,7 +317,7 @@ def full(
     fmt: Format | str,
     bias: ArrayLike | None = None,
     *,
-    axis: SupportsIndex | None = None,
+    axis: Axis | None = None,
     block: SupportsIndex | None = None,
 ) -> CFloatArray:
     """Make an array of one value, rounded into the format.
@@ -318,7 +332,9 @@ def full(
         The format, or its name.
     bias : int or array_like of int, optional
         The exponent bias, or biases, as in `asarray`; the format's default if None.
-    axis, block : int, optional
+    axis : int or tuple of int, optional
+        As in `asarray`.
+    block : int, optional
         As in `asarray`.
 
     Returns
@@ -353,7 +369,7 @@ def full(
             f"value has shape {values.shape}, which does not broadcast to {made.shape}"
         ) from None
     biases = made._biases
-    encode_layout(spread, made._format, biases.values, biases.block, made.shape, out=made._codes)
+    encode_layout(spread, made._format, biases.values, biases.blocks, made.shape, out=made._codes)
     return made
 
 
@@ -362,7 +378,7 @@ def _of_shape(
     shape: Shape,
     fmt: Format | str,
     bias: ArrayLike | None,
-    axis: SupportsIndex | None,
+    axis: Axis | None,
     block: SupportsIndex | None,
 ) -> CFloatArray:
     """Make an array whose codes one of NumPy's functions makes, given their shape and dtype."""

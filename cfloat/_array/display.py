@@ -28,7 +28,13 @@ def summary_key(shape: Shape) -> tuple[NDArray[Any], ...] | None:
 
 
 def represented(
-    name: str, values: Values, shape: Shape, fmt: str, bias: Bias, block: int | None
+    name: str,
+    values: Values,
+    shape: Shape,
+    fmt: str,
+    bias: Bias,
+    block: int | None,
+    axis: int | tuple[int, ...] | None,
 ) -> str:
     """Write ``repr`` of an array of a shape, under NumPy's printing options.
 
@@ -46,6 +52,8 @@ def represented(
         Its bias or biases.
     block : int or None
         The number of elements that share one.
+    axis : int, tuple of int or None
+        What blocks run along, if not along the last axis.
     """
     options = np.get_printoptions()
     shortened = math.prod(shape) > options["threshold"]
@@ -54,6 +62,8 @@ def represented(
     biases = f"bias={_bias_text(bias)}"
     if shortened or (values.size == 0 and shape != (0,)):
         biases += f", shape={shape}"
+    if axis is not None:
+        biases += f", axis={axis}"
     if block is not None:
         biases += f", block={block}"
     last = f"{fmt}, {biases})"

@@ -3,19 +3,23 @@
 from collections.abc import Callable
 from math import prod
 from operator import index
-from typing import Any, Final, SupportsIndex
+from typing import Any, Final, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, NDArray
 
-from cfloat._convert.by_layout import spread_blocks
+from cfloat._convert.by_layout import BlockLayout, spread_blocks
 from cfloat._core.arguments import integer
 from cfloat._core.format import Format
 from cfloat._core.text import shown
-from cfloat.errors import ArgumentValueError
+from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 Array = NDArray[Any]
+Shape = tuple[int, ...]
+
+#: An axis whose slices have a bias each; or with `block` what blocks run along.
+Axis: TypeAlias = SupportsIndex | tuple[SupportsIndex, ...]
 
 _SLICE_ALL: Final = slice(None)
 
@@ -26,18 +30,17 @@ class BiasLayout:
     Attributes
     ----------
     values : int or ndarray of int16
-        One bias; or an array of the codes' number of dimensions, each of length 1 or the codes' own, the
-        last counting blocks if there are any.
-    block : int or None
-        The number of consecutive elements along the last axis that share a bias, which may be fewer in the
-        last block.
+        One bias; or an array of the codes' number of dimensions, each of length 1 or the codes' own.  With
+        blocks, the axes that these run along are one, which counts them.
+    blocks : BlockLayout or None
+        Which elements share a bias, if there is one for some consecutive ones.
     """
 
-    __slots__ = ("block", "values")
+    __slots__ = ("blocks", "values")
 
-    def __init__(self, values: int | NDArray[np.int16], block: int | None = None) -> None:
+    def __init__(self, values: int | NDArray[np.int16], blocks: BlockLayout | None = None) -> None:
         self.values = values
-        self.block = block
+        self.blocks = blocks
         _make_read_only(values)
 
     @property
@@ -46,55 +49,90 @@ class BiasLayout:
         return self.values if isinstance(self.values, int) else None
 
     @property
-    def runs(self) -> tuple[int | NDArray[np.int16], int, int]:
-        """Values as above, the axis along which each may stand for several elements, and for how many."""
-        return self.values, -1, self.block or 1
+    def block(self) -> int | None:
+        """How many consecutive elements share a bias, if biases are one a block."""
+        return None if self.blocks is None else self.blocks.length
 
     @property
-    def axis(self) -> int | None:
-        """The only axis along which biases differ, if there is one such axis and no blocks."""
-        if isinstance(self.values, int) or self.block is not None:
+    def axis(self) -> int | tuple[int, ...] | None:
+        """The only axis along which biases differ; or what blocks run along, if not along the last axis.
+
+        Several axes, taken as one, are a tuple.
+        """
+        if isinstance(self.values, int):
             return None
+        if self.blocks is not None:
+            along = self.blocks.axes
+            if len(along) > 1:
+                return along
+            return along[0] if along[0] != self.values.ndim - 1 else None
         axes = [axis for axis, length in enumerate(self.values.shape) if length != 1]
         return axes[0] if len(axes) == 1 else None
 
-    def full(self, shape: tuple[int, ...]) -> NDArray[np.int16]:
-        """Give one bias an element, read-only, without a copy unless there are blocks."""
-        values = np.asarray(self.values, np.int16)
-        if self.block is not None:
-            values = spread_blocks(values, self.block, shape)
-        return np.broadcast_to(values, shape)
+    def spread(self, shape: Shape) -> int | NDArray[np.int16]:
+        """Give values as there are without blocks, of codes of a shape."""
+        if self.blocks is None:
+            return self.values
+        return spread_blocks(self.values, self.blocks, shape)
 
-    def index(self, shape: tuple[int, ...], key: Any) -> "BiasLayout":
+    def full(self, shape: Shape) -> NDArray[np.int16]:
+        """Give one bias an element, read-only, without a copy unless there are blocks."""
+        return np.broadcast_to(np.asarray(self.spread(shape), np.int16), shape)
+
+    def index(self, shape: Shape, key: Any) -> "BiasLayout":
         """Give the biases of ``codes[key]``, where codes have a shape."""
         if isinstance(self.values, int):
             return self
         parts = _expanded(key, len(shape))
         if parts is None:
             return compressed(self.full(shape)[key])
+        if self.blocks is not None and self.blocks.axes != (len(shape) - 1,):
+            kept = self._rows(self.blocks, shape, parts)
+            return kept or BiasLayout(self.spread(shape)).index(shape, key)
         places = [i for i, part in enumerate(parts) if part is not None and part is not Ellipsis]
         for axis, place in enumerate(places):
             parts[place] = self._part(axis, parts[place], shape[axis])
-        if self.block is None or not isinstance(parts[places[-1]], slice):
+        if self.blocks is None or not isinstance(parts[places[-1]], slice):
             return _biases(self.values[tuple(parts)])
         # the blocks of the other axes first, and then the last axis, which stays behind those
+        block = self.blocks.length
         start, stop, step = parts[places[-1]].indices(shape[-1])
         parts[places[-1]] = _SLICE_ALL
         picked = self.values[tuple(parts)]
-        whole = (
-            step == 1 and start % self.block == 0 and (stop % self.block == 0 or stop == shape[-1])
-        )
+        whole = step == 1 and start % block == 0 and (stop % block == 0 or stop == shape[-1])
         behind = sum(part is None for part in parts[places[-1] :])
         if whole and start < stop and not behind:
-            return BiasLayout(picked[..., start // self.block : -(-stop // self.block)], self.block)
-        taken = np.arange(start, stop, step) // self.block
+            values = picked[..., start // block : -(-stop // block)]
+            return BiasLayout(values, BlockLayout(block, (values.ndim - 1,)))
+        taken = np.arange(start, stop, step) // block
         return _biases(np.take(picked, taken, axis=picked.ndim - 1 - behind))
+
+    def _rows(self, blocks: BlockLayout, shape: Shape, parts: list[Any]) -> "BiasLayout | None":
+        """Give the biases of whole rows of blocks; None of other parts of the codes."""
+        if any(part is Ellipsis or isinstance(part, np.ndarray) for part in parts):
+            return None
+        places = [i for i, part in enumerate(parts) if part is not None]
+        start, stop = places[blocks.axes[0]], places[blocks.axes[-1]] + 1
+        lengths = [shape[axis] for axis in blocks.axes]
+        if stop - start != len(lengths) or any(
+            not isinstance(part, slice) or part.indices(length) != (0, length, 1)
+            for part, length in zip(parts[start:stop], lengths, strict=True)
+        ):
+            return None
+        # the axes are one, which counts the blocks, and all of these are taken
+        key = (*parts[:start], _SLICE_ALL, *parts[stop:])
+        kept = BiasLayout(self.values).index(blocks.counted(shape), key)
+        if isinstance(kept.values, int):
+            return kept
+        first = sum(not isinstance(part, int) for part in parts[:start])
+        axes = tuple(range(first, first + len(lengths)))
+        return BiasLayout(kept.values, blocks._replace(axes=axes))
 
     def _part(self, axis: int, part: Any, length: int) -> Any:
         """Give what selects the biases of what an index selects along one axis of the codes."""
         assert not isinstance(self.values, int)
-        if self.block is not None and axis == self.values.ndim - 1:
-            return part if isinstance(part, slice) else part % length // self.block
+        if self.blocks is not None and self.blocks.axes == (axis,):
+            return part if isinstance(part, slice) else part % length // self.blocks.length
         if self.values.shape[axis] == length:
             return part
         if isinstance(part, slice):
@@ -102,51 +140,66 @@ class BiasLayout:
         # as many axes as the index has, each of length 1
         return np.zeros((1,) * part.ndim, np.intp) if isinstance(part, np.ndarray) else 0
 
-    def transposed(self, shape: tuple[int, ...], move: Callable[[Array], Array]) -> "BiasLayout":
+    def transposed(self, shape: Shape, move: Callable[[Array], Array]) -> "BiasLayout":
         """Give the biases after a function that permutes the axes."""
         if isinstance(self.values, int):
             return self
-        if self.block is None:
+        if self.blocks is None:
             return BiasLayout(move(self.values))
-        return blocks_of_axis(
-            move(self.values), _moved_axis(move, len(shape), -1), self.block, shape[-1]
-        )
+        axes = tuple(_moved_axis(move, len(shape), axis) for axis in self.blocks.axes)
+        if axes != tuple(range(axes[0], axes[0] + len(axes))):  # they are no longer one
+            return BiasLayout(move(np.asarray(self.spread(shape))))
+        counts, behind = self.values.shape, self.blocks.axes[0] + 1
+        counts = (*counts[:behind], *(1,) * (len(axes) - 1), *counts[behind:])
+        values = move(self.values.reshape(counts)).squeeze(axes[1:])
+        return BiasLayout(values, self.blocks._replace(axes=axes))
 
-    def reshaped(self, shape: tuple[int, ...], new: tuple[int, ...], order: str) -> "BiasLayout":
+    def reshaped(self, shape: Shape, new: Shape, order: str) -> "BiasLayout":
         """Give the biases after the codes, of a shape, are given a new one of as many elements."""
         if isinstance(self.values, int):
             return self
         if order == "F" or 0 in shape or not new:
             return compressed(self.full(shape).reshape(new, order=order))  # type: ignore[call-overload]
-        if self.block is not None and (
-            new[-1] == shape[-1] or (shape[-1] % self.block == 0 and new[-1] % self.block == 0)
-        ):
-            values = np.broadcast_to(self.values, (*shape[:-1], self.values.shape[-1]))
-            return _blocked(values.reshape(*new[:-1], -(-new[-1] // self.block)), self.block)
-        if self.block is not None and shape[-1] % self.block:
-            return compressed(self.full(shape).reshape(new))
+        if self.blocks is not None:
+            return self._reshaped_blocks(self.blocks, shape, new)
         # one bias for each run of equal elements that follow each other
-        if self.block is None:
-            outer = max(axis for axis, length in enumerate(self.values.shape) if length != 1) + 1
-            values = np.broadcast_to(self.values.reshape(self.values.shape[:outer]), shape[:outer])
-        else:
-            outer = len(shape) - 1
-            values = np.broadcast_to(self.values, (*shape[:-1], self.values.shape[-1]))
+        outer = max(axis for axis, length in enumerate(self.values.shape) if length != 1) + 1
+        values = np.broadcast_to(self.values.reshape(self.values.shape[:outer]), shape[:outer])
         run = prod(shape) // values.size
         if new[-1] > run > 1 and new[-1] % run == 0:
-            return _blocked(values.reshape(*new[:-1], new[-1] // run), run)
+            laid = BlockLayout(run, (len(new) - 1,))
+            return _blocked(values.reshape(laid.counted(new)), laid)
         spread = np.broadcast_to(values[..., np.newaxis], (*values.shape, run))
         return compressed(spread.reshape(new))
 
-    def equal(
-        self, other: "BiasLayout", shape: tuple[int, ...], other_shape: tuple[int, ...]
-    ) -> bool:
+    def _reshaped_blocks(self, blocks: BlockLayout, shape: Shape, new: Shape) -> "BiasLayout":
+        """Give the biases of blocks after the codes, of a shape, are given a new one."""
+        assert not isinstance(self.values, int)
+        if new == shape:
+            return self
+        if blocks.axes[-1] != len(shape) - 1:
+            spread = _biases(np.asarray(self.spread(shape)))
+            return spread.reshaped(shape, new, "C")
+        first = _row_axis(new, blocks.row(shape), blocks.length)
+        if first is None:
+            return compressed(self.full(shape).reshape(new))
+        outer = shape[: blocks.axes[0]]
+        values = np.broadcast_to(self.values, (*outer, self.values.shape[-1]))
+        laid = BlockLayout(blocks.length, tuple(range(first, len(new))))
+        made = _blocked(values.reshape(laid.counted(new)), laid)
+        if len(laid.axes) == 1 or laid.count(new) > 1:
+            return made
+        # one block along all of them is no block
+        whole = np.asarray(made.values)
+        return _biases(whole.reshape((*whole.shape, *(1,) * (len(laid.axes) - 1))))
+
+    def equal(self, other: "BiasLayout", shape: Shape, other_shape: Shape) -> bool:
         """Whether two arrays of one shape have the same bias at every element."""
         if isinstance(self.values, int) and isinstance(other.values, int):
             return self.values == other.values
         if shape != other_shape:
             return False
-        if self.block == other.block:
+        if self.blocks == other.blocks:
             return bool(np.all(np.asarray(self.values) == np.asarray(other.values)))
         return bool(np.array_equal(self.full(shape), other.full(shape)))
 
@@ -163,66 +216,14 @@ def _make_read_only(memory: Any) -> None:
         memory = memory.base
 
 
-class BlocksOfAxis(BiasLayout):
-    """Biases of blocks that run along another axis than the last: transposing makes them.
-
-    There is one a block in memory, and one an element only when somebody asks for values.  To all but
-    matrix products these are biases without blocks.
-
-    Attributes
-    ----------
-    runs
-        One bias a block, the axis along which blocks run, and their length.
-    """
-
-    __slots__ = ("_length", "_runs", "_values")
-
-    def __init__(self, values: NDArray[np.int16], axis: int, run: int, length: int) -> None:
-        _make_read_only(values)
-        self._runs = values, axis, run
-        self._length = length
-        self._values: NDArray[np.int16] | None = None
-
-    @property
-    def values(self) -> NDArray[np.int16]:  # type: ignore[override]
-        """One bias an element along the axis of the blocks."""
-        if self._values is None:
-            values, axis, run = self._runs
-            spread = np.repeat(values, run, axis)
-            self._values = spread[(_SLICE_ALL,) * axis + (slice(self._length),)]
-            _make_read_only(self._values)
-        return self._values
-
-    @property
-    def block(self) -> None:  # type: ignore[override]
-        """None: blocks of the last axis there are none."""
-        return None
-
-    @property
-    def one(self) -> None:
-        """None: biases are one a block."""
-        return None
-
-    @property
-    def runs(self) -> tuple[NDArray[np.int16], int, int]:
-        """One bias a block, the axis along which blocks run, and their length."""
-        return self._runs
-
-    def transposed(self, shape: tuple[int, ...], move: Callable[[Array], Array]) -> BiasLayout:
-        """Give the biases after a function that permutes the axes."""
-        values, axis, run = self._runs
-        return blocks_of_axis(move(values), _moved_axis(move, len(shape), axis), run, self._length)
-
-    def __sizeof__(self) -> int:
-        spread = 0 if self._values is None else self._values.nbytes
-        return object.__sizeof__(self) + self._runs[0].nbytes + spread
-
-
-def blocks_of_axis(values: NDArray[np.int16], axis: int, run: int, length: int) -> BiasLayout:
-    """Lay biases out by blocks along an axis of that length."""
-    if axis == values.ndim - 1:
-        return BiasLayout(values, run)
-    return BlocksOfAxis(values, axis, run, length)
+def _row_axis(shape: Shape, row: int, block: int) -> int | None:
+    """Find from which axis on blocks of rows of that length are blocks of a shape; None if there is none."""
+    length = 1
+    for axis in reversed(range(len(shape))):
+        length *= shape[axis]
+        if length == row or (row % block == 0 and length % block == 0):
+            return axis
+    return None
 
 
 def _moved_axis(move: Callable[[Array], Array], ndim: int, axis: int) -> int:
@@ -248,10 +249,10 @@ def _biases(values: Array) -> BiasLayout:
     return BiasLayout(int(values.reshape(-1)[0])) if values.size == 1 else BiasLayout(values)
 
 
-def _blocked(values: Array, block: int) -> BiasLayout:
+def _blocked(values: Array, blocks: BlockLayout) -> BiasLayout:
     # broadcast leading axes stay one long; the last axis counts blocks and stays
     key = tuple(slice(0, 1) if stride == 0 else _SLICE_ALL for stride in values.strides[:-1])
-    return BiasLayout(values[(*key, _SLICE_ALL)], block)
+    return BiasLayout(values[(*key, _SLICE_ALL)], blocks)
 
 
 def _expanded(key: Any, ndim: int) -> list[Any] | None:
@@ -281,27 +282,22 @@ def _expanded(key: Any, ndim: int) -> list[Any] | None:
 def check_layout(
     fmt: Format,
     bias: ArrayLike | None,
-    shape: tuple[int, ...],
-    axis: SupportsIndex | None = None,
+    shape: Shape,
+    axis: Axis | None = None,
     block: SupportsIndex | None = None,
 ) -> BiasLayout:
     """Check the biases of an array of a shape, and lay them out; `cfloat.asarray` explains the arguments."""
-    if axis is not None and block is not None:
-        raise ArgumentValueError(
-            "axis and block are both given; biases are one a slice or one a block"
-        )
     values = fmt.check_biases(bias)
-    if isinstance(values, int):
+    if block is not None:
+        blocks = check_blocks(block, shape, axis)
         # one bias for all slices or blocks is one bias
-        if axis is not None:
-            check_axis(axis, len(shape))
-        if block is not None:
-            check_block(block, shape)
-        return BiasLayout(values)
+        return BiasLayout(values) if isinstance(values, int) else _in_blocks(values, blocks, shape)
     if axis is not None:
-        values = _of_slices(values, check_axis(axis, len(shape)), shape)
-    elif block is not None:
-        return _in_blocks(values, check_block(block, shape), shape)
+        place = check_axis(axis, len(shape))
+        if not isinstance(values, int):
+            values = _of_slices(values, place, shape)
+    if isinstance(values, int):
+        return BiasLayout(values)
     if values.ndim > len(shape) or any(
         length not in (1, own) for length, own in zip(values.shape[::-1], shape[::-1], strict=False)
     ):
@@ -312,16 +308,20 @@ def check_layout(
     return _stored(values)
 
 
-def _stored(values: NDArray[np.int16], block: int | None = None) -> BiasLayout:
+def _stored(values: NDArray[np.int16], blocks: BlockLayout | None = None) -> BiasLayout:
     # a copy, so that no caller's later change reaches a finished array
-    if values.size == 1 and block is None:
+    if values.size == 1 and blocks is None:
         return BiasLayout(int(values.reshape(-1)[0]))
     copied = np.array(values, np.int16)
-    return BiasLayout(copied, block)
+    return BiasLayout(copied, blocks)
 
 
-def check_axis(axis: SupportsIndex, ndim: int) -> int:
+def check_axis(axis: Axis, ndim: int) -> int:
     """Give an axis counted from the first, or say what is allowed."""
+    if isinstance(axis, tuple):
+        raise ArgumentTypeError(
+            f"axis is {shown(axis)}, and there is no block; it takes an integer, and with block several"
+        )
     try:
         return normalize_axis_index(integer("axis", axis), ndim)
     except np.exceptions.AxisError:
@@ -329,16 +329,30 @@ def check_axis(axis: SupportsIndex, ndim: int) -> int:
         raise ArgumentValueError(f"axis is {shown(axis)}; it takes {allowed}") from None
 
 
-def check_block(block: SupportsIndex, shape: tuple[int, ...]) -> int:
-    """Give a number of elements of the last axis, no more than there are, or say what is allowed."""
+def check_blocks(block: SupportsIndex, shape: Shape, axis: Axis | None = None) -> BlockLayout:
+    """Give blocks of so many elements along an axis or several, by default the last, or say what is allowed.
+
+    They are no longer than what they run along.
+    """
     checked = integer("block", block, 1)
     if not shape:
         raise ArgumentValueError("block is given for an array of no axes")
+    given = axis if isinstance(axis, tuple) else (-1 if axis is None else axis,)
+    axes = tuple(check_axis(each, len(shape)) for each in given)
+    if not axes or axes != tuple(range(axes[0], axes[0] + len(axes))):
+        raise ArgumentValueError(
+            f"axis is {shown(axis)}; with block it takes one, or several that are adjacent and ascending"
+        )
     # one block may be longer than the axis; how much longer, nothing depends on
-    return min(checked, max(shape[-1], 1))
+    return BlockLayout(min(checked, max(prod(shape[axes[0] : axes[-1] + 1]), 1)), axes)
 
 
-def _of_slices(values: NDArray[np.int16], axis: int, shape: tuple[int, ...]) -> NDArray[np.int16]:
+def along_text(axes: tuple[int, ...]) -> str:
+    """Name adjacent axes, by the first and the last."""
+    return str(axes[0]) if len(axes) == 1 else f"{axes[0]}-{axes[-1]}"
+
+
+def _of_slices(values: NDArray[np.int16], axis: int, shape: Shape) -> NDArray[np.int16]:
     if values.shape != (shape[axis],):
         raise ArgumentValueError(
             f"bias has shape {values.shape}; axis {axis} takes one for each slice, ({shape[axis]},)"
@@ -346,15 +360,20 @@ def _of_slices(values: NDArray[np.int16], axis: int, shape: tuple[int, ...]) -> 
     return values.reshape([-1 if i == axis else 1 for i in range(len(shape))])
 
 
-def _in_blocks(values: NDArray[np.int16], block: int, shape: tuple[int, ...]) -> BiasLayout:
-    count = -(-shape[-1] // block)
-    expected = (*shape[:-1], count)
-    fits = values.ndim <= len(expected) and all(
+def _in_blocks(values: NDArray[np.int16], blocks: BlockLayout, shape: Shape) -> BiasLayout:
+    expected = blocks.counted(shape)
+    missing = len(expected) - values.ndim
+    fits = missing >= 0 and all(
         length in (1, own) for length, own in zip(values.shape[::-1], expected[::-1], strict=False)
     )
     if not fits or values.ndim == 0:
+        along = "" if blocks.axes == (len(shape) - 1,) else f" along {along_text(blocks.axes)}"
         raise ArgumentValueError(
-            f"bias has shape {values.shape}; blocks of {block} take {expected}, or one that broadcasts to it"
+            f"bias has shape {values.shape}; blocks of {blocks.length}{along} take {expected}, or one that "
+            "broadcasts to it"
         )
-    values = np.broadcast_to(values, (*values.shape[:-1], count))  # the last axis counts the blocks
-    return _stored(values.reshape((1,) * (len(shape) - values.ndim) + values.shape), block)
+    # the axis that counts the blocks is as long as that
+    values = values.reshape((1,) * missing + values.shape)
+    counts = list(values.shape)
+    counts[blocks.axes[0]] = expected[blocks.axes[0]]
+    return _stored(np.broadcast_to(values, counts), blocks)

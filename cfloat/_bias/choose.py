@@ -5,16 +5,16 @@ from typing import Any, SupportsIndex, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cfloat._convert.by_layout import BlockLayout
 from cfloat._core.dtypes import real_array
 from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.public_names import public
-from cfloat.errors import ArgumentValueError
 
-from .bias_layout import check_axis, check_block
+from .bias_layout import Axis, check_axis, check_blocks
 from .bias_methods import BiasMethod, check_method, check_percentile
-from .groups import Blocks, Groups, Slices, Tiles
+from .groups import Blocks, BlocksAlong, Groups, Slices, Tiles
 from .peak import bias_of_peak, largest_magnitude
 from .percentile import bias_of_share
 from .search_slices import choose_each
@@ -30,7 +30,7 @@ def choose_bias(
     fmt: Format | str,
     method: BiasMethod = "mse",
     *,
-    axis: SupportsIndex | None = None,
+    axis: Axis | None = None,
     block: SupportsIndex | None = None,
     percentile: float = 99.9,
 ) -> int | BiasArray:
@@ -46,10 +46,11 @@ def choose_bias(
         "mse": the bias of the least sum of squared errors under rounding to nearest; among equally good ones
         that nearest the format's default.  "max": the largest bias at which no element is beyond the format's
         largest value.  "percentile": the largest at which so many per cent of the elements are not.
-    axis : int, optional
-        Choose a bias for each slice along this axis.
+    axis : int or tuple of int, optional
+        Choose a bias for each slice along this axis; or with `block`, what blocks run along, as in `asarray`.
     block : int, optional
-        Choose a bias for each `block` consecutive elements of the last axis; the last may have fewer.
+        Choose a bias for each `block` consecutive elements of the last axis, or along `axis`; the last may
+        have fewer.
     percentile : float, optional
         Above 0 and at most 100; of "percentile" only.
 
@@ -57,7 +58,8 @@ def choose_bias(
     -------
     int or ndarray of int16
         One bias; or with `axis` an array of that axis's length, with `block` one of the shape of `x` with the
-        number of blocks in place of the last length: as `asarray` takes them with the same `axis` or `block`.
+        number of blocks in place of the length of what they run along: as `asarray` takes them with the same
+        `axis` and `block`.
         A bias within the format's range, even where none serves; the default where all elements are 0, not
         finite, or there are none.
 
@@ -89,11 +91,51 @@ def choose_bias(
     method = check_method("method", method)
     array = real_array("x", x)
     share = check_percentile(percentile) / 100.0
-    if axis is not None and block is not None:
-        raise ArgumentValueError("axis and block are both given; one of them at most")
+    if block is not None:
+        return choose_along(array, fmt, method, check_blocks(block, array.shape, axis), share)
     place = None if axis is None else check_axis(axis, array.ndim)
-    length = None if block is None else check_block(block, array.shape)
-    return choose_checked(array, fmt, method, place, length, share)
+    return choose_checked(array, fmt, method, place, share=share)
+
+
+def choose_along(
+    x: Array, fmt: Format, method: BiasMethod, blocks: BlockLayout, share: float = 0.999
+) -> BiasArray:
+    """Choose a bias for each block along some axes, as `choose_checked`.
+
+    Parameters
+    ----------
+    x : ndarray
+        Values of a dtype that can be encoded.
+    fmt, method
+        As in `choose_bias`.
+    blocks : BlockLayout
+        That are no longer than what they run along.
+    share : float, optional
+        As in `choose_checked`.
+
+    Returns
+    -------
+    ndarray of int16, shape blocks.counted(x.shape)
+    """
+    row, first = blocks.row(x.shape), blocks.axes[0]
+    merged = x.reshape(blocks.with_row(x.shape, row))
+    if first == merged.ndim - 1:
+        chosen = choose_checked(merged, fmt, method, block=blocks.length, share=share)
+        assert not isinstance(chosen, int)
+        return chosen
+    whole = row // blocks.length * blocks.length
+    if method == "percentile" and whole < row:
+        # what fills short blocks would count as elements
+        parts = np.split(merged, [whole], axis=first)
+        lengths = (blocks.length, row - whole)
+        return np.concatenate(
+            [
+                choose_along(part, fmt, method, BlockLayout(length, (first,)), share)
+                for part, length in zip(parts, lengths, strict=True)
+            ],
+            axis=first,
+        )
+    return _choose_groups(BlocksAlong(merged, first, blocks.length), fmt, method, share)
 
 
 def choose_checked(
@@ -148,6 +190,11 @@ def choose_checked(
         groups = Blocks(x, block)
     else:
         return _choose_one(x, fmt, method, share)
+    return _choose_groups(groups, fmt, method, share)
+
+
+def _choose_groups(groups: Groups, fmt: Format, method: BiasMethod, share: float) -> BiasArray:
+    """Choose a bias for each group."""
     biases = np.full(groups.count, fmt.default_bias, np.int16)
     with no_flags(), np.errstate(all="ignore"):
         for part, values in groups:

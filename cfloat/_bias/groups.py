@@ -1,4 +1,4 @@
-"""Elements of an array that have something in common: slices along an axis, blocks of the last, or tiles."""
+"""Elements of an array that have something in common: slices along an axis, blocks along one, or tiles."""
 
 import math
 from abc import ABC, abstractmethod
@@ -70,6 +70,44 @@ class Blocks(Groups):
             first = start * self._blocks
             values = rows.reshape(-1, min(self._block, rows.shape[1]))
             yield slice(first, first + values.shape[0]), values
+
+
+class BlocksAlong(Groups):
+    """Blocks along an axis that is not the last; zeros fill those that are short."""
+
+    def __init__(self, x: Array, axis: int, block: int) -> None:
+        before, self._row, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
+        self._block = block
+        self.shape = (*before, -(-self._row // block), *after)
+        # of three axes: blocks run along the middle one
+        self._x = x.reshape(math.prod(before), self._row, math.prod(after))
+
+    def __iter__(self) -> Iterator[tuple[slice, Array]]:
+        if not self._x.size:
+            return
+        outer, _, after = self._x.shape
+        blocks = -(-self._row // self._block)
+        # whole planes, or else some blocks of one
+        planes = max(1, PIECE_SIZE // (blocks * self._block * after))
+        step = blocks if planes > 1 else max(1, PIECE_SIZE // (self._block * after))
+        for plane in range(0, outer, planes):
+            for start in range(0, blocks, step):
+                count = min(step, blocks - start)
+                stop = (start + count) * self._block
+                part = self._x[plane : plane + planes, start * self._block : stop]
+                first = (plane * blocks + start) * after
+                values = self._rows(part, count)
+                yield slice(first, first + len(values)), values
+
+    def _rows(self, part: Array, count: int) -> Array:
+        """Give blocks as rows, those of one place along the middle axis after each other."""
+        outer, row, after = part.shape
+        if row < count * self._block:
+            padded = np.zeros((outer, count * self._block, after), part.dtype)
+            padded[:, :row] = part
+            part = padded
+        cut = part.reshape(outer, count, self._block, after).swapaxes(2, 3)
+        return cut.reshape(-1, self._block)
 
 
 class Tiles(Groups):

@@ -7,7 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .bias_layout import BiasLayout, blocks_of_axis
+from cfloat._convert.by_layout import BlockLayout
+
+from .bias_layout import BiasLayout
 
 Shape = tuple[int, ...]
 Values = NDArray[np.int16]
@@ -53,29 +55,53 @@ def join(biases: Sequence[BiasLayout], shapes: Sequence[Shape], axis: int) -> Bi
     Biases
         One, or one a slice, or one a block, if those of all arrays are and their blocks fit together.
     """
-    filled = [i for i, shape in enumerate(shapes) if prod(shape)]
-    parts = [_part(biases[i], shapes[i]) for i in filled]
-    run_axis, run = _common_runs(parts, axis)
+    filled = [(biases[i], shape) for i, shape in enumerate(shapes) if prod(shape)]
+    axes = _merged_axes([layout for layout, _ in filled], axis)
+    parts = [_part(layout, shape, axes) for layout, shape in filled]
+    # where several axes count as one, those behind are so many fewer
+    place = axis if axis <= axes[0] else axis - len(axes) + 1
+    run_axis, run = _common_runs(parts, place)
     if run == 1:
         parts = [part.spread() for part in parts]
-    values = _joined(parts, axis, run_axis, run)
+    values = _joined(parts, place, run_axis, run)
     if run > 1:
-        return blocks_of_axis(
-            values,
-            run_axis,
-            run,
-            sum(part.shape[run_axis] for part in parts)
-            if axis == run_axis
-            else parts[0].shape[run_axis],
-        )
-    return BiasLayout(int(values.reshape(-1)[0])) if values.size == 1 else BiasLayout(values)
+        return BiasLayout(values, BlockLayout(run, axes if run_axis == axes[0] else (run_axis,)))
+    if values.size == 1:
+        return BiasLayout(int(values.reshape(-1)[0]))
+    if len(axes) > 1:
+        whole = list(filled[0][1])
+        whole[axis] = sum(shape[axis] for _, shape in filled)
+        one = values.shape[axes[0]] == 1
+        lengths = (1,) * len(axes) if one else whole[axes[0] : axes[-1] + 1]
+        values = values.reshape(BlockLayout(1, axes[:1]).with_row(values.shape, *lengths))
+    return BiasLayout(values)
 
 
-def _part(biases: BiasLayout, shape: Shape) -> _Part:
-    values, axis, run = biases.runs
+def _merged_axes(biases: Sequence[BiasLayout], axis: int) -> tuple[int, ...]:
+    """Tell the several axes that blocks run along, to be taken as one; or any one axis."""
+    several = {layout.blocks.axes for layout in biases if layout.blocks is not None}
+    several = {axes for axes in several if len(axes) > 1}
+    if len(several) == 1 and axis not in (axes := several.pop())[1:]:
+        return axes
+    return (0,)
+
+
+def _part(biases: BiasLayout, shape: Shape, axes: tuple[int, ...]) -> _Part:
+    """Give the biases of an array of a shape, some of whose axes are to be taken as one."""
+    values, blocks = biases.values, biases.blocks
+    row = BlockLayout(1, axes)
+    merged = row.with_row(shape, row.row(shape))
     if isinstance(values, int):
-        values = np.full((1,) * len(shape), values, np.int16)
-    return _Part(values, axis % len(shape), run, shape)
+        return _Part(np.full((1,) * len(merged), values, np.int16), 0, 1, merged)
+    if blocks is not None and (blocks.axes == axes or len(blocks.axes) == len(axes) == 1):
+        return _Part(values, blocks.axes[0], blocks.length, merged)
+    spread = np.asarray(biases.spread(shape))
+    own = spread.shape[axes[0] : axes[-1] + 1]
+    if prod(own) != 1:
+        lengths = shape[axes[0] : axes[-1] + 1]
+        spread = np.broadcast_to(spread, row.with_row(spread.shape, *lengths))
+    merged_values = spread.reshape(row.with_row(spread.shape, 1 if prod(own) == 1 else -1))
+    return _Part(merged_values, axes[0], 1, merged)
 
 
 def _common_runs(parts: list[_Part], axis: int) -> tuple[int, int]:

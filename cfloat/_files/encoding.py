@@ -232,7 +232,7 @@ class Encoding:
             how = check_rounding(plan.rounding, values.shape, plan.seed, offset)
         out = self._scratch.codes(values.size, self._format).reshape(values.shape)
         codes = encode_layout(
-            values, self._format, biases.values, biases.block, values.shape, how, out
+            values, self._format, biases.values, biases.blocks, values.shape, how, out
         )
         if self._table is not None:
             codes = recode(codes, self._table, self._format, counter.summary, plan, self.name)

@@ -1,7 +1,7 @@
 """Operands of matrix products: which are taken, and what the core reads of them."""
 
 from itertools import zip_longest
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,15 +85,18 @@ def matrices(x: Operand, *, column: bool) -> binding.Matrices:
     if not isinstance(x, CFloatArray):
         return binding.Matrices(x[place])
     elements = readable(x.codes)[place]
-    values, axis, run = x._biases.runs
+    values, blocks = x._biases.values, x._biases.blocks
     if isinstance(values, int):
         return binding.Matrices(elements, x.format._struct, values)
-    from_the_end = axis - x.ndim if axis >= 0 else axis
-    if from_the_end < -2:  # blocks along the stack
-        values, run = cast(NDArray[np.int16], x._biases.values), 1
-    along_rows = from_the_end == -2 or place[-1] is np.newaxis
-    blocks = (run, 1) if along_rows else (1, run)
-    return binding.Matrices(elements, x.format._struct, values[place], blocks)
+    if blocks is None:
+        return binding.Matrices(elements, x.format._struct, values[place])
+    if len(blocks.axes) > 1 or blocks.axes[0] < x.ndim - 2:
+        # along several axes, or along the stack, of which the core knows nothing
+        spread = np.asarray(x._biases.spread(x.shape))
+        return binding.Matrices(elements, x.format._struct, spread[place])
+    along_rows = blocks.axes[0] == x.ndim - 2 or place[-1] is np.newaxis
+    lengths = (blocks.length, 1) if along_rows else (1, blocks.length)
+    return binding.Matrices(elements, x.format._struct, values[place], lengths)
 
 
 def part_of(operand: binding.Matrices, key: tuple[slice, ...]) -> binding.Matrices:

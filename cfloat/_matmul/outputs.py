@@ -83,7 +83,7 @@ def into_format(
         )
         biases = out._biases.index(out.shape, key)
         here = how._replace(offset=how.offset + start)
-        encode_layout(results, out.format, biases.values, biases.block, part.shape, here, part)
+        encode_layout(results, out.format, biases.values, biases.blocks, part.shape, here, part)
     if codes is not out.codes:
         out.codes[...] = codes
 

@@ -41,6 +41,14 @@ def check_known(x: Any) -> None:
         )
 
 
+def check_not_both(axis: Any, block: Any) -> None:
+    """Refuse blocks along another axis than the last: chunks would have to be cut along it."""
+    if axis is not None and block is not None:
+        raise ArgumentValueError(
+            "axis and block are both given; blocks of a Dask array run along its last axis"
+        )
+
+
 def check_bias_array(bias: Any) -> None:
     """Refuse a Dask array of biases that are no integers, or of unknown size."""
     if bias.dtype.kind not in "iu":

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cfloat._array.array import CFloatArray
-from cfloat._bias.bias_layout import check_block, check_layout
+from cfloat._bias.bias_layout import check_blocks, check_layout
 from cfloat._bias.bias_methods import check_method
 from cfloat._convert import elementwise
 from cfloat._core.format import Format
@@ -15,7 +15,15 @@ from cfloat._core.presets import as_format
 from cfloat._core.rounding import RoundingMode, StochasticVariant
 
 from . import _on_workers
-from ._arguments import broadcast, check_dask, check_how, check_known, check_values, laid_out
+from ._arguments import (
+    broadcast,
+    check_dask,
+    check_how,
+    check_known,
+    check_not_both,
+    check_values,
+    laid_out,
+)
 from ._biases import choose_bias
 from ._blocks import empty, map_chunks, whole_blocks
 
@@ -200,8 +208,8 @@ def asarray(
     bias : int, array_like of int, dask.array.Array, or {"mse", "max", "percentile"}, optional
         As in `cfloat.asarray`.
     axis, block : int, optional
-        As in `cfloat.asarray`.  With `block` the last axis is chunked anew where a chunk would end within a
-        block.
+        As in `cfloat.asarray`, but one of them at most: blocks run along the last axis, which is chunked anew
+        where a chunk would end within a block.
     rounding, seed, offset, stochastic_bits, stochastic_variant
         As in `encode`.
 
@@ -237,23 +245,23 @@ def asarray(
     """
     x = check_values("x", x)
     fmt = as_format(fmt)
-    if axis is not None and block is not None:
-        check_layout(fmt, [0], x.shape, axis, block)  # which refuses both
+    check_not_both(axis, block)
     how = check_how(x, rounding, seed, offset, stochastic_bits, stochastic_variant)
     if isinstance(bias, str):
         method = check_method("bias", bias)
         bias = choose_bias(x, fmt, method, axis=axis, block=block)
+    length = None
     if block is not None:
         check_known(x)
-        block = check_block(block, x.shape)
+        length = check_blocks(block, x.shape).length
     if isinstance(bias, da.Array):
-        bias = laid_out(bias, x.shape, axis, block)
+        bias = laid_out(bias, x.shape, axis, length)
     else:
         layout = check_layout(fmt, bias, x.shape, axis, block)
-        bias, block = layout.values, layout.block
-    if block is not None and not isinstance(bias, int):
-        x = whole_blocks(x, block)
+        bias, length = layout.values, layout.block
+    if length is not None and not isinstance(bias, int):
+        x = whole_blocks(x, length)
     else:
-        block = None
+        length = None
     meta = CFloatArray(empty(x, fmt.storage_dtype), fmt)
-    return map_chunks(_on_workers.asarray, x, bias, how, meta, block=block, fmt=fmt)
+    return map_chunks(_on_workers.asarray, x, bias, how, meta, block=length, fmt=fmt)

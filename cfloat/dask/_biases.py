@@ -5,17 +5,16 @@ from typing import Any, SupportsIndex
 import dask.array as da
 import numpy as np
 
-from cfloat._bias.bias_layout import check_axis, check_block
+from cfloat._bias.bias_layout import check_axis, check_blocks
 from cfloat._bias.bias_methods import BiasMethod, check_method, check_percentile
 from cfloat._bias.histogram import Histogram
 from cfloat._bias.peak import biases_of_peaks
 from cfloat._core.dtypes import fits_float32
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
-from cfloat.errors import ArgumentValueError
 
 from . import _on_workers
-from ._arguments import check_known, check_values
+from ._arguments import check_known, check_not_both, check_values
 from ._blocks import block_counts, empty, merged, per_chunk, whole_blocks, without_empty
 
 
@@ -37,7 +36,7 @@ def choose_bias(
     fmt : Format or str
         The format.
     method, axis, block, percentile
-        As in `cfloat.choose_bias`.
+        As in `cfloat.choose_bias`; `axis` or `block` at most, and blocks run along the last axis.
 
     Returns
     -------
@@ -74,13 +73,12 @@ def choose_bias(
     share = check_percentile(percentile) / 100.0
     if axis is None and block is None:
         return _choose_one(x, fmt, method, share)
-    if axis is not None and block is not None:
-        raise ArgumentValueError("axis and block are both given; one of them at most")
+    check_not_both(axis, block)
     check_known(x)
     if axis is not None:
         return _choose_slices(x, fmt, method, check_axis(axis, x.ndim), percentile)
     assert block is not None
-    length = check_block(block, x.shape)
+    length = check_blocks(block, x.shape).length
     x = whole_blocks(x, length)
     return x.map_blocks(
         _on_workers.choose_bias,

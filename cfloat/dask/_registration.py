@@ -28,7 +28,7 @@ def _size_in_memory(a: CFloatArray) -> int:
 
 def _token(a: CFloatArray) -> Any:
     """Give what tells one array from another."""
-    return normalize_token((CFloatArray.__name__, a.format, a.codes, a.bias, a.block))
+    return normalize_token((CFloatArray.__name__, a.format, a.codes, a.bias, a.block, a.axis))
 
 
 def _reduced(a: CFloatArray) -> tuple[Any, ...]:
@@ -37,7 +37,10 @@ def _reduced(a: CFloatArray) -> tuple[Any, ...]:
     Where there is no cluster, and nobody but Dask asks for this package, a pickle does not either.
     """
     restore, parts = a.__reduce__()
-    return restore, (*parts, __package__) if "distributed" in sys.modules else parts
+    if "distributed" not in sys.modules:
+        return restore, parts
+    # behind the four that every array has, where an array says that it has none
+    return restore, (*parts[:4], __package__, *parts[5:])
 
 
 def register() -> None:

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from cfloat._array import array, creation
+from cfloat._bias.bias_layout import Axis
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.rounding import RoundingMode
@@ -22,7 +23,7 @@ def asarray(
     fmt: Format | str,
     bias: ArrayLike | None = None,
     *,
-    axis: SupportsIndex | None = None,
+    axis: Axis | None = None,
     block: SupportsIndex | None = None,
     rounding: RoundingMode = "ties_to_even",
     seed: SupportsIndex | None = None,

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from cfloat._array.array import CFloatArray
+from cfloat._bias.bias_layout import Axis
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.text import shown
@@ -178,6 +179,11 @@ class CFloatLinear(nn.Module):
             raise ArgumentValueError(f"weight has shape {weight.shape}; it takes two axes")
         self.out_features, self.in_features = weight.shape
         self.format, self.block = weight.format, weight.block
+        biases = np.array(weight.bias, np.int16)
+        if weight.block is not None and weight.axis is not None:
+            # blocks along another axis than the last, of which the operators know nothing
+            self.block = None
+            biases = np.array(weight._biases.spread(weight.shape), np.int16)
         self.activation = None if activation is None else as_format(activation, "activation")
         self.activation_bias: Literal["max"] | int = "max"
         if self.activation is None:
@@ -194,7 +200,6 @@ class CFloatLinear(nn.Module):
                 f"bias is {shown(bias)}; it takes a tensor of shape ({self.out_features},)"
             )
         self.register_buffer("codes", from_numpy(weight.codes))
-        biases = np.array(weight.bias, np.int16)
         self.register_buffer("weight_bias", torch.from_numpy(biases))
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
 
@@ -205,7 +210,7 @@ class CFloatLinear(nn.Module):
         fmt: Format | str,
         bias: ArrayLike | None = "mse",
         *,
-        axis: SupportsIndex | None = None,
+        axis: Axis | None = None,
         block: SupportsIndex | None = None,
         activation: Format | str | None = None,
         activation_bias: Literal["max"] | SupportsIndex | None = "max",
@@ -218,7 +223,8 @@ class CFloatLinear(nn.Module):
             The layer, which is not changed.
         fmt, bias, axis, block
             As in `cfloat.asarray`: with ``axis=0`` each output has a bias of its own, with `block` each so
-            many consecutive weights of one.
+            many consecutive weights of one.  Of blocks along another axis, with both, the layer holds one
+            bias a weight.
         activation, activation_bias
             As in `CFloatLinear`.
 

@@ -8,7 +8,7 @@ import weakref
 import ml_dtypes
 import numpy as np
 import pytest
-from arrays import FMT, SHP, each_sample, same, sample
+from arrays import FMT, SHP, each_sample, how_laid_out, same, sample
 
 import cfloat as cf
 
@@ -118,13 +118,13 @@ def test_from_torch():
 
 @each_sample
 def test_from_cfloat_arrays(a):
-    assert cf.asarray(a, a.format, a.bias, block=a.block) is a
+    assert cf.asarray(a, a.format, a.bias, **how_laid_out(a)) is a
     again = cf.asarray(a, SHP, 20)
     np.testing.assert_array_equal(again.codes, cf.encode(np.asarray(a), SHP, 20))
     values = np.asarray(a)
     np.testing.assert_array_equal(cf.encode(a, SHP), cf.encode(values, SHP))
     with pytest.raises(ValueError, match="rounding"):
-        cf.asarray(a, a.format, a.bias, block=a.block, rounding="up")
+        cf.asarray(a, a.format, a.bias, **how_laid_out(a), rounding="up")
 
 
 def test_other_biases_are_other_values():

@@ -6,6 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from arrays import by_element, full_biases, how_laid_out
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -14,15 +15,6 @@ import cfloat as cf
 
 FMT = cf.CFloat8_1_4_3
 SHP = cf.CFloat16_SHP
-
-
-def full_biases(a):
-    """What each element's bias is, from the public attributes alone."""
-    bias = np.asarray(a.bias)
-    if a.block is not None:
-        places = np.arange(a.shape[-1]) // a.block
-        bias = bias[..., places]
-    return np.broadcast_to(bias, a.shape)
 
 
 def same(got, expected):
@@ -46,7 +38,7 @@ def arrays(draw, min_dims=0, min_side=0, max_side=7, fmts=(FMT, SHP)):
     if len(shape) > 1 and draw(st.booleans()):
         axes = draw(st.permutations(range(len(shape))))
         codes = np.ascontiguousarray(codes.transpose(axes)).transpose(np.argsort(axes))
-    layouts = ["one", "full", "mixed"] + (["slice", "block"] if shape else [])
+    layouts = ["one", "full", "mixed"] + (["slice", "block", "along"] if shape else [])
     layout = draw(st.sampled_from(layouts))
     low, high = fmt.bias_range
     how = {}
@@ -59,6 +51,13 @@ def arrays(draw, min_dims=0, min_side=0, max_side=7, fmts=(FMT, SHP)):
         how["block"] = draw(st.integers(1, 8))
         size = [n if draw(st.booleans()) else 1 for n in shape[:-1]]
         size = (*size, -(-shape[-1] // how["block"]))
+    elif layout == "along":
+        first = draw(st.integers(0, len(shape) - 1))
+        axes = tuple(range(first, draw(st.integers(first, len(shape) - 1)) + 1))
+        how = {"axis": axes, "block": draw(st.integers(1, 12))}
+        row = int(np.prod([shape[axis] for axis in axes]))
+        counts = (*shape[:first], -(-row // how["block"]), *shape[axes[-1] + 1 :])
+        size = [n if i == first or draw(st.booleans()) else 1 for i, n in enumerate(counts)]
     else:
         size = tuple(n if layout == "full" or draw(st.booleans()) else 1 for n in shape)
     bias = rng.integers(low, high + 1, size)
@@ -68,6 +67,8 @@ def arrays(draw, min_dims=0, min_side=0, max_side=7, fmts=(FMT, SHP)):
         expanded = bias.reshape(lengths)
     elif layout == "block":
         expanded = np.repeat(bias, how["block"], -1)[..., : shape[-1]]
+    elif layout == "along":
+        expanded = by_element(bias, shape, **how)
     else:
         expanded = bias
     return cf.CFloatArray(codes, fmt, bias, **how), np.broadcast_to(expanded, shape)
@@ -486,7 +487,8 @@ def test_size_of_biases_counts():
 
 
 LAYOUT_ERRORS = [
-    ({"bias": [1, 2], "axis": 0, "block": 2}, ValueError, "axis and block are both given"),
+    ({"bias": [1, 2], "axis": (0, 1)}, TypeError, r"axis is \(0, 1\), and there is no block"),
+    ({"bias": 3, "axis": (1,)}, TypeError, r"axis is \(1,\), and there is no block"),
     ({"bias": [1, 2], "axis": 2}, ValueError, "axis is 2; it takes an integer from -2 to 1"),
     ({"bias": 3, "axis": -3}, ValueError, "axis is -3; it takes an integer from -2 to 1"),
     ({"bias": [1, 2], "axis": 1.0}, TypeError, "axis is 1.0; it takes an integer"),
@@ -540,10 +542,10 @@ def test_stochastic_rounding_does_not_depend_on_the_layout(data):
     a, biases = data.draw(arrays(fmts=(FMT,)))
     x = np.random.default_rng(1).normal(size=a.shape).astype(np.float32)
     how = {"rounding": "stochastic", "seed": 3, "offset": 5}
-    made = cf.asarray(x, FMT, a.bias, block=a.block, **how)
+    made = cf.asarray(x, FMT, a.bias, **how_laid_out(a), **how)
     np.testing.assert_array_equal(made.codes, cf.encode(x, FMT, biases, **how))
     bits = np.random.default_rng(2).integers(0, 2**32, a.shape)
-    made = cf.asarray(x, FMT, a.bias, block=a.block, rounding="stochastic", random_bits=bits)
+    made = cf.asarray(x, FMT, a.bias, **how_laid_out(a), rounding="stochastic", random_bits=bits)
     np.testing.assert_array_equal(
         made.codes, cf.encode(x, FMT, biases, rounding="stochastic", random_bits=bits)
     )

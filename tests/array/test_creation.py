@@ -163,7 +163,7 @@ def test_flags_of_each_element():
         (TypeError, "bias is 'mse'; it takes an integer", (3, FMT, "mse"), {}),
         (ValueError, "bias has shape (2,), which does not broadcast to (3,)", (3, FMT, [1, 2]), {}),
         (ValueError, "axis is 1; it takes", (3, FMT, [1, 2, 3]), {"axis": 1}),
-        (ValueError, "axis and block are both given", (3, FMT, 1), {"axis": 0, "block": 1}),
+        (ValueError, "with block it takes one", (3, FMT, 1), {"axis": (0, 0), "block": 1}),
     ],
 )  # fmt: skip
 def test_wrong_arguments(make, error, says, arguments, how):

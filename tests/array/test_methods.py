@@ -6,7 +6,7 @@ import operator
 
 import numpy as np
 import pytest
-from arrays import FMT, SAMPLES, SHP, each_sample, same, sample
+from arrays import FMT, SAMPLES, SHP, each_sample, full_biases, same, sample
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -258,7 +258,7 @@ def test_changes(name, change):
     a = SAMPLES[name].copy()
     a[...] = rng.normal(size=a.shape)
     before, x = np.asarray(a), np.asarray(a)
-    bias = a.bias if a.block is None else np.repeat(a.bias, a.block, -1)[..., : a.shape[-1]]
+    bias = full_biases(a)
     _, wanted = outcome(change, x)
     _, error = outcome(change, a)
     assert (error is None) == (wanted is None), (error, wanted)

@@ -4,6 +4,7 @@ import operator
 
 import numpy as np
 import pytest
+from arrays import full_biases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -11,14 +12,6 @@ from hypothesis.extra import numpy as hnp
 import cfloat as cf
 
 FORMATS = [cf.CFloat8_1_4_3, cf.CFloat8_1_5_2, cf.CFloat16_SHP, cf.float16, cf.float8_e4m3fn]
-
-
-def full_biases(a):
-    """What each element's bias is, from the public attributes alone."""
-    bias = np.asarray(a.bias)
-    if a.block is not None:
-        bias = bias[..., np.arange(a.shape[-1]) // a.block]
-    return np.broadcast_to(bias, a.shape)
 
 
 def check(got, expected):
