@@ -1,5 +1,6 @@
 """Where an array's biases lie: one for all elements, one a slice, one a block, or any that broadcast."""
 
+import re
 from collections.abc import Callable
 from math import prod
 from operator import index
@@ -62,10 +63,7 @@ class BiasLayout:
         if isinstance(self.values, int):
             return None
         if self.blocks is not None:
-            along = self.blocks.axes
-            if len(along) > 1:
-                return along
-            return along[0] if along[0] != self.values.ndim - 1 else None
+            return along(self.blocks, self.values.ndim + len(self.blocks.axes) - 1)
         axes = [axis for axis, length in enumerate(self.values.shape) if length != 1]
         return axes[0] if len(axes) == 1 else None
 
@@ -347,9 +345,25 @@ def check_blocks(block: SupportsIndex, shape: Shape, axis: Axis | None = None) -
     return BlockLayout(min(checked, max(prod(shape[axes[0] : axes[-1] + 1]), 1)), axes)
 
 
+def along(blocks: BlockLayout, ndim: int) -> int | tuple[int, ...] | None:
+    """Say what blocks of codes of so many axes run along: None for the last axis, another, or several."""
+    if len(blocks.axes) > 1:
+        return blocks.axes
+    return blocks.axes[0] if blocks.axes[0] != ndim - 1 else None
+
+
 def along_text(axes: tuple[int, ...]) -> str:
     """Name adjacent axes, by the first and the last."""
     return str(axes[0]) if len(axes) == 1 else f"{axes[0]}-{axes[-1]}"
+
+
+def axes_of_text(text: str) -> tuple[int, ...]:
+    """Read axes as `along_text` names them; none if it is no such text."""
+    # no array has axes of more digits
+    match = re.fullmatch(r"([0-9]{1,2})(?:-([0-9]{1,2}))?", text, re.ASCII)
+    if match is None:
+        return ()
+    return tuple(range(int(match[1]), int(match[2] or match[1]) + 1))
 
 
 def _of_slices(values: NDArray[np.int16], axis: int, shape: Shape) -> NDArray[np.int16]:

@@ -14,7 +14,7 @@ from cfloat._core.public_names import public
 
 from .bias_layout import Axis, check_axis, check_blocks
 from .bias_methods import BiasMethod, check_method, check_percentile
-from .groups import Blocks, BlocksAlong, Groups, Slices, Tiles
+from .groups import Groups, Slices, Tiles, blocks_along
 from .peak import bias_of_peak, largest_magnitude
 from .percentile import bias_of_share
 from .search_slices import choose_each
@@ -118,15 +118,10 @@ def choose_along(
     ndarray of int16, shape blocks.counted(x.shape)
     """
     row, first = blocks.row(x.shape), blocks.axes[0]
-    merged = x.reshape(blocks.with_row(x.shape, row))
-    if first == merged.ndim - 1:
-        chosen = choose_checked(merged, fmt, method, block=blocks.length, share=share)
-        assert not isinstance(chosen, int)
-        return chosen
     whole = row // blocks.length * blocks.length
     if method == "percentile" and whole < row:
         # what fills short blocks would count as elements
-        parts = np.split(merged, [whole], axis=first)
+        parts = np.split(x.reshape(blocks.with_row(x.shape, row)), [whole], axis=first)
         lengths = (blocks.length, row - whole)
         return np.concatenate(
             [
@@ -135,7 +130,7 @@ def choose_along(
             ],
             axis=first,
         )
-    return _choose_groups(BlocksAlong(merged, first, blocks.length), fmt, method, share)
+    return _choose_groups(blocks_along(x, blocks.axes, blocks.length), fmt, method, share)
 
 
 def choose_checked(
@@ -179,15 +174,7 @@ def choose_checked(
             )
         groups = Tiles(x, *block)
     elif block is not None:
-        whole = x.shape[-1] // block * block
-        if method == "percentile" and whole < x.shape[-1]:
-            # what fills short blocks would count as elements
-            pieces = ((x[..., :whole], block), (x[..., whole:], x.shape[-1] - whole))
-            chosen = [
-                choose_checked(part, fmt, method, block=size, share=share) for part, size in pieces
-            ]
-            return np.concatenate(chosen, axis=-1)
-        groups = Blocks(x, block)
+        return choose_along(x, fmt, method, BlockLayout(block, (x.ndim - 1,)), share)
     else:
         return _choose_one(x, fmt, method, share)
     return _choose_groups(groups, fmt, method, share)

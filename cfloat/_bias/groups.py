@@ -110,6 +110,16 @@ class BlocksAlong(Groups):
         return cut.reshape(-1, self._block)
 
 
+def blocks_along(x: Array, axes: tuple[int, ...], block: int) -> Groups:
+    """Give the blocks along adjacent axes, ascending, that count as one; none is longer than these."""
+    row = math.prod(x.shape[axes[0] : axes[-1] + 1])
+    merged = x.reshape((*x.shape[: axes[0]], row, *x.shape[axes[-1] + 1 :]))
+    block = min(block, max(row, 1))
+    if axes[0] == merged.ndim - 1:
+        return Blocks(merged, block)
+    return BlocksAlong(merged, axes[0], block)
+
+
 class Tiles(Groups):
     """Blocks of so many rows and columns of a matrix; zeros fill those that are short."""
 

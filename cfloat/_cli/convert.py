@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from cfloat._bias.bias_layout import axes_of_text
 from cfloat._core.presets import FORMATS
 from cfloat._core.rounding import ROUNDING_MODES
 from cfloat._core.text import shown
-from cfloat._files.conversion_plan import BIAS_METHODS, FLOAT_NAMES, Plan
+from cfloat._files.conversion_plan import BIAS_METHODS, FLOAT_NAMES, REDUCTION, Plan
 from cfloat._files.convert import Runner, convert, run_here
 from cfloat._files.plan_file import read_plan
 from cfloat.errors import ArgumentValueError, MissingExtraError
@@ -65,6 +66,14 @@ def add(commands: Any) -> None:
         metavar="N|RxC",
         help="one bias for each N elements of the last axis; in an export, one scale for each R rows and C "
         "columns, as 128x128",
+    )
+    command.add_argument(
+        "--along",
+        type=_along,
+        metavar="AXES",
+        help="with --block N, what blocks run along instead of the last axis: reduction (what products add "
+        "up along: all axes but the first, or of a Conv1D's matrix the first, as the model's class says; extra "
+        "transformers), or an axis K, or the axes K-L as one",
     )
     command.add_argument(
         "--rounding",
@@ -149,6 +158,15 @@ def _block(text: str) -> int | tuple[int, int]:
         ) from None
 
 
+def _along(text: str) -> str | tuple[int, ...]:
+    axes = axes_of_text(text)
+    if text == REDUCTION or axes:
+        return axes or text
+    raise argparse.ArgumentTypeError(
+        f"{shown(text)} is neither {REDUCTION} nor an axis K, nor the first and the last of several, K-L"
+    )
+
+
 def _run_convert(options: argparse.Namespace) -> None:
     if options.plan is not None:
         _check_alone(options)
@@ -161,6 +179,8 @@ def _run_convert(options: argparse.Namespace) -> None:
         raise ArgumentValueError(
             f"--bias {shown(bias)} is one for all; --axis and --block go with max, mse and percentile"
         )
+    if options.along is not None and options.block is None:
+        raise ArgumentValueError("--along goes with --block")
     if options.seed is not None and options.rounding != "stochastic":
         raise ArgumentValueError("--seed goes with --rounding stochastic")
     if options.format is None and options.subnormals is not None:
@@ -174,7 +194,7 @@ def _run_convert(options: argparse.Namespace) -> None:
         format=options.format and format_of(options.format, subnormals),
         to=options.to,
         bias=bias,
-        axis=options.axis,
+        axis=options.axis if options.along is None else options.along,
         block=options.block,
         rounding=options.rounding,
         seed=options.seed,
@@ -204,6 +224,7 @@ def _check_alone(options: argparse.Namespace) -> None:
         "--export": options.export,
         "--axis": options.axis,
         "--block": options.block,
+        "--along": options.along,
         "--subnormals": options.subnormals,
         "--include": options.include or None,
         "--exclude": options.exclude or None,

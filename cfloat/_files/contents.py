@@ -112,7 +112,9 @@ class Contents:
         bias: Any = self._stored(said.bias) if isinstance(said.bias, str) else said.bias
         codes = self._stored(name).astype(said.format.storage_dtype, copy=False)
         with refusing_contradictions(self._parts[name].path, name):
-            return CFloatArray(codes, said.format, bias, block=said.block)
+            # biases of slices broadcast as they are
+            axis = said.axis if said.is_along else None
+            return CFloatArray(codes, said.format, bias, axis=axis, block=said.block)
 
     def _stored(self, name: str) -> Array:
         """Read a tensor as `read_values` does, in its own shape."""

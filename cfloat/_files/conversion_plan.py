@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from cfloat._bias.bias_methods import BiasMethod
+from cfloat._bias.reduction import reduction_axes
 from cfloat._core.arguments import check_choice, integer
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format, float8_e4m3fn
@@ -16,6 +17,9 @@ from . import fp8
 from .plan_file import TensorChoice, check_choices
 
 FloatName = Literal["float32", "float16", "bfloat16"]
+
+#: Blocks along whatever axes products with a tensor add up.
+REDUCTION: Final = "reduction"
 
 #: How a bias can be chosen; an integer is one as well.
 BIAS_METHODS: Final = ("max", "mse", "percentile", "default")
@@ -37,11 +41,13 @@ class Plan:
         What to convert back to: "float32", "float16" or "bfloat16".
     bias : int or str
         A bias for all, or how to choose them: "max", "mse", "percentile" or "default".
-    axis : int or None
-        One bias a slice, as in `cfloat.asarray`.
+    axis : int, tuple of int, "reduction" or None
+        One bias a slice, as in `cfloat.asarray`.  With `block`, what blocks run along, as there; or
+        "reduction", the axes along which products with each tensor add up: all but the first, or those
+        before the last of one that a model's class has transposed.
     block : int, (int, int) or None
-        One bias for so many elements of the last axis, as in `cfloat.asarray`; or in an export, one scale for
-        so many rows and columns.
+        One bias for so many elements of the last axis, or along `axis`, as in `cfloat.asarray`; or in an
+        export, one scale for so many rows and columns.
     rounding : str
         As in `cfloat.encode`.
     seed : int or None
@@ -66,7 +72,7 @@ class Plan:
     format: Format | str | None = None
     to: FloatName | None = None
     bias: int | BiasMethod | Literal["default"] = "max"
-    axis: int | None = None
+    axis: int | tuple[int, ...] | Literal["reduction"] | None = None
     block: int | tuple[int, int] | None = None
     rounding: RoundingMode = "ties_to_even"
     seed: int | None = None
@@ -92,6 +98,13 @@ class Plan:
             tensors=None,
         )
 
+    def along_reduction(self, shape: tuple[int, ...], is_transposed: bool) -> "Plan":
+        """Give the axes of a tensor in the place of "reduction"; the last axis is none."""
+        if self.axis != REDUCTION:
+            return self
+        axes = reduction_axes(len(shape), is_transposed)
+        return replace(self, axis=axes if axes != (len(shape) - 1,) and axes else None)
+
     def checked(self) -> "Plan":
         """Look a format's name up, and draw a seed; raise an error if the plan contradicts itself."""
         if self.to is not None:
@@ -109,17 +122,13 @@ class Plan:
             )
         # no other is exported
         fmt = fp8.PAIRS[float8_e4m3fn] if self.format is None else as_format(self.format)
-        if self.axis is not None and self.block is not None:
-            raise ArgumentValueError(
-                "axis and block are both given; biases are one a slice or one a block"
-            )
         block = self._checked_block()
+        axis = self._checked_axis()
         check_rounding(self.rounding, (), self.seed)
         if isinstance(self.bias, str) and self.bias not in BIAS_METHODS:
             raise ArgumentValueError(
                 f"bias is {shown(self.bias)}; it takes an integer or one of {', '.join(BIAS_METHODS)}"
             )
-        axis = self.axis
         if self.export:
             self._check_export(fmt)
             if self.dynamic and block is None:
@@ -143,6 +152,26 @@ class Plan:
         check_rounding(self.rounding, (), self.seed)
         return replace(self, seed=check_seed(self.seed) if self.rounding == "stochastic" else None)
 
+    def _checked_axis(self) -> int | tuple[int, ...] | Literal["reduction"] | None:
+        """Give axes as integers, or say what is allowed."""
+        if self.axis is None:
+            return None
+        if self.block is None:
+            if isinstance(self.axis, tuple) or self.axis == REDUCTION:
+                raise ArgumentValueError(
+                    f"axis is {shown(self.axis)}, and there is no block; it takes an integer, and with block "
+                    "several"
+                )
+            return integer("axis", self.axis)
+        if self.export:
+            raise ArgumentValueError(
+                "axis and block are both given; an export's scales are one a row or one a block"
+            )
+        if self.axis == REDUCTION:
+            return REDUCTION
+        given = self.axis if isinstance(self.axis, tuple) else (self.axis,)
+        return tuple(integer("axis", axis) for axis in given)
+
     def _checked_block(self) -> int | tuple[int, int] | None:
         """Give the block as integers, or say what is allowed."""
         if self.block is None:
@@ -159,8 +188,8 @@ class Plan:
         rows, columns = (integer("block", length, 1) for length in self.block)
         if not self.export:
             raise ArgumentValueError(
-                f"block is {rows}x{columns}; codes have biases for N elements of the last axis, and blocks "
-                "of rows and columns go with an export"
+                f"block is {rows}x{columns}; codes have biases for N consecutive elements, and blocks of "
+                "rows and columns go with an export"
             )
         return rows, columns
 

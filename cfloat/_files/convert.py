@@ -12,7 +12,7 @@ from cfloat.errors import FileError
 
 from . import fp8, model_folder, tensor_metadata
 from .checkpoint import FORMAT_KEY, Checkpoint, load
-from .conversion_plan import FloatName, Plan
+from .conversion_plan import REDUCTION, FloatName, Plan
 from .conversion_summary import Summary
 from .copying import Copying, Counter, Decoding, Job, Progress
 from .encoding import Encoding, Scratch
@@ -28,6 +28,7 @@ from .safetensors_header import check_name
 from .tensor_entry import Entry
 from .tensor_metadata import Description
 from .tensor_selection import chosen_names
+from .transposed_weights import transposed_weights
 from .write_safetensors import SafetensorsWriter
 
 
@@ -94,7 +95,9 @@ def convert(
 
     Notes
     -----
-    Biases: with `axis` a tensor of fewer than two axes has one bias, and with `block` one of no axes.
+    Biases: with `axis` a tensor of fewer than two axes has one bias, and with `block` one of no axes.  What
+    "reduction" is of a matrix, the class of the model says, as its ``config.json`` names it (extra
+    ``transformers``); where that is not known, matrices are taken for Linear layers', and a note says so.
 
     Stochastic rounding: all tensors share one stream.  Element i of a tensor takes word ``offset + i``, and
     the offsets are running sums of the sizes of the tensors that are encoded, in the order of their names.
@@ -116,8 +119,13 @@ def convert(
     configuration = Configuration(model, folder)
     choice = _choice(checkpoint, plan, configuration.value)
     tied = checkpoint.tied_names(choice.chosen)
-    jobs = _jobs(checkpoint, plan, choice, tied)
-    summary = Summary(seed=plan.seed, exported_by=choice.by, in_float=choice.left)
+    transposed: frozenset[str] = frozenset()
+    notes: list[str] = []
+    if plan.axis == REDUCTION:
+        model_said = _said_of_model(checkpoint, configuration.value)
+        transposed, notes = transposed_weights(checkpoint, choice.chosen, model_said)
+    jobs = _jobs(checkpoint, plan, choice, tied, transposed)
+    summary = Summary(seed=plan.seed, exported_by=choice.by, in_float=choice.left, notes=notes)
     summary.unreadable = checkpoint.unreadable
     metadata = dict(checkpoint.metadata)
     is_once = not plan.export and _says_ties(outputs, checkpoint, folder)
@@ -171,10 +179,17 @@ def _choice(checkpoint: Checkpoint, plan: Plan, configuration: Mapping[str, Any]
     """Choose the tensors that are converted."""
     if not plan.export:
         return Choice(chosen_names(checkpoint, plan))
+    return export_choice(checkpoint, plan, _said_of_model(checkpoint, configuration))
+
+
+def _said_of_model(
+    checkpoint: Checkpoint, configuration: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """Give a model's configuration: that of its folder, or else the one beside its file."""
     beside = checkpoint.path.parent / "config.json"
     if configuration is None and beside.is_file():
-        configuration = read_configuration(beside)
-    return export_choice(checkpoint, plan, configuration)
+        return read_configuration(beside)
+    return configuration
 
 
 def _configure(
@@ -276,7 +291,11 @@ def _says_ties(outputs: Outputs, checkpoint: Checkpoint, folder: Path) -> bool:
 
 
 def _jobs(
-    checkpoint: Checkpoint, plan: Plan, choice: Choice, tied: Mapping[str, str]
+    checkpoint: Checkpoint,
+    plan: Plan,
+    choice: Choice,
+    tied: Mapping[str, str],
+    transposed: Collection[str],
 ) -> dict[str, Job]:
     """List what is to be done, tensor by tensor in the order of their names; tied ones become the same."""
     jobs: dict[str, Job] = {}
@@ -303,7 +322,8 @@ def _jobs(
             kept = tied.get(name)
             same = None if kept is None else offsets.get(kept)
             offsets[name] = offset if same is None else same
-            own = plan.of(tied.get(name, name))
+            shape = checkpoint.shape_of(name)
+            own = plan.of(tied.get(name, name)).along_reduction(shape, name in transposed)
             jobs[name] = Encoding(checkpoint, name, own, offsets[name], layout, scratch)
             if same is None:
                 offset += checkpoint.source.entries[name].size

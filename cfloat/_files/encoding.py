@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cfloat._bias.bias_layout import check_layout
+from cfloat._bias.bias_layout import along, check_blocks, check_layout
 from cfloat._bias.choose import choose_bias, choose_checked
-from cfloat._convert.by_layout import encode_layout
+from cfloat._convert.by_layout import BlockLayout, encode_layout
 from cfloat._core.flags import collected
 from cfloat._core.format import Format
 from cfloat._core.presets import float16
@@ -20,7 +20,7 @@ from cfloat.errors import ArgumentValueError
 
 from . import fp8, tensor_pieces
 from .checkpoint import Checkpoint
-from .conversion_plan import Plan
+from .conversion_plan import REDUCTION, Plan
 from .copying import Counter, Recipe, Writer
 from .exporting import fp8_entries, recode, write_scales
 from .file_errors import refusing_contradictions
@@ -68,7 +68,9 @@ class Encoding:
         assert isinstance(plan.format, Format)
         self._format = plan.format
         shape = self._entry.shape
-        self._axis, self._rows, self._block = self._layout(shape)
+        self._axis = self._axis_of(shape)
+        self._blocks = self._blocks_of(shape)
+        self._rows, self._block = self._tile(shape)
         self._biases_shape = self._shape_of_biases(shape)
         self._scratch = scratch or Scratch()
         self._table = fp8.recoded(plan.format) if plan.export else None
@@ -92,36 +94,66 @@ class Encoding:
             bias = name + BIAS_SUFFIX
             self.entries[bias] = Entry.of("I16", self._biases_shape)
         stochastic = plan.rounding == "stochastic"
+        blocks = self._blocks
         self.longest_description = Description(
-            self._format, bias, self._axis, self._block, self._entry.dtype, plan.rounding,
+            self._format, bias, self._axis if blocks is None else along(blocks, len(shape)),
+            None if blocks is None else blocks.length, self._entry.dtype, plan.rounding,
             plan.seed if stochastic else None, offset if stochastic else None,
         )  # fmt: skip
 
-    def _layout(self, shape: tuple[int, ...]) -> tuple[int | None, int, int | None]:
-        """Give the axis along which biases differ, and the rows and elements of the last axis of a block."""
-        plan = self._plan
-        if not isinstance(plan.bias, str) or plan.bias == "default" or 0 in shape:
-            return None, 1, None
-        if isinstance(plan.block, tuple):
-            rows, columns = plan.block
-            return None, min(rows, shape[0]), min(columns, shape[1])
-        if plan.block is not None and shape:
-            return None, 1, min(plan.block, shape[-1])
-        if plan.axis is None or len(shape) < 2:
-            return None, 1, None
-        if not -len(shape) <= plan.axis < len(shape):
+    def _is_one(self, shape: tuple[int, ...]) -> bool:
+        """Whether there is one bias whatever the plan says of slices and blocks."""
+        bias = self._plan.bias
+        return not isinstance(bias, str) or bias == "default" or 0 in shape or not shape
+
+    def _axis_of(self, shape: tuple[int, ...]) -> int | None:
+        """Give the axis whose slices have a bias each."""
+        axis = self._plan.axis
+        if axis is None or self._plan.block is not None or self._is_one(shape) or len(shape) < 2:
+            return None
+        assert isinstance(axis, int)
+        if not -len(shape) <= axis < len(shape):
             raise ArgumentValueError(
-                f"axis is {plan.axis}; {shown(self.name)} takes {-len(shape)} to {len(shape) - 1}"
+                f"axis is {axis}; {shown(self.name)} takes {-len(shape)} to {len(shape) - 1}"
             )
-        axis = plan.axis % len(shape)
-        return (axis if shape[axis] > 1 else None), 1, None
+        axis %= len(shape)
+        return axis if shape[axis] > 1 else None
+
+    def _blocks_of(self, shape: tuple[int, ...]) -> BlockLayout | None:
+        """Give the blocks that have a bias each, of consecutive elements."""
+        block, axis = self._plan.block, self._plan.axis
+        # as of slices, a tensor of fewer than two axes has one bias where an axis is said
+        if (
+            not isinstance(block, int)
+            or self._is_one(shape)
+            or (axis is not None and len(shape) < 2)
+        ):
+            return None
+        assert axis != REDUCTION
+        try:
+            return check_blocks(block, shape, axis)
+        except ArgumentValueError as error:
+            raise ArgumentValueError(f"{shown(self.name)}: {error}") from None
+
+    def _tile(self, shape: tuple[int, ...]) -> tuple[int, int | None]:
+        """Give how many rows and elements of the last axis share a bias, of the shape as three axes."""
+        if isinstance(self._plan.block, tuple) and not self._is_one(shape):
+            rows, columns = self._plan.block
+            return min(rows, shape[0]), min(columns, shape[1])
+        if self._blocks is None:
+            return 1, None
+        return (1, self._blocks.length) if self._are_last else (self._blocks.length, 1)
+
+    @property
+    def _are_last(self) -> bool:
+        """Whether blocks run along the last axes, of which the elements follow each other."""
+        return self._blocks is None or self._blocks.axes[-1] == len(self._entry.shape) - 1
 
     def _shape_of_biases(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        if self._blocks is not None:
+            return self._blocks.counted(shape)
         if self._block is not None:
-            blocks = -(-shape[-1] // self._block)
-            return (
-                (*shape[:-1], blocks) if self._rows == 1 else (-(-shape[0] // self._rows), blocks)
-            )
+            return -(-shape[0] // self._rows), -(-shape[-1] // self._block)
         if self._axis is not None:
             return tuple(n if i == self._axis else 1 for i, n in enumerate(shape))
         return None
@@ -152,15 +184,34 @@ class Encoding:
     def _cut(self) -> tuple[int, int, int]:
         """The shape as three axes: biases differ along the middle one, or rows of it have blocks."""
         shape = self._entry.shape
+        if self._blocks is not None:
+            row, first = self._blocks.row(shape), self._blocks.axes[0]
+            if self._are_last:
+                return (1, prod(shape[:first]), row)
+            return (prod(shape[:first]), row, prod(shape[self._blocks.axes[-1] + 1 :]))
         if self._block is not None:
-            return (1, prod(shape[:-1]), shape[-1])
+            return (1, shape[0], shape[1])
         if self._axis is None:
             return (1, 1, self._entry.size)
         return (prod(shape[: self._axis]), shape[self._axis], prod(shape[self._axis + 1 :]))
 
     def pieces(self) -> Iterator[Piece]:
         """Cut the tensor into the pieces that it is worked on in."""
-        return tensor_pieces.cut(*self._cut, self._block or 1, self._rows)
+        outer, slices, inner = self._cut
+        if self._block is None:
+            yield from tensor_pieces.cut(outer, slices, inner)
+            return
+        if slices % self._rows == 0:  # no block ends before its time within a plane
+            outer, slices = 1, outer * slices
+        padded = -(-slices // self._rows) * self._rows
+        for plane in range(outer):
+            for piece in tensor_pieces.cut(1, slices, inner, self._block, self._rows):
+                # counted as if the last band of each plane were as long as the others
+                first = plane * padded + piece.slices.start
+                yield piece._replace(
+                    start=piece.start + plane * slices * inner,
+                    slices=slice(first, first + piece.shape[1]),
+                )
 
     def survey(self, parts: Iterable[Piece], counter: Counter) -> Array:
         """Find the largest finite magnitude of each slice, as far as pieces have it: float64 (slices,)."""
@@ -260,7 +311,6 @@ class Encoding:
 
     def _encode_blocks(self, piece: Piece, writer: Writer, counter: Counter, block: int) -> None:
         """Choose and encode in one go: a block depends on no other."""
-        assert self._biases_shape is not None
         method = self._plan.bias
         assert isinstance(method, str)
         assert method != "default"
@@ -271,14 +321,18 @@ class Encoding:
             size = (self._rows, block) if self._rows > 1 else block
             found = np.asarray(choose_checked(values, self._searched, method, block=size))
         # in one piece as well: whole rows, or a part of one
-        start = piece.slices.start // self._rows * self._biases_shape[-1] + piece.inner // block
+        across = -(-self._cut[2] // block)
+        start = piece.slices.start // self._rows * across + piece.inner // block
         if self._plan.export:
             scales = fp8.scale_of(self._format, found)
             writer.write(self.name + fp8.SCALE_SUFFIX, start * scales.itemsize, scales)
         else:
             writer.write(self.name + BIAS_SUFFIX, start * found.itemsize, found)
-        of_rows = np.repeat(found, self._rows, axis=0)[: len(values)] if self._rows > 1 else found
-        biases = check_layout(self._format, of_rows, values.shape, block=block)
+        if self._are_last:
+            of_rows = np.repeat(found, self._rows, axis=0)[: len(values)]
+            biases = check_layout(self._format, of_rows, values.shape, block=block)
+        else:
+            biases = check_layout(self._format, found, values.shape, 0, self._rows)
         self._write(writer, counter, piece, values, biases)
 
     def _of_block_maxima(self, values: Array, block: int) -> Array:
@@ -287,7 +341,7 @@ class Encoding:
         finite = np.isfinite(sizes)
         if not finite.all():
             sizes[~finite] = 0
-        largest = np.maximum.reduceat(sizes, starts, axis=1)
+        largest = sizes if block == 1 else np.maximum.reduceat(sizes, starts, axis=1)
         if self._rows > 1:
             bands = np.arange(0, values.shape[0], self._rows)
             largest = np.maximum.reduceat(largest, bands, axis=0)

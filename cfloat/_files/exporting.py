@@ -65,12 +65,13 @@ class Exporting:
         shape = self._checkpoint.shape_of(self.name)
         block = self._layout.block
         if block is None:
-            if said.axis == 0:
+            if said.axis == 0 and said.block is None:
                 return bias
             which = "not one, nor one a row; blocks of rows and columns may fit (--block)"
         else:
             assert bias is not None
-            full = check_layout(self._format, bias, shape, block=said.block).full(shape)
+            axis = said.axis if said.is_along else None
+            full = check_layout(self._format, bias, shape, axis, said.block).full(shape)
             found = full[:: block[0], :: block[1]]
             rows, columns = (np.arange(n) // size for n, size in zip(shape, block, strict=True))
             if np.array_equal(full, found[rows[:, np.newaxis], columns]):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cfloat._bias.bias_layout import along_text, check_blocks
 from cfloat._core.text import printable
 from cfloat._core.text_table import aligned
 
@@ -158,6 +159,8 @@ def _tensor_info(checkpoint: Checkpoint, name: str) -> TensorInfo:
     layout = ""
     if said.block is not None:
         layout = f"blocks of {said.block}"
+        if said.is_along:
+            layout += f" along {along_text(check_blocks(said.block, shape, said.axis).axes)}"
     elif said.axis is not None:
         layout = f"axis {said.axis}"
     elif biases.ndim:

@@ -43,11 +43,17 @@ class Tensor:
     experts : str or None
         The module that it becomes a part of, if its module is an expert that the class holds together with
         others.
+    is_transposed : bool
+        Whether it is the weight of a Conv1D, of (in, out).
+    is_known : bool
+        Whether the class has it at all, by itself or as a part.
     """
 
     module: str | None
     reason: str
     experts: str | None = None
+    is_transposed: bool = False
+    is_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -255,7 +261,7 @@ def _tensors(
             continue
         if merged or target not in parameters:
             where = f"becomes part of {target}" if merged else _UNKNOWN.format(type(model).__name__)
-            found[name] = Tensor(None, where)
+            found[name] = Tensor(None, where, is_known=merged)
             continue
         parameter = parameters[target]
         path, _, attribute = target.rpartition(".")
@@ -264,7 +270,9 @@ def _tensors(
         if tuple(parameter.shape) != tuple(shapes[name]):
             found[name] = Tensor(None, f"{type(model).__name__} has another shape")
         elif attribute != "weight" or not _is_linear(torch, module):
-            found[name] = Tensor(None, f"of {type(module).__name__}, not of Linear")
+            reason = f"of {type(module).__name__}, not of Linear"
+            conv1d = isinstance(module, transformers.pytorch_utils.Conv1D)
+            found[name] = Tensor(None, reason, is_transposed=conv1d and attribute == "weight")
         elif others:
             found[name] = Tensor(None, f"tied to {others[0]}")
         elif not reads_scale:

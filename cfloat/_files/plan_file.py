@@ -1,8 +1,9 @@
 """A plan's file: what each tensor of a checkpoint is to become, in TOML that people read and edit.
 
 ``version`` is 1, and ``tensors`` a table with one entry a tensor: ``format``, the name of a format or
-"unchanged"; ``granularity``, which is "tensor" (one bias), "axis K" (one a slice) or "block N" (one for so
-many elements of the last axis); and ``db`` and ``bytes``, which were measured and which nothing reads.
+"unchanged"; ``granularity``, which is "tensor" (one bias), "axis K" (one a slice), "block N" (one for so many
+elements of the last axis), "block N along K" or "block N along K-L" (of another axis, or of the axes K to L
+as one); and ``db`` and ``bytes``, which were measured and which nothing reads.
 """
 
 import math
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from cfloat._bias.bias_layout import along_text, axes_of_text
 from cfloat._core.format import Format
 from cfloat._core.presets import FORMATS
 from cfloat._core.text import printable, shown
@@ -28,7 +30,7 @@ VERSION: Final = 1
 #: What a plan says, in place of a format, of a tensor that stays as it is.
 UNCHANGED: Final = "unchanged"
 
-_GRANULARITIES: Final = '"tensor", "axis K" or "block N"'
+_GRANULARITIES: Final = '"tensor", "axis K", "block N" or "block N along K-L"'
 _KEYS: Final = ("format", "granularity", "db", "bytes")
 
 
@@ -40,14 +42,16 @@ class TensorChoice:
     ----------
     format : Format or None
         The format; None if it stays as it is.
-    axis, block : int or None
-        One bias a slice along an axis, or one for so many elements of the last; one of them at most.
+    axis : int, tuple of int or None
+        One bias a slice along an axis; or with `block` what blocks run along, counted from the first.
+    block : int or None
+        One bias for so many elements of the last axis, or of `axis`.
     where : str
         Where that is said, for a message.
     """
 
     format: Format | None
-    axis: int | None = None
+    axis: int | tuple[int, ...] | None = None
     block: int | None = None
     where: str = field(default="the plan", compare=False)
 
@@ -61,13 +65,22 @@ class TensorChoice:
         """For what there is a bias, as a plan's file says it; empty for what stays as it is."""
         if self.format is None:
             return ""
-        if self.axis is not None:
-            return f"axis {self.axis}"
-        return "tensor" if self.block is None else f"block {self.block}"
+        if self.block is not None:
+            return f"block {self.block}" + (
+                f" along {along_text(axes)}" if (axes := self.axes) else ""
+            )
+        return "tensor" if self.axis is None else f"axis {self.axis}"
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The axes that are named, if any are."""
+        if self.axis is None:
+            return ()
+        return self.axis if isinstance(self.axis, tuple) else (self.axis,)
 
     def check_shape(self, name: str, shape: tuple[int, ...]) -> None:
         """Refuse a granularity that a tensor of a shape does not have: FileError."""
-        if self.axis is not None and not (len(shape) > 1 and self.axis < len(shape)):
+        if self.axis is not None and not (len(shape) > 1 and self.axes[-1] < len(shape)):
             takes = f"an axis from 0 to {len(shape) - 1}" if len(shape) > 1 else "no axis"
         elif self.block is not None and not shape:
             takes = "no blocks"
@@ -233,16 +246,20 @@ def _check_types(what: str, said: Mapping[str, Any]) -> None:
         raise FileError(f"{what}: there is no format")
 
 
-def _parts(what: str, granularity: str) -> tuple[int | None, int | None]:
+def _parts(what: str, granularity: str) -> tuple[int | tuple[int, ...] | None, int | None]:
     """Give the axis and the block that a granularity stands for."""
     if granularity == "tensor":
         return None, None
     # not more digits than any tensor has elements
-    match = re.fullmatch(r"(axis|block) (0|[1-9][0-9]{0,17})", granularity)
-    if match is None or match[0] == "block 0":
+    number = "(0|[1-9][0-9]{0,17})"
+    slices = re.fullmatch(f"axis {number}", granularity)
+    if slices is not None:
+        return int(slices[1]), None
+    match = re.fullmatch(f"block {number}(?: along ([0-9]+(?:-[0-9]+)?))?", granularity)
+    axes = None if match is None or match[2] is None else axes_of_text(match[2])
+    if match is None or int(match[1]) == 0 or axes == ():
         raise FileError(f"{what}: granularity is {shown(granularity)}; it takes {_GRANULARITIES}")
-    number = int(match[2])
-    return (number, None) if match[1] == "axis" else (None, number)
+    return axes, int(match[1])
 
 
 def check_choices(tensors: object) -> None:

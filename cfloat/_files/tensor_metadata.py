@@ -1,16 +1,19 @@
-"""What a file says of its CFloat tensors: one JSON value in safetensors' metadata, layout version 1.
+"""What a file says of its CFloat tensors: one JSON value in safetensors' metadata, of layout version 1 or 2.
 
 The value, under the key ``cfloat``, is an object:
 
-- ``version``: ``"1"``;
+- ``version``: ``"1"``, or ``"2"`` if blocks of any tensor run along other axes than the last, which earlier
+  readers do not know;
 - ``formats``: a list of formats, each with all arguments of `cfloat.Format`;
 - ``tensors``: an object with one for each tensor of codes (U8 or U16, under the tensor's own name):
   ``format``, an index into the list; ``bias``, an integer or the name of an I16 tensor in the same file;
-  ``axis`` or ``block`` if that tensor has one bias a slice or a block; and if it is known what the codes were
-  made of, ``dtype`` (safetensors' name), ``rounding``, and for stochastic rounding ``seed`` and ``offset``.
+  ``axis`` or ``block`` if that tensor has one bias a slice or a block, and both if blocks run along another
+  axis than the last, or along adjacent axes, ascending, which count as one in row-major order: then ``axis``
+  is a list; and if it is known what the codes were made of, ``dtype`` (safetensors' name), ``rounding``, and
+  for stochastic rounding ``seed`` and ``offset``.
 
-A tensor of biases has as many axes as the codes, each of length 1 or theirs, the last counting blocks if
-there are blocks.
+A tensor of biases has as many axes as the codes, each of length 1 or theirs.  If there are blocks, the axes
+that they run along are one, which counts them.
 """
 
 import json
@@ -18,6 +21,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
+from cfloat._bias.bias_layout import check_blocks
+from cfloat._convert.by_layout import BlockLayout
 from cfloat._core.format import Format
 from cfloat._core.presets import FORMATS
 from cfloat._core.rounding import ROUNDING_MODES
@@ -30,6 +35,9 @@ from .tensor_entry import Entry
 
 KEY: Final = "cfloat"
 VERSION: Final = "1"
+
+#: Of a file in which blocks run along other axes than the last.
+VERSION_ALONG: Final = "2"
 
 #: What is put behind a tensor's name to name that of its biases.
 BIAS_SUFFIX: Final = ".cfloat_bias"
@@ -50,8 +58,10 @@ class Description:
         The format of the codes.
     bias : int or str
         The bias, or the name of the tensor that has them.
-    axis, block : int or None
-        As `CFloatArray` has them.
+    axis : int, tuple of int or None
+        As `CFloatArray` has it.
+    block : int or None
+        As `CFloatArray` has it.
     dtype : str or None
         safetensors' name of the dtype that the values had.
     rounding : str or None
@@ -62,12 +72,21 @@ class Description:
 
     format: Format
     bias: int | str
-    axis: int | None = None
+    axis: int | tuple[int, ...] | None = None
     block: int | None = None
     dtype: str | None = None
     rounding: str | None = None
     seed: int | None = None
     offset: int | None = None
+
+    @property
+    def is_along(self) -> bool:
+        """Whether there are blocks along other axes than the last."""
+        return self.axis is not None and self.block is not None
+
+    def blocks(self, shape: tuple[int, ...]) -> BlockLayout | None:
+        """Tell what blocks there are of codes of a shape."""
+        return None if self.block is None else check_blocks(self.block, shape, self.axis)
 
 
 def codes_entry(fmt: Format, shape: tuple[int, ...]) -> Entry:
@@ -90,8 +109,9 @@ def written(descriptions: Mapping[str, Description]) -> dict[str, str]:
         said = {field.name: getattr(description, field.name) for field in fields(description)}
         said["format"] = formats.index(description.format)
         tensors[name] = {key: value for key, value in said.items() if value is not None}
+    along = any(description.is_along for description in descriptions.values())
     value = {
-        "version": VERSION,
+        "version": VERSION_ALONG if along else VERSION,
         "formats": [fmt._arguments() for fmt in formats],
         "tensors": tensors,
     }
@@ -115,10 +135,10 @@ def read(metadata: Mapping[str, str], entries: Mapping[str, Entry]) -> dict[str,
     version = value.get("version") if isinstance(value, dict) else None
     if version is None:
         raise ValueError("its cfloat metadata have no version")
-    if version != VERSION:
+    if version not in (VERSION, VERSION_ALONG):
         raise ValueError(
-            f"its cfloat metadata are of version {shown(version)}; this cfloat reads version {VERSION}, "
-            "and a newer one may read it"
+            f"its cfloat metadata are of version {shown(version)}; this cfloat reads versions {VERSION} and "
+            f"{VERSION_ALONG}, and a newer one may read it"
         )
     _check_keys("cfloat metadata", value, ("version", "formats", "tensors"))
     if not isinstance(value["formats"], list) or not isinstance(value["tensors"], dict):
@@ -126,6 +146,14 @@ def read(metadata: Mapping[str, str], entries: Mapping[str, Entry]) -> dict[str,
     formats = [_format(arguments) for arguments in value["formats"]]
     found: dict[str, Description] = {}
     for name, said in value["tensors"].items():
+        both = isinstance(said, dict) and all(
+            said.get(key) is not None for key in ("axis", "block")
+        )
+        if both and version == VERSION:
+            raise ValueError(
+                f"cfloat metadata of {shown(name)}: block is {shown(said['block'])} and axis "
+                f"{shown(said['axis'])}, which version {VERSION} does not have together"
+            )
         found[name] = _description(name, said, formats, entries)
     used: set[str] = set()
     for said in found.values():
@@ -195,10 +223,20 @@ def _description(
         raise ValueError(
             f"{what}: it is {entries[name].dtype}; codes of {fmt.name} are {expected.dtype}"
         )
-    description = Description(**(said | {"format": fmt}))
+    description = Description(**(said | {"format": fmt} | _axes(what, said)))
     _check_bias(what, description, entries[name].shape, entries)
     _check_origin(what, description)
     return description
+
+
+def _axes(what: str, said: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Give several axes as a tuple, as `CFloatArray` has them; an empty dict if there are none."""
+    axes = said.get("axis")
+    if not isinstance(axes, list):
+        return {}
+    if len(axes) < 2 or any(type(axis) is not int for axis in axes):
+        raise ValueError(f"{what}: axis is {shown(axes)}; a list has two integers or more")
+    return {"axis": tuple(axes)}
 
 
 def _check_bias(
@@ -222,22 +260,36 @@ def _check_bias(
 def _check_layout(
     what: str, said: Description, shape: tuple[int, ...], biases: tuple[int, ...]
 ) -> None:
-    allowed = list(shape)
     if said.block is not None:
-        if type(said.block) is not int or said.block < 1 or not shape or said.axis is not None:
-            raise ValueError(f"{what}: block is {shown(said.block)}, axis {shown(said.axis)}")
-        allowed[-1] = -(-shape[-1] // said.block)
-    fits = len(biases) == len(shape) and all(
-        length == own or (length == 1 and not (said.block is not None and axis == len(shape) - 1))
+        _check_blocks(what, said, shape)
+    blocks = said.blocks(shape)
+    allowed = shape if blocks is None else blocks.counted(shape)
+    counting = None if blocks is None else blocks.axes[0]
+    fits = len(biases) == len(allowed) and all(
+        length == own or (length == 1 and axis != counting)
         for axis, (length, own) in enumerate(zip(biases, allowed, strict=True))
     )
-    if fits and said.axis is not None:
+    if fits and blocks is None and said.axis is not None:
         axes = [axis for axis, length in enumerate(biases) if length != 1]
         fits = type(said.axis) is int and axes == [said.axis]
     if not fits:
         raise ValueError(
             f"{what}: biases of shape {biases} for codes of shape {shape}, axis {shown(said.axis)}, "
             f"block {shown(said.block)}"
+        )
+
+
+def _check_blocks(what: str, said: Description, shape: tuple[int, ...]) -> None:
+    """Refuse blocks that no array of the shape has, and axes that are said in another way than is written."""
+    fits = type(said.block) is int and said.block >= 1 and len(shape) > 0
+    if fits and said.axis is not None:
+        axes = said.axis if isinstance(said.axis, tuple) else (said.axis,)
+        fits = all(type(axis) is int and 0 <= axis < len(shape) for axis in axes)
+        fits = fits and axes == tuple(range(axes[0], axes[0] + len(axes)))
+        fits = fits and axes != (len(shape) - 1,)
+    if not fits:
+        raise ValueError(
+            f"{what}: block is {shown(said.block)}, axis {shown(said.axis)}, of codes of shape {shape}"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cfloat._bias.groups import Blocks, Groups, Slices
+from cfloat._bias.groups import Groups, Slices, blocks_along
 from cfloat._bias.histogram import BinSums, Histogram, bits_for
 from cfloat._bias.peak import largest_magnitude, scale_exponent
 from cfloat._bias.search_slices import choose_each
@@ -245,10 +245,10 @@ def _biases(tensor: _Pieces, formats: Sequence[Format], peak: float) -> list[int
 
 
 def _groups(values: Array, choice: TensorChoice) -> Groups:
-    if choice.axis is not None:
-        return Slices(values, choice.axis)
-    assert choice.block is not None
-    return Blocks(values, min(choice.block, values.shape[-1]))
+    axes = choice.axes or (values.ndim - 1,)
+    if choice.block is None:
+        return Slices(values, axes[0])
+    return blocks_along(values, axes, choice.block)
 
 
 def _grouped_noise(groups: Groups, fmt: Format) -> float:

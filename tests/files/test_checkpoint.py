@@ -198,7 +198,7 @@ def with_biases(array):
 
 
 CONTRADICTIONS = [
-    (with_(["version"], "2"), "version '2'; this cfloat reads version 1, and a newer"),
+    (with_(["version"], "3"), "version '3'; this cfloat reads versions 1 and 2, and a newer"),
     (with_(["version"], None), "no version"),
     (with_(["formats"], None), "no formats"),
     (with_(["new"], 1), "'new' is not known"),

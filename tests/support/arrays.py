@@ -19,7 +19,7 @@ def same(got, expected):
 
 
 def by_element(bias, shape, block=None, axis=None):
-    """Find the bias of each element by its place: blocks run along an axis, or several as one; last by default."""
+    """Find the bias of each element by its place; blocks run along an axis or several, by default the last."""
     bias = np.asarray(bias)
     if block is None:
         return np.broadcast_to(bias, shape)
@@ -43,7 +43,7 @@ def full_biases(a):
 
 
 def how_laid_out(a):
-    """What `asarray` takes beside the biases of an array of one bias or of blocks, to lay them out as there."""
+    """What `asarray` takes beside an array's biases, which are not one a slice, to lay them out as there."""
     return {} if a.block is None else {"axis": a.axis, "block": a.block}
 
 
