@@ -72,8 +72,8 @@ def add(commands: Any) -> None:
         type=_along,
         metavar="AXES",
         help="with --block N, what blocks run along instead of the last axis: reduction (what products add "
-        "up along: all axes but the first, or of a Conv1D's matrix the first, as the model's class says; extra "
-        "transformers), or an axis K, or the axes K-L as one",
+        "up along: all axes but the first, or of a Conv1D's matrix the first, as the model's class says, "
+        "with the extra transformers), or an axis K, or the axes K-L as one",
     )
     command.add_argument(
         "--rounding",

@@ -19,7 +19,7 @@ def same(got, expected):
 
 
 def by_element(bias, shape, block=None, axis=None):
-    """Find the bias of each element by its place; blocks run along an axis or several, by default the last."""
+    """Find the bias of each element by its place; blocks run along an axis or several, or the last."""
     bias = np.asarray(bias)
     if block is None:
         return np.broadcast_to(bias, shape)
