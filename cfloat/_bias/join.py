@@ -56,6 +56,8 @@ def join(biases: Sequence[BiasLayout], shapes: Sequence[Shape], axis: int) -> Bi
         One, or one a slice, or one a block, if those of all arrays are and their blocks fit together.
     """
     filled = [(biases[i], shape) for i, shape in enumerate(shapes) if prod(shape)]
+    if len(filled) == 1:  # the others have no elements along the axis
+        return filled[0][0]
     axes = _merged_axes([layout for layout, _ in filled], axis)
     parts = [_part(layout, shape, axes) for layout, shape in filled]
     # where several axes count as one, those behind are so many fewer

@@ -31,7 +31,7 @@ import dask.array as da  # noqa: E402
 
 import cfloat.dask as cd  # noqa: E402
 from cfloat.dask import _cluster as clusters  # noqa: E402
-from cfloat.dask import _on_workers  # noqa: E402
+from cfloat.dask import _on_workers, _registration  # noqa: E402
 
 FMT = cf.CFloat8_1_4_3
 FORMATS = [cf.CFloat8_1_4_3, cf.CFloat8_1_5_2, cf.CFloat16_SHP, cf.CFloat16_UHP, cf.bfloat16]
@@ -358,6 +358,28 @@ def test_arrays_of_different_formats_become_float32():
     np.testing.assert_array_equal(result, np.concatenate([a, b]))
 
 
+def test_a_pickle_for_a_worker_has_all_of_an_array():
+    ways = ({}, {"axis": 0}, {"block": 4}, {"axis": 0, "block": 4}, {"axis": (1, 2), "block": 7})
+    for how in ways:
+        a = cf.asarray(values(), FMT, "max", **how)
+        restore, parts = _registration._reduced(a)
+        assert parts[4] == "cfloat.dask"
+        again = restore(*parts)
+        assert (again.axis, again.block) == (a.axis, a.block)
+        np.testing.assert_array_equal(again.bias, a.bias)
+        np.testing.assert_array_equal(again.codes, a.codes)
+
+
+def test_chunks_with_blocks_along_any_axes_are_put_together():
+    x = values()
+    parts = [cf.asarray(part, FMT, "max", axis=(1, 2), block=4) for part in (x[:5], x[5:])]
+    result = da.concatenate([da.from_array(part) for part in parts]).compute()
+    whole = cf.asarray(x, FMT, "max", axis=(1, 2), block=4)
+    assert (result.axis, result.block) == ((1, 2), 4)
+    np.testing.assert_array_equal(result.bias, whole.bias)
+    np.testing.assert_array_equal(result.codes, whole.codes)
+
+
 def test_arrays_of_different_biases_keep_them():
     parts = [cf.asarray(values()[1:4], FMT, bias) for bias in (7, 5)]
     result = da.concatenate([da.from_array(part) for part in parts]).compute()
@@ -370,6 +392,9 @@ def test_a_chunk_is_an_object_like_others():
     a = ARRAYS["axis"]
     tokenize, sizeof = dask.base.tokenize, dask.sizeof.sizeof
     assert tokenize(a) == tokenize(a.copy()) == tokenize(pickle.loads(pickle.dumps(a)))
+    codes, biases = np.zeros((2, 2), np.uint8), np.arange(4).reshape(2, 2)
+    along = [cf.CFloatArray(codes, FMT, biases, axis=axis, block=1) for axis in (0, 1)]
+    assert tokenize(along[0]) != tokenize(along[1])
     other = cf.CFloatArray(a.codes, FMT, 3)
     assert len({tokenize(one) for one in (a, other, a[::-1], other.astype(cf.CFloat8_1_5_2))}) == 4
     assert sizeof(a) == a.nbytes + 2 * 12
@@ -473,7 +498,9 @@ SOME = SOME[SOME < 15]
         (lambda: cd.asarray(X, FMT, [3, 4], axis=0), r"bias has shape \(2,\); axis 0 takes one"),
         (lambda: cd.asarray(X, FMT, da.from_array([3, 4]), axis=0), r"bias has shape \(2,\); axis 0"),
         (lambda: cd.asarray(X, FMT, da.from_array([3, 4]), block=4), "does not broadcast"),
-        (lambda: cd.asarray(X, FMT, "max", axis=0, block=4), "axis and block are both given"),
+        (lambda: cd.asarray(X, FMT, "max", axis=0, block=4), "blocks of a Dask array run along its last"),
+        (lambda: cd.asarray(X, FMT, 7, axis=(0, 1), block=4), "axis and block are both given; blocks of a"),
+        (lambda: cd.choose_bias(X, FMT, axis=0, block=4), "blocks of a Dask array run along its last axis"),
         (lambda: cd.asarray(X, FMT, "max", axis=3), "axis is 3; it takes"),
         (lambda: cd.choose_bias(X, FMT, "max", block=0), "block is 0"),
         (lambda: cd.choose_bias(X, FMT, percentile=0), "percentile is 0"),

@@ -472,6 +472,19 @@ def test_weights_that_a_tensor_cannot_share():
     assert weight.codes.any()
 
 
+def test_blocks_along_another_axis_are_one_bias_a_weight():
+    layer, x = nn.Linear(96, 24), torch.randn(5, 96)
+    for how in ({"axis": 0, "block": 5}, {"axis": (0, 1), "block": 100}):
+        weight = cf.asarray(layer.weight.detach().numpy(), E4, "max", **how)
+        small = ct.CFloatLinear.from_linear(layer, E4, "max", **how)
+        assert small.block is None
+        np.testing.assert_array_equal(np.asarray(small.weight), np.asarray(weight))
+        values = torch.from_numpy(np.asarray(weight))
+        torch.testing.assert_close(small(x), nn.functional.linear(x, values, layer.bias))
+    made = ct.asarray(layer.weight, E4, "max", axis=0, block=5)
+    assert (made.axis, made.block, made.bias.shape) == (0, 5, (5, 96))
+
+
 def test_inputs_rounded_to_codes():
     layer = nn.Linear(96, 24, bias=False)
     x = torch.randn(5, 96)
