@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import cfloat as cf
+from cfloat._bias import groups
 from cfloat._bias.join import join
 from cfloat._bias.reduction import as_matrix, reduction_axes
+from cfloat._core.rounding import Positions
 
 FMT = cf.CFloat8_1_4_3
 
@@ -62,6 +64,17 @@ def test_a_bias_is_chosen_by_the_elements_of_its_block(layout, method, seed):
     np.testing.assert_array_equal(
         cf.asarray(x, FMT, "mse", axis=axes, block=block).bias, named.bias
     )
+
+
+@pytest.mark.parametrize("size", [1, 10, 70, 300])
+@pytest.mark.parametrize(
+    ("axes", "block"), [((0,), 2), ((0, 1), 7), ((1,), 2), ((1, 2), 4), ((2,), 3)]
+)
+def test_biases_chosen_a_part_at_a_time(monkeypatch, size, axes, block):
+    x = values_of((3, 5, 4, 3))
+    whole = cf.choose_bias(x, FMT, axis=axes, block=block)
+    monkeypatch.setattr(groups, "PIECE_SIZE", size)
+    np.testing.assert_array_equal(cf.choose_bias(x, FMT, axis=axes, block=block), whole)
 
 
 @given(layouts(), st.integers(0, 2**32), st.sampled_from(["C", "F", "reversed"]))
@@ -114,6 +127,30 @@ def test_what_keeps_the_layout(layout, data):
     turned = a.transpose()
     np.testing.assert_array_equal(full_biases(turned), full_biases(a).transpose())
     np.testing.assert_array_equal(full_biases(turned.transpose()), full_biases(a))
+
+
+ALL = slice(None)
+KEYS = [
+    (ALL, slice(1, None)), (ALL, ALL, slice(0, 1)), (ALL, slice(None, None, -1)), (ALL, slice(0, 3, 2)),
+    (slice(1, 2),), (0,), (..., 1), (ALL, None, 1), (None, ALL), (ALL, None),
+    (ALL, ALL, None), ([1, 0],), (ALL, [1, 0]),
+    (np.array([True, False]),), (1, ALL, slice(0, 2)), (..., slice(0, 0)), (0, 1, 1, 1), (..., None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "axes", [(0,), (1,), (2,), (0, 1), (1, 2), (2, 3), (1, 2, 3), (0, 1, 2, 3)]
+)
+@pytest.mark.parametrize("block", [2, 3, 100])
+def test_parts(axes, block):
+    shape = (2, 3, 2, 4)
+    bias = np.random.default_rng(0).integers(0, 20, counts_of(shape, axes, block))
+    a = cf.asarray(values_of(shape), FMT, bias, axis=axes, block=block)
+    for key in KEYS:
+        part = a[key]
+        np.testing.assert_array_equal(np.asarray(part), np.asarray(a)[key], str(key))
+        if isinstance(part, cf.CFloatArray):
+            np.testing.assert_array_equal(full_biases(part), full_biases(a)[key], str(key))
 
 
 def test_what_an_array_says_of_its_layout():
@@ -241,6 +278,27 @@ def test_products_into_blocks_along_another_axis():
     out = cf.zeros((70, 9), FMT, rng.integers(5, 9, (3, 9)), axis=0, block=32)
     cf.matmul(cf.asarray(a, FMT), b, out=out)
     np.testing.assert_array_equal(out.codes, cf.encode(a @ b, FMT, full_biases(out)))
+
+
+def test_products_into_memory_that_is_not_in_order():
+    """Codes whose axes are not one in memory are written where they are, and not into a copy."""
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(-3, 4, (6, 5)).astype("f4"), rng.integers(-3, 4, (5, 8)).astype("f4")
+    for codes in (np.zeros((8, 6), np.uint8).T, np.zeros((6, 16), np.uint8)[:, ::2]):
+        out = cf.CFloatArray(codes, FMT, rng.integers(5, 9, 4), axis=(0, 1), block=12)
+        cf.matmul(cf.asarray(a, FMT), b, out=out)
+        np.testing.assert_array_equal(codes, cf.encode(a @ b, FMT, full_biases(out)))
+
+
+def test_random_words_of_a_part_of_a_whole():
+    whole = values_of((4, 6, 5))
+    x, how = whole[1:3, :4], {"rounding": "stochastic", "seed": 3}
+    every = cf.encode(whole, FMT, 8, **how)
+    for axes, counts in (((1, 2), (2, 2)), ((0, 1), (1, 5)), ((2,), (2, 4, 1))):
+        bias = np.full(counts, 8)
+        first = Positions.within(whole.shape, 6 * 5)
+        made = cf.asarray(x, FMT, bias, axis=axes, block=10, offset=first, **how)
+        np.testing.assert_array_equal(made.codes, every[1:3, :4])
 
 
 @pytest.mark.parametrize(
