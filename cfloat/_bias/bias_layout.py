@@ -145,6 +145,8 @@ class BiasLayout:
         if self.blocks is None:
             return BiasLayout(move(self.values))
         axes = tuple(_moved_axis(move, len(shape), axis) for axis in self.blocks.axes)
+        if len(axes) == 1:
+            return BiasLayout(move(self.values), self.blocks._replace(axes=axes))
         if axes != tuple(range(axes[0], axes[0] + len(axes))):  # they are no longer one
             return BiasLayout(move(np.asarray(self.spread(shape))))
         counts, behind = self.values.shape, self.blocks.axes[0] + 1
@@ -335,7 +337,9 @@ def check_blocks(block: SupportsIndex, shape: Shape, axis: Axis | None = None) -
     checked = integer("block", block, 1)
     if not shape:
         raise ArgumentValueError("block is given for an array of no axes")
-    given = axis if isinstance(axis, tuple) else (-1 if axis is None else axis,)
+    if axis is None:
+        return BlockLayout(min(checked, max(shape[-1], 1)), (len(shape) - 1,))
+    given = axis if isinstance(axis, tuple) else (axis,)
     axes = tuple(check_axis(each, len(shape)) for each in given)
     if not axes or axes != tuple(range(axes[0], axes[0] + len(axes))):
         raise ArgumentValueError(

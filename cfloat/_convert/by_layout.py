@@ -169,4 +169,6 @@ def _cut_rounding(how: Rounding, blocks: BlockLayout, shape: Shape) -> Rounding 
 
 def _of_blocks(biases: Biases, blocks: BlockLayout) -> NDArray[np.int16]:
     """Give biases an axis of length 1 behind the one that counts the blocks."""
-    return np.expand_dims(np.asarray(biases, np.int16), blocks.axes[0] + 1)
+    values = np.asarray(biases, np.int16)
+    behind = blocks.axes[0] + 1
+    return values.reshape((*values.shape[:behind], 1, *values.shape[behind:]))
