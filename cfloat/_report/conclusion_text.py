@@ -246,7 +246,8 @@ def _remarks(conclusion: Conclusion) -> list[str]:
     found = conclusion.integers
     if found is not None and found.tensors:
         told = (
-            f"{printable(found.scheme.partition(',')[0])} with one scale a tensor has less error than every float of 8 bits on "
+            f"{printable(found.scheme.partition(',')[0])} with one scale a tensor has less error than "
+            "every float of 8 bits on "
             f"{found.wins:,} of {_count(found.tensors, 'tensor')}"
         )
         levels = {each.scheme: each.weighted_db for each in conclusion.schemes}

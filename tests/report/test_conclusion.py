@@ -592,3 +592,15 @@ def test_kinds_by_the_models_class(tmp_path, monkeypatch):
     }  # fmt: skip
     layer_kinds.kinds_of(["q.weight", "vector"], load(path))
     assert asked == ["vit"]  # names say it all
+
+
+def test_what_is_stored_is_listed(model):
+    stored = cf.StoredModel(exclude=["*norm*"])
+    stored.add_checkpoint("model", load(model), "m:")
+    assert stored.nbytes == sum(np.asarray(each).nbytes for each in MODEL.values())
+    fates = {each.name: each.fate for each in stored.tensors}
+    assert (fates["m:step"], fates["m:layers.0.norm.bias"]) == ("copied", "excluded")
+    assert fates["m:conv.weight"] == "converted"
+    stored.add_array("x", "float16", MODEL["half.weight"])
+    last = stored.tensors[-1]
+    assert (last.size, last.nbytes, last.fate, last.path) == (910, 1820, "converted", "")
