@@ -23,13 +23,13 @@ from cfloat._report.conclusion_text import broken, shortened
 from cfloat._report.granularities import GRANULARITIES
 from cfloat._report.layer_kinds import kind_by_name
 
-RNG = np.random.default_rng(16)
-
 
 def normal(*shape, spread=0.0, dtype=np.float32):
-    x = RNG.standard_normal(shape)
+    """Normal numbers, which depend on the shape alone."""
+    rng = np.random.default_rng([16, *shape])
+    x = rng.standard_normal(shape)
     if spread:
-        x *= np.exp(spread * RNG.standard_normal((shape[0], *[1] * (len(shape) - 1))))
+        x *= np.exp(spread * rng.standard_normal((shape[0], *[1] * (len(shape) - 1))))
     return x.astype(dtype)
 
 
@@ -160,6 +160,9 @@ def test_the_recommendation_carried_out_is_what_was_said(model, reported, tmp_pa
     assert best.weighted_db >= found.bound_db == 30
     written = run_printed(found.commands[0], tmp_path)
     assert tensor_bytes(written) == best.nbytes < best.nbytes_before == tensor_bytes(model)
+    after = load(written)
+    for name in ("embed.weight", "layers.0.up.weight", "layers.0.up.bias"):
+        assert after[name].bias == cf.choose_bias(MODEL[name], best.format, "mse")
     errors = errors_of(MODEL, written)
     assert best.weighted_db == pytest.approx(db_of(errors.values()), abs=1e-3)
     varied = {name: pair for name, pair in errors.items() if np.ptp(MODEL[name]) > 0}
@@ -431,10 +434,10 @@ def test_infinities_are_measured_without_and_left_by_plans(tmp_path):
 
 
 def test_arrays_have_no_file_to_name():
-    found = cf.report({"w": normal(9, 9), "n": np.arange(3)}, min_db=20).conclusion
+    found = cf.report({"w": normal(30, 30), "n": np.arange(3)}).conclusion
     assert found.model.paths == []
     assert found.commands[0].startswith("cfloat convert MODEL OUT --format CFloat8_1_4_3")
-    assert (found.model.nbytes, found.recommended.nbytes) == (4 * 81 + 24, 81 + 24)
+    assert (found.model.nbytes, found.recommended.nbytes) == (4 * 900 + 24, 900 + 24)
 
 
 def test_float64_beyond_float32_is_measured():
@@ -587,3 +590,15 @@ def test_kinds_by_the_models_class(tmp_path, monkeypatch):
     }  # fmt: skip
     layer_kinds.kinds_of(["q.weight", "vector"], load(path))
     assert asked == ["vit"]  # names say it all
+
+
+def test_what_is_stored_is_listed(model):
+    stored = cf.StoredModel(exclude=["*norm*"])
+    stored.add_checkpoint("model", load(model), "m:")
+    assert stored.nbytes == sum(np.asarray(each).nbytes for each in MODEL.values())
+    fates = {each.name: each.fate for each in stored.tensors}
+    assert (fates["m:step"], fates["m:layers.0.norm.bias"]) == ("copied", "excluded")
+    assert fates["m:conv.weight"] == "converted"
+    stored.add_array("x", "float16", MODEL["half.weight"])
+    last = stored.tensors[-1]
+    assert (last.size, last.nbytes, last.fate, last.path) == (910, 1820, "converted", "")
