@@ -602,9 +602,9 @@ def test_a_command_that_cannot_be_seen_is_not_to_be_copied(browse):
 @pytest.mark.parametrize("page", PAGES)
 def test_no_page_is_wider_than_a_phone(browse, page):
     make, content = {
-        "report": (html_page, make_content(("a." * 60,))),
-        "several": (compare_page, [make_content(("a." * 60,))] * 3),
-        "plan": (plan_page, make_plan(("a." * 60, "b", "c"))),
+        "report": (html_page, make_content(("a." * 60, "b" * 120))),
+        "several": (compare_page, [make_content(("a." * 60, "b" * 120))] * 3),
+        "plan": (plan_page, make_plan(("a." * 60, "b" * 120, "c"))),
     }[page]
     script = """
 
