@@ -404,6 +404,8 @@ def test_out_would_overwrite_what_is_read(model, activations, capsys):
 def test_the_public_names():
     moment = cf.SecondMoment(GOOD, 3)
     assert moment.axis == 1
+    assert not moment.is_diagonal
+    assert cf.SecondMoment(GOOD[0], 3, 0).is_diagonal
     assert cf.Sensitivity({"w": (moment,)}).gains is None
     code = "import cfloat, sys; cfloat.Sensitivity; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0

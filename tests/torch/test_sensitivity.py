@@ -1,6 +1,7 @@
 """Second moments of layers' inputs, and changes of a model's output, beside NumPy's of what passes."""
 
 import importlib
+import itertools
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -270,12 +271,13 @@ def test_what_is_not_known_is_said():
 
 def test_a_weight_that_is_computed_is_none_of_a_layers_own():
     """It is another tensor at each call, whose address is that of one before."""
-    model = nn.Sequential(*(nn.utils.parametrizations.weight_norm(nn.Linear(3, 3)) for _ in "ab"))
-    model.append(nn.Linear(3, 2))
-    found = ct.sensitivity(model, [torch.randn(2, 3)], by="model")
-    assert set(found.moments) == {"2.weight"}
-    assert "original0 and 1 more: of a layer of another kind" in found.notes[0]
-    assert {"0.parametrizations.weight.original1", "2.bias"} <= set(found.gains)
+    normed = nn.utils.parametrizations.weight_norm
+    sizes = itertools.pairwise((3, 5, 4, 7, 3))
+    model = nn.Sequential(*(normed(nn.Linear(*each)) for each in sizes), nn.Linear(3, 2))
+    found = ct.sensitivity(model, [torch.randn(2, 3)] * 3, by="model")
+    assert set(found.moments) == {"4.weight"}
+    assert "of a layer of another kind" in found.notes[0]
+    assert {"0.parametrizations.weight.original1", "4.bias"} <= set(found.gains)
 
 
 @pytest.mark.parametrize("fails", [False, True])
