@@ -111,7 +111,7 @@ def main():
             square, copy = beside(size)
             print(f"{path.name}: {count} tensors, {size / 1e6:.0f} million elements")
             print(f"  numpy.square(x).sum() {square:8.2f} s   numpy.copyto {copy:8.2f} s")
-            for command in (["report"], ["report", "--all"], ["plan"]):
+            for command in (["report"], ["plan"]):
                 parts = [sys.executable, "-P", "-m", "cfloat", command[0], str(path)]
                 seconds, memory = run([*parts, *command[1:], *more])
                 print(
