@@ -9,6 +9,7 @@ import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -670,6 +671,7 @@ def _changes(tensor: StoredTensor) -> bool:
     return tensor.fate in (CONVERTED, DECODED_FIRST)
 
 
+@lru_cache(maxsize=64)
 def _is_tesla(fmt: Format) -> bool:
     """Whether a conversion to the format takes its name, and a reading of subnormals."""
     known = FORMATS.get(fmt.name)

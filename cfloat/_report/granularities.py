@@ -1,6 +1,7 @@
 """For what of a tensor there is one bias, by the names that a report has for it, and the bytes that takes."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Final
 
@@ -38,14 +39,7 @@ class Layout:
 
     def bias_count(self, shape: tuple[int, ...], is_transposed: bool = False) -> int:
         """Count the biases that a tensor of a shape has beside its codes: none, if one is described."""
-        if 0 in shape:
-            return 0
-        if self.block is not None and shape:
-            length = prod(shape[axis] for axis in reduction_axes(len(shape), is_transposed))
-            return prod(shape) // length * -(-length // self.block)
-        if self.axis is not None and len(shape) > 1 and shape[self.axis] > 1:
-            return shape[self.axis]
-        return 0
+        return _bias_count(self.axis, self.block, shape, is_transposed)
 
     def nbytes(self, shape: tuple[int, ...], fmt: Format, is_transposed: bool = False) -> int:
         """Count the bytes of the codes and biases of a tensor, as a converted file has them."""
@@ -53,6 +47,21 @@ class Layout:
         return prod(shape) * fmt.storage_dtype.itemsize + width * self.bias_count(
             shape, is_transposed
         )
+
+
+# models have many tensors of few shapes
+@lru_cache(maxsize=1 << 12)
+def _bias_count(
+    axis: int | None, block: int | None, shape: tuple[int, ...], is_transposed: bool
+) -> int:
+    if 0 in shape:
+        return 0
+    if block is not None and shape:
+        length = prod(shape[i] for i in reduction_axes(len(shape), is_transposed))
+        return prod(shape) // length * -(-length // block)
+    if axis is not None and len(shape) > 1 and shape[axis] > 1:
+        return shape[axis]
+    return 0
 
 
 #: By name, from the fewest biases on.

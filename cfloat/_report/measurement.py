@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -233,7 +234,7 @@ class Measurement:
         return {name: tabulated_sqnr_db(fmt, name, rms) for name in THEORY}  # type: ignore[arg-type]
 
     def _subnormal_cost(self, fmt: Format) -> SubnormalCost:
-        scan, ieee = self._scan, fmt.replace(subnormals="ieee")
+        scan, ieee = self._scan, _with_ieee_subnormals(fmt)
         best = self._db(scan.least(ieee))
         default = fmt.default_bias
         return SubnormalCost(
@@ -244,6 +245,11 @@ class Measurement:
                 self._db(scan.error_at(ieee, default)), self._db(scan.error_at(fmt, default))
             ),
         )
+
+
+@lru_cache(maxsize=64)
+def _with_ieee_subnormals(fmt: Format) -> Format:
+    return fmt.replace(subnormals="ieee")
 
 
 def _several_biases(fmt: Format) -> bool:

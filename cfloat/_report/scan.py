@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -136,7 +137,7 @@ class Scan:
         """Sum up the squared errors with one bias, which is given."""
         if fmt in self._errors or not self.values.is_whole:
             return float(self.errors(fmt)[bias - fmt.bias_range[0]])
-        return self._least(fmt.replace(bias=(bias, bias), default_bias=bias))[1]
+        return self._least(_of_one_bias(fmt, bias))[1]
 
     def bias(self, fmt: Format) -> int:
         """Tell the one bias of the least squared error."""
@@ -166,7 +167,7 @@ class Scan:
         if not self._is_double:
             return bias, float(self.errors(fmt).min())
         # bins are of float32
-        one = fmt.replace(bias=(bias, bias), default_bias=bias)
+        one = _of_one_bias(fmt, bias)
         return bias, float(
             sum(_errors_at_biases(v.reshape(-1), one, self.scale)[0] for *_, v in self.values)
         )
@@ -313,6 +314,11 @@ class Scan:
 def _errors_at_biases(flat: Array, fmt: Format, scale: int) -> Floats:
     low, high = fmt.bias_range
     return binding.errors_at_biases(fmt._struct, high - low + 1, flat, scale)
+
+
+@lru_cache(maxsize=256)
+def _of_one_bias(fmt: Format, bias: int) -> Format:
+    return fmt.replace(bias=(bias, bias), default_bias=bias)
 
 
 def _least_errors(
