@@ -21,7 +21,6 @@ from cfloat._files.transposed_weights import transposed_by_signs
 from cfloat._metrics.sqnr import sqnr_db
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError
 
-from .aggregates import weighted_db
 from .candidates import Candidates, Measuring
 from .compression_plan import CompressionPlan, PlannedTensor
 from .conclusion import DEFAULT_MIN_DB
@@ -256,11 +255,7 @@ class _Choosing:
             tensors=tensors,
             nbytes_before=self._before,
             nbytes=self._total(self._nbytes, selection),
-            weighted_db=weighted_db(
-                (each.size, one.error)
-                for each, one in zip(self._items, picked, strict=True)
-                if not each.is_zero
-            ),
+            weighted_db=sqnr_db(1.0, math.fsum(_picked(self._errors, selection))),
             worst_db=sqnr_db(1.0, error),
             worst=worst if error > 0 else "",
             bound=self._limit.text,
