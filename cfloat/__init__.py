@@ -61,6 +61,7 @@ if _typing.TYPE_CHECKING:
         MatmulRow,
         ReportRow,
         SubnormalCost,
+        SubnormalRow,
         TensorSummary,
         Window,
     )
@@ -118,7 +119,8 @@ _HOMES: _typing.Final = {
         ),
         "_report.plan": "plan",
         "_report.records": (
-            "BiasCurve SubnormalCost Granularity MatmulRow ReportRow TensorSummary Window"
+            "BiasCurve SubnormalCost SubnormalRow Granularity MatmulRow ReportRow TensorSummary "
+            "Window"
         ),
         "_report.report": "Report report",
         "_report.stored_model": "StoredModel StoredTensor",
@@ -177,6 +179,7 @@ __all__ = [
     "StoredModel",
     "StoredTensor",
     "SubnormalCost",
+    "SubnormalRow",
     "TensorSummary",
     "Window",
     "array",

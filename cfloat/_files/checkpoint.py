@@ -17,7 +17,7 @@ from .dtypes import FLOATS
 from .file_errors import NotSupportedError, copy_of, refusing_damage
 from .paths import as_path, shown_path
 from .reader import open_source
-from .stored_values import Elements, plain_elements, stored_name
+from .stored_values import stored_name
 from .tensor_metadata import Description
 from .tensor_source import Source
 
@@ -157,11 +157,6 @@ class Checkpoint(Mapping[str, CFloatArray | Array]):
         if self.is_encoded(name) or name in self._contents.scales:
             return False
         return self.stored_dtype(name) in FLOATS
-
-    def plain_elements(self, name: str) -> Elements | None:
-        """Give the shape of a tensor of plain floating-point numbers, and what reads some; else None."""
-        self._check(name)
-        return plain_elements(self._contents, name)
 
     def __repr__(self) -> str:
         return f"Checkpoint({shown_path(self.path)!r}, {len(self)} tensors)"

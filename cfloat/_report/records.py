@@ -35,6 +35,7 @@ class SubnormalCost:
     default_gain_db: float
 
 
+@public
 @dataclass(frozen=True)
 class SubnormalRow:
     """What the whitepaper's reading of a denormal costs one tensor in one format.

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -21,7 +21,8 @@ from cfloat._core.public_names import public
 from cfloat._core.text import shown
 from cfloat._files.checkpoint import Checkpoint, load
 from cfloat._files.dtypes import BY_COMMON_NAME
-from cfloat._files.stored_values import JoinedValues, StoredValues
+from cfloat._files.reader import read_values
+from cfloat._files.stored_values import Elements, JoinedValues, StoredValues
 from cfloat._metrics.error import ErrorStats
 from cfloat._version import __version__
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError, MissingExtraError
@@ -85,7 +86,7 @@ class Report:
     granularity : list of Granularity
         For each tensor and format of 8 bits with several biases: one bias, one a channel, one a block of 32.
     comparisons : list of Comparison
-        What other schemes of 8 bits and a scale cost each tensor.
+        What other schemes cost each tensor.
     products : list of MatmulRow
         What rounding a weight and its inputs does to their product, where inputs were given.
     min_db : float
@@ -94,6 +95,8 @@ class Report:
         The formats that were compared, by the names that they have here.
     model : StoredModel
         All tensors as they are stored.
+    subnormals : list of SubnormalRow
+        For each tensor that is not all zero, and format that has them: what the whitepaper's denormals cost.
     """
 
     rows: list[ReportRow]
@@ -105,13 +108,13 @@ class Report:
     min_db: float = DEFAULT_MIN_DB
     formats: dict[str, Format] = field(default_factory=dict, repr=False)
     model: StoredModel = field(default_factory=StoredModel, repr=False)
-    _subnormals: list[SubnormalRow] = field(default_factory=list, repr=False)
+    subnormals: list[SubnormalRow] = field(default_factory=list, repr=False)
 
     @cached_property
     def conclusion(self) -> Conclusion:
         """What it comes to: one configuration for all tensors, and what it and others cost."""
         return conclude(
-            self.model, self.formats, self.tensors, self._subnormals, self.granularity,
+            self.model, self.formats, self.tensors, self.subnormals, self.granularity,
             self.comparisons, self.skipped, self.min_db,
         )  # fmt: skip
 
@@ -432,7 +435,7 @@ def report(
                 continue
             result.tensors.append(replace(measured.summary, kind=kinds[label]))
             result.rows.extend(measured.rows)
-            result._subnormals.extend(measured.subnormals)
+            result.subnormals.extend(measured.subnormals)
             result.granularity.extend(measured.granularity)
             result.comparisons.extend(measured.comparisons)
             if activations is not None and name in activations:
@@ -547,7 +550,7 @@ class _Given(NamedTuple):
 def _given(tensors: Mapping[Any, ArrayLike], name: Any, is_transposed: bool) -> _Given:
     """Find a tensor; those that files have as plain elements are read when these are asked for."""
     stored = tensors if isinstance(tensors, StoredValues | JoinedValues | Checkpoint) else None
-    if stored is not None and (found := stored.plain_elements(name)) is not None:
+    if stored is not None and (found := _plain_elements(stored, name)) is not None:
         shape, read = found
         values = TensorValues(shape, read, reduction_axes(len(shape), is_transposed))
         dtype = stored.dtype_name(name)
@@ -562,6 +565,17 @@ def _given(tensors: Mapping[Any, ArrayLike], name: Any, is_transposed: bool) -> 
         tensor.nbytes,
         _reason_to_skip(tensor),
     )
+
+
+def _plain_elements(
+    tensors: StoredValues | JoinedValues | Checkpoint, name: Any
+) -> Elements | None:
+    """Give the shape of a tensor of plain floating-point numbers, and what reads some; else None."""
+    if not isinstance(tensors, Checkpoint):
+        return tensors.plain_elements(name)
+    if not tensors.is_float(name):
+        return None
+    return tensors.shape_of(name), partial(read_values, tensors.source, name)
 
 
 def _reason_to_skip(tensor: Array) -> str | None:

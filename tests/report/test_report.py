@@ -41,6 +41,7 @@ def test_types():
     assert {type(row.window) for row in result.rows} == {cf.Window}
     assert {type(row.use) for row in result.rows} == {cf.CodeUse}
     assert {type(row.denormals) for row in result.rows} == {cf.SubnormalCost, type(None)}
+    assert {type(row) for row in result.subnormals} == {cf.SubnormalRow}
     assert {type(each) for each in result.tensors} == {cf.TensorSummary}
     assert {type(each) for each in result.granularity} == {cf.Granularity}
     assert {type(each) for each in result.comparisons} == {cf.Comparison}
