@@ -602,3 +602,17 @@ def test_what_is_stored_is_listed(model):
     stored.add_array("x", "float16", (910,), 1820)
     last = stored.tensors[-1]
     assert (last.size, last.nbytes, last.fate, last.path) == (910, 1820, "converted", "")
+
+
+def test_what_may_be_a_conv1d_is_said(tmp_path):
+    """A bias as long as a matrix's last axis, and not its first, is a reason to ask what class it is of."""
+    signs = {"h.weight": normal(6, 40), "h.bias": normal(40)}
+    save_file(signs, tmp_path / "conv1d.safetensors")
+    save_file({"h.weight": normal(40, 6), "h.bias": normal(40)}, tmp_path / "linear.safetensors")
+    stored, other = cf.StoredModel(), cf.StoredModel()
+    stored.add_checkpoint("model", load(tmp_path / "conv1d.safetensors"))
+    other.add_checkpoint("model", load(tmp_path / "linear.safetensors"))
+    assert "Conv1D or not" in stored.notes[0]
+    assert other.notes == []
+    # which it does not say, and rows are taken for outputs
+    assert not any(each.is_transposed for each in stored.tensors + other.tensors)
