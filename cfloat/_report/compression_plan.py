@@ -109,7 +109,7 @@ class CompressionPlan:
     by : str
         What errors are of: "sqnr", "layer" or "model", as `plan` has it.
     notes : tuple of str
-        What the sensitivity left out.
+        What is not known of the model, and what the sensitivity left out.
     """
 
     source: str
@@ -278,7 +278,7 @@ def _figures(plan: CompressionPlan) -> list[str]:
 
 def _measures(plan: CompressionPlan) -> list[str]:
     lines = measures_in_words(plan.by, [each.measure for each in plan.tensors])
-    return lines + [f"note: {printable(note)}" for note in plan.notes if plan.by != SQNR]
+    return lines + [f"note: {printable(note)}" for note in plan.notes]
 
 
 def _kinds(plan: CompressionPlan) -> list[str]:

@@ -221,6 +221,8 @@ class Conclusion:
         Tensors that count in no error, or in no median and worst, by reason.
     refusal : str
         Why the model cannot be converted, if that is known.
+    notes : list of str
+        What is not known of the model.
     """
 
     model: ModelSummary
@@ -237,6 +239,7 @@ class Conclusion:
     commands: list[str]
     left_out: dict[str, list[str]]
     refusal: str = ""
+    notes: list[str] = field(default_factory=list)
 
     def to_content(self) -> dict[str, Any]:
         """Give everything as plain data, for JSON."""
@@ -326,6 +329,7 @@ class _Concluding:
             commands=runs,
             left_out=self._left_out(),
             refusal=self._model.refusal,
+            notes=list(self._model.notes),
         )
 
     def _summary(self) -> ModelSummary:

@@ -135,6 +135,7 @@ def _model(conclusion: Conclusion) -> list[str]:
             for reason, names in sorted(conclusion.left_out.items(), key=lambda pair: -len(pair[1]))
         )
         lines.append(shortened("left out: " + "; ".join(parts), WIDTH))
+    lines += [shortened(f"note: {printable(note)}", WIDTH) for note in conclusion.notes]
     return lines
 
 

@@ -131,10 +131,14 @@ def plan(
     if exact:
         exact_solver()  # refused before the work is done
     weighing = weighing_of(checkpoint, activations, sensitivity, by)
-    found, others, copies = _measured(checkpoint, chosen, selecting, weighing, progress)
+    transposed, notes = transposed_by_signs(checkpoint)
+    measuring = Measuring(checkpoint, chosen, transposed)
+    found, others, copies = _measured(checkpoint, measuring, selecting, weighing, progress)
     if not found:
         raise FileError(f"{shown_path(checkpoint.path)}: nothing to plan: no floating-point tensor")
-    return _Choosing(found, others, copies, limit, weighing).run(
+    if weighing.by != "sqnr":
+        notes = [*notes, *weighing.notes]
+    return _Choosing(found, others, copies, limit, weighing, tuple(notes)).run(
         os.fspath(checkpoint.path if isinstance(model, Checkpoint) else model), exact
     )
 
@@ -200,8 +204,10 @@ class _Choosing:
         copies: dict[str, int],
         limit: _Limit,
         weighing: Weighing,
+        notes: tuple[str, ...],
     ) -> None:
         self._limit = limit
+        self._notes = notes
         self._weighing = weighing
         self._others = others
         self._copies = [copies.get(each.name, 1) for each in found]
@@ -263,7 +269,7 @@ class _Choosing:
             gap_unit=unit,
             curve=self._curve(by_bytes),
             by=self._weighing.by,
-            notes=self._weighing.notes,
+            notes=self._notes,
         )
 
     def _total(self, nbytes: list[list[int]], selection: Selection) -> int:
@@ -313,14 +319,12 @@ def _above(share: float) -> str:
 
 def _measured(
     checkpoint: Checkpoint,
-    formats: list[Format],
+    measuring: Measuring,
     selecting: Plan,
     weighing: Weighing,
     progress: Callable[[float, int], None] | None,
 ) -> tuple[list[Candidates], int, dict[str, int]]:
     """Measure the floating-point tensors; count the bytes of all others, and how often each is stored."""
-    transposed, _ = transposed_by_signs(checkpoint)
-    measuring = Measuring(checkpoint, formats, transposed)
     tied = checkpoint.tied_names()
     copies = copies_of_tied(checkpoint)
     names = [name for name in checkpoint if name not in tied]
@@ -331,14 +335,24 @@ def _measured(
         if not checkpoint.is_float(name)
     )
     total = sum(math.prod(checkpoint.shape_of(name)) for name in floats)
-    found, done = [], 0
-    for name in floats:
-        reason = weighing.reason_to_leave(name) if is_selected(name, selecting) else "excluded"
-        each = measuring.left(name, reason) if reason else weighing.weigh(measuring.measure(name))
-        found.append(each)
-        done += each.size
+    found: list[Candidates] = []
+    finished = done = 0
+
+    def advance(elements: int) -> None:
+        nonlocal done
+        done += elements
         if progress is not None:
             progress(done, total)
+
+    for name in floats:
+        reason = weighing.reason_to_leave(name) if is_selected(name, selecting) else "excluded"
+        if reason:
+            found.append(measuring.left(name, reason))
+        else:
+            found.append(weighing.weigh(measuring.measure(name, advance)))
+        finished += found[-1].size
+        done = finished
+        advance(0)
     return found, others, copies
 
 

@@ -271,7 +271,7 @@ _CONCLUSION: Final = _record({
     })),
     "integers": _or_null(_record({"scheme": _text, "tensors": _count, "wins": _count})),
     "curve": _list(_curve_point), "commands": _list(_command), "left_out": _mapping(_list(_text)),
-    "refusal": _text,
+    "refusal": _text, "notes": _list(_text),
 })  # fmt: skip
 
 _REPORT: Final = _record({

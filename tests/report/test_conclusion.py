@@ -471,7 +471,7 @@ def test_content_has_it_all(reported):
     content = json.loads(reported.to_json())["conclusion"]
     assert set(content) == {
         "model", "bound_db", "recommended", "cheaper", "better", "plan", "configurations", "schemes",
-        "denormals", "integers", "curve", "commands", "left_out", "refusal",
+        "denormals", "integers", "curve", "commands", "left_out", "refusal", "notes",
     }  # fmt: skip
     assert set(content["model"]) == {"paths", "tensors", "parameters", "nbytes", "dtypes"}
     assert set(content["recommended"]) == {
@@ -614,5 +614,8 @@ def test_what_may_be_a_conv1d_is_said(tmp_path):
     other.add_checkpoint("model", load(tmp_path / "linear.safetensors"))
     assert "Conv1D or not" in stored.notes[0]
     assert other.notes == []
+    text = cf.report(tmp_path / "conv1d.safetensors").to_screen()
+    assert "note: blocks run along the last axis of each matrix, Conv1D or not" in text
+    assert "Conv1D or not" in cf.plan(tmp_path / "conv1d.safetensors").to_text()
     # which it does not say, and rows are taken for outputs
     assert not any(each.is_transposed for each in stored.tensors + other.tensors)

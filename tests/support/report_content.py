@@ -147,6 +147,7 @@ def make_conclusion(paths=("folder/" + HOSTILE[0],)):
                      "cfloat plan 'a file' --out plan.toml && cfloat convert 'a file' OUT --plan plan.toml"],
         "left_out": {"int64, not floating point": ["step", HOSTILE[3]], HOSTILE[0]: ["a", "b", "c", "d"]},
         "refusal": "",
+        "notes": [],
     }  # fmt: skip
 
 
