@@ -60,7 +60,8 @@ def test_report(kind, path, capsys):
         assert row.stats == expected[row.tensor].stats
         assert row.bias == expected[row.tensor].bias
     assert set(result.skipped) <= {"ids", "step"}
-    assert command(capsys, "report", path, "--format", FMT.name) == f"{result}\n"
+    assert command(capsys, "report", path, "--format", FMT.name, "--all") == f"{result}\n"
+    assert command(capsys, "report", path, "--format", FMT.name) == f"{result.to_screen()}\n"
 
 
 def test_report_of_what_is_loaded(kind, path):
