@@ -472,6 +472,7 @@ def test_content_has_it_all(reported):
     assert set(content) == {
         "model", "bound_db", "recommended", "cheaper", "better", "plan", "configurations", "schemes",
         "denormals", "integers", "curve", "commands", "left_out", "refusal",
+        "sampled", "measured",
     }  # fmt: skip
     assert set(content["model"]) == {"paths", "tensors", "parameters", "nbytes", "dtypes"}
     assert set(content["recommended"]) == {
