@@ -133,7 +133,7 @@ def _model(conclusion: Conclusion) -> list[str]:
     if conclusion.sampled < conclusion.measured:
         lines.append(
             f"a sample: {conclusion.sampled:,} of {conclusion.measured:,} elements; +- is with 95 % "
-            "confidence; maxima are the sample's"
+            "confidence, ? where maxima count"
         )
     if conclusion.left_out:
         parts = (
@@ -355,7 +355,9 @@ def _level(value: float) -> str:
 
 def _off(uncertainty: float, unit: str = "") -> str:
     """Say how far a level may be off, if it may; no less than the last digit."""
-    return f" +- {max(uncertainty, 0.01):.2f}{unit}" if uncertainty else ""
+    if not uncertainty:
+        return ""
+    return f" +- {max(uncertainty, 0.01):.2f}{unit}" if math.isfinite(uncertainty) else " +- ?"
 
 
 def _count(number: int, what: str) -> str:

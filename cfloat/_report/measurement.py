@@ -168,9 +168,15 @@ class Measurement:
         comparisons = [] if schemes is None else schemes.result(self._name)
         if scan.is_sample:
             noises = np.diff(chunks, axis=0)
+            has_whole_rows = not (self._values.is_split or self._values.is_turned)
             comparisons = [
-                replace(each, uncertainty_db=scan.uncertainty_db(noises[:, i]))
-                for i, each in enumerate(comparisons)
+                replace(
+                    each,
+                    uncertainty_db=scan.uncertainty_db(noises[:, i])
+                    if scheme.goes_by_chunk(has_whole_rows)
+                    else math.inf,
+                )
+                for i, (each, scheme) in enumerate(zip(comparisons, SCHEMES, strict=False))
             ]
         return granularity, comparisons
 

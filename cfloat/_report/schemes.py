@@ -64,7 +64,8 @@ class Comparison:
     nbytes : int
         The same in bytes, of the whole tensor.
     uncertainty_db : float
-        How far `sqnr_db` may be from that of all elements, with 95 % confidence; 0 but for a sample.
+        How far `sqnr_db` may be from that of all elements, with 95 % confidence; 0 but for a sample, and
+        infinite where scales go by maxima that a sample does not have.
     """
 
     tensor: str
@@ -129,6 +130,10 @@ class Scheme:
                 return rows * _divide_up(length, self.block)
             case "tile":
                 return _divide_up(rows, tile) * _divide_up(length, tile)
+
+    def goes_by_chunk(self, has_whole_rows: bool) -> bool:
+        """Whether scales go by elements that a chunk of a sample has all of, if it has whole rows or not."""
+        return self.granularity == "block" or (self.granularity == "row" and has_whole_rows)
 
     @property
     def _fields(self) -> binding.SchemeFields:

@@ -221,7 +221,7 @@ class SampledValues(TensorValues):
             wide = min(self.length, ALIGNMENT)
             return min(self.rows, max(1, sample // CHUNKS // wide)), wide
         if self.length * CHUNKS > sample:
-            return 1, sample // CHUNKS // COLUMN_ALIGNMENT * COLUMN_ALIGNMENT
+            return 1, max(1, sample // (2 * CHUNKS) // COLUMN_ALIGNMENT) * COLUMN_ALIGNMENT
         return max(1, sample // _MANY_CHUNKS // self.length), self.length
 
     @cached_property
