@@ -250,8 +250,21 @@ class Conclusion:
     measured: int = 0
 
     def to_content(self) -> dict[str, Any]:
-        """Give everything as plain data, for JSON."""
-        return asdict(self)
+        """Give everything as plain data, for JSON; what tells of a sample is in that of one alone."""
+        content = asdict(self)
+        if self.is_sample:
+            return content
+        del content["sampled"], content["measured"]
+        costs = [content[key] for key in ("recommended", "cheaper", "better", "plan")]
+        for each in (*costs, *content["configurations"], *content["schemes"]):
+            if each is not None:
+                del each["uncertainty_db"]
+        return content
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether some elements were not looked at."""
+        return self.sampled < self.measured
 
 
 def conclude(

@@ -130,7 +130,7 @@ def _model(conclusion: Conclusion) -> list[str]:
     name = shown_path(model.paths[0]) if model.paths else "arrays"
     lines = [shortened(name, max(16, WIDTH - len(rest))) + rest]
     lines.append(shortened(f"stored as: {dtypes}", WIDTH))
-    if conclusion.sampled < conclusion.measured:
+    if conclusion.is_sample:
         lines.append(
             f"a sample: {conclusion.sampled:,} of {conclusion.measured:,} elements; +- is with 95 % "
             "confidence, ? where maxima count"

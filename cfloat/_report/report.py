@@ -59,6 +59,11 @@ Array = NDArray[Any]
 #: The formats compared unless others are named.
 DEFAULT_FORMATS: Final = tuple(FORMATS.values())
 
+# what records say of samples alone
+_OF_SAMPLES: Final = (
+    ("tensors", "sampled"), ("granularity", "uncertainty_db"), ("comparisons", "uncertainty_db"),
+)  # fmt: skip
+
 #: How many tensors a screen lists.
 _LISTED: Final = 3
 
@@ -203,9 +208,10 @@ class Report:
         Returns
         -------
         dict
-            What `to_json` writes, with None for infinities and NaN.
+            What `to_json` writes, with None for infinities and NaN; what tells of a sample, `uncertainty_db`,
+            `sampled` and `measured`, is in that of one alone.
         """
-        content = {
+        content: dict[str, Any] = {
             "cfloat": __version__,
             "conclusion": self.conclusion.to_content(),
             "tensors": [each.to_content() for each in self.tensors],
@@ -215,6 +221,10 @@ class Report:
             "matmul": list(map(asdict, self.products)),
             "skipped": self.skipped,
         }
+        if not self.conclusion.is_sample:
+            for title, key in _OF_SAMPLES:
+                for record in content[title]:
+                    del record[key]
         made: dict[str, Any] = plain(content)
         return made
 

@@ -472,7 +472,6 @@ def test_content_has_it_all(reported):
     assert set(content) == {
         "model", "bound_db", "recommended", "cheaper", "better", "plan", "configurations", "schemes",
         "denormals", "integers", "curve", "commands", "left_out", "refusal",
-        "sampled", "measured",
     }  # fmt: skip
     assert set(content["model"]) == {"paths", "tensors", "parameters", "nbytes", "dtypes"}
     assert set(content["recommended"]) == {
@@ -600,6 +599,6 @@ def test_what_is_stored_is_listed(model):
     fates = {each.name: each.fate for each in stored.tensors}
     assert (fates["m:step"], fates["m:layers.0.norm.bias"]) == ("copied", "excluded")
     assert fates["m:conv.weight"] == "converted"
-    stored.add_array("x", "float16", MODEL["half.weight"])
+    stored.add_array("x", "float16", MODEL["half.weight"].shape, MODEL["half.weight"].nbytes)
     last = stored.tensors[-1]
     assert (last.size, last.nbytes, last.fate, last.path) == (910, 1820, "converted", "")

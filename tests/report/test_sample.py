@@ -7,6 +7,7 @@ import pytest
 
 import cfloat as cf
 from cfloat._report.measurement import Measurement
+from cfloat._report.saved_reports import read_report
 from cfloat._report.tensor_values import CHUNKS, SampledValues, TensorValues
 from cfloat._report.uncertainty import combined_db, uncertainty_db
 from tests.support.commands import cfloat, main_refused, succeeded
@@ -230,6 +231,12 @@ def test_command(tmp_path, tensors, capsys):
     assert " +- " in text
     content = json.loads(json_path.read_text())
     assert content["conclusion"]["recommended"]["uncertainty_db"] > 0
+    assert any(each["uncertainty_db"] > 0 for each in content["granularity"])
+    assert all(each["sampled"] < 40_000 for each in content["tensors"])
+    # which is a report like any other, to those that read it back, and says nothing of samples without
+    assert read_report(json_path) == content
+    plain = cf.report(tensors).to_json()
+    assert not any(word in plain for word in ("uncertainty_db", "sampled", "measured"))
     assert content["conclusion"]["sampled"] < 100_000 < content["conclusion"]["measured"] == 405_984
     line = main_refused(capsys, "report", path, "--sample", 7)
     assert "sample is 7; it takes an integer from 16384 on" in line
