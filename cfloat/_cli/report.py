@@ -62,6 +62,13 @@ def add(commands: Any) -> None:
     )
     add_patterns(command, "measure", "leave tensors with a name like this as they are, unmeasured")
     command.add_argument(
+        "--sample",
+        type=int,
+        metavar="N",
+        help="look at about N elements of each tensor, 16384 or more, and say how uncertain that makes "
+        "the errors",
+    )
+    command.add_argument(
         "--activations",
         metavar="FILE",
         help="a file of inputs, each named as its weight: measure the error of their products, too",
@@ -126,6 +133,7 @@ def _run_report(options: argparse.Namespace) -> None:
             exclude=options.exclude,
             # what only tables and files show
             details=options.all or bool(outputs),
+            sample=options.sample,
             progress=advance,
         )
     if not result.tensors:
@@ -147,6 +155,7 @@ def _check_comparison(options: argparse.Namespace) -> None:
         "--min-db": options.min_db != DEFAULT_MIN_DB,
         "--include": options.include,
         "--exclude": options.exclude,
+        "--sample": options.sample is not None,
         "--activations": options.activations is not None,
         "--all": options.all,
         "--top": options.top is not None,

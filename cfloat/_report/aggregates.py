@@ -11,6 +11,8 @@ from typing import Final
 
 from cfloat._metrics.sqnr import sqnr_db
 
+from .uncertainty import combined_db
+
 #: How many dB a tensor may lose against another way to store it before that counts.
 LOSS_DB: Final = 3.0
 
@@ -31,6 +33,8 @@ class TensorError:
         The sum of the squares of its errors over that.
     is_varied : bool
         Whether it has elements of several values: of one that has not, an error says nothing of a format.
+    uncertainty_db : float
+        How far the ratio in dB may be off, where some elements were looked at.
     """
 
     name: str
@@ -38,6 +42,7 @@ class TensorError:
     signal: float
     error: float
     is_varied: bool = True
+    uncertainty_db: float = 0.0
 
     @property
     def db(self) -> float:
@@ -59,6 +64,8 @@ class Aggregate:
         The median and the least of the tensors whose elements have several values.
     worst : str
         The tensor that has the least; empty if nothing is lost.
+    uncertainty_db : float
+        How far `weighted_db` may be off.
     """
 
     weighted_db: float
@@ -66,6 +73,7 @@ class Aggregate:
     median_db: float
     worst_db: float
     worst: str
+    uncertainty_db: float
 
     @classmethod
     def of(cls, errors: Iterable[TensorError]) -> "Aggregate":
@@ -79,6 +87,11 @@ class Aggregate:
             median_db=median_db(each.db for each in varied),
             worst_db=math.inf if worst is None else worst.db,
             worst=worst.name if worst is not None and worst.error > 0 else "",
+            uncertainty_db=combined_db(
+                (each.size * each.error, each.uncertainty_db) for each in given
+            )
+            if any(each.uncertainty_db for each in given)
+            else 0.0,
         )
 
 

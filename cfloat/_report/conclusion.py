@@ -79,6 +79,8 @@ class Configuration:
         How many tensors lose more than 3 dB against the best of the configurations whose codes are as wide.
     command : str
         What to run for it.
+    uncertainty_db : float
+        How far `weighted_db` may be from that of all elements, with 95 % confidence; 0 but for a sample.
     """
 
     format: str
@@ -92,6 +94,7 @@ class Configuration:
     worst: str
     over_3db: int
     command: str
+    uncertainty_db: float = 0.0
 
 
 @public
@@ -107,7 +110,7 @@ class SchemeCost:
         The bytes of all tensors, scales included.
     bits_per_element : float
         What it stores for a tensor that it was measured on, in bits an element.
-    weighted_db, worst_db, worst
+    weighted_db, worst_db, worst, uncertainty_db
         As in `Configuration`.
     """
 
@@ -117,6 +120,7 @@ class SchemeCost:
     weighted_db: float
     worst_db: float
     worst: str
+    uncertainty_db: float = 0.0
 
 
 @public
@@ -130,6 +134,8 @@ class PlanCost:
         As in `CompressionPlan`.
     command : str
         What to run for it.
+    uncertainty_db : float
+        As in `Configuration`.
     """
 
     nbytes: int
@@ -137,6 +143,7 @@ class PlanCost:
     worst_db: float
     worst: str
     command: str
+    uncertainty_db: float = 0.0
 
 
 @public
@@ -223,6 +230,8 @@ class Conclusion:
         Why the model cannot be converted, if that is known.
     notes : list of str
         What is not known of the model.
+    sampled, measured : int
+        How many elements were looked at, and how many the tensors have that were; the same but for a sample.
     """
 
     model: ModelSummary
@@ -240,10 +249,25 @@ class Conclusion:
     left_out: dict[str, list[str]]
     refusal: str = ""
     notes: list[str] = field(default_factory=list)
+    sampled: int = 0
+    measured: int = 0
 
     def to_content(self) -> dict[str, Any]:
-        """Give everything as plain data, for JSON."""
-        return asdict(self)
+        """Give everything as plain data, for JSON; what tells of a sample is in that of one alone."""
+        content = asdict(self)
+        if self.is_sample:
+            return content
+        del content["sampled"], content["measured"]
+        costs = [content[key] for key in ("recommended", "cheaper", "better", "plan")]
+        for each in (*costs, *content["configurations"], *content["schemes"]):
+            if each is not None:
+                del each["uncertainty_db"]
+        return content
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether some elements were not looked at."""
+        return self.sampled < self.measured
 
 
 def conclude(
@@ -292,9 +316,13 @@ class _Concluding:
         self._subnormals = subnormals
         self._min_db = min_db
         self._summaries = {each.name: each for each in tensors}
-        self._db = {
-            (each.tensor, each.format, each.granularity): each.sqnr_db for each in granularity
-        }
+        self._db: dict[tuple[str, str, str], float] = {}
+        self._uncertain: dict[tuple[str, str, str], float] = {}
+        for one in granularity:
+            key = one.tensor, one.format, one.granularity
+            self._db[key] = one.sqnr_db
+            if one.uncertainty_db:
+                self._uncertain[key] = one.uncertainty_db
         self._compared: dict[str, dict[str, Comparison]] = {}
         for each in comparisons:
             self._compared.setdefault(each.scheme, {})[each.tensor] = each
@@ -330,6 +358,8 @@ class _Concluding:
             left_out=self._left_out(),
             refusal=self._model.refusal,
             notes=list(self._model.notes),
+            sampled=sum(each.sampled for each in self._summaries.values()),
+            measured=sum(each.size for each in self._summaries.values()),
         )
 
     def _summary(self) -> ModelSummary:
@@ -394,6 +424,7 @@ class _Concluding:
             worst=total.worst,
             over_3db=count_losses((each.db for each in errors), bests),
             command=self._commands.convert(fmt, layout),
+            uncertainty_db=total.uncertainty_db,
         )
 
     def _counted(self) -> Iterable[tuple[StoredTensor, TensorSummary | None]]:
@@ -406,18 +437,23 @@ class _Concluding:
                 yield each, summary
 
     def _errors_of(self, label: str, granularity: str) -> list[TensorError]:
-        return [
-            _tensor_error(each, summary, self._db.get((each.name, label, granularity)))
-            for each, summary in self._counted()
-        ]
+        found = []
+        for each, summary in self._counted():
+            key = each.name, label, granularity
+            found.append(
+                _tensor_error(each, summary, self._db.get(key), self._uncertain.get(key, 0.0))
+            )
+        return found
 
     def _schemes(self) -> list[SchemeCost]:
         costs = []
         for scheme, found in self._compared.items():
             total = Aggregate.of(
                 _tensor_error(
-                    each, summary, found[each.name].sqnr_db if each.name in found else None
+                    each, summary, found[each.name].sqnr_db, found[each.name].uncertainty_db
                 )
+                if each.name in found
+                else _tensor_error(each, summary, None)
                 for each, summary in self._counted()
             )
             sizes = sum(self._summaries[name].size for name in found)
@@ -437,6 +473,7 @@ class _Concluding:
                     weighted_db=total.weighted_db,
                     worst_db=total.worst_db,
                     worst=total.worst,
+                    uncertainty_db=total.uncertainty_db,
                 )
             )
         return costs
@@ -448,13 +485,13 @@ class _Concluding:
             return None, []
         counted = [each for each in items if not self._is_zero(each)]
         total = sum(each.size for each in counted) or 1
-        nbytes, errors, weights = [], [], []
+        nbytes, errors, found = [], [], []
         for each in items:
             candidates = self._candidates(each)
             weight = each.size / total
-            nbytes.append([each.copies * size for size, _ in candidates])
-            errors.append([weight * error for _, error in candidates])
-            weights.append([error for _, error in candidates])
+            nbytes.append([each.copies * size for size, *_ in candidates])
+            errors.append([weight * error for _, error, _ in candidates])
+            found.append(candidates)
         others = self._model.nbytes - sum(each.copies * each.nbytes for each in items)
         problem = Problem(nbytes, errors)
         curve = [(others + int(size), db) for size, db in vertices(problem)]
@@ -462,17 +499,21 @@ class _Concluding:
             return None, curve
         picks = problem.select(10 ** (-self._min_db / 10)).picks
         chosen = [
-            TensorError(each.name, each.size, 0.0, of_each[pick])
-            for each, of_each, pick in zip(items, weights, picks, strict=True)
+            TensorError(
+                each.name, each.size, 0.0, of_each[pick][1], uncertainty_db=of_each[pick][2]
+            )
+            for each, of_each, pick in zip(items, found, picks, strict=True)
             if not self._is_zero(each)
         ]
         worst = max(chosen, key=lambda each: each.error, default=None)
+        total_error = Aggregate.of(chosen)
         cost = PlanCost(
             nbytes=others + sum(each[pick] for each, pick in zip(nbytes, picks, strict=True)),
-            weighted_db=Aggregate.of(chosen).weighted_db,
+            weighted_db=total_error.weighted_db,
             worst_db=math.inf if worst is None else worst.db,
             worst=worst.name if worst is not None and worst.error > 0 else "",
             command=self._commands.plan(),
+            uncertainty_db=total_error.uncertainty_db,
         )
         return cost, curve
 
@@ -480,9 +521,9 @@ class _Concluding:
         summary = self._summaries.get(tensor.name)
         return tensor.size == 0 or (summary is not None and summary.max == 0)
 
-    def _candidates(self, tensor: StoredTensor) -> list[tuple[int, float]]:
-        """Give bytes and error of what a tensor can become; the first is to leave it as it is."""
-        found = [(tensor.nbytes, 0.0)]
+    def _candidates(self, tensor: StoredTensor) -> list[tuple[int, float, float]]:
+        """Give bytes, error and uncertainty of what a tensor can become; the first is to leave it."""
+        found = [(tensor.nbytes, 0.0, 0.0)]
         summary = self._summaries.get(tensor.name)
         # a plan does not touch what has elements that a format has no code for
         if tensor.fate == EXCLUDED or summary is None or summary.nonfinite:
@@ -501,7 +542,7 @@ class _Concluding:
                 if summary.max == 0 or key in self._db:
                     error = 0.0 if summary.max == 0 else _error(self._db[key])
                     if math.isfinite(error):
-                        found.append((nbytes, error))
+                        found.append((nbytes, error, self._uncertain.get(key, 0.0)))
         return found
 
     def _denormals(self, wanted: str | None) -> DenormalCost | None:
@@ -692,13 +733,15 @@ def _error(db: float) -> float:
 
 
 def _tensor_error(
-    tensor: StoredTensor, summary: TensorSummary | None, db: float | None
+    tensor: StoredTensor, summary: TensorSummary | None, db: float | None, uncertainty: float = 0.0
 ) -> TensorError:
     """Give the error of a tensor; one that is not measured stays as it is, and loses nothing."""
     if summary is None:
         return TensorError(tensor.name, tensor.size, 0.0, 0.0, False)
     error = 0.0 if db is None else _error(db)
-    return TensorError(tensor.name, tensor.size, summary.signal, error, not summary.is_constant)
+    return TensorError(
+        tensor.name, tensor.size, summary.signal, error, not summary.is_constant, uncertainty
+    )
 
 
 def _least(found: Iterable[Configuration]) -> Configuration | None:

@@ -41,6 +41,7 @@ class _Line(NamedTuple):
     weighted_db: float
     worst_db: float
     losses: str = ""
+    uncertainty_db: float = 0.0
 
 
 def screen(conclusion: Conclusion, tensors: Sequence[TensorCost], is_short: bool) -> str:
@@ -129,6 +130,11 @@ def _model(conclusion: Conclusion) -> list[str]:
     name = shown_path(model.paths[0]) if model.paths else "arrays"
     lines = [shortened(name, max(16, WIDTH - len(rest))) + rest]
     lines.append(shortened(f"stored as: {dtypes}", WIDTH))
+    if conclusion.is_sample:
+        lines.append(
+            f"a sample: {conclusion.sampled:,} of {conclusion.measured:,} elements; +- is with 95 % "
+            "confidence, ? where maxima count"
+        )
     if conclusion.left_out:
         parts = (
             f"{len(names):,} {printable(reason)}"
@@ -148,8 +154,8 @@ def _recommended(conclusion: Conclusion) -> list[str]:
     lines = [
         f"recommended: {configuration_name(found)}: the fewest bytes with {bound} (--min-db)",
         f"  bytes  {found.nbytes_before:,} -> {found.nbytes:,}, {ratio:.3f}x",
-        f"  error  weighted {_db(found.weighted_db)}, by energy {_db(found.energy_db)}, "
-        f"worst {_db(found.worst_db)}",
+        f"  error  weighted {_db(found.weighted_db)}{_off(found.uncertainty_db, ' dB')}, "
+        f"by energy {_db(found.energy_db)}, worst {_db(found.worst_db)}",
     ]
     if found.worst:
         where = shortened(printable(found.worst), WIDTH - 12)
@@ -203,25 +209,33 @@ def _table(conclusion: Conclusion) -> list[str]:
             lines.append(
                 _Line(
                     mark, _named(found), found.nbytes,
-                    found.weighted_db, found.worst_db, f"{found.over_3db:,}",
+                    found.weighted_db, found.worst_db, f"{found.over_3db:,}", found.uncertainty_db,
                 )
             )  # fmt: skip
     plan = conclusion.plan
     if plan is not None:
-        lines.append(_Line("plan", "each its own", plan.nbytes, plan.weighted_db, plan.worst_db))
+        lines.append(
+            _Line(
+                "plan", "each its own", plan.nbytes, plan.weighted_db, plan.worst_db,
+                uncertainty_db=plan.uncertainty_db,
+            )
+        )  # fmt: skip
     mark = "others"
     for each in conclusion.schemes:
         if is_headline(each.scheme):
             lines.append(
-                _Line(mark, printable(each.scheme), each.nbytes, each.weighted_db, each.worst_db)
-            )
+                _Line(
+                    mark, printable(each.scheme), each.nbytes, each.weighted_db, each.worst_db,
+                    uncertainty_db=each.uncertainty_db,
+                )
+            )  # fmt: skip
             mark = ""
     if not lines:
         return []
     rows = [
         [
             line.mark, line.what, f"{line.nbytes:,}", f"{line.nbytes / max(1, before):.3f}x",
-            _level(line.weighted_db), _level(line.worst_db), line.losses,
+            _level(line.weighted_db) + _off(line.uncertainty_db), _level(line.worst_db), line.losses,
         ]
         for line in lines
     ]  # fmt: skip
@@ -338,6 +352,13 @@ def _db(value: float) -> str:
 
 def _level(value: float) -> str:
     return "exact" if value == math.inf else f"{value:.2f}"
+
+
+def _off(uncertainty: float, unit: str = "") -> str:
+    """Say how far a level may be off, if it may; no less than the last digit."""
+    if not uncertainty:
+        return ""
+    return f" +- {max(uncertainty, 0.01):.2f}{unit}" if math.isfinite(uncertainty) else " +- ?"
 
 
 def _count(number: int, what: str) -> str:

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -29,7 +30,7 @@ from .records import (
 )
 from .scan import GroupErrors, Scan
 from .schemes import SCHEMES, Comparison, SchemeErrors
-from .tensor_values import TensorValues
+from .tensor_values import MatrixPiece, TensorValues
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -78,7 +79,7 @@ class Measurement:
     @property
     def is_finite(self) -> bool:
         """Whether any element is finite."""
-        return self._scan.nonfinite < self._values.size
+        return self._scan.nonfinite < self._values.count
 
     def run(self, advance: Callable[[float], None], details: bool = True) -> Measured:
         """Measure everything.
@@ -102,6 +103,8 @@ class Measurement:
         scan = self._scan
         with np.errstate(over="ignore"):
             signal = float(np.ldexp(scan.signal, 2 * scan.scale))
+        if scan.is_sample:
+            signal *= self._values.size / self._values.count
         return TensorSummary(
             name=self._name,
             shape=self._values.shape,
@@ -114,6 +117,7 @@ class Measurement:
             exponents=scan.histogram().exponents() if details else {},
             signal=signal,
             is_constant=scan.is_constant,
+            sampled=self._values.count,
         )
 
     def _parts(
@@ -124,7 +128,17 @@ class Measurement:
         schemes = None
         # not beyond float32, nor where its squares are
         if 2.0**-126 <= scan.peak <= 2.0**126:
-            schemes = SchemeErrors(SCHEMES, self._values.shape, scan.peak, scan.row_peaks)
+            matrix = self._values.rows, self._values.length
+            schemes = SchemeErrors(SCHEMES, matrix, scan.peak, scan.row_peaks)
+        chunks = [np.zeros(len(SCHEMES))]
+
+        def add_schemes(piece: MatrixPiece) -> None:
+            assert schemes is not None
+            for first, stop in pairwise((*piece.chunks, len(piece.values))):
+                schemes.add_part(piece.row + first, piece.values[first:stop])
+                if scan.is_sample:
+                    chunks.append(schemes.errors.copy())
+
         # what a checkpoint's tensors can become: those of several biases, and the unsigned ones
         stored = {
             label: fmt
@@ -138,8 +152,8 @@ class Measurement:
         ]
         errors = scan.measure_groups(
             [(fmt, length) for *_, fmt, length in wanted],
-            also=None if schemes is None else lambda row, column, values: schemes.add(values),
-            advance=lambda elements: advance(part * elements / self._values.size),
+            also=None if schemes is None else add_schemes,
+            advance=lambda elements: advance(part * elements / self._values.count),
         )
         found = {
             (label, name): each for (label, name, *_), each in zip(wanted, errors, strict=True)
@@ -152,22 +166,38 @@ class Measurement:
                 each = found.get((label, name), each)
                 granularity.append(self._granularity(label, name, fmt, each))
         comparisons = [] if schemes is None else schemes.result(self._name)
+        if scan.is_sample:
+            noises = np.diff(chunks, axis=0)
+            has_whole_rows = not (self._values.is_split or self._values.is_turned)
+            comparisons = [
+                replace(
+                    each,
+                    uncertainty_db=scan.uncertainty_db(noises[:, i])
+                    if scheme.goes_by_chunk(has_whole_rows)
+                    else math.inf,
+                )
+                for i, (each, scheme) in enumerate(zip(comparisons, SCHEMES, strict=False))
+            ]
         return granularity, comparisons
 
     def _granularity(self, label: str, name: str, fmt: Format, found: GroupErrors) -> Granularity:
         turned = self._values.is_turned
-        nbytes = GRANULARITIES[name].nbytes(self._values.shape, fmt, turned)
+        layout = GRANULARITIES[name]
+        nbytes = layout.nbytes(self._values.shape, fmt, turned)
         return Granularity(
             tensor=self._name,
             format=label,
             granularity=name,
             sqnr_db=sqnr_db(1.0, found.error),
-            biases=found.count,
+            biases=max(1, layout.bias_count(self._values.shape, turned))
+            if self._scan.is_sample and _several_biases(fmt)
+            else found.count,
             lowest=found.lowest,
             median=found.median,
             highest=found.highest,
             nbytes=nbytes,
             bits_per_element=8 * nbytes / self._values.size,
+            uncertainty_db=found.uncertainty_db,
         )
 
     def _subnormals(self) -> Iterator[SubnormalRow]:
@@ -180,13 +210,13 @@ class Measurement:
         scan = self._scan
         biases = {label: scan.bias(fmt) for label, fmt in self._formats.items()}
         sums = {label: Sums() for label in self._formats}
-        for _, _, values in self._values:
+        for _, _, values, _ in self._values:
             for label, fmt in self._formats.items():
                 flat = values.reshape(-1)
                 sums[label].merge(sums_of_rounding(flat, fmt, biases[label]))
-            advance(part * values.size / self._values.size)
+            advance(part * values.size / self._values.count)
         for label, fmt in self._formats.items():
-            stats = sums[label].stats(self._values.size, True)
+            stats = sums[label].stats(self._values.count, True)
             yield self._row(label, fmt, biases[label], stats)
 
     def _row(self, label: str, fmt: Format, bias: int, stats: ErrorStats) -> ReportRow:
@@ -227,7 +257,7 @@ class Measurement:
 
     def _theory(self, fmt: Format) -> dict[str, float]:
         scan = self._scan
-        mean = scan.signal / max(1, self._values.size - scan.nonfinite)
+        mean = scan.signal / max(1, self._values.count - scan.nonfinite)
         if mean <= 0:
             return {}
         rms = math.sqrt(mean)

@@ -208,12 +208,16 @@ class TensorSummary:
     exponents : dict of int to int
         Numbers of elements by binade, the exponent of its first value.
     signal : float
-        The sum of the squares of the finite elements; infinite if float64 does not hold it.
+        The sum of the squares of the finite elements; infinite if float64 does not hold it.  Of a sample,
+        what that makes of all elements.
     kind : str
         What it is in a model, by its shape, its name and the model's class: "linear", "convolution",
         "embedding", "norm or bias" or "other".
     is_constant : bool
         Whether all finite elements are equal.
+    sampled : int
+        How many elements were looked at, of which the numbers of elements are, and `max`; all, but for a
+        sample.
     """
 
     name: str
@@ -228,6 +232,7 @@ class TensorSummary:
     signal: float = math.nan
     kind: str = "other"
     is_constant: bool = False
+    sampled: int = 0
 
     def to_content(self) -> dict[str, Any]:
         """Give everything as plain data, for JSON."""
@@ -258,6 +263,8 @@ class Granularity:
         The bytes of codes and biases, as a converted file has them.
     bits_per_element : float
         The same in bits an element.
+    uncertainty_db : float
+        How far `sqnr_db` may be from that of all elements, with 95 % confidence; 0 but for a sample.
     """
 
     tensor: str
@@ -270,6 +277,7 @@ class Granularity:
     highest: int
     nbytes: int
     bits_per_element: float
+    uncertainty_db: float = 0.0
 
 
 @public

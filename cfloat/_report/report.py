@@ -49,7 +49,7 @@ from .records import (
 from .schemes import Comparison
 from .stored_model import EXCLUDED, StoredModel, check_names
 from .tensor_costs import TensorCost, ordered, tensor_costs
-from .tensor_values import TensorValues
+from .tensor_values import SampledValues, TensorValues, sample_size
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,6 +59,11 @@ Array = NDArray[Any]
 
 #: The formats compared unless others are named.
 DEFAULT_FORMATS: Final = tuple(FORMATS.values())
+
+# what records say of samples alone
+_OF_SAMPLES: Final = (
+    ("tensors", "sampled"), ("granularity", "uncertainty_db"), ("comparisons", "uncertainty_db"),
+)  # fmt: skip
 
 #: How many tensors a screen lists.
 _LISTED: Final = 3
@@ -206,9 +211,10 @@ class Report:
         Returns
         -------
         dict
-            What `to_json` writes, with None for infinities and NaN.
+            What `to_json` writes, with None for infinities and NaN; what tells of a sample, `uncertainty_db`,
+            `sampled` and `measured`, is in that of one alone.
         """
-        content = {
+        content: dict[str, Any] = {
             "cfloat": __version__,
             "conclusion": self.conclusion.to_content(),
             "tensors": [each.to_content() for each in self.tensors],
@@ -218,6 +224,10 @@ class Report:
             "matmul": list(map(asdict, self.products)),
             "skipped": self.skipped,
         }
+        if not self.conclusion.is_sample:
+            for title, key in _OF_SAMPLES:
+                for record in content[title]:
+                    del record[key]
         made: dict[str, Any] = plain(content)
         return made
 
@@ -319,6 +329,7 @@ def report(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     details: bool = True,
+    sample: int | None = None,
     progress: Callable[[float, int], None] | None = None,
 ) -> Report:
     """Measure what formats cost on tensors.
@@ -345,6 +356,11 @@ def report(
     details : bool
         Whether to make ``Report.rows``, and tell how each tensor's elements are distributed (``kurtosis`` and
         ``exponents``); the conclusion takes less time without.
+    sample : int, optional
+        About how many elements of a tensor to look at, 16384 or more; all if None.  A larger tensor is
+        represented by chunks of rows, evenly spread and the same each time, and of plain elements in a file
+        no others are read.  Errors are then estimates, with their uncertainty (``uncertainty_db``); maxima,
+        numbers of elements and what follows from these are those of the sample.
     progress : callable, optional
         Called as ``progress(done, total)`` when `done` of `total` are finished: elements, about, where the
         tensors' shapes are known before they are read, or tensors.
@@ -361,7 +377,7 @@ def report(
         If `formats` holds anything but formats and names, or a single tensor is not of numbers.
     ArgumentValueError
         If there are no formats, or two of the same name and subnormals, or a name is not known; or a pattern
-        fits no tensor.
+        fits no tensor; or `sample` is below 16384, or given beside `activations`.
     FileError, MissingExtraError
         If a file cannot be opened.
 
@@ -382,6 +398,9 @@ def report(
     bound = finite_number("min_db", min_db)
     if bound is None:
         raise ArgumentTypeError("min_db is None; it takes a number")
+    sample = sample_size(sample)
+    if sample is not None and activations is not None:
+        raise ArgumentValueError("sample is given beside activations; products take all elements")
     named: Mapping[Any, ArrayLike]
     if isinstance(tensors, str | os.PathLike):
         named = StoredValues(tensors)
@@ -400,7 +419,7 @@ def report(
     kinds = {each.name: each.kind for each in model.tensors}
     excluded = {each.name for each in model.tensors if each.fate == EXCLUDED}
     turned = {each.name for each in model.tensors if each.is_transposed}
-    work = _Work(progress, _weights(named, model if is_listed else None))
+    work = _Work(progress, _weights(named, model if is_listed else None, sample))
     for name in named:
         label = str(name)
         with work.of(name) as advance:
@@ -411,7 +430,7 @@ def report(
                 skipped[label] = EXCLUDED
                 continue
             try:
-                values, dtype_name, nbytes, reason = _given(named, name, label in turned)
+                values, dtype_name, nbytes, reason = _given(named, name, label in turned, sample)
             except FileError as error:
                 skipped[label] = str(error)
                 continue
@@ -475,14 +494,18 @@ def _stored_model(
 _OVERHEAD: Final = 1 << 14
 
 
-def _weights(tensors: Mapping[Any, ArrayLike], model: StoredModel | None) -> dict[Any, int]:
+def _weights(
+    tensors: Mapping[Any, ArrayLike], model: StoredModel | None, sample: int | None
+) -> dict[Any, int]:
     """Tell how long each tensor takes, beside the others; 1 each where shapes are not known before."""
     if model is not None:
         sizes = {each.name: each.size for each in model.tensors}
-        return {name: _OVERHEAD + sizes.get(str(name), 0) for name in tensors}
-    if type(tensors) is dict:
-        return {name: _OVERHEAD + math.prod(np.shape(each)) for name, each in tensors.items()}
-    return dict.fromkeys(tensors, 1)
+    elif type(tensors) is dict:
+        sizes = {str(name): math.prod(np.shape(each)) for name, each in tensors.items()}
+    else:
+        return dict.fromkeys(tensors, 1)
+    most = math.inf if sample is None else sample
+    return {name: _OVERHEAD + int(min(sizes.get(str(name), 0), most)) for name in tensors}
 
 
 class _Work:
@@ -547,20 +570,23 @@ class _Given(NamedTuple):
     reason: str | None
 
 
-def _given(tensors: Mapping[Any, ArrayLike], name: Any, is_transposed: bool) -> _Given:
+def _given(
+    tensors: Mapping[Any, ArrayLike], name: Any, is_transposed: bool, sample: int | None
+) -> _Given:
     """Find a tensor; those that files have as plain elements are read when these are asked for."""
     stored = tensors if isinstance(tensors, StoredValues | JoinedValues | Checkpoint) else None
     if stored is not None and (found := _plain_elements(stored, name)) is not None:
         shape, read = found
-        values = TensorValues(shape, read, reduction_axes(len(shape), is_transposed))
+        values = _values(shape, read, reduction_axes(len(shape), is_transposed), sample)
         dtype = stored.dtype_name(name)
         nbytes = values.size * BY_COMMON_NAME[dtype].numpy.itemsize
         return _Given(values, dtype, nbytes, None if values.size else "empty")
     given = tensors[name]
     check_memory(shown(name), given)
     tensor = np.asarray(given)
+    flat = _widened(tensor).reshape(-1)
     return _Given(
-        TensorValues.of(_widened(tensor)),
+        _values(tensor.shape, lambda start, stop: flat[start:stop], None, sample),
         str(tensor.dtype) if stored is None else stored.dtype_name(name),
         tensor.nbytes,
         _reason_to_skip(tensor),
@@ -576,6 +602,17 @@ def _plain_elements(
     if not tensors.is_float(name):
         return None
     return tensors.shape_of(name), partial(read_values, tensors.source, name)
+
+
+def _values(
+    shape: tuple[int, ...],
+    read: Callable[[int, int], Array],
+    axes: tuple[int, ...] | None,
+    sample: int | None,
+) -> TensorValues:
+    if sample is None or math.prod(shape) <= sample:
+        return TensorValues(shape, read, axes)
+    return SampledValues(shape, read, axes, sample=sample)
 
 
 def _reason_to_skip(tensor: Array) -> str | None:

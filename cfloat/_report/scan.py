@@ -24,7 +24,8 @@ from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 
 from .schemes import row_peaks
-from .tensor_values import TensorValues
+from .tensor_values import MatrixPiece, TensorValues
+from .uncertainty import uncertainty_db
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -52,6 +53,8 @@ class GroupErrors:
         The sum of squared errors over that of squares; 0 if nothing is lost, infinite if what is lost is.
     count, lowest, median, highest : int
         Of the biases: how many, and which.
+    uncertainty_db : float
+        How far the error may be from that of all elements, where they are a sample.
     """
 
     error: float
@@ -59,6 +62,7 @@ class GroupErrors:
     lowest: int
     median: int
     highest: int
+    uncertainty_db: float = 0.0
 
 
 class Scan:
@@ -79,6 +83,8 @@ class Scan:
         The unit of `signal`, and of the errors at every bias, is 4**scale.
     signal : float
         The sum of squares.
+    signals : list of float
+        That of each chunk of a sample.
     row_peaks : ndarray of float32, shape (rows,)
         The largest magnitude of each row.
     """
@@ -95,6 +101,7 @@ class Scan:
         self._errors: dict[Format, Floats] = {}
         self._wholes: dict[Format, tuple[int, float]] = {}
         self._survey()
+        self.signals: list[float] = []
         self.signal = self._sum_up()
 
     @property
@@ -135,7 +142,7 @@ class Scan:
 
     def error_at(self, fmt: Format, bias: int) -> float:
         """Sum up the squared errors with one bias, which is given."""
-        if fmt in self._errors or not self.values.is_whole:
+        if fmt in self._errors or self.values.kept() is None:
             return float(self.errors(fmt)[bias - fmt.bias_range[0]])
         return self._least(_of_one_bias(fmt, bias))[1]
 
@@ -157,25 +164,48 @@ class Scan:
         return self._wholes[fmt]
 
     def _found_least(self, fmt: Format) -> tuple[int, float]:
-        if self.values.is_whole:
-            for _, _, values in self.values:
-                flat = values.reshape(1, -1)
-                biases, errors = _least_errors(flat, fmt, flat.size, self.scale)
-                return int(biases[0, 0]), float(errors[0, 0])
+        if not self.values.size:
             return fmt.default_bias, 0.0
+        if (flat := self.values.kept()) is not None:
+            biases, errors = _least_errors(flat[np.newaxis], fmt, flat.size, self.scale)
+            return int(biases[0, 0]), float(errors[0, 0])
         bias = least_error(self.errors(fmt), fmt)
         if not self._is_double:
             return bias, float(self.errors(fmt).min())
         # bins are of float32
+        return bias, float(sum(self._noises(fmt, bias)))
+
+    def _noises(self, fmt: Format, bias: int) -> list[float]:
+        """Sum up the squared errors of each chunk of a sample, or each piece, with one bias."""
         one = _of_one_bias(fmt, bias)
-        return bias, float(
-            sum(_errors_at_biases(v.reshape(-1), one, self.scale)[0] for *_, v in self.values)
-        )
+        found: list[float] = []
+        for piece in self.values:
+            if len(piece.chunks) > 1:
+                values = self._finite(piece.values)
+                _, errors = _least_errors(values, one, self.values.length, self.scale)
+                found += piece.by_chunk(errors[:, 0])
+            else:
+                found += _errors_at_biases(piece.values.reshape(-1), one, self.scale).tolist()
+        return found
+
+    def _finite(self, values: Array) -> Array:
+        """Put 0 for what is not finite."""
+        return np.where(np.isfinite(values), values, 0) if self.nonfinite else values
 
     def whole(self, fmt: Format) -> GroupErrors:
         """Give the errors with one bias for all of the tensor."""
         bias = self.bias(fmt)
-        return GroupErrors(self.error(fmt), 1, bias, bias, bias)
+        uncertainty = self.uncertainty_db(self._noises(fmt, bias)) if self.is_sample else 0.0
+        return GroupErrors(self.error(fmt), 1, bias, bias, bias, uncertainty)
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether some elements are not looked at."""
+        return self.values.count < self.values.size
+
+    def uncertainty_db(self, noises: Sequence[float] | Floats) -> float:
+        """Tell how far an error may be from that of all elements, from the errors of the sample's chunks."""
+        return uncertainty_db(noises, self.signals, self.values.count / self.values.size)
 
     def granularities(self, fmt: Format) -> list[tuple[str, int]]:
         """List the granularities that have more biases than those before, by name and length of a group.
@@ -200,7 +230,7 @@ class Scan:
     def measure_groups(
         self,
         wanted: Sequence[tuple[Format, int]],
-        also: Callable[[int, int, Array], None] | None = None,
+        also: Callable[[MatrixPiece], None] | None = None,
         advance: Callable[[int], None] | None = None,
     ) -> list[GroupErrors]:
         """Measure the errors with biases of groups, in one pass over the values.
@@ -210,39 +240,46 @@ class Scan:
         wanted : sequence of (Format, int)
             Formats, and how many consecutive elements of a row share a bias, or `COLUMN`.
         also : callable, optional
-            Called with the first row, the first column and the values of each piece, with 0 for what is not
-            finite.
+            Called with each piece, with 0 for what is not finite.
         advance : callable, optional
             Called with the number of elements of each piece when it is done.
         """
         tallies = [_Tally(fmt) for fmt, _ in wanted]
         rows = [
-            _SplitRows(fmt, self.values.rows, self.scale)
+            _SplitRows(fmt, self.scale)
             if self.values.is_split and length == self.values.length
             else None
             for fmt, length in wanted
         ]
         with no_flags(), np.errstate(all="ignore"):
-            for row, column, given in self.values:
-                values = np.where(np.isfinite(given), given, 0) if self.nonfinite else given
+            for given in self.values:
+                values = self._finite(given.values)
+                piece = given if values is given.values else given._replace(values=values)
                 # of columns there is but one piece
                 has_columns = any(length == COLUMN for _, length in wanted)
                 columns = np.ascontiguousarray(values.T) if has_columns else values
                 for (fmt, length), tally, split in zip(wanted, tallies, rows, strict=True):
                     if split is not None:
-                        split.add(row, values)
+                        split.add(piece.row, values)
                     elif length == COLUMN:
                         tally.add(*_least_errors(columns, fmt, self.values.rows, self.scale))
                     else:
-                        tally.add(*_least_errors(values, fmt, length, self.scale))
+                        tally.add(*_least_errors(values, fmt, length, self.scale), piece)
                 if also is not None:
-                    also(row, column, values)
+                    also(piece)
                 if advance is not None:
                     advance(values.size)
         for tally, split in zip(tallies, rows, strict=True):
             if split is not None:
                 tally.add(*split.least())
-        return [tally.result(self._share) for tally in tallies]
+        noises = [
+            tally.noises if split is None or not self.is_sample else split.noises(self.values)
+            for tally, split in zip(tallies, rows, strict=True)
+        ]
+        return [
+            tally.result(self._share, self.uncertainty_db(each) if self.is_sample else 0.0)
+            for tally, each in zip(tallies, noises, strict=True)
+        ]
 
     def _share(self, noise: float) -> float:
         """Give a sum of squared errors, in units of 4**scale, as a share of that of squares."""
@@ -252,41 +289,42 @@ class Scan:
 
     def _survey(self) -> None:
         """Look at all values; those of several pieces are summed up by bins at once."""
-        for row, _, values in self.values:
+        is_kept = self.values.kept() is not None
+        for row, _, values, _ in self.values:
             self._is_double = values.dtype == np.float64
             self._add_limits(row, values)
-            if not (self.values.is_whole or self._is_double):
+            if not (is_kept or self._is_double):
                 self._table = self._table or BinTable(ANY_BITS, 0)
                 self._table.add(values.reshape(-1))
         if self._is_double:  # a scale takes the largest of them
             self.scale = scale_exponent(self.peak)
 
     def _bin_sums(self) -> BinSums:
-        if self.values.is_whole:
-            flat: Array = np.zeros(0, np.float32)
-            for _, _, values in self.values:
-                flat = values.reshape(-1)
+        flat = self.values.kept() if self.values.size else np.zeros(0, np.float32)
+        if flat is not None:
             return BinSums.of(flat, ANY_BITS, self.scale)
         table = self._table
         if table is None:
             table = BinTable(ANY_BITS, self.scale)
-            for _, _, values in self.values:
+            for _, _, values, _ in self.values:
                 table.add(values.reshape(-1))
-        return BinSums(*table.bins(), self.values.size)
+        return BinSums(*table.bins(), self.values.count)
 
     def _sum_up(self) -> float:
         """Sum up the squares, in units of 4**scale."""
-        if self._table is not None:
+        if self._table is not None and not self.is_sample:
             return self.histogram().signal
-        total = 0.0
-        for _, _, values in self.values:
-            flat = values.reshape(-1)
-            if self.nonfinite:
-                flat = np.where(np.isfinite(flat), flat, 0)
+        for piece in self.values:
+            values = self._finite(piece.values)
             if self.scale:
-                flat = np.ldexp(flat, -self.scale)
-            total += float(np.einsum("i,i->", flat, flat, dtype=np.float64))
-        return total
+                values = np.ldexp(values, -self.scale)
+            if len(piece.chunks) > 1:
+                rows = np.einsum("ij,ij->i", values, values, dtype=np.float64)
+                self.signals += piece.by_chunk(rows)
+            else:
+                flat = values.reshape(-1)
+                self.signals.append(float(np.einsum("i,i->", flat, flat, dtype=np.float64)))
+        return sum(self.signals)
 
     def _add_limits(self, row: int, values: Array) -> None:
         self.zeros += values.size - int(np.count_nonzero(values))
@@ -302,10 +340,10 @@ class Scan:
             np.maximum(rows, row_peaks(values), out=rows)
 
     def _errors_at_biases(self, fmt: Format) -> Floats:
-        if self.values.size > _FEW_ELEMENTS and Histogram.takes(fmt):
+        if self.values.count > _FEW_ELEMENTS and Histogram.takes(fmt):
             return self.histogram(bits_for(fmt)).errors(fmt)
         total = np.zeros(fmt.bias_range[1] - fmt.bias_range[0] + 1)
-        for _, _, values in self.values:
+        for _, _, values, _ in self.values:
             total += _errors_at_biases(values.reshape(-1), fmt, self.scale)
         total[np.isnan(total)] = np.inf
         return total
@@ -333,37 +371,53 @@ class _Tally:
     def __init__(self, fmt: Format) -> None:
         self._first = fmt.bias_range[0]
         self._counts = np.zeros(fmt.bias_range[1] - self._first + 1, np.int64)
-        self._noise: list[float] = []
+        self.noises: list[float] = []
 
-    def add(self, biases: Array, errors: Floats) -> None:
-        """Add groups: the bias of each, and its sum of squared errors."""
+    def add(self, biases: Array, errors: Floats, piece: MatrixPiece | None = None) -> None:
+        """Add groups: the bias of each, and its sum of squared errors; perhaps of a sample's chunks."""
         flat = biases.reshape(-1).astype(np.intp) - self._first
         self._counts += np.bincount(flat, minlength=self._counts.size)
-        self._noise.append(float(errors.sum()))
+        if piece is not None and len(piece.chunks) > 1:
+            self.noises += piece.by_chunk(errors.sum(axis=1))
+        else:
+            self.noises.append(float(errors.sum()))
 
-    def result(self, share: Callable[[float], float]) -> GroupErrors:
+    def result(self, share: Callable[[float], float], uncertainty: float) -> GroupErrors:
         """Give what all groups have in common."""
         below = np.cumsum(self._counts)
         count = int(below[-1])
         # of two in the middle the lower, if they differ
         places = np.searchsorted(below, [1, (count + 1) // 2, count])
         lowest, median, highest = (int(place) + self._first for place in places)
-        return GroupErrors(share(math.fsum(self._noise)), count, lowest, median, highest)
+        error = share(math.fsum(self.noises))
+        return GroupErrors(error, count, lowest, median, highest, uncertainty)
 
 
 class _SplitRows:
     """The errors of rows that come in parts, at every bias."""
 
-    def __init__(self, fmt: Format, rows: int, scale: int) -> None:
+    def __init__(self, fmt: Format, scale: int) -> None:
         self._format, self._scale = fmt, scale
-        self._errors = np.zeros((rows, fmt.bias_range[1] - fmt.bias_range[0] + 1))
+        self._errors: dict[int, Floats] = {}
 
     def add(self, first: int, values: Array) -> None:
         """Add a part of each of some rows."""
         for row, part in enumerate(values, first):
-            self._errors[row] += _errors_at_biases(part, self._format, self._scale)
+            errors = _errors_at_biases(part, self._format, self._scale)
+            self._errors[row] = self._errors[row] + errors if row in self._errors else errors
 
     def least(self) -> tuple[NDArray[np.int16], Floats]:
         """Give the bias of the least error of each row, and that error."""
-        biases = [least_error(errors, self._format) for errors in self._errors]
-        return np.array(biases, np.int16), self._errors.min(axis=1)
+        biases = [least_error(errors, self._format) for errors in self._errors.values()]
+        return np.array(biases, np.int16), np.array([each.min() for each in self._errors.values()])
+
+    def noises(self, pieces: TensorValues) -> list[float]:
+        """Give the errors of each piece with its rows' biases."""
+        place = {row: int(np.argmin(errors)) for row, errors in self._errors.items()}
+        return [
+            sum(
+                float(_errors_at_biases(part, self._format, self._scale)[place[row]])
+                for row, part in enumerate(piece.values, piece.row)
+            )
+            for piece in pieces
+        ]

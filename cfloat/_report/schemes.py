@@ -63,6 +63,9 @@ class Comparison:
         What it stores, scales and padding included, in bits an element.
     nbytes : int
         The same in bytes, of the whole tensor.
+    uncertainty_db : float
+        How far `sqnr_db` may be from that of all elements, with 95 % confidence; 0 but for a sample, and
+        infinite where scales go by maxima that a sample does not have.
     """
 
     tensor: str
@@ -70,6 +73,7 @@ class Comparison:
     sqnr_db: float
     bits_per_element: float
     nbytes: int
+    uncertainty_db: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)  # they are keys, and few: itself is all that one equals
@@ -126,6 +130,10 @@ class Scheme:
                 return rows * _divide_up(length, self.block)
             case "tile":
                 return _divide_up(rows, tile) * _divide_up(length, tile)
+
+    def goes_by_chunk(self, has_whole_rows: bool) -> bool:
+        """Whether scales go by elements that a chunk of a sample has all of, if it has whole rows or not."""
+        return self.granularity == "block" or (self.granularity == "row" and has_whole_rows)
 
     @property
     def _fields(self) -> binding.SchemeFields:
@@ -215,6 +223,23 @@ class SchemeErrors:
         self._done = 0
         self._sums = np.zeros(len(self._schemes) + 1)
 
+    def add_part(self, row: int, part: Floats) -> None:
+        """Add a part of some rows of the matrix, the first of which is given; infinities and NaN are zeros.
+
+        Parts may be any, each but once.  The results are the same bits as of the whole if they come in
+        row-major order, and each has 128 rows that begin at a multiple of 128, or all that are left, and
+        columns that begin at a multiple of 1024, which is the end of the part before.
+        """
+        rows, columns = part.shape
+        if row + rows > self._rows or columns > self._length:
+            raise ArgumentValueError(
+                f"part has {rows}x{columns} elements from row {row} on of {self._rows}x{self._length}"
+            )
+        binding.add_scheme_errors(
+            _structs(self._schemes), _rows(part), self._peak,
+            self._row_peaks[row : row + rows], self._sums,
+        )  # fmt: skip
+
     def add(self, piece: Floats) -> None:
         """Add the rows of the matrix that follow, of which infinities and NaN are taken as zeros.
 
@@ -234,10 +259,7 @@ class SchemeErrors:
                 f"{'columns' if self._rows == 1 else 'rows'} of {self._rows}x{self._length}; "
                 f"all but the last have a multiple of {unit}"
             )
-        binding.add_scheme_errors(
-            _structs(self._schemes), _rows(piece), self._peak,
-            self._row_peaks[first : first + rows], self._sums,
-        )  # fmt: skip
+        self.add_part(first, piece)
         self._done += count
 
     @property

@@ -4,7 +4,8 @@ A weight of three axes or more is the matrix of its slices along the first; one 
 first axis is turned.  A piece has whole rows, or a part of one that is longer than pieces are.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from math import prod
 from typing import Any, Final, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfloat._bias.reduction import as_matrix, reduction_axes
+from cfloat._core.arguments import integer
 from cfloat._core.dtypes import fits_float32, is_source_dtype
 
 Array = NDArray[Any]
@@ -19,8 +21,19 @@ Array = NDArray[Any]
 #: Elements of a piece, about: a multiple of the lengths of blocks, and enough for threads to be worth it.
 PIECE_SIZE: Final = 1 << 21
 
-#: Rows of a piece, where it has several, are a multiple of this, and so are elements of a part of a row.
+#: Rows of a piece, where it has several, are a multiple of this; and elements of a part of a row of that.
 ALIGNMENT: Final = 128
+COLUMN_ALIGNMENT: Final = 1024
+
+#: In how many places a sample is taken at least, and the fewest elements that these make.
+CHUNKS: Final = 16
+LEAST_SAMPLE: Final = CHUNKS * COLUMN_ALIGNMENT
+
+# of whole rows it is more places, if they are no more than this
+_MANY_CHUNKS: Final = 64
+
+# where a sample begins is drawn, and is the same each time
+_SEED: Final = 16
 
 
 class MatrixPiece(NamedTuple):
@@ -30,6 +43,13 @@ class MatrixPiece(NamedTuple):
     column: int
     #: float32, or float64 where the tensor is; of C order and native bytes.
     values: NDArray[Any]
+    #: Of a sample: at which of these rows its chunks begin.
+    chunks: Sequence[int] = (0,)
+
+    def by_chunk(self, sums: NDArray[np.float64]) -> list[float]:
+        """Add up what each row has, for each chunk."""
+        found: list[float] = np.add.reduceat(sums, self.chunks).tolist()
+        return found
 
 
 class TensorValues:
@@ -79,6 +99,11 @@ class TensorValues:
         return prod(self.shape)
 
     @property
+    def count(self) -> int:
+        """The number of elements that pieces have: all, but of a sample."""
+        return self.size
+
+    @property
     def block_axes(self) -> tuple[int, ...] | None:
         """What blocks are said to run along; None for the last axis alone."""
         last = len(self.shape) - 1
@@ -105,6 +130,12 @@ class TensorValues:
         """Whether all of it is one piece, which is kept in memory."""
         return self.size <= PIECE_SIZE or not self._in_order
 
+    def kept(self) -> Array | None:
+        """Give all that pieces have, in their order, shape (count,); None if that is not kept in memory."""
+        if not self.is_whole or not self.size:
+            return None
+        return next(iter(self)).values.reshape(-1)
+
     def __iter__(self) -> Iterator[MatrixPiece]:
         """Give the pieces, in order."""
         if self.size == 0:
@@ -124,7 +155,7 @@ class TensorValues:
 
     def _parts_of_rows(self) -> Iterator[MatrixPiece]:
         rows = min(self.rows, ALIGNMENT)
-        step = max(1, PIECE_SIZE // rows // ALIGNMENT) * ALIGNMENT
+        step = max(1, PIECE_SIZE // rows // COLUMN_ALIGNMENT) * COLUMN_ALIGNMENT
         for first in range(0, self.rows, rows):
             band = range(first, min(first + rows, self.rows))
             for column in range(0, self.length, step):
@@ -133,6 +164,134 @@ class TensorValues:
                     self._read(row * self.length + column, row * self.length + stop) for row in band
                 ]
                 yield MatrixPiece(first, column, _widened(np.stack(parts)))
+
+
+class SampledValues(TensorValues):
+    """Some values of a tensor that is too large to look at all: chunks of its matrix, evenly spread.
+
+    A chunk is some consecutive rows; of rows that are long, a part of one, of a multiple of 1024 elements;
+    and of a turned matrix, whose rows lie apart in memory, 128 elements of some rows.  Of as many strata as
+    there are chunks, each of the same number of places, one is drawn of each; nothing else is read.
+    Chunks of whole rows are put together to pieces, whose rows are then counted in the sample.
+
+    Parameters
+    ----------
+    shape, read, axes
+        As in `TensorValues`.
+    sample : int
+        How many elements, about; fewer than twice as many are read.
+    seed : int, optional
+        What is drawn.
+
+    Attributes
+    ----------
+    chunks : list of (slice, slice)
+        Rows and columns of the matrix, of each chunk.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        read: Callable[[int, int], Array],
+        axes: tuple[int, ...] | None = None,
+        *,
+        sample: int,
+        seed: int = _SEED,
+    ) -> None:
+        super().__init__(shape, read, axes)
+        high, wide = self._chunk_shape(sample)
+        columns = -(-self.length // wide)
+        places = -(-self.rows // high) * columns
+        count = min(places, max(2, sample * places // self.size))
+        rng = np.random.default_rng([seed, self.rows, self.length])
+        bounds = np.arange(count + 1) * places // count
+        drawn = rng.integers(bounds[:-1], bounds[1:]).tolist()
+        self.chunks = [
+            (
+                slice(row * high, min((row + 1) * high, self.rows)),
+                slice(column * wide, min((column + 1) * wide, self.length)),
+            )
+            for row, column in (divmod(place, columns) for place in drawn)
+        ]
+        self._pieces: list[MatrixPiece] = []
+        self._flat: Array | None = None
+
+    def _chunk_shape(self, sample: int) -> tuple[int, int]:
+        if self.is_turned:
+            wide = min(self.length, ALIGNMENT)
+            return min(self.rows, max(1, sample // CHUNKS // wide)), wide
+        if self.length * CHUNKS > sample:
+            return 1, max(1, sample // (2 * CHUNKS) // COLUMN_ALIGNMENT) * COLUMN_ALIGNMENT
+        return max(1, sample // _MANY_CHUNKS // self.length), self.length
+
+    @cached_property
+    def count(self) -> int:
+        """The number of elements that pieces have."""
+        return sum((r.stop - r.start) * (c.stop - c.start) for r, c in self.chunks)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it is one piece."""
+        return False
+
+    @property
+    def is_split(self) -> bool:
+        """Whether pieces have parts of rows; of a turned matrix each is by itself."""
+        return not self.is_turned and self.chunks[0][1].stop - self.chunks[0][1].start < self.length
+
+    def __iter__(self) -> Iterator[MatrixPiece]:
+        """Give the chunks, in order."""
+        if self._pieces:
+            yield from self._pieces
+            return
+        if self._keeps:
+            self._pieces = list(self._read_pieces())
+            yield from self._pieces
+        else:
+            yield from self._read_pieces()
+
+    @property
+    def _keeps(self) -> bool:
+        return self.count <= 4 * PIECE_SIZE
+
+    def kept(self) -> Array | None:
+        """Give all that pieces have, in their order, shape (count,); None if that is not kept in memory."""
+        if not self._keeps:
+            return None
+        if self._flat is None:
+            self._flat = np.concatenate([values.reshape(-1) for _, _, values, _ in self])
+        return self._flat
+
+    def _read_pieces(self) -> Iterator[MatrixPiece]:
+        if self.is_turned or self.is_split:
+            for rows, columns in self.chunks:
+                values = _widened(self._chunk(rows, columns))
+                yield MatrixPiece(rows.start, columns.start, values)
+            return
+        high = self.chunks[0][0].stop - self.chunks[0][0].start
+        step = max(1, PIECE_SIZE // (high * self.length))
+        row = 0
+        for first in range(0, len(self.chunks), step):
+            found = [self._chunk(*chunk) for chunk in self.chunks[first : first + step]]
+            begins = np.cumsum([0, *map(len, found[:-1])])
+            values = _widened(np.concatenate(found))
+            yield MatrixPiece(row, 0, values, begins.tolist())
+            row += len(values)
+
+    def _chunk(self, rows: slice, columns: slice) -> Array:
+        high, wide = rows.stop - rows.start, columns.stop - columns.start
+        if self.is_turned:
+            starts = range(
+                columns.start * self.rows + rows.start, columns.stop * self.rows, self.rows
+            )
+            return np.stack([self._read(start, start + high) for start in starts]).T
+        start = rows.start * self.length + columns.start
+        return self._read(start, start + (high - 1) * self.length + wide).reshape(high, wide)
+
+
+def sample_size(sample: Any) -> int | None:
+    """Check how many elements a tensor are asked for; None for all."""
+    return None if sample is None else integer("sample", sample, LEAST_SAMPLE)
 
 
 def _widened(matrix: Array) -> Array:

@@ -33,7 +33,9 @@ function showConclusion(report) {
   const before = bytesBefore(report);
   at("conclusion-title").textContent = titleOf(report);
   at("model").textContent = [plural(model.tensors, "tensor"), `${countText(model.parameters)} parameters`, bytesText(model.nbytes),
-    dtypesText(model.dtypes)].filter(Boolean).join(" · ");
+    dtypesText(model.dtypes), conclusion.sampled === undefined ? ""
+      : `a sample: ${number(conclusion.sampled)} of ${number(conclusion.measured)} elements; ± is with 95 % confidence, ? where maxima count`,
+  ].filter(Boolean).join(" · ");
   at("answer").replaceChildren(...(recommended ? answer(recommended, bound, before)
     : [make("p", {}, `The same for every tensor, nothing has a weighted SQNR of ${number(bound)} dB.`)]));
   at("choices").replaceChildren(choices(conclusion, before));
@@ -56,7 +58,7 @@ function answer(config, bound, before) {
     make("p", { class: "choice" }, make("strong", {}, formatName(config.format)), `, ${biasesText(config.granularity)}`),
     sizes(before, config.nbytes),
     make("dl", { class: "facts" }, ...facts.map(([term, value, note]) => make("div", {}, make("dt", {}, term), make("dd", {}, make("b", {},
-      term === "lose over 3 dB" ? plural(config.over_3db, "tensor") : lossInDb(value))), note))),
+      term === "lose over 3 dB" ? plural(config.over_3db, "tensor") : lossInDb(value), term === "weighted by elements" ? offText(config) : "")), note))),
   ];
 }
 
@@ -73,7 +75,7 @@ function choices({ recommended, cheaper, better, plan, schemes }, before) {
   if (recommended && !better) lines.splice(2, 0, ["next better", "nothing that takes fewer bytes than now", null]);
   const made = table(null, [["what", "text pin"], ["bytes"], ["of before"], ["weighted, dB"], ["worst, dB"], ["worst tensor", "text"]],
     lines.map(([role, label, found]) => [found ?? {}, make("span", {}, make("span", { class: "role" }, role), label)])
-      .map(([each, what]) => [what, bytesText(each.nbytes), shareOf(each.nbytes, before), make("b", {}, lossText(each.weighted_db)), lossText(each.worst_db),
+      .map(([each, what]) => [what, bytesText(each.nbytes), shareOf(each.nbytes, before), make("b", {}, lossText(each.weighted_db), offText(each)), lossText(each.worst_db),
         [where(each.worst), "text wrap where"]]));
   const place = lines.findIndex(([role]) => role === "recommended");
   if (place >= 0) made.tBodies[0].rows[place].className = "chosen-row";

@@ -87,6 +87,12 @@ function lossText(value) {
   return value === null ? "exact" : value === undefined ? "–" : decibels(value, 2);
 }
 
+/** How far a figure may be off that a sample was measured for; null where that is not known. */
+function offText(each) {
+  const off = each.uncertainty_db;
+  return off === undefined || off === 0 ? "" : off === null ? " ± ?" : ` ± ${decibels(Math.max(off, 0.01), 2)}`;
+}
+
 function lossInDb(value) {
   return typeof value === "number" ? `${lossText(value)} dB` : lossText(value);
 }
