@@ -303,6 +303,8 @@ def _measures(plan: CompressionPlan) -> list[str]:
             f"export {plan.export}, {_biases(plan.strategy, 'scale')}; linear layers "
             f"{printable(plan.exported_by)}"
         )
+        if all(each.format == UNCHANGED for each in plan.tensors):
+            lines.append("note: no layer keeps the bound: there is nothing to export")
     has_notes = plan.by != SQNR or plan.export
     return lines + [f"note: {printable(note)}" for note in plan.notes if has_notes]
 
