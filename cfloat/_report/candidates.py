@@ -18,7 +18,7 @@ from cfloat._files.plan_file import TensorChoice
 from cfloat._files.reader import read_values
 
 from .scan import Scan
-from .tensor_values import TensorValues
+from .tensor_values import PIECE_SIZE, TensorValues
 
 _LEFT: Final = TensorChoice(None)
 
@@ -82,11 +82,25 @@ class Candidates:
         return prod(self.shape)
 
 
-def left_candidates(checkpoint: Checkpoint, name: str, reason: str) -> Candidates:
+def left_candidates(
+    checkpoint: Checkpoint, name: str, reason: str, is_zero: bool = False
+) -> Candidates:
     """Give the one candidate of a tensor that is to stay as it is."""
     whole = Candidate(_LEFT, checkpoint.stored_nbytes(name), 0.0)
     shape = checkpoint.shape_of(name)
-    return Candidates(name, checkpoint.dtype_name(name), shape, False, [whole], reason)
+    return Candidates(name, checkpoint.dtype_name(name), shape, is_zero, [whole], reason)
+
+
+def is_zero(checkpoint: Checkpoint, name: str) -> bool:
+    """Whether a tensor that is not measured has no elements but zeros; of most the first few tell."""
+    size, start, step = prod(checkpoint.shape_of(name)), 0, 1 << 8
+    with refusing_contradictions(checkpoint.path, name):
+        while start < size:
+            stop = min(start + step, size)
+            if read_values(checkpoint.source, name, start, stop).any():
+                return False
+            start, step = stop, min(2 * step, PIECE_SIZE)
+    return True
 
 
 def measurable_scan(

@@ -23,7 +23,7 @@ from cfloat._files.transposed_weights import transposed_by_signs
 from cfloat._metrics.sqnr import sqnr_db
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError
 
-from .candidates import Candidate, Candidates, Measuring, left_candidates
+from .candidates import Candidate, Candidates, Measuring, is_zero, left_candidates
 from .compression_plan import CompressionPlan, PlannedTensor
 from .conclusion import DEFAULT_MIN_DB
 from .export_candidates import ExportMeasuring
@@ -445,7 +445,10 @@ def _measured(
     found, done = [], 0
     for name in floats:
         why = reason(name) or weighing.reason_to_leave(name)
-        each = left_candidates(checkpoint, name, why) if why else weighing.weigh(measure(name))
+        if why:
+            each = left_candidates(checkpoint, name, why, is_zero(checkpoint, name))
+        else:
+            each = weighing.weigh(measure(name))
         found.append(each)
         done += each.size
         if progress is not None:

@@ -76,7 +76,7 @@ def test_minilm_there_and_back(folder, tmp_path, how):
 
 
 def test_minilm_as_a_plan_has_it(folder, tmp_path):
-    """Some layers stay, so that 34 dB are kept: bytes and errors of the file are the plan's, and it loads."""
+    """Some layers stay, so that 36 dB are kept: bytes and errors of the file are the plan's, and it loads."""
     out, path = tmp_path / "fp8", tmp_path / "plan.toml"
     text = succeeded(
         cfloat("plan", folder, "--export", "fp8", "--min-db", "36", "--out", path, "--json")
@@ -96,6 +96,8 @@ def test_minilm_as_a_plan_has_it(folder, tmp_path):
         name = each["name"]
         assert tensors.stored_nbytes(name) == each["nbytes"]
         x = np.asarray(original[name], "f8")
+        if not x.any():
+            continue
         sizes[name] = x.size
         errors[name] = np.square(np.asarray(tensors[name], "f8") - x).sum() / np.square(x).sum()
         if name in exported:
