@@ -12,7 +12,7 @@ from cfloat._core.rounding import ROUNDING_MODES
 from cfloat._core.text import shown
 from cfloat._files.conversion_plan import BIAS_METHODS, FLOAT_NAMES, REDUCTION, Plan
 from cfloat._files.convert import Runner, convert, run_here
-from cfloat._files.plan_file import read_plan
+from cfloat._files.plan_file import EXPORTS, TensorChoice, read_plan
 from cfloat.errors import ArgumentValueError, MissingExtraError
 
 from .progress import progress_bar
@@ -39,7 +39,8 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--plan",
         metavar="FILE",
-        help="what cfloat plan --out wrote: a format and biases for each tensor, in place of --format",
+        help="what cfloat plan --out wrote: a format and biases for each tensor, in place of --format; or "
+        "what an export writes of each, if it was made with --export",
     )
     command.add_argument(
         "--to",
@@ -168,8 +169,11 @@ def _along(text: str) -> str | tuple[int, ...]:
 
 
 def _run_convert(options: argparse.Namespace) -> None:
+    tensors = None
     if options.plan is not None:
         _check_alone(options)
+        tensors = read_plan(options.plan)
+        _check_export(options.export, tensors)
     elif options.format is None and options.to is None and options.export is None:
         raise ArgumentValueError("give --format, --plan, --to or --export")
     bias = Plan.bias if options.bias is None else options.bias
@@ -204,7 +208,7 @@ def _run_convert(options: argparse.Namespace) -> None:
         export=options.export is not None,
         dynamic=options.export == "fp8-dynamic",
         strict=options.strict,
-        tensors=None if options.plan is None else read_plan(options.plan),
+        tensors=tensors,
     )
     # refused before a cluster is looked for
     plan = plan.checked()
@@ -221,7 +225,6 @@ def _check_alone(options: argparse.Namespace) -> None:
     given = {
         "--format": options.format,
         "--to": options.to,
-        "--export": options.export,
         "--axis": options.axis,
         "--block": options.block,
         "--along": options.along,
@@ -233,6 +236,18 @@ def _check_alone(options: argparse.Namespace) -> None:
     }
     for name in (name for name, value in given.items() if value is not None):
         raise ArgumentValueError(f"{name} is for all tensors; --plan says it of each")
+
+
+def _check_export(export: str | None, tensors: dict[str, TensorChoice]) -> None:
+    """Refuse an export that is another than the plan's; what the plan says need not be said again."""
+    planned = any(choice.is_exported for choice in tensors.values())
+    if export is None or (export in EXPORTS and planned):
+        return
+    said = f"the plan's is {', '.join(EXPORTS)}" if planned else "the plan is of none"
+    raise ArgumentValueError(
+        f"--export is {export}, and {said}; cfloat plan --export fp8 makes a plan of one, and --exclude in "
+        "place of --plan leaves tensors as they are"
+    )
 
 
 @contextmanager

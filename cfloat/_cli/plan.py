@@ -11,6 +11,7 @@ from typing import Any
 from cfloat._core.presets import FORMATS, TESLA_FORMATS
 from cfloat._core.text import shown
 from cfloat._files.paths import check_writable, is_special, shown_path
+from cfloat._files.plan_file import EXPORTS
 from cfloat._files.replace import write_text
 from cfloat._report.plan import plan
 from cfloat._report.weighing import MEASURES
@@ -50,13 +51,18 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--formats",
         type=lambda text: text.split(","),
-        default=[fmt.name for fmt in TESLA_FORMATS],
         metavar="NAMES",
         help="the formats that are allowed, with commas: by default "
         + ",".join(fmt.name for fmt in TESLA_FORMATS)
         + "; there are "
         + ", ".join(name for name in FORMATS if FORMATS[name] not in TESLA_FORMATS)
-        + " as well",
+        + " as well, and in an export CFloat8_1_4_3 alone",
+    )
+    command.add_argument(
+        "--export",
+        choices=EXPORTS,
+        help="plan what cfloat convert --export writes, 8-bit floats beside scales of the weights of linear "
+        "layers: which of them, and one scale a tensor, a row or a block of 128x128, for all alike",
     )
     command.add_argument(
         "--include",
@@ -148,6 +154,7 @@ def _run_plan(options: argparse.Namespace) -> None:
             activations=options.activations,
             sensitivity=options.moments,
             by=options.by,
+            export=options.export,
             progress=advance,
         )
     if options.out is not None:

@@ -8,13 +8,13 @@ from cfloat._bias.bias_methods import BiasMethod
 from cfloat._bias.reduction import reduction_axes
 from cfloat._core.arguments import check_choice, integer
 from cfloat._core.format import Format
-from cfloat._core.presets import as_format, float8_e4m3fn
+from cfloat._core.presets import as_format
 from cfloat._core.rounding import RoundingMode, check_rounding, check_seed
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentValueError
 
 from . import fp8
-from .plan_file import TensorChoice, check_choices
+from .plan_file import TensorChoice, check_choices, layout_of
 
 FloatName = Literal["float32", "float16", "bfloat16"]
 
@@ -66,7 +66,7 @@ class Plan:
         excluded.
     tensors : mapping of str to TensorChoice, or None
         What each floating-point tensor becomes, by name, at the biases of the least squared error: in place
-        of one format and its biases for all.
+        of one format and its biases for all.  If they are of an export, it is one.
     """
 
     format: Format | str | None = None
@@ -121,7 +121,7 @@ class Plan:
                 "neither a format to convert to, nor a dtype to convert back to"
             )
         # no other is exported
-        fmt = fp8.PAIRS[float8_e4m3fn] if self.format is None else as_format(self.format)
+        fmt = fp8.EXPORTED if self.format is None else as_format(self.format)
         block = self._checked_block()
         axis = self._checked_axis()
         check_rounding(self.rounding, (), self.seed)
@@ -145,12 +145,17 @@ class Plan:
     def _checked_choices(self, tensors: Mapping[str, TensorChoice]) -> "Plan":
         check_choices(tensors)
         own = Plan(tensors=tensors, rounding=self.rounding, seed=self.seed, strict=self.strict)
-        if self != own:
+        layout = layout_of(tensors)
+        whole = own
+        if layout is not None:
+            whole = replace(own, export=True, axis=layout.axis, block=layout.block)
+        # what is checked already is as well
+        if self not in (own, whole, replace(own, export=whole.export)):
             raise ArgumentValueError(
                 "a plan of each tensor takes no format, bias, pattern or export for all of them"
             )
         check_rounding(self.rounding, (), self.seed)
-        return replace(self, seed=check_seed(self.seed) if self.rounding == "stochastic" else None)
+        return replace(whole, seed=check_seed(self.seed) if self.rounding == "stochastic" else None)
 
     def _checked_axis(self) -> int | tuple[int, ...] | Literal["reduction"] | None:
         """Give axes as integers, or say what is allowed."""

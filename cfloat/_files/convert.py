@@ -22,7 +22,7 @@ from .file_errors import refusing_damage
 from .names_by_reason import by_kept
 from .output_files import Outputs, is_of_folder, output_folder, outputs_for
 from .paths import as_path, shown_path
-from .quantization_config import Configuration, quantization_config, read_configuration
+from .quantization_config import Configuration, configuration_beside, quantization_config
 from .replace import Replacement, prepare_text
 from .safetensors_header import check_name
 from .tensor_entry import Entry
@@ -186,10 +186,7 @@ def _said_of_model(
     checkpoint: Checkpoint, configuration: Mapping[str, Any] | None
 ) -> Mapping[str, Any] | None:
     """Give a model's configuration: that of its folder, or else the one beside its file."""
-    beside = checkpoint.path.parent / "config.json"
-    if configuration is None and beside.is_file():
-        return read_configuration(beside)
-    return configuration
+    return configuration_beside(checkpoint.path) if configuration is None else configuration
 
 
 def _configure(

@@ -168,6 +168,11 @@ class Encoding:
         self.encode(self.pieces(), biases, writer, counter)
         return self.finish(biases, writer, counter)
 
+    @property
+    def rounded_to(self) -> Format:
+        """The format of all values that the codes may have, for which biases are chosen."""
+        return self._searched
+
     # The steps of a run, the parts of which can be done anywhere and in any order
 
     @property

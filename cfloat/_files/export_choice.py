@@ -14,7 +14,8 @@ from .checkpoint import Checkpoint
 from .conversion_plan import Plan
 from .model_class import ModelClass, NoClassError, Tensor, model_class
 from .paths import shown_path
-from .tensor_selection import check_patterns
+from .plan_file import UNCHANGED, TensorChoice
+from .tensor_selection import check_patterns, chosen_names
 
 #: Names that are those of linear layers in whatever class has them; the weight has two axes.
 _CERTAIN: Final = re.compile(
@@ -42,7 +43,8 @@ _USUAL_PREFIX: Final = "model"
 
 
 #: Reasons that are somebody's wish.
-_ASKED_FOR: Final = ("excluded", "ignored", "not included")
+_LEFT: Final = "left by the plan"
+_ASKED_FOR: Final = ("excluded", "ignored", "not included", _LEFT)
 
 
 @dataclass
@@ -61,6 +63,8 @@ class Choice:
         Who knew it.
     notes : list of str
         What whoever loads the export must know.
+    experts : dict of str to str
+        Of those that are chosen and that readers hold together with others, the module that does.
     """
 
     chosen: set[str] = field(default_factory=set)
@@ -68,6 +72,11 @@ class Choice:
     ignored: list[str] = field(default_factory=list)
     by: str = ""
     notes: list[str] = field(default_factory=list)
+    experts: dict[str, str] = field(default_factory=dict)
+
+    def reason_of(self, name: str) -> str:
+        """Say why a tensor stays as it is that is not chosen."""
+        return self.left.get(name, "not the weight of a linear layer")
 
 
 def export_choice(
@@ -80,7 +89,7 @@ def export_choice(
     checkpoint : Checkpoint
         What is exported.
     plan : Plan
-        With patterns of what to include, to exclude and to ignore.
+        With patterns of what to include, to exclude and to ignore, or with a choice for each tensor.
     configuration : mapping or None
         The content of the model's ``config.json``.
 
@@ -89,7 +98,8 @@ def export_choice(
     ArgumentValueError
         If a pattern has no tensor or module.
     FileError
-        If nothing is left to export, or a tensor that is chosen is of codes that cannot be.
+        If nothing is left to export, or a tensor that is chosen is of codes that cannot be; or what is
+        planned for each does not fit the checkpoint, or is nothing that an export does.
     """
     shapes = {name: checkpoint.shape_of(name) for name in checkpoint}
     known: ModelClass | None = None
@@ -99,15 +109,27 @@ def export_choice(
     except NoClassError as error:
         found, by = _by_names(shapes), f"by names that are certain alone: {error}"
     choice = Choice(by=by)
-    check_patterns(checkpoint, plan)
+    planned: set[str] | None = None
+    if plan.tensors is None:
+        check_patterns(checkpoint, plan)
+    else:
+        refuse_codes(checkpoint)
+        planned = chosen_names(checkpoint, plan)
     _check_ignored(list(shapes), list(known.linear) if known else None, plan)
     for name, tensor in found.items():
-        reason = _reason(checkpoint, name, tensor, plan)
+        reason = _reason(checkpoint, name, tensor, plan, planned)
         if reason is None:
             choice.chosen.add(name)
         else:
             choice.left[name] = reason
     _keep_experts_together(choice, found)
+    if plan.tensors is not None:
+        _check_planned(checkpoint, plan.tensors, choice)
+    choice.experts = {
+        name: experts
+        for name in sorted(choice.chosen)
+        if (experts := found[name].experts) is not None
+    }
     modules = {found[name].module for name in choice.chosen}
     modules |= {found[name].experts for name in choice.chosen}
     if not choice.chosen:
@@ -188,8 +210,37 @@ def _by_names(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
     return found
 
 
-def _reason(checkpoint: Checkpoint, name: str, tensor: Tensor, plan: Plan) -> str | None:
+def refuse_codes(checkpoint: Checkpoint) -> None:
+    """Refuse a checkpoint with codes for a plan of an export, which says of floating-point tensors alone."""
+    for name in checkpoint:
+        if checkpoint.is_encoded(name):
+            raise FileError(
+                f"{shown_path(checkpoint.path)}: {printable(name)}: {checkpoint.dtype_name(name)} already; a "
+                "plan of an export is of floating-point tensors: convert it back first (--to float32)"
+            )
+
+
+def _check_planned(
+    checkpoint: Checkpoint, tensors: Mapping[str, TensorChoice], choice: Choice
+) -> None:
+    """Refuse what is planned for a tensor, under any of its names, that an export leaves as it is."""
+    tied = checkpoint.tied_names()
+    for name in checkpoint:
+        said = tensors.get(tied.get(name, name))
+        if said is None or said.format is None or name in choice.chosen:
+            continue
+        raise FileError(
+            f"{said.where}: {shown(tied.get(name, name))}: an export leaves "
+            f"{shown(name) if name in tied else 'it'} {UNCHANGED}: {choice.reason_of(name)}"
+        )
+
+
+def _reason(
+    checkpoint: Checkpoint, name: str, tensor: Tensor, plan: Plan, planned: set[str] | None
+) -> str | None:
     """Say why a tensor stays as it is; None if it becomes 8-bit floats."""
+    if planned is not None and name not in planned:
+        return _LEFT
     if tensor.module is None:
         return tensor.reason
     if any(fnmatchcase(name, p) for p in plan.exclude):
@@ -197,7 +248,8 @@ def _reason(checkpoint: Checkpoint, name: str, tensor: Tensor, plan: Plan) -> st
     called = (name, tensor.module, tensor.experts or tensor.module)
     if any(fnmatchcase(each, p) for p in plan.ignore for each in called):
         return "ignored"
-    included = any(fnmatchcase(name, p) for p in plan.include)
+    # a plan that has it names it, too
+    included = planned is not None or any(fnmatchcase(name, p) for p in plan.include)
     if plan.include and not included:
         return "not included"
     if tensor.reason and not included:

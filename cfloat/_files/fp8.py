@@ -5,6 +5,7 @@ for 0x7F and 0xFF, which are NaN there.  A CFloat8_1_5_2 tensor has those of E5M
 exponents of all ones, which are infinities and NaN.
 """
 
+import re
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -27,6 +28,9 @@ PAIRS: Final = {
     float8_e5m2: CFloat8_1_5_2.replace(subnormals="ieee"),
 }
 
+#: What an export's codes are taken for here.
+EXPORTED: Final = PAIRS[float8_e4m3fn]
+
 
 class ScaleLayout(NamedTuple):
     """For which elements of a matrix an export has a scale, by compressed-tensors' names.
@@ -41,6 +45,27 @@ class ScaleLayout(NamedTuple):
 
     strategy: str = "tensor"
     block: tuple[int, int] | None = None
+
+    @property
+    def axis(self) -> int | None:
+        """The axis whose slices have a scale each, if there are such."""
+        return 0 if self.strategy == "channel" else None
+
+    @property
+    def text(self) -> str:
+        """The strategy, with the rows and columns of a block behind it: "block 128x128"."""
+        if self.block is None:
+            return self.strategy
+        return f"{self.strategy} {self.block[0]}x{self.block[1]}"
+
+    @classmethod
+    def of_text(cls, text: str) -> "ScaleLayout | None":
+        """Give the layout of which that is the text; None if there is none."""
+        if text in ("tensor", "channel"):
+            return cls(text)
+        # not more digits than any tensor has elements
+        match = re.fullmatch("block ([1-9][0-9]{0,17})x([1-9][0-9]{0,17})", text)
+        return None if match is None else cls("block", (int(match[1]), int(match[2])))
 
     def scales_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Give the shape of a tensor's scales."""

@@ -5,6 +5,10 @@
 elements of the last axis), "block N along K" or "block N along K-L" (of another axis, or of the axes K to L
 as one); and ``db``, ``measure``, which says what that is of, and ``bytes``, which were measured and which
 nothing reads.
+
+A plan of an export has ``export``, which is "fp8", and ``strategy`` beside ``version``: where all of its
+scales lie, "tensor", "channel" or "block RxC".  What is exported has the format "CFloat8_1_4_3" and the
+granularity that goes with it, "tensor", "axis 0" or "block RxC".
 """
 
 import math
@@ -14,7 +18,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from cfloat._bias.bias_layout import along_text, axes_of_text
 from cfloat._core.format import Format
@@ -22,6 +26,7 @@ from cfloat._core.presets import FORMATS
 from cfloat._core.text import printable, shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError
 
+from . import fp8
 from .file_errors import refusing_damage
 from .paths import shown_path
 from .strict_json import MAX_BYTES
@@ -31,8 +36,14 @@ VERSION: Final = 1
 #: What a plan says, in place of a format, of a tensor that stays as it is.
 UNCHANGED: Final = "unchanged"
 
+#: What an export may be.
+ExportKind: TypeAlias = Literal["fp8"]
+EXPORTS: Final[tuple[ExportKind, ...]] = get_args(ExportKind)
+
 _GRANULARITIES: Final = '"tensor", "axis K", "block N" or "block N along K-L"'
+_STRATEGIES: Final = '"tensor", "channel" or "block RxC"'
 _KEYS: Final = ("format", "granularity", "db", "measure", "bytes")
+_TOP_KEYS: Final = ("version", "export", "strategy", "tensors")
 
 
 @dataclass(frozen=True)
@@ -45,16 +56,36 @@ class TensorChoice:
         The format; None if it stays as it is.
     axis : int, tuple of int or None
         One bias a slice along an axis; or with `block` what blocks run along, counted from the first.
-    block : int or None
-        One bias for so many elements of the last axis, or of `axis`.
+    block : int, (int, int) or None
+        One bias for so many elements of the last axis, or of `axis`; or in an export, one scale for so many
+        rows and columns.
+    is_exported : bool
+        Whether it is of a plan of an export: codes are those of 8-bit floats, beside scales.
     where : str
         Where that is said, for a message.
     """
 
     format: Format | None
     axis: int | tuple[int, ...] | None = None
-    block: int | None = None
+    block: int | tuple[int, int] | None = None
+    is_exported: bool = False
     where: str = field(default="the plan", compare=False)
+
+    @classmethod
+    def in_export(cls, layout: fp8.ScaleLayout | None, where: str = "the plan") -> "TensorChoice":
+        """Choose 8-bit floats with scales that lie so; or None, to leave a tensor as it is in an export."""
+        if layout is None:
+            return cls(None, is_exported=True, where=where)
+        return cls(fp8.EXPORTED, layout.axis, layout.block, True, where)
+
+    @property
+    def layout(self) -> fp8.ScaleLayout | None:
+        """Where the scales lie of what is exported; None for what stays as it is."""
+        if self.format is None:
+            return None
+        if isinstance(self.block, tuple):
+            return fp8.ScaleLayout("block", self.block)
+        return fp8.ScaleLayout("tensor" if self.axis is None else "channel")
 
     @property
     def format_name(self) -> str:
@@ -66,6 +97,8 @@ class TensorChoice:
         """For what there is a bias, as a plan's file says it; empty for what stays as it is."""
         if self.format is None:
             return ""
+        if isinstance(self.block, tuple):
+            return f"block {self.block[0]}x{self.block[1]}"
         if self.block is not None:
             return f"block {self.block}" + (
                 f" along {along_text(axes)}" if (axes := self.axes) else ""
@@ -85,6 +118,8 @@ class TensorChoice:
             takes = f"an axis from 0 to {len(shape) - 1}" if len(shape) > 1 else "no axis"
         elif self.block is not None and not shape:
             takes = "no blocks"
+        elif isinstance(self.block, tuple) and len(shape) != 2:
+            takes = "no blocks of rows and columns"
         else:
             return
         raise FileError(
@@ -105,7 +140,12 @@ class PlanEntry:
     measure: str = ""
 
 
-def plan_text(comments: Iterable[str], entries: Iterable[PlanEntry]) -> str:
+def plan_text(
+    comments: Iterable[str],
+    entries: Iterable[PlanEntry],
+    export: str = "",
+    strategy: str = "",
+) -> str:
     """Write a plan's file.
 
     Parameters
@@ -114,9 +154,14 @@ def plan_text(comments: Iterable[str], entries: Iterable[PlanEntry]) -> str:
         Lines to begin with.
     entries : iterable of PlanEntry
         The tensors.
+    export, strategy : str
+        Of which export it is, and where its scales lie; empty if it is of none.
     """
     lines = [f"# {printable(comment)}".rstrip() for comment in comments]
-    lines += ["", f"version = {VERSION}", "", "[tensors]"]
+    lines += ["", f"version = {VERSION}"]
+    if export:
+        lines += [f"export = {toml_string(export)}", f"strategy = {toml_string(strategy)}"]
+    lines += ["", "[tensors]"]
     for each in entries:
         said = [f"format = {toml_string(each.format)}"]
         if each.format != UNCHANGED:
@@ -178,8 +223,11 @@ def read_plan(path: str | os.PathLike[str]) -> dict[str, TensorChoice]:
             raise FileError(f"{shown_path(path)}: no TOML: {printable(str(error))}") from None
     file = shown_path(path)
     for key in content:
-        if key not in ("version", "tensors"):
-            raise FileError(f"{file}: {shown(key)} is not known; a plan has version and tensors")
+        if key not in _TOP_KEYS:
+            raise FileError(
+                f"{file}: {shown(key)} is not known; a plan has version and tensors, and if it is of an "
+                "export, export and strategy"
+            )
     if type(content.get("version")) is not int or content["version"] != VERSION:
         said = shown(content["version"]) if "version" in content else "missing"
         raise FileError(f"{file}: version is {said}; this cfloat reads version {VERSION}")
@@ -187,9 +235,37 @@ def read_plan(path: str | os.PathLike[str]) -> dict[str, TensorChoice]:
     if not isinstance(tensors, dict):
         said = "missing" if tensors is None else shown(tensors)
         raise FileError(f"{file}: tensors is {said}; it takes a table of one entry a tensor")
+    layout = _layout(content, file, text)
     lines = _lines(text)
     places = {name: f"{file}:{lines[name]}" if name in lines else file for name in tensors}
-    return {name: _choice(name, said, places[name]) for name, said in tensors.items()}
+    return {name: _choice(name, said, places[name], layout) for name, said in tensors.items()}
+
+
+def _layout(content: Mapping[str, Any], file: str, text: str) -> fp8.ScaleLayout | None:
+    """Read where the scales of an export lie; None if a plan is of none."""
+    for key in (key for key in ("export", "strategy") if key in content):
+        value, place = content[key], f"{file}:{_line_of(key, text)}"
+        if key == "export" and value not in EXPORTS:
+            raise FileError(f"{place}: export is {shown(value)}; it takes {', '.join(EXPORTS)}")
+        if key == "strategy" and "export" not in content:
+            raise FileError(f"{place}: strategy is of an export, and there is no export")
+    if "export" not in content:
+        return None
+    said = content.get("strategy")
+    layout = fp8.ScaleLayout.of_text(said) if isinstance(said, str) else None
+    if layout is None:
+        what = f"is {shown(said)}" if "strategy" in content else "is missing"
+        number = _line_of("strategy" if "strategy" in content else "export", text)
+        raise FileError(f"{file}:{number}: strategy {what}; an export takes {_STRATEGIES}")
+    return layout
+
+
+def _line_of(key: str, text: str) -> int:
+    """Find the line of a key that stands before all tables."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if re.match(rf"\s*[\"']?{key}[\"']?\s*=", line):
+            return number
+    return 1
 
 
 def _lines(text: str) -> dict[str, int]:
@@ -213,7 +289,7 @@ def _lines(text: str) -> dict[str, int]:
     return found
 
 
-def _choice(name: str, said: Any, where: str) -> TensorChoice:
+def _choice(name: str, said: Any, where: str, layout: fp8.ScaleLayout | None) -> TensorChoice:
     what = f"{where}: {shown(name)}"
     if not isinstance(said, dict):
         raise FileError(f"{what} is {shown(said)}; it takes a table, as {{ format = ... }}")
@@ -226,11 +302,23 @@ def _choice(name: str, said: Any, where: str) -> TensorChoice:
     if fmt == UNCHANGED:
         if "granularity" in said:
             raise FileError(f"{what}: granularity is for codes, and the tensor stays {UNCHANGED}")
-        return TensorChoice(None, where=where)
+        return TensorChoice(None, is_exported=layout is not None, where=where)
     if "granularity" not in said:
         raise FileError(f"{what}: there is no granularity; it takes {_GRANULARITIES}")
+    if layout is not None:
+        choice = TensorChoice.in_export(layout, where)
+        if fmt != choice.format_name:
+            raise FileError(
+                f"{what}: format is {shown(fmt)}; an export takes {UNCHANGED} or {choice.format_name}"
+            )
+        if said["granularity"] != choice.granularity:
+            raise FileError(
+                f"{what}: granularity is {shown(said['granularity'])}; with the strategy {layout.text} it is "
+                f"{shown(choice.granularity)} for all that an export changes"
+            )
+        return choice
     axis, block = _parts(what, said["granularity"])
-    return TensorChoice(FORMATS[fmt], axis, block, where)
+    return TensorChoice(FORMATS[fmt], axis, block, where=where)
 
 
 def _check_types(what: str, said: Mapping[str, Any]) -> None:
@@ -276,3 +364,33 @@ def check_choices(tensors: object) -> None:
             raise ArgumentTypeError(f"tensors[{shown(name)}] is {shown(choice)}; it takes a choice")
     if not tensors:
         raise ArgumentValueError("tensors is empty; a plan has one entry a tensor")
+
+
+def layout_of(tensors: Mapping[str, TensorChoice]) -> fp8.ScaleLayout | None:
+    """Find where the scales of a plan of an export lie, which is the same for all; None if it is of none.
+
+    Raises
+    ------
+    ArgumentValueError
+        If some choices are of an export and others not, or not all scales lie alike.
+    """
+    kinds = {choice.is_exported for choice in tensors.values()}
+    if kinds != {True}:
+        if kinds == {False}:
+            return None
+        raise ArgumentValueError("tensors has choices of an export, and others that are of none")
+    layouts = {
+        (choice.format, choice.axis, choice.block): choice.layout
+        for choice in tensors.values()
+        if choice.format is not None
+    }
+    found = [layout for layout in layouts.values() if layout is not None]
+    if not found:
+        return fp8.ScaleLayout()
+    for fmt, axis, block in layouts:
+        if TensorChoice(fmt, axis, block, True) != TensorChoice.in_export(found[0]):
+            raise ArgumentValueError(
+                "tensors has choices that no export makes: all are CFloat8_1_4_3 with ieee subnormals, and "
+                "their scales lie alike, one a tensor, one a row or one a block of rows and columns"
+            )
+    return found[0]

@@ -186,6 +186,12 @@ def read_configuration(path: Path) -> dict[str, Any]:
     return _read(path)[0]
 
 
+def configuration_beside(path: Path) -> dict[str, Any] | None:
+    """Read the configuration of the model that a checkpoint's file is of; None if there is none."""
+    beside = path.parent / "config.json"
+    return read_configuration(beside) if beside.is_file() else None
+
+
 def _read(path: Path) -> tuple[dict[str, Any], Any]:
     """Read a model's configuration: what it says without quantization, and what it says of that."""
     with refusing_damage(path):

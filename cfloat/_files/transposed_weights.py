@@ -6,7 +6,7 @@ from typing import Any
 from .checkpoint import Checkpoint
 from .model_class import NoClassError, model_class
 from .names_by_reason import in_one_line
-from .quantization_config import read_configuration
+from .quantization_config import configuration_beside
 
 
 def transposed_weights(
@@ -56,8 +56,7 @@ def transposed_by_signs(checkpoint: Checkpoint) -> tuple[frozenset[str], list[st
     """
     if not _has_signs(checkpoint):
         return frozenset(), []
-    beside = checkpoint.path.parent / "config.json"
-    configuration = read_configuration(beside) if beside.is_file() else None
+    configuration = configuration_beside(checkpoint.path)
     names = [name for name in checkpoint if checkpoint.is_float(name)]
     return transposed_weights(checkpoint, names, configuration)
 

@@ -18,7 +18,7 @@ from cfloat._files.plan_file import TensorChoice
 from cfloat._files.reader import read_values
 
 from .scan import Scan
-from .tensor_values import TensorValues
+from .tensor_values import PIECE_SIZE, TensorValues
 
 _LEFT: Final = TensorChoice(None)
 
@@ -37,12 +37,15 @@ class Candidate:
         The sum of squared errors over that of squares; 0 if nothing is lost.
     bias : int or None
         The bias of all elements; None if there are more of them, or none.
+    rounded_to : Format or None
+        What values are rounded to, if it is not all of the choice's format.
     """
 
     choice: TensorChoice
     nbytes: int
     error: float
     bias: int | None = None
+    rounded_to: Format | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,41 @@ class Candidates:
         return prod(self.shape)
 
 
+def left_candidates(
+    checkpoint: Checkpoint, name: str, reason: str, is_zero: bool = False
+) -> Candidates:
+    """Give the one candidate of a tensor that is to stay as it is."""
+    whole = Candidate(_LEFT, checkpoint.stored_nbytes(name), 0.0)
+    shape = checkpoint.shape_of(name)
+    return Candidates(name, checkpoint.dtype_name(name), shape, is_zero, [whole], reason)
+
+
+def is_zero(checkpoint: Checkpoint, name: str) -> bool:
+    """Whether a tensor that is not measured has no elements but zeros; of most the first few tell."""
+    size, start, step = prod(checkpoint.shape_of(name)), 0, 1 << 8
+    with refusing_contradictions(checkpoint.path, name):
+        while start < size:
+            stop = min(start + step, size)
+            if read_values(checkpoint.source, name, start, stop).any():
+                return False
+            start, step = stop, min(2 * step, PIECE_SIZE)
+    return True
+
+
+def measurable_scan(
+    checkpoint: Checkpoint, name: str, is_transposed: bool = False
+) -> tuple[Scan, str]:
+    """Look at the values of a tensor; and say why it has to stay as it is, if it has to."""
+    shape = checkpoint.shape_of(name)
+    axes = reduction_axes(len(shape), is_transposed)
+    scan = Scan(TensorValues(shape, partial(read_values, checkpoint.source, name), axes))
+    if scan.nonfinite:
+        return scan, "has infinities or NaN"
+    if not scan.is_in_range:
+        return scan, "has magnitudes whose squares float64 does not hold"
+    return scan, ""
+
+
 class Measuring:
     """The measuring of a checkpoint's tensors.
 
@@ -104,14 +142,6 @@ class Measuring:
         self._scratch = Scratch()
         self._known_nbytes: dict[tuple[tuple[int, ...], TensorChoice], int] = {}
 
-    def left(self, name: str, reason: str) -> Candidates:
-        """Give the one candidate of a tensor that is to stay as it is."""
-        stored = self._checkpoint
-        whole = Candidate(_LEFT, stored.stored_nbytes(name), 0.0)
-        return Candidates(
-            name, stored.dtype_name(name), stored.shape_of(name), False, [whole], reason
-        )
-
     def measure(
         self, name: str, advance: Callable[[int], None] = lambda elements: None
     ) -> Candidates:
@@ -119,13 +149,11 @@ class Measuring:
 
         `advance` is called with numbers of elements, the sum of which is the tensor's.
         """
-        left = self.left(name, "")
+        left = left_candidates(self._checkpoint, name, "")
         with refusing_contradictions(self._checkpoint.path, name), np.errstate(all="ignore"):
-            scan = Scan(self._values(name))
-            if scan.nonfinite:
-                return self.left(name, "has infinities or NaN")
-            if not scan.is_in_range:
-                return self.left(name, "has magnitudes whose squares float64 does not hold")
+            scan, reason = measurable_scan(self._checkpoint, name, name in self._transposed)
+            if reason:
+                return left_candidates(self._checkpoint, name, reason)
             found = list(self._found(name, left, scan, advance))
         return Candidates(name, left.dtype, left.shape, scan.peak == 0, [*left.found, *found])
 
@@ -153,12 +181,6 @@ class Measuring:
         errors = scan.measure_groups(wanted, advance=advance) if wanted else []
         for (choice, nbytes, _), each in zip(grouped, errors, strict=True):
             yield from _candidate(choice, nbytes, each.error)
-
-    def _values(self, name: str) -> TensorValues:
-        source = self._checkpoint.source
-        shape = self._checkpoint.shape_of(name)
-        axes = reduction_axes(len(shape), name in self._transposed)
-        return TensorValues(shape, partial(read_values, source, name), axes)
 
     def _nbytes(self, name: str, choice: TensorChoice) -> int:
         """Count the bytes that a conversion writes."""

@@ -46,8 +46,8 @@ class PlannedTensor:
     format : str
         The format that it becomes, or "unchanged".
     granularity : str
-        For what there is a bias: "tensor", "axis 0" (a slice), or "block N" of the last axis; empty if the
-        tensor is unchanged.
+        For what there is a bias: "tensor", "axis 0" (a slice), or "block N" of the last axis; in an export
+        for what there is a scale, "block RxC" so many rows and columns; empty if the tensor is unchanged.
     db : float
         Its signal to quantisation noise ratio, in dB; infinite if nothing is lost.
     nbytes_before, nbytes : int
@@ -109,7 +109,13 @@ class CompressionPlan:
     by : str
         What errors are of: "sqnr", "layer" or "model", as `plan` has it.
     notes : tuple of str
-        What is not known of the model, and what the sensitivity left out.
+        What is not known of the model, what the sensitivity left out, and what whoever loads an export must know.
+    export : str
+        What a conversion writes in place of codes and biases, as `plan` has it: "fp8", or nothing else.
+    strategy : str
+        Where the scales of an export lie: "tensor", "channel" or "block 128x128"; empty if it is none.
+    exported_by : str
+        Who knew which tensors an export takes.
     """
 
     source: str
@@ -125,6 +131,9 @@ class CompressionPlan:
     curve: list[tuple[int, float]] = field(repr=False)
     by: Measure = "sqnr"
     notes: tuple[str, ...] = ()
+    export: str = ""
+    strategy: str = ""
+    exported_by: str = ""
 
     def to_text(self, path: str | None = None) -> str:
         """Write what is to be known of the plan on one screen.
@@ -148,10 +157,19 @@ class CompressionPlan:
             f"A plan for {self.source}, by cfloat {__version__}: {self.bound}.",
             f"{self.nbytes} bytes of {self.nbytes_before}, weighted {self.weighted_db:.2f} dB, worst "
             f"{self.worst_db:.2f} dB.",
-            "To be carried out by: cfloat convert IN OUT --plan FILE.  To be edited: format (a name, or "
-            f'"{UNCHANGED}")',
-            'and granularity ("tensor", "axis K" or "block N").  Nothing reads db and bytes.',
         ]
+        if self.export:
+            comments += [
+                "To be carried out by: cfloat convert IN OUT --plan FILE.  To be edited: what is "
+                f'"{UNCHANGED}", and then has',
+                "no granularity; and strategy, with all granularities.  Nothing reads db and bytes.",
+            ]
+        else:
+            comments += [
+                "To be carried out by: cfloat convert IN OUT --plan FILE.  To be edited: format (a name, or "
+                f'"{UNCHANGED}")',
+                'and granularity ("tensor", "axis K" or "block N").  Nothing reads db and bytes.',
+            ]
         if self.by != SQNR:
             comments += [
                 'db is of what measure says: "output", of a tensor\'s products, or "sqnr", of its elements.',
@@ -170,6 +188,8 @@ class CompressionPlan:
                 )
                 for each in self.tensors
             ),
+            self.export,
+            self.strategy,
         )
 
     def to_json(self) -> str:
@@ -278,6 +298,13 @@ def _figures(plan: CompressionPlan) -> list[str]:
 
 def _measures(plan: CompressionPlan) -> list[str]:
     lines = measures_in_words(plan.by, [each.measure for each in plan.tensors])
+    if plan.export:
+        lines.append(
+            f"export {plan.export}, {_biases(plan.strategy, 'scale')}; linear layers "
+            f"{printable(plan.exported_by)}"
+        )
+        if all(each.format == UNCHANGED for each in plan.tensors):
+            lines.append("note: no layer keeps the bound: there is nothing to export")
     return lines + [f"note: {printable(note)}" for note in plan.notes]
 
 
@@ -285,7 +312,8 @@ def _kinds(plan: CompressionPlan) -> list[str]:
     """Count the tensors by what becomes of them."""
     found: dict[tuple[str, str], list[int]] = {}
     for each in plan.tensors:
-        counts = found.setdefault((each.format, _biases(each.granularity)), [0] * 3)
+        what = "scale" if plan.export else "bias"
+        counts = found.setdefault((each.format, _biases(each.granularity, what)), [0] * 3)
         counts[0] += 1
         counts[1] += prod(each.shape)
         counts[2] += each.nbytes
@@ -296,7 +324,7 @@ def _kinds(plan: CompressionPlan) -> list[str]:
     if rest := ordered[_KINDS:]:
         sums = [sum(counts[i] for _, counts in rest) for i in range(3)]
         rows.append([f"{len(rest)} others", "", *(f"{count:,}" for count in sums)])
-    heading = ["format", "biases", "tensors", "elements", "bytes"]
+    heading = ["format", "scales" if plan.export else "biases", "tensors", "elements", "bytes"]
     lines = aligned([heading, *rows], right=(2, 3, 4))
     reasons: dict[str, int] = {}
     for each in plan.tensors:
@@ -306,11 +334,13 @@ def _kinds(plan: CompressionPlan) -> list[str]:
     return lines
 
 
-def _biases(granularity: str) -> str:
-    """Say for what there is a bias, in words."""
+def _biases(granularity: str, what: str = "bias") -> str:
+    """Say for what there is a bias, or a scale, in words."""
     kind, _, number = granularity.partition(" ")
-    of = {"axis": f"slice of axis {number}", "block": f"block of {number}"}
-    return f"one bias a {of.get(kind, kind)}" if kind else ""
+    of = {"axis": f"slice of axis {number}", "block": f"block of {number}", "channel": "row"}
+    if what == "scale":
+        of["axis"] = "row"
+    return f"one {what} a {of.get(kind, kind)}" if kind else ""
 
 
 def _curve(plan: CompressionPlan) -> list[str]:

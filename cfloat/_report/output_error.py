@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfloat._array.creation import asarray
+from cfloat._bias.choose import choose_checked
 from cfloat._convert.elementwise import round_checked
 from cfloat._core.flags import no_flags
 from cfloat._core.text import printable
@@ -68,10 +69,16 @@ class OutputError:
         return float(np.mean(noise[there] / self.signal[there]))
 
 
-def pieces_of(uses: Sequence[SecondMoment], shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """Give first row and end of the pieces in which errors of a weight can be added up."""
+def pieces_of(
+    uses: Sequence[SecondMoment], shape: tuple[int, ...], band: int = 1
+) -> Iterator[tuple[int, int]]:
+    """Give first row and end of the pieces in which errors of a weight can be added up.
+
+    All but the last are of a multiple of `band` rows.
+    """
     whole = any(use.axis == 0 and not use.is_diagonal for use in uses)
     step = shape[0] if whole else max(1, _PIECE_SIZE // max(1, prod(shape[1:])))
+    step = -(-step // band) * band
     for start in range(0, shape[0], max(1, step)):
         yield start, min(start + step, shape[0])
 
@@ -103,8 +110,9 @@ def by_outputs(
     error = OutputError(uses, shape)
     noise = [np.zeros(len(uses)) for _ in measured.found]
     inner = prod(shape[1:])
+    band = max((rows for each in measured.found for rows in _rows_of_block(each)), default=1)
     with np.errstate(all="ignore"), no_flags():
-        for start, stop in pieces_of(uses, shape):
+        for start, stop in pieces_of(uses, shape, band):
             flat = read_values(checkpoint.source, name, start * inner, stop * inner)
             values = flat.reshape(stop - start, *shape[1:])
             error.add_signal(values.astype(np.float64), start)
@@ -121,13 +129,25 @@ def by_outputs(
     return replace(measured, found=found, measure=OUTPUT)
 
 
+def _rows_of_block(candidate: Candidate) -> tuple[int, ...]:
+    block = candidate.choice.block
+    return block[:1] if isinstance(block, tuple) else ()
+
+
 def _difference(values: Array, candidate: Candidate) -> Floats:
     """Round a piece as a conversion does, and give what that changes."""
     choice = candidate.choice
-    assert choice.format is not None
+    fmt = candidate.rounded_to or choice.format
+    assert fmt is not None
     if candidate.bias is not None:
-        rounded = round_checked(values, choice.format, candidate.bias, values.shape)
+        rounded = round_checked(values, fmt, candidate.bias, values.shape)
+    elif isinstance(choice.block, tuple):
+        rows, columns = (min(n, most) for n, most in zip(choice.block, values.shape, strict=True))
+        biases = np.asarray(choose_checked(values, fmt, "mse", block=(rows, columns)))
+        each = biases.repeat(rows, axis=0)[: values.shape[0]]
+        each = each.repeat(columns, axis=1)[:, : values.shape[1]]
+        rounded = round_checked(values, fmt, np.ascontiguousarray(each), values.shape)
     else:
-        coded = asarray(values, choice.format, "mse", axis=choice.axis, block=choice.block)
+        coded = asarray(values, fmt, "mse", axis=choice.axis, block=choice.block)
         rounded = np.asarray(coded)
     return np.subtract(rounded, values, dtype=np.float64)

@@ -2,28 +2,31 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import ArrayLike
 
-from cfloat._core.arguments import finite_number, integer
+from cfloat._core.arguments import check_choice, finite_number, integer
 from cfloat._core.format import Format
-from cfloat._core.presets import FORMATS, TESLA_FORMATS, as_format
+from cfloat._core.presets import FORMATS, TESLA_FORMATS, CFloat8_1_4_3, as_format
 from cfloat._core.public_names import public
 from cfloat._core.text import shown
 from cfloat._files.checkpoint import Checkpoint, load
 from cfloat._files.conversion_plan import Plan
+from cfloat._files.fp8 import ScaleLayout
 from cfloat._files.paths import shown_path
+from cfloat._files.plan_file import EXPORTS, ExportKind
 from cfloat._files.tensor_selection import check_patterns, is_selected
 from cfloat._files.transposed_weights import transposed_by_signs
 from cfloat._metrics.sqnr import sqnr_db
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError
 
-from .candidates import Candidates, Measuring
+from .candidates import Candidate, Candidates, Measuring, is_zero, left_candidates
 from .compression_plan import CompressionPlan, PlannedTensor
 from .conclusion import DEFAULT_MIN_DB
+from .export_candidates import ExportMeasuring
 from .selection import Problem, Selection, exact_solver, vertices
 from .sensitivity import Sensitivity
 from .stored_model import copies_of_tied
@@ -38,13 +41,14 @@ def plan(
     worst_db: float | None = None,
     size: float | None = None,
     max_bytes: int | None = None,
-    formats: Iterable[Format | str] | Format | str = TESLA_FORMATS,
+    formats: Iterable[Format | str] | Format | str | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     exact: bool = False,
     activations: Mapping[str, ArrayLike] | str | os.PathLike[str] | None = None,
     sensitivity: Sensitivity | str | os.PathLike[str] | None = None,
     by: Measure | None = None,
+    export: ExportKind | None = None,
     progress: Callable[[float, int], None] | None = None,
 ) -> CompressionPlan:
     """Choose a format and biases for each tensor of a checkpoint.
@@ -66,8 +70,8 @@ def plan(
     max_bytes : int, optional
         The same as a number of bytes.
     formats : Format, str, or iterable of these, optional
-        The formats that are allowed, of those with a name: by default the whitepaper's four.  An unsigned
-        format is for tensors without negative elements.
+        The formats that are allowed, of those with a name: by default the whitepaper's four, and in an export
+        the one that it has, CFloat8_1_4_3.  An unsigned format is for tensors without negative elements.
     include, exclude : sequence of str
         Patterns of `fnmatch` for the names of tensors that may change, all if there are none, and of those
         that may not.
@@ -82,6 +86,10 @@ def plan(
         What an error is of: "sqnr", the elements of each tensor; "layer", the outputs of each tensor's
         products, where its inputs are known; "model", by which the weighted error is that of the model's
         output.  By default the last of these that there is all for.
+    export : {"fp8"}, optional
+        What is to be written in place of codes and biases: 8-bit floats beside scales, as ``cfloat convert
+        --export`` does, of the weights of linear layers; all else stays as it is.  There is one scale a
+        tensor, one a row or one a block of 128 rows and columns, for all of them alike, whichever is best.
     progress : callable, optional
         Called as ``progress(done, total)`` when `done` of `total` elements are measured.
 
@@ -125,21 +133,45 @@ def plan(
     """
     checkpoint = _opened(model)
     limit = _Limit.of(min_db, worst_db, size, max_bytes)
-    chosen = _formats(formats)
+    if export is not None:
+        check_choice("export", export, EXPORTS)
+    chosen = _formats(formats, export)
     selecting = Plan(include=include, exclude=exclude)
     check_patterns(checkpoint, selecting)
     if exact:
         exact_solver()  # refused before the work is done
     weighing = weighing_of(checkpoint, activations, sensitivity, by)
-    transposed, notes = transposed_by_signs(checkpoint)
-    measuring = Measuring(checkpoint, chosen, transposed)
-    found, others, copies = _measured(checkpoint, measuring, selecting, weighing, progress)
-    if not found:
+    if not any(map(checkpoint.is_float, checkpoint)):
         raise FileError(f"{shown_path(checkpoint.path)}: nothing to plan: no floating-point tensor")
-    if weighing.by != "sqnr":
-        notes = [*notes, *weighing.notes]
-    return _Choosing(found, others, copies, limit, weighing, tuple(notes)).run(
-        os.fspath(checkpoint.path if isinstance(model, Checkpoint) else model), exact
+    source = os.fspath(checkpoint.path if isinstance(model, Checkpoint) else model)
+    if export is None:
+        transposed, notes = transposed_by_signs(checkpoint)
+        measuring = Measuring(checkpoint, chosen, transposed)
+
+        def reason(name: str) -> str:
+            return "" if is_selected(name, selecting) else "excluded"
+
+        found, others = _measured(checkpoint, reason, measuring.measure, weighing, progress)
+        copies = copies_of_tied(checkpoint)
+        every = [_Choosing(found, _alone(found), others(copies), copies, limit, weighing)]
+        made = _best(every, exact).plan(source)
+        return replace(made, notes=(*notes, *made.notes))
+    exporting = ExportMeasuring(checkpoint, include, exclude)
+    found, others = _measured(
+        checkpoint, exporting.reason, lambda name, _: exporting.measure(name), weighing, progress
+    )
+    # an export has a copy under each name
+    copies = copies_of_tied(checkpoint, always=True)
+    every = []
+    for layout in exporting.layouts:
+        items, groups = exporting.of_layout(found, layout)
+        every.append(_Choosing(items, groups, others(copies), copies, limit, weighing, layout))
+    made = _best(every, exact).plan(source)
+    return replace(
+        made,
+        export=export,
+        exported_by=exporting.by,
+        notes=(*made.notes, *exporting.notes),
     )
 
 
@@ -189,51 +221,138 @@ class _Limit:
         return ", ".join(parts)
 
     @property
+    def gap_unit(self) -> str:
+        """In what the distance from the optimum is: what is to be the least."""
+        return "bytes" if self.size is None and self.max_bytes is None else "dB"
+
+    def gap(self, cost: float, bound: float) -> float:
+        """Tell how far from the optimum a cost may be, of which no choice has less than a bound."""
+        if self.gap_unit == "bytes":
+            return max(0.0, cost - math.ceil(bound - 1e-6))  # bytes are whole
+        db, best = sqnr_db(1.0, cost), sqnr_db(1.0, max(bound, 0.0))
+        return 0.0 if db == best else best - db
+
+    def most(self, before: int) -> int | None:
+        """Give the bytes that there may be, of a model of so many; None if they are not bounded."""
+        if self.max_bytes is not None:
+            return self.max_bytes
+        return None if self.size is None else math.floor(self.size * before)
+
+    def refusal(self, most: int, least: int, before: int) -> str:
+        """Say that no choice has so few bytes, and the least that there is."""
+        asked = f"max_bytes is {most}"
+        if self.size is not None:
+            asked = f"size is {self.size:g}, which is {most} bytes"
+        bounded = "" if self.worst_db is None else f" at {self.worst_db:g} dB for each tensor"
+        return f"{asked}; the least{bounded} is {least} bytes, {_above(least / before)}x"
+
+    @property
     def largest_error(self) -> float:
         """The largest error that a tensor may have."""
         return math.inf if self.worst_db is None else 10 ** (-self.worst_db / 10)
 
 
 class _Choosing:
-    """The choice among the candidates of all tensors."""
+    """The choice among the candidates of all tensors.
+
+    Parameters
+    ----------
+    found : list of Candidates
+        The tensors.
+    groups : list of list of int
+        The places of those that are chosen together: for all of them the candidate at the same place.
+    others : int
+        The bytes of all other tensors.
+    copies : dict of str to int
+        How often tensors are stored, where that isn't once.
+    limit, weighing
+        What is asked for, and what errors are of.
+    layout : ScaleLayout, optional
+        Where the scales of an export lie.
+    """
 
     def __init__(
         self,
         found: list[Candidates],
+        groups: list[list[int]],
         others: int,
         copies: dict[str, int],
         limit: _Limit,
         weighing: Weighing,
-        notes: tuple[str, ...],
+        layout: ScaleLayout | None = None,
     ) -> None:
-        self._limit = limit
-        self._notes = notes
+        self.limit = limit
         self._weighing = weighing
         self._others = others
         self._copies = [copies.get(each.name, 1) for each in found]
         self._items = found
-        self._allowed = [
-            [one for one in each.found if each.is_zero or one.error <= limit.largest_error]
-            for each in found
-        ]
+        self._groups = groups
+        self._layout = layout
+        #: Of each group, what may be chosen: a candidate for each of its tensors.
+        self._allowed = [list(self._options(group)) for group in groups]
         self._weights = weighing.weights(found)
-        self._before = others + sum(
+        self.before = others + sum(
             n * each.found[0].nbytes for each, n in zip(found, self._copies, strict=True)
         )
         self._nbytes = [
-            [n * one.nbytes for one in each]
-            for each, n in zip(self._allowed, self._copies, strict=True)
+            [
+                sum(self._copies[i] * one.nbytes for i, one in zip(group, option, strict=True))
+                for option in options
+            ]
+            for group, options in zip(groups, self._allowed, strict=True)
         ]
         self._errors = [
-            [weight * one.error for one in each]
-            for each, weight in zip(self._allowed, self._weights, strict=True)
+            [
+                math.fsum(
+                    self._weights[i] * one.error for i, one in zip(group, option, strict=True)
+                )
+                for option in options
+            ]
+            for group, options in zip(groups, self._allowed, strict=True)
         ]
+        self._by_bytes = Problem(self._nbytes, self._errors)
+        self.selection = Selection([], math.inf, math.inf)
+        self.gap = 0.0
 
-    def run(self, source: str, exact: bool) -> CompressionPlan:
-        """Choose, and say what was chosen."""
-        by_bytes = Problem(self._nbytes, self._errors)
-        selection, gap, unit = self._selected(by_bytes, exact)
-        picked = [each[i] for each, i in zip(self._allowed, selection.picks, strict=True)]
+    def _options(self, group: list[int]) -> Iterator[tuple[Candidate, ...]]:
+        items = [self._items[i] for i in group]
+        for option in zip(*(each.found for each in items), strict=True):
+            if all(
+                each.is_zero or one.error <= self.limit.largest_error
+                for each, one in zip(items, option, strict=True)
+            ):
+                yield option
+
+    @property
+    def least(self) -> int:
+        """The least bytes that there can be."""
+        return self._others + sum(map(min, self._nbytes))
+
+    def select(self, exact: bool) -> None:
+        """Choose, within the bytes that are asked for, of which there are enough."""
+        most = self.limit.most(self.before)
+        if most is None:
+            capacity = math.inf
+            if self.limit.min_db is not None:
+                capacity = 10 ** (-self.limit.min_db / 10)
+            self.selection = self._by_bytes.select(capacity, exact)
+            return
+        by_errors = Problem(self._errors, self._nbytes)
+        self.selection = by_errors.select(most - self._others, exact)
+
+    @property
+    def cost(self) -> tuple[float, float]:
+        """What is chosen costs: first of what is to be the least, then of the other, bytes or error."""
+        other = self._errors if self.limit.most(self.before) is None else self._nbytes
+        return self.selection.cost, math.fsum(self._picked(other))
+
+    def plan(self, source: str) -> CompressionPlan:
+        """Say what is chosen."""
+        picked = [self._items[0].found[0]] * len(self._items)
+        chosen = self._picked(self._allowed)
+        for group, option in zip(self._groups, chosen, strict=True):
+            for i, one in zip(group, option, strict=True):
+                picked[i] = one
         counted = [
             (one.error, each.name)
             for one, each in zip(picked, self._items, strict=True)
@@ -259,57 +378,43 @@ class _Choosing:
         return CompressionPlan(
             source=source,
             tensors=tensors,
-            nbytes_before=self._before,
-            nbytes=self._total(self._nbytes, selection),
-            weighted_db=sqnr_db(1.0, math.fsum(_picked(self._errors, selection))),
+            nbytes_before=self.before,
+            nbytes=self._others + int(sum(self._picked(self._nbytes))),
+            weighted_db=sqnr_db(1.0, math.fsum(self._picked(self._errors))),
             worst_db=sqnr_db(1.0, error),
             worst=worst if error > 0 else "",
-            bound=self._limit.text,
-            gap=gap,
-            gap_unit=unit,
-            curve=self._curve(by_bytes),
+            bound=self.limit.text,
+            gap=self.gap,
+            gap_unit=self.limit.gap_unit,
+            curve=[(self._others + int(n), db) for n, db in vertices(self._by_bytes)],
             by=self._weighing.by,
-            notes=self._notes,
+            notes=self._weighing.notes if self._weighing.by != "sqnr" else (),
+            strategy="" if self._layout is None else self._layout.text,
         )
 
-    def _total(self, nbytes: list[list[int]], selection: Selection) -> int:
-        return self._others + int(sum(_picked(nbytes, selection)))
+    def _picked(self, values: list[list[Any]]) -> list[Any]:
+        return [each[i] for each, i in zip(values, self.selection.picks, strict=True)]
 
-    def _selected(self, by_bytes: Problem, exact: bool) -> tuple[Selection, float, str]:
-        """Choose; and tell how far from the optimum that may be, and in what unit."""
-        limit = self._limit
-        if limit.size is None and limit.max_bytes is None:
-            capacity = 1.0 if limit.min_db is None else 10 ** (-limit.min_db / 10)
-            if limit.min_db is None:
-                capacity = math.inf
-            found = by_bytes.select(capacity, exact)
-            # bytes are whole
-            return found, max(0.0, found.cost - math.ceil(found.bound - 1e-6)), "bytes"
-        if limit.max_bytes is not None:
-            most = limit.max_bytes
-        else:
-            assert limit.size is not None
-            most = math.floor(limit.size * self._before)
-        least = self._others + sum(map(min, self._nbytes))
+
+def _best(every: list[_Choosing], exact: bool) -> _Choosing:
+    """Choose in each, and give the best: that there is only one is the rule, an export has several."""
+    limit, before = every[0].limit, every[0].before
+    most = limit.most(before)
+    if most is not None:
+        least = min(each.least for each in every)
         if least > most:
-            asked = f"max_bytes is {most}" if limit.size is None else (
-                f"size is {limit.size:g}, which is {most} bytes"
-            )  # fmt: skip
-            bounded = "" if limit.worst_db is None else f" at {limit.worst_db:g} dB for each tensor"
-            raise ArgumentValueError(
-                f"{asked}; the least{bounded} is {least} bytes, {_above(least / self._before)}x"
-            )
-        found = Problem(self._errors, self._nbytes).select(most - self._others, exact)
-        db, best = sqnr_db(1.0, found.cost), sqnr_db(1.0, max(found.bound, 0.0))
-        return found, 0.0 if db == best else best - db, "dB"
-
-    def _curve(self, by_bytes: Problem) -> list[tuple[int, float]]:
-        """Give bytes and weighted dB of the vertices of the hulls' common way."""
-        return [(self._others + int(nbytes), db) for nbytes, db in vertices(by_bytes)]
+            raise ArgumentValueError(limit.refusal(most, least, before))
+        every = [each for each in every if each.least <= most]
+    for each in every:
+        each.select(exact)
+    # of equal ones the first
+    best = min(every, key=lambda each: each.cost)
+    best.gap = limit.gap(best.selection.cost, min(each.selection.bound for each in every))
+    return best
 
 
-def _picked(values: list[list[Any]], selection: Selection) -> list[Any]:
-    return [each[i] for each, i in zip(values, selection.picks, strict=True)]
+def _alone(found: Sequence[Candidates]) -> list[list[int]]:
+    return [[i] for i in range(len(found))]
 
 
 def _above(share: float) -> str:
@@ -319,21 +424,26 @@ def _above(share: float) -> str:
 
 def _measured(
     checkpoint: Checkpoint,
-    measuring: Measuring,
-    selecting: Plan,
+    reason: Callable[[str], str],
+    measure: Callable[[str, Callable[[int], None]], Candidates],
     weighing: Weighing,
     progress: Callable[[float, int], None] | None,
-) -> tuple[list[Candidates], int, dict[str, int]]:
-    """Measure the floating-point tensors; count the bytes of all others, and how often each is stored."""
+) -> tuple[list[Candidates], Callable[[dict[str, int]], int]]:
+    """Measure the floating-point tensors; and give what counts the bytes of all others, by their copies.
+
+    `reason` says why a tensor has to stay as it is, before it is measured.
+    """
     tied = checkpoint.tied_names()
-    copies = copies_of_tied(checkpoint)
     names = [name for name in checkpoint if name not in tied]
     floats = [name for name in names if checkpoint.is_float(name)]
-    others = sum(
-        copies.get(name, 1) * checkpoint.stored_nbytes(name)
-        for name in names
-        if not checkpoint.is_float(name)
-    )
+
+    def others(copies: dict[str, int]) -> int:
+        return sum(
+            copies.get(name, 1) * checkpoint.stored_nbytes(name)
+            for name in names
+            if not checkpoint.is_float(name)
+        )
+
     total = sum(math.prod(checkpoint.shape_of(name)) for name in floats)
     found: list[Candidates] = []
     finished = done = 0
@@ -345,15 +455,15 @@ def _measured(
             progress(done, total)
 
     for name in floats:
-        reason = weighing.reason_to_leave(name) if is_selected(name, selecting) else "excluded"
-        if reason:
-            found.append(measuring.left(name, reason))
+        why = reason(name) or weighing.reason_to_leave(name)
+        if why:
+            found.append(left_candidates(checkpoint, name, why, is_zero(checkpoint, name)))
         else:
-            found.append(weighing.weigh(measuring.measure(name, advance)))
+            found.append(weighing.weigh(measure(name, advance)))
         finished += found[-1].size
         done = finished
         advance(0)
-    return found, others, copies
+    return found, others
 
 
 def _opened(model: object) -> Checkpoint:
@@ -366,7 +476,11 @@ def _opened(model: object) -> Checkpoint:
     return load(model)
 
 
-def _formats(formats: Iterable[Format | str] | Format | str) -> list[Format]:
+def _formats(
+    formats: Iterable[Format | str] | Format | str | None, export: str | None
+) -> list[Format]:
+    if formats is None:
+        formats = TESLA_FORMATS if export is None else (CFloat8_1_4_3,)
     given: Any = (formats,) if isinstance(formats, Format | str) else formats
     try:
         chosen = [as_format(fmt, "formats") for fmt in given]
@@ -382,5 +496,9 @@ def _formats(formats: Iterable[Format | str] | Format | str) -> list[Format]:
         if FORMATS.get(fmt.name) != fmt:
             raise ArgumentValueError(
                 f"formats has {shown(fmt)}; a plan's file names formats, which are {', '.join(FORMATS)}"
+            )
+        if export is not None and fmt != CFloat8_1_4_3:
+            raise ArgumentValueError(
+                f"formats has {fmt.name}; an export has {CFloat8_1_4_3.name} alone"
             )
     return list(dict.fromkeys(chosen))

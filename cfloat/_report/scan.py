@@ -24,7 +24,7 @@ from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 
 from .schemes import row_peaks
-from .tensor_values import MatrixPiece, TensorValues
+from .tensor_values import ALIGNMENT, MatrixPiece, TensorValues
 from .uncertainty import uncertainty_db
 
 Array = NDArray[Any]
@@ -281,6 +281,20 @@ class Scan:
             for tally, each in zip(tallies, noises, strict=True)
         ]
 
+    def measure_tiles(self, fmt: Format, rows: int, columns: int) -> GroupErrors:
+        """Measure the errors with a bias for each block of rows and columns of a matrix.
+
+        `rows` divides `ALIGNMENT`, and `columns` too: no piece ends within a block, but the last.
+        """
+        assert not self.values.is_turned
+        assert ALIGNMENT % rows == 0 == ALIGNMENT % columns
+        tally = _Tally(fmt)
+        with no_flags(), np.errstate(all="ignore"):
+            for _, _, values in self.values:
+                tiles = _as_tiles(values, rows, columns)
+                tally.add(*_least_errors(tiles, fmt, tiles.shape[1], self.scale))
+        return tally.result(self._share)
+
     def _share(self, noise: float) -> float:
         """Give a sum of squared errors, in units of 4**scale, as a share of that of squares."""
         if noise == 0:
@@ -363,6 +377,19 @@ def _least_errors(
     values: Array, fmt: Format, length: int, scale: int
 ) -> tuple[NDArray[np.int16], Floats]:
     return binding.least_errors(fmt._struct, fmt.default_bias, values, length, scale)
+
+
+def _as_tiles(matrix: Array, rows: int, columns: int) -> Array:
+    """Give the blocks of a matrix as rows; those that are short are filled with zeros, which lose nothing."""
+    high, wide = matrix.shape
+    rows, columns = min(rows, high), min(columns, wide)
+    down, across = -(-high // rows), -(-wide // columns)
+    if (down * rows, across * columns) != matrix.shape:
+        padded = np.zeros((down * rows, across * columns), matrix.dtype)
+        padded[:high, :wide] = matrix
+        matrix = padded
+    cut = matrix.reshape(down, rows, across, columns).swapaxes(1, 2)
+    return np.ascontiguousarray(cut).reshape(down * across, rows * columns)
 
 
 class _Tally:

@@ -146,14 +146,14 @@ class StoredModel:
         return sum(each.copies * each.nbytes for each in self.tensors)
 
 
-def copies_of_tied(checkpoint: Checkpoint) -> dict[str, int]:
+def copies_of_tied(checkpoint: Checkpoint, always: bool = False) -> dict[str, int]:
     """Count how often a converted file has the tensors that have several names, by the first of these.
 
-    It is once, if the file is alone and no model's folder.
+    It is once, if the file is alone and no model's folder; an export `always` has a copy for each.
     """
     tied = checkpoint.tied_names()
     beside = checkpoint.path.parent / "config.json"
-    if len(checkpoint.source.parts) == 1 and not beside.exists():
+    if not always and len(checkpoint.source.parts) == 1 and not beside.exists():
         return {}
     copies: dict[str, int] = {}
     for kept in tied.values():

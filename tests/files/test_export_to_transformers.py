@@ -10,11 +10,12 @@ import json
 import numpy as np
 import pytest
 from commands import main_refused
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 import cfloat as cf
 from cfloat._files.conversion_plan import Plan
 from cfloat._files.convert import convert
+from cfloat._files.plan_file import read_plan
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -158,6 +159,80 @@ def test_inputs_are_quantised_as_compressed_tensors_does(tmp_path, name, preset)
     summary = convert(source, out, Plan(FMT, export=True, dynamic=True, block=block))
     assert len(summary.converted) > 2
     check(type(model), source, out, tmp_path, preset)
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "strategy"),
+    [
+        ("llama", {"min_db": 34}, "tensor"),
+        ("llama tied", {"worst_db": 31.6}, None),
+        ("bert", {"size": 0.75}, None),
+        ("llama", {"min_db": 34}, "channel"),
+        ("llama", {"min_db": 34}, "block 16x16"),
+        pytest.param("mixtral", {"size": 0.55}, None,
+            marks=pytest.mark.skipif(VERSION4, reason="experts stay in version 4")),
+    ],
+)  # fmt: skip
+def test_transformers_loads_what_a_plan_exports(tmp_path, name, how, strategy):
+    """Some layers stay; bytes and errors of the file are the plan's.  Another strategy is written by hand."""
+    source, out = tmp_path / "in", tmp_path / "out"
+    model = made(name, source)
+    plan = cf.plan(source, export="fp8", **how)
+    text = plan.to_toml()
+    if strategy is not None:
+        granularity = {"channel": "axis 0"}.get(strategy, strategy)
+        text = text.replace('granularity = "tensor"', f'granularity = "{granularity}"')
+        text = text.replace('strategy = "tensor"', f'strategy = "{strategy}"')
+    (tmp_path / "plan.toml").write_text(text)
+    summary = convert(source, out, Plan(tensors=read_plan(tmp_path / "plan.toml")))
+    exported = {each.name for each in plan.tensors if each.format != "unchanged"}
+    assert set(summary.converted) == exported
+    linear = {name for name, module in model.named_modules() if type(module) is torch.nn.Linear}
+    assert "experts" in str(exported) or 0 < len(exported) < len(linear)
+    if strategy in (None, plan.strategy):
+        original, tensors = cf.load(source), cf.load(out)
+        assert sum(map(tensors.stored_nbytes, tensors)) == plan.nbytes
+        for each in plan.tensors:
+            assert tensors.stored_nbytes(each.name) == each.nbytes
+            x = np.asarray(original[each.name], "f8")
+            error = np.square(np.asarray(tensors[each.name], "f8") - x).sum() / np.square(x).sum()
+            level = -10 * np.log10(error) if error else np.inf
+            assert each.db == pytest.approx(level, abs=1e-6), each.name
+    check(type(model), source, out, tmp_path)
+
+
+@pytest.mark.skipif(VERSION4, reason="version 4 has experts one by one, and they stay")
+def test_a_plan_keeps_experts_together(tmp_path):
+    """One of them, that is not to be rounded, leaves all of its module; and an edited plan is refused."""
+    source, out = tmp_path / "in", tmp_path / "out"
+    made("mixtral", source)
+    tensors = dict(load_file(source / "model.safetensors"))
+    first = min(name for name in tensors if ".0.block_sparse_moe.experts." in name or
+                ".layers.0.mlp.experts." in name)  # fmt: skip
+    module = first.partition(".experts.")[0]
+    tensors[first] = tensors[first].copy()
+    tensors[first][0, 0] = np.nan
+    save_file(tensors, source / "model.safetensors", metadata={"format": "pt"})
+    plan = cf.plan(source, export="fp8", min_db=20)
+    found = {each.name: each for each in plan.tensors if ".experts." in each.name}
+    for name, each in found.items():
+        assert (each.format == "unchanged") == name.startswith(module + ".")
+        if name == first:
+            assert each.reason == "has infinities or NaN"
+        elif each.format == "unchanged":
+            assert each.reason == f"read together with {first}, which stays"
+    convert(source, out, Plan(tensors=read_plan(written(tmp_path, plan.to_toml()))))
+    loaded(transformers.MixtralForCausalLM, out)
+    other = max(name for name, each in found.items() if each.format != "unchanged")
+    line = next(line for line in plan.to_toml().splitlines() if line.startswith(f'"{other}"'))
+    text = plan.to_toml().replace(line, f'"{other}" = {{ format = "unchanged" }}')
+    with pytest.raises(cf.FileError, match=r"plan.toml:\d+: .*unchanged: read together with"):
+        convert(source, tmp_path / "no", Plan(tensors=read_plan(written(tmp_path, text))))
+
+
+def written(folder, text):
+    (folder / "plan.toml").write_text(text)
+    return folder / "plan.toml"
 
 
 def test_what_is_left_and_why(tmp_path):

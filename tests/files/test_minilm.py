@@ -73,3 +73,44 @@ def test_minilm_there_and_back(folder, tmp_path, how):
     cosines = (found * embedded(folder)).sum(axis=1)
     assert cosines.min() > 0.99
     assert cosines.max() < 1 - 1e-6  # it is another model
+
+
+def test_minilm_as_a_plan_has_it(folder, tmp_path):
+    """Some layers stay, so that 36 dB are kept: bytes and errors of the file are the plan's, and it loads."""
+    out, path = tmp_path / "fp8", tmp_path / "plan.toml"
+    text = succeeded(
+        cfloat("plan", folder, "--export", "fp8", "--min-db", "36", "--out", path, "--json")
+    )
+    plan = json.loads(text)
+    exported = {each["name"] for each in plan["tensors"] if each["format"] != "unchanged"}
+    assert 0 < len(exported) < 6 * 6 + 1
+    assert plan["weighted_db"] >= 36
+    assert "CompressedTensorsConfig(dequantize=True)" in succeeded(
+        cfloat("convert", folder, out, "--plan", path)
+    )
+    original, tensors = cf.load(folder), cf.load(out)
+    assert {name for name in tensors if tensors.is_encoded(name)} == exported
+    assert sum(map(tensors.stored_nbytes, tensors)) == plan["nbytes"]
+    sizes, errors = {}, {}
+    for each in plan["tensors"]:
+        name = each["name"]
+        assert tensors.stored_nbytes(name) == each["nbytes"]
+        x = np.asarray(original[name], "f8")
+        if not x.any():
+            continue
+        sizes[name] = x.size
+        errors[name] = np.square(np.asarray(tensors[name], "f8") - x).sum() / np.square(x).sum()
+        if name in exported:
+            assert each["db"] == pytest.approx(-10 * np.log10(errors[name]), abs=1e-6)
+    weighted = sum(sizes[name] * errors[name] for name in sizes) / sum(sizes.values())
+    assert plan["weighted_db"] == pytest.approx(-10 * np.log10(weighted), abs=1e-6)
+    how = transformers.CompressedTensorsConfig(dequantize=True)
+    model, info = transformers.AutoModel.from_pretrained(
+        out, quantization_config=how, output_loading_info=True
+    )
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    for name, parameter in model.named_parameters():
+        np.testing.assert_array_equal(parameter.detach().numpy(), np.asarray(tensors[name]))
+    found = embedded(out, quantization_config=transformers.CompressedTensorsConfig(dequantize=True))
+    assert (found * embedded(folder)).sum(axis=1).min() > 0.99

@@ -109,6 +109,9 @@ ENTRY = 'm = {format = "CFloat8_1_4_3", granularity = "block 32"}'
         ("version = 1", "version = 2", "version is 2; this cfloat reads version 1"),
         ("version = 1", "version = true", "version is True"),
         ("version = 1", "version = 1\nsize = 2", "'size' is not known; a plan has version and tensors"),
+        ("version = 1", "version = 1\nstrategy = 'tensor'", "plan.toml:3: strategy is of an export, and "
+         "there is no export"),
+        ("block 32", "block 4x4", "plan.toml:4: 'm': granularity is 'block 4x4'; it takes \"tensor\""),
         (ENTRY, "m = 3", "plan.toml:4: 'm' is 3; it takes a table"),
         ("CFloat8_1_4_3", "CFloat8", "plan.toml:4: 'm': format is 'CFloat8'; it takes unchanged or one of"),
         ('"CFloat8_1_4_3"', "8", "plan.toml:4: 'm': format is 8; it takes a string"),
@@ -132,6 +135,123 @@ ENTRY = 'm = {format = "CFloat8_1_4_3", granularity = "block 32"}'
 def test_what_is_no_plan_is_refused(folder, old, new, message):
     assert PLAN.count(old) == 1 or old in ("[tensors]",)
     refuse(cf.FileError, message, read_plan, written(folder, PLAN.replace(old, new, 1)))
+
+
+EXPORT = """version = 1
+export = "fp8"
+strategy = "channel"
+[tensors]
+"a.self_attn.q_proj.weight" = {format = "CFloat8_1_4_3", granularity = "axis 0", db = 30, bytes = 5}
+"a.self_attn.k_proj.weight" = {format = "unchanged"}
+embed = {format = "unchanged", bytes = 3}
+"""
+Q, K = "a.self_attn.q_proj.weight", "a.self_attn.k_proj.weight"
+LAYERS = {
+    Q: RNG.standard_normal((6, 70)).astype("f4"),
+    K: RNG.standard_normal((6, 70)).astype("f4"),
+    "embed": RNG.standard_normal((5, 3)).astype("f4"),
+}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "granularity", "how"),
+    [("tensor", "tensor", {}), ("channel", "axis 0", {"axis": 0}),
+     ("block 4x16", "block 4x16", {"block": (4, 16)})],
+)  # fmt: skip
+def test_a_plan_of_an_export_is_that_export(folder, strategy, granularity, how):
+    """As it is written without a plan, byte for byte, of the layers that it names."""
+    cf.save(folder / "x.safetensors", LAYERS)
+    path = written(folder, EXPORT.replace("channel", strategy).replace("axis 0", granularity))
+    said = read_plan(path)
+    fmt = cf.CFloat8_1_4_3.replace(subnormals="ieee")
+    assert said[Q] == TensorChoice(fmt, how.get("axis"), how.get("block"), is_exported=True)
+    assert said["embed"] == said[K] == TensorChoice(None, is_exported=True)
+    assert said[K].where == f"{path}:6"
+    for name, plan in (
+        ("y", Plan(tensors=said)),
+        ("z", Plan(export=True, bias="mse", exclude=(K,), **how)),
+    ):
+        (folder / name).mkdir()
+        convert(folder / "x.safetensors", folder / name / "m.safetensors", plan)
+    for each in ("m.safetensors", "quantization_config.json"):
+        assert (folder / "y" / each).read_bytes() == (folder / "z" / each).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"fp8"', '"fp4"', "plan.toml:2: export is 'fp4'; it takes fp8"),
+        ('"fp8"', "true", "plan.toml:2: export is True; it takes fp8"),
+        ('export = "fp8"\n', "", "plan.toml:2: strategy is of an export, and there is no export"),
+        ('strategy = "channel"\n', "", "plan.toml:2: strategy is missing; an export takes \"tensor\""),
+        ('"channel"', '"row"', "plan.toml:3: strategy is 'row'; an export takes"),
+        ('"channel"', '"block 0x4"', "plan.toml:3: strategy is 'block 0x4'; an export takes"),
+        ('"channel"', "3", "plan.toml:3: strategy is 3; an export takes"),
+        ('"channel"', '"tensor"', "plan.toml:5: 'a.self_attn.q_proj.weight': granularity is 'axis 0'; with "
+         "the strategy tensor it is 'tensor' for all that an export changes"),
+        ("axis 0", "block 32", "plan.toml:5: 'a.self_attn.q_proj.weight': granularity is 'block 32'; with "
+         "the strategy channel it is 'axis 0'"),
+        ("CFloat8_1_4_3", "CFloat16_SHP", "plan.toml:5: 'a.self_attn.q_proj.weight': format is "
+         "'CFloat16_SHP'; an export takes unchanged or CFloat8_1_4_3"),
+        (', granularity = "axis 0"', "", "plan.toml:5: 'a.self_attn.q_proj.weight': there is no granularity"),
+    ],
+)  # fmt: skip
+def test_contradictions_of_an_export_are_refused(folder, old, new, message):
+    assert EXPORT.count(old) == 1
+    refuse(cf.FileError, message, read_plan, written(folder, EXPORT.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('embed = {format = "unchanged"', 'embed = {format = "CFloat8_1_4_3", granularity = "axis 0"',
+         "plan.toml:7: 'embed': an export leaves it unchanged: not called and shaped as the weight"),
+        ("k_proj", "v_proj", "plan.toml:6: 'a.self_attn.v_proj.weight': "),
+        ("embed = ", "# ", "x.safetensors: the plan has no 'embed'"),
+        ('{format = "CFloat8_1_4_3", granularity = "axis 0", db = 30, bytes = 5}', '{format = "unchanged"}',
+         "x.safetensors: nothing to export: a.self_attn.k_proj.weight: left by the plan"),
+    ],
+)  # fmt: skip
+def test_exports_that_do_not_fit_are_refused(folder, old, new, message):
+    cf.save(folder / "x.safetensors", LAYERS)
+    assert EXPORT.count(old) == 1
+    path = written(folder, EXPORT.replace(old, new))
+    before = names_in(folder)
+    line = refused(
+        cfloat("convert", folder / "x.safetensors", folder / "y.safetensors", "--plan", path)
+    )
+    assert message in line
+    assert names_in(folder) == before
+
+
+def test_choices_of_python_are_of_one_export(folder):
+    cf.save(folder / "x.safetensors", LAYERS)
+    fmt = cf.CFloat8_1_4_3.replace(subnormals="ieee")
+    stays = TensorChoice(None, is_exported=True)
+    for choices, message in (
+        ({Q: TensorChoice(fmt, is_exported=True), "embed": TensorChoice(None)}, "others that are of none"),
+        ({Q: TensorChoice(fmt, is_exported=True), K: TensorChoice(fmt, 0, is_exported=True)}, "lie alike"),
+        ({Q: TensorChoice(cf.CFloat8_1_4_3, is_exported=True), K: stays}, "with ieee subnormals"),
+        ({Q: TensorChoice(fmt, 1, is_exported=True), K: stays}, "their scales lie alike"),
+        ({Q: TensorChoice(fmt, None, 32, is_exported=True), K: stays}, "their scales lie alike"),
+    ):  # fmt: skip
+        refuse(
+            cf.ArgumentValueError,
+            message,
+            convert,
+            folder / "x.safetensors",
+            folder / "y.safetensors",
+            Plan(tensors={"embed": stays, K: stays} | choices),
+        )
+    plan = Plan(
+        tensors={Q: TensorChoice(fmt, is_exported=True)} | dict.fromkeys((K, "embed"), stays)
+    )
+    # what is checked once is right the second time, and what it says may be said
+    assert plan.checked().checked() == plan.checked()
+    assert Plan(tensors=plan.tensors, export=True).checked() == plan.checked()
+    for wrong in ({"dynamic": True}, {"axis": 0}, {"ignore": ("x",)}, {"bias": "mse"}):
+        refuse(cf.ArgumentValueError, "takes no format, bias, pattern",
+               Plan(tensors=plan.tensors, **wrong).checked)  # fmt: skip
 
 
 def test_files_that_are_no_plan_are_refused(folder):
@@ -222,7 +342,7 @@ def test_rounding_is_as_it_is_said(folder):
 
 @pytest.mark.parametrize(
     "option",
-    ["--format=CFloat8_1_4_3", "--to=float32", "--export=fp8", "--axis=0", "--block=32", "--bias=max",
+    ["--format=CFloat8_1_4_3", "--to=float32", "--axis=0", "--block=32", "--bias=max",
      "--bias=0", "--subnormals=ieee", "--include=m", "--exclude=m", "--ignore=m"],
 )  # fmt: skip
 def test_what_is_for_all_tensors_is_refused(folder, capsys, option):

@@ -279,6 +279,19 @@ def test_what_may_not_change_stays(model):
     assert cf.plan(model, exclude="*".split()).nbytes == made.nbytes_before
 
 
+def test_what_is_all_zero_counts_for_nothing_where_it_stays(tmp_path):
+    """In the weighted ratio: also where only the last element says that a tensor is none of these."""
+    late = np.zeros(3000, "f4")
+    late[-1] = 1
+    for other, counts in ((np.zeros(3000, "f4"), False), (late, True)):
+        cf.save(tmp_path / "x.safetensors", {"w": TENSORS["embed"], "b": other})
+        made = cf.plan(tmp_path / "x.safetensors", min_db=20, exclude=["b"])
+        (b, w) = made.tensors
+        assert (b.format, b.db) == ("unchanged", math.inf)
+        share = w.shape[0] * w.shape[1] / (w.shape[0] * w.shape[1] + 3000 * counts)
+        assert made.weighted_db == pytest.approx(w.db - 10 * math.log10(share), abs=1e-9)
+
+
 def test_reasons_and_tensors_without_error(made):
     found = {each.name: each for each in made.tensors}
     assert list(found) == FLOATS
