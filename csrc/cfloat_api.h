@@ -158,14 +158,21 @@ enum cf_histogram_limits { CF_HISTOGRAM_LOWER_MIN = 8, CF_HISTOGRAM_LOWER_MAX = 
 int cf_add_to_histogram(const float *values, size_t count, int lower_bits, uint64_t *histogram,
                         int threads);
 
-/* The sums of squared errors, less those of the bins' own squares, of rounding to nearest what a
- * histogram has counted: errors[bias - bias_min] at every bias of the format.  Bin i has counts[i]
- * values, which round as inside[i] does; they are sums[i] in all further from zero than edges[i],
- * whose sign is theirs.  Infinite or NaN where a value becomes that.  The same bits on every
- * machine and with any number of threads. */
+/* The sums of squared errors of rounding to nearest what a histogram has counted, at every bias of
+ * a format: errors[bias - bias_min], bias_max - bias_min + 1 of them.
+ *
+ * Bin i has counts[i] values of one sign, that of edges[i], which all round as inside[i] does, or
+ * lie half-way to another value that is as near. sums[i] is how much further from zero than
+ * edges[i] they are in all. What no bias changes, the squares of those distances, is left out: an
+ * error may be negative by that. It is infinite or NaN where a value becomes infinite or NaN.
+ *
+ * The term of bin i is added, in float64, to sum i % 8; those are added up one after the other. So
+ * the bits are the same with any instructions and any number of threads. CF_BAD_FORMAT: nothing was
+ * written. No bins have errors of 0. */
 int cf_errors_of_bins(const cf_format *format, const float *inside, const double *edges,
                       const double *counts, const double *sums, size_t count, double *errors,
                       int threads);
+
 /* Of a matrix of rows x length values, each row cut into groups of `block` values, the last of
  * which may have fewer: for each group the bias of the least sum of squared errors of rounding to
  * nearest, and that sum.  Of equally good biases it is the nearest to default_bias, and of two such

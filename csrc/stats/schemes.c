@@ -322,8 +322,8 @@ static void take_all(task *t, double *sums, double *signal, int threads) {
   }
 }
 
-static int run(const cf_scheme *given, int count, const cf_rows *matrix, double *sums,
-               double *signal, float *results, int threads) {
+static int run_in_modes(const cf_scheme *given, int count, const cf_rows *matrix, double *sums,
+                        double *signal, float *results, int threads) {
   prepared schemes[CF_MAX_SCHEMES];
   task t;
   if (count < 0 || count > CF_MAX_SCHEMES) return CF_BAD_TYPE;
@@ -340,6 +340,14 @@ static int run(const cf_scheme *given, int count, const cf_rows *matrix, double 
   t.results = results;
   take_all(&t, sums, signal, threads);
   return CF_OK;
+}
+
+static int run(const cf_scheme *given, int count, const cf_rows *matrix, double *sums,
+               double *signal, float *results, int threads) {
+  const uint64_t modes = cf_set_default_float_modes();
+  const int status = run_in_modes(given, count, matrix, sums, signal, results, threads);
+  cf_restore_float_modes(modes);
+  return status;
 }
 
 int cf_scheme_errors(const cf_scheme *schemes, int count, const cf_rows *matrix, double *sums,
@@ -360,6 +368,7 @@ typedef struct peak_task {
 static void find_peaks_of_share(void *context, int index) {
   const peak_task *t = context;
   const cf_scheme_loops *loops = cf_active_scheme_loops();
+  const uint64_t modes = cf_set_default_float_modes();
   int64_t begin, end;
   cf_share_of(t->matrix->rows, 1, t->threads, index, &begin, &end);
   for (int64_t row = begin; row < end; ++row) {
@@ -373,6 +382,7 @@ static void find_peaks_of_share(void *context, int index) {
     }
     t->peaks[row] = peak;
   }
+  cf_restore_float_modes(modes);
 }
 
 int cf_row_peaks(const cf_rows *matrix, float *peaks, int threads) {
