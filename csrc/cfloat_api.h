@@ -187,13 +187,17 @@ int cf_errors_of_bins(const cf_format *format, const float *inside, const double
  * added up as ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)); these one after the other, for 2^20 values
  * at a time; and those likewise.  So neither the instruction set nor the number of threads matters.
  * Of float32 the least is that of the exact sums, which are compared where roundings could decide.
- */
+ *
+ * CF_BAD_FORMAT; CF_BAD_TYPE; CF_BAD_BIAS: default_bias is none of the format's; CF_BAD_LAYOUT: a
+ * length is negative, or block less than 1. Nothing was written then. */
 int cf_least_errors(const cf_format *format, int default_bias, int source_type, const void *values,
                     int64_t rows, int64_t length, int64_t row_stride, int64_t block, int scale,
                     int16_t *biases, double *errors, int threads);
 
 /* The sums of squared errors of count values at each bias that a format allows, the smallest first:
- * the numbers that cf_least_errors compares, of one group. */
+ * the numbers that cf_least_errors compares, of one group, whose values are contiguous and aligned.
+ * errors has bias_max - bias_min + 1 elements; one is infinite where a finite value becomes an
+ * infinity or NaN. CF_BAD_FORMAT, CF_BAD_TYPE: nothing was written. */
 int cf_errors_at_biases(const cf_format *format, int source_type, const void *values, size_t count,
                         int scale, double *errors, int threads);
 
@@ -213,7 +217,8 @@ typedef struct cf_rounding_stats {
   uint64_t subnormal;   /* became subnormal numbers */
 } cf_rounding_stats;
 
-/* Add those of count values at a bias to what is there. */
+/* Add those of count values, which are aligned, at a bias to what is there; the maxima are the
+ * larger ones. CF_BAD_FORMAT; CF_BAD_BIAS: the format has no such bias. Nothing was added then. */
 int cf_rounding_errors(const cf_format *format, int bias, const float *values, size_t count,
                        cf_rounding_stats *found);
 

@@ -195,8 +195,8 @@ static int find_statistics(const float *values, const float *inside, const doubl
                            const double *ones, statistics *found, int threads) {
   static const cf_format searched = {
       4, 3, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_WHITEPAPER, 1, 70, 70 + BIASES - 1};
-  static const cf_format wide = {7, 3, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_IEEE, 1, 127, 140};
-  static const cf_scheme schemes[SCHEMES] = {
+  const cf_format wide = {7, 3, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_IEEE, 1, 127, 140};
+  const cf_scheme schemes[SCHEMES] = {
       {wide, 140, 0, CF_SCALE_REAL, CF_EACH_ROW, 0},
       {wide, 130, 0, CF_SCALE_POWER, CF_EACH_BLOCK, 32},
       {wide, 127, 0, CF_SCALE_E8M0, CF_EACH_BLOCK, 32},
