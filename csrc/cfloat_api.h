@@ -276,19 +276,24 @@ typedef struct cf_rows {
   const float *row_peaks;
 } cf_rows;
 
-/* The largest finite magnitude of each of the rows, 0 where there is none. */
+/* The largest finite magnitude of each of the rows, 0 where there is none; of the matrix its values
+ * and lengths are looked at alone. CF_BAD_LAYOUT: a length is negative. */
 int cf_row_peaks(const cf_rows *matrix, float *peaks, int threads);
 
 /* Add to each scheme's sum the squared differences of its values from the matrix's, and to *signal
- * the squares of these.  Each is
- * float64 and so is the sum, in an order that depends on the matrix's shape alone: the sums have
- * the same bits for any number of threads, with any instructions, and if the rows come in several
- * calls. CF_BAD_TYPE: a scheme is none, or there are more than CF_MAX_SCHEMES; CF_BAD_FORMAT,
- * CF_BAD_BIAS, CF_BAD_LAYOUT. Nothing was added then. */
+ * the squares of these. Each is float64 and so is the sum, in an order that depends on the matrix's
+ * shape alone: the sums have the same bits for any number of threads, with any instructions, and if
+ * the rows come in several calls.
+ *
+ * CF_BAD_TYPE: a scheme is none, or there are more than CF_MAX_SCHEMES; CF_BAD_FORMAT: its format
+ * is none, or unsigned; CF_BAD_BIAS: the format has no such bias, or where scales are powers of two
+ * its largest value is below 2^2 or not below 2^87; CF_BAD_LAYOUT: no such block, or a length is
+ * negative. Nothing was added then. */
 int cf_scheme_errors(const cf_scheme *schemes, int count, const cf_rows *matrix, double *sums,
                      double *signal, int threads);
 
-/* Write a scheme's values, rows * length float32 in a row.  A zero's sign is the element's. */
+/* Write a scheme's values, rows * length float32 in a row.  A zero's sign is the element's.  The
+ * statuses are those of cf_scheme_errors. */
 int cf_scheme_values(const cf_scheme *scheme, const cf_rows *matrix, float *results, int threads);
 
 /* A stack of matrices: the operands of matrix products.  The arrays of strides count the axes of

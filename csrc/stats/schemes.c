@@ -28,6 +28,9 @@ enum {
 /* The work, in elements times schemes, that is worth a thread. */
 enum { WORK_PER_THREAD = 1 << 20 };
 
+/* Of the largest values of formats whose scales are powers of two. */
+enum { LEAST_EXPONENT = 2, MOST_EXPONENT = 86 };
+
 /* FLT_MIN, 448 and the least power-of-two scheme's peak are the peers' own numbers. */
 static const double LEAST_PEAK = 1e-12;
 static const float E4M3_MAX = 448, LEAST_E4M3 = 0.125f;
@@ -121,6 +124,10 @@ static int prepare(prepared *s, const cf_scheme *given) {
   }
   const uint64_t max_code = s->round.rule.params.max_code;
   s->max_exponent = (int)(max_code >> s->round.rule.params.mantissa_bits) - bias;
+  /* so that no power of two below is beyond float32's normal numbers, nor its inverse */
+  const int is_power = given->scale == CF_SCALE_POWER || given->scale == CF_SCALE_E8M0;
+  if (is_power && (s->max_exponent < LEAST_EXPONENT || s->max_exponent > MOST_EXPONENT))
+    return CF_BAD_BIAS;
   cf_operation_set_size(&s->round, BATCH_BLOCKS * LANES, 1, 1);
   return CF_OK;
 }

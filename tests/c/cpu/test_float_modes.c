@@ -195,11 +195,11 @@ static int find_statistics(const float *values, const float *inside, const doubl
                            const double *ones, statistics *found, int threads) {
   static const cf_format searched = {
       4, 3, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_WHITEPAPER, 1, 70, 70 + BIASES - 1};
-  const cf_format wide = {7, 3, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_IEEE, 1, 127, 140};
+  const cf_format wide = {7, 3, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_IEEE, 1, 120, 140};
   const cf_scheme schemes[SCHEMES] = {
       {wide, 140, 0, CF_SCALE_REAL, CF_EACH_ROW, 0},
-      {wide, 130, 0, CF_SCALE_POWER, CF_EACH_BLOCK, 32},
-      {wide, 127, 0, CF_SCALE_E8M0, CF_EACH_BLOCK, 32},
+      {wide, 124, 0, CF_SCALE_POWER, CF_EACH_BLOCK, 32},
+      {wide, 120, 0, CF_SCALE_E8M0, CF_EACH_BLOCK, 32},
       {wide, 127, 8, CF_SCALE_REAL, CF_EACH_TENSOR, 0},
   };
   const int64_t length = VALUES / ROWS, stride = length * (int64_t)sizeof *values;
