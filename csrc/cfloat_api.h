@@ -158,14 +158,21 @@ enum cf_histogram_limits { CF_HISTOGRAM_LOWER_MIN = 8, CF_HISTOGRAM_LOWER_MAX = 
 int cf_add_to_histogram(const float *values, size_t count, int lower_bits, uint64_t *histogram,
                         int threads);
 
-/* The sums of squared errors, less those of the bins' own squares, of rounding to nearest what a
- * histogram has counted: errors[bias - bias_min] at every bias of the format.  Bin i has counts[i]
- * values, which round as inside[i] does; they are sums[i] in all further from zero than edges[i],
- * whose sign is theirs.  Infinite or NaN where a value becomes that.  The same bits on every
- * machine and with any number of threads. */
+/* The sums of squared errors of rounding to nearest what a histogram has counted, at every bias of
+ * a format: errors[bias - bias_min], bias_max - bias_min + 1 of them.
+ *
+ * Bin i has counts[i] values of one sign, that of edges[i], which all round as inside[i] does, or
+ * lie half-way to another value that is as near. sums[i] is how much further from zero than
+ * edges[i] they are in all. What no bias changes, the squares of those distances, is left out: an
+ * error may be negative by that. It is infinite or NaN where a value becomes infinite or NaN.
+ *
+ * The term of bin i is added, in float64, to sum i % 8; those are added up one after the other. So
+ * the bits are the same with any instructions and any number of threads. CF_BAD_FORMAT: nothing was
+ * written. No bins have errors of 0. */
 int cf_errors_of_bins(const cf_format *format, const float *inside, const double *edges,
                       const double *counts, const double *sums, size_t count, double *errors,
                       int threads);
+
 /* Of a matrix of rows x length values, each row cut into groups of `block` values, the last of
  * which may have fewer: for each group the bias of the least sum of squared errors of rounding to
  * nearest, and that sum.  Of equally good biases it is the nearest to default_bias, and of two such
@@ -180,13 +187,17 @@ int cf_errors_of_bins(const cf_format *format, const float *inside, const double
  * added up as ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)); these one after the other, for 2^20 values
  * at a time; and those likewise.  So neither the instruction set nor the number of threads matters.
  * Of float32 the least is that of the exact sums, which are compared where roundings could decide.
- */
+ *
+ * CF_BAD_FORMAT; CF_BAD_TYPE; CF_BAD_BIAS: default_bias is none of the format's; CF_BAD_LAYOUT: a
+ * length is negative, or block less than 1. Nothing was written then. */
 int cf_least_errors(const cf_format *format, int default_bias, int source_type, const void *values,
                     int64_t rows, int64_t length, int64_t row_stride, int64_t block, int scale,
                     int16_t *biases, double *errors, int threads);
 
 /* The sums of squared errors of count values at each bias that a format allows, the smallest first:
- * the numbers that cf_least_errors compares, of one group. */
+ * the numbers that cf_least_errors compares, of one group, whose values are contiguous and aligned.
+ * errors has bias_max - bias_min + 1 elements; one is infinite where a finite value becomes an
+ * infinity or NaN. CF_BAD_FORMAT, CF_BAD_TYPE: nothing was written. */
 int cf_errors_at_biases(const cf_format *format, int source_type, const void *values, size_t count,
                         int scale, double *errors, int threads);
 
@@ -206,7 +217,8 @@ typedef struct cf_rounding_stats {
   uint64_t subnormal;   /* became subnormal numbers */
 } cf_rounding_stats;
 
-/* Add those of count values at a bias to what is there. */
+/* Add those of count values, which are aligned, at a bias to what is there; the maxima are the
+ * larger ones. CF_BAD_FORMAT; CF_BAD_BIAS: the format has no such bias. Nothing was added then. */
 int cf_rounding_errors(const cf_format *format, int bias, const float *values, size_t count,
                        cf_rounding_stats *found);
 
@@ -264,19 +276,24 @@ typedef struct cf_rows {
   const float *row_peaks;
 } cf_rows;
 
-/* The largest finite magnitude of each of the rows, 0 where there is none. */
+/* The largest finite magnitude of each of the rows, 0 where there is none; of the matrix its values
+ * and lengths are looked at alone. CF_BAD_LAYOUT: a length is negative. */
 int cf_row_peaks(const cf_rows *matrix, float *peaks, int threads);
 
 /* Add to each scheme's sum the squared differences of its values from the matrix's, and to *signal
- * the squares of these.  Each is
- * float64 and so is the sum, in an order that depends on the matrix's shape alone: the sums have
- * the same bits for any number of threads, with any instructions, and if the rows come in several
- * calls. CF_BAD_TYPE: a scheme is none, or there are more than CF_MAX_SCHEMES; CF_BAD_FORMAT,
- * CF_BAD_BIAS, CF_BAD_LAYOUT. Nothing was added then. */
+ * the squares of these. Each is float64 and so is the sum, in an order that depends on the matrix's
+ * shape alone: the sums have the same bits for any number of threads, with any instructions, and if
+ * the rows come in several calls.
+ *
+ * CF_BAD_TYPE: a scheme is none, or there are more than CF_MAX_SCHEMES; CF_BAD_FORMAT: its format
+ * is none, or unsigned; CF_BAD_BIAS: the format has no such bias, or where scales are powers of two
+ * its largest value is below 2^2 or not below 2^87; CF_BAD_LAYOUT: no such block, or a length is
+ * negative. Nothing was added then. */
 int cf_scheme_errors(const cf_scheme *schemes, int count, const cf_rows *matrix, double *sums,
                      double *signal, int threads);
 
-/* Write a scheme's values, rows * length float32 in a row.  A zero's sign is the element's. */
+/* Write a scheme's values, rows * length float32 in a row.  A zero's sign is the element's.  The
+ * statuses are those of cf_scheme_errors. */
 int cf_scheme_values(const cf_scheme *scheme, const cf_rows *matrix, float *results, int threads);
 
 /* A stack of matrices: the operands of matrix products.  The arrays of strides count the axes of

@@ -148,7 +148,7 @@ class BiasLayout:
         if len(axes) == 1:
             return BiasLayout(move(self.values), self.blocks._replace(axes=axes))
         if axes != tuple(range(axes[0], axes[0] + len(axes))):  # they are no longer one
-            return BiasLayout(move(np.asarray(self.spread(shape))))
+            return _biases(move(np.asarray(self.spread(shape))))
         counts, behind = self.values.shape, self.blocks.axes[0] + 1
         counts = (*counts[:behind], *(1,) * (len(axes) - 1), *counts[behind:])
         values = move(self.values.reshape(counts)).squeeze(axes[1:])
@@ -340,7 +340,12 @@ def check_blocks(block: SupportsIndex, shape: Shape, axis: Axis | None = None) -
     if axis is None:
         return BlockLayout(min(checked, max(shape[-1], 1)), (len(shape) - 1,))
     given = axis if isinstance(axis, tuple) else (axis,)
-    axes = tuple(check_axis(each, len(shape)) for each in given)
+    try:
+        axes = tuple(check_axis(each, len(shape)) for each in given)
+    except ArgumentTypeError:
+        raise ArgumentTypeError(
+            f"axis is {shown(axis)}; with block it takes an integer, or a tuple of several"
+        ) from None
     if not axes or axes != tuple(range(axes[0], axes[0] + len(axes))):
         raise ArgumentValueError(
             f"axis is {shown(axis)}; with block it takes one, or several that are adjacent and ascending"
@@ -364,7 +369,7 @@ def along_text(axes: tuple[int, ...]) -> str:
 def axes_of_text(text: str) -> tuple[int, ...]:
     """Read axes as `along_text` names them; none if it is no such text."""
     # no array has axes of more digits
-    match = re.fullmatch(r"([0-9]{1,2})(?:-([0-9]{1,2}))?", text, re.ASCII)
+    match = re.fullmatch(r"(0|[1-9][0-9]?)(?:-(0|[1-9][0-9]?))?", text)
     if match is None:
         return ()
     return tuple(range(int(match[1]), int(match[2] or match[1]) + 1))

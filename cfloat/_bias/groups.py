@@ -97,9 +97,8 @@ class Blocks(Groups):
 
 
 def _is_ready(rows: Array) -> bool:
-    return (
-        rows.dtype in (np.float32, np.float64) and rows.dtype.isnative and rows.flags.c_contiguous
-    )
+    is_searched = rows.dtype in (np.float32, np.float64) and rows.dtype.isnative
+    return is_searched and rows.flags.c_contiguous and rows.flags.aligned
 
 
 class BlocksAlong(Groups):

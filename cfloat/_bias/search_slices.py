@@ -51,8 +51,11 @@ def least_errors(groups: Groups, fmt: Format, scale: int = 0) -> tuple[BiasArray
 
 
 def as_searched(values: Array) -> Array:
-    """Give values as float32 if these hold them, else as float64: contiguous, of native byte order."""
-    return np.ascontiguousarray(values, np.float32 if fits_float32(values.dtype) else np.float64)
+    """Give values as float32 if these hold them, else as float64, as the core's searches take them.
+
+    They are contiguous, of native byte order and aligned.
+    """
+    return np.require(values, np.float32 if fits_float32(values.dtype) else np.float64, ("C", "A"))
 
 
 def choose_each(values: Array, fmt: Format, method: BiasMethod, share: float) -> BiasArray:

@@ -148,7 +148,7 @@ def sums_of_rounding(x: NDArray[Any], fmt: Format, bias: int) -> "Sums":
         for piece in pieces(x.shape):
             part = x[piece]
             if is_float32:
-                part = np.ascontiguousarray(part, np.float32)
+                part = np.require(part, np.float32, ("C", "A"))
                 sums.merge(Sums.of_rounding(binding.rounding_errors(fmt._struct, bias, part)))
             else:
                 rounded = round_to(part, fmt, bias)

@@ -50,10 +50,11 @@ static void join(thread started) { pthread_join(started, NULL); }
 #endif
 
 int cf_useful_threads(double work, double least, int threads) {
-  const double useful = work / least;
+  /* comparisons and exact products alone, which trap in no mode of the caller's */
+  if (threads < 2 || work < 2 * least) return 1;
   if (threads > CF_MAX_THREADS) threads = CF_MAX_THREADS;
-  if (useful < threads) threads = (int)useful;
-  return threads < 1 ? 1 : threads;
+  while (work < threads * least) --threads;
+  return threads;
 }
 
 void cf_run_threads(int count, void (*task)(void *context, int index), void *context) {

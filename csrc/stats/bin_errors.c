@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "cfloat.h"
+#include "cpu/float_modes.h"
 #include "cpu/threads.h"
 
 enum { LANES = 8, BINS_PER_THREAD = 1 << 15 /* times biases */ };
@@ -27,13 +28,13 @@ static double error_at(const task *t, int bias) {
     const double *edges = t->edges + start, *counts = t->counts + start, *sums = t->sums + start;
     size_t i = 0;
     for (; i + LANES <= count; i += LANES)
-      for (int lane = 0; lane < LANES; ++lane) {
+      for (size_t lane = 0; lane < LANES; ++lane) {
         /* how much further from zero than the rounded value the bin begins */
         const double off =
             fabs(edges[i + lane]) - copysign(1.0, edges[i + lane]) * rounded[i + lane];
         lanes[lane] += (counts[i + lane] * off + 2.0 * sums[i + lane]) * off;
       }
-    for (int lane = 0; i < count; ++i, ++lane) {
+    for (size_t lane = 0; i < count; ++i, ++lane) {
       const double off = fabs(edges[i]) - copysign(1.0, edges[i]) * rounded[i];
       lanes[lane] += (counts[i] * off + 2.0 * sums[i]) * off;
     }
@@ -46,9 +47,11 @@ static double error_at(const task *t, int bias) {
 static void add_share(void *context, int index) {
   const task *t = context;
   int64_t begin, end;
+  const uint64_t modes = cf_set_default_float_modes();
   const int64_t biases = (int64_t)t->format->bias_max - t->format->bias_min + 1;
   cf_share_of(biases, 1, t->threads, index, &begin, &end);
   for (int64_t i = begin; i < end; ++i) t->errors[i] = error_at(t, t->format->bias_min + (int)i);
+  cf_restore_float_modes(modes);
 }
 
 int cf_errors_of_bins(const cf_format *format, const float *inside, const double *edges,

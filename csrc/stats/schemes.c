@@ -28,6 +28,9 @@ enum {
 /* The work, in elements times schemes, that is worth a thread. */
 enum { WORK_PER_THREAD = 1 << 20 };
 
+/* Of the largest values of formats whose scales are powers of two. */
+enum { LEAST_EXPONENT = 2, MOST_EXPONENT = 86 };
+
 /* FLT_MIN, 448 and the least power-of-two scheme's peak are the peers' own numbers. */
 static const double LEAST_PEAK = 1e-12;
 static const float E4M3_MAX = 448, LEAST_E4M3 = 0.125f;
@@ -121,6 +124,10 @@ static int prepare(prepared *s, const cf_scheme *given) {
   }
   const uint64_t max_code = s->round.rule.params.max_code;
   s->max_exponent = (int)(max_code >> s->round.rule.params.mantissa_bits) - bias;
+  /* so that no power of two below is beyond float32's normal numbers, nor its inverse */
+  const int is_power = given->scale == CF_SCALE_POWER || given->scale == CF_SCALE_E8M0;
+  if (is_power && (s->max_exponent < LEAST_EXPONENT || s->max_exponent > MOST_EXPONENT))
+    return CF_BAD_BIAS;
   cf_operation_set_size(&s->round, BATCH_BLOCKS * LANES, 1, 1);
   return CF_OK;
 }
@@ -322,8 +329,8 @@ static void take_all(task *t, double *sums, double *signal, int threads) {
   }
 }
 
-static int run(const cf_scheme *given, int count, const cf_rows *matrix, double *sums,
-               double *signal, float *results, int threads) {
+static int run_in_modes(const cf_scheme *given, int count, const cf_rows *matrix, double *sums,
+                        double *signal, float *results, int threads) {
   prepared schemes[CF_MAX_SCHEMES];
   task t;
   if (count < 0 || count > CF_MAX_SCHEMES) return CF_BAD_TYPE;
@@ -340,6 +347,14 @@ static int run(const cf_scheme *given, int count, const cf_rows *matrix, double 
   t.results = results;
   take_all(&t, sums, signal, threads);
   return CF_OK;
+}
+
+static int run(const cf_scheme *given, int count, const cf_rows *matrix, double *sums,
+               double *signal, float *results, int threads) {
+  const uint64_t modes = cf_set_default_float_modes();
+  const int status = run_in_modes(given, count, matrix, sums, signal, results, threads);
+  cf_restore_float_modes(modes);
+  return status;
 }
 
 int cf_scheme_errors(const cf_scheme *schemes, int count, const cf_rows *matrix, double *sums,
@@ -360,6 +375,7 @@ typedef struct peak_task {
 static void find_peaks_of_share(void *context, int index) {
   const peak_task *t = context;
   const cf_scheme_loops *loops = cf_active_scheme_loops();
+  const uint64_t modes = cf_set_default_float_modes();
   int64_t begin, end;
   cf_share_of(t->matrix->rows, 1, t->threads, index, &begin, &end);
   for (int64_t row = begin; row < end; ++row) {
@@ -373,6 +389,7 @@ static void find_peaks_of_share(void *context, int index) {
     }
     t->peaks[row] = peak;
   }
+  cf_restore_float_modes(modes);
 }
 
 int cf_row_peaks(const cf_rows *matrix, float *peaks, int threads) {

@@ -13,6 +13,8 @@ from cfloat._bias.groups import Blocks, Slices
 from cfloat._bias.histogram import Histogram
 from cfloat._bias.search_slices import least_errors
 from cfloat._bias.squared_errors import squared_errors
+from cfloat._core import binding
+from cfloat._metrics.error import sums_of_rounding
 
 TESLA = [cf.CFloat8_1_4_3, cf.CFloat8_1_5_2, cf.CFloat16_SHP]
 FORMATS = [
@@ -263,8 +265,16 @@ def test_biases_by_name_where_a_bias_is_taken():
             r"axis is \(\); with block it takes one, or several",
         ),
         ({"axis": (0, 2), "block": 2}, ValueError, "axis is 2; it takes an integer from -2 to 1"),
-        ({"axis": (0, 1.0), "block": 2}, TypeError, "axis is 1.0; it takes an integer"),
-        ({"axis": "reduction", "block": 2}, TypeError, "axis is 'reduction'; it takes an integer"),
+        (
+            {"axis": (0, 1.0), "block": 2},
+            TypeError,
+            r"axis is \(0, 1.0\); with block it takes an int",
+        ),
+        (
+            {"axis": "reduction", "block": 2},
+            TypeError,
+            "axis is 'reduction'; with block it takes an ",
+        ),
         ({"axis": (0, 1), "block": 0}, ValueError, "block is 0"),
         ({"block": 0}, ValueError, "block is 0"),
         ({"x": ["a"]}, TypeError, "x has dtype"),
@@ -443,6 +453,33 @@ def test_least_errors_are_the_exact_ones(fmt, rng):
         assert cf.choose_bias(x[np.newaxis], fmt, axis=0).tolist() == [expected]
         padded = np.concatenate([x, np.zeros(size), x]).astype(np.float32)
         assert least_errors(Blocks(padded, 2 * size), fmt)[0].tolist() == [expected] * 2
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", ">f4", ">f8"])
+def test_values_that_are_not_aligned(monkeypatch, dtype):
+    x = np.random.default_rng(1).standard_normal((6, 10)).astype(dtype)
+    memory = np.frombuffer(b"!" + x.tobytes(), np.uint8)[1:]
+    off = memory.view(dtype).reshape(x.shape)
+    assert not off.flags.aligned
+    searched = []
+    for name in ("least_errors", "errors_at_biases", "rounding_errors"):
+        own = getattr(binding, name)
+
+        def called(*args, own=own):
+            searched.extend(each for each in args if isinstance(each, np.ndarray))
+            return own(*args)
+
+        monkeypatch.setattr(binding, name, called)
+    fmt = cf.CFloat8_1_4_3
+    for how in ({}, {"axis": 0}, {"axis": 1}, {"block": 4}, {"block": 4, "axis": 0}):
+        expected = cf.choose_bias(x, fmt, **how)
+        np.testing.assert_array_equal(cf.choose_bias(off, fmt, **how), expected)
+    np.testing.assert_array_equal(squared_errors(off, fmt), squared_errors(x, fmt))
+    flat = off.reshape(-1)
+    assert sums_of_rounding(flat, fmt, 7) == sums_of_rounding(x.reshape(-1), fmt, 7)
+    # the core takes no others
+    assert searched
+    assert all(each.flags.aligned and each.dtype.isnative for each in searched)
 
 
 def test_errors_are_the_same_bits_on_any_threads_and_in_any_layout():

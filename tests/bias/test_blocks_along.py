@@ -153,6 +153,18 @@ def test_parts(axes, block):
             np.testing.assert_array_equal(full_biases(part), full_biases(a)[key], str(key))
 
 
+@pytest.mark.parametrize(
+    ("shape", "axes", "order"),
+    [((1, 1, 7), (0, 1), (1, 0, 2)), ((1, 1, 3, 2), (0, 1), (0, 2, 1, 3))],
+)
+def test_axes_of_one_element_that_are_no_longer_one(shape, axes, order):
+    x = np.arange(float(np.prod(shape))).reshape(shape)
+    a = cf.asarray(x, FMT, np.full((1,) * (len(shape) - 1), 5), axis=axes, block=1)
+    moved = a.transpose(order)
+    assert (moved.bias, moved.axis, moved.block) == (5, None, None)
+    np.testing.assert_array_equal(moved.reshape(-1), x.transpose(order).reshape(-1))
+
+
 def test_what_an_array_says_of_its_layout():
     w = values_of((8, 4, 3, 3))
     a = cf.asarray(w, FMT, "max", axis=(1, 2, 3), block=32)
@@ -311,8 +323,8 @@ def test_random_words_of_a_part_of_a_whole():
         ({"axis": ()}, ValueError, r"axis is \(\); with block it takes"),
         ({"axis": (1, 3)}, ValueError, "axis is 3; it takes an integer from -3 to 2"),
         ({"axis": 3}, ValueError, "axis is 3; it takes an integer from -3 to 2"),
-        ({"axis": [1, 2]}, TypeError, r"axis is \[1, 2\]; it takes an integer"),
-        ({"axis": (1, True)}, TypeError, "axis is True; it takes an integer"),
+        ({"axis": [1, 2]}, TypeError, r"axis is \[1, 2\]; with block it takes an integer, or a tuple of"),
+        ({"axis": (1, True)}, TypeError, r"axis is \(1, True\); with block it takes an integer, or a tup"),
         ({"axis": (1, 2), "block": 0}, ValueError, "block is 0; it takes an integer from 1 on"),
         ({"axis": (1, 2), "block": 1.0}, TypeError, "block is 1.0; it takes an integer"),
         ({"axis": (1, 2), "bias": np.ones((2, 4), int)}, ValueError,

@@ -28,6 +28,7 @@ static const test ON_EACH_ISA[] = {
     {"test_float_modes", test_float_modes},
     {"test_map_codes", test_map_codes},
     {"test_errors", test_errors},
+    {"test_bin_errors", test_bin_errors},
     {"test_schemes", test_schemes},
     {"test_matmul_exact", test_matmul_exact},
     {"test_matmul_rounded", test_matmul_rounded},

@@ -349,6 +349,8 @@ def test_plans(source, tmp_path):
         ("along 1-3", "along -1", "granularity is 'block 32 along -1'"),
         ("along 1-3", "along 1-300", "granularity is 'block 32 along 1-300'"),
         ("along 1-3", "along 1-3-5", "granularity is 'block 32 along 1-3-5'"),
+        ("along 1-3", "along 01-3", "granularity is 'block 32 along 01-3'"),
+        ("along 1-3", "along 1-03", "granularity is 'block 32 along 1-03'"),
         ("along 1-3", "of 1-3", "granularity is 'block 32 of 1-3'"),
         ("block 32 along", "axis 1 along", "granularity is 'axis 1 along 1-3'"),
         ("block 32 along", "block 0 along", "granularity is 'block 0 along 1-3'"),

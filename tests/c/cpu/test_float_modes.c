@@ -1,5 +1,6 @@
 /* The caller's floating-point modes have no say in any result, and are as they were afterwards. */
 #include <fenv.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -181,12 +182,107 @@ static void products_in_every_mode(int element_type, int is_exact) {
   product_free(&p);
 }
 
+/* What errors and searches make of float32, many of which are subnormal. */
+enum { VALUES = 2048, ROWS = 8, BIASES = 64, SCHEMES = 4 };
+typedef struct statistics {
+  double of_bins[BIASES], at_biases[BIASES], least[ROWS], scheme_sums[SCHEMES], signal;
+  float peaks[ROWS], values[SCHEMES][VALUES];
+  cf_rounding_stats rounding;
+  int16_t biases[ROWS];
+} statistics;
+
+static int find_statistics(const float *values, const float *inside, const double *edges,
+                           const double *ones, statistics *found, int threads) {
+  static const cf_format searched = {
+      4, 3, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_WHITEPAPER, 1, 70, 70 + BIASES - 1};
+  const cf_format wide = {7, 3, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_IEEE, 1, 120, 140};
+  const cf_scheme schemes[SCHEMES] = {
+      {wide, 140, 0, CF_SCALE_REAL, CF_EACH_ROW, 0},
+      {wide, 124, 0, CF_SCALE_POWER, CF_EACH_BLOCK, 32},
+      {wide, 120, 0, CF_SCALE_E8M0, CF_EACH_BLOCK, 32},
+      {wide, 127, 8, CF_SCALE_REAL, CF_EACH_TENSOR, 0},
+  };
+  const int64_t length = VALUES / ROWS, stride = length * (int64_t)sizeof *values;
+  cf_rows matrix = {values, ROWS, length, stride, 0, found->peaks};
+  int status =
+      cf_errors_of_bins(&searched, inside, edges, ones, ones, VALUES, found->of_bins, threads);
+  status |=
+      cf_errors_at_biases(&searched, CF_FLOAT32, values, VALUES, 0, found->at_biases, threads);
+  status |= cf_least_errors(&searched, 100, CF_FLOAT32, values, ROWS, length, stride, length, 0,
+                            found->biases, found->least, threads);
+  status |= cf_rounding_errors(&searched, 120, values, VALUES, &found->rounding);
+  status |= cf_row_peaks(&matrix, found->peaks, threads);
+  matrix.peak = found->peaks[0];
+  status |=
+      cf_scheme_errors(schemes, SCHEMES, &matrix, found->scheme_sums, &found->signal, threads);
+  for (int i = 0; i < SCHEMES; ++i)
+    status |= cf_scheme_values(schemes + i, &matrix, found->values[i], threads);
+  return status;
+}
+
+static void statistics_in_every_mode(void) {
+  float *values = allocate(VALUES * sizeof *values), *inside = allocate(VALUES * sizeof *inside);
+  double *edges = allocate(VALUES * sizeof *edges), *ones = allocate(VALUES * sizeof *ones);
+  statistics *expected = allocate(sizeof *expected), *found = allocate(sizeof *found);
+  uint64_t random = 10;
+  for (int i = 0; i < VALUES; ++i) {
+    /* rows of subnormals alone; others up to 2^-100 */
+    const uint32_t top = i < VALUES / 2 ? (uint32_t)1 << 23 : (uint32_t)27 << 23;
+    const uint32_t bits = (uint32_t)random_below(&random, top) | (uint32_t)random_below(&random, 2)
+                                                                     << 31;
+    const uint32_t edge = bits & 0xFFFF0000u, above = edge | 1;
+    float at_edge;
+    memcpy(values + i, &bits, sizeof bits);
+    memcpy(inside + i, &above, sizeof above);
+    memcpy(&at_edge, &edge, sizeof edge);
+    edges[i] = (double)at_edge;
+    ones[i] = ldexp(1, -135);
+  }
+  memset(expected, 0, sizeof *expected);
+  CHECK(find_statistics(values, inside, edges, ones, expected, 1) == CF_OK, "the default mode");
+  for (int i = 0; i < MODES_COUNT; ++i) {
+    const float_mode *mode = &MODES[i];
+    fenv_t before;
+    memset(found, 0, sizeof *found);
+    fegetenv(&before);
+    fesetround(mode->rounding);
+    set_extras(mode->extras);
+    const unsigned long long control_before = control();
+    const int status = find_statistics(values, inside, edges, ones, found, 1);
+    const unsigned long long control_after = control();
+    fesetenv(&before);
+    CHECK(status == CF_OK, "status %d", status);
+    CHECK(control_after == control_before, "%s: control register %llx, was %llx", mode->name,
+          control_after, control_before);
+#define SAME(field)                                                                       \
+  CHECK(memcmp(&expected->field, &found->field, sizeof found->field) == 0, "%s: " #field, \
+        mode->name)
+    SAME(of_bins);
+    SAME(at_biases);
+    SAME(biases);
+    SAME(least);
+    SAME(rounding);
+    SAME(peaks);
+    SAME(scheme_sums);
+    SAME(signal);
+    SAME(values);
+#undef SAME
+  }
+  free(values);
+  free(inside);
+  free(edges);
+  free(ones);
+  free(expected);
+  free(found);
+}
+
 void test_float_modes(void) {
   static const int sources[] = {CF_FLOAT32, CF_FLOAT64, CF_FLOAT16, CF_BFLOAT16, CF_INT32};
   const format_case *const formats[] = {&TESLA[0],  &TESLA[4],  &TESLA[6],  &TESLA[11],
                                         &OTHERS[1], &OTHERS[2], &OTHERS[4], &OTHERS[9]};
   char *elements = allocate(COUNT * 8);
   uint64_t random = 8;
+  statistics_in_every_mode();
   for (int i = 0; i < 4; ++i) products_in_every_mode(i < 2 ? CF_CODES : CF_FLOAT32, i % 2);
   for (size_t i = 0; i < sizeof formats / sizeof *formats; ++i) {
     for (size_t j = 0; j < sizeof sources / sizeof *sources; ++j) {

@@ -139,6 +139,26 @@ static void refuse(void) {
   good.bias = 8;
   CHECK(cf_scheme_errors(&good, 1, &matrix, sums, &signal, 1) == CF_BAD_BIAS, "a bias");
   good.bias = 7;
+  /* largest values whose scales, or the inverse of these, float32 does not have */
+  const cf_format wide = {7, 3, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_IEEE, 1, 0, 147};
+  for (int scale = CF_SCALE_POWER; scale <= CF_SCALE_E8M0; ++scale) {
+    cf_scheme power = scheme_of(wide, 0, scale, CF_EACH_ROW, 0);
+    for (power.bias = 0; power.bias <= 147; ++power.bias) {
+      const int is_in_range = 127 - power.bias >= 2 && 127 - power.bias < 87;
+      const float ends[] = {ldexpf(1, -149), 1e-12f, 1, ldexpf(1.5f, 127)};
+      for (int i = 0; i < 4; ++i) {
+        float found = -1;
+        cf_rows one = {&ends[i], 1, 1, 4, ends[i], &ends[i]};
+        const int status = cf_scheme_values(&power, &one, &found, 1);
+        CHECK(status == (is_in_range ? CF_OK : CF_BAD_BIAS), "bias %d: %d", power.bias, status);
+        if (is_in_range && ends[i] >= 1e-12f)
+          CHECK(fabsf(found - ends[i]) <= ends[i] / 8, "bias %d: %a is %a", power.bias,
+                (double)ends[i], (double)found);
+        if (is_in_range && ends[i] < 1e-12f)
+          CHECK(found >= 0 && found <= 1e-12f, "bias %d: %a", power.bias, (double)found);
+      }
+    }
+  }
   CHECK(cf_scheme_errors(&good, CF_MAX_SCHEMES + 1, &matrix, sums, &signal, 1) == CF_BAD_TYPE,
         "too many");
   matrix.rows = -1;
