@@ -90,7 +90,7 @@ def compared(contents: Sequence[Mapping[str, Any]]) -> str:
         ratio = found["nbytes"] / max(1, found["nbytes_before"])
         rows.append(
             [
-                name, f"{printable(found['format'])}, {printable(found['granularity'])}",
+                name, shortened(f"{printable(found['format'])}, {printable(found['granularity'])}", 36),
                 f"{found['nbytes']:,}", f"{ratio:.3f}x", _read_level(found["weighted_db"]),
                 _read_level(found["worst_db"]),
             ]
