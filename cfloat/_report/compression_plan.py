@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +18,7 @@ from .figure import draw_plan
 from .html_page import plan_page
 from .output_error import SQNR
 from .plain_data import plain
+from .shell_words import joined, typed_path
 from .weighing import Measure, measures_in_words
 
 if TYPE_CHECKING:
@@ -257,14 +257,15 @@ def _screen(plan: CompressionPlan, path: str | None) -> str:
         _measures(plan),
         _kinds(plan),
         _curve(plan),
-        [printable(_command(plan, path)) + ("" if path else "   # after --out plan.toml")],
+        [_command(plan, path) + ("" if path else "   # after --out plan.toml")],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
 def _command(plan: CompressionPlan, path: str | None) -> str:
     """Give what is to be typed to carry a plan out."""
-    return shlex.join(["cfloat", "convert", plan.source, "OUT", "--plan", path or "plan.toml"])
+    source, made = typed_path(plan.source), typed_path(path or "plan.toml")
+    return joined([["cfloat", "convert", source, "OUT", "--plan", made]])
 
 
 def _heading(plan: CompressionPlan) -> list[str]:

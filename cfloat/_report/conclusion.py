@@ -6,7 +6,6 @@ at once; its bytes and errors are those of the file that the command writes.
 
 import fnmatch
 import math
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -22,6 +21,7 @@ from .granularities import GRANULARITIES, Layout
 from .records import Granularity, SubnormalRow, TensorSummary
 from .schemes import Comparison
 from .selection import Problem, vertices
+from .shell_words import joined, typed_option, typed_path
 from .stored_model import CONVERTED, DECODED_FIRST, EXCLUDED, StoredModel, StoredTensor
 
 #: The bound of the weighted error, in dB, where none is given.
@@ -638,7 +638,7 @@ class Commands:
             options += ["--along", "reduction"]
         if fmt.subnormals != FORMATS[fmt.name].subnormals:
             options += ["--subnormals", fmt.subnormals]
-        return self._joined(
+        return joined(
             [*command, *self._patterns(path)]
             for path in self._paths((CONVERTED, DECODED_FIRST))
             for command in self._converting(path, fmt.name, options)
@@ -647,12 +647,12 @@ class Commands:
     def plan(self) -> str:
         """Give the commands that make a plan, and carry it out."""
         bound = [] if self._min_db == DEFAULT_MIN_DB else ["--min-db", f"{self._min_db:g}"]
-        return self._joined(
+        return joined(
             command
             for path in self._paths((CONVERTED,))
             for command in (
-                ["cfloat", "plan", path or "MODEL", "--out", "plan.toml", *bound, *self._patterns(path)],
-                ["cfloat", "convert", path or "MODEL", self._target(path, "plan"), "--plan", "plan.toml"],
+                ["cfloat", "plan", _source(path), "--out", "plan.toml", *bound, *self._patterns(path)],
+                ["cfloat", "convert", _source(path), self._target(path, "plan"), "--plan", "plan.toml"],
             )
         )  # fmt: skip
 
@@ -664,7 +664,7 @@ class Commands:
 
     def _converting(self, path: str, name: str, options: list[str]) -> Iterable[list[str]]:
         """Give the commands for a file: codes become values before they become others."""
-        source = path or "MODEL"
+        source = _source(path)
         if any(each.path == path and each.fate == DECODED_FIRST for each in self._model.tensors):
             values = self._target(path, "float32")
             yield ["cfloat", "convert", source, values, "--to", "float32"]
@@ -682,7 +682,7 @@ class Commands:
             for option, patterns in (("--include", self._model.include), ("--exclude", self._model.exclude))
             for pattern in patterns
             if any(fnmatch.fnmatchcase(name, pattern) for name in names)
-            for word in (option, pattern)
+            for word in typed_option(option, pattern)
         ]  # fmt: skip
 
     def _target(self, path: str, what: str) -> str:
@@ -692,8 +692,9 @@ class Commands:
         same = sum(_target(other, what) == name for other in before)
         return _target(path, f"{what}-{same + 1}") if same else name
 
-    def _joined(self, commands: Iterable[list[str]]) -> str:
-        return " && ".join(map(shlex.join, commands))
+
+def _source(path: str) -> str:
+    return typed_path(path) or "MODEL"
 
 
 def _target(path: str, what: str) -> str:
@@ -709,7 +710,7 @@ def _target(path: str, what: str) -> str:
         made = f"{name}-{what}"
     else:
         made = f"{given.stem}-{what}.safetensors"
-    return f"./{made}" if made.startswith("-") else made
+    return typed_path(made)
 
 
 def _changes(tensor: StoredTensor) -> bool:

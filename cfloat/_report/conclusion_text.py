@@ -2,7 +2,6 @@
 
 import math
 import re
-import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -12,6 +11,7 @@ from cfloat._core.text_table import aligned
 from cfloat._files.paths import shown_path
 
 from .conclusion import Conclusion, Configuration
+from .shell_words import written_words
 from .tensor_costs import TensorCost
 
 #: Columns and lines of a screen.
@@ -91,7 +91,7 @@ def compared(contents: Sequence[Mapping[str, Any]]) -> str:
         ratio = found["nbytes"] / max(1, found["nbytes_before"])
         rows.append(
             [
-                name, f"{printable(found['format'])}, {printable(found['granularity'])}",
+                name, shortened(f"{printable(found['format'])}, {printable(found['granularity'])}", 36),
                 f"{found['nbytes']:,}", f"{ratio:.3f}x", _read_level(found["weighted_db"]),
                 _read_level(found["worst_db"]),
             ]
@@ -308,11 +308,11 @@ def _runs(conclusion: Conclusion) -> list[str]:
         return textwrap.wrap(said, WIDTH)
     lines = []
     for text in conclusion.commands:
-        commands = text.split(" && ")
+        commands = written_words(text)
         # one for each file; two for the first tell what the others are
         most = max(2, HEIGHT // 10)
         for command in commands[:most]:
-            lines += broken(printable(command))
+            lines += broken(command)
         if len(commands) > most:
             lines.append(
                 f"# and so on: {len(commands) - most:,} more commands, in --json's conclusion"
@@ -321,17 +321,19 @@ def _runs(conclusion: Conclusion) -> list[str]:
     return lines
 
 
-def broken(command: str) -> list[str]:
-    r"""Break a command into lines that a shell takes for one; an option's value stays beside it.
+def broken(command: Sequence[str]) -> list[str]:
+    r"""Break a command, of words as they are written, into lines that a shell takes for one.
+
+    An option's value stays beside it.
 
     Examples
     --------
-    >>> print(*broken("cfloat convert " + 50 * "a" + " " + 50 * "b"), sep="\n")
+    >>> print(*broken(["cfloat", "convert", 50 * "a", 50 * "b"]), sep="\n")
     cfloat convert aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa \
         bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
     """
     parts: list[str] = []
-    for word in map(shlex.quote, shlex.split(command)):
+    for word in command:
         if parts and re.fullmatch("--[a-z-]+", parts[-1]) and not word.startswith("--"):
             parts[-1] += f" {word}"
         else:

@@ -3,7 +3,6 @@
 import math
 import os
 import re
-import shlex
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -11,6 +10,8 @@ from cfloat._core.text import shown
 from cfloat._files.file_errors import NotSupportedError, refusing_damage
 from cfloat._files.paths import as_path
 from cfloat._files.strict_json import read_json
+
+from .shell_words import written_words
 
 Check = Callable[[Any, str], None]
 
@@ -136,17 +137,10 @@ def _command(value: Any, where: str) -> None:
     if not value:
         return
     try:
-        words = shlex.split(value)
+        commands = written_words(value)
     except ValueError:
-        words = []
-    commands: list[list[str]] = [[]]
-    for word in words:
-        if word == "&&":
-            commands.append([])
-        else:
-            commands[-1].append(word)
-    same = " && ".join(map(shlex.join, commands)) == value
-    if not same or not value.isprintable() or any(each[:1] != ["cfloat"] for each in commands):
+        commands = []
+    if not commands or any(each[0] != "cfloat" for each in commands):
         raise _expected("a command of cfloat's", where, value)
 
 

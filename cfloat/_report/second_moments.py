@@ -59,6 +59,8 @@ class SecondMoment:
             raise ArgumentValueError(
                 f"values has shape {shape}; with axis {self.axis} it takes {takes}"
             )
+        if not self.values.size:
+            raise ArgumentValueError(f"values has shape {shape}, and so no elements")
         matrices = self.values.reshape(-1, *shape[-2:]) if len(shape) > 1 else ()
         # one at a time: all of many groups' would take their memory once more
         if not np.isfinite(self.values).all():

@@ -10,6 +10,7 @@ format by which they were measured; and ``notes``.
 import json
 import math
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -283,6 +284,5 @@ def _is_gain(said: Any) -> bool:
     return (
         isinstance(said, int | float)
         and not isinstance(said, bool)
-        and math.isfinite(said)
-        and said >= 0
+        and 0 <= said <= sys.float_info.max
     )

@@ -7,7 +7,6 @@ from typing import Any, Final, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from cfloat._bias.squared_errors import best_bias
 from cfloat._convert.elementwise import round_checked
@@ -97,6 +96,8 @@ def sensitivity(
     fmt = as_format(reference, "reference")
     if not fmt.signed:
         raise ArgumentValueError(f"reference is {shown(fmt)}; it takes a signed format")
+    if any(each.is_meta for each in (*model.parameters(), *model.buffers())):
+        raise ArgumentValueError("model has tensors without values, on the meta device")
     gathering = _Gathering(model)
     changes = _Changes(model, output, fmt) if by == "model" else None
     count = 0
@@ -173,6 +174,8 @@ class _Gathering:
         x = next((each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)), None)
         if x is None or x.layout != torch.strided or x.is_nested or not x.ndim:
             self._left[id(layer.weight)] = "its inputs are no dense tensor"
+        elif x.is_complex():
+            self._left[id(layer.weight)] = "its inputs are complex"
         else:
             self._inputs.add(layer, x, self._mask)
 
@@ -212,6 +215,7 @@ class _Changes:
             if isinstance(tensor, Tensor) and tensor.dtype in FLOATS:
                 self._names.setdefault(id(tensor), []).append(name)
         self._tensors = {names[0]: stored[names[0]] for names in self._names.values()}
+        self._places = _places(model)
         self._biases: dict[str, int] = {}
         self._squares = dict.fromkeys(self._tensors, 0.0)
         self._signal = 0.0
@@ -224,7 +228,8 @@ class _Changes:
             rounded = self._rounded(name, tensor)
             if rounded is None:
                 continue
-            changed = _called(_with(self._model, {name: rounded}), batch)
+            with _replaced(self._places[id(tensor)], tensor, rounded):
+                changed = _called(self._model, batch)
             self._squares[name] += float((self._values(changed, batch) - kept).square().sum())
 
     def _values(self, result: Any, batch: Any) -> Tensor:
@@ -254,6 +259,8 @@ class _Changes:
 
     def gains(self, moments: Mapping[str, tuple[SecondMoment, ...]]) -> dict[str, float]:
         """Give each tensor's change of the output by its own error, under each of its names."""
+        if not np.isfinite(self._signal):
+            raise ArgumentValueError("the model's output is not finite; it takes one that is")
         if not self._signal > 0:
             raise ArgumentValueError(
                 "the model's output is 0 everywhere; it takes one that can change"
@@ -274,13 +281,32 @@ class _Changes:
         return found
 
 
-def _with(model: nn.Module, tensors: dict[str, Tensor]) -> Callable[..., Any]:
-    """Give a model with some other tensors: as a function, which does not change it."""
+Places = list[tuple[dict[str, Any], str]]
 
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return functional_call(model, tensors, args, kwargs)
 
-    return call
+def _places(model: nn.Module) -> dict[int, Places]:
+    """Find where a model has its tensors, by the id of each: once in a module, by however many names."""
+    found: dict[int, Places] = {}
+    for module in model.modules():
+        for table in (module._parameters, module._buffers):
+            for key, tensor in table.items():
+                found.setdefault(id(tensor), []).append((table, key))
+    return found
+
+
+@contextmanager
+def _replaced(places: Places, tensor: Tensor, other: Tensor) -> Iterator[None]:
+    """Put another tensor into the places of one, and that back again.
+
+    `torch.func.functional_call` leaves the other one in a module that has several names.
+    """
+    try:
+        for table, key in places:
+            table[key] = other
+        yield
+    finally:
+        for table, key in places:
+            table[key] = tensor
 
 
 def _array(tensor: Tensor) -> np.ndarray[Any, Any]:

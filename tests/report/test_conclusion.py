@@ -529,9 +529,8 @@ def test_tables_of_some_tensors(reported):
 
 def test_texts():
     assert shortened("a" * 30, 10) == "aaa...aaaa"
-    lines = broken(
-        "cfloat convert " + "x" * 60 + " y.safetensors --format CFloat8_1_4_3 --bias mse"
-    )
+    words = ["x" * 60, "y.safetensors", "--format", "CFloat8_1_4_3", "--bias", "mse"]
+    lines = broken(["cfloat", "convert", *words])
     assert [line.endswith("\\") for line in lines] == [True, False]
     joined = " ".join(line.rstrip("\\") for line in lines)
     assert shlex.split(joined)[-4:] == ["--format", "CFloat8_1_4_3", "--bias", "mse"]

@@ -1,5 +1,6 @@
 """Second moments of layers' inputs, and changes of a model's output, beside NumPy's of what passes."""
 
+import copy
 import importlib
 import itertools
 import subprocess
@@ -269,6 +270,13 @@ def test_what_is_not_known_is_said():
     assert "large.weight: its inputs are not all finite" in note
 
 
+def test_complex_inputs_have_no_real_moments():
+    model = nn.Linear(4, 3, dtype=torch.complex64)
+    found = ct.sensitivity(model, [torch.randn(5, 4, dtype=torch.complex64)])
+    assert not found.moments
+    assert found.notes == ("by their elements: weight: its inputs are complex",)
+
+
 def test_a_weight_that_is_computed_is_none_of_a_layers_own():
     """It is another tensor at each call, whose address is that of one before."""
     normed = nn.utils.parametrizations.weight_norm
@@ -384,6 +392,65 @@ def test_tied_tensors_are_rounded_together():
     assert found.gains["0.weight"] == pytest.approx(change / error, rel=1e-5)
 
 
+class Twice(nn.Module):
+    """A layer under two names, which is called by both."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(4, 4)
+        self.b = self.a
+
+    def forward(self, x):
+        return self.b(self.a(x).relu())
+
+
+class Encoders(nn.Module):
+    """An embedding that parts of a model have in common, as T5's, with a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.shared = nn.Embedding(9, 4)
+        self.encoder = nn.Sequential(self.shared, nn.Linear(4, 4))
+        self.decoder = nn.ModuleList([self.shared, self.encoder[1]])
+        self.register_buffer("scale", torch.rand(4))
+
+    def forward(self, rows):
+        return self.encoder(rows) * self.scale + self.decoder[1](self.decoder[0](rows))
+
+
+@pytest.mark.parametrize(
+    ("model", "batch"),
+    [(Twice, torch.randn(3, 4)), (Encoders, torch.arange(9)), (lambda: nn.GRU(4, 5), torch.randn(3, 2, 4))],
+    ids=["layer", "embedding", "recurrent"],
+)  # fmt: skip
+def test_a_layer_of_several_names_is_as_it_was(model, batch):
+    model = model()
+    kept = {name: (each, each.clone()) for name, each in model.state_dict(keep_vars=True).items()}
+    before = model(batch)
+
+    def output(result, _):
+        return result[0] if isinstance(result, tuple) else result
+
+    found = ct.sensitivity(model, [batch], by="model", output=output)
+    for name, now in model.state_dict(keep_vars=True).items():
+        assert now is kept[name][0]
+        assert torch.equal(now, kept[name][1])
+    assert torch.equal(output(model(batch), None), output(before, None))
+    # what is rounded is rounded under all of its names
+    for name, (tensor, _) in kept.items():
+        changed = copy.deepcopy(model)
+        rounded = cf.round_to(tensor.detach().numpy(), "CFloat8_1_4_3", bias="mse")
+        changed.load_state_dict(
+            {
+                other: torch.from_numpy(rounded) if each is tensor else each.detach()
+                for other, (each, _) in kept.items()
+            }
+        )
+        change = output(changed(batch), None) - output(before, None)
+        assert (found.gains[name] > 0) == bool(change.any())
+    assert not any("called" in note for note in found.notes)
+
+
 def test_a_tensor_that_is_exact_gains_nothing():
     model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
     found = ct.sensitivity(model, [torch.randn(3, 4)], by="model")
@@ -469,6 +536,9 @@ def test_arguments_are_refused():
     zero = nn.Linear(3, 2, bias=False)
     zero.weight.data.zero_()
     value_error("0 everywhere", ct.sensitivity, zero, [x], by="model")
+    value_error("is not finite", ct.sensitivity, model, [x / 0], by="model")
+    value_error("meta device", ct.sensitivity, nn.Linear(3, 2, device="meta"), [x])
+    value_error("meta device", ct.sensitivity, nn.BatchNorm1d(3, affine=False).to("meta"), [x])
 
 
 def test_quick():
