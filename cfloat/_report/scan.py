@@ -290,10 +290,10 @@ class Scan:
         assert ALIGNMENT % rows == 0 == ALIGNMENT % columns
         tally = _Tally(fmt)
         with no_flags(), np.errstate(all="ignore"):
-            for _, _, values in self.values:
-                tiles = _as_tiles(values, rows, columns)
+            for piece in self.values:
+                tiles = _as_tiles(piece.values, rows, columns)
                 tally.add(*_least_errors(tiles, fmt, tiles.shape[1], self.scale))
-        return tally.result(self._share)
+        return tally.result(self._share, 0.0)
 
     def _share(self, noise: float) -> float:
         """Give a sum of squared errors, in units of 4**scale, as a share of that of squares."""
