@@ -109,7 +109,7 @@ class CompressionPlan:
     by : str
         What errors are of: "sqnr", "layer" or "model", as `plan` has it.
     notes : tuple of str
-        What is not known of the model, what the sensitivity left out, and what readers of an export must know.
+        What is not known of the model, what the sensitivity left out, and what readers of exports must know.
     export : str
         What a conversion writes in place of codes and biases, as `plan` has it: "fp8", or nothing else.
     strategy : str

@@ -432,7 +432,8 @@ class _Concluding:
         for each in self._model.tensors:
             summary = self._summaries.get(each.name)
             if each.fate == EXCLUDED:
-                yield each, None
+                if not each.is_zero:
+                    yield each, None
             elif _changes(each) and summary is not None and summary.max > 0:
                 yield each, summary
 
@@ -519,7 +520,7 @@ class _Concluding:
 
     def _is_zero(self, tensor: StoredTensor) -> bool:
         summary = self._summaries.get(tensor.name)
-        return tensor.size == 0 or (summary is not None and summary.max == 0)
+        return tensor.size == 0 or tensor.is_zero or (summary is not None and summary.max == 0)
 
     def _candidates(self, tensor: StoredTensor) -> list[tuple[int, float, float]]:
         """Give bytes, error and uncertainty of what a tensor can become; the first is to leave it."""

@@ -16,6 +16,7 @@ from cfloat._files.tensor_selection import check_patterns, is_selected
 from cfloat._files.transposed_weights import transposed_by_signs
 from cfloat.errors import ArgumentValueError
 
+from .candidates import is_zero
 from .layer_kinds import kind_by_name, kinds_of
 
 Array = NDArray[Any]
@@ -55,6 +56,8 @@ class StoredTensor:
         What it is in a model, as in `TensorSummary`.
     is_transposed : bool
         Whether it is a matrix whose outputs are the last axis, as a Conv1D's.
+    is_zero : bool
+        Of one that is excluded, and not measured: whether it has no elements but zeros.
     """
 
     name: str
@@ -66,6 +69,7 @@ class StoredTensor:
     fate: str
     kind: str
     is_transposed: bool = False
+    is_zero: bool = False
 
     @property
     def size(self) -> int:
@@ -127,6 +131,7 @@ class StoredModel:
                     prefix + name, path, checkpoint.dtype_name(name), checkpoint.shape_of(name),
                     checkpoint.stored_nbytes(name), copies.get(name, 1), fate, kinds[name],
                     name in transposed,
+                    fate == EXCLUDED and is_float and is_zero(checkpoint, name),
                 )
             )  # fmt: skip
 

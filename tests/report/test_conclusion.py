@@ -323,6 +323,8 @@ def test_patterns_leave_tensors_as_they_are(model, tmp_path):
     made = cf.plan(model, exclude=["*norm*", "embed*"])
     assert found.plan.nbytes == made.nbytes
     assert found.plan.weighted_db == pytest.approx(made.weighted_db, abs=1e-3)
+    zeros = {each.name for each in result.model.tensors if each.is_zero}
+    assert zeros == {name for name in names if not MODEL[name].any()} != set()
     assert [each.name for each in cf.report(MODEL, include=["conv*"]).tensors] == ["conv.weight"]
     for given in (model, MODEL):
         with pytest.raises(cf.ArgumentValueError, match="no tensor has a name like 'nothing'"):
