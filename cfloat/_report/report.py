@@ -416,7 +416,7 @@ def report(
     kinds = {each.name: each.kind for each in model.tensors}
     excluded = {each.name for each in model.tensors if each.fate == EXCLUDED}
     turned = {each.name for each in model.tensors if each.is_transposed}
-    work = _Work(progress, _weights(named, model if is_listed else None, sample))
+    work = _Work(progress, _weights(named, model if is_listed else None, sample, details))
     for name in named:
         label = str(name)
         with work.of(name) as advance:
@@ -487,12 +487,15 @@ def _stored_model(
     return model, bool(files)
 
 
-# elements that take as long as what there is to do for a tensor of any size
-_OVERHEAD: Final = 1 << 14
+# elements that take as long as what there is to do for a tensor of any size, without details and with
+_OVERHEAD: Final = {False: 1 << 14, True: 1 << 15}
 
 
 def _weights(
-    tensors: Mapping[Any, ArrayLike], model: StoredModel | None, sample: int | None
+    tensors: Mapping[Any, ArrayLike],
+    model: StoredModel | None,
+    sample: int | None,
+    details: bool,
 ) -> dict[Any, int]:
     """Tell how long each tensor takes, beside the others; 1 each where shapes are not known before."""
     if model is not None:
@@ -502,7 +505,7 @@ def _weights(
     else:
         return dict.fromkeys(tensors, 1)
     most = math.inf if sample is None else sample
-    return {name: _OVERHEAD + int(min(sizes.get(str(name), 0), most)) for name in tensors}
+    return {name: _OVERHEAD[details] + int(min(sizes.get(str(name), 0), most)) for name in tensors}
 
 
 class _Work:
