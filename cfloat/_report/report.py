@@ -45,6 +45,7 @@ from .records import (
     TensorSummary,
     names_of,
 )
+from .scan import FEW_ELEMENTS
 from .schemes import Comparison
 from .stored_model import EXCLUDED, StoredModel, check_names
 from .tensor_costs import TensorCost, ordered, tensor_costs
@@ -487,8 +488,10 @@ def _stored_model(
     return model, bool(files)
 
 
-# elements that take as long as what there is to do for a tensor of any size, without details and with
-_OVERHEAD: Final = {False: 1 << 14, True: 1 << 15}
+# elements that take as long as what there is to do for a tensor of any size, without details and with; and
+# as going over the bins of one that is not small, with details
+_OVERHEAD: Final = {False: 1 << 14, True: 3 << 14}
+_OF_BINS: Final = 3 << 17
 
 
 def _weights(
@@ -505,7 +508,12 @@ def _weights(
     else:
         return dict.fromkeys(tensors, 1)
     most = math.inf if sample is None else sample
-    return {name: _OVERHEAD[details] + int(min(sizes.get(str(name), 0), most)) for name in tensors}
+    weights = {}
+    for name in tensors:
+        size = int(min(sizes.get(str(name), 0), most))
+        of_bins = _OF_BINS if details and size > FEW_ELEMENTS else 0
+        weights[name] = _OVERHEAD[details] + of_bins + size
+    return weights
 
 
 class _Work:

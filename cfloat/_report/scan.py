@@ -36,8 +36,8 @@ COLUMN: Final = 0
 #: Lengths of blocks that are tried.
 BLOCKS: Final = (128, 32)
 
-# of no more elements, trying every bias takes less time than going by bins
-_FEW_ELEMENTS: Final = 1 << 14
+#: Of no more elements, trying every bias takes less time than going by bins
+FEW_ELEMENTS: Final = 1 << 14
 
 # biases of no more groups are sorted, which takes less time than counting them
 _FEW_GROUPS: Final = 64
@@ -342,7 +342,7 @@ class Scan:
             np.maximum(rows, row_peaks(values), out=rows)
 
     def _errors_at_biases(self, fmt: Format) -> Floats:
-        if self.values.count > _FEW_ELEMENTS and Histogram.takes(fmt):
+        if self.values.count > FEW_ELEMENTS and Histogram.takes(fmt):
             return self.histogram(bits_for(fmt)).errors(fmt)
         total = np.zeros(fmt.bias_range[1] - fmt.bias_range[0] + 1)
         for _, _, values, _ in self.values:
