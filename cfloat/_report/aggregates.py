@@ -7,7 +7,7 @@ lost.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from cfloat._metrics.sqnr import sqnr_db
 
@@ -17,8 +17,9 @@ from .uncertainty import combined_db
 LOSS_DB: Final = 3.0
 
 
-@dataclass(frozen=True)
-class TensorError:
+class TensorError(
+    NamedTuple
+):  # there are as many as tensors times configurations, and a tuple is quick
     """The error of a tensor.
 
     Attributes
@@ -80,11 +81,14 @@ class Aggregate:
         """Sum the errors of tensors up; those that are all zero count in none, and are left out before."""
         given = list(errors)
         varied = [each for each in given if each.is_varied]
+        # whose ratios are in the opposite order; of two in the middle both count
+        ordered = sorted(each.error for each in varied)
+        middle = ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]
         worst = max(varied, key=lambda each: each.error, default=None)
         return cls(
             weighted_db=weighted_db((each.size, each.error) for each in given),
             energy_db=energy_db(given),
-            median_db=median_db(each.db for each in varied),
+            median_db=median_db(sqnr_db(1.0, error) for error in middle),
             worst_db=math.inf if worst is None else worst.db,
             worst=worst.name if worst is not None and worst.error > 0 else "",
             uncertainty_db=combined_db(

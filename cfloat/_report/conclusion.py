@@ -6,6 +6,7 @@ at once; its bytes and errors are those of the file that the command writes.
 
 import fnmatch
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -327,6 +328,15 @@ class _Concluding:
         for each in comparisons:
             self._compared.setdefault(each.scheme, {})[each.tensor] = each
         self._commands = Commands(model, min_db)
+        self._counted = list(self._find_counted())
+        # how many there are of a shape, which are few, and the bytes of what stays as it is
+        self._changed: Counter[tuple[tuple[int, ...], bool]] = Counter()
+        for stored in model.tensors:
+            if _changes(stored):
+                self._changed[stored.shape, stored.is_transposed] += stored.copies
+        self._unchanged = sum(
+            each.copies * each.nbytes for each in model.tensors if not _changes(each)
+        )
 
     def run(self) -> Conclusion:
         """Draw the conclusion."""
@@ -381,16 +391,13 @@ class _Concluding:
                 continue
             for name, layout in GRANULARITIES.items():
                 found.append((fmt.bits, label, name, layout, self._errors_of(label, name)))
-        best: dict[tuple[int, str], float] = {}
-        for bits, _, _, _, errors in found:
-            for each in errors:
-                key = bits, each.name
-                best[key] = max(best.get(key, -math.inf), each.db)
+        levels = [[each.db for each in errors] for *_, errors in found]
+        best: dict[int, list[float]] = {}
+        for (bits, *_), own in zip(found, levels, strict=True):
+            best[bits] = list(map(max, best[bits], own)) if bits in best else own
         return [
-            self._configuration(
-                label, name, layout, errors, [best[bits, each.name] for each in errors]
-            )
-            for bits, label, name, layout, errors in found
+            self._configuration(label, name, layout, errors, count_losses(own, best[bits]))
+            for (bits, label, name, layout, errors), own in zip(found, levels, strict=True)
         ]
 
     def _configuration(
@@ -399,18 +406,13 @@ class _Concluding:
         granularity: str,
         layout: Layout,
         errors: list[TensorError],
-        bests: list[float],
+        over_3db: int,
     ) -> Configuration:
         fmt = self._formats[label]
         total = Aggregate.of(errors)
-        nbytes = sum(
-            each.copies
-            * (
-                layout.nbytes(each.shape, fmt, each.is_transposed)
-                if _changes(each)
-                else each.nbytes
-            )
-            for each in self._model.tensors
+        nbytes = self._unchanged + sum(
+            copies * layout.nbytes(shape, fmt, is_transposed)
+            for (shape, is_transposed), copies in self._changed.items()
         )
         return Configuration(
             format=label,
@@ -422,12 +424,12 @@ class _Concluding:
             median_db=total.median_db,
             worst_db=total.worst_db,
             worst=total.worst,
-            over_3db=count_losses((each.db for each in errors), bests),
+            over_3db=over_3db,
             command=self._commands.convert(fmt, layout),
             uncertainty_db=total.uncertainty_db,
         )
 
-    def _counted(self) -> Iterable[tuple[StoredTensor, TensorSummary | None]]:
+    def _find_counted(self) -> Iterable[tuple[StoredTensor, TensorSummary | None]]:
         """Give the tensors that are in an error, with what was measured; without, what is excluded."""
         for each in self._model.tensors:
             summary = self._summaries.get(each.name)
@@ -439,7 +441,7 @@ class _Concluding:
 
     def _errors_of(self, label: str, granularity: str) -> list[TensorError]:
         found = []
-        for each, summary in self._counted():
+        for each, summary in self._counted:
             key = each.name, label, granularity
             found.append(
                 _tensor_error(each, summary, self._db.get(key), self._uncertain.get(key, 0.0))
@@ -455,7 +457,7 @@ class _Concluding:
                 )
                 if each.name in found
                 else _tensor_error(each, summary, None)
-                for each, summary in self._counted()
+                for each, summary in self._counted
             )
             sizes = sum(self._summaries[name].size for name in found)
             costs.append(
@@ -742,7 +744,7 @@ def _tensor_error(
         return TensorError(tensor.name, tensor.size, 0.0, 0.0, False)
     error = 0.0 if db is None else _error(db)
     return TensorError(
-        tensor.name, tensor.size, summary.signal, error, not summary.is_constant, uncertainty
+        tensor.name, summary.size, summary.signal, error, not summary.is_constant, uncertainty
     )
 
 

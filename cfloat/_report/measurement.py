@@ -35,9 +35,10 @@ from .tensor_values import MatrixPiece, TensorValues
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
-# shares of the time that a tensor takes: of looking at it; and of the rest, with details, of groups
-_SURVEY: Final = 0.15
-_GROUPS: Final = 0.5
+# shares of the time that a tensor takes, of looking at it and of groups: without details; and with, where
+# what does not grow with the tensor takes most of the rest, and of many pieces, where it does not
+_SHARES: Final = (0.15, 0.85)
+_DETAILED: Final = {True: (0.05, 0.3), False: (0.1, 0.66)}
 
 #: dB below the best that still belong to a plateau.
 PLATEAU_DB: Final = 0.1
@@ -92,11 +93,11 @@ class Measurement:
             Whether to make a row for each format, and tell how the elements are distributed.
         """
         with no_flags(), np.errstate(all="ignore"):
-            advance(_SURVEY)
-            part = (1 - _SURVEY) * (_GROUPS if details else 1.0)
+            survey, part = _DETAILED[self._values.is_whole] if details else _SHARES
+            advance(survey)
             granularity, comparisons = self._parts(part, advance)
             subnormals = list(self._subnormals())
-            rows = list(self._rows(1 - _SURVEY - part, advance)) if details else []
+            rows = list(self._rows(1 - survey - part, advance)) if details else []
         return Measured(self._summary(details), rows, subnormals, granularity, comparisons)
 
     def _summary(self, details: bool) -> TensorSummary:

@@ -46,6 +46,7 @@ from .records import (
     TensorSummary,
     names_of,
 )
+from .scan import FEW_ELEMENTS
 from .schemes import Comparison
 from .stored_model import EXCLUDED, StoredModel, check_names
 from .tensor_costs import TensorCost, ordered, tensor_costs
@@ -419,7 +420,7 @@ def report(
     kinds = {each.name: each.kind for each in model.tensors}
     excluded = {each.name for each in model.tensors if each.fate == EXCLUDED}
     turned = {each.name for each in model.tensors if each.is_transposed}
-    work = _Work(progress, _weights(named, model if is_listed else None, sample))
+    work = _Work(progress, _weights(named, model if is_listed else None, sample, details))
     for name in named:
         label = str(name)
         with work.of(name) as advance:
@@ -490,12 +491,17 @@ def _stored_model(
     return model, bool(files)
 
 
-# elements that take as long as what there is to do for a tensor of any size
-_OVERHEAD: Final = 1 << 14
+# elements that take as long as what there is to do for a tensor of any size, without details and with; and
+# as going over the bins of one that is not small, with details
+_OVERHEAD: Final = {False: 1 << 14, True: 3 << 14}
+_OF_BINS: Final = 3 << 17
 
 
 def _weights(
-    tensors: Mapping[Any, ArrayLike], model: StoredModel | None, sample: int | None
+    tensors: Mapping[Any, ArrayLike],
+    model: StoredModel | None,
+    sample: int | None,
+    details: bool,
 ) -> dict[Any, int]:
     """Tell how long each tensor takes, beside the others; 1 each where shapes are not known before."""
     if model is not None:
@@ -505,7 +511,12 @@ def _weights(
     else:
         return dict.fromkeys(tensors, 1)
     most = math.inf if sample is None else sample
-    return {name: _OVERHEAD + int(min(sizes.get(str(name), 0), most)) for name in tensors}
+    weights = {}
+    for name in tensors:
+        size = int(min(sizes.get(str(name), 0), most))
+        of_bins = _OF_BINS if details and size > FEW_ELEMENTS else 0
+        weights[name] = _OVERHEAD[details] + of_bins + size
+    return weights
 
 
 class _Work:

@@ -36,8 +36,11 @@ COLUMN: Final = 0
 #: Lengths of blocks that are tried.
 BLOCKS: Final = (128, 32)
 
-# of no more elements, trying every bias takes less time than going by bins
-_FEW_ELEMENTS: Final = 1 << 14
+#: Of no more elements, trying every bias takes less time than going by bins
+FEW_ELEMENTS: Final = 1 << 14
+
+# biases of no more groups are sorted, which takes less time than counting them
+_FEW_GROUPS: Final = 64
 
 # magnitudes whose squares, and sums of these, float64 holds
 _LEAST, _LARGEST = 2.0**-480, 2.0**480
@@ -101,6 +104,8 @@ class Scan:
         self._errors: dict[Format, Floats] = {}
         self._wholes: dict[Format, tuple[int, float]] = {}
         self._survey()
+        #: Whether some elements are not looked at.
+        self.is_sample = values.count < values.size
         self.signals: list[float] = []
         self.signal = self._sum_up()
 
@@ -198,11 +203,6 @@ class Scan:
         uncertainty = self.uncertainty_db(self._noises(fmt, bias)) if self.is_sample else 0.0
         return GroupErrors(self.error(fmt), 1, bias, bias, bias, uncertainty)
 
-    @property
-    def is_sample(self) -> bool:
-        """Whether some elements are not looked at."""
-        return self.values.count < self.values.size
-
     def uncertainty_db(self, noises: Sequence[float] | Floats) -> float:
         """Tell how far an error may be from that of all elements, from the errors of the sample's chunks."""
         return uncertainty_db(noises, self.signals, self.values.count / self.values.size)
@@ -251,12 +251,12 @@ class Scan:
             else None
             for fmt, length in wanted
         ]
+        # of columns there is but one piece, or each is by itself
+        has_columns = any(length == COLUMN for _, length in wanted)
         with no_flags(), np.errstate(all="ignore"):
             for given in self.values:
                 values = self._finite(given.values)
                 piece = given if values is given.values else given._replace(values=values)
-                # of columns there is but one piece
-                has_columns = any(length == COLUMN for _, length in wanted)
                 columns = np.ascontiguousarray(values.T) if has_columns else values
                 for (fmt, length), tally, split in zip(wanted, tallies, rows, strict=True):
                     if split is not None:
@@ -272,12 +272,14 @@ class Scan:
         for tally, split in zip(tallies, rows, strict=True):
             if split is not None:
                 tally.add(*split.least())
+        if not self.is_sample:
+            return [tally.result(self._share, 0.0) for tally in tallies]
         noises = [
-            tally.noises if split is None or not self.is_sample else split.noises(self.values)
+            tally.noises if split is None else split.noises(self.values)
             for tally, split in zip(tallies, rows, strict=True)
         ]
         return [
-            tally.result(self._share, self.uncertainty_db(each) if self.is_sample else 0.0)
+            tally.result(self._share, self.uncertainty_db(each))
             for tally, each in zip(tallies, noises, strict=True)
         ]
 
@@ -354,7 +356,7 @@ class Scan:
             np.maximum(rows, row_peaks(values), out=rows)
 
     def _errors_at_biases(self, fmt: Format) -> Floats:
-        if self.values.count > _FEW_ELEMENTS and Histogram.takes(fmt):
+        if self.values.count > FEW_ELEMENTS and Histogram.takes(fmt):
             return self.histogram(bits_for(fmt)).errors(fmt)
         total = np.zeros(fmt.bias_range[1] - fmt.bias_range[0] + 1)
         for _, _, values, _ in self.values:
@@ -396,14 +398,20 @@ class _Tally:
     """The errors of groups, added up, and how often each bias occurs."""
 
     def __init__(self, fmt: Format) -> None:
-        self._first = fmt.bias_range[0]
-        self._counts = np.zeros(fmt.bias_range[1] - self._first + 1, np.int64)
+        self._format = fmt
+        self._few: list[int] = []
+        self._counts: NDArray[np.int64] | None = None
         self.noises: list[float] = []
 
     def add(self, biases: Array, errors: Floats, piece: MatrixPiece | None = None) -> None:
         """Add groups: the bias of each, and its sum of squared errors; perhaps of a sample's chunks."""
-        flat = biases.reshape(-1).astype(np.intp) - self._first
-        self._counts += np.bincount(flat, minlength=self._counts.size)
+        if biases.size <= _FEW_GROUPS:
+            self._few += biases.reshape(-1).tolist()
+        else:
+            low, high = self._format.bias_range
+            flat = biases.reshape(-1).astype(np.intp) - low
+            counts = np.bincount(flat, minlength=high - low + 1)
+            self._counts = counts if self._counts is None else self._counts + counts
         if piece is not None and len(piece.chunks) > 1:
             self.noises += piece.by_chunk(errors.sum(axis=1))
         else:
@@ -411,11 +419,18 @@ class _Tally:
 
     def result(self, share: Callable[[float], float], uncertainty: float) -> GroupErrors:
         """Give what all groups have in common."""
-        below = np.cumsum(self._counts)
-        count = int(below[-1])
+        low, high = self._format.bias_range
         # of two in the middle the lower, if they differ
-        places = np.searchsorted(below, [1, (count + 1) // 2, count])
-        lowest, median, highest = (int(place) + self._first for place in places)
+        if self._counts is None:
+            found = sorted(self._few)
+            count = len(found)
+            lowest, median, highest = found[0], found[(count - 1) // 2], found[-1]
+        else:
+            few = np.array(self._few, np.intp) - low
+            below = np.cumsum(self._counts + np.bincount(few, minlength=high - low + 1))
+            count = int(below[-1])
+            places = np.searchsorted(below, [1, (count + 1) // 2, count])
+            lowest, median, highest = (int(place) + low for place in places)
         error = share(math.fsum(self.noises))
         return GroupErrors(error, count, lowest, median, highest, uncertainty)
 

@@ -84,19 +84,17 @@ class TensorValues:
         # rows that follow each other in memory
         self._in_order = self.axes == tuple(range(len(shape)))[len(shape) - len(self.axes) :]
         self.length = prod(shape[axis] for axis in self.axes)
-        self.rows = prod(shape) // self.length if self.length else 0
+        #: The number of elements.
+        self.size = prod(shape)
+        self.rows = self.size // self.length if self.length else 0
         self._kept: MatrixPiece | None = None
+        self._is_whole = self.size <= PIECE_SIZE or not self._in_order
 
     @classmethod
     def of(cls, array: Array, axes: tuple[int, ...] | None = None) -> "TensorValues":
         """Give those of an array."""
         flat = array.reshape(-1)
         return cls(array.shape, lambda start, stop: flat[start:stop], axes)
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return prod(self.shape)
 
     @property
     def count(self) -> int:
@@ -128,13 +126,16 @@ class TensorValues:
     @property
     def is_whole(self) -> bool:
         """Whether all of it is one piece, which is kept in memory."""
-        return self.size <= PIECE_SIZE or not self._in_order
+        return self._is_whole
 
     def kept(self) -> Array | None:
         """Give all that pieces have, in their order, shape (count,); None if that is not kept in memory."""
         if not self.is_whole or not self.size:
             return None
-        return next(iter(self)).values.reshape(-1)
+        if self._kept is None:
+            next(iter(self))
+        assert self._kept is not None
+        return self._kept.values.reshape(-1)
 
     def __iter__(self) -> Iterator[MatrixPiece]:
         """Give the pieces, in order."""

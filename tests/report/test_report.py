@@ -13,6 +13,8 @@ import pytest
 
 import cfloat as cf
 from cfloat._bias.squared_errors import best_bias
+from cfloat._core import binding
+from cfloat._report import tensor_values
 from cfloat._report.text_tables import LEGEND
 
 X = np.random.default_rng(0).standard_normal((4, 25)).astype(np.float32)
@@ -253,3 +255,45 @@ def test_carried_tensors_belong_together():
     np.testing.assert_allclose(hidden, tensors["dense1.preactivation"], rtol=1e-4, atol=1e-5)
     logits = tensors["dense1.activation"] @ tensors["dense2.weight"].T + tensors["dense2.bias"]
     np.testing.assert_allclose(logits, tensors["logits"], rtol=1e-4, atol=1e-5)
+
+
+# what passes over an element cost beside each other, as measured: of a first look, schemes, groups, rounding
+COSTS = {"row_peaks": 5, "add_scheme_errors": 18, "least_errors": 1, "rounding_errors": 1}
+
+
+@pytest.mark.parametrize(("details", "sizes"), [
+    (False, [2_000_000, *[150_000] * 6]), (False, [150_000] * 12), (False, [2_000_000]),
+    # what is done with bins, and not counted here, is as much for each of these
+    (True, [150_000] * 12), (True, [2_000_000]),
+])  # fmt: skip
+def test_progress_is_as_the_work(monkeypatch, details, sizes):
+    monkeypatch.setattr(tensor_values, "PIECE_SIZE", 1 << 17)
+    done = [0]
+
+    def counted(name):
+        function = getattr(binding, name)
+
+        def call(*arguments, **options):
+            arrays = [each for each in arguments if isinstance(each, np.ndarray)]
+            done[0] += COSTS[name] * max(each.size for each in arrays)
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(binding, name, call)
+
+    for name in COSTS:
+        counted(name)
+    rng = np.random.default_rng(0)
+    tensors = {
+        str(i): rng.standard_normal((size // 1000, 1000), np.float32)
+        for i, size in enumerate(sizes)
+    }
+    seen = []
+    cf.report(
+        tensors, details=details, progress=lambda now, total: seen.append((now / total, done[0]))
+    )
+    whole = done[0]
+    # what has been done, over the share that is said to be: the whole, as it is then estimated
+    estimates = [work / share / whole for share, work in seen if share > 0 and work > whole / 10]
+    assert len(estimates) > 10
+    assert max(estimates) < 1.5
+    assert min(estimates) > 1 / 1.5
