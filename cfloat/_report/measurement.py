@@ -124,7 +124,8 @@ class Measurement:
         schemes = None
         # not beyond float32, nor where its squares are
         if 2.0**-126 <= scan.peak <= 2.0**126:
-            schemes = SchemeErrors(SCHEMES, self._values.shape, scan.peak, scan.row_peaks)
+            matrix = self._values.rows, self._values.length
+            schemes = SchemeErrors(SCHEMES, matrix, scan.peak, scan.row_peaks)
         # what a checkpoint's tensors can become: those of several biases, and the unsigned ones
         stored = {
             label: fmt

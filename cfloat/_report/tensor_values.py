@@ -19,8 +19,11 @@ Array = NDArray[Any]
 #: Elements of a piece, about: a multiple of the lengths of blocks, and enough for threads to be worth it.
 PIECE_SIZE: Final = 1 << 21
 
-#: Rows of a piece, where it has several, are a multiple of this, and so are elements of a part of a row.
+#: Rows of a piece, where it has several, are a multiple of this.
 ALIGNMENT: Final = 128
+
+#: Elements of a part of a row are a multiple of this, as what goes by blocks and by other schemes takes them.
+COLUMN_ALIGNMENT: Final = 1024
 
 
 class MatrixPiece(NamedTuple):
@@ -124,7 +127,7 @@ class TensorValues:
 
     def _parts_of_rows(self) -> Iterator[MatrixPiece]:
         rows = min(self.rows, ALIGNMENT)
-        step = max(1, PIECE_SIZE // rows // ALIGNMENT) * ALIGNMENT
+        step = max(1, PIECE_SIZE // rows // COLUMN_ALIGNMENT) * COLUMN_ALIGNMENT
         for first in range(0, self.rows, rows):
             band = range(first, min(first + rows, self.rows))
             for column in range(0, self.length, step):
