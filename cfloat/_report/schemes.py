@@ -235,7 +235,8 @@ class SchemeErrors:
             raise ArgumentValueError(
                 f"piece has {rows}x{columns} elements at row {self._row}, column {self._column} of "
                 f"{self._rows}x{self._length}; it takes whole rows, of which all but the last have a "
-                f"multiple of {binding.TILE_ROWS}, or columns of so many, a multiple of {binding.SCHEME_COLUMNS}"
+                f"multiple of {binding.TILE_ROWS}, or columns of so many, a multiple of "
+                f"{binding.SCHEME_COLUMNS}"
             )
         binding.add_scheme_errors(
             _structs(self._schemes), _rows(piece), self._peak,
