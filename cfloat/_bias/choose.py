@@ -84,7 +84,7 @@ def choose_bias(
     >>> cf.choose_bias(x, cf.CFloat8_1_4_3), cf.choose_bias(x, cf.CFloat8_1_4_3, "max")
     (7, 7)
     >>> cf.choose_bias(x, cf.CFloat8_1_4_3, axis=0)
-    array([18, 13,  7], dtype=int16)
+    array([18, 11,  7], dtype=int16)
     """
     fmt = as_format(fmt)
     method = check_method("method", method)
