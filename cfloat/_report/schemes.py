@@ -220,7 +220,7 @@ class SchemeErrors:
         self._schemes = tuple(schemes)
         self._rows, self._length = matrix_shape(shape)
         self._peak, self._row_peaks = peak, np.ascontiguousarray(row_peaks, np.float32)
-        self._done = 0
+        self._row = self._column = 0  # of what follows
         self._sums = np.zeros(len(self._schemes) + 1)
 
     def add_part(self, row: int, part: Floats) -> None:
@@ -241,26 +241,32 @@ class SchemeErrors:
         )  # fmt: skip
 
     def add(self, piece: Floats) -> None:
-        """Add the rows of the matrix that follow, of which infinities and NaN are taken as zeros.
+        """Add the part of the matrix that follows, of which infinities and NaN are taken as zeros.
 
-        All pieces but the last have a multiple of 128 rows; or of a matrix of one row, 1024 columns. The
-        results are then the same bits in whatever pieces the matrix came.
+        It has whole rows, of which all parts but the last have a multiple of 128; or columns of the 128 rows
+        that follow, or of those that are left, a multiple of 1024 but for the last of them.  The results are
+        then the same bits in whatever parts the matrix came.
         """
         rows, columns = piece.shape
-        if self._rows == 1:
-            unit, whole, count, first = binding.SCHEME_COLUMNS, self._length, columns, 0
-            fits = rows == 1
-        else:
-            unit, whole, count, first = binding.TILE_ROWS, self._rows, rows, self._done
-            fits = columns == self._length
-        if not fits or self._done % unit or self._done + count > whole:
+        band = min(binding.TILE_ROWS, self._rows - self._row)
+        is_whole = self._column == 0 and columns == self._length
+        fits = (
+            self._row % binding.TILE_ROWS == 0
+            and self._column % binding.SCHEME_COLUMNS == 0
+            and (rows <= self._rows - self._row if is_whole else rows == band)
+            and columns <= self._length - self._column
+        )
+        if not fits:
             raise ArgumentValueError(
-                f"piece has {rows}x{columns} elements after {self._done} "
-                f"{'columns' if self._rows == 1 else 'rows'} of {self._rows}x{self._length}; "
-                f"all but the last have a multiple of {unit}"
+                f"piece has {rows}x{columns} elements at row {self._row}, column {self._column} of "
+                f"{self._rows}x{self._length}; it takes whole rows, of which all but the last have a "
+                f"multiple of {binding.TILE_ROWS}, or columns of so many, a multiple of "
+                f"{binding.SCHEME_COLUMNS}"
             )
-        self.add_part(first, piece)
-        self._done += count
+        self.add_part(self._row, piece)
+        self._column += columns
+        if self._column == self._length:
+            self._row, self._column = self._row + rows, 0
 
     @property
     def errors(self) -> NDArray[np.float64]:

@@ -21,8 +21,10 @@ Array = NDArray[Any]
 #: Elements of a piece, about: a multiple of the lengths of blocks, and enough for threads to be worth it.
 PIECE_SIZE: Final = 1 << 21
 
-#: Rows of a piece, where it has several, are a multiple of this; and elements of a part of a row of that.
+#: Rows of a piece, where it has several, are a multiple of this.
 ALIGNMENT: Final = 128
+
+#: Elements of a part of a row are a multiple of this, as what goes by blocks and by other schemes takes them.
 COLUMN_ALIGNMENT: Final = 1024
 
 #: In how many places a sample is taken at least, and the fewest elements that these make.

@@ -9,6 +9,7 @@ import pytest
 
 import cfloat as cf
 from cfloat._core import binding
+from cfloat._report.measurement import Measurement
 from cfloat._report.schemes import (
     E2M1,
     SCHEMES,
@@ -19,6 +20,7 @@ from cfloat._report.schemes import (
     row_peaks,
     scheme_values,
 )
+from cfloat._report.tensor_values import TensorValues
 
 BY_NAME = {each.name: each for each in SCHEMES}
 NAMES = list(BY_NAME)
@@ -455,6 +457,41 @@ def test_a_row_in_pieces(rng):
     for piece in np.split(x, [1024, 4096], axis=1):
         parts.add(piece)
     assert parts.result("x") == whole.result("x")
+
+
+def test_long_rows_in_parts(isa):
+    """Of 128 rows, then of those that are left: the same bits as of whole rows."""
+    x = wide(300, 2500)
+    peaks = row_peaks(x)
+    whole = SchemeErrors(SCHEMES, x.shape, peaks.max(), peaks)
+    whole.add(x)
+    parts = SchemeErrors(SCHEMES, x.shape, peaks.max(), peaks)
+    for band in np.split(x, [128, 256]):
+        for piece in np.split(band, [1024, 2048], axis=1):
+            parts.add(piece)
+    assert parts.result("x") == whole.result("x")
+
+
+@pytest.mark.parametrize("shape", [(4, 300_000), (3, 150, 1000), (2, 2, 100_001)], ids=str)
+def test_a_report_of_few_long_rows(monkeypatch, shape):
+    """As the experts of a layer have them in one tensor: what is too long comes in parts of rows."""
+    x = normal(*shape)
+    whole = cf.report(x, cf.CFloat8_1_4_3)
+    monkeypatch.setattr("cfloat._report.tensor_values.PIECE_SIZE", 1 << 12)
+    assert TensorValues.of(x).is_split
+    found = cf.report(x, cf.CFloat8_1_4_3)
+    assert found.comparisons == whole.comparisons == measure_schemes("x", x)
+
+
+@pytest.mark.parametrize("shape", [(48, 144), (144, 48), (300, 260)], ids=str)
+def test_rows_of_a_transposed_weight_are_columns(shape):
+    """A Conv1D's products sum over its first axis: each scheme has what it has of the transpose."""
+    x = wide(*shape, lowest=-4, highest=4)
+    formats = {"CFloat8_1_4_3": cf.CFloat8_1_4_3}
+    turned = Measurement("x", "float32", TensorValues.of(x, (0,)), formats)
+    found = turned.run(lambda part: None).comparisons
+    assert found == measure_schemes("x", np.ascontiguousarray(x.T))
+    assert found != measure_schemes("x", x)
 
 
 def test_the_largest_tensors_come_in_pieces(monkeypatch):
