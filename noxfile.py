@@ -57,7 +57,7 @@ def extras(session: nox.Session) -> None:
     session.run("pytest", "tests/report/test_measure.py", "-k", "frame")
     session.run(
         "pytest", "tests/report/test_selection.py", "tests/report/test_plan.py",
-        "tests/report/test_schemes.py",
+        "tests/report/test_plan_export.py", "tests/report/test_schemes.py",
     )  # fmt: skip
     session.run(
         "pytest", "tests/torch", "tests/dask", "tests/array/test_xarray.py",

@@ -298,7 +298,7 @@ def sample_size(sample: Any) -> int | None:
 
 
 def _widened(matrix: Array) -> Array:
-    """Give values that are exactly the same as float32, or float64, of C order and native bytes."""
+    """Give values that are the same, as float32 or float64: of C order, native bytes and aligned."""
     assert is_source_dtype(matrix.dtype)
     wide = np.float32 if fits_float32(matrix.dtype) else np.float64
-    return np.ascontiguousarray(matrix, wide)
+    return np.require(matrix, wide, ("C", "A"))

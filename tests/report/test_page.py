@@ -586,6 +586,20 @@ def test_a_plan(browse):
     assert "2,000 bytes" in seen[1]
 
 
+def test_a_plan_of_an_export(browse):
+    """It has scales, and says who knew what it takes; names in that are inert, too."""
+    content = make_plan() | {"export": "fp8", "exported_by": "by <img src=x> of a library"}
+    for each in content["tensors"]:
+        each["granularity"] = each["granularity"] and "block 128x128"
+    parsed = _ready(browse(content, make=plan_page))
+    assert "CFloat8_1_4_3, one scale a block of 128x128" in _inside(parsed, "choices")
+    assert "An export, fp8: linear layers by <img src=x> of a library." in _inside(
+        parsed, "remarks"
+    )
+    assert not parsed.all("img")
+    assert "An export" not in _inside(_ready(browse(make_plan(), make=plan_page)), "remarks")
+
+
 def test_a_command_that_cannot_be_seen_is_not_to_be_copied(browse):
     content = make_content()
     content["conclusion"]["commands"] = ["cfloat convert a\u202eb", "cfloat convert a b"]
