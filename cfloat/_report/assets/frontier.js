@@ -12,13 +12,13 @@ function shareOf(nbytes, before) {
   return before > 0 && nbytes !== null && nbytes !== undefined ? `${(nbytes / before).toFixed(3)}×` : "–";
 }
 
-/** For what there is a bias, in words. */
-function biasesText(granularity) {
+/** For what there is a bias, or a scale, in words. */
+function biasesText(granularity, what = "bias") {
   const [kind, count] = granularity.split(" ");
   if (granularity === "") return "";
-  if (kind === "block" && count !== undefined) return `one bias a block of ${visible(granularity.slice(6))}`;
-  if (kind === "axis" && count !== undefined) return `one bias a slice of axis ${visible(granularity.slice(5))}`;
-  return `one bias a ${visible(granularity)}`;
+  if (kind === "block" && count !== undefined) return `one ${what} a block of ${visible(granularity.slice(6))}`;
+  if (kind === "axis" && count !== undefined) return `one ${what} a slice of axis ${visible(granularity.slice(5))}`;
+  return `one ${what} a ${visible(granularity)}`;
 }
 
 /**

@@ -8,7 +8,7 @@ let plan, tensorTable;
 const becomes = (tensor) => `${tensor.format}${tensor.granularity ? `, ${tensor.granularity}` : ""}`;
 
 function becomesText(tensor) {
-  return visible(tensor.format) + (tensor.granularity ? `, ${biasesText(tensor.granularity)}` : "");
+  return visible(tensor.format) + (tensor.granularity ? `, ${biasesText(tensor.granularity, plan.export ? "scale" : "bias")}` : "");
 }
 
 function showPlan() {
@@ -35,7 +35,8 @@ function showPlan() {
     make("option", { value: becomes(list[0]) }, `${becomesText(list[0])} (${number(list.length)})`)));
   const reasons = new Map();
   for (const tensor of plan.tensors) if (tensor.reason) reasons.set(tensor.reason, (reasons.get(tensor.reason) ?? 0) + 1);
-  at("remarks").replaceChildren(...[...reasons].map(([reason, count]) => make("p", {}, `Unchanged: ${plural(count, "tensor")}, ${visible(reason)}.`)));
+  const exported = plan.export ? [make("p", {}, `An export, ${visible(plan.export)}: linear layers ${visible(plan.exported_by)}.`)] : [];
+  at("remarks").replaceChildren(...exported, ...[...reasons].map(([reason, count]) => make("p", {}, `Unchanged: ${plural(count, "tensor")}, ${visible(reason)}.`)));
   drawPlan();
 }
 
