@@ -8,6 +8,7 @@ import pytest
 
 import cfloat as cf
 from cfloat._bias.squared_errors import squared_errors
+from cfloat._core import binding
 from cfloat._metrics.theory import theoretical_sqnr_db
 from cfloat._report.schemes import measure_schemes
 
@@ -30,6 +31,26 @@ def sqnr_db(x, q):
 def row_of(x, fmt):
     (row,) = cf.report(x, [fmt]).rows
     return row
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_values_that_are_not_aligned(monkeypatch, dtype):
+    x = X.astype(dtype)
+    off = np.frombuffer(b"!" + x.tobytes(), np.uint8)[1:].view(dtype).reshape(x.shape)
+    assert not off.flags.aligned
+    searched = []
+    for name in ("least_errors", "errors_at_biases"):
+        own = getattr(binding, name)
+
+        def called(*args, own=own):
+            searched.extend(each for each in args if isinstance(each, np.ndarray))
+            return own(*args)
+
+        monkeypatch.setattr(binding, name, called)
+    assert row_of(off, SMALL[0]) == row_of(x, SMALL[0])
+    # the core takes no others
+    assert searched
+    assert all(each.flags.aligned for each in searched)
 
 
 @pytest.mark.parametrize("fmt", [*SMALL, cf.CFloat16_SHP], ids=lambda fmt: fmt.name)

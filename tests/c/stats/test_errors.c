@@ -153,7 +153,7 @@ void test_errors(void) {
   for (int f = 0; f < FORMAT_COUNT; ++f) {
     for (size_t count = 1; count < 100; count += is_brief() ? 33 : 1)
       check_sums(&FORMATS[f], count, &state);
-    if (!is_brief()) check_sums(&FORMATS[f], 4096 + 1 + random_below(&state, 5000), &state);
+    if (!is_brief()) check_sums(&FORMATS[f], 4097 + (size_t)random_below(&state, 5000), &state);
     check_search(&FORMATS[f], 5, 100, 7, &state);
     check_search(&FORMATS[f], 4, 64, 64, &state);
     check_search(&FORMATS[f], 1, is_brief() ? 500 : 5000, 1000000, &state);
