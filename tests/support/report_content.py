@@ -137,7 +137,8 @@ def make_conclusion(paths=("folder/" + HOSTILE[0],)):
         "schemes": [
             {"scheme": scheme, "nbytes": 1010, "bits_per_element": 8.0, "weighted_db": db, "worst_db": db,
              "worst": HOSTILE[2]}
-            for scheme, db in [("E4M3, real scale a tensor", 31.4), ("INT8, tensor", 20.0), ("<u>own</u>", 19.0)]
+            for scheme, db in [
+                 ("E4M3, real scale a tensor", 31.4), ("INT8, tensor", 20.0), ("<u>own</u>", 19.0)]
         ],
         "denormals": {"format": "CFloat8_1_4_3", "weighted_db": 0.01, "best_db": 0.5, "best": HOSTILE[0],
                       "default_db": 9.5, "default": "plain.weight", "exact_with_ieee": 1},
