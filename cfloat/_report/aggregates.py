@@ -62,7 +62,7 @@ class Aggregate:
     energy_db : float
         By energy: the ratio of the sum of all squares to that of all errors.
     median_db, worst_db : float
-        The median and the least of the tensors whose elements have several values.
+        The median and the least of the tensors whose elements have several values; of all, if none has.
     worst : str
         The tensor that has the least; empty if nothing is lost.
     uncertainty_db : float
@@ -80,7 +80,8 @@ class Aggregate:
     def of(cls, errors: Iterable[TensorError]) -> "Aggregate":
         """Sum the errors of tensors up; those that are all zero count in none, and are left out before."""
         given = list(errors)
-        varied = [each for each in given if each.is_varied]
+        # where there are no others, those of one value are all that there is to say
+        varied = [each for each in given if each.is_varied] or given
         # whose ratios are in the opposite order; of two in the middle both count
         ordered = sorted(each.error for each in varied)
         middle = ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]

@@ -73,7 +73,7 @@ class Configuration:
     energy_db : float
         The ratio of the sum of all squares to that of all squared errors.
     median_db, worst_db : float
-        The median and the least of all tensors whose elements have several values.
+        The median and the least of all tensors whose elements have several values; of all, if none has.
     worst : str
         The tensor that has the least; empty if nothing is lost.
     over_3db : int
@@ -603,6 +603,7 @@ class _Concluding:
 
     def _left_out(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
+        measured = {name for each in self._compared.values() for name in each}
         for name, reason in self._skipped.items():
             found.setdefault(reason, []).append(name)
         for each in self._summaries.values():
@@ -610,6 +611,8 @@ class _Concluding:
                 found.setdefault("all zero", []).append(each.name)
             elif each.is_constant:
                 found.setdefault("constant: in no median or worst", []).append(each.name)
+            if each.max > 0 and self._compared and each.name not in measured:
+                found.setdefault("beyond the scales of others, who leave it", []).append(each.name)
             if each.nonfinite:
                 reason = "infinities or NaN, which are in no error"
                 found.setdefault(reason, []).append(each.name)

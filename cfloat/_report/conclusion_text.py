@@ -136,13 +136,22 @@ def _model(conclusion: Conclusion) -> list[str]:
             "confidence, ? where maxima count"
         )
     if conclusion.left_out:
-        parts = (
-            f"{len(names):,} {printable(reason)}"
-            for reason, names in sorted(conclusion.left_out.items(), key=lambda pair: -len(pair[1]))
-        )
-        lines.append(shortened("left out: " + "; ".join(parts), WIDTH))
+        lines.append(_left_out(conclusion.left_out))
     lines += [shortened(f"note: {printable(note)}", WIDTH) for note in conclusion.notes]
     return lines
+
+
+def _left_out(reasons: Mapping[str, Sequence[str]]) -> str:
+    """Say how many tensors are left out, and why: the reasons of most, as many as there is room for."""
+    ordered = sorted(reasons.items(), key=lambda pair: -len(pair[1]))
+    parts = [f"{len(names):,} {printable(reason)}" for reason, names in ordered]
+    for count in range(len(parts), 0, -1):
+        rest = sum(len(names) for _, names in ordered[count:])
+        shown = [*parts[:count], f"{rest:,} for other reasons"] if rest else parts
+        line = "left out: " + "; ".join(shown)
+        if len(line) <= WIDTH:
+            return line
+    return shortened(line, WIDTH)
 
 
 def _recommended(conclusion: Conclusion) -> list[str]:
@@ -176,14 +185,25 @@ def _nothing(conclusion: Conclusion, bound: str) -> list[str]:
         return [
             "recommended: nothing, as none of CFloat8_1_4_3, CFloat8_1_5_2 and CFloat16_SHP was measured"
         ]
-    nearest = conclusion.cheaper
-    if nearest is None:
+    nearest, plan = conclusion.cheaper, conclusion.plan
+    before = conclusion.model.nbytes
+    is_planned = plan is not None and plan.nbytes < before
+    if nearest is None and not is_planned:
         return ["recommended: leave it as it is: no configuration takes fewer bytes"]
-    return [
-        f"recommended: leave it as it is: no configuration of fewer bytes has {bound} (--min-db)",
-        f"  the nearest is {configuration_name(nearest)}: {nearest.nbytes:,} bytes, "
-        f"weighted {_db(nearest.weighted_db)}",
+    lines = [
+        f"recommended: leave it as it is: no configuration of fewer bytes has {bound} (--min-db)"
     ]
+    if plan is not None and is_planned:
+        lines.append(
+            f"  or take the plan below, of a format for each tensor: {plan.nbytes:,} bytes, "
+            f"{plan.nbytes / before:.3f}x"
+        )
+    if nearest is not None:
+        lines.append(
+            f"  the nearest is {configuration_name(nearest)}: {nearest.nbytes:,} bytes, "
+            f"weighted {_db(nearest.weighted_db)}"
+        )
+    return lines
 
 
 def _named(found: Configuration) -> str:

@@ -219,6 +219,13 @@ def test_neighbours_and_bounds(model, reported):
     text = cf.report(model, min_db=120).to_screen()
     assert "recommended: leave it as it is" in text
     assert "the nearest is CFloat16_SHP" in text
+    # what one configuration cannot, a plan can: one tensor stays, and the other becomes codes
+    tensors = {"grid": np.float32(2.0) ** normal(3, 2000).round(), "x": normal(80, 80)}
+    planned = cf.report(tensors, min_db=80)
+    assert planned.conclusion.recommended is None
+    assert "or take the plan below, of a format for each tensor: " in planned.to_screen()
+    kept = cf.report({"x": tensors["x"]}, ["CFloat16_SHP"], min_db=80)
+    assert "plan below" not in kept.to_screen()
     with pytest.raises(cf.ArgumentTypeError, match="min_db is '30'; it takes a number"):
         cf.report(MODEL, min_db="30")
     with pytest.raises(cf.ArgumentTypeError, match="min_db is None"):
@@ -263,12 +270,33 @@ def test_what_is_zero_or_constant_is_in_no_median_or_worst(reported):
     with_third = cf.report({"third": np.full(9, 1 / 3, np.float32), "x": normal(9, 9)}).conclusion
     assert {each.worst for each in with_third.configurations} == {"x"}
     line = next(line for line in reported.to_screen().splitlines() if line.startswith("left out"))
+    # of a model of constants these are all that there is to say
+    alone = cf.report({"third": np.full(9, 1 / 3, np.float32)}).conclusion.recommended
+    assert alone.worst == "third"
+    assert alone.worst_db == alone.median_db == alone.weighted_db < 100
     for part in ("1 all zero", "2 constant", "1 empty", "1 int64, not floating point"):
         assert part in line
     summary = next(table for table in reported.tables() if table.title.startswith("Summary"))
     assert summary.title == "Summary; 3 of one value are in no median or worst"
     for row in summary.rows:
         assert row[1] == str(len(reported.tensors) - 3)
+
+
+def test_reasons_without_room_are_counted():
+    x = normal(8, 8, dtype=np.float64)
+    tensors = {f"words {i}": np.zeros(2, f"i{1 << i % 4}") for i in range(8)}
+    tensors |= {"half": np.where(x > 0, x, np.nan), "one": np.ones(3), "zero": np.zeros(3), "x": x}
+    tensors |= {"empty": np.zeros(0), "huge": x * 1e60, "unsigned": np.zeros(2, np.uint8)}
+    found = cf.report(tensors)
+    (line,) = (one for one in found.to_screen().splitlines() if one.startswith("left out"))
+    assert len(line) <= 100
+    assert "..." not in line
+    counts = [int(part.split()[0]) for part in line.removeprefix("left out: ").split("; ")]
+    assert line.endswith("for other reasons")
+    assert sum(counts) == sum(map(len, found.conclusion.left_out.values())) == 14
+    # other schemes are not measured on it, and stand beside what is
+    assert ["huge"] in found.conclusion.left_out.values()
+    assert ["huge"] not in cf.report({"huge": x * 1e20, "x": x}).conclusion.left_out.values()
 
 
 def test_what_is_exact_with_ieee_is_said_in_words():

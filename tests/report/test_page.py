@@ -392,14 +392,18 @@ def test_the_first_screen(browse):
         "next better",
         "one bias a block of 32",
         "1.1 kB",
-        "E4M3FN, real scale",
-        "INT8 symmetric",
+        "E4M3, real scale a tensor",
+        "INT8, tensor",
     ):
         assert text in choices
     assert "<u>own</u>" not in choices  # not in the headline, but among all
     assert "<u>own</u>" in _inside(parsed, "everything")
     remarks = _inside(parsed, "remarks")
-    assert "6 of 10 tensors" in remarks
+    assert (
+        "INT8 with one scale a tensor has less error than every float of 8 bits on 6 of 10 tensors"
+        in remarks
+    )
+    assert "(weighted 20.00 dB, CFloat8_1_4_3, one bias a tensor 31.50 dB)." in remarks
     assert "9.50 dB" in remarks
     assert "Left out: 4 tensors" in remarks
     # nothing that a file said became an element

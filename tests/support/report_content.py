@@ -96,7 +96,7 @@ def make_content(names=HOSTILE):
         "comparisons": [
             {"tensor": "plain.weight", "scheme": scheme, "sqnr_db": db, "bits_per_element": bits,
              "nbytes": 104}
-            for scheme, db, bits in [("MXFP8 E4M3", 31.0, 8.25), ("INT8 symmetric", None, 8.0)]
+            for scheme, db, bits in [("MXFP8 E4M3", 31.0, 8.25), ("INT8, tensor", None, 8.0)]
         ],
         "matmul": [
             {"tensor": "plain.weight", "format": "CFloat8_1_4_3", "weight_sqnr_db": 31.5,
@@ -137,11 +137,12 @@ def make_conclusion(paths=("folder/" + HOSTILE[0],)):
         "schemes": [
             {"scheme": scheme, "nbytes": 1010, "bits_per_element": 8.0, "weighted_db": db, "worst_db": db,
              "worst": HOSTILE[2]}
-            for scheme, db in [("E4M3FN, real scale", 31.4), ("INT8 symmetric", 20.0), ("<u>own</u>", 19.0)]
+            for scheme, db in [
+                 ("E4M3, real scale a tensor", 31.4), ("INT8, tensor", 20.0), ("<u>own</u>", 19.0)]
         ],
         "denormals": {"format": "CFloat8_1_4_3", "weighted_db": 0.01, "best_db": 0.5, "best": HOSTILE[0],
                       "default_db": 9.5, "default": "plain.weight", "exact_with_ieee": 1},
-        "integers": {"scheme": "INT8 symmetric", "tensors": 10, "wins": 6},
+        "integers": {"scheme": "INT8, tensor", "tensors": 10, "wins": 6},
         "curve": [[1000, 25.5], [1050, 32.0], [1500, 40.0], [2000, 70.0], [4000, None]],
         "commands": ["cfloat convert 'a file' OUT --format CFloat8_1_4_3",
                      "cfloat plan 'a file' --out plan.toml && cfloat convert 'a file' OUT --plan plan.toml"],

@@ -83,7 +83,7 @@ function choices({ recommended, cheaper, better, plan, schemes }, before) {
 }
 
 /** What is to be known besides, in sentences. */
-function remarks({ left_out: left, integers, denormals, refusal }) {
+function remarks({ left_out: left, integers, denormals, refusal, schemes, recommended, cheaper }) {
   const said = [];
   if (refusal) said.push(["cfloat convert refuses it: ", visible(refusal)]);
   for (const [reason, names] of Object.entries(left ?? {})) {
@@ -91,7 +91,10 @@ function remarks({ left_out: left, integers, denormals, refusal }) {
       ...(names.length <= 3 ? names.flatMap((name, index) => [index > 0 ? ", " : "", where(name)]) : [])]);
   }
   if (integers && integers.tensors > 0) {
-    said.push([`${visible(integers.scheme)}, one scale a tensor, has less error than every float of 8 bits on ${number(integers.wins)} of ${plural(integers.tensors, "tensor")}.`,
+    const all = (schemes ?? []).find((each) => each.scheme === integers.scheme);
+    const chosen = recommended ?? cheaper;
+    const levels = all && chosen ? ` (weighted ${lossInDb(all.weighted_db)}, ${configText(chosen)} ${lossInDb(chosen.weighted_db)})` : "";
+    said.push([`${visible(integers.scheme.split(",")[0])} with one scale a tensor has less error than every float of 8 bits on ${number(integers.wins)} of ${plural(integers.tensors, "tensor")}${levels}.`,
       integers.wins > 0 ? " That holds for weights that are spread evenly; floats are for what has outliers, as activations and gradients have, and for hardware that multiplies floats." : ""]);
   }
   if (denormals) {
