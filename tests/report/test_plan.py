@@ -243,7 +243,7 @@ def test_large_tensors_are_measured_in_pieces(tmp_path, monkeypatch):
     cf.save(tmp_path / "x.safetensors", x)
     whole = cf.plan(tmp_path / "x.safetensors", min_db=35)
     monkeypatch.setattr("cfloat._report.tensor_values.PIECE_SIZE", 256)
-    monkeypatch.setattr("cfloat._report.scan._FEW_ELEMENTS", 0)
+    monkeypatch.setattr("cfloat._report.scan.FEW_ELEMENTS", 0)
     parts = cf.plan(tmp_path / "x.safetensors", min_db=35)
     for one, other in zip(whole.tensors, parts.tensors, strict=True):
         assert (one.format, one.granularity, one.nbytes) == (
