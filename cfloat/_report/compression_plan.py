@@ -150,7 +150,8 @@ class CompressionPlan:
             f"{self.worst_db:.2f} dB.",
             "To be carried out by: cfloat convert IN OUT --plan FILE.  To be edited: format (a name, or "
             f'"{UNCHANGED}")',
-            'and granularity ("tensor", "axis K" or "block N").  Nothing reads db and bytes.',
+            'and granularity ("tensor", "axis K", "block N" or "block N along K-L").  Nothing reads db and '
+            "bytes.",
         ]
         if self.by != SQNR:
             comments += [
