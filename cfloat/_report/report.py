@@ -340,7 +340,7 @@ def report(
         Patterns of `fnmatch` for the names of tensors that are measured, all if there are none, and of those
         that are not; these stay as they are in the conclusion.
     details : bool
-        Whether to make `Report.rows`, and tell how each tensor's elements are distributed (`kurtosis` and
+        Whether to make ``Report.rows``, and tell how each tensor's elements are distributed (``kurtosis`` and
         `exponents`); the conclusion takes less time without.
     progress : callable, optional
         Called as ``progress(done, total)`` when `done` of `total` are finished: elements, about, where the
