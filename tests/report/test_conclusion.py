@@ -599,6 +599,7 @@ def test_what_is_stored_is_listed(model):
     fates = {each.name: each.fate for each in stored.tensors}
     assert (fates["m:step"], fates["m:layers.0.norm.bias"]) == ("copied", "excluded")
     assert fates["m:conv.weight"] == "converted"
-    stored.add_array("x", "float16", MODEL["half.weight"])
+    half = MODEL["half.weight"]
+    stored.add_array("x", "float16", half.shape, half.nbytes)
     last = stored.tensors[-1]
     assert (last.size, last.nbytes, last.fate, last.path) == (910, 1820, "converted", "")
