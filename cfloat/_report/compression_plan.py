@@ -168,7 +168,8 @@ class CompressionPlan:
             comments += [
                 "To be carried out by: cfloat convert IN OUT --plan FILE.  To be edited: format (a name, or "
                 f'"{UNCHANGED}")',
-                'and granularity ("tensor", "axis K" or "block N").  Nothing reads db and bytes.',
+                'and granularity ("tensor", "axis K", "block N" or "block N along K-L").  Nothing reads db '
+                "and bytes.",
             ]
         if self.by != SQNR:
             comments += [
@@ -281,10 +282,8 @@ def _gap(plan: CompressionPlan) -> str:
         return "nothing is better"
     if plan.gap_unit == "bytes":
         share = 100 * plan.gap / plan.nbytes
-        return (
-            f"at most {plan.gap:,.0f} bytes ({share:.2g} %) above the optimum, which --exact finds"
-        )
-    return f"at most {plan.gap:.2g} dB below the optimum, which --exact finds"
+        return f"at most {plan.gap:,.0f} bytes ({share:.2g} %) above the optimum, which --exact looks for"
+    return f"at most {plan.gap:.2g} dB below the optimum, which --exact looks for"
 
 
 def _figures(plan: CompressionPlan) -> list[str]:

@@ -64,7 +64,7 @@ class Configuration:
     ----------
     format, granularity : str
         The format, and for what there is a bias: "tensor", "channel" (a slice of the first axis), "block 128"
-        or "block 32" (of the last).
+        or "block 32" (along what products add up).
     nbytes, nbytes_before : int
         The bytes of all tensors, biases included, after and before.
     weighted_db : float

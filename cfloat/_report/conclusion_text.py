@@ -234,9 +234,14 @@ def _table(conclusion: Conclusion) -> list[str]:
             )  # fmt: skip
     plan = conclusion.plan
     if plan is not None:
+        same = conclusion.recommended
+        is_same = same is not None and (plan.nbytes, plan.weighted_db) == (
+            same.nbytes, same.weighted_db,
+        )  # fmt: skip
         lines.append(
             _Line(
-                "plan", "each its own", plan.nbytes, plan.weighted_db, plan.worst_db,
+                "plan", "the same for all" if is_same else "each its own",
+                plan.nbytes, plan.weighted_db, plan.worst_db,
                 uncertainty_db=plan.uncertainty_db,
             )
         )  # fmt: skip

@@ -54,8 +54,9 @@ def plan(
     """Choose a format and biases for each tensor of a checkpoint.
 
     Of each floating-point tensor, every format is measured with one bias, one a slice of the first axis, and
-    one a block of 128 and of 32 elements of the last, at the biases of the least squared error; and that it
-    stays as it is.  Chosen is what takes the fewest bytes for an error, or has the least error for its bytes.
+    one a block of 128 and of 32 elements along what products add up, at the biases of the least squared
+    error; and that it stays as it is.  Chosen is what takes the fewest bytes for an error, or has the least
+    error for its bytes.
 
     Parameters
     ----------

@@ -154,7 +154,28 @@ class Problem:
             other[self.item[i]] = i
             if self.fits(other, capacity):
                 candidates.append(self._improved(other, capacity))
+        # or that item as any of its candidates, and steps of all others: one that is large leaves much unused
+        item = self.item[b]
+        for i in range(self.first[item], self.first[item + 1]):
+            walked = self._walked(i, capacity)
+            if walked is not None:
+                candidates.append(self._improved(walked, capacity))
         return min(candidates, key=self.cost), price if math.isfinite(price) else 0.0
+
+    def _walked(self, fixed: int, capacity: float) -> Indices | None:
+        """Take steps of all items but that of a candidate, which is chosen, until the capacity is enough."""
+        item = self.item[fixed]
+        chosen = self.cheapest.copy()
+        chosen[item] = fixed
+        load = math.fsum(self.loads[chosen])
+        rounding = 1e-9 * load
+        for a, b in self.steps:
+            if load <= capacity + rounding and self.fits(chosen, capacity):
+                break
+            if self.item[b] != item:
+                load += self.loads[b] - self.loads[a]
+                chosen[self.item[b]] = b
+        return chosen if self.fits(chosen, capacity) else None
 
     def _improved(self, chosen: Indices, capacity: float) -> Indices:
         """Change candidates one at a time, each time that which saves most, while there is capacity."""

@@ -648,3 +648,10 @@ def test_what_may_be_a_conv1d_is_said(tmp_path):
     assert "Conv1D or not" in cf.plan(tmp_path / "conv1d.safetensors").to_text()
     # which it does not say, and rows are taken for outputs
     assert not any(each.is_transposed for each in stored.tensors + other.tensors)
+
+
+def test_a_plan_that_is_the_recommendation_is_said_to_be_that(tmp_path):
+    even, uneven = normal(40, 64), normal(40, 64)
+    uneven[0] *= 1e6
+    assert "the same for all" in cf.report({"a": even, "b": even[::-1]}).to_screen()
+    assert "each its own" in cf.report({"a": even, "b": uneven}, min_db=31.6).to_screen()

@@ -130,6 +130,16 @@ def test_a_step_is_taken_back_where_a_later_one_is_enough():
     assert (found.picks, found.cost) == ([0, 1], 100.0)
 
 
+@pytest.mark.parametrize(("dearer", "capacity", "steps"), [(4.0, 175.0, 2), (1.5, 150.0, 10)])
+def test_a_large_item_stays_where_steps_of_several_small_ones_are_enough(dearer, capacity, steps):
+    """By what a unit of load costs its step is the first, and leaves most of the capacity unused."""
+    costs, loads = [[10.0, 20.0]] + [[1.0, dearer]] * 20, [[100.0, 10.0]] + [[4.0, 1.0]] * 20
+    found = Problem(costs, loads).select(capacity)
+    check(found, costs, loads, capacity)
+    assert found.picks[0] == 0
+    assert found.cost == pytest.approx(30.0 + steps * (dearer - 1.0))
+
+
 def test_a_capacity_for_all_takes_the_cheapest():
     pytest.importorskip("scipy", reason="SciPy is not installed")
     found = Problem([[1.0, 2.0], [5.0, 4.0]], [[9.0, 0.0], [0.0, 9.0]]).select(math.inf, True)
