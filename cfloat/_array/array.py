@@ -596,12 +596,14 @@ class CFloatArray(FunctionMethods, Operators):
         return self._of(codes, self._format, self._biases.reshaped(self.shape, codes.shape, "C"))
 
     def ravel(self, order: str = "C") -> Self:
-        """Arrange the elements in one axis; it shares the codes if it can."""
+        """Arrange the elements in one axis, next to each other; it shares the codes if they are that."""
         if order not in ("C", "F", "A", "K"):
             raise ArgumentValueError(f"order is {shown(order)}; it takes 'C', 'F', 'A' or 'K'")
         if order != "K":
-            return self.reshape(-1, order=order)
-        return self.transpose(axes_in_memory(self._codes)).reshape(-1)
+            flat = self.reshape(-1, order=order)
+        else:
+            flat = self.transpose(axes_in_memory(self._codes)).reshape(-1)
+        return flat if flat._codes.flags.c_contiguous else flat.copy()
 
     def flatten(self, order: str = "C") -> Self:
         """Copy the elements into one axis."""

@@ -568,6 +568,18 @@ def test_ravel_in_the_order_of_memory(data):
     np.testing.assert_array_equal(a.flatten("K").codes, codes.flatten("K"))
 
 
+@pytest.mark.parametrize("key", [slice(None, None, 2), slice(None, None, -1), slice(1, None, 3)])
+@pytest.mark.parametrize("order", "CFAK")
+def test_ravel_gives_neighbours(key, order):
+    """What lies apart is copied, as NumPy does it: a view would be no array in one piece."""
+    for x in (np.arange(4, dtype=np.uint8), np.arange(12, dtype=np.uint8).reshape(3, 4).T):
+        codes = x[key]
+        flat = cf.CFloatArray(codes, FMT).ravel(order).codes
+        np.testing.assert_array_equal(flat, codes.ravel(order))
+        assert flat.flags.c_contiguous
+        assert np.shares_memory(flat, codes) == np.shares_memory(codes.ravel(order), codes)
+
+
 def test_ravel_of_repeated_elements():
     a = cf.asarray([1, 2, 3], FMT)
     for codes in (
