@@ -459,8 +459,9 @@ def report(
             result.granularity.extend(measured.granularity)
             result.comparisons.extend(measured.comparisons)
             if activations is not None and name in activations:
+                weight = values.whole()
                 products, reason = measure_products(
-                    label, values.whole(), activations[name], chosen
+                    label, weight.T if label in turned else weight, activations[name], chosen
                 )
                 result.products.extend(products)
                 if reason is not None:

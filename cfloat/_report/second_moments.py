@@ -123,13 +123,15 @@ def _inner(a: Floats, b: Floats) -> float:
     return max(0.0, float(np.vdot(a, b)))
 
 
-def matrix_moment(inputs: ArrayLike) -> SecondMoment:
+def matrix_moment(inputs: ArrayLike, axis: int = 1) -> SecondMoment:
     """Compute the second moments of inputs along their last axis, in pieces.
 
     Parameters
     ----------
     inputs : array_like, shape (..., n)
         The inputs.
+    axis : int
+        Where the weight's inputs are, as of `SecondMoment`.
     """
     x = np.asarray(inputs)
     x = x.reshape(-1, x.shape[-1])
@@ -138,7 +140,7 @@ def matrix_moment(inputs: ArrayLike) -> SecondMoment:
     for start in range(0, len(x), step):
         piece = x[start : start + step].astype(np.float64)
         total += piece.T @ piece
-    return moment_of_sum(total, len(x))
+    return moment_of_sum(total, len(x), axis)
 
 
 def moment_of_sum(total: Floats, count: int, axis: int = 1) -> SecondMoment:

@@ -27,6 +27,7 @@ from cfloat._files.paths import shown_path
 from cfloat._files.save import save
 from cfloat._files.stored_values import StoredValues
 from cfloat._files.strict_json import parse_json
+from cfloat._files.transposed_weights import transposed_by_signs
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, CFloatError, FileError
 
 from .second_moments import SecondMoment, matrix_moment, row_moment
@@ -136,7 +137,8 @@ class Sensitivity:
         activations : mapping of str to array_like, str or path-like
             Inputs by the names of their weights: of shape (..., n) for a weight of shape (m, n), and of
             integers, the rows that are asked for, for an embedding.  Of a convolution, those of each product:
-            all the elements that one output is the sum of.
+            all the elements that one output is the sum of; of a Conv1D's (m, n), as the model's class says
+            where shapes give cause to ask it, (..., m).
         model : Checkpoint
             What has the weights.
 
@@ -157,6 +159,7 @@ class Sensitivity:
             )
         moments: dict[str, tuple[SecondMoment, ...]] = {}
         left: dict[str, str] = {}
+        transposed, _ = transposed_by_signs(model)
         for name in activations:
             stored = model.tied.get(name, name)
             if stored not in model or not model.is_float(stored):
@@ -164,7 +167,8 @@ class Sensitivity:
             elif len(model.shape_of(stored)) < 2:
                 left[name] = "a tensor of one axis has no product"
             else:
-                moments[name] = (_given(name, activations[name], model.shape_of(stored)),)
+                axis = 0 if stored in transposed else 1
+                moments[name] = (_given(name, activations[name], model.shape_of(stored), axis),)
         if not moments:
             first = next(iter(activations), None)
             what = "is empty" if first is None else f"has {shown(first)}, and so on"
@@ -174,10 +178,10 @@ class Sensitivity:
         return cls(moments, notes=(in_one_line(left),) if left else ())
 
 
-def _given(name: str, inputs: ArrayLike, shape: tuple[int, ...]) -> SecondMoment:
-    """Compute the moments of inputs of a weight of a shape."""
+def _given(name: str, inputs: ArrayLike, shape: tuple[int, ...], axis: int) -> SecondMoment:
+    """Compute the moments of inputs of a weight of a shape, which are along its first axis, or all others."""
     x = np.asarray(inputs)
-    width = math.prod(shape[1:])
+    width = shape[0] if axis == 0 else math.prod(shape[1:])
     try:
         if x.size and x.dtype.kind in "iu":
             return row_moment(x, shape[0])
@@ -187,7 +191,7 @@ def _given(name: str, inputs: ArrayLike, shape: tuple[int, ...]) -> SecondMoment
                 f"floating-point numbers of shape (..., {width}), or integers, rows of an embedding"
             )
         with np.errstate(all="ignore"):
-            total = matrix_moment(x)
+            total = matrix_moment(x, axis)
     except ArgumentValueError as error:
         reason = str(error).replace("values is", "the mean of x·xᵀ is")
         raise ArgumentValueError(f"activations: {shown(name)}: {reason}") from None

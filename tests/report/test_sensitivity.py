@@ -412,3 +412,29 @@ def test_the_public_names():
     assert cf.Sensitivity({"w": (moment,)}).gains is None
     code = "import cfloat, sys; cfloat.Sensitivity; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("shape", [(24, 40), (24, 24)], ids=["rectangular", "square"])
+def test_activations_of_a_conv1d_are_along_its_first_axis(tmp_path, monkeypatch, shape):
+    """As the model's class says it; a square one would fit the other way round, too."""
+    path = tmp_path / "x.safetensors"
+    weight, inputs = normal(*shape) * np.exp2(np.arange(shape[1]) / 4, dtype="f4"), normal(30, 24)
+    inputs[:, :12] *= 100
+    cf.save(path, {"h.weight": weight, "o.weight": normal(6, 24)})
+    found = frozenset({"h.weight"})
+    for module in ("sensitivity", "stored_model", "plan"):
+        monkeypatch.setattr(f"cfloat._report.{module}.transposed_by_signs", lambda _: (found, []))
+    known = cf.Sensitivity.from_activations({"h.weight": inputs, "o.weight": inputs}, cf.load(path))
+    assert [known.moments[name][0].axis for name in ("h.weight", "o.weight")] == [0, 1]
+    made = cf.plan(path, size=0.25, activations={"h.weight": inputs}, formats="CFloat8_1_4_3")
+    (one,) = (each for each in made.tensors if each.name == "h.weight")
+    q = np.asarray(cf.asarray(weight, cf.CFloat8_1_4_3, "mse"), "f8")
+    noise, signal = inputs.astype("f8") @ (q - weight), inputs.astype("f8") @ weight
+    assert one.db == pytest.approx(10 * np.log10((signal**2).sum() / (noise**2).sum()), abs=1e-6)
+    row = cf.report(path, "CFloat8_1_4_3", activations={"h.weight": inputs}).products[0]
+    assert row.output_sqnr_db < one.db  # of rounded inputs as well
+    a = np.asarray(cf.asarray(inputs, cf.CFloat8_1_4_3, "mse"), "f8")
+    lost = a @ q - signal
+    assert row.output_sqnr_db == pytest.approx(
+        10 * np.log10((signal**2).sum() / (lost**2).sum()), abs=1e-3
+    )
