@@ -465,6 +465,7 @@ def test_infinities_are_measured_without_and_left_by_plans(tmp_path):
 
 def test_arrays_have_no_file_to_name():
     found = cf.report({"w": normal(30, 30), "n": np.arange(3)}).conclusion
+    assert not found.is_sample
     assert found.model.paths == []
     assert found.commands[0].startswith("cfloat convert MODEL OUT --format CFloat8_1_4_3")
     assert (found.model.nbytes, found.recommended.nbytes) == (4 * 900 + 24, 900 + 24)

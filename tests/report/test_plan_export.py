@@ -194,7 +194,7 @@ def test_large_tensors_are_measured_in_pieces(model, monkeypatch):
     whole = [each.error for each in measuring.measure(layer(0, "gate")).found]
     for size in (256, 128 * 20, 128 * 400):
         monkeypatch.setattr("cfloat._report.tensor_values.PIECE_SIZE", size)
-        monkeypatch.setattr("cfloat._report.scan._FEW_ELEMENTS", 0)
+        monkeypatch.setattr("cfloat._report.scan.FEW_ELEMENTS", 0)
         parts = [each.error for each in measuring.measure(layer(0, "gate")).found]
         assert parts == pytest.approx(whole, rel=1e-9)
 
