@@ -52,7 +52,7 @@ _FLOAT32: Final = lib.CF_ACCUMULATE_FLOAT32
 _EXACT: Final = lib.CF_ACCUMULATE_EXACT
 _NULL: Final = ffi.NULL
 
-#: Rows that a part of a matrix has a multiple of, for `add_scheme_errors`; and columns, if it has one row.
+#: Where parts of a matrix begin, for `add_scheme_errors`: multiples of so many rows, and columns.
 TILE_ROWS: Final[int] = lib.CF_TILE
 SCHEME_COLUMNS: Final[int] = lib.CF_SCHEME_COLUMNS
 

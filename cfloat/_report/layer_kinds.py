@@ -9,9 +9,6 @@ from cfloat._files.model_class import ModelClass, NoClassError, model_class
 from cfloat._files.quantization_config import read_configuration
 from cfloat.errors import FileError
 
-#: The kinds that there are.
-KINDS: Final = ("linear", "convolution", "embedding", "norm or bias", "other")
-
 # the last part of a name by which frameworks call the tensor that a layer multiplies by
 _WEIGHT: Final = ("weight", "kernel", "weights", "w")
 

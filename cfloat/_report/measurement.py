@@ -129,8 +129,8 @@ class Measurement:
         schemes = None
         # not beyond float32, nor where its squares are
         if 2.0**-126 <= scan.peak <= 2.0**126:
-            matrix = self._values.rows, self._values.length
-            schemes = SchemeErrors(SCHEMES, matrix, scan.peak, scan.row_peaks)
+            rows, length = self._values.rows, self._values.length
+            schemes = SchemeErrors(SCHEMES, rows, length, scan.peak, scan.row_peaks)
         chunks = [np.zeros(len(SCHEMES))]
 
         def add_schemes(piece: MatrixPiece) -> None:

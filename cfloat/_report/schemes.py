@@ -19,8 +19,7 @@ A matrix's rows run along the axis that a product sums over: of a tensor of thre
 convolution's weight, a row is all that belongs to one output.
 """
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
@@ -28,6 +27,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from cfloat._bias.reduction import as_matrix, reduction_axes
 from cfloat._core import binding
 from cfloat._core.format import Format
 from cfloat._core.presets import float8_e4m3fn, float8_e5m2
@@ -41,9 +41,6 @@ Floats = NDArray[np.float32]
 E3M2: Final = Format("float6_e3m2", exponent_bits=3, mantissa_bits=2)
 E2M3: Final = Format("float6_e2m3", exponent_bits=2, mantissa_bits=3)
 E2M1: Final = Format("float4_e2m1", exponent_bits=2, mantissa_bits=1)
-
-#: Elements of a piece that is turned into float32, about.
-PIECE_SIZE: Final = 1 << 20
 
 
 @public
@@ -186,28 +183,20 @@ def _sizes(schemes: tuple[Scheme, ...], rows: int, length: int) -> list[int]:
     return [each.nbytes(rows, length) for each in schemes]
 
 
-def matrix_shape(shape: Sequence[int]) -> tuple[int, int]:
-    """Tell the rows, and their length, of the matrix that a tensor of a shape is to a scheme.
-
-    The first axis counts outputs, and a row is all the rest; what has one axis or none is one row.
-    """
-    return (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (1, math.prod(shape))
-
-
 def row_peaks(piece: Floats) -> Floats:
     """Find the largest finite magnitude of each row of a matrix; 0 where there is none."""
     return binding.row_peaks(_rows(piece))
 
 
 class SchemeErrors:
-    """The squared errors of schemes on a tensor that comes in pieces.
+    """The squared errors of schemes on a matrix that comes in parts.
 
     Parameters
     ----------
     schemes : sequence of Scheme
         The schemes.
-    shape : sequence of int
-        The tensor's shape; `matrix_shape` says what matrix it is.
+    rows, length : int
+        The matrix's shape.
     peak : float
         The largest finite magnitude of the whole matrix.
     row_peaks : ndarray of float32
@@ -215,12 +204,11 @@ class SchemeErrors:
     """
 
     def __init__(
-        self, schemes: Sequence[Scheme], shape: Sequence[int], peak: float, row_peaks: Floats
+        self, schemes: Sequence[Scheme], rows: int, length: int, peak: float, row_peaks: Floats
     ) -> None:
         self._schemes = tuple(schemes)
-        self._rows, self._length = matrix_shape(shape)
+        self._rows, self._length = rows, length
         self._peak, self._row_peaks = peak, np.ascontiguousarray(row_peaks, np.float32)
-        self._row = self._column = 0  # of what follows
         self._sums = np.zeros(len(self._schemes) + 1)
 
     def add_part(self, row: int, part: Floats) -> None:
@@ -239,34 +227,6 @@ class SchemeErrors:
             _structs(self._schemes), _rows(part), self._peak,
             self._row_peaks[row : row + rows], self._sums,
         )  # fmt: skip
-
-    def add(self, piece: Floats) -> None:
-        """Add the part of the matrix that follows, of which infinities and NaN are taken as zeros.
-
-        It has whole rows, of which all parts but the last have a multiple of 128; or columns of the 128 rows
-        that follow, or of those that are left, a multiple of 1024 but for the last of them.  The results are
-        then the same bits in whatever parts the matrix came.
-        """
-        rows, columns = piece.shape
-        band = min(binding.TILE_ROWS, self._rows - self._row)
-        is_whole = self._column == 0 and columns == self._length
-        fits = (
-            self._row % binding.TILE_ROWS == 0
-            and self._column % binding.SCHEME_COLUMNS == 0
-            and (rows <= self._rows - self._row if is_whole else rows == band)
-            and columns <= self._length - self._column
-        )
-        if not fits:
-            raise ArgumentValueError(
-                f"piece has {rows}x{columns} elements at row {self._row}, column {self._column} of "
-                f"{self._rows}x{self._length}; it takes whole rows, of which all but the last have a "
-                f"multiple of {binding.TILE_ROWS}, or columns of so many, a multiple of "
-                f"{binding.SCHEME_COLUMNS}"
-            )
-        self.add_part(self._row, piece)
-        self._column += columns
-        if self._column == self._length:
-            self._row, self._column = self._row + rows, 0
 
     @property
     def errors(self) -> NDArray[np.float64]:
@@ -290,43 +250,11 @@ class SchemeErrors:
         ]
 
 
-def measure_schemes(
-    name: str, tensor: Array, schemes: Sequence[Scheme] = SCHEMES
-) -> list[Comparison]:
-    """Measure the error of each scheme on a tensor.
-
-    Parameters
-    ----------
-    name : str
-        Name of the tensor.
-    tensor : ndarray
-        Its values, of any type of floating point, which are rounded to float32; infinities and NaN are left
-        out.
-    schemes : sequence of Scheme
-        The schemes.
-
-    Returns
-    -------
-    list of Comparison
-        What each costs, in their order; nothing for an empty tensor.
-    """
-    if tensor.size == 0:
-        return []
-    peaks = np.concatenate([row_peaks(piece) for piece in _pieces(tensor)])
-    if matrix_shape(tensor.shape)[0] == 1:  # which comes in pieces of its one row
-        peaks = peaks.max(keepdims=True)
-    errors = SchemeErrors(schemes, tensor.shape, float(peaks.max()), peaks)
-    for piece in _pieces(tensor):
-        errors.add(piece)
-    return errors.result(name)
-
-
 def scheme_values(scheme: Scheme, tensor: Array) -> Floats:
-    """Compute the values of what a scheme stores of a tensor, in its shape; as `measure_schemes` has them."""
-    values = np.empty(tensor.shape, np.float32)
+    """Compute the values of what a scheme stores of a tensor, in its shape."""
     if tensor.size == 0:
-        return values
-    matrix = _rows(tensor.reshape(matrix_shape(tensor.shape)).astype(np.float32))
+        return np.empty(tensor.shape, np.float32)
+    matrix = _rows(as_matrix(tensor, reduction_axes(tensor.ndim)).astype(np.float32))
     peaks = row_peaks(matrix)
     found = binding.scheme_values(_structs((scheme,)), matrix, float(peaks.max()), peaks)
     return found.reshape(tensor.shape)
@@ -338,20 +266,3 @@ def _rows(piece: Floats) -> Floats:
     if ready and (piece.strides[1] == 4 or piece.shape[1] <= 1):
         return piece
     return np.ascontiguousarray(piece, np.float32)
-
-
-def _pieces(tensor: Array) -> Iterable[Floats]:
-    """Take a tensor apart into pieces for `SchemeErrors`, as float32."""
-    rows, length = matrix_shape(tensor.shape)
-    with np.errstate(over="ignore", invalid="ignore"):
-        if rows == 1:
-            flat = tensor.reshape(1, -1)
-            step = _divide_up(PIECE_SIZE, binding.SCHEME_COLUMNS) * binding.SCHEME_COLUMNS
-            for first in range(0, length, step):
-                yield flat[:, first : first + step].astype(np.float32, copy=False)
-            return
-        unit = binding.TILE_ROWS
-        step = unit * max(1, PIECE_SIZE // (unit * length))
-        for first in range(0, rows, step):
-            part = tensor[first : first + step]
-            yield part.reshape(part.shape[0], length).astype(np.float32, copy=False)

@@ -98,17 +98,13 @@ class Problem:
         """Whether the loads of candidates are within a capacity."""
         return math.fsum(self.loads[chosen]) <= capacity
 
-    def least_load(self) -> float:
-        """Give the least load that any choice has."""
-        return math.fsum(np.minimum.reduceat(self.loads, self.first[:-1])) if self.count else 0.0
-
     def select(self, capacity: float, exact: bool = False) -> Selection:
         """Choose the candidates of the least cost whose loads are within a capacity.
 
         Parameters
         ----------
         capacity : float
-            At least `least_load`.
+            At least the sum of the least loads that each item's candidates have.
         exact : bool
             Whether to look for the optimum, with SciPy; else the result may cost more than its bound.
 

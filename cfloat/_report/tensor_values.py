@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfloat._bias.reduction import as_matrix, reduction_axes
+from cfloat._core import binding
 from cfloat._core.arguments import integer
 from cfloat._core.dtypes import fits_float32, is_source_dtype
 
@@ -22,10 +23,10 @@ Array = NDArray[Any]
 PIECE_SIZE: Final = 1 << 21
 
 #: Rows of a piece, where it has several, are a multiple of this.
-ALIGNMENT: Final = 128
+ALIGNMENT: Final = binding.TILE_ROWS
 
 #: Elements of a part of a row are a multiple of this, as what goes by blocks and by other schemes takes them.
-COLUMN_ALIGNMENT: Final = 1024
+COLUMN_ALIGNMENT: Final = binding.SCHEME_COLUMNS
 
 #: In how many places a sample is taken at least, and the fewest elements that these make.
 CHUNKS: Final = 16

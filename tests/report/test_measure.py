@@ -5,12 +5,12 @@ import math
 
 import numpy as np
 import pytest
+from scheme_errors import measure_schemes
 
 import cfloat as cf
 from cfloat._bias.squared_errors import squared_errors
 from cfloat._core import binding
 from cfloat._metrics.theory import theoretical_sqnr_db
-from cfloat._report.schemes import measure_schemes
 
 RNG = np.random.default_rng(11)
 X = (RNG.standard_normal((24, 100)) * np.exp(RNG.standard_normal((24, 1)))).astype(np.float32)

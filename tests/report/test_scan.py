@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from scheme_errors import measure_schemes
 
 import cfloat as cf
 from cfloat._report import tensor_values
 from cfloat._report.measurement import Measurement
 from cfloat._report.scan import COLUMN, Scan
-from cfloat._report.schemes import SCHEMES, SchemeErrors, measure_schemes
+from cfloat._report.schemes import SCHEMES, SchemeErrors
 from cfloat._report.tensor_values import TensorValues
 
 FORMATS = {
@@ -165,7 +166,7 @@ def test_columns_are_groups_of_their_own():
 
 
 def test_a_part_lies_within_the_matrix():
-    errors = SchemeErrors(SCHEMES, (200, 3000), 1.0, np.ones(200, np.float32))
+    errors = SchemeErrors(SCHEMES, 200, 3000, 1.0, np.ones(200, np.float32))
     errors.add_part(128, np.ones((72, 1024), np.float32))
     assert math.isclose(errors.signal, 72 * 1024)
     for row, part in ((129, (72, 10)), (0, (1, 3001))):

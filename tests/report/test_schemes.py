@@ -6,8 +6,10 @@ from fractions import Fraction
 import ml_dtypes
 import numpy as np
 import pytest
+from scheme_errors import measure_schemes
 
 import cfloat as cf
+from cfloat._bias.reduction import as_matrix, reduction_axes
 from cfloat._core import binding
 from cfloat._report.measurement import Measurement
 from cfloat._report.schemes import (
@@ -15,8 +17,6 @@ from cfloat._report.schemes import (
     SCHEMES,
     Scheme,
     SchemeErrors,
-    matrix_shape,
-    measure_schemes,
     row_peaks,
     scheme_values,
 )
@@ -167,8 +167,8 @@ def test_values_and_errors_are_the_exact_ones(name, isa):
         found = scheme_values(scheme, x)
         np.testing.assert_array_equal(found, expected.astype(np.float64), err_msg=what)
         assert (np.signbit(found) == np.signbit(x)).all(), what
-        errors = SchemeErrors([scheme], x.shape, np.abs(x).max(), row_peaks(x))
-        errors.add(x)
+        errors = SchemeErrors([scheme], *x.shape, np.abs(x).max(), row_peaks(x))
+        errors.add_part(0, x)
         noise = sum(
             (a - Fraction(float(b))) ** 2 for a, b in zip(expected.flat, x.flat, strict=True)
         )
@@ -408,7 +408,7 @@ def test_every_scheme_has_a_name_of_its_own():
 def test_a_convolution_is_the_matrix_of_its_outputs(shape):
     x = wide(*shape) if shape else np.float32(3)
     x = np.asarray(x, np.float32)
-    flat = x.reshape(matrix_shape(shape))
+    flat = as_matrix(x, reduction_axes(x.ndim))
     assert measure_schemes("w", x) == measure_schemes("w", flat)
     assert flat.shape[0] == (shape[0] if len(shape) > 1 else 1)
     for name in ("MXFP8 E4M3", "NVFP4", "INT4, group 128"):
@@ -436,9 +436,9 @@ def test_the_same_bits_in_any_pieces_and_on_any_threads(isa):
     found = []
     for threads, cuts in ((1, []), (2, []), (5, [128, 384]), (1, [256, 640]), (3, [640])):
         cf.set_num_threads(threads)
-        errors = SchemeErrors(SCHEMES, x.shape, peaks.max(), peaks)
-        for piece in np.split(x, cuts):
-            errors.add(piece)
+        errors = SchemeErrors(SCHEMES, *x.shape, peaks.max(), peaks)
+        for row, piece in zip([0, *cuts], np.split(x, cuts), strict=True):
+            errors.add_part(row, piece)
         found.append((*errors.errors.tolist(), errors.signal))
     cf.set_num_threads(None)
     assert len(set(found)) == 1
@@ -451,11 +451,11 @@ def test_the_same_bits_in_any_pieces_and_on_any_threads(isa):
 
 def test_a_row_in_pieces(rng):
     x = rng.standard_normal((1, 5000), np.float32)
-    whole = SchemeErrors(SCHEMES, (5000,), np.abs(x).max(), row_peaks(x))
-    whole.add(x)
-    parts = SchemeErrors(SCHEMES, (5000,), np.abs(x).max(), row_peaks(x))
+    whole = SchemeErrors(SCHEMES, 1, 5000, np.abs(x).max(), row_peaks(x))
+    whole.add_part(0, x)
+    parts = SchemeErrors(SCHEMES, 1, 5000, np.abs(x).max(), row_peaks(x))
     for piece in np.split(x, [1024, 4096], axis=1):
-        parts.add(piece)
+        parts.add_part(0, piece)
     assert parts.result("x") == whole.result("x")
 
 
@@ -463,12 +463,12 @@ def test_long_rows_in_parts(isa):
     """Of 128 rows, then of those that are left: the same bits as of whole rows."""
     x = wide(300, 2500)
     peaks = row_peaks(x)
-    whole = SchemeErrors(SCHEMES, x.shape, peaks.max(), peaks)
-    whole.add(x)
-    parts = SchemeErrors(SCHEMES, x.shape, peaks.max(), peaks)
-    for band in np.split(x, [128, 256]):
-        for piece in np.split(band, [1024, 2048], axis=1):
-            parts.add(piece)
+    whole = SchemeErrors(SCHEMES, *x.shape, peaks.max(), peaks)
+    whole.add_part(0, x)
+    parts = SchemeErrors(SCHEMES, *x.shape, peaks.max(), peaks)
+    for row in (0, 128, 256):
+        for piece in np.split(x[row : row + 128], [1024, 2048], axis=1):
+            parts.add_part(row, piece)
     assert parts.result("x") == whole.result("x")
 
 
@@ -492,14 +492,6 @@ def test_rows_of_a_transposed_weight_are_columns(shape):
     found = turned.run(lambda part: None).comparisons
     assert found == measure_schemes("x", np.ascontiguousarray(x.T))
     assert found != measure_schemes("x", x)
-
-
-def test_the_largest_tensors_come_in_pieces(monkeypatch):
-    for x in (normal(1000, 64), normal(1 << 16)):
-        whole = measure_schemes("x", x)
-        with monkeypatch.context() as patch:
-            patch.setattr("cfloat._report.schemes.PIECE_SIZE", 1 << 13)
-            assert measure_schemes("x", x) == whole
 
 
 @pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, np.float16, np.float64, ">f4", ">f8"])
@@ -540,18 +532,6 @@ def test_what_is_exact_and_what_is_empty():
     levels = {each.sqnr_db for each in measure_schemes("x", np.full((4, 64), 1.5, np.float32))}
     assert math.inf in levels
     assert len(levels) > 1  # 1.5 / 127.5 is no float32
-
-
-def test_pieces_that_do_not_fit():
-    x = normal(300, 40)
-    for pieces in ([x[:100], x[100:]], [x, x[:1]], [x[:, :20]], [x[:128], x[:256]]):
-        errors = SchemeErrors(SCHEMES, x.shape, np.abs(x).max(), row_peaks(x))
-        with pytest.raises(cf.errors.ArgumentValueError, match="multiple of 128"):
-            list(map(errors.add, pieces))
-    row = SchemeErrors(SCHEMES, (3000,), 1.0, np.ones(1, np.float32))
-    row.add(x[:5].reshape(1, -1)[:, :100])
-    with pytest.raises(cf.errors.ArgumentValueError, match="multiple of 1024"):
-        row.add(x[:1])
 
 
 @pytest.mark.parametrize(
