@@ -117,11 +117,12 @@ function showSummary() {
 function strip(format, values, [low, high]) {
   const width = 240;
   const x = (value) => 3 + ((Math.min(high, Math.max(low, value)) - low) / (high - low)) * (width - 6);
-  const chart = frame(width, 20, `SQNR of every tensor in ${visible(format)}`, `median ${decibels(median(values))} dB`);
+  const middle = median(values);
+  const chart = frame(width, 20, `SQNR of every tensor in ${visible(format)}`, `median ${decibels(middle)} dB`);
   chart.append(draw("path", { class: "grid-line", d: `M0,19.5H${width}` }));
   chart.append(draw("g", { class: `c${styles.get(format)}`, stroke: "currentColor" },
     draw("path", { d: [...new Set(values.map((value) => Math.round(2 * x(value))))].map((half) => `M${half / 2},7V17`).join(""), "stroke-opacity": 0.55, "stroke-width": 1.5 }),
-    Number.isNaN(median(values)) ? "" : draw("path", { d: `M${x(median(values)).toFixed(1)},1V19`, "stroke-width": 3 })));
+    Number.isNaN(middle) ? "" : draw("path", { d: `M${x(middle).toFixed(1)},1V19`, "stroke-width": 3 })));
   return chart;
 }
 
@@ -177,21 +178,24 @@ function compared(one, other) {
 
 /** What finer biases add, by format. */
 function showGains() {
-  const whole = new Map();
+  const whole = new Map(formats.map((format) => [format, new Map()]));
   for (const each of content.granularity ?? []) {
-    if (each.granularity === "tensor") whole.set(`${each.format}\n${each.tensor}`, each.sqnr_db);
+    if (each.granularity === "tensor") whole.get(each.format)?.set(each.tensor, each.sqnr_db);
   }
-  const gains = new Map();
-  for (const each of content.granularity ?? []) {
-    const base = whole.get(`${each.format}\n${each.tensor}`);
-    if (each.granularity === "tensor" || each.sqnr_db === null || base === null || base === undefined) continue;
-    const key = `${each.format}\n${each.granularity}`;
-    if (!gains.has(key)) gains.set(key, []);
-    gains.get(key).push(each.sqnr_db - base);
+  const gains = new Map(formats.map((format) => [format, new Map()]));
+  for (const { format, granularity, tensor, sqnr_db: db } of content.granularity ?? []) {
+    if (granularity === "tensor" || db === null) continue;
+    const base = whole.get(format)?.get(tensor);
+    if (base === null || base === undefined) continue;
+    const own = gains.get(format);
+    if (!own.has(granularity)) own.set(granularity, []);
+    own.get(granularity).push(db - base);
   }
   const lines = formats.flatMap((format) => {
-    const parts = [...gains].filter(([key]) => key.startsWith(`${format}\n`)).map(([key, values]) =>
-      `${median(values) >= 0 ? "+" : ""}${decibels(median(values), 2)} dB by one for each ${visible(key.slice(format.length + 1))} (${plural(values.length, "tensor")})`);
+    const parts = [...gains.get(format)].map(([granularity, values]) => {
+      const middle = median(values);
+      return `${middle >= 0 ? "+" : ""}${decibels(middle, 2)} dB by one for each ${visible(granularity)} (${plural(values.length, "tensor")})`;
+    });
     return parts.length > 0 ? [make("li", {}, make("strong", {}, formatName(format)), `: ${parts.join(", ")}.`)] : [];
   });
   if (lines.length > 0) {

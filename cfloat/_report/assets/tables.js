@@ -18,7 +18,7 @@ function extent(values) {
 }
 
 function median(values) {
-  const known = values.filter(Number.isFinite).sort((a, b) => a - b);
+  const known = Float64Array.from(values.filter(Number.isFinite)).sort();
   if (known.length === 0) return NaN;
   const middle = known.length >> 1;
   return known.length % 2 === 1 ? known[middle] : (known[middle - 1] + known[middle]) / 2;
