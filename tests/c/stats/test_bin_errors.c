@@ -6,6 +6,7 @@
 
 #include "core/scalar.h"
 #include "support/check.h"
+#include "support/rounded.h"
 #include "support/tests.h"
 
 /* Of fewer mantissa bits than a bin's values have in common. */
@@ -65,21 +66,6 @@ static void free_bins(bins *b) {
   free(b->edges);
   free(b->counts);
   free(b->sums);
-}
-
-static double rounded(const cf_format *format, int bias, float x) {
-  const cf_params params = cf_format_params(format);
-  unsigned raised = 0;
-  uint32_t bits;
-  double value;
-  memcpy(&bits, &x, sizeof bits);
-  const uint64_t code =
-      cf_round_pack(&params, bias, cf_unpack(&CF_FLOAT32_PARAMS, CF_FLOAT32_BIAS, bits),
-                    CF_TIES_TO_EVEN, 0, &raised);
-  const uint64_t wide = cf_round_pack(&CF_FLOAT64_PARAMS, CF_FLOAT64_BIAS,
-                                      cf_unpack(&params, bias, code), CF_TIES_TO_EVEN, 0, &raised);
-  memcpy(&value, &wide, sizeof value);
-  return value;
 }
 
 /* What the errors of the values come to, less the squares of their distances from the edges. */

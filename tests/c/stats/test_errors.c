@@ -6,6 +6,7 @@
 
 #include "core/scalar.h"
 #include "support/check.h"
+#include "support/rounded.h"
 #include "support/tests.h"
 
 static const cf_format FORMATS[] = {
@@ -24,21 +25,6 @@ static const cf_format FORMATS[] = {
     {1, 13, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_WHITEPAPER, 1, -100, 130},
 };
 enum { FORMAT_COUNT = sizeof FORMATS / sizeof FORMATS[0], MOST_BIASES = 300 };
-
-static double rounded(const cf_format *format, int bias, float x) {
-  const cf_params params = cf_format_params(format);
-  unsigned raised = 0;
-  uint32_t bits;
-  double value;
-  memcpy(&bits, &x, sizeof bits);
-  const uint64_t code =
-      cf_round_pack(&params, bias, cf_unpack(&CF_FLOAT32_PARAMS, CF_FLOAT32_BIAS, bits),
-                    CF_TIES_TO_EVEN, 0, &raised);
-  const uint64_t wide = cf_round_pack(&CF_FLOAT64_PARAMS, CF_FLOAT64_BIAS,
-                                      cf_unpack(&params, bias, code), CF_TIES_TO_EVEN, 0, &raised);
-  memcpy(&value, &wide, sizeof value);
-  return value;
-}
 
 /* Values in and around a format's range: few bits of mantissa, as ties and values of the grid have,
  * or all; and now and then what is left out. */
