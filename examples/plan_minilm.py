@@ -103,9 +103,9 @@ def sentences() -> list[str]:
 
 
 def convert(source: Path, out: Path, *how: str) -> None:
-    """Run `cfloat convert`."""
-    command = [sys.executable, "-m", "cfloat", "convert", str(source), str(out), *how]
-    subprocess.run(command, check=True, capture_output=True)
+    """Run `cfloat convert`: the installed one, also in a folder that has a `cfloat/` (`-P`)."""
+    command = [sys.executable, "-P", "-m", "cfloat", "convert", str(source), str(out), *how]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def stored_bytes(path: Path) -> int:

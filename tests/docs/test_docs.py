@@ -160,5 +160,20 @@ def test_files_that_guides_name_are_there(guide):
     ] == []
 
 
+def test_what_runs_the_package_runs_the_installed_one():
+    """`python -m` finds a `cfloat/` in the current folder first: in a clone, one that is not built."""
+    folders = ("benchmarks", "docs", "examples", "tests")
+    found = [
+        (path.relative_to(ROOT).as_posix(), line.strip())
+        for folder in folders
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.suffix in {".py", ".md"} and "_build" not in path.parts
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"-m\W+cfloat\b(?!`)", line)
+    ]
+    assert len(found) > 5
+    assert [each for each in found if not re.search(r"-P\W+-m\W+cfloat\b", each[1])] == []
+
+
 def read(guide):
     return (ROOT / guide).read_text(encoding="utf-8")
