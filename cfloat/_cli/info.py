@@ -4,8 +4,9 @@ import argparse
 import json
 from typing import Any
 
+from cfloat._core import p3109
 from cfloat._core.format_info import FormatInfo, FormatList, format_info, format_list
-from cfloat._core.presets import NAMES, find_format
+from cfloat._core.presets import FORMATS, NAMES, find_format
 from cfloat._core.text import shown
 from cfloat._files.file_info import FileInfo, file_info
 from cfloat.errors import ArgumentValueError
@@ -22,7 +23,12 @@ def add(commands: Any) -> None:
         "limits and values; or, without an argument, which formats there are.",
     )
     command.add_argument(
-        "what", nargs="?", metavar="FILE|FORMAT", help="a checkpoint, or one of " + NAMES
+        "what",
+        nargs="?",
+        metavar="FILE|FORMAT",
+        help="a checkpoint, or one of "
+        + ", ".join(FORMATS)
+        + f", or P3109's {p3109.NAMES}, in any case",
     )
     command.add_argument("--bias", type=int, metavar="B", help="the format's bias")
     add_subnormals(command)

@@ -99,8 +99,10 @@ FORMATS: Final = {
     )
 }  # fmt: skip
 
-#: The names that there are, for messages and for help.
-NAMES: Final = f"{', '.join(FORMATS)}, and IEEE P3109's {p3109.NAMES} of 3 to 16 bits"
+#: The names that there are, in what a message has room for.
+NAMES: Final = (
+    f"{', '.join(fmt.name for fmt in COMPARED)}, ml_dtypes' others, and P3109's {p3109.NAMES}"
+)
 
 _BY_LOWER_CASE: Final = {name.lower(): fmt for name, fmt in FORMATS.items()}
 

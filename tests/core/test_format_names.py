@@ -67,9 +67,8 @@ def test_any_case(name):
      "binary2p1se", "binary17p9se", "binary8p-1se", "binary8p3es", "binary\u0668p3se", "binary8p3\u017fe"],
 )  # fmt: skip
 def test_unknown_names(name):
-    names = (
-        f"{', '.join(FORMATS)}, and IEEE P3109's binary{{K}}p{{P}}{{s|u}}{{e|f}} of 3 to 16 bits"
-    )
+    listed = ", ".join(fmt.name for fmt in COMPARED)
+    names = f"{listed}, ml_dtypes' others, and P3109's binary{{K}}p{{P}}{{s|u}}{{e|f}}"
     value_error(f"name is {name!r}; the names are {names}", cf.format, name)
     value_error(f"format is {name!r}; the names are {names}", cf.encode, X, name)
 
