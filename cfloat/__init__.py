@@ -31,9 +31,19 @@ if _typing.TYPE_CHECKING:
         CFloat16_SHP,
         CFloat16_UHP,
         bfloat16,
+        float4_e2m1fn,
+        float6_e2m3fn,
+        float6_e3m2fn,
+        float8_e3m4,
+        float8_e4m3,
+        float8_e4m3b11fnuz,
         float8_e4m3fn,
+        float8_e4m3fnuz,
         float8_e5m2,
+        float8_e5m2fnuz,
+        float8_e8m0fnu,
         float16,
+        format,  # noqa: A004 - what it gives
     )
     from ._core.rounding import ROUNDING_MODES
     from ._core.threads import get_num_threads, set_num_threads
@@ -101,7 +111,9 @@ _HOMES: _typing.Final = {
         "_core.isa": "isa",
         "_core.presets": (
             "CFloat16_SHP CFloat16_UHP CFloat8_1_4_3 CFloat8_1_5_2 COMPARISON_FORMATS "
-            "TESLA_FORMATS bfloat16 float16 float8_e4m3fn float8_e5m2"
+            "TESLA_FORMATS bfloat16 float16 float4_e2m1fn float6_e2m3fn float6_e3m2fn float8_e3m4 "
+            "float8_e4m3 float8_e4m3b11fnuz float8_e4m3fn float8_e4m3fnuz float8_e5m2 "
+            "float8_e5m2fnuz float8_e8m0fnu format"
         ),
         "_core.rounding": "ROUNDING_MODES",
         "_core.threads": "get_num_threads set_num_threads",
@@ -193,9 +205,19 @@ __all__ = [
     "error",
     "errstate",
     "finfo",
+    "float4_e2m1fn",
+    "float6_e2m3fn",
+    "float6_e3m2fn",
+    "float8_e3m4",
+    "float8_e4m3",
+    "float8_e4m3b11fnuz",
     "float8_e4m3fn",
+    "float8_e4m3fnuz",
     "float8_e5m2",
+    "float8_e5m2fnuz",
+    "float8_e8m0fnu",
     "float16",
+    "format",
     "full",
     "get_num_threads",
     "isa",

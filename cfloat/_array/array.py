@@ -17,7 +17,7 @@ from cfloat._convert.elementwise import check_codes
 from cfloat._core import flags
 from cfloat._core.dtypes import FLOAT32, real_array
 from cfloat._core.format import Format
-from cfloat._core.presets import TESLA_FORMATS, as_format
+from cfloat._core.presets import as_format, find_without_dtype
 from cfloat._core.public_names import public
 from cfloat._core.rounding import Rounding, RoundingMode, check_rounding
 from cfloat._core.text import shown
@@ -37,9 +37,6 @@ Mode = Literal["raise", "wrap", "clip"]
 #: Modules that a pickle may ask for.
 _REGISTRARS: Final = ("cfloat.dask",)
 _FLOAT64: Final = np.dtype(np.float64)
-
-#: The formats that no dtype shares its name with.
-_NAMED: Final = {fmt.name: fmt for fmt in TESLA_FORMATS}
 
 _OF_ASARRAY: Final = (
     "axis", "block", "rounding", "seed", "offset", "random_bits", "stochastic_bits", "stochastic_variant",
@@ -390,7 +387,7 @@ class CFloatArray(FunctionMethods, Operators):
         CFloatArray([   1.5, 1024. ], CFloat8_1_4_3, bias=5)
         """
         if isinstance(dtype, str):
-            dtype = _NAMED.get(dtype, dtype)
+            dtype = find_without_dtype(dtype) or dtype
         if isinstance(dtype, Format):
             foreign = sorted(how.keys() - _OF_ASARRAY)
             if foreign:

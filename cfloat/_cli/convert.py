@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from cfloat._bias.bias_layout import axes_of_text
-from cfloat._core.presets import FORMATS
+from cfloat._core.presets import COMPARED
 from cfloat._core.rounding import ROUNDING_MODES
 from cfloat._core.text import shown
 from cfloat._files.conversion_plan import BIAS_METHODS, FLOAT_NAMES, REDUCTION, Plan
@@ -16,7 +16,7 @@ from cfloat._files.plan_file import EXPORTS, TensorChoice, read_plan
 from cfloat.errors import ArgumentValueError, MissingExtraError
 
 from .progress import progress_bar
-from .shared_options import READABLE, add_subnormals, format_of
+from .shared_options import OTHER_FORMATS, READABLE, add_subnormals, format_name, format_of
 
 
 def add(commands: Any) -> None:
@@ -32,9 +32,11 @@ def add(commands: Any) -> None:
     command.add_argument("target", metavar="OUT", help="what to write")
     command.add_argument(
         "--format",
-        choices=list(FORMATS),
+        type=format_name,
         metavar="NAME",
-        help="the format: " + ", ".join(FORMATS) + "; an export has but CFloat8_1_4_3",
+        help="the format: "
+        + ", ".join(fmt.name for fmt in COMPARED)
+        + f", or {OTHER_FORMATS}; an export has but CFloat8_1_4_3",
     )
     command.add_argument(
         "--plan",

@@ -4,8 +4,9 @@ import argparse
 import json
 from typing import Any
 
-from cfloat._core.format_info import FormatInfo, format_info
-from cfloat._core.presets import FORMATS
+from cfloat._core import p3109
+from cfloat._core.format_info import FormatInfo, FormatList, format_info, format_list
+from cfloat._core.presets import FORMATS, NAMES, find_format
 from cfloat._core.text import shown
 from cfloat._files.file_info import FileInfo, file_info
 from cfloat.errors import ArgumentValueError
@@ -19,10 +20,15 @@ def add(commands: Any) -> None:
         "info",
         help="show what is in a checkpoint, or what a format can hold",
         description="Show a checkpoint's tensors: dtype or format, shape, bias and bytes; or a format's "
-        "limits and values.",
+        "limits and values; or, without an argument, which formats there are.",
     )
     command.add_argument(
-        "what", metavar="FILE|FORMAT", help="a checkpoint, or one of " + ", ".join(FORMATS)
+        "what",
+        nargs="?",
+        metavar="FILE|FORMAT",
+        help="a checkpoint, or one of "
+        + ", ".join(FORMATS)
+        + f", or P3109's {p3109.NAMES}, in any case",
     )
     command.add_argument("--bias", type=int, metavar="B", help="the format's bias")
     add_subnormals(command)
@@ -31,14 +37,17 @@ def add(commands: Any) -> None:
 
 
 def _run_info(options: argparse.Namespace) -> None:
-    if options.what in FORMATS:
-        fmt = format_of(options.what, options.subnormals)
-        result: FormatInfo | FileInfo = format_info(fmt, options.bias)
-    else:
-        if options.bias is not None or options.subnormals is not None:
-            raise ArgumentValueError(
-                f"{shown(options.what)} is not a format, and --bias and --subnormals go with one of "
-                + ", ".join(FORMATS)
-            )
-        result = file_info(options.what)
+    result = _asked_for(options)
     print(json.dumps(result.to_dict(), indent=2) if options.json else result.to_text())
+
+
+def _asked_for(options: argparse.Namespace) -> FormatInfo | FormatList | FileInfo:
+    what = options.what
+    if what is not None and find_format(what) is not None:
+        return format_info(format_of(what, options.subnormals), options.bias)
+    if options.bias is not None or options.subnormals is not None:
+        given = "nothing" if what is None else shown(what)
+        raise ArgumentValueError(
+            f"{given} is not a format, and --bias and --subnormals go with one of {NAMES}"
+        )
+    return format_list() if what is None else file_info(what)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
-from cfloat._core.presets import FORMATS, TESLA_FORMATS
+from cfloat._core.presets import COMPARISON_FORMATS, TESLA_FORMATS
 from cfloat._core.text import shown
 from cfloat._files.paths import check_writable, is_special, shown_path
 from cfloat._files.plan_file import EXPORTS
@@ -18,7 +18,7 @@ from cfloat._report.weighing import MEASURES
 from cfloat.errors import FileError
 
 from .progress import progress_bar
-from .shared_options import READABLE
+from .shared_options import OTHER_FORMATS, READABLE
 
 
 def add(commands: Any) -> None:
@@ -55,8 +55,8 @@ def add(commands: Any) -> None:
         help="the formats that are allowed, with commas: by default "
         + ",".join(fmt.name for fmt in TESLA_FORMATS)
         + "; there are "
-        + ", ".join(name for name in FORMATS if FORMATS[name] not in TESLA_FORMATS)
-        + " as well, and in an export CFloat8_1_4_3 alone",
+        + ", ".join(fmt.name for fmt in COMPARISON_FORMATS)
+        + f" as well, and {OTHER_FORMATS}; and in an export CFloat8_1_4_3 alone",
     )
     command.add_argument(
         "--export",

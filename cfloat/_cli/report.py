@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from cfloat._core.presets import FORMATS
+from cfloat._core.presets import COMPARED, FORMATS
 from cfloat._core.text import printable
 from cfloat._files.paths import check_writable, is_special, shown_path
 from cfloat._files.replace import write_text
@@ -24,7 +24,7 @@ from cfloat._report.tensor_costs import SORTS
 from cfloat.errors import ArgumentValueError, FileError
 
 from .progress import progress_bar
-from .shared_options import READABLE, add_patterns
+from .shared_options import OTHER_FORMATS, READABLE, add_patterns, format_name
 from .terminal import print_report
 
 #: What stands for standard output, where a file can be named.
@@ -47,10 +47,12 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--format",
         action="append",
-        choices=list(FORMATS),
+        type=format_name,
         metavar="NAME",
-        help="compare this format, and others named likewise, instead of all: "
-        + ", ".join(FORMATS),
+        help="compare this format, and others named likewise, instead of all of these: "
+        + ", ".join(fmt.name for fmt in COMPARED)
+        + "; or "
+        + OTHER_FORMATS,
     )
     command.add_argument(
         "--min-db",
@@ -121,7 +123,12 @@ def _run_report(options: argparse.Namespace) -> None:
         _write({"html": lambda: compare_page(contents)}, outputs, to_stdout)
         return
     tensors = _tensors(options.paths)
-    formats = [name for name in FORMATS if not options.format or name in options.format]
+    # in one order, however they are given; what is made when it is asked for comes last
+    asked = dict.fromkeys(options.format or [fmt.name for fmt in COMPARED])
+    formats = [
+        *filter(asked.__contains__, FORMATS),
+        *(name for name in asked if name not in FORMATS),
+    ]
     with _progress(options.quiet) as advance:
         activations = None if options.activations is None else StoredValues(options.activations)
         result = report(

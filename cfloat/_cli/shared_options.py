@@ -4,7 +4,11 @@ import argparse
 from typing import Final, get_args
 
 from cfloat._core.format import Format, Subnormals
-from cfloat._core.presets import FORMATS
+from cfloat._core.presets import as_format
+from cfloat.errors import ArgumentValueError
+
+#: What else can be named beside the formats that a command's help lists.
+OTHER_FORMATS: Final = "any other that cfloat info lists"
 
 #: The kinds of files that are read, for a command's help.
 READABLE: Final = (
@@ -32,4 +36,13 @@ def add_patterns(command: argparse.ArgumentParser, verb: str, exclude: str) -> N
 
 def format_of(name: str, subnormals: str | None) -> Format:
     """Look a format up by its name, with another reading of subnormals if there is one."""
-    return FORMATS[name] if subnormals is None else FORMATS[name].replace(subnormals=subnormals)
+    fmt = as_format(name)
+    return fmt if subnormals is None else fmt.replace(subnormals=subnormals)
+
+
+def format_name(text: str) -> str:
+    """Give the name of a format as an option has it, which may be in any case: a type of argparse's."""
+    try:
+        return as_format(text, "the format").name
+    except ArgumentValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -4,6 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import SupportsIndex
 
+import numpy as np
+
+from . import binding
 from .format import Format
 from .presets import as_format
 from .public_names import public
@@ -34,13 +37,15 @@ class finfo:  # noqa: N801 - numpy.finfo's name
     smallest_subnormal : float
         The smallest positive value; the smallest normal number if there are no denormals.
     eps : float
-        Distance from 1 to the next larger number with this many mantissa bits, 2**-nmant.
+        Distance from 1 to the next larger value.  Where 1 is not a value at this bias, or there is none
+        above it: 2**-nmant, as it is at every bias at which 1 is a normal number.
     epsneg : float
-        Distance from 1 to the next smaller one, eps / 2.
+        Distance from 1 to the next smaller value.  Where 1 is not a value at this bias, or there is none
+        below it: 2**-nmant / 2, as it is at every bias at which a smaller number is normal.
     nmant, nexp, iexp : int
         Mantissa bits as stored, and exponent bits (by NumPy's two names).
     machep, negep : int
-        Base-2 logarithms of eps and epsneg.
+        Exponents of eps and epsneg: their base-2 logarithms, rounded down.
     minexp, maxexp : int
         Exponent of the smallest normal number; the smallest exponent that is too large.
     precision : int
@@ -58,6 +63,8 @@ class finfo:  # noqa: N801 - numpy.finfo's name
     >>> import cfloat as cf
     >>> cf.finfo(cf.CFloat8_1_4_3).max, cf.finfo(cf.CFloat8_1_4_3, 63).smallest_normal == 2.0**-62
     (480.0, True)
+    >>> cf.finfo("float4_e2m1fn").epsneg  # 1 is its smallest normal number, and 0.5 comes before it
+    0.5
     """
 
     format: Format
@@ -99,11 +106,35 @@ class finfo:  # noqa: N801 - numpy.finfo's name
 
     @property
     def eps(self) -> float:
-        return math.ldexp(1.0, self.machep)
+        _, above = self._around_one()
+        return math.ldexp(1.0, -self.nmant) if above is None else above - 1.0
 
     @property
     def epsneg(self) -> float:
-        return math.ldexp(1.0, self.negep)
+        below, _ = self._around_one()
+        return math.ldexp(1.0, -self.nmant - 1) if below is None else 1.0 - below
+
+    def _around_one(self) -> tuple[float | None, float | None]:
+        """Find the values next to 1, below and above; None for what is not there, or if 1 is no value."""
+        fmt = self.format
+        codes = np.empty(1, fmt.storage_dtype)
+        binding.convert(
+            fmt._struct, self.bias, np.ones(1), codes, encode=True, decode=False, fresh=True
+        )
+        code = int(codes[0])
+        first, last = max(code - 1, 0), min(code + 1, fmt._max_code)
+        values = np.empty(last - first + 1)
+        binding.convert(
+            fmt._struct, self.bias, np.arange(first, last + 1, dtype=fmt.storage_dtype), values,
+            encode=False, decode=True, fresh=True,
+        )  # fmt: skip
+        near: list[float] = values.tolist()
+        if 1.0 not in near:
+            return None, None
+        below: float | None = near[0]
+        if code == 0:  # there is no zero, and next below 1 is -1, if anything is
+            below = -1.0 if fmt.signed else None
+        return below, near[-1] if code < last else None
 
     @property
     def nmant(self) -> int:
@@ -119,11 +150,11 @@ class finfo:  # noqa: N801 - numpy.finfo's name
 
     @property
     def machep(self) -> int:
-        return -self.format.mantissa_bits
+        return math.frexp(self.eps)[1] - 1
 
     @property
     def negep(self) -> int:
-        return self.machep - 1
+        return math.frexp(self.epsneg)[1] - 1
 
     @property
     def minexp(self) -> int:

@@ -1,13 +1,14 @@
-"""What a format can hold: its limits, and its values as a table."""
+"""What a format can hold: its limits, and its values as a table; and which formats there are."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from . import p3109
 from .finfo import finfo
 from .format import Format
-from .presets import as_format
+from .presets import FORMATS, as_format
 from .text_table import aligned
 
 # Values of a format of more than 8 bits that are shown from each end of each kind.
@@ -131,3 +132,80 @@ def format_info(fmt: Format | str, bias: int | None = None) -> FormatInfo:
     """
     fmt = as_format(fmt)
     return FormatInfo(fmt, fmt.check_bias(bias))
+
+
+@dataclass(frozen=True)
+class FormatList:
+    """The formats that have a name.
+
+    Attributes
+    ----------
+    formats : tuple of Format
+        Those that are there; IEEE P3109's are made when they are asked for.
+    """
+
+    formats: tuple[Format, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give everything as plain data, for JSON."""
+        return {
+            "formats": [
+                {key: found for key, found in format_info(fmt).to_dict().items() if key != "values"}
+                for fmt in self.formats
+            ],
+            "p3109": p3109.NAMES,
+        }
+
+    def to_text(self) -> str:
+        """Write a table of the formats at their default biases."""
+        rows = [
+            [
+                "name", "sign", "exponent", "mantissa", "bias", "largest", "smallest normal", "smallest",
+                "beside numbers",
+            ]
+        ]  # fmt: skip
+        for fmt in self.formats:
+            limits = finfo(fmt)
+            low, high = fmt.bias_range
+            sizes = (limits.max, limits.smallest_normal, limits.smallest_subnormal)
+            rows.append(
+                [
+                    fmt.name, str(int(fmt.signed)), str(fmt.exponent_bits), str(fmt.mantissa_bits),
+                    str(low) if low == high else f"{fmt.default_bias} of {low}..{high}",
+                    *(f"{size:.7g}" for size in sizes), special_values(fmt),
+                ]
+            )  # fmt: skip
+        return "\n".join(
+            [
+                *aligned(rows, right=range(1, 8)),
+                f"and IEEE P3109's {p3109.NAMES}: K bits, 3 to 16; a precision of P bits, the implicit one "
+                "included;",
+                "s signed or u unsigned; e extended, with infinities, or f finite.  Names are in any case.",
+            ]
+        )
+
+
+def special_values(fmt: Format) -> str:
+    """Tell which values a format has that are not numbers, and which zeros it lacks.
+
+    Examples
+    --------
+    >>> special_values(as_format("float8_e4m3fnuz")), special_values(as_format("CFloat8_1_4_3"))
+    ('nan, no -0', '-')
+    """
+    words = {
+        "inf": fmt._has_infinity, "nan": fmt._has_nan,
+        "no -0": fmt._no_negative_zero, "no 0": not fmt._has_zero,
+    }  # fmt: skip
+    return ", ".join(word for word, is_true in words.items() if is_true) or "-"
+
+
+def format_list() -> FormatList:
+    """List the formats that have a name.
+
+    Examples
+    --------
+    >>> print(format_list().to_text()[:56])
+    name                sign  exponent  mantissa        bias
+    """
+    return FormatList(tuple(FORMATS.values()))

@@ -22,9 +22,9 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from cfloat._bias.bias_layout import along_text, axes_of_text
 from cfloat._core.format import Format
-from cfloat._core.presets import FORMATS
+from cfloat._core.presets import NAMES, find_format
 from cfloat._core.text import printable, shown
-from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError
+from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError, FormatError
 
 from . import fp8
 from .file_errors import refusing_damage
@@ -294,22 +294,19 @@ def _choice(name: str, said: Any, where: str, layout: fp8.ScaleLayout | None) ->
     if not isinstance(said, dict):
         raise FileError(f"{what} is {shown(said)}; it takes a table, as {{ format = ... }}")
     _check_types(what, said)
-    fmt = said["format"]
-    if fmt != UNCHANGED and fmt not in FORMATS:
-        raise FileError(
-            f"{what}: format is {shown(fmt)}; it takes {UNCHANGED} or one of {', '.join(FORMATS)}"
-        )
-    if fmt == UNCHANGED:
+    given = said["format"]
+    if given == UNCHANGED:
         if "granularity" in said:
             raise FileError(f"{what}: granularity is for codes, and the tensor stays {UNCHANGED}")
         return TensorChoice(None, is_exported=layout is not None, where=where)
     if "granularity" not in said:
         raise FileError(f"{what}: there is no granularity; it takes {_GRANULARITIES}")
+    fmt = _format(what, given)
     if layout is not None:
         choice = TensorChoice.in_export(layout, where)
-        if fmt != choice.format_name:
+        if fmt.name != choice.format_name:
             raise FileError(
-                f"{what}: format is {shown(fmt)}; an export takes {UNCHANGED} or {choice.format_name}"
+                f"{what}: format is {shown(given)}; an export takes {UNCHANGED} or {choice.format_name}"
             )
         if said["granularity"] != choice.granularity:
             raise FileError(
@@ -318,7 +315,17 @@ def _choice(name: str, said: Any, where: str, layout: fp8.ScaleLayout | None) ->
             )
         return choice
     axis, block = _parts(what, said["granularity"])
-    return TensorChoice(FORMATS[fmt], axis, block, where=where)
+    return TensorChoice(fmt, axis, block, where=where)
+
+
+def _format(what: str, name: str) -> Format:
+    try:
+        found = find_format(name)
+    except FormatError as error:
+        raise FileError(f"{what}: {error}") from None
+    if found is None:
+        raise FileError(f"{what}: format is {shown(name)}; it takes {UNCHANGED} or one of {NAMES}")
+    return found
 
 
 def _check_types(what: str, said: Mapping[str, Any]) -> None:

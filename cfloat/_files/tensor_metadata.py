@@ -24,7 +24,7 @@ from typing import Any, Final
 from cfloat._bias.bias_layout import check_blocks
 from cfloat._convert.by_layout import BlockLayout
 from cfloat._core.format import Format
-from cfloat._core.presets import FORMATS
+from cfloat._core.presets import namesake
 from cfloat._core.rounding import ROUNDING_MODES
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, FormatError
@@ -197,7 +197,7 @@ def _format(arguments: Any) -> Format:
 
 def check_preset(fmt: Format) -> None:
     """Refuse a format that is called as a preset and has other fields: ValueError."""
-    preset = FORMATS.get(fmt.name)
+    preset = namesake(fmt)
     if preset is None:
         return
     for key in ("exponent_bits", "mantissa_bits", "signed"):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cfloat._core import binding
 from cfloat._core.arguments import integer
 from cfloat._core.format import Format
-from cfloat._core.presets import FORMATS
+from cfloat._core.presets import find_format
 from cfloat._core.rounding import NEAREST, Rounding, RoundingMode, check_rounding
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
@@ -78,7 +78,7 @@ def check_accumulator(
 
 
 def _format(accumulate: object) -> Format:
-    fmt = FORMATS.get(accumulate) if isinstance(accumulate, str) else accumulate
+    fmt = find_format(accumulate) if isinstance(accumulate, str) else accumulate
     if isinstance(fmt, Format):
         return fmt
     error = ArgumentValueError if isinstance(accumulate, str) else ArgumentTypeError

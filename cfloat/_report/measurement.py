@@ -297,7 +297,11 @@ def _binades(top: float, peak: float) -> int:
 
 def _window(fmt: Format, bias: int) -> Window:
     limits = finfo(fmt, bias)
-    smallest = None if fmt.subnormals == "flush" else _exponent(float(limits.smallest_subnormal))
+    smallest = (
+        None
+        if fmt.subnormals in ("flush", "normal")
+        else _exponent(float(limits.smallest_subnormal))
+    )
     return Window(smallest, _exponent(float(limits.smallest_normal)), _exponent(float(limits.max)))
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from cfloat._core.arguments import check_choice, finite_number, integer
 from cfloat._core.format import Format
-from cfloat._core.presets import FORMATS, TESLA_FORMATS, CFloat8_1_4_3, as_format
+from cfloat._core.presets import NAMES, TESLA_FORMATS, CFloat8_1_4_3, as_format, namesake
 from cfloat._core.public_names import public
 from cfloat._core.text import shown
 from cfloat._files.checkpoint import Checkpoint, load
@@ -494,9 +494,9 @@ def _formats(
     if not chosen:
         raise ArgumentValueError("formats is empty; it takes at least one format")
     for fmt in chosen:
-        if FORMATS.get(fmt.name) != fmt:
+        if namesake(fmt) != fmt:
             raise ArgumentValueError(
-                f"formats has {shown(fmt)}; a plan's file names formats, which are {', '.join(FORMATS)}"
+                f"formats has {shown(fmt)}; a plan's file names formats, which are {NAMES}"
             )
         if export is not None and fmt != CFloat8_1_4_3:
             raise ArgumentValueError(

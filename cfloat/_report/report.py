@@ -16,7 +16,7 @@ from cfloat._bias.reduction import reduction_axes
 from cfloat._core.arguments import finite_number
 from cfloat._core.dtypes import SOURCE_DTYPES, check_memory, is_source_dtype
 from cfloat._core.format import Format
-from cfloat._core.presets import FORMATS, as_format
+from cfloat._core.presets import COMPARED, as_format
 from cfloat._core.public_names import public
 from cfloat._core.text import shown
 from cfloat._files.checkpoint import Checkpoint, load
@@ -57,9 +57,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Array = NDArray[Any]
-
-#: The formats compared unless others are named.
-DEFAULT_FORMATS: Final = tuple(FORMATS.values())
 
 # what records say of samples alone
 _OF_SAMPLES: Final = (
@@ -323,7 +320,7 @@ class Report:
 @public
 def report(
     tensors: Mapping[str, ArrayLike] | ArrayLike | str | os.PathLike[str],
-    formats: Iterable[Format | str] | Format | str = DEFAULT_FORMATS,
+    formats: Iterable[Format | str] | Format | str = COMPARED,
     *,
     activations: Mapping[str, ArrayLike] | str | os.PathLike[str] | None = None,
     min_db: float = DEFAULT_MIN_DB,

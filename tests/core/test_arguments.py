@@ -48,10 +48,10 @@ def test_format_by_name(operation, operand, fmt):
 
 
 @every_operation
-@pytest.mark.parametrize("name", ["CFloat8", "cfloat8_1_4_3", ""])
+@pytest.mark.parametrize("name", ["CFloat8", "CFloat8_1_4_3 ", ""])
 def test_name_of_no_format(operation, operand, name):
     names = ", ".join(fmt.name for fmt in (*cf.TESLA_FORMATS, *cf.COMPARISON_FORMATS))
-    value_error(f"format is {name!r}; the names are {names}", operation, operand, name)
+    value_error(f"format is {name!r}; the names are {names}, ", operation, operand, name)
 
 
 def test_every_function_takes_the_name_of_a_format():

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from strategies import biases, fields, formats
 
 import cfloat as cf
+from cfloat._core.presets import FORMATS
 
 FOUR_BITS = {"exponent_bits": 2, "mantissa_bits": 1}
-PRESETS = (*cf.TESLA_FORMATS, *cf.COMPARISON_FORMATS)
+PRESETS = tuple(FORMATS.values())
+CFLOAT_IEEE = cf.CFloat8_1_4_3.replace(subnormals="ieee")
 LIMITS = [name for name, member in vars(cf.finfo).items() if isinstance(member, property)]
 
 every_preset = pytest.mark.parametrize("fmt", PRESETS, ids=str)
@@ -255,21 +257,30 @@ def test_values_are_the_decoded_codes():
         exact.assert_same(fmt.values(fmt.bias_range[1]), cf.decode(codes, fmt, fmt.bias_range[1]))
 
 
+def distance_from_one(finite, others, where_there_is_none):
+    """How far the nearest of others is from 1, if that is a value at all."""
+    if 1 not in finite or not others.size:
+        return where_there_is_none
+    return np.abs(others - 1).min()
+
+
 def assert_limits(fmt, bias):
     info, values = cf.finfo(fmt, bias), fmt.values(bias).astype(np.float64)
     finite = values[np.isfinite(values)]
     positive = np.unique(finite[finite > 0])
-    normal = positive[positive >= 2.0 ** (1 - info.bias)]
+    normal = positive[positive >= 2.0 ** ((fmt.subnormals != "normal") - info.bias)]
     assert (info.format, info.bits) == (fmt, fmt.bits)
     assert info.bias == (fmt.default_bias if bias is None else bias)
     assert (info.max, info.min) == (finite.max(), finite.min())
     assert info.smallest_normal == info.tiny == normal[0] == 2.0**info.minexp
     assert info.smallest_subnormal == positive[0]
     assert 2.0 ** (info.maxexp - 1) <= info.max < 2.0**info.maxexp
-    if len(normal) > 1:
-        assert info.eps == (normal[1] - normal[0]) / normal[0]
-    assert info.eps == 2.0**info.machep
-    assert info.epsneg == info.eps / 2 == 2.0**info.negep
+    if len(normal) > 1 and normal[1] < 2 * normal[0]:
+        assert 2.0**-info.nmant == (normal[1] - normal[0]) / normal[0]
+    assert info.eps == distance_from_one(finite, positive[positive > 1], 2.0**-info.nmant)
+    assert info.epsneg == distance_from_one(finite, finite[finite < 1], 2.0 ** -(info.nmant + 1))
+    assert 2.0**info.machep <= info.eps < 2.0 ** (info.machep + 1)
+    assert 2.0**info.negep <= info.epsneg < 2.0 ** (info.negep + 1)
     assert (info.nmant, info.nexp, info.iexp) == (
         fmt.mantissa_bits,
         fmt.exponent_bits,
@@ -287,6 +298,69 @@ def test_limits(fmt, reading):
         assert_limits(fmt, bias)
 
 
+@pytest.mark.parametrize(
+    ("fmt", "bias", "eps", "epsneg"),
+    [
+        # 1 is the smallest normal number, and the largest subnormal one is next to it
+        (cf.float4_e2m1fn, None, 0.5, 0.5),
+        (cf.float6_e2m3fn, None, 1 / 8, 1 / 8),
+        (CFLOAT_IEEE, 1, 1 / 8, 1 / 8),
+        # or there is a hole below it, or nothing but zero
+        (cf.CFloat8_1_4_3, 1, 1 / 8, 1 - 7 / 16),
+        (cf.CFloat8_1_5_2, 1, 1 / 4, 1 - 3 / 8),
+        (cf.CFloat8_1_4_3.replace(subnormals="flush"), 1, 1 / 8, 1),
+        # 1 is subnormal, as far from its neighbours as they all are
+        (CFLOAT_IEEE, 0, 1 / 4, 1 / 4),
+        (CFLOAT_IEEE.replace(bias=(-4, 63)), -2, 1, 1),
+        # the largest value, the smallest, or none
+        (cf.format("binary3p2se"), None, 1 / 2, 1 / 2),
+        (cf.CFloat8_1_4_3.replace(mantissa_bits=0), 15, 1, 1 / 2),
+        (cf.float8_e8m0fnu.replace(exponent_bits=4, bias=0), None, 1, 1 / 2),
+        (cf.Format("no_zero", exponent_bits=4, mantissa_bits=2, subnormals="normal", bias=0), None, 1 / 4, 2),
+        (cf.CFloat8_1_4_3, 0, 1 / 8, 1 / 16),
+        (cf.CFloat8_1_4_3, 63, 1 / 8, 1 / 16),
+        # and the usual
+        (cf.float8_e8m0fnu, None, 1, 1 / 2),
+        (cf.format("binary8p1uf"), None, 1, 1 / 2),
+        (cf.float8_e4m3b11fnuz, None, 1 / 8, 1 / 16),
+        (cf.format("binary8p3se"), None, 1 / 4, 1 / 8),
+    ],
+)  # fmt: skip
+def test_distances_from_one(fmt, bias, eps, epsneg):
+    info = cf.finfo(fmt, bias)
+    assert (info.eps, info.epsneg) == (eps, epsneg)
+    assert_limits(fmt, bias)
+
+
+def test_limits_leave_flags_alone():
+    with cf.record_flags() as flags:
+        info = cf.finfo(cf.CFloat8_1_4_3, 63)
+        assert (info.eps, info.epsneg) == (1 / 8, 1 / 16)
+    assert flags == cf.Flags()
+
+
+@pytest.mark.parametrize(
+    ("name", "limits"),
+    [
+        # largest, least, smallest normal number, smallest positive value
+        ("float8_e8m0fnu", (2.0**127, 2.0**-127, 2.0**-127, 2.0**-127)),
+        ("float8_e4m3fnuz", (240, -240, 2.0**-7, 2.0**-10)),
+        ("float8_e5m2fnuz", (57344, -57344, 2.0**-15, 2.0**-17)),
+        ("binary8p3se", (49152, -49152, 2.0**-15, 2.0**-17)),
+        ("binary8p3sf", (57344, -57344, 2.0**-15, 2.0**-17)),
+        ("binary8p4ue", (1.625 * 2**15, 0, 2.0**-15, 2.0**-18)),
+        ("binary8p4uf", (1.75 * 2**15, 0, 2.0**-15, 2.0**-18)),
+        ("binary8p1ue", (2.0**125, 0, 2.0**-127, 2.0**-127)),
+        ("binary8p1uf", (2.0**126, 0, 2.0**-127, 2.0**-127)),
+        ("binary3p2se", (1, -1, 1, 0.5)),
+    ],
+)
+def test_limits_of_new_kinds(name, limits):
+    info = cf.finfo(name)
+    assert (info.max, info.min, info.smallest_normal, info.smallest_subnormal) == limits
+    assert_limits(info.format, None)
+
+
 @given(st.data())
 def test_limits_of_any_format(data):
     fmt = data.draw(formats())
@@ -294,10 +368,19 @@ def test_limits_of_any_format(data):
 
 
 @pytest.mark.parametrize("name", LIMITS)
-@pytest.mark.parametrize(("fmt", "peer"), [(cf.float16, "float16"), (cf.bfloat16, "bfloat16")])
-def test_the_names_are_those_of_numpy(fmt, peer, name):
-    theirs = getattr(ml_dtypes.finfo(peer), name)
-    assert getattr(cf.finfo(fmt), name) == pytest.approx(float(theirs), rel=1e-3)
+@pytest.mark.parametrize("fmt", PRESETS[len(cf.TESLA_FORMATS) :], ids=str)
+def test_limits_are_those_of_ml_dtypes(fmt, name):
+    """And of NumPy, which has float16's."""
+    ours, theirs = getattr(cf.finfo(fmt), name), float(getattr(ml_dtypes.finfo(fmt.name), name))
+    eight_bits = fmt.name.startswith("float8")
+    if eight_bits and name == "precision":
+        # written down as 1 there; by NumPy's formula it is int(-log10(eps)), as they have it for fewer bits
+        assert (ours, theirs) == (int(-np.log10(cf.finfo(fmt).eps)), 1)
+    elif eight_bits and name == "resolution":
+        assert ours == 10.0 ** -cf.finfo(fmt).precision
+        assert theirs == pytest.approx(0.1, rel=0.3)  # in the format itself, and of that precision
+    else:
+        assert ours == pytest.approx(theirs, rel=1e-3)
 
 
 def test_finfo_as_text():
