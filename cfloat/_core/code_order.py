@@ -1,0 +1,213 @@
+"""How the codes of a format follow each other: their signs, neighbours, and order as integers.
+
+All of it is read off the values of the format's codes, so that it holds wherever a format has its NaN, its
+infinities and its zero.  But for the sign, a larger code is a larger magnitude, up to infinity.
+"""
+
+from functools import cached_property, lru_cache
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import binding, flags
+from .format import Format
+
+Codes = NDArray[Any]
+Mask = NDArray[np.bool_] | np.bool_
+
+_SIGNED: Final = {1: np.dtype(np.int8), 2: np.dtype(np.int16)}
+
+
+class CodeOrder:
+    """The order of a format's codes.  All functions of codes take native, valid ones of the format.
+
+    Attributes
+    ----------
+    sign : numpy.uint8 or numpy.uint16
+        The sign bit, 0 if there is none.
+    magnitude : same
+        All other bits of a code.
+    minus_zero_is_nan : bool
+        Whether the code of -0 is NaN, as in the *fnuz* formats: then 0 and NaN have no sign.
+    """
+
+    def __init__(self, fmt: Format) -> None:
+        self._format = fmt
+        self._dtype = fmt.storage_dtype.type
+        sign = 1 << (fmt.bits - 1) if fmt.signed else 0
+        self.sign = self._dtype(sign)
+        self.magnitude = self._dtype((1 << fmt.bits) - 1 - sign)
+        self.minus_zero_is_nan = bool(fmt.signed and np.isnan(self._value(sign)))
+
+    def _value(self, code: int) -> np.float32:
+        """Decode one code."""
+        value = np.empty(1, np.float32)
+        codes = np.array([code], self._dtype)
+        _convert(self._format, codes, value, encode=False)
+        return np.float32(value[0])
+
+    @cached_property
+    def _positive(self) -> NDArray[np.float32]:
+        """The values of all codes without a sign."""
+        with flags.no_flags():
+            return self._format.values()[: int(self.magnitude) + 1]
+
+    @cached_property
+    def has_zero(self) -> bool:
+        """Whether code 0 is zero."""
+        return bool(self._positive[0] == 0)
+
+    @cached_property
+    def least(self) -> Any:
+        """The code of the smallest positive value; smaller ones read as zero."""
+        return self._dtype(np.argmax(self._positive > 0))
+
+    @cached_property
+    def largest(self) -> Any:
+        """The code of the largest finite value."""
+        finite = np.flatnonzero(np.isfinite(self._positive))
+        return self._dtype(finite[-1])
+
+    @cached_property
+    def top(self) -> Any:
+        """The code of infinity if there is one, or else of the largest value; larger ones are NaN."""
+        infinite = np.flatnonzero(np.isinf(self._positive))
+        return self._dtype(infinite[-1]) if infinite.size else self.largest
+
+    @cached_property
+    def has_nan(self) -> bool:
+        """Whether some code is NaN."""
+        return self.minus_zero_is_nan or bool(self.top < self.magnitude)
+
+    @cached_property
+    def nan(self) -> Any:
+        """What NaN is encoded as: the canonical NaN, or the largest value of a format without one."""
+        code = np.empty(1, self._dtype)
+        _convert(self._format, np.array([np.nan], np.float32), code, encode=True)
+        return code[0]
+
+    # The sign bit
+
+    def negated(self, codes: Codes, out: Codes | None = None) -> Codes:
+        """Change the signs of a signed format's codes, and nothing else."""
+        if not self.minus_zero_is_nan:
+            return np.bitwise_xor(codes, self.sign, out=out)
+        return np.bitwise_xor(codes, self._sign_where(codes, True), out=out)
+
+    def absolute(self, codes: Codes, out: Codes | None = None) -> Codes:
+        """Clear the signs of codes, and change nothing else."""
+        if not self.minus_zero_is_nan:
+            return np.bitwise_and(codes, self.magnitude, out=out)
+        return np.bitwise_xor(codes, self._sign_where(codes, codes > self.sign), out=out)
+
+    def with_signs(self, codes: Codes, negative: Mask) -> Codes:
+        """Give a signed format's codes with other signs; the shapes broadcast."""
+        if not self.minus_zero_is_nan:
+            return np.bitwise_or(codes & self.magnitude, negative * self.sign)
+        return codes ^ self._sign_where(codes, (codes > self.sign) != negative)
+
+    def _sign_where(self, codes: Codes, wanted: Mask | bool) -> Codes:
+        """Give the sign bit where it is wanted, and can be changed: NaN and 0 stay as they are."""
+        changed = ((codes & self.magnitude) != 0) & wanted
+        return np.asarray(changed * self.sign)
+
+    def are_negative(self, codes: Codes) -> NDArray[np.bool_]:
+        """Tell which codes have a sign that is set."""
+        return codes > self.sign if self.minus_zero_is_nan else (codes & self.sign) != 0
+
+    # Order
+
+    def are_nan(self, codes: Codes) -> NDArray[np.bool_]:
+        """Tell which codes are NaN."""
+        nan = (codes & self.magnitude) > self.top
+        return nan | (codes == self.sign) if self.minus_zero_is_nan else nan
+
+    def keys(self, codes: Codes) -> Codes:
+        """Give integers that are in the order of the values, -0 below 0; of NaN, any."""
+        if not self._format.signed:
+            return codes
+        signed = _SIGNED[codes.itemsize]
+        bits = 8 * codes.itemsize
+        shift = bits - self._format.bits
+        keys = (codes << self._dtype(shift) if shift else codes).view(signed)
+        return keys ^ ((keys >> signed.type(bits - 1)) & signed.type(2 ** (bits - 1) - 1))
+
+    def of_keys(self, keys: Codes) -> Codes:
+        """Give the codes of such integers."""
+        if not self._format.signed:
+            return keys
+        bits = 8 * keys.itemsize
+        codes = (keys ^ ((keys >> (bits - 1)) & keys.dtype.type(2 ** (bits - 1) - 1))).view(
+            self._dtype
+        )
+        shift = bits - self._format.bits
+        return codes >> self._dtype(shift) if shift else codes
+
+    # Neighbours
+
+    def next(self, codes: Codes, up: Mask) -> Codes:
+        """Give the codes of the next larger or smaller values; NaN stays, and so does what has no next.
+
+        Parameters
+        ----------
+        codes : ndarray
+            Codes.
+        up : ndarray of bool or bool
+            Whether the larger value is asked for; broadcasts with the codes.
+
+        Returns
+        -------
+        ndarray
+            The shape to which both broadcast.
+        """
+        magnitude = codes & self.magnitude
+        nan = self.are_nan(codes)
+        if not self._format.signed:
+            return np.where(up, self._away(magnitude), self._toward_zero(magnitude))
+        negative = self.are_negative(codes)
+        zero = magnitude < self.least if self.has_zero else np.False_
+        away = zero | (negative != up)
+        found = np.where(away, self._away(magnitude), self._toward_zero(magnitude))
+        minus = np.where(zero, ~np.asarray(up), negative)
+        if self.minus_zero_is_nan:
+            minus &= found != 0
+        return np.where(nan, codes, found | minus * self.sign)
+
+    def _away(self, magnitude: Codes) -> Codes:
+        """Give the codes of the next larger magnitudes."""
+        next_one = magnitude + (magnitude < self.top)
+        return np.maximum(next_one, self.least) if self.has_zero else next_one
+
+    def _toward_zero(self, magnitude: Codes) -> Codes:
+        """Give the codes of the next smaller magnitudes; what is below all stays."""
+        if not self.has_zero:
+            return magnitude - ((magnitude > self.least) & (magnitude <= self.top))
+        kept = magnitude > self.top
+        return np.where(magnitude <= self.least, self._dtype(0), magnitude - ~kept)
+
+    def gap(self, codes: Codes) -> tuple[Codes, Codes, NDArray[np.bool_]]:
+        """Give the codes of two values whose distance is a value's spacing, and which values have none.
+
+        They are its magnitude and the next larger, but of the largest value it is that and the next smaller.
+        """
+        magnitude = codes & self.magnitude
+        none = self.are_nan(codes) | (magnitude > self.largest)
+        low = np.minimum(magnitude, self.largest - self._dtype(1))
+        if self.has_zero:
+            low = np.where(low < self.least, self._dtype(0), low)
+            return low, np.maximum(low + self._dtype(1), self.least), none
+        return low, low + self._dtype(1), none
+
+
+def _convert(fmt: Format, source: Codes, destination: Codes, *, encode: bool) -> None:
+    with flags.no_flags():
+        binding.convert(
+            fmt._struct, fmt.default_bias, source, destination, encode=encode, decode=not encode, fresh=True,
+        )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def code_order(fmt: Format) -> CodeOrder:
+    """Give the order of a format's codes."""
+    return CodeOrder(fmt)
