@@ -5,20 +5,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cfloat._core import binding, flags
-from cfloat._core.code_order import Codes, CodeOrder, code_order
+from cfloat._core import flags
+from cfloat._core.code_order import CodeOrder, Codes, code_order, is_looked_up, looked_up
 from cfloat._core.dtypes import real_array
 from cfloat._core.pieces import pieces
 from cfloat._core.public_names import public
 from cfloat.errors import ArgumentTypeError
 
 from .array import CFloatArray
-from .same_format import in_shape
+from .same_format import PIECE_SIZE, in_pieces, in_shape
 
-#: Elements worked on at a time: temporaries stay in cache.
-_PIECE_SIZE: Final = 1 << 15
-
-#: From this size on, functions of 8-bit codes alone are looked up.
+#: From this size on, functions of a code and one bias are looked up.
 _LEAST_LOOKED_UP: Final = 1 << 12
 
 
@@ -85,21 +82,18 @@ def nextafter(a: CFloatArray, towards: ArrayLike) -> CFloatArray:
     a = in_shape(a, np.broadcast_shapes(a.shape, other.shape))
     order, codes = code_order(a.format), a._native()
     if other.ndim == 0 and np.isinf(other):
-        codes = _by_codes(order, codes, bool(other > 0))
-    elif other.ndim == 0 and _is_looked_up(a):
+        found = _stepped(order, codes, bool(other > 0))
+    elif other.ndim == 0 and _is_table(a):
         every = _every_code(a)
-        table = _towards(every, np.broadcast_to(other, every.shape))
-        codes = _looked_up(table, codes)
+        found = looked_up(_towards(every, np.broadcast_to(other, every.shape)), codes)
+    elif a.size <= PIECE_SIZE:
+        found = _towards(a, np.broadcast_to(other, a.shape))
     else:
         found = np.empty(a.shape, a.format.storage_dtype)
         other = np.broadcast_to(other, a.shape)
-        if a.size <= _PIECE_SIZE:
-            found[...] = _towards(a, other)
-        else:
-            for key in pieces(a.shape, _PIECE_SIZE):
-                found[key] = _towards(a[key], other[key])
-        codes = found
-    return CFloatArray._of(codes, a.format, a._biases)
+        for key in pieces(a.shape, PIECE_SIZE):
+            found[key] = _towards(a[key], other[key])
+    return CFloatArray._of(found, a.format, a._biases)
 
 
 @public
@@ -145,13 +139,13 @@ def spacing(a: CFloatArray) -> NDArray[np.float32]:
     _check("a", a)
     codes = a._native()
     with flags.no_flags():
-        if _is_looked_up(a):
+        if _is_table(a):
             every = _every_code(a)
-            return _looked_up(_distances(every, every.codes), codes)
-        if a.size <= _PIECE_SIZE:
+            return looked_up(_distances(every, every.codes), codes)
+        if a.size <= PIECE_SIZE:
             return _distances(a, codes)
         found = np.empty(a.shape, np.float32)
-        for key in pieces(a.shape, _PIECE_SIZE):
+        for key in pieces(a.shape, PIECE_SIZE):
             found[key] = _distances(a[key], codes[key])
     return found
 
@@ -162,7 +156,7 @@ def _check(name: str, a: object) -> None:
 
 
 def _comparable(x: NDArray[Any]) -> NDArray[Any]:
-    """Give real numbers in a dtype that NumPy compares with float32: none is rounded, nor integers of 64 bits."""
+    """Give real numbers in a dtype that is compared with float32, none of them rounded."""
     if x.dtype.kind == "b":
         return x.astype(np.float32)
     if x.dtype.kind in "iu":
@@ -189,7 +183,11 @@ def _towards(a: CFloatArray, other: NDArray[Any]) -> Codes:
         values = a._decode()
     with np.errstate(invalid="ignore"):
         more, less = _compared(values, other)
-    found = np.where(more | less, order.next(codes, more), codes)
+    if is_looked_up(codes):
+        up, down = looked_up(order.next_up, codes), looked_up(order.next_down, codes)
+        found = np.where(more, up, np.where(less, down, codes))
+    else:
+        found = np.where(more | less, order.next(codes, more), codes)
     if a.format.signed and order.has_zero and not order.minus_zero_is_nan:
         zeros = ~(more | less) & (values == 0) & (other == 0)
         if zeros.any():
@@ -199,41 +197,27 @@ def _towards(a: CFloatArray, other: NDArray[Any]) -> Codes:
     return found
 
 
-def _by_codes(order: CodeOrder, codes: Codes, up: bool) -> Codes:
+def _stepped(order: CodeOrder, codes: Codes, up: bool) -> Codes:
     """Give the codes next to others, all in one direction."""
-    if _is_table(codes):
-        every = np.arange(256, dtype=np.uint8) & (order.sign | order.magnitude)
-        return _looked_up(order.next(every, np.bool_(up)), codes)
-    if codes.size <= _PIECE_SIZE:
-        return np.asarray(order.next(codes, np.bool_(up)))
-    found = np.empty_like(codes, subok=False)
-    for key in pieces(codes.shape, _PIECE_SIZE):
-        found[key] = order.next(codes[key], np.bool_(up))
-    return found
+    if is_looked_up(codes):
+        return looked_up(order.next_up if up else order.next_down, codes)
+    return in_pieces(lambda part: order.next(part, np.bool_(up)), [codes])
 
 
 def _distances(a: CFloatArray, codes: Codes) -> NDArray[np.float32]:
     low, high, none = code_order(a.format).gap(codes)
-    low, high = (CFloatArray._of(np.asarray(each), a.format, a._biases)._decode() for each in (low, high))
+    low, high = (
+        CFloatArray._of(np.asarray(each), a.format, a._biases)._decode() for each in (low, high)
+    )
     return np.asarray(np.where(none, np.float32(np.nan), high - low))
 
 
-def _is_table(codes: Codes) -> bool:
-    return codes.itemsize == 1 and codes.size >= _LEAST_LOOKED_UP and codes.flags.c_contiguous
-
-
-def _is_looked_up(a: CFloatArray) -> bool:
+def _is_table(a: CFloatArray) -> bool:
     """Whether a function of an array's values is looked up by code."""
-    return a._biases.one is not None and _is_table(a.codes)
+    return a._biases.one is not None and a.itemsize == 1 and a.size >= _LEAST_LOOKED_UP
 
 
 def _every_code(a: CFloatArray) -> CFloatArray:
-    """Give an array of all 256 codes, of an array's one bias; those that its format lacks stand for others."""
+    """Give 256 codes at an array's one bias: all, and for those that its format lacks others."""
     codes = np.arange(256, dtype=np.uint8) & np.uint8((1 << a.format.bits) - 1)
     return CFloatArray._of(codes, a.format, a._biases)
-
-
-def _looked_up(table: NDArray[Any], codes: Codes) -> NDArray[Any]:
-    found = np.empty(codes.shape, table.dtype)
-    binding.map_codes(np.ascontiguousarray(table), codes, found)
-    return found

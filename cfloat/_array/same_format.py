@@ -1,16 +1,21 @@
 """Arrays of one format and the same biases, whose codes say the same wherever they are."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any, Final
 
 import numpy as np
 
 from cfloat._bias.bias_layout import BiasLayout
 from cfloat._bias.shared_layout import shared_layout
-from cfloat._core.code_order import Codes, code_order
+from cfloat._core.code_order import CodeOrder, Codes, code_order, is_looked_up, looked_up
 from cfloat._core.format import Format
+from cfloat._core.pieces import pieces
 
 from .array import CFloatArray
+
+#: Elements worked on at a time: temporaries stay in cache.
+PIECE_SIZE: Final = 1 << 15
 
 
 def shared_biases(arrays: Sequence[Any]) -> BiasLayout | None:
@@ -22,14 +27,15 @@ def shared_biases(arrays: Sequence[Any]) -> BiasLayout | None:
     first = arrays[0]
     if not isinstance(first, CFloatArray):
         return None
-    fmt, one = first._format, first._biases.one
-    same = True
-    for a in arrays:
+    fmt, biases = first._format, first._biases
+    values = biases.values
+    same = type(values) is int
+    for a in arrays[1:]:
         if not isinstance(a, CFloatArray) or (a._format is not fmt and a._format != fmt):
             return None
-        same = same and one is not None and a._biases.one == one
+        same = same and type(a._biases.values) is int and a._biases.values == values
     if same:
-        return first._biases
+        return biases
     shapes = [a.shape for a in arrays]
     try:
         shape = np.broadcast_shapes(*shapes)
@@ -55,13 +61,20 @@ def in_shape(a: CFloatArray, shape: tuple[int, ...]) -> CFloatArray:
     return a if a.shape == shape else a._moved(lambda codes: np.broadcast_to(codes, shape))
 
 
-def larger(order_of: Format, a: Codes, b: Codes, *, least: bool, skip_nan: bool) -> Codes:
+def larger(fmt: Format, a: Codes, b: Codes, *, least: bool, skip_nan: bool) -> Codes:
     """Give the larger of two codes, or the smaller, element by element; -0 is smaller than 0.
 
     NaN is the canonical one, where either is NaN, or if they are skipped where both are.
     """
-    order = code_order(order_of)
+    order = code_order(fmt)
     choose = np.minimum if least else np.maximum
+    if is_looked_up(a) and is_looked_up(b):
+        ranks, codes = order.ranks_nan_first if least != skip_nan else order.ranks_nan_last
+        return looked_up(codes, np.asarray(choose(looked_up(ranks, a), looked_up(ranks, b))))
+    return in_pieces(lambda a, b: _larger(order, choose, a, b, skip_nan), [a, b])
+
+
+def _larger(order: CodeOrder, choose: np.ufunc, a: Codes, b: Codes, skip_nan: bool) -> Codes:
     found = order.of_keys(choose(order.keys(a), order.keys(b)))
     if not order.has_nan:
         return found
@@ -70,3 +83,15 @@ def larger(order_of: Format, a: Codes, b: Codes, *, least: bool, skip_nan: bool)
         found = np.where(a_nan, b, np.where(b_nan, a, found))
         return np.where(a_nan & b_nan, order.nan, found)
     return np.where(a_nan | b_nan, order.nan, found)
+
+
+def in_pieces(compute: Callable[..., Codes], operands: list[Codes]) -> Codes:
+    """Compute codes of codes element by element, in pieces if there are many."""
+    shape = np.broadcast_shapes(*(codes.shape for codes in operands))
+    if prod(shape) <= PIECE_SIZE:
+        return np.asarray(compute(*operands))
+    spread = [np.broadcast_to(codes, shape) for codes in operands]
+    found = np.empty(shape, operands[0].dtype)
+    for key in pieces(shape, PIECE_SIZE):
+        found[key] = compute(*(codes[key] for codes in spread))
+    return found

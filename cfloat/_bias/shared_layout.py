@@ -37,9 +37,7 @@ def shared_layout(
         each is first or each.equal(first, shape, shape) for each in layouts
     ):
         return next((each for each in layouts if each.blocks is not None), first)
-    spread = [
-        np.asarray(layout.spread(own)) for layout, own in zip(layouts, shapes, strict=True)
-    ]
+    spread = [np.asarray(layout.spread(own)) for layout, own in zip(layouts, shapes, strict=True)]
     if any(np.any(each != spread[0]) for each in spread):
         return None
     for layout, own in zip(layouts, shapes, strict=True):

@@ -16,6 +16,9 @@ from .format import Format
 Codes = NDArray[Any]
 Mask = NDArray[np.bool_] | np.bool_
 
+#: So many codes are few: what NumPy does is done at once.
+_FEW: Final = 1 << 12
+
 _SIGNED: Final = {1: np.dtype(np.int8), 2: np.dtype(np.int16)}
 
 
@@ -144,6 +147,45 @@ class CodeOrder:
         shift = bits - self._format.bits
         return codes >> self._dtype(shift) if shift else codes
 
+    @cached_property
+    def ranks_nan_first(self) -> tuple[Codes, Codes]:
+        """For each code its place in order, NaN before all numbers; and for each place the code.
+
+        -0 is before 0, and all NaNs are in one place, that of the canonical one.
+        """
+        return self._ranks(0)
+
+    @cached_property
+    def ranks_nan_last(self) -> tuple[Codes, Codes]:
+        """The same with NaN behind all numbers."""
+        return self._ranks(1)
+
+    def _ranks(self, of_nan: int) -> tuple[Codes, Codes]:
+        codes = self._every_code
+        nan = self.are_nan(codes)
+        numbers = codes[~nan]
+        numbers = numbers[np.argsort(self.keys(numbers))]
+        parts = [numbers, np.array([self.nan] if self.has_nan else [], self._dtype)]
+        in_order = np.concatenate(parts if of_nan else parts[::-1])
+        ranks = np.empty(codes.size, self._dtype)
+        ranks[in_order] = np.arange(in_order.size)
+        ranks[nan] = ranks[self.nan]
+        return _padded(ranks), _padded(in_order)
+
+    @cached_property
+    def _every_code(self) -> Codes:
+        return np.arange(1 << self._format.bits, dtype=self._dtype)
+
+    @cached_property
+    def next_up(self) -> Codes:
+        """For each code the next larger, as `next` gives it."""
+        return _padded(self.next(self._every_code, np.bool_(True)))
+
+    @cached_property
+    def next_down(self) -> Codes:
+        """For each code the next smaller."""
+        return _padded(self.next(self._every_code, np.bool_(False)))
+
     # Neighbours
 
     def next(self, codes: Codes, up: Mask) -> Codes:
@@ -198,6 +240,26 @@ class CodeOrder:
             low = np.where(low < self.least, self._dtype(0), low)
             return low, np.maximum(low + self._dtype(1), self.least), none
         return low, low + self._dtype(1), none
+
+
+def is_looked_up(codes: Codes) -> bool:
+    """Whether functions of codes are looked up: of few, or of bytes, at which the core is fast."""
+    return codes.itemsize == 1 or codes.size < _FEW
+
+
+def looked_up(table: NDArray[Any], codes: Codes) -> NDArray[Any]:
+    """Look codes up in a table of 256 results, or of all codes that there are."""
+    if codes.size < _FEW or codes.itemsize > 1 or table.itemsize > 8:
+        return np.asarray(table.take(codes))
+    codes = np.ascontiguousarray(codes)
+    found = np.empty(codes.shape, table.dtype)
+    binding.map_codes(table, codes, found)
+    return found
+
+
+def _padded(table: Codes) -> Codes:
+    """Make a table one of 256 entries at least; those that are added are not looked up."""
+    return np.concatenate([table, np.zeros(max(256 - table.size, 0), table.dtype)])
 
 
 def _convert(fmt: Format, source: Codes, destination: Codes, *, encode: bool) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from cfloat._array import neighbours
 from cfloat._array.array import CFloatArray
 from cfloat._array.registry import Function
-from cfloat._array.same_format import absolute, in_shape, larger, negated, shared_biases
+from cfloat._array.same_format import PIECE_SIZE, absolute, in_shape, larger, negated, shared_biases
 from cfloat._core import flags
 from cfloat._core.code_order import Codes, code_order
 from cfloat._core.dtypes import is_source_dtype
@@ -23,9 +23,6 @@ from .results import write
 
 #: What may be asked for beside the operands; with others, such as a dtype, NumPy computes.
 _OPTIONS: Final = {"where", "order", "subok", "casting"}
-
-#: Elements worked on at a time: temporaries stay in cache.
-_PIECE_SIZE: Final = 1 << 15
 
 
 def _negative(a: CFloatArray) -> CFloatArray | None:
@@ -51,7 +48,9 @@ def _copysign(inputs: tuple[Any, ...], outs: tuple[Any, ...], kwargs: dict[str, 
         return None
     if isinstance(other, CFloatArray):
         negative = (
-            code_order(other.format).are_negative(other._native()) if other.format.signed else np.False_
+            code_order(other.format).are_negative(other._native())
+            if other.format.signed
+            else np.False_
         )
     elif type(other) in (np.ndarray, int, float) or isinstance(other, np.generic):
         other = np.asarray(other)
@@ -75,22 +74,10 @@ def _selecting(select: Callable[..., Codes]) -> Callable[..., Any]:
         if biases is None:
             return None
         fmt = inputs[0].format
-        codes = in_pieces(lambda *parts: select(fmt, *parts), [a._native() for a in inputs])
+        codes = select(fmt, *(a._native() for a in inputs))
         return _given(CFloatArray._of(codes, fmt, biases), outs, kwargs)
 
     return kept
-
-
-def in_pieces(compute: Callable[..., Codes], operands: list[Codes]) -> Codes:
-    """Compute codes of codes element by element, in pieces if there are many."""
-    shape = np.broadcast_shapes(*(codes.shape for codes in operands))
-    if np.broadcast(*operands).size <= _PIECE_SIZE:
-        return np.asarray(compute(*operands))
-    spread = [np.broadcast_to(codes, shape) for codes in operands]
-    found = np.empty_like(spread[0], subok=False, shape=shape)
-    for key in pieces(shape, _PIECE_SIZE):
-        found[key] = compute(*(codes[key] for codes in spread))
-    return found
 
 
 def _largest(fmt: Format, a: Codes, b: Codes) -> Codes:
@@ -164,7 +151,7 @@ def _given(result: CFloatArray | None, outs: tuple[Any, ...], kwargs: dict[str, 
         np.copyto(out.codes, result.codes, where=where)
         return out
     where = np.broadcast_to(where, out.shape) if np.ndim(where) else where
-    for key in pieces(out.shape, _PIECE_SIZE):
+    for key in pieces(out.shape, PIECE_SIZE):
         part = where[key] if np.ndim(where) else where
         target, source = (out[key], result[key]) if out.ndim else (out, result)
         with flags.no_flags():
