@@ -19,15 +19,20 @@ enum cf_status {
 };
 
 enum cf_nonfinite {
-  CF_NONFINITE_NONE,    /* every code is a finite number */
-  CF_NONFINITE_IEEE,    /* exponent all ones: infinity (mantissa 0) and NaN */
-  CF_NONFINITE_NAN_ONLY /* exponent and mantissa all ones: NaN; no infinity */
+  CF_NONFINITE_NONE,     /* every code is a finite number */
+  CF_NONFINITE_IEEE,     /* exponent all ones: infinity (mantissa 0) and NaN */
+  CF_NONFINITE_NAN_ONLY, /* exponent and mantissa all ones: NaN; no infinity */
+  CF_NONFINITE_FNUZ,     /* the code of -0: NaN; no infinity, no -0. Signed formats */
+  /* IEEE P3109's extended formats. NaN: the code of -0 if signed, the last one if not; infinity:
+   * exponent and mantissa all ones, or the code before NaN's */
+  CF_NONFINITE_P3109
 };
 
 enum cf_subnormals {
   CF_SUBNORMALS_WHITEPAPER, /* a subnormal's exponent is -bias */
   CF_SUBNORMALS_IEEE,       /* a subnormal's exponent is 1 - bias */
-  CF_SUBNORMALS_FLUSH       /* subnormal operands and results are zero */
+  CF_SUBNORMALS_FLUSH,      /* subnormal operands and results are zero */
+  CF_SUBNORMALS_NORMAL      /* an exponent field of 0 is one like any other: there is no zero */
 };
 
 enum cf_rounding {
@@ -121,9 +126,9 @@ int cf_format_check(const cf_format *format);
  * Any other pair is CF_BAD_TYPE.  rounding is a cf_rounding, to which CF_STOCHASTIC may add 16 *
  * cf_stochastic and 256 * the number of random bits, 1..32; 0 stands for 32.  Element i then takes
  * the upper bits of random word offset + i of the stream of seed; the other modes use neither.  A
- * NaN becomes the format's canonical NaN, or the largest finite value where there is none, with the
- * NaN's sign; NaN codes give quiet NaNs of their sign. Overflow and infinities follow
- * docs/spec.md 3.4 and 3.9.
+ * NaN becomes the format's canonical NaN, with its sign if there is room for one, or the largest
+ * finite value where there is none, which is positive; NaN codes give quiet NaNs of their sign.
+ * Overflow and infinities follow docs/spec.md 3.4 and 3.9.
  *
  * destination may be the source's own memory (the same first byte) if its elements are not larger;
  * any other overlap is undefined.  No pointer needs any alignment.  flags may be NULL: nothing is

@@ -33,11 +33,14 @@ _NONFINITE: Final = {
     "none": lib.CF_NONFINITE_NONE,
     "ieee": lib.CF_NONFINITE_IEEE,
     "nan_only": lib.CF_NONFINITE_NAN_ONLY,
+    "fnuz": lib.CF_NONFINITE_FNUZ,
+    "p3109": lib.CF_NONFINITE_P3109,
 }
 _SUBNORMALS: Final = {
     "whitepaper": lib.CF_SUBNORMALS_WHITEPAPER,
     "ieee": lib.CF_SUBNORMALS_IEEE,
     "flush": lib.CF_SUBNORMALS_FLUSH,
+    "normal": lib.CF_SUBNORMALS_NORMAL,
 }
 _ROUNDING: Final = {mode: getattr(lib, f"CF_{mode.upper()}") for mode in ROUNDING_MODES}
 

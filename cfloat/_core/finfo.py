@@ -26,9 +26,11 @@ class finfo:  # noqa: N801 - numpy.finfo's name
     bits : int
         Width of a code in bits.
     max, min : float
-        The largest finite value, and the least: -max, or 0 for an unsigned format.
+        The largest finite value, and the least: -max; for an unsigned format 0, or its smallest value
+        if it has no zero.
     smallest_normal, tiny : float
-        The smallest positive normal number, 2**(1 - bias).
+        The smallest positive normal number: 2**(1 - bias), or 2**-bias if an exponent field of 0 is
+        an ordinary one.
     smallest_subnormal : float
         The smallest positive value; the smallest normal number if there are no denormals.
     eps : float
@@ -76,7 +78,9 @@ class finfo:  # noqa: N801 - numpy.finfo's name
 
     @property
     def min(self) -> float:
-        return -self.max if self.format.signed else 0.0
+        if self.format.signed:
+            return -self.max
+        return 0.0 if self.format._has_zero else self.smallest_normal
 
     @property
     def smallest_normal(self) -> float:
@@ -88,9 +92,9 @@ class finfo:  # noqa: N801 - numpy.finfo's name
 
     @property
     def smallest_subnormal(self) -> float:
-        flushed = self.format.subnormals == "flush"
+        without = self.format.subnormals in ("flush", "normal")
         return (
-            self.smallest_normal if flushed else math.ldexp(1.0, self.format._quantum - self.bias)
+            self.smallest_normal if without else math.ldexp(1.0, self.format._quantum - self.bias)
         )
 
     @property
@@ -123,7 +127,7 @@ class finfo:  # noqa: N801 - numpy.finfo's name
 
     @property
     def minexp(self) -> int:
-        return 1 - self.bias
+        return self.format._first_normal_field - self.bias
 
     @property
     def maxexp(self) -> int:

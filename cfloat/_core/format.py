@@ -16,8 +16,8 @@ from .text import shown
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-Nonfinite = Literal["none", "ieee", "nan_only"]
-Subnormals = Literal["whitepaper", "ieee", "flush"]
+Nonfinite = Literal["none", "ieee", "nan_only", "fnuz", "p3109"]
+Subnormals = Literal["whitepaper", "ieee", "flush", "normal"]
 
 MAX_BITS = 16
 
@@ -55,13 +55,19 @@ class Format:
     default_bias : int, optional
         The bias that ``bias=None`` stands for everywhere; by default the fixed one, or IEEE 754's if
         the range has it, or else the smallest.
-    nonfinite : {"none", "ieee", "nan_only"}, default "none"
+    nonfinite : {"none", "ieee", "nan_only", "fnuz", "p3109"}, default "none"
         "none": every code is a finite number.  "ieee": exponent all ones is infinity (M = 0) and NaN.
-        "nan_only": only exponent and mantissa all ones is NaN, and there is no infinity.
-    subnormals : {"ieee", "whitepaper", "flush"}, default "ieee"
+        "nan_only": only exponent and mantissa all ones is NaN, and there is no infinity.  "fnuz": the
+        code of -0 is NaN, and there is neither infinity nor -0; signed formats alone.  "p3109": IEEE
+        P3109's extended formats, where NaN has the code of -0, and infinity the last code of its sign;
+        unsigned, NaN has the last code and infinity the one before.  P3109's finite formats are "fnuz"
+        if signed, and "nan_only" if not.
+    subnormals : {"ieee", "whitepaper", "flush", "normal"}, default "ieee"
         What E = 0 with M ≠ 0 means: M / 2**m times 2**(1 - b) ("ieee", evenly spaced down to zero) or
         times 2**-b ("whitepaper", as the Dojo whitepaper prints it, which leaves a hole below the
-        smallest normal number), or zero ("flush").
+        smallest normal number), or zero ("flush").  "normal": E = 0 is an exponent like any other, so
+        that there is no zero.  A zero then becomes NaN if there is one, and else the smallest value of
+        its sign; what is smaller than that becomes it, too.
     saturating : bool, optional
         Whether a magnitude too large becomes the largest finite value, infinity included.  By default
         true if there are no non-finite codes (it must be then), and false otherwise.
@@ -164,11 +170,20 @@ class Format:
             raise FormatError(
                 f"{self.name}: nonfinite='ieee' with no mantissa bit leaves no code for NaN"
             )
+        if self.nonfinite == "fnuz" and not self.signed:
+            raise FormatError(
+                f"{self.name}: nonfinite='fnuz' puts NaN in the code of -0, and signed=False has none"
+            )
+        if self.subnormals == "normal" and self._no_negative_zero:
+            raise FormatError(
+                f"{self.name}: nonfinite={self.nonfinite!r} puts NaN in the code of -0, and "
+                "subnormals='normal' has no zero"
+            )
         if self.nonfinite == "none" and not self.saturating:
             raise FormatError(
                 f"{self.name}: saturating=False needs a code for what is too large; nonfinite='none' has none"
             )
-        if self._max_exponent_field < 1:
+        if self._max_code < 0 or self._max_exponent_field < self._first_normal_field:
             raise FormatError(
                 f"{self.name}: {self.exponent_bits} exponent bits and nonfinite={self.nonfinite!r} "
                 "leave no normal number"
@@ -189,26 +204,56 @@ class Format:
                 "every value must be a float32"
             )
 
-    # properties that are not cached: torch.compile traces these two, and does not trace a cache's lock
+    # properties that are not cached: torch.compile traces these, and does not trace a cache's lock
+    @property
+    def _max_code(self) -> int:
+        """Code of the largest finite value."""
+        codes = 1 << (self.exponent_bits + self.mantissa_bits)
+        if self.nonfinite == "ieee":
+            return codes - (1 << self.mantissa_bits) - 1
+        if self.nonfinite == "p3109":
+            return codes - 2 if self.signed else codes - 3
+        return codes - 2 if self.nonfinite == "nan_only" else codes - 1
+
     @property
     def _max_exponent_field(self) -> int:
         """E of the largest finite value."""
-        all_ones = (1 << self.exponent_bits) - 1
-        nan_fills_top = self.nonfinite == "nan_only" and self.mantissa_bits == 0
-        return all_ones - 1 if self.nonfinite == "ieee" or nan_fills_top else all_ones
+        return self._max_code >> self.mantissa_bits
 
     @property
     def _max_significand(self) -> float:
         """1 + M / 2**m of the largest finite value."""
-        ulps_below_two = 2 if self.nonfinite == "nan_only" and self.mantissa_bits > 0 else 1
-        return 2.0 - ulps_below_two * 2.0**-self.mantissa_bits
+        fraction = self._max_code & ((1 << self.mantissa_bits) - 1)
+        return 1.0 + fraction * 2.0**-self.mantissa_bits
+
+    @property
+    def _first_normal_field(self) -> int:
+        """E of the smallest normal number."""
+        return 0 if self.subnormals == "normal" else 1
+
+    @property
+    def _no_negative_zero(self) -> bool:
+        """Whether the code of -0 is NaN, the only one."""
+        return self.signed and self.nonfinite in ("fnuz", "p3109")
+
+    @property
+    def _has_zero(self) -> bool:
+        return self.subnormals != "normal"
+
+    @property
+    def _has_nan(self) -> bool:
+        return self.nonfinite != "none"
+
+    @property
+    def _has_infinity(self) -> bool:
+        return self.nonfinite in ("ieee", "p3109")
 
     @property
     def _quantum(self) -> int:
         """Exponent of the unit of which every value is a multiple, plus the bias."""
         # without mantissa bits there are no subnormals to read one way or the other
         finer = self.subnormals == "whitepaper" and self.mantissa_bits > 0
-        return (0 if finer else 1) - self.mantissa_bits
+        return (0 if finer or not self._has_zero else 1) - self.mantissa_bits
 
     @cached_property
     def bits(self) -> int:

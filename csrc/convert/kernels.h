@@ -76,9 +76,13 @@ const cf_kernels *cf_active_kernels(void);
  * decoding; that leaves out only formats of the user's own with a bias near 127 and beyond, and
  * bfloat16's decoding. */
 static inline int cf_lanes_encode(const cf_format *format) {
+  if (format->subnormals == CF_SUBNORMALS_NORMAL || format->nonfinite > CF_NONFINITE_NAN_ONLY)
+    return 0;
   return format->bias_max <= (format->subnormals == CF_SUBNORMALS_WHITEPAPER ? 126 : 127);
 }
 static inline int cf_lanes_decode(const cf_format *format) {
+  if (format->subnormals == CF_SUBNORMALS_NORMAL || format->nonfinite > CF_NONFINITE_NAN_ONLY)
+    return 0;
   return cf_format_quantum(format) - format->bias_max >= -126;
 }
 /* Whether anything below 2^-126 can round to other than zero and its neighbour, or be told from it

@@ -13,7 +13,9 @@ int cf_format_max_exponent_field(const cf_format *format) {
 int cf_format_quantum(const cf_format *format) {
   const int m = format->mantissa_bits;
   /* without mantissa bits there are no subnormals to read one way or the other */
-  return (format->subnormals == CF_SUBNORMALS_WHITEPAPER && m > 0 ? 0 : 1) - m;
+  const int finer = format->subnormals == CF_SUBNORMALS_NORMAL ||
+                    (format->subnormals == CF_SUBNORMALS_WHITEPAPER && m > 0);
+  return (finer ? 0 : 1) - m;
 }
 
 int cf_format_check(const cf_format *format) {
@@ -21,7 +23,7 @@ int cf_format_check(const cf_format *format) {
   if (e < 1 || e > 16 || m < 0 || m > 15) return CF_BAD_FORMAT;
   if (!is_flag(format->is_signed) || !is_flag(format->saturating)) return CF_BAD_FORMAT;
   if (e + m + format->is_signed > 16) return CF_BAD_FORMAT;
-  if (format->subnormals < CF_SUBNORMALS_WHITEPAPER || format->subnormals > CF_SUBNORMALS_FLUSH)
+  if (format->subnormals < CF_SUBNORMALS_WHITEPAPER || format->subnormals > CF_SUBNORMALS_NORMAL)
     return CF_BAD_FORMAT;
   switch (format->nonfinite) {
     case CF_NONFINITE_NONE:
@@ -31,10 +33,19 @@ int cf_format_check(const cf_format *format) {
       if (m == 0) return CF_BAD_FORMAT; /* no code is left for NaN */
       break;
     case CF_NONFINITE_NAN_ONLY: break;
+    case CF_NONFINITE_FNUZ:
+      if (!format->is_signed) return CF_BAD_FORMAT; /* there is no -0 */
+      break;
+    case CF_NONFINITE_P3109:
+      if (!format->is_signed && e + m < 2) return CF_BAD_FORMAT; /* no code is left for numbers */
+      break;
     default: return CF_BAD_FORMAT;
   }
+  /* where there is no zero, the code of -0 is a number */
+  if (format->subnormals == CF_SUBNORMALS_NORMAL && cf_format_params(format).no_negative_zero)
+    return CF_BAD_FORMAT;
   const int top = cf_format_max_exponent_field(format);
-  if (top < 1) return CF_BAD_FORMAT; /* no normal number */
+  if (top < cf_first_normal_field(format->subnormals)) return CF_BAD_FORMAT; /* no normal number */
   if (format->bias_min > format->bias_max) return CF_BAD_FORMAT;
   /* bounds that keep the sums below from overflowing, wide of anything they could accept */
   if (format->bias_min < -1024 || format->bias_max > 1024) return CF_BAD_FORMAT;
@@ -51,8 +62,11 @@ cf_params cf_format_params(const cf_format *format) {
   cf_params params;
   params.mantissa_bits = m;
   params.subnormals = format->subnormals;
-  params.has_infinity = format->nonfinite == CF_NONFINITE_IEEE;
+  params.has_infinity =
+      format->nonfinite == CF_NONFINITE_IEEE || format->nonfinite == CF_NONFINITE_P3109;
   params.has_nan = format->nonfinite != CF_NONFINITE_NONE;
+  params.no_negative_zero = format->is_signed && (format->nonfinite == CF_NONFINITE_FNUZ ||
+                                                  format->nonfinite == CF_NONFINITE_P3109);
   params.sign_mask = format->is_signed ? all_ones + 1 : 0;
   params.magnitude_mask = all_ones;
   switch (format->nonfinite) {
@@ -65,6 +79,17 @@ cf_params cf_format_params(const cf_format *format) {
       params.max_code = all_ones - 1;
       params.nan_code = all_ones;
       params.overflow_code = all_ones;
+      break;
+    case CF_NONFINITE_FNUZ:
+      /* whatever the sign that is put to it */
+      params.max_code = all_ones;
+      params.nan_code = all_ones + 1;
+      params.overflow_code = all_ones + 1;
+      break;
+    case CF_NONFINITE_P3109:
+      params.max_code = all_ones - (format->is_signed ? 1 : 2);
+      params.nan_code = format->is_signed ? all_ones + 1 : all_ones;
+      params.overflow_code = params.max_code + 1;
       break;
     default:
       params.max_code = all_ones;

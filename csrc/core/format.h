@@ -12,7 +12,8 @@ typedef struct cf_params {
   int mantissa_bits;
   int subnormals; /* enum cf_subnormals */
   int has_nan;
-  int has_infinity;
+  int has_infinity;        /* it is max_code + 1 */
+  int no_negative_zero;    /* its code is NaN's, the only one */
   uint64_t sign_mask;      /* 0 for an unsigned format */
   uint64_t magnitude_mask; /* the exponent and mantissa fields */
   uint64_t max_code;       /* largest finite magnitude */
@@ -20,12 +21,12 @@ typedef struct cf_params {
   uint64_t overflow_code;  /* what a magnitude too large becomes when it rounds away from zero */
 } cf_params;
 
-/* The magnitude code of infinity is the one after the largest finite value. */
 #define CF_IEEE_PARAMS(exponent_bits, fraction_bits)                \
   {(fraction_bits),                                                 \
    CF_SUBNORMALS_IEEE,                                              \
    1,                                                               \
    1,                                                               \
+   0,                                                               \
    (uint64_t)1 << ((exponent_bits) + (fraction_bits)),              \
    ((uint64_t)1 << ((exponent_bits) + (fraction_bits))) - 1,        \
    ((((uint64_t)1 << (exponent_bits)) - 1) << (fraction_bits)) - 1, \
@@ -52,6 +53,11 @@ static const cf_params CF_BFLOAT16_PARAMS = CF_IEEE_PARAMS(8, 7);
 
 /* The parameters of a format that passed cf_format_check. */
 cf_params cf_format_params(const cf_format *format);
+
+/* The exponent field of the smallest normal number. */
+static inline int cf_first_normal_field(int subnormals) {
+  return subnormals == CF_SUBNORMALS_NORMAL ? 0 : 1;
+}
 
 /* The exponent field of the largest finite value. */
 int cf_format_max_exponent_field(const cf_format *format);

@@ -58,9 +58,12 @@ static inline cf_real cf_unpack(const cf_params *format, int bias, uint64_t code
   const int exponent_field = (int)(magnitude >> m);
   cf_real real = {fraction, 0, (code & format->sign_mask) != 0, CF_KIND_FINITE, 0};
   if (magnitude > format->max_code) {
-    const int is_infinity = format->has_infinity && fraction == 0;
+    const int is_infinity = format->has_infinity && magnitude == format->max_code + 1;
     real.kind = is_infinity ? CF_KIND_INFINITE : CF_KIND_NAN;
-  } else if (exponent_field != 0) {
+  } else if (format->no_negative_zero && real.sign && magnitude == 0) {
+    real.sign = 0; /* there is no other NaN */
+    real.kind = CF_KIND_NAN;
+  } else if (exponent_field >= cf_first_normal_field(format->subnormals)) {
     real.significand |= (uint64_t)1 << m;
     real.exponent = exponent_field - bias - m;
   } else {
@@ -130,7 +133,7 @@ static inline uint64_t cf_round_pack(const cf_params *format, int bias, cf_real 
   if (x.subnormal) *raised |= CF_DENORMAL;
   if (x.kind == CF_KIND_NAN) {
     *raised |= CF_INVALID;
-    return sign_code | (format->has_nan ? format->nan_code : format->max_code);
+    return format->has_nan ? sign_code | format->nan_code : format->max_code;
   }
   if (format->sign_mask == 0 && x.sign && (x.kind == CF_KIND_INFINITE || x.significand != 0)) {
     *raised |= CF_INVALID;
@@ -141,11 +144,19 @@ static inline uint64_t cf_round_pack(const cf_params *format, int bias, cf_real 
     if (!kept) *raised |= CF_OVERFLOW;
     return sign_code | format->overflow_code;
   }
-  if (x.significand == 0) return sign_code;
+  if (x.significand == 0) {
+    if (format->subnormals != CF_SUBNORMALS_NORMAL) return format->no_negative_zero ? 0 : sign_code;
+    *raised |= format->has_nan ? CF_INVALID : CF_UNDERFLOW;
+    return format->has_nan ? format->nan_code : sign_code;
+  }
 
   /* the quantum: the distance, as a power of two, of codes around x */
   const int exponent = x.exponent + cf_log2(x.significand);
-  const int tiny = exponent < 1 - bias;
+  const int tiny = exponent < cf_first_normal_field(format->subnormals) - bias;
+  if (tiny && format->subnormals == CF_SUBNORMALS_NORMAL) {
+    *raised |= CF_UNDERFLOW;
+    return sign_code; /* there is nothing below the smallest normal number */
+  }
   const int in_whitepaper_subnormals = tiny && format->subnormals == CF_SUBNORMALS_WHITEPAPER;
   const int quantum = (in_whitepaper_subnormals ? -bias : tiny ? 1 - bias : exponent) - m;
 
@@ -191,7 +202,7 @@ static inline uint64_t cf_round_pack(const cf_params *format, int bias, cf_real 
     *raised |= CF_OVERFLOW;
     code = cf_stops_at_max(rounding, x.sign) ? format->max_code : format->overflow_code;
   }
-  return sign_code | code;
+  return format->no_negative_zero && code == 0 ? 0 : sign_code | code;
 }
 
 /* Counts of a part to those of the whole, which may be NULL. */
