@@ -14,6 +14,9 @@ from cfloat._core.pieces import pieces
 
 from .array import CFloatArray
 
+#: The ufunc of which np.clip is a function.
+CLIP: Final[np.ufunc] = np._core.umath.clip  # type: ignore[attr-defined]
+
 #: Elements worked on at a time: temporaries stay in cache.
 PIECE_SIZE: Final = 1 << 15
 

@@ -1,7 +1,6 @@
 """How the codes of a format follow each other: their signs, neighbours, and order as integers.
 
-All of it is read off the values of the format's codes, so that it holds wherever a format has its NaN, its
-infinities and its zero.  But for the sign, a larger code is a larger magnitude, up to infinity.
+But for the sign, a larger code is a larger magnitude, up to infinity.
 """
 
 from functools import cached_property, lru_cache
@@ -19,7 +18,7 @@ Mask = NDArray[np.bool_] | np.bool_
 #: So many codes are few: what NumPy does is done at once.
 _FEW: Final = 1 << 12
 
-_SIGNED: Final = {1: np.dtype(np.int8), 2: np.dtype(np.int16)}
+_SIGNED: Final[dict[int, np.dtype[Any]]] = {1: np.dtype(np.int8), 2: np.dtype(np.int16)}
 
 
 class CodeOrder:
@@ -31,6 +30,14 @@ class CodeOrder:
         The sign bit, 0 if there is none.
     magnitude : same
         All other bits of a code.
+    least : same
+        The code of the smallest positive value; smaller ones read as zero.
+    largest : same
+        The code of the largest finite value.
+    top : same
+        The code of infinity if there is one, or else of the largest value; magnitudes above are NaN.
+    has_zero, has_nan : bool
+        Whether the format has a zero, and NaN.
     minus_zero_is_nan : bool
         Whether the code of -0 is NaN, as in the *fnuz* formats: then 0 and NaN have no sign.
     """
@@ -41,47 +48,12 @@ class CodeOrder:
         sign = 1 << (fmt.bits - 1) if fmt.signed else 0
         self.sign = self._dtype(sign)
         self.magnitude = self._dtype((1 << fmt.bits) - 1 - sign)
-        self.minus_zero_is_nan = bool(fmt.signed and np.isnan(self._value(sign)))
-
-    def _value(self, code: int) -> np.float32:
-        """Decode one code."""
-        value = np.empty(1, np.float32)
-        codes = np.array([code], self._dtype)
-        _convert(self._format, codes, value, encode=False)
-        return np.float32(value[0])
-
-    @cached_property
-    def _positive(self) -> NDArray[np.float32]:
-        """The values of all codes without a sign."""
-        with flags.no_flags():
-            return self._format.values()[: int(self.magnitude) + 1]
-
-    @cached_property
-    def has_zero(self) -> bool:
-        """Whether code 0 is zero."""
-        return bool(self._positive[0] == 0)
-
-    @cached_property
-    def least(self) -> Any:
-        """The code of the smallest positive value; smaller ones read as zero."""
-        return self._dtype(np.argmax(self._positive > 0))
-
-    @cached_property
-    def largest(self) -> Any:
-        """The code of the largest finite value."""
-        finite = np.flatnonzero(np.isfinite(self._positive))
-        return self._dtype(finite[-1])
-
-    @cached_property
-    def top(self) -> Any:
-        """The code of infinity if there is one, or else of the largest value; larger ones are NaN."""
-        infinite = np.flatnonzero(np.isinf(self._positive))
-        return self._dtype(infinite[-1]) if infinite.size else self.largest
-
-    @cached_property
-    def has_nan(self) -> bool:
-        """Whether some code is NaN."""
-        return self.minus_zero_is_nan or bool(self.top < self.magnitude)
+        self.minus_zero_is_nan = fmt._no_negative_zero
+        self.has_zero, self.has_nan = fmt._has_zero, fmt._has_nan
+        least = 1 << fmt.mantissa_bits if fmt.subnormals == "flush" else 1
+        self.least = self._dtype(least if self.has_zero else 0)
+        self.largest = self._dtype(fmt._max_code)
+        self.top = self._dtype(fmt._max_code + fmt._has_infinity)
 
     @cached_property
     def nan(self) -> Any:
@@ -92,41 +64,41 @@ class CodeOrder:
 
     # The sign bit
 
-    def negated(self, codes: Codes, out: Codes | None = None) -> Codes:
+    def negated(self, codes: Codes, out: Codes | None = None) -> Any:
         """Change the signs of a signed format's codes, and nothing else."""
         if not self.minus_zero_is_nan:
             return np.bitwise_xor(codes, self.sign, out=out)
         return np.bitwise_xor(codes, self._sign_where(codes, True), out=out)
 
-    def absolute(self, codes: Codes, out: Codes | None = None) -> Codes:
+    def absolute(self, codes: Codes, out: Codes | None = None) -> Any:
         """Clear the signs of codes, and change nothing else."""
         if not self.minus_zero_is_nan:
             return np.bitwise_and(codes, self.magnitude, out=out)
         return np.bitwise_xor(codes, self._sign_where(codes, codes > self.sign), out=out)
 
-    def with_signs(self, codes: Codes, negative: Mask) -> Codes:
+    def with_signs(self, codes: Codes, negative: Mask) -> Any:
         """Give a signed format's codes with other signs; the shapes broadcast."""
         if not self.minus_zero_is_nan:
             return np.bitwise_or(codes & self.magnitude, negative * self.sign)
         return codes ^ self._sign_where(codes, (codes > self.sign) != negative)
 
-    def _sign_where(self, codes: Codes, wanted: Mask | bool) -> Codes:
+    def _sign_where(self, codes: Codes, wanted: Mask | bool) -> Any:
         """Give the sign bit where it is wanted, and can be changed: NaN and 0 stay as they are."""
         changed = ((codes & self.magnitude) != 0) & wanted
         return np.asarray(changed * self.sign)
 
-    def are_negative(self, codes: Codes) -> NDArray[np.bool_]:
+    def are_negative(self, codes: Codes) -> Any:
         """Tell which codes have a sign that is set."""
         return codes > self.sign if self.minus_zero_is_nan else (codes & self.sign) != 0
 
     # Order
 
-    def are_nan(self, codes: Codes) -> NDArray[np.bool_]:
+    def are_nan(self, codes: Codes) -> Any:
         """Tell which codes are NaN."""
         nan = (codes & self.magnitude) > self.top
         return nan | (codes == self.sign) if self.minus_zero_is_nan else nan
 
-    def keys(self, codes: Codes) -> Codes:
+    def keys(self, codes: Codes) -> Any:
         """Give integers that are in the order of the values, -0 below 0; of NaN, any."""
         if not self._format.signed:
             return codes
@@ -136,7 +108,7 @@ class CodeOrder:
         keys = (codes << self._dtype(shift) if shift else codes).view(signed)
         return keys ^ ((keys >> signed.type(bits - 1)) & signed.type(2 ** (bits - 1) - 1))
 
-    def of_keys(self, keys: Codes) -> Codes:
+    def of_keys(self, keys: Codes) -> Any:
         """Give the codes of such integers."""
         if not self._format.signed:
             return keys
@@ -188,7 +160,7 @@ class CodeOrder:
 
     # Neighbours
 
-    def next(self, codes: Codes, up: Mask) -> Codes:
+    def next(self, codes: Codes, up: Mask) -> Any:
         """Give the codes of the next larger or smaller values; NaN stays, and so does what has no next.
 
         Parameters
@@ -212,16 +184,18 @@ class CodeOrder:
         away = zero | (negative != up)
         found = np.where(away, self._away(magnitude), self._toward_zero(magnitude))
         minus = np.where(zero, ~np.asarray(up), negative)
+        if not self.has_zero:  # from the smallest value of one sign to that of the other
+            minus = minus ^ (~away & (magnitude == self.least))
         if self.minus_zero_is_nan:
             minus &= found != 0
         return np.where(nan, codes, found | minus * self.sign)
 
-    def _away(self, magnitude: Codes) -> Codes:
+    def _away(self, magnitude: Codes) -> Any:
         """Give the codes of the next larger magnitudes."""
         next_one = magnitude + (magnitude < self.top)
         return np.maximum(next_one, self.least) if self.has_zero else next_one
 
-    def _toward_zero(self, magnitude: Codes) -> Codes:
+    def _toward_zero(self, magnitude: Codes) -> Any:
         """Give the codes of the next smaller magnitudes; what is below all stays."""
         if not self.has_zero:
             return magnitude - ((magnitude > self.least) & (magnitude <= self.top))

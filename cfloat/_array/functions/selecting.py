@@ -7,7 +7,7 @@ import numpy as np
 
 from cfloat._array.array import CFloatArray
 from cfloat._array.registry import Function, keeps, key_of
-from cfloat._array.same_format import shared_biases
+from cfloat._array.same_format import CLIP, shared_biases
 from cfloat._bias.bias_layout import BiasLayout, compressed
 from cfloat._core.code_order import code_order
 
@@ -23,9 +23,6 @@ _PARAMETERS: Final = {
 
 
 _LIMITS: Final = ("a_min", "a_max", "min", "max")
-
-#: The ufunc, of which np.clip is a function.
-_CLIP: Final = np._core.umath.clip
 
 
 @keeps("take", "take_along_axis", "compress", "extract")
@@ -124,8 +121,9 @@ def _clip(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
     options = {key: decoded(value) for key, value in bound.items() if key not in _LIMITS}
     if given and not isinstance(out, np.ndarray) and shared_biases([a, *given]) is not None:
         if len(given) == 2:
-            return _CLIP(a, *given, out=out, **options)
-        return (np.minimum if limits[0] is None else np.maximum)(a, *given, out=out, **options)
+            return CLIP(a, *given, out=out, **options)
+        limit: np.ufunc = np.minimum if limits[0] is None else np.maximum
+        return limit(a, given[0], out=out, **options)
     if not isinstance(out, CFloatArray):
         return compute(func, a, *args, **kwargs)
     where = options.pop("where", True)

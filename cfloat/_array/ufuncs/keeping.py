@@ -11,7 +11,15 @@ import numpy as np
 from cfloat._array import neighbours
 from cfloat._array.array import CFloatArray
 from cfloat._array.registry import Function
-from cfloat._array.same_format import PIECE_SIZE, absolute, in_shape, larger, negated, shared_biases
+from cfloat._array.same_format import (
+    CLIP,
+    PIECE_SIZE,
+    absolute,
+    in_shape,
+    larger,
+    negated,
+    shared_biases,
+)
 from cfloat._core import flags
 from cfloat._core.code_order import Codes, code_order
 from cfloat._core.dtypes import is_source_dtype
@@ -172,7 +180,7 @@ KEEPING: Final[dict[np.ufunc, Function]] = {
     np.minimum: _selecting(_smallest),
     np.fmax: _selecting(_largest_number),
     np.fmin: _selecting(_smallest_number),
-    np._core.umath.clip: _selecting(_clipped),  # of which np.clip is a function
+    CLIP: _selecting(_clipped),
     np.nextafter: _nextafter,
     np.spacing: _spacing,
 }
