@@ -8,6 +8,8 @@ import numpy as np
 
 from cfloat._bias.bias_layout import BiasLayout
 from cfloat._bias.shared_layout import shared_layout
+from cfloat._convert.by_layout import encode_layout
+from cfloat._core import flags
 from cfloat._core.code_order import CodeOrder, Codes, code_order, is_looked_up, looked_up
 from cfloat._core.format import Format
 from cfloat._core.pieces import pieces
@@ -47,6 +49,17 @@ def shared_biases(arrays: Sequence[Any]) -> BiasLayout | None:
     return shared_layout([a._biases for a in arrays], shapes, shape)
 
 
+def exactly(a: CFloatArray, values: Any, biases: BiasLayout | None = None) -> CFloatArray:
+    """Encode values that are some of an array's own: exactly, and without flags.
+
+    At biases of theirs, or those of the array.
+    """
+    biases = a._biases if biases is None else biases
+    with flags.no_flags():
+        codes = encode_layout(values, a.format, biases.values, biases.blocks, values.shape)
+    return CFloatArray._of(codes, a.format, biases)
+
+
 def negated(a: CFloatArray) -> CFloatArray:
     """Change the signs of a signed format's array."""
     codes = np.asarray(code_order(a._format).negated(a._native()))
@@ -64,7 +77,7 @@ def in_shape(a: CFloatArray, shape: tuple[int, ...]) -> CFloatArray:
     return a if a.shape == shape else a._moved(lambda codes: np.broadcast_to(codes, shape))
 
 
-def larger(fmt: Format, a: Codes, b: Codes, *, least: bool, skip_nan: bool) -> Codes:
+def larger(fmt: Format, a: Codes, b: Codes, *, least: bool, skip_nan: bool) -> Any:
     """Give the larger of two codes, or the smaller, element by element; -0 is smaller than 0.
 
     NaN is the canonical one, where either is NaN, or if they are skipped where both are.
@@ -77,7 +90,7 @@ def larger(fmt: Format, a: Codes, b: Codes, *, least: bool, skip_nan: bool) -> C
     return in_pieces(lambda a, b: _larger(order, choose, a, b, skip_nan), [a, b])
 
 
-def _larger(order: CodeOrder, choose: np.ufunc, a: Codes, b: Codes, skip_nan: bool) -> Codes:
+def _larger(order: CodeOrder, choose: np.ufunc, a: Codes, b: Codes, skip_nan: bool) -> Any:
     found = order.of_keys(choose(order.keys(a), order.keys(b)))
     if not order.has_nan:
         return found

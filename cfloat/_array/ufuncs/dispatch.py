@@ -101,7 +101,9 @@ def _do(
         return _call(ufunc, inputs, outs, kwargs, into_format)
     operands = [operand(ufunc, x, kwargs, into_format) for x in inputs]
     if not into_format:
-        return getattr(ufunc, method)(*operands, **with_out(outs, kwargs))
+        result = getattr(ufunc, method)(*operands, **with_out(outs, kwargs))
+        kept = None if outs else keeping.of_method(ufunc, method, inputs[0], result, kwargs)
+        return result if kept is None else kept
     result = getattr(ufunc, method)(*operands, **kwargs)
     if np.shape(result) != outs[0].shape:
         raise ValueError(f"the result has shape {np.shape(result)}, and the output {outs[0].shape}")

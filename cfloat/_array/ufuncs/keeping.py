@@ -4,6 +4,7 @@ They are computed on codes.  Those that change signs, or move elements, do nothi
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -15,11 +16,13 @@ from cfloat._array.same_format import (
     CLIP,
     PIECE_SIZE,
     absolute,
+    exactly,
     in_shape,
     larger,
     negated,
     shared_biases,
 )
+from cfloat._bias.shared_layout import layout_along
 from cfloat._core import flags
 from cfloat._core.code_order import Codes, code_order
 from cfloat._core.dtypes import is_source_dtype
@@ -88,20 +91,8 @@ def _selecting(select: Callable[..., Codes]) -> Callable[..., Any]:
     return kept
 
 
-def _largest(fmt: Format, a: Codes, b: Codes) -> Codes:
-    return larger(fmt, a, b, least=False, skip_nan=False)
-
-
-def _smallest(fmt: Format, a: Codes, b: Codes) -> Codes:
-    return larger(fmt, a, b, least=True, skip_nan=False)
-
-
-def _largest_number(fmt: Format, a: Codes, b: Codes) -> Codes:
-    return larger(fmt, a, b, least=False, skip_nan=True)
-
-
-def _smallest_number(fmt: Format, a: Codes, b: Codes) -> Codes:
-    return larger(fmt, a, b, least=True, skip_nan=True)
+_largest: Final = partial(larger, least=False, skip_nan=False)
+_smallest: Final = partial(larger, least=True, skip_nan=False)
 
 
 def _clipped(fmt: Format, a: Codes, low: Codes, high: Codes) -> Codes:
@@ -130,6 +121,28 @@ def _spacing(inputs: tuple[Any, ...], outs: tuple[Any, ...], kwargs: dict[str, A
         return result
     write(out, result, kwargs.get("where", True))
     return out
+
+
+#: Those of two operands that give one of them.
+_SELECTS: Final = frozenset((np.maximum, np.minimum, np.fmax, np.fmin))
+
+
+def of_method(
+    ufunc: np.ufunc, method: str, a: Any, result: Any, kwargs: dict[str, Any]
+) -> CFloatArray | None:
+    """Give what ``reduce``, ``accumulate`` or ``reduceat`` select, if along the axes there is one bias.
+
+    Elements are float32, as ``a[i]`` is.
+    """
+    if ufunc not in _SELECTS or not isinstance(a, CFloatArray) or type(result) is not np.ndarray:
+        return None
+    if any(kwargs.get(name) is not None for name in ("dtype", "initial")):
+        return None
+    keepdims = method != "reduce" or bool(kwargs.get("keepdims", False))
+    biases = layout_along(a._biases, a.shape, kwargs.get("axis", 0), keepdims=keepdims)
+    if biases is None:
+        return None
+    return exactly(a, result, a._biases if method == "accumulate" else biases)
 
 
 def _is_known(outs: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -178,8 +191,8 @@ KEEPING: Final[dict[np.ufunc, Function]] = {
     np.copysign: _copysign,
     np.maximum: _selecting(_largest),
     np.minimum: _selecting(_smallest),
-    np.fmax: _selecting(_largest_number),
-    np.fmin: _selecting(_smallest_number),
+    np.fmax: _selecting(partial(larger, least=False, skip_nan=True)),
+    np.fmin: _selecting(partial(larger, least=True, skip_nan=True)),
     CLIP: _selecting(_clipped),
     np.nextafter: _nextafter,
     np.spacing: _spacing,
