@@ -95,13 +95,13 @@ _largest: Final = partial(larger, least=False, skip_nan=False)
 _smallest: Final = partial(larger, least=True, skip_nan=False)
 
 
-def _clipped(fmt: Format, a: Codes, low: Codes, high: Codes) -> Codes:
+def _clipped(fmt: Format, a: Codes, low: Codes, high: Codes) -> Any:
     return _smallest(fmt, _largest(fmt, a, low), high)
 
 
 def _nextafter(inputs: tuple[Any, ...], outs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     a, towards = inputs
-    if not (isinstance(a, CFloatArray) and _is_known(outs, kwargs)):
+    if not isinstance(a, CFloatArray) or kwargs.keys() - _OPTIONS:
         return None
     result = neighbours.nextafter(a, towards)
     if outs and isinstance(outs[0], np.ndarray):
