@@ -14,6 +14,7 @@ from ._version import __version__ as __version__
 if _typing.TYPE_CHECKING:
     from ._array.array import CFloatArray
     from ._array.creation import array, asarray, empty, full, ones, zeros
+    from ._array.neighbours import nextafter, spacing
     from ._bias.choose import choose_bias
     from ._bias.histogram import CodeUse
     from ._bias.round_to import round_to
@@ -100,6 +101,7 @@ _HOMES: _typing.Final = {
     for module, names in {
         "_array.array": "CFloatArray",
         "_array.creation": "array asarray empty full ones zeros",
+        "_array.neighbours": "nextafter spacing",
         "_bias.choose": "choose_bias",
         "_bias.histogram": "CodeUse",
         "_bias.round_to": "round_to",
@@ -224,6 +226,7 @@ __all__ = [
     "load",
     "matmul",
     "matmul_error",
+    "nextafter",
     "ones",
     "plan",
     "record_flags",
@@ -231,6 +234,7 @@ __all__ = [
     "round_to",
     "save",
     "set_num_threads",
+    "spacing",
     "theoretical_sqnr_db",
     "zeros",
 ]

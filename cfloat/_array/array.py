@@ -15,6 +15,7 @@ from cfloat._bias.choose import choose_bias
 from cfloat._convert.by_layout import decode_layout, encode_layout
 from cfloat._convert.elementwise import check_codes
 from cfloat._core import flags
+from cfloat._core.code_order import code_order
 from cfloat._core.dtypes import FLOAT32, real_array
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format, find_without_dtype
@@ -288,6 +289,12 @@ class CFloatArray(FunctionMethods, Operators):
         """Refuse codes that the format lacks, which may have been written to the memory."""
         if not fills_storage(self._format):
             check_codes(self._codes, self._format)
+
+    def _native(self) -> Array:
+        """Give the codes in native byte order, all of which the format has."""
+        self._check_codes()
+        codes = self._codes
+        return codes if codes.dtype.isnative else codes.astype(self._format.storage_dtype)
 
     def _as_dtype(self, dtype: np.dtype[Any], **how: Any) -> Array:
         """Convert to a dtype by way of float32, or of float64 if it is that, as an ndarray's astype does."""
@@ -670,6 +677,25 @@ class CFloatArray(FunctionMethods, Operators):
         if not spec:
             return str(self)
         raise TypeError("unsupported format string passed to CFloatArray.__format__")
+
+    # Signs: as the ufuncs, without the way through NumPy
+
+    def __neg__(self) -> Any:
+        if type(self) is not CFloatArray or not self._format.signed:
+            return np.negative(self)
+        codes = np.asarray(code_order(self._format).negated(self._native()))
+        return self._of(codes, self._format, self._biases)
+
+    def __pos__(self) -> Any:
+        if type(self) is not CFloatArray:
+            return np.positive(self)
+        return self.copy("K")
+
+    def __abs__(self) -> Any:
+        if type(self) is not CFloatArray:
+            return np.absolute(self)
+        codes = np.asarray(code_order(self._format).absolute(self._native()))
+        return self._of(codes, self._format, self._biases)
 
     # Protocols
 

@@ -11,6 +11,8 @@ Their keys are a function's module and name: NumPy dispatches some functions as 
 from collections.abc import Callable
 from typing import Any, Final
 
+import numpy as np
+
 Function = Callable[..., Any]
 
 #: What an array's own protocols call, by the protocol's name.
@@ -28,6 +30,9 @@ REFUSED: Final[dict[str, str]] = {}
 #: Ufuncs that have a way of their own, by name: functions of the inputs, the output or None, and the other
 #: arguments.  They give None where NumPy is left to compute on the decoded values, or to say what is wrong.
 UFUNCS: Final[dict[str, Function]] = {}
+
+#: Ufuncs that keep the format, or are the format's own; functions as those of UFUNCS.
+KEPT: Final[dict[np.ufunc, Function]] = {}
 
 
 def key_of(func: Function) -> str:

@@ -7,22 +7,22 @@ import numpy as np
 from cfloat._array.array import CFloatArray
 from cfloat._array.registry import COMPUTED, Function, computes
 
-from .arguments import codes_in, decoded, without_out
+from .arguments import codes_in
 from .values import compute, write
 
 # what needs no more than float32 arrays in place of the CFloatArrays
 COMPUTED.update(
     dict.fromkeys(
         """
-        all allclose amax amin angle any apply_along_axis apply_over_axes argmax argmin argpartition argsort
-        argwhere around array2string array_equal array_equiv array_str average choose convolve corrcoef
+        all allclose angle any apply_along_axis apply_over_axes argmax argmin argpartition argsort
+        argwhere around array2string array_equal array_equiv array_str average convolve corrcoef
         correlate count_nonzero cov cross cumprod cumsum cumulative_prod cumulative_sum diag_indices_from diff
         digitize ediff1d einsum_path fix flatnonzero geomspace gradient histogram histogram2d
         histogram_bin_edges histogramdd i0 imag interp isclose iscomplex isin isneginf isposinf isreal
-        ix_ kron lexsort linspace logspace max mean median min min_scalar_type nanargmax nanargmin nancumprod
-        nancumsum nanmax nanmean nanmedian nanmin nanpercentile nanprod nanquantile nanstd nansum nanvar
+        ix_ kron lexsort linspace logspace mean median min_scalar_type nanargmax nanargmin nancumprod
+        nancumsum nanmean nanmedian nanpercentile nanprod nanquantile nanstd nansum nanvar
         nonzero outer percentile piecewise poly polyadd polyder polydiv polyfit polyint polymul polysub
-        polyval prod ptp quantile roots round savetxt searchsorted select sinc sort_complex std sum
+        polyval prod ptp quantile roots round savetxt searchsorted sinc sort_complex std sum
         trace trapezoid tril_indices_from triu_indices_from unwrap vander var in1d
         polynomial.polynomial.polygrid2d polynomial.polynomial.polyval2d lib.scimath.arccos lib.scimath.arcsin
         lib.scimath.arctanh lib.scimath.log lib.scimath.log10 lib.scimath.log2 lib.scimath.logn
@@ -31,23 +31,11 @@ COMPUTED.update(
         linalg.matrix_power linalg.matrix_rank linalg.norm linalg.outer linalg.pinv linalg.qr
         linalg.slogdet linalg.solve linalg.svd linalg.svdvals linalg.tensorinv
         linalg.tensorsolve linalg.trace linalg.vecdot linalg.vector_norm fft.fft fft.fft2 fft.fftn
-        fft.fftshift fft.hfft fft.ifft fft.ifft2 fft.ifftn fft.ifftshift fft.ihfft fft.irfft fft.irfft2
+        fft.hfft fft.ifft fft.ifft2 fft.ifftn fft.ihfft fft.irfft fft.irfft2
         fft.irfftn fft.rfft fft.rfft2 fft.rfftn
         """.split()
     )
 )
-
-
-@computes("clip")
-def _clip(func: Function, *args: Any, **kwargs: Any) -> Any:
-    """Leave elements of the output that are not asked for: it is a ufunc in all but name."""
-    args, kwargs, out = without_out(func, args, kwargs)
-    if out is None:
-        return compute(func, *args, **kwargs)
-    where = kwargs.pop("where", True)
-    result = func(*decoded(args), **decoded(kwargs))
-    np.copyto(out, np.broadcast_to(result, out.shape), where=where)  # type: ignore[arg-type]
-    return out
 
 
 @computes("nan_to_num")

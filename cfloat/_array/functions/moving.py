@@ -15,6 +15,7 @@ from .values import compute
 @keeps(
     "expand_dims", "flip", "fliplr", "flipud", "roll", "rot90", "repeat", "tile", "diagonal",
     "linalg.diagonal", "broadcast_to", "lib.stride_tricks.sliding_window_view", "delete",
+    "fft.fftshift", "fft.ifftshift",
 )  # fmt: skip
 def _moved(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
     """Functions of one array, the first argument."""

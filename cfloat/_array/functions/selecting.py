@@ -1,13 +1,17 @@
 """Functions that select elements: ``np.take``, ``np.compress``, ``np.where``, ``np.trim_zeros``, ..."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
 
 from cfloat._array.array import CFloatArray
 from cfloat._array.registry import Function, keeps, key_of
+from cfloat._array.same_format import CLIP, shared_biases
+from cfloat._bias.bias_layout import BiasLayout, compressed
+from cfloat._core.code_order import code_order
 
-from .arguments import by_name, codes_in, common, decoded
+from .arguments import by_name, codes_in, decoded
 from .values import compute, write
 
 _PARAMETERS: Final = {
@@ -16,6 +20,9 @@ _PARAMETERS: Final = {
     "compress": ("condition", "a", "axis", "out"),
     "extract": ("condition", "arr"),
 }
+
+
+_LIMITS: Final = ("a_min", "a_max", "min", "max")
 
 
 @keeps("take", "take_along_axis", "compress", "extract")
@@ -57,8 +64,70 @@ def _trim_zeros(func: Function, filt: CFloatArray, *args: Any, **kwargs: Any) ->
 
 @keeps("where")
 def _where(func: Function, condition: Any, *xy: Any) -> Any:
-    like = common(xy) if len(xy) == 2 else None
-    if like is None:
+    biases = shared_biases(xy) if len(xy) == 2 else None
+    if biases is None:
         return compute(func, condition, *xy)
-    codes = func(decoded(condition), *codes_in(xy))
-    return CFloatArray._of(codes, like.format, like._biases)
+    condition = decoded(condition)
+    codes = func(condition, *codes_in(xy))
+    return _with_biases(codes, xy, biases, (np.shape(condition),))
+
+
+@keeps("choose")
+def _choose(func: Function, a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
+    several = isinstance(choices, list | tuple)
+    arrays = list(choices) if several else [choices]
+    biases = shared_biases(arrays) if arrays else None
+    # the choices that one array holds may have biases of their own
+    if biases is None or not (several or biases.one is not None) or isinstance(out, np.ndarray):
+        return compute(func, a, choices, out, mode)
+    a = decoded(a)
+    codes = func(a, codes_in(choices), None, mode)
+    made = _with_biases(np.asarray(codes), arrays, biases, (np.shape(a),))
+    if out is not None:
+        return write(out, made)
+    return made if isinstance(codes, np.ndarray) else made[()]
+
+
+@keeps("select")
+def _select(func: Function, condlist: Any, choicelist: Any, default: Any = None) -> Any:
+    """Where no default is given it is 0, which is a value of a format that has a zero."""
+    arrays = [*choicelist] if default is None else [*choicelist, default]
+    biases = shared_biases(arrays) if arrays else None
+    if biases is None or not (default is not None or code_order(arrays[0].format).has_zero):
+        return compute(func, condlist, choicelist, 0 if default is None else default)
+    condlist = decoded(condlist)
+    fill = arrays[0].codes.dtype.type(0) if default is None else default.codes
+    codes = func(condlist, codes_in(list(choicelist)), fill)
+    return _with_biases(codes, arrays, biases, [np.shape(each) for each in condlist])
+
+
+def _with_biases(codes: Any, arrays: Any, biases: BiasLayout, masks: Iterable[Any]) -> CFloatArray:
+    """Make an array of codes of some arrays, which masks of these shapes may have spread further."""
+    fmt = arrays[0].format
+    if biases.one is None:
+        shape = np.broadcast_shapes(*(a.shape for a in arrays))
+        if shape != codes.shape:
+            biases = compressed(np.broadcast_to(biases.full(shape), codes.shape))
+    return CFloatArray._of(codes, fmt, biases)
+
+
+@keeps("clip")
+def _clip(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
+    """Leave elements of the output that are not asked for: it is a ufunc in all but name."""
+    bound = by_name(("a_min", "a_max", "out"), args, kwargs)
+    out = bound.pop("out", None)
+    limits = [bound.get(new, bound.get(old)) for new, old in (("min", "a_min"), ("max", "a_max"))]
+    given = [limit for limit in limits if limit is not None]
+    options = {key: decoded(value) for key, value in bound.items() if key not in _LIMITS}
+    if given and not isinstance(out, np.ndarray) and shared_biases([a, *given]) is not None:
+        if len(given) == 2:
+            return CLIP(a, *given, out=out, **options)
+        limit: np.ufunc = np.minimum if limits[0] is None else np.maximum
+        return limit(a, given[0], out=out, **options)
+    if not isinstance(out, CFloatArray):
+        return compute(func, a, *args, **kwargs)
+    where = options.pop("where", True)
+    limits_only = {key: decoded(bound[key]) for key in bound if key in _LIMITS}
+    result = func(decoded(a), **limits_only, **options)
+    np.copyto(out, np.broadcast_to(result, out.shape), where=where)  # type: ignore[arg-type]
+    return out

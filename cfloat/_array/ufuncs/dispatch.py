@@ -6,21 +6,25 @@ import numpy as np
 
 from cfloat._array.array import CFloatArray
 from cfloat._array.operators import check_operands
-from cfloat._array.registry import PROTOCOLS, UFUNCS
+from cfloat._array.registry import KEPT, PROTOCOLS, UFUNCS
 from cfloat._core import flags
 from cfloat.errors import ArgumentTypeError
 
-from . import in_pieces, table_of_codes
+from . import in_pieces, keeping, table_of_codes
 from .correct_rounding import function_of
 from .names import REFUSED
 from .operands import operand, values_of
-from .results import into, positive_nans, with_out, write
+from .results import CHANGE_SIGNS, into, positive_nans, with_out, write
 
 
 def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Do what ``__array_ufunc__`` is asked for."""
-    if method == "__call__" and not kwargs and _is_plain(ufunc, inputs):
-        return ufunc(*map(values_of, inputs))
+    if method == "__call__" and not kwargs:
+        kept = KEPT.get(ufunc)
+        if kept is not None and (computed := kept(inputs, (), kwargs)) is not None:
+            return computed
+        if _is_plain(ufunc, inputs):
+            return ufunc(*map(values_of, inputs))
     given = kwargs.get("out", ())
     outs: tuple[Any, ...] = given if isinstance(given, tuple) else (given,)
     if any(_is_foreign(x) for x in (*inputs, *outs)):
@@ -49,6 +53,7 @@ def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str
 
 
 PROTOCOLS["__array_ufunc__"] = call
+KEPT.update(keeping.KEEPING)
 
 
 def _is_plain(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> bool:
@@ -96,7 +101,9 @@ def _do(
         return _call(ufunc, inputs, outs, kwargs, into_format)
     operands = [operand(ufunc, x, kwargs, into_format) for x in inputs]
     if not into_format:
-        return getattr(ufunc, method)(*operands, **with_out(outs, kwargs))
+        result = getattr(ufunc, method)(*operands, **with_out(outs, kwargs))
+        kept = None if outs else keeping.of_method(ufunc, method, inputs[0], result, kwargs)
+        return result if kept is None else kept
     result = getattr(ufunc, method)(*operands, **kwargs)
     if np.shape(result) != outs[0].shape:
         raise ValueError(f"the result has shape {np.shape(result)}, and the output {outs[0].shape}")
@@ -112,8 +119,10 @@ def _call(
     into_format: bool,
 ) -> Any:
     inputs = tuple(np.asarray(x) if isinstance(x, list | tuple) else x for x in inputs)
-    own = UFUNCS.get(ufunc.__name__)
-    if own is not None and getattr(np, ufunc.__name__, None) is ufunc:
+    own = KEPT.get(ufunc)
+    if own is None and getattr(np, ufunc.__name__, None) is ufunc:
+        own = UFUNCS.get(ufunc.__name__)
+    if own is not None:
         computed = own(inputs, outs, kwargs)
         if computed is not None:
             return computed
@@ -138,4 +147,5 @@ def _at(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> None:
     with flags.no_flags():
         values = target.__array__(np.float64)
     ufunc.at(values, indices, *operands)
-    target[indices] = positive_nans(values[indices])
+    written = values[indices]
+    target[indices] = written if ufunc in CHANGE_SIGNS else positive_nans(written)

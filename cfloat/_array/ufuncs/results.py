@@ -1,7 +1,7 @@
 """Where results of ufuncs go: to new arrays, into those of NumPy, or rounded into CFloatArrays."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from cfloat._array.array import CFloatArray
 
 Array = NDArray[Any]
+
+#: Ufuncs that give NaN the sign that it is to have (docs/spec.md 3.7), into whatever they are written.
+CHANGE_SIGNS: Final = frozenset((np.negative, np.absolute, np.fabs, np.copysign, np.positive))
 
 
 def with_out(outs: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -43,17 +46,22 @@ def into(
             continue
         if np.shape(result) != out.shape and not elementwise:
             raise ValueError(f"the result has shape {np.shape(result)}, and the output {out.shape}")
-        write(out, result, where)
+        write(out, result, where, signs=function in CHANGE_SIGNS)
         written.append(out)
     return written[0] if len(written) == 1 else tuple(written)
 
 
-def write(out: Any, result: Any, where: Any) -> None:
-    """Write a result where a mask has True: into NumPy's array, or rounded into a CFloatArray."""
+def write(out: Any, result: Any, where: Any, *, signs: bool = False) -> None:
+    """Write a result where a mask has True: into NumPy's array, or rounded into a CFloatArray.
+
+    NaNs keep their signs if these are known.
+    """
     if not isinstance(out, CFloatArray):
         np.copyto(out, result, where=where, casting="same_kind")
         return
-    result = positive_nans(np.broadcast_to(result, out.shape))
+    result = np.broadcast_to(result, out.shape)
+    if not signs:
+        result = positive_nans(result)
     if where is True:
         out[...] = result
         return

@@ -16,7 +16,7 @@ from cfloat._core.format import Format
 
 from .correct_rounding import function_of
 from .operands import memory_of
-from .results import positive_nans
+from .results import CHANGE_SIGNS, positive_nans
 
 Array = NDArray[Any]
 
@@ -57,7 +57,8 @@ def compute(
     with np.errstate(all="ignore") if warns else nullcontext():
         table = function(values)
     if isinstance(out, CFloatArray):
-        table = elementwise.encode(positive_nans(table), out.format, out.bias)
+        table = table if ufunc in CHANGE_SIGNS else positive_nans(table)
+        table = elementwise.encode(table, out.format, out.bias)
     elif target is None:
         target = out = np.empty(array.shape, table.dtype)
     if table.dtype != target.dtype or table.dtype.hasobject or table.itemsize > 8:
