@@ -36,7 +36,9 @@ enum cf_rounding {
   CF_TOWARD_ZERO,
   CF_TOWARD_POSITIVE,
   CF_TOWARD_NEGATIVE,
-  CF_STOCHASTIC
+  CF_STOCHASTIC,
+  CF_TO_ODD,      /* what is not exact takes the neighbour whose code is odd */
+  CF_TIES_TO_ZERO /* nearest */
 };
 
 /* How stochastic rounding with N random bits decides, r being those bits as an integer and f how
