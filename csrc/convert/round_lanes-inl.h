@@ -187,11 +187,11 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
                                lanes bias, lanes word, cf_flags *flags) {
   const lanes zero = v_set1(0);
   const mask none = m_gt_s(zero, zero);
-  const int nearest = rounding == CF_TIES_TO_EVEN || rounding == CF_TIES_TO_AWAY ||
-                      rounding == CF_TIES_TO_ZERO;
+  const int nearest =
+      rounding == CF_TIES_TO_EVEN || rounding == CF_TIES_TO_AWAY || rounding == CF_TIES_TO_ZERO;
   /* whether anything is lost decides, and not how much */
-  const int directed = rounding == CF_TOWARD_POSITIVE || rounding == CF_TOWARD_NEGATIVE ||
-                       rounding == CF_TO_ODD;
+  const int directed =
+      rounding == CF_TOWARD_POSITIVE || rounding == CF_TOWARD_NEGATIVE || rounding == CF_TO_ODD;
   /* steps above the smallest normal number's exponent; below it, the quantum stays */
   const lanes first_normal = v_sub(r->normal_place, bias);
   const lanes steps = v_sub(x.place, first_normal);
@@ -252,8 +252,8 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
           break;
         case CF_TIES_TO_ZERO: {
           const lanes beyond = x.is_float64 ? v_or(fraction, v_min_u(sticky, r->one)) : fraction;
-          hole_up = m_or(m_gt_s(over, half_gap),
-                         m_and(m_eq(over, half_gap), m_gt_u(beyond, r->half)));
+          hole_up =
+              m_or(m_gt_s(over, half_gap), m_and(m_eq(over, half_gap), m_gt_u(beyond, r->half)));
           break;
         }
         case CF_TOWARD_POSITIVE: hole_up = m_andnot(inexact, m_gt_s(zero, x.sign)); break;
