@@ -41,7 +41,9 @@ enum cf_rounding {
   CF_TOWARD_ZERO,
   CF_TOWARD_POSITIVE,
   CF_TOWARD_NEGATIVE,
-  CF_STOCHASTIC
+  CF_STOCHASTIC,
+  CF_TO_ODD,      /* what is not exact takes the neighbour whose code is odd */
+  CF_TIES_TO_ZERO /* nearest */
 };
 
 /* How stochastic rounding with N random bits decides, r being those bits as an integer and f how
@@ -300,6 +302,48 @@ int cf_scheme_errors(const cf_scheme *schemes, int count, const cf_rows *matrix,
 /* Write a scheme's values, rows * length float32 in a row.  A zero's sign is the element's.  The
  * statuses are those of cf_scheme_errors. */
 int cf_scheme_values(const cf_scheme *scheme, const cf_rows *matrix, float *results, int threads);
+
+/* Operations that are computed exactly and then rounded once.  CF_POSITIVE gives the operand. */
+enum cf_function {
+  CF_ADD,
+  CF_SUBTRACT,
+  CF_MULTIPLY,
+  CF_DIVIDE,
+  CF_SQRT,
+  CF_FMA, /* a * b + c */
+  CF_POSITIVE
+};
+
+/* Elements of an operand, of native byte order: element i is at elements + i * stride.  type is a
+ * cf_type other than CF_CODES, stride is bytes, of any sign or 0, and no alignment is needed. */
+typedef struct cf_elements {
+  const void *elements;
+  int64_t stride;
+  int32_t type;
+} cf_elements;
+
+/* What happened to any element, IEEE 754's two exceptions that have no flag of their own here:
+ * there is no definable result, of operands that are no NaN; or a finite number other than 0 was
+ * divided by 0. */
+enum cf_signal { CF_SIGNAL_INVALID = 1, CF_SIGNAL_DIVIDE_BY_ZERO = 2 };
+
+/* results[i] = function(operands[0][i], ...), contiguous, no memory of an operand.
+ *
+ *   CF_FLOAT64  rounded to odd in 53 bits, whatever the exponent: rounding it once more, by
+ *               cf_convert to a format in any mode, is rounding the exact result. Results too large
+ *               are +-the largest number, and those below the normal numbers are one near the
+ *               smallest of them. No flags are counted.
+ *   CF_FLOAT32  rounded once, as cf_convert does to a format; flags may be NULL.
+ *
+ * rounding, seed and offset are as in cf_convert, rounding being the mode of the one rounding; of
+ * CF_FLOAT64 it says what an exact x - x is: +0, or toward negative -0.  Infinities, and signs of
+ * other zeros, are IEEE 754's; every NaN is positive.  signals gains cf_signal bits.  The same bits
+ * on every machine, in every floating-point mode of it and with any number of threads.
+ *
+ * CF_BAD_TYPE, CF_BAD_ROUNDING: nothing was written. */
+int cf_arithmetic(int function, const cf_elements *operands, int result_type, int rounding,
+                  uint64_t seed, uint64_t offset, void *results, size_t count, int threads,
+                  cf_flags *flags, uint32_t *signals);
 
 /* A stack of matrices: the operands of matrix products.  The arrays of strides count the axes of
  * the stack first, then rows, then columns. */

@@ -53,8 +53,8 @@ def encode(
         The exponent bias, or an array of biases that broadcasts with `x` as NumPy's operands do.  The
         format's default bias if None.
     rounding : str, default "ties_to_even"
-        "ties_to_even", "ties_to_away", "toward_zero", "toward_positive", "toward_negative" or
-        "stochastic".
+        "ties_to_even", "ties_to_away", "toward_zero", "toward_positive", "toward_negative", "to_odd",
+        "ties_to_zero" or "stochastic".
     seed : int, optional
         Seed of the random stream of stochastic rounding, 0 to 2**64 - 1; None draws one from the
         operating system.  The other modes do not use it.

@@ -5,7 +5,7 @@ of native byte order and of one bias take a short way; all others go through the
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,16 @@ _CODES: Final = lib.CF_CODES
 _FLOAT32: Final = lib.CF_ACCUMULATE_FLOAT32
 _EXACT: Final = lib.CF_ACCUMULATE_EXACT
 _NULL: Final = ffi.NULL
+
+#: Bits of what an operation signals beside its result.
+INVALID: Final[int] = lib.CF_SIGNAL_INVALID
+DIVIDE_BY_ZERO: Final[int] = lib.CF_SIGNAL_DIVIDE_BY_ZERO
+
+Function = Literal["add", "subtract", "multiply", "divide", "sqrt", "fma", "positive"]
+
+_FUNCTIONS: Final = {name: getattr(lib, f"CF_{name.upper()}") for name in get_args(Function)}
+_TIES_TO_EVEN: Final = lib.CF_TIES_TO_EVEN
+_TOWARD_NEGATIVE: Final = lib.CF_TOWARD_NEGATIVE
 
 #: Where parts of a matrix begin, for `add_scheme_errors`: multiples of so many rows, and columns.
 TILE_ROWS: Final[int] = lib.CF_TILE
@@ -395,6 +405,80 @@ def matmul_rounded(
             rounding.offset, words, every, threads.get_num_threads(),
         )
     )  # fmt: skip
+
+
+def round_to_odd(
+    function: Function, *operands: Array, toward_negative: bool = False
+) -> tuple[NDArray[np.float64], int]:
+    """Compute exactly, and round to odd in 53 bits, whatever the exponent (`cf_arithmetic`).
+
+    Rounding that once more, to a format in any mode, is rounding the exact result.
+
+    Parameters
+    ----------
+    function : str
+        "add", "subtract", "multiply", "divide", "sqrt", "fma"; or "positive", which is the operand.
+    *operands : ndarray
+        Of dtypes that the core takes, any layout; they broadcast.
+    toward_negative : bool
+        Whether the one rounding will be toward negative, where an exact x - x is -0.
+
+    Returns
+    -------
+    results : ndarray of float64
+    signals : int
+        Bits of `INVALID` and `DIVIDE_BY_ZERO`.
+    """
+    mode = _TOWARD_NEGATIVE if toward_negative else _TIES_TO_EVEN
+    results, signals = _arithmetic(function, operands, np.float64, mode, 0, 0, _NULL)
+    return results, signals
+
+
+def arithmetic_float32(
+    function: Function, *operands: Array, rounding: Rounding
+) -> tuple[NDArray[np.float32], flags.Flags | None]:
+    """Compute exactly, and round once to float32, as `round_to_odd`; with what was raised, if it is counted."""
+    counter = ffi.new("cf_flags *") if flags.are_counted() else _NULL
+    mode, seed, offset = _ROUNDING[rounding.mode], rounding.seed, rounding.offset
+    results, _ = _arithmetic(function, operands, np.float32, mode, seed, offset, counter)
+    if counter is _NULL:
+        return results, None
+    return results, flags.Flags(
+        counter.invalid, counter.overflow, counter.underflow, counter.denormal
+    )
+
+
+def _arithmetic(
+    function: Function,
+    operands: tuple[Array, ...],
+    dtype: type[np.floating[Any]],
+    mode: int,
+    seed: int,
+    offset: int,
+    counter: Any,
+) -> tuple[Array, int]:
+    first = operands[0].shape
+    same = all(x.shape == first for x in operands)
+    shape = first if same else np.broadcast_shapes(*(x.shape for x in operands))
+    elements = ffi.new("cf_elements[]", len(operands))
+    alive = []
+    for given, x in zip(elements, operands, strict=True):
+        if not x.dtype.isnative:
+            x = x.astype(x.dtype.newbyteorder("="))
+        if x.size != 1 and not (x.shape == shape and x.flags.c_contiguous):
+            x = np.ascontiguousarray(np.broadcast_to(x, shape))
+        alive.append(x)
+        given.elements, given.type = _address(x), element_type(x.dtype)
+        given.stride = 0 if x.size == 1 else x.itemsize
+    results = np.empty(shape, dtype)
+    signals = ffi.new("uint32_t *")
+    status = lib.cf_arithmetic(
+        _FUNCTIONS[function], elements, element_type(results.dtype), mode, seed, offset,
+        _address(results), results.size, threads.get_num_threads(), counter, signals,
+    )  # fmt: skip
+    if status:
+        _check(status)
+    return results, signals[0]
 
 
 def random_words(seed: int, offset: int, size: int) -> NDArray[np.uint32]:

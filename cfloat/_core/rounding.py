@@ -17,10 +17,12 @@ RoundingMode = Literal[
     "toward_zero",
     "toward_positive",
     "toward_negative",
+    "to_odd",
+    "ties_to_zero",
     "stochastic",
 ]
 
-#: Every rounding mode: the whitepaper's two (nearest, ties to even, and stochastic) and IEEE 754's others.
+#: Every rounding mode: the whitepaper's two (nearest, ties to even, and stochastic), IEEE 754's others, to odd.
 ROUNDING_MODES: tuple[RoundingMode, ...] = get_args(RoundingMode)
 
 StochasticVariant = Literal["A", "B", "C"]

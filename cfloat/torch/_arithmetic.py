@@ -170,6 +170,10 @@ def _round_up(
         up = (2 * distance > gap) | ((2 * distance == gap) & (code & 1 == 1))
     elif rounding == "ties_to_away":
         up = 2 * distance >= gap
+    elif rounding == "ties_to_zero":
+        up = 2 * distance > gap
+    elif rounding == "to_odd":
+        up = (code & 1 == 0) & (distance > 0)
     elif rounding == "toward_positive":
         up = (sign == 0) & (distance > 0)
     elif rounding == "toward_negative":
@@ -185,7 +189,7 @@ def _round_up(
 
 def _too_large(rounding: RoundingMode, sign: Tensor, codes: _Codes) -> Tensor | int:
     """Give the code of a magnitude beyond the largest finite one, by the sign of the value."""
-    if rounding in ("toward_zero", "stochastic"):
+    if rounding in ("toward_zero", "to_odd", "stochastic"):
         return codes.max
     if rounding == "toward_positive":
         return torch.where(sign == 1, codes.max, codes.overflow)

@@ -252,6 +252,8 @@ DEFINE_ADD(add_round_float32, 1)
         [CF_TOWARD_POSITIVE] = {ISA_NAME(name##_other), ISA_NAME(name##_other_counting)},     \
         [CF_TOWARD_NEGATIVE] = {ISA_NAME(name##_other), ISA_NAME(name##_other_counting)},     \
         [CF_STOCHASTIC] = {ISA_NAME(name##_random), ISA_NAME(name##_random_counting)},        \
+        [CF_TO_ODD] = {ISA_NAME(name##_other), ISA_NAME(name##_other_counting)},              \
+        [CF_TIES_TO_ZERO] = {ISA_NAME(name##_other), ISA_NAME(name##_other_counting)},        \
     };                                                                                        \
     const lane_rule r = lane_rule_of(rule, *bias);                                            \
     loops[rule->rounding][flags != NULL](&r, bias, bias_step, source, position, destination,  \

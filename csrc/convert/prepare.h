@@ -8,7 +8,7 @@
 
 static inline int cf_is_rounding(int rounding) {
   const int mode = cf_rounding_mode(rounding);
-  if (rounding < 0 || mode > CF_STOCHASTIC) return 0;
+  if (rounding < 0 || mode > CF_TIES_TO_ZERO) return 0;
   if (mode != CF_STOCHASTIC) return rounding == mode;
   return cf_rounding_variant(rounding) <= CF_STOCHASTIC_C && cf_rounding_bits(rounding) <= 32;
 }
@@ -32,7 +32,7 @@ static inline cf_rule cf_rule_of(const cf_format *format, int rounding, uint64_t
 
 /* Whether other kernels than the portable ones take a rule for encoding. */
 static inline int cf_lanes_take(const cf_format *format, const cf_rule *rule) {
-  return rule->rounding <= CF_STOCHASTIC && rule->words == NULL && cf_lanes_encode(format);
+  return rule->rounding <= CF_TIES_TO_ZERO && rule->words == NULL && cf_lanes_encode(format);
 }
 
 static inline cf_encode_kernel *cf_encode_kernel_of(const cf_format *format, const cf_rule *rule,

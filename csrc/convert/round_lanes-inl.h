@@ -192,8 +192,11 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
                                lanes bias, lanes word, cf_flags *flags) {
   const lanes zero = v_set1(0);
   const mask none = m_gt_s(zero, zero);
-  const int nearest = rounding == CF_TIES_TO_EVEN || rounding == CF_TIES_TO_AWAY;
-  const int directed = rounding == CF_TOWARD_POSITIVE || rounding == CF_TOWARD_NEGATIVE;
+  const int nearest =
+      rounding == CF_TIES_TO_EVEN || rounding == CF_TIES_TO_AWAY || rounding == CF_TIES_TO_ZERO;
+  /* whether anything is lost decides, and not how much */
+  const int directed =
+      rounding == CF_TOWARD_POSITIVE || rounding == CF_TOWARD_NEGATIVE || rounding == CF_TO_ODD;
   /* steps above the smallest normal number's exponent; below it, the quantum stays */
   const lanes first_normal = v_sub(r->normal_place, bias);
   const lanes steps = v_sub(x.place, first_normal);
@@ -235,6 +238,10 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
       break;
     }
     case CF_TIES_TO_AWAY: up = m_gt_s(zero, fraction); break;
+    case CF_TIES_TO_ZERO:
+      up = m_gt_u(x.is_float64 ? v_or(fraction, v_min_u(sticky, r->one)) : fraction, r->half);
+      break;
+    case CF_TO_ODD: up = m_andnot(inexact, m_eq(v_and(code, r->one), r->one)); break;
     case CF_TOWARD_POSITIVE: up = m_andnot(inexact, m_gt_s(zero, x.sign)); break;
     case CF_TOWARD_NEGATIVE: up = m_and(inexact, m_gt_s(zero, x.sign)); break;
     case CF_STOCHASTIC: up = m_gt_u(fraction, v_add(fraction, word)); break;
@@ -255,6 +262,12 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
           hole_up =
               m_or(m_gt_s(over, half_gap), m_and(m_eq(over, half_gap), m_gt_s(zero, fraction)));
           break;
+        case CF_TIES_TO_ZERO: {
+          const lanes beyond = x.is_float64 ? v_or(fraction, v_min_u(sticky, r->one)) : fraction;
+          hole_up =
+              m_or(m_gt_s(over, half_gap), m_and(m_eq(over, half_gap), m_gt_u(beyond, r->half)));
+          break;
+        }
         case CF_TOWARD_POSITIVE: hole_up = m_andnot(inexact, m_gt_s(zero, x.sign)); break;
         case CF_TOWARD_NEGATIVE: hole_up = m_and(inexact, m_gt_s(zero, x.sign)); break;
         case CF_STOCHASTIC: {
@@ -267,7 +280,7 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
           hole_up = m_gt_s(high, r->smallest_normal);
           break;
         }
-        default: break;
+        default: break; /* to odd is down, as toward zero: so is the largest subnormal */
       }
       code = v_select(hole, r->max_subnormal, code);
       up = m_or(m_and(hole, hole_up), m_andnot(up, hole));

@@ -105,18 +105,22 @@ static inline int cf_round_up(int rounding, int sign, int last_bit, uint64_t fra
   switch (cf_rounding_mode(rounding)) {
     case CF_TIES_TO_EVEN: return (fraction > half) | ((fraction == half) & (sticky | last_bit));
     case CF_TIES_TO_AWAY: return fraction >= half;
+    case CF_TIES_TO_ZERO: return (fraction > half) | ((fraction == half) & sticky);
     case CF_TOWARD_POSITIVE: return (sign == 0) & inexact;
     case CF_TOWARD_NEGATIVE: return sign & inexact;
+    case CF_TO_ODD: return inexact & ~last_bit & 1;
     case CF_STOCHASTIC: return cf_stochastic_up(rounding, fraction, sticky, word);
     default: return 0; /* CF_TOWARD_ZERO */
   }
 }
 
 /* Whether a magnitude beyond the largest finite value stops there although the format does not
- * saturate.  Stochastic rounding stops too: to infinity no distance can be weighed. */
+ * saturate.  Stochastic rounding stops too: to infinity no distance can be weighed; and rounding to
+ * odd, of which infinity, a code like any other, would be the even one or a false odd one. */
 static inline int cf_stops_at_max(int rounding, int sign) {
   switch (cf_rounding_mode(rounding)) {
     case CF_TOWARD_ZERO:
+    case CF_TO_ODD:
     case CF_STOCHASTIC: return 1;
     case CF_TOWARD_POSITIVE: return sign;
     case CF_TOWARD_NEGATIVE: return !sign;

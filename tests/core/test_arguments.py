@@ -14,7 +14,10 @@ from cfloat._core.text import shown
 FMT = cf.CFloat8_1_4_3
 X = np.array([1.0, 2.0, 3.0])
 CODES = np.array([1, 2, 3], np.uint8)
-MODES = "ties_to_even, ties_to_away, toward_zero, toward_positive, toward_negative, stochastic"
+MODES = (
+    "ties_to_even, ties_to_away, toward_zero, toward_positive, toward_negative, to_odd, ties_to_zero, "
+    "stochastic"
+)
 
 
 def test_errors_are_pythons_own_too():

@@ -130,6 +130,10 @@ def encode(x, fmt, bias, rounding, words=0):
         up = (below > above) | ((below == above) & (low % 2 == 1))
     elif rounding == "ties_to_away":
         up = below >= above
+    elif rounding == "ties_to_zero":
+        up = below > above
+    elif rounding == "to_odd":
+        up = (below > 0) & (low % 2 == 0)
     elif rounding == "stochastic":
         # floor(f * 2**32) + word >= 2**32; a gap has at most 17 bits, so both sides are exact
         up = below * 2.0**32 >= (table[high] - table[low]) * (2.0**32 - words)
@@ -138,7 +142,7 @@ def encode(x, fmt, bias, rounding, words=0):
     code = low + up
 
     overflow = code > wanted.max_code
-    past_max = away | (rounding in ("ties_to_even", "ties_to_away"))
+    past_max = away | (rounding in ref.TO_NEAREST)
     infinity = wanted.inf_code if wanted.has_inf else wanted.nan_code
     beyond = wanted.max_code if wanted.clamps else infinity
     code = np.where(overflow, np.where(past_max, beyond, wanted.max_code), code)

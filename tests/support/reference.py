@@ -25,8 +25,11 @@ Rounding = Literal[
     "toward_zero",
     "toward_positive",
     "toward_negative",
+    "to_odd",
+    "ties_to_zero",
     "stochastic",
 ]
+TO_NEAREST = ("ties_to_even", "ties_to_away", "ties_to_zero")
 Variant = Literal["A", "B", "C"]
 Words = tuple[int, int, int, int]
 
@@ -303,10 +306,12 @@ def _round(
         return code
     if rounding == "stochastic":
         up = stochastic_up((x - lo) / (hi - lo), bits, word >> (32 - bits), variant)
-    elif rounding in ("ties_to_even", "ties_to_away"):
+    elif rounding == "to_odd":
+        up = code % 2 == 0
+    elif rounding in TO_NEAREST:
         below, above = x - lo, hi - x
         # Neighbouring codes differ in parity, across a change of exponent too.
-        tie_up = rounding == "ties_to_away" or code % 2 == 1
+        tie_up = rounding == "ties_to_away" or (rounding == "ties_to_even" and code % 2 == 1)
         up = below > above or (below == above and tie_up)
     else:
         up = _points_away(rounding, sign)
@@ -410,8 +415,8 @@ def encode(
     flags = set()
     if code > fmt.max_code:
         flags.add("overflow")
-        # Stochastic rounding clamps like a mode that points toward zero.
-        beyond = rounding in ("ties_to_even", "ties_to_away")
+        # Stochastic rounding, and to odd, clamp like a mode that points toward zero.
+        beyond = rounding in TO_NEAREST
         if fmt.clamps or not (beyond or _points_away(rounding, x.sign)):
             code = fmt.max_code
         else:

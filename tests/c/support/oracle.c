@@ -44,9 +44,9 @@ const format_case OTHERS[OTHERS_COUNT] = {
 };
 
 const char *rounding_name(int rounding) {
-  static const char *const names[ROUNDING_COUNT] = {"ties_to_even",    "ties_to_away",
-                                                    "toward_zero",     "toward_positive",
-                                                    "toward_negative", "stochastic"};
+  static const char *const names[ROUNDING_COUNT] = {
+      "ties_to_even",    "ties_to_away", "toward_zero", "toward_positive",
+      "toward_negative", "stochastic",   "to_odd",      "ties_to_zero"};
   return names[rounding];
 }
 
@@ -232,6 +232,8 @@ static int goes_up(double lo, double x, double hi, unsigned code, int sign, int 
   switch (rounding) {
     case CF_TIES_TO_EVEN: return 2 * x > lo + hi || (2 * x == lo + hi && code % 2 == 1);
     case CF_TIES_TO_AWAY: return 2 * x >= lo + hi;
+    case CF_TIES_TO_ZERO: return 2 * x > lo + hi;
+    case CF_TO_ODD: return code % 2 == 0;
     case CF_TOWARD_POSITIVE: return !sign;
     case CF_TOWARD_NEGATIVE: return sign;
     case CF_STOCHASTIC: return (x - lo) * two_to_32 >= (hi - lo) * (two_to_32 - word);
@@ -241,7 +243,8 @@ static int goes_up(double lo, double x, double hi, unsigned code, int sign, int 
 
 /* Where a magnitude goes that rounds to more than the largest finite value. */
 static unsigned overflow_code(const cf_format *format, int sign, int rounding) {
-  const int to_nearest = rounding == CF_TIES_TO_EVEN || rounding == CF_TIES_TO_AWAY;
+  const int to_nearest =
+      rounding == CF_TIES_TO_EVEN || rounding == CF_TIES_TO_AWAY || rounding == CF_TIES_TO_ZERO;
   const int away = rounding == (sign ? CF_TOWARD_NEGATIVE : CF_TOWARD_POSITIVE);
   if (format->saturating || !(to_nearest || away)) return max_code(format);
   return format->nonfinite == CF_NONFINITE_IEEE ? infinity_code(format) : nan_code(format);

@@ -6,7 +6,7 @@
 
 #include "cfloat.h"
 
-enum { ROUNDING_COUNT = CF_STOCHASTIC + 1, TYPE_COUNT = CF_CODES + 1 };
+enum { ROUNDING_COUNT = CF_TIES_TO_ZERO + 1, TYPE_COUNT = CF_CODES + 1 };
 
 typedef struct format_case {
   const char *name;
