@@ -663,7 +663,7 @@ def set_float_modes(direction: str, flushing: bool) -> bool:
     status = lib.cf_float_modes_set(getattr(lib, f"CF_MODE_{direction.upper()}"), flushing)
     if status != lib.CF_OTHER_MODES:
         _check(status)
-    return status == lib.CF_OK
+    return bool(status == lib.CF_OK)
 
 
 def isa_in_use() -> str:
