@@ -15,7 +15,8 @@ enum cf_status {
   CF_BAD_TYPE = -4,     /* not a cf_type, or not one that can stand there */
   CF_BAD_LAYOUT = -5,   /* ndim outside 0..CF_MAX_NDIM, or a negative length */
   CF_BAD_ISA = -6,      /* an unknown ISA, or one that this CPU or build lacks */
-  CF_NO_MEMORY = -7     /* there is none for what is packed */
+  CF_NO_MEMORY = -7,    /* there is none for what is packed */
+  CF_OTHER_MODES = -8   /* floating-point modes are not those that are asked for */
 };
 
 enum cf_nonfinite {
@@ -431,3 +432,21 @@ int cf_random_words(uint64_t seed, uint64_t offset, uint32_t *words, size_t coun
 int cf_isa_list(int index, const char **name, int *available);
 int cf_isa_name(const char **name);
 int cf_isa_select(const char *name);
+
+/* The floating-point modes of the calling thread.  Functions above compute under the default ones
+ * (nothing traps, subnormals count, sums are rounded to nearest) whatever the caller has; these are
+ * for a caller who computes as well.
+ *
+ * cf_float_modes_check: CF_OK where they are the default ones, and else CF_OTHER_MODES.
+ * cf_float_modes_enter makes them those, and writes what cf_float_modes_leave takes to make them
+ * what they were.  What operations have raised is no mode: neither looks at it, and leaving brings
+ * back what it was.
+ *
+ * cf_float_modes_set is for tests: another direction of rounding, and whether subnormals are taken
+ * for zero and written as zero; CF_OTHER_MODES where this processor has none of these.  On
+ * processors other than x86-64 and arm64 none does anything. */
+enum cf_float_mode { CF_MODE_NEAREST, CF_MODE_UPWARD, CF_MODE_DOWNWARD, CF_MODE_TOWARD_ZERO };
+int cf_float_modes_check(void);
+int cf_float_modes_enter(uint64_t *before);
+int cf_float_modes_leave(uint64_t before);
+int cf_float_modes_set(int direction, int flushing);

@@ -17,6 +17,7 @@ from cfloat._convert.elementwise import check_codes
 from cfloat._core import flags
 from cfloat._core.code_order import code_order
 from cfloat._core.dtypes import FLOAT32, real_array
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format, find_without_dtype
 from cfloat._core.public_names import public
@@ -263,6 +264,7 @@ class CFloatArray(FunctionMethods, Operators):
             return iter(self.__array__())
         return (self[i] for i in range(len(self)))
 
+    @in_default_modes
     def __contains__(self, value: object) -> bool:
         return bool((self == value).any())
 
@@ -296,11 +298,13 @@ class CFloatArray(FunctionMethods, Operators):
         codes = self._codes
         return codes if codes.dtype.isnative else codes.astype(self._format.storage_dtype)
 
+    @in_default_modes
     def _as_dtype(self, dtype: np.dtype[Any], **how: Any) -> Array:
         """Convert to a dtype by way of float32, or of float64 if it is that, as an ndarray's astype does."""
         values = self._decode(_FLOAT64 if dtype == _FLOAT64 else FLOAT32)
         return values.astype(dtype, copy=False, **how) if how or values.dtype != dtype else values
 
+    @in_default_modes
     def item(self, *args: Any) -> float:
         """Give one element as a Python float, as ``ndarray.item``."""
         if not args and self.size != 1:
@@ -317,19 +321,24 @@ class CFloatArray(FunctionMethods, Operators):
             element = self[tuple(index(i) for i in place)]
         return float(element)
 
+    @in_default_modes
     def tolist(self) -> Any:
         """Give the values as Python floats in nested lists, as ``ndarray.tolist``."""
         return self._decode().tolist()
 
+    @in_default_modes
     def __float__(self) -> float:
         return float(self._scalar("a float"))
 
+    @in_default_modes
     def __int__(self) -> int:
         return int(self._scalar("an int"))
 
+    @in_default_modes
     def __complex__(self) -> complex:
         return complex(self._scalar("a complex"))
 
+    @in_default_modes
     def __bool__(self) -> bool:
         if self.size != 1:
             return bool(self._decode())  # NumPy's own error
@@ -630,12 +639,14 @@ class CFloatArray(FunctionMethods, Operators):
         """Set elements by their places in row-major order, as ``np.put``."""
         np.put(cast(Array, self.flat.base), indices, values, mode)
 
+    @in_default_modes
     def sort(self, axis: SupportsIndex = -1, kind: Any = None, *, stable: Any = None) -> None:
         """Sort in place, as ``ndarray.sort``; an element that gets to another bias is rounded."""
         values = self._decode()
         values.sort(axis=axis, kind=kind, stable=stable)
         self[...] = values
 
+    @in_default_modes
     def partition(self, kth: Any, axis: SupportsIndex = -1, kind: Any = "introselect") -> None:
         """Partition in place, as ``ndarray.partition``; an element that gets to another bias is rounded."""
         values = self._decode()
@@ -644,6 +655,7 @@ class CFloatArray(FunctionMethods, Operators):
 
     # Text
 
+    @in_default_modes
     def __repr__(self) -> str:
         return display.represented(
             type(self).__name__,
@@ -655,6 +667,7 @@ class CFloatArray(FunctionMethods, Operators):
             None if self.block is None else self.axis,
         )
 
+    @in_default_modes
     def __str__(self) -> str:
         return display.stringed(self._shown(), self.shape)
 
@@ -664,6 +677,7 @@ class CFloatArray(FunctionMethods, Operators):
         with flags.no_flags():  # looking at an array is no operation on it
             return self._decode() if key is None else self[key]._decode()
 
+    @in_default_modes
     def _repr_inline_(self, max_width: int) -> str:
         """Show the array in one line of so many characters at most, as xarray asks for."""
         first = self.reshape(-1)[: max_width // 2 + 1]  # each value takes two characters or more
@@ -671,6 +685,7 @@ class CFloatArray(FunctionMethods, Operators):
             values = first._decode()
         return display.in_line(self._format.name, values, first.size == self.size, max_width)
 
+    @in_default_modes
     def __format__(self, spec: str) -> str:
         if self.ndim == 0:
             return format(self._decode()[()], spec)

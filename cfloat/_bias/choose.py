@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from cfloat._convert.by_layout import BlockLayout
 from cfloat._core.dtypes import real_array
 from cfloat._core.flags import no_flags
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.public_names import public
@@ -25,6 +26,7 @@ BiasArray: TypeAlias = NDArray[np.int16]
 
 
 @public
+@in_default_modes
 def choose_bias(
     x: ArrayLike,
     fmt: Format | str,
@@ -96,6 +98,7 @@ def choose_bias(
     return choose_checked(array, fmt, method, place, share=share)
 
 
+@in_default_modes
 def choose_along(
     x: Array, fmt: Format, method: BiasMethod, blocks: BlockLayout, share: float = 0.999
 ) -> BiasArray:
@@ -132,6 +135,7 @@ def choose_along(
     return _choose_groups(blocks_along(x, blocks.axes, blocks.length), fmt, method, share)
 
 
+@in_default_modes
 def choose_checked(
     x: Array,
     fmt: Format,

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from cfloat._core.arguments import integer
 from cfloat._core.dtypes import real_array
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.public_names import public
@@ -70,6 +71,7 @@ class BiasTracker:
         self._history: deque[float] = deque(maxlen=self._window)
 
     @property
+    @in_default_modes
     def bias(self) -> int:
         """The bias to use now."""
         peak = max(self._history, default=0.0)
@@ -77,6 +79,7 @@ class BiasTracker:
         # the default of no magnitude stays
         return bias if peak == 0 else max(self.format.bias_range[0], bias - self._margin)
 
+    @in_default_modes
     def update(self, x: ArrayLike) -> int:
         """Take note of a tensor's largest finite magnitude, and give the bias that follows.
 

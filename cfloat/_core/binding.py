@@ -4,7 +4,7 @@ What C cannot check is checked here: dtypes, contiguity, writability, overlap.  
 of native byte order and of one bias take a short way; all others go through the core's strided entries.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -80,6 +80,7 @@ _STATUS: Final = {
     lib.CF_BAD_TYPE: "element type",
     lib.CF_BAD_LAYOUT: "layout",
     lib.CF_BAD_ISA: "ISA",
+    lib.CF_OTHER_MODES: "floating-point modes",
 }
 
 
@@ -725,6 +726,31 @@ def scheme_values(
     rows = _rows(matrix, peak, row_peaks)
     _check(lib.cf_scheme_values(structs, rows, to, threads.get_num_threads()))
     return values
+
+
+#: Tells by a status that is not 0 that this thread's floating-point modes are not the default ones.
+check_float_modes: Final[Callable[[], int]] = lib.cf_float_modes_check
+
+
+def enter_float_modes() -> int:
+    """Set this thread's floating-point modes to the default ones; gives what `leave_float_modes` takes."""
+    before = ffi.new("uint64_t *")
+    _check(lib.cf_float_modes_enter(before))
+    modes: int = before[0]
+    return modes
+
+
+def leave_float_modes(before: int) -> None:
+    """Set this thread's floating-point modes to what they were."""
+    _check(lib.cf_float_modes_leave(before))
+
+
+def set_float_modes(direction: str, flushing: bool) -> bool:
+    """Set modes as a caller may have them, for tests; False where this processor has none of these."""
+    status = lib.cf_float_modes_set(getattr(lib, f"CF_MODE_{direction.upper()}"), flushing)
+    if status != lib.CF_OTHER_MODES:
+        _check(status)
+    return bool(status == lib.CF_OK)
 
 
 def isa_in_use() -> str:

@@ -7,6 +7,7 @@ from typing import SupportsIndex
 import numpy as np
 
 from . import binding
+from .float_modes import in_default_modes
 from .format import Format
 from .presets import as_format
 from .public_names import public
@@ -165,13 +166,16 @@ class finfo:  # noqa: N801 - numpy.finfo's name
         return self.format._max_exponent_field - self.bias + 1
 
     @property
+    @in_default_modes
     def precision(self) -> int:
         return int(self.nmant * math.log10(2))
 
     @property
+    @in_default_modes
     def resolution(self) -> float:
         return float(10.0**-self.precision)
 
+    @in_default_modes
     def __str__(self) -> str:
         return (
             f"{self.format.name} at bias {self.bias}: max {self.max:.7g}, "

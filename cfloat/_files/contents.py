@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from cfloat._array.array import CFloatArray
 from cfloat._convert.elementwise import decode
 from cfloat._core.flags import no_flags
+from cfloat._core.float_modes import in_default_modes
 
 from . import tensor_metadata
 from .dtypes import DTYPES, FP8_FORMATS
@@ -84,6 +85,7 @@ class Contents:
         said = self.descriptions.get(name)
         return (name, said.bias) if said and isinstance(said.bias, str) else (name,)
 
+    @in_default_modes
     def read(self, name: str) -> CFloatArray | Array:
         """Read a tensor: a CFloatArray if it is one, or values; of float32 if NumPy lacks its dtype."""
         if name in self.scaled:
@@ -98,6 +100,7 @@ class Contents:
         with no_flags():
             return decode(values, fmt)
 
+    @in_default_modes
     def read_bias(self, name: str) -> int | Array:
         """Read the bias or the biases of a tensor of codes, without its codes."""
         said = self.descriptions[name]

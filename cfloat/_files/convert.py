@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.text import shown
 from cfloat.errors import FileError
 
@@ -53,6 +54,7 @@ def run_here(
     return descriptions
 
 
+@in_default_modes
 def convert(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],

@@ -12,6 +12,7 @@ from cfloat._bias.bias_layout import along, check_blocks, check_layout
 from cfloat._bias.choose import choose_bias, choose_checked
 from cfloat._convert.by_layout import BlockLayout, encode_layout
 from cfloat._core.flags import collected
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.presets import float16
 from cfloat._core.rounding import check_rounding
@@ -158,6 +159,7 @@ class Encoding:
             return tuple(n if i == self._axis else 1 for i, n in enumerate(shape))
         return None
 
+    @in_default_modes
     def run(self, writer: Writer, counter: Counter) -> Description | None:
         """Choose the biases, and write them and the codes."""
         biases = None
@@ -218,6 +220,7 @@ class Encoding:
                     slices=slice(first, first + piece.shape[1]),
                 )
 
+    @in_default_modes
     def survey(self, parts: Iterable[Piece], counter: Counter) -> Array:
         """Find the largest finite magnitude of each slice, as far as pieces have it: float64 (slices,)."""
         largest = np.zeros(self._cut[1], np.float64)
@@ -228,11 +231,13 @@ class Encoding:
                 counter.advance(self._entry.nbytes / 2 * prod(piece.shape) / self._entry.size)
         return largest
 
+    @in_default_modes
     def decide(self, largest: Array) -> Any:
         """Choose the bias, or one a slice, by what `survey` found in all pieces."""
         axis = None if self._axis is None else 0
         return choose_bias(largest, self._searched, "max", axis=axis)
 
+    @in_default_modes
     def choose(self, counter: Counter) -> Any:
         """Choose the bias, or one a slice, by all values at once, or by none."""
         fmt, method = self._searched, self._plan.bias
@@ -247,6 +252,7 @@ class Encoding:
                 return choose_bias(values, fmt, method)
             return choose_bias(values.reshape(self._cut), fmt, method, axis=1)
 
+    @in_default_modes
     def encode(self, parts: Iterable[Piece], biases: Any, writer: Writer, counter: Counter) -> None:
         """Write the codes of pieces; and with blocks their biases, which are chosen here."""
         with collected() as flags, refusing_contradictions(self._source.path, self.name):
@@ -259,6 +265,7 @@ class Encoding:
                 self._write(writer, counter, piece, self._read(piece), layout)
         counter.summary.flags.add(flags)
 
+    @in_default_modes
     def finish(self, biases: Any, writer: Writer, counter: Counter) -> Description | None:
         """Write what there is to say of the whole tensor, when all pieces are encoded."""
         counter.summary.elements += self._entry.size

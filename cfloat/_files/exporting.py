@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from cfloat._array.array import CFloatArray
 from cfloat._bias.bias_layout import check_layout
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.text import printable
 from cfloat.errors import FileError
@@ -42,6 +43,7 @@ class Exporting:
         self._layout = layout
         self._biases()  # refused now, if they are
 
+    @in_default_modes
     def run(self, writer: Writer, counter: Counter) -> None:
         """Write codes and scales."""
         tensor = self._checkpoint[self.name]

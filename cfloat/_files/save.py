@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cfloat._array.array import CFloatArray
 from cfloat._core.dtypes import check_memory
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.public_names import public
 from cfloat._core.text import printable, shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError
@@ -29,6 +30,7 @@ _PIECE_BYTES: Final = 1 << 22
 
 
 @public
+@in_default_modes
 def save(
     path: str | os.PathLike[str],
     tensors: Mapping[str, CFloatArray | Array],

@@ -12,6 +12,7 @@ from cfloat._bias.round_to import round_to
 from cfloat._core import binding
 from cfloat._core.dtypes import fits_float32, real_array
 from cfloat._core.finfo import finfo
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.pieces import pieces
 from cfloat._core.presets import as_format
@@ -71,6 +72,7 @@ class ErrorStats:
 
 
 @public
+@in_default_modes
 def error(
     x: ArrayLike, q: ArrayLike, fmt: Format | str | None = None, bias: SupportsIndex | None = None
 ) -> ErrorStats:
@@ -126,6 +128,7 @@ def error(
     return sums_of(before, after, limits).stats(before.size, limits is not None)
 
 
+@in_default_modes
 def sums_of(x: NDArray[Any], q: NDArray[Any], limits: finfo | None) -> "Sums":
     """Give the sums of a tensor, or a part of one, before and after rounding: of any real dtypes."""
     before, after = x.reshape(-1), q.reshape(-1)
@@ -136,6 +139,7 @@ def sums_of(x: NDArray[Any], q: NDArray[Any], limits: finfo | None) -> "Sums":
     return sums
 
 
+@in_default_modes
 def sums_of_rounding(x: NDArray[Any], fmt: Format, bias: int) -> "Sums":
     """Give the sums of an array, shape (n,), of any real dtype, and of what it is rounded to.
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from cfloat._array.array import CFloatArray
 from cfloat._core import flags
 from cfloat._core.dtypes import real_array
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.pieces import pieces
 from cfloat._core.public_names import public
 from cfloat._matmul.matmul import matmul
@@ -55,6 +56,7 @@ class MatmulStats:
 
 
 @public
+@in_default_modes
 def matmul_error(a: Any, b: Any, x: ArrayLike, y: ArrayLike) -> MatmulStats:
     """Measure what rounding the operands of a matrix product cost, beside what their own errors predict.
 

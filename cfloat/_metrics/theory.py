@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfloat._core.arguments import check_choice
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.public_names import public
@@ -61,6 +62,7 @@ _BEYOND: Final[dict[str, Callable[[float], float]]] = {
 
 
 @public
+@in_default_modes
 def theoretical_sqnr_db(
     fmt: Format | str, distribution: Distribution, rms: float = 1.0, *, stochastic: bool = False
 ) -> float:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.public_names import public
 from cfloat._core.text import printable
 from cfloat._core.text_table import aligned
@@ -135,6 +136,7 @@ class CompressionPlan:
     strategy: str = ""
     exported_by: str = ""
 
+    @in_default_modes
     def to_text(self, path: str | None = None) -> str:
         """Write what is to be known of the plan on one screen.
 
@@ -145,6 +147,7 @@ class CompressionPlan:
         """
         return _screen(self, path)
 
+    @in_default_modes
     def to_toml(self) -> str:
         """Write the plan as a TOML file, which ``cfloat convert --plan`` carries out.
 
@@ -193,10 +196,12 @@ class CompressionPlan:
             self.strategy,
         )
 
+    @in_default_modes
     def to_json(self) -> str:
         """Write everything as JSON, with null for what is infinite."""
         return json.dumps(self._content(), indent=1, allow_nan=False) + "\n"
 
+    @in_default_modes
     def to_html(self, path: str | None = None) -> str:
         """Make one HTML page of the plan that needs nothing but itself.
 
@@ -213,6 +218,7 @@ class CompressionPlan:
         """
         return plan_page(self._content() | {"command": _command(self, path)})
 
+    @in_default_modes
     def plot(self) -> "Figure":
         """Draw the curve of bytes against error, with the plan on it.
 
@@ -231,6 +237,7 @@ class CompressionPlan:
         content: dict[str, Any] = plain({"cfloat": __version__} | asdict(self))
         return content
 
+    @in_default_modes
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write `to_toml` into a file.
 
@@ -246,6 +253,7 @@ class CompressionPlan:
         """
         write_text(path, self.to_toml())
 
+    @in_default_modes
     def __str__(self) -> str:
         return self.to_text()
 

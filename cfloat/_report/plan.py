@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from cfloat._core.arguments import check_choice, finite_number, integer
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.presets import NAMES, TESLA_FORMATS, CFloat8_1_4_3, as_format, namesake
 from cfloat._core.public_names import public
@@ -34,6 +35,7 @@ from .weighing import Measure, Weighing, weighing_of
 
 
 @public
+@in_default_modes
 def plan(
     model: str | os.PathLike[str] | Checkpoint,
     *,

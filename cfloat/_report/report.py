@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from cfloat._bias.reduction import reduction_axes
 from cfloat._core.arguments import finite_number
 from cfloat._core.dtypes import SOURCE_DTYPES, check_memory, is_source_dtype
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.presets import COMPARED, as_format
 from cfloat._core.public_names import public
@@ -114,6 +115,7 @@ class Report:
     subnormals: list[SubnormalRow] = field(default_factory=list, repr=False)
 
     @cached_property
+    @in_default_modes
     def conclusion(self) -> Conclusion:
         """What it comes to: one configuration for all tensors, and what it and others cost."""
         return conclude(
@@ -121,6 +123,7 @@ class Report:
             self.comparisons, self.skipped, self.min_db,
         )  # fmt: skip
 
+    @in_default_modes
     def to_screen(self, top: int | None = None, sort: str = "sqnr") -> str:
         """Write what is to be known first, on one screen: the conclusion.
 
@@ -140,26 +143,32 @@ class Report:
         listed = self._costs(sort, _LISTED if top is None else top)
         return screen(self.conclusion, listed, is_short=top is None)
 
+    @in_default_modes
     def table_rows(self) -> list[tuple[str, list[list[str]]]]:
         """Give the table as text: for each tensor its title and the cells of its lines."""
         return text_tables.tensor_rows(self.rows)
 
+    @in_default_modes
     def summary_rows(self) -> list[list[str]]:
         """Give one line of text a format: its median and its worst tensor."""
         return text_tables.summary_rows(self.rows, self._alike)
 
+    @in_default_modes
     def denormal_rows(self) -> list[list[str]]:
         """Give what the whitepaper's reading of a denormal costs as text, two lines a format."""
         return text_tables.subnormal_rows(self.rows, self._alike)
 
+    @in_default_modes
     def granularity_rows(self) -> list[list[str]]:
         """Give what biases for parts of a tensor are worth as text, one line a format."""
         return text_tables.granularity_rows(self.granularity, self._alike)
 
+    @in_default_modes
     def comparison_rows(self) -> list[list[str]]:
         """Give what other schemes cost as text, one line each."""
         return text_tables.comparison_rows(self.comparisons, self._alike)
 
+    @in_default_modes
     def tables(self, top: int | None = None, sort: str | None = None) -> list[text_tables.Table]:
         """Give every table of the report as (title, headings, rows of cells).
 
@@ -188,6 +197,7 @@ class Report:
         costs = tensor_costs(self.tensors, self.granularity, bits, self.conclusion)
         return ordered(costs, sort, top)
 
+    @in_default_modes
     def to_table(self, top: int | None = None, sort: str | None = None) -> str:
         """Write the whole report as plain text.
 
@@ -203,6 +213,7 @@ class Report:
         """
         return text_tables.to_text(self.tables(top, sort))
 
+    @in_default_modes
     def to_content(self) -> dict[str, Any]:
         """Give everything as plain data.
 
@@ -229,6 +240,7 @@ class Report:
         made: dict[str, Any] = plain(content)
         return made
 
+    @in_default_modes
     def to_json(self) -> str:
         """Write the report as JSON.
 
@@ -241,6 +253,7 @@ class Report:
         """
         return json.dumps(self.to_content(), indent=1, allow_nan=False) + "\n"
 
+    @in_default_modes
     def to_csv(self) -> str:
         r"""Write the rows as CSV with a heading line.
 
@@ -260,6 +273,7 @@ class Report:
         flat = (row.to_dict() | {"shape": "x".join(map(str, row.shape))} for row in self.rows)
         return csv_text(_COLUMNS, flat)
 
+    @in_default_modes
     def to_html(self) -> str:
         """Make one HTML page of the report that needs nothing but itself.
 
@@ -271,6 +285,7 @@ class Report:
         """
         return html_page(self.to_content())
 
+    @in_default_modes
     def to_frame(self) -> "DataFrame":
         """Make a pandas DataFrame of the rows.
 
@@ -292,6 +307,7 @@ class Report:
             ) from None
         return DataFrame([row.to_dict() for row in self.rows], columns=_COLUMNS)
 
+    @in_default_modes
     def plot(self, tensor: str | None = None) -> "Figure":
         """Draw the SQNR against the bias and the exponents of one tensor.
 
@@ -313,11 +329,13 @@ class Report:
         """
         return draw(self.to_content(), tensor)
 
+    @in_default_modes
     def __str__(self) -> str:
         return self.to_table()
 
 
 @public
+@in_default_modes
 def report(
     tensors: Mapping[str, ArrayLike] | ArrayLike | str | os.PathLike[str],
     formats: Iterable[Format | str] | Format | str = COMPARED,

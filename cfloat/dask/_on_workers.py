@@ -17,6 +17,7 @@ from cfloat._bias.join import join
 from cfloat._bias.round_to import round_to as round_array
 from cfloat._convert import elementwise
 from cfloat._core.finfo import finfo
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.rounding import Positions
 from cfloat._metrics.error import ErrorStats, Sums, own_format, sums_of
@@ -86,11 +87,13 @@ def concatenate(arrays: Any, axis: int = 0, **kwargs: Any) -> Any:
 # Biases
 
 
+@in_default_modes
 def largest_magnitude(x: Any) -> float:
     """Return the largest finite magnitude."""
     return peaks.largest_magnitude(np.asarray(x).reshape(-1))
 
 
+@in_default_modes
 def peaks_of_slices(x: Any, axis: int) -> NDArray[np.float64]:
     """Return the largest finite magnitude of each slice along an axis, the other axes one long."""
     sizes = np.abs(np.asarray(x).astype(np.float64))
@@ -100,21 +103,25 @@ def peaks_of_slices(x: Any, axis: int) -> NDArray[np.float64]:
     return found
 
 
+@in_default_modes
 def scale_of_peak(peak: float) -> int:
     """Return the exponent of a power of two above a magnitude, as `peak.scale_exponent`."""
     return peaks.scale_exponent(peak)
 
 
+@in_default_modes
 def bias_of_peak(peak: float, fmt: Format) -> NDArray[np.int16]:
     """Return the largest bias at which a magnitude is within the range."""
     return np.array(peaks.bias_of_peak(peak, fmt), np.int16)
 
 
+@in_default_modes
 def best_bias(x: Any, fmt: Format) -> NDArray[np.int16]:
     """Return the bias of the least squared error of all of an array."""
     return np.array(squared_errors.best_bias(np.asarray(x), fmt), np.int16)
 
 
+@in_default_modes
 def bin_sums(x: Any, fmt: Format, scale: int) -> BinSums:
     """Return the sums, by bins, of values times ``2**-scale``, in as many bins as a format takes."""
     return BinSums.of(np.asarray(x), bits_for(fmt), scale)
@@ -128,6 +135,7 @@ def merge_bin_sums(parts: list[BinSums]) -> BinSums:
     return whole
 
 
+@in_default_modes
 def best_of_bin_sums(whole: BinSums, fmt: Format, scale: int) -> NDArray[np.int16]:
     """Return the bias of the least squared error of all elements, by the sums of their bins."""
     errors = Histogram.of_sums(whole, bits_for(fmt), scale).errors(fmt)
@@ -142,6 +150,7 @@ class BiasRange(NamedTuple):
     elements: int
 
 
+@in_default_modes
 def percentile_range(whole: BinSums, fmt: Format, scale: int, share: float) -> BiasRange:
     """Return the range that bins leave for the bias of a share of the elements."""
     histogram = Histogram.of_sums(whole, bits_for(fmt), scale)
@@ -149,6 +158,7 @@ def percentile_range(whole: BinSums, fmt: Format, scale: int, share: float) -> B
     return BiasRange(least, most, percentile.rank(share, histogram.finite) + 1)
 
 
+@in_default_modes
 def count_within(x: Any, fmt: Format, within: BiasRange) -> tuple[int, ...]:
     """Count the elements that are not too large, at each bias from the most down to above the least."""
     flat = np.asarray(x).reshape(-1)
@@ -161,6 +171,7 @@ def merge_counts(parts: list[tuple[int, ...]]) -> tuple[int, ...]:
     return tuple(sum(counts) for counts in zip(*parts, strict=True))
 
 
+@in_default_modes
 def bias_of_counts(counts: tuple[int, ...], within: BiasRange) -> NDArray[np.int16]:
     """Return the largest bias at which enough elements are not too large."""
     enough = (within.most - i for i, count in enumerate(counts) if count >= within.elements)
@@ -210,6 +221,7 @@ class ErrorPart(NamedTuple):
             sums_of(np.asarray(x), np.asarray(q), limits), q.size, frozenset([q.format]), found
         )
 
+    @in_default_modes
     def stats(self, fmt: Format | None, bias: int | None) -> ErrorStats:
         """Return the statistics of all elements."""
         has_format = fmt is not None

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cfloat._array import array, creation
 from cfloat._bias.bias_layout import Axis
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.rounding import RoundingMode
@@ -65,6 +66,7 @@ def asarray(
     )  # fmt: skip
 
 
+@in_default_modes
 def to_torch(
     a: array.CFloatArray,
     dtype: torch.dtype = torch.float32,

@@ -8,6 +8,7 @@ import numpy as np
 from cfloat._array.array import CFloatArray
 from cfloat._array.operators import check_operands
 from cfloat._array.registry import COMPUTED, KEEPS, PROTOCOLS, REFUSED, Function, key_of
+from cfloat._core.float_modes import in_default_modes
 from cfloat.errors import ArgumentTypeError
 
 from .arguments import parameters
@@ -15,6 +16,7 @@ from .refusing import LIKE
 from .values import compute
 
 
+@in_default_modes
 def call(
     own: CFloatArray,
     func: Function,

@@ -8,6 +8,7 @@ from cfloat._array.array import CFloatArray
 from cfloat._array.operators import check_operands
 from cfloat._array.registry import KEPT, PROTOCOLS, UFUNCS
 from cfloat._core import flags
+from cfloat._core.float_modes import DefaultModes, other_modes
 from cfloat.errors import ArgumentTypeError
 
 from . import in_pieces, keeping, table_of_codes
@@ -19,6 +20,9 @@ from .results import CHANGE_SIGNS, into, positive_nans, with_out, write
 
 def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Do what ``__array_ufunc__`` is asked for."""
+    if other_modes():
+        with DefaultModes():
+            return call(ufunc, method, inputs, kwargs)
     if method == "__call__" and not kwargs:
         kept = KEPT.get(ufunc)
         if kept is not None and (computed := kept(inputs, (), kwargs)) is not None:

@@ -276,12 +276,63 @@ static void statistics_in_every_mode(void) {
   free(found);
 }
 
+/* For callers who compute: long double too, which has a control word of its own. */
+static int sums_are_nearest(void) {
+  volatile double one = 1, little = 0x1p-60, tiny = 0x1p-1074, half = 0.5;
+  volatile long double long_one = 1, long_little = 0x1p-120L;
+  return one + little == 1 && -one - little == -1 && tiny * one != 0 && tiny * half == 0 &&
+         3 * tiny * half == 2 * tiny && long_one + long_little == 1 &&
+         -long_one - long_little == -1;
+}
+
+static void callers_in_every_mode(void) {
+  CHECK(cf_float_modes_check() == CF_OK && sums_are_nearest(), "the default mode");
+  for (int i = 0; i < MODES_COUNT; ++i) {
+    uint64_t modes;
+    fenv_t before;
+    fegetenv(&before);
+    fesetround(MODES[i].rounding);
+    set_extras(MODES[i].extras);
+    const unsigned long long control_before = control();
+    const int check_before = cf_float_modes_check();
+    const int entered = cf_float_modes_enter(&modes);
+    const int check_inside = cf_float_modes_check(), are_nearest = sums_are_nearest();
+    const int left = cf_float_modes_leave(modes);
+    const unsigned long long control_after = control();
+    const int rounding_after = fegetround();
+    fesetenv(&before);
+    CHECK(check_before == (i == 0 ? CF_OK : CF_OTHER_MODES), "%s: %d", MODES[i].name, check_before);
+    CHECK(entered == CF_OK && left == CF_OK, "%s", MODES[i].name);
+    CHECK(check_inside == CF_OK && are_nearest, "%s: not the default modes inside", MODES[i].name);
+    CHECK(control_after == control_before && rounding_after == MODES[i].rounding,
+          "%s: control register %llx, was %llx; rounding %d", MODES[i].name, control_after,
+          control_before, rounding_after);
+  }
+}
+
+static void modes_for_tests(void) {
+  const int directions[] = {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
+  volatile double tiny = 0x1p-1074, one = 1;
+  for (int i = 0; i < 8; ++i) {
+    fenv_t before;
+    fegetenv(&before);
+    const int status = cf_float_modes_set(i / 2, i % 2), direction = fegetround();
+    const int flushes = tiny * one == 0;
+    fesetenv(&before);
+    CHECK(status == CF_OK && direction == directions[i / 2] && flushes == i % 2,
+          "mode %d: status %d, direction %d, flushing %d", i, status, direction, flushes);
+  }
+  CHECK(cf_float_modes_set(4, 0) == CF_BAD_ROUNDING, "no such direction");
+}
+
 void test_float_modes(void) {
   static const int sources[] = {CF_FLOAT32, CF_FLOAT64, CF_FLOAT16, CF_BFLOAT16, CF_INT32};
   const format_case *const formats[] = {&TESLA[0],  &TESLA[4],  &TESLA[6],  &TESLA[11],
                                         &OTHERS[1], &OTHERS[2], &OTHERS[4], &OTHERS[9]};
   char *elements = allocate(COUNT * 8);
   uint64_t random = 8;
+  callers_in_every_mode();
+  modes_for_tests();
   statistics_in_every_mode();
   for (int i = 0; i < 4; ++i) products_in_every_mode(i < 2 ? CF_CODES : CF_FLOAT32, i % 2);
   for (size_t i = 0; i < sizeof formats / sizeof *formats; ++i) {
