@@ -64,7 +64,7 @@ def magnitudes_of(values: NDArray[Any]) -> NDArray[Any]:
     if beyond.any():
         lost = whole & 2047
         whole = np.where(beyond, (whole - lost) | ((lost > 0).astype(np.uint64) << 11), whole)
-    return whole.astype(np.float64)
+    return np.asarray(whole.astype(np.float64))
 
 
 def scale_exponent(peak: float) -> int:

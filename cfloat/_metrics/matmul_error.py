@@ -74,7 +74,8 @@ def matmul_error(a: Any, b: Any, x: ArrayLike, y: ArrayLike) -> MatmulStats:
     Raises
     ------
     ArgumentTypeError
-        If `a` and `b` are not operands of `matmul`, or `x` and `y` not real numbers; or one is a masked array.
+        If `a` and `b` are not operands of `matmul`, or `x` and `y` not real numbers, or one of them is a
+        masked array.
     ArgumentValueError
         If the shapes do not fit.
 
