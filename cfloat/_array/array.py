@@ -735,9 +735,12 @@ def layout_for(
     axis: Axis | None,
     block: SupportsIndex | None,
 ) -> BiasLayout:
-    """Check the biases that values are to have, or choose them if `bias` names a way to."""
+    """Check the biases that values are to have, or choose them if `bias` names a way to.
+
+    What a masked array masks is left out of the choice.
+    """
     if isinstance(bias, str):
-        bias = choose_bias(x, fmt, check_method("bias", bias), axis=axis, block=block)
+        bias = choose_bias(x, fmt, check_method("bias", bias, fmt), axis=axis, block=block)
     return check_layout(fmt, bias, x.shape, axis, block)
 
 

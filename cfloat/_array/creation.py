@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cfloat._bias.bias_layout import Axis, check_layout
+from cfloat._bias.masked import mask_of
 from cfloat._convert.by_layout import encode_layout
 from cfloat._core.dtypes import real_array
 from cfloat._core.format import Format
@@ -42,10 +43,11 @@ def asarray(
     ----------
     x : array_like
         Values as in `encode`, or a CFloatArray; one that has the format and the biases
-        already is returned as it is.
+        already is returned as it is.  What a masked array masks is rounded as all else, and the mask is lost;
+        but biases are chosen without it.
     fmt : Format or str
         The format, or its name.
-    bias : int, array_like of int, or {"mse", "max", "percentile"}, optional
+    bias : int, array_like of int, or {"mse", "max", "percentile", "mx"}, optional
         One bias, or an array that broadcasts to the shape of `x`; or how `choose_bias` is to choose it, for
         all of `x` or as `axis` or `block` say.  The format's default if None.
     axis : int or tuple of int, optional
@@ -96,8 +98,9 @@ def asarray(
             fmt, bias, axis, block, rounding, seed=seed, offset=offset, random_bits=random_bits,
             stochastic_bits=stochastic_bits, stochastic_variant=stochastic_variant,
         )  # fmt: skip
-    values = real_array("x", _readable(x))
-    biases = layout_for(values, fmt, bias, axis, block)
+    x = _readable(x)
+    values = real_array("x", x)
+    biases = layout_for(x if mask_of(x) is not None else values, fmt, bias, axis, block)
     how = check_rounding(
         rounding, values.shape, seed, offset, random_bits, stochastic_bits, stochastic_variant
     )

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cfloat._convert.by_layout import BlockLayout
-from cfloat._core.dtypes import real_array
 from cfloat._core.flags import no_flags
 from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
@@ -16,6 +15,7 @@ from cfloat._core.public_names import public
 from .bias_layout import Axis, check_axis, check_blocks
 from .bias_methods import BiasMethod, check_method, check_percentile
 from .groups import Groups, Slices, Tiles, blocks_along
+from .masked import present_values, with_nothing_masked
 from .peak import bias_of_peak, largest_magnitude
 from .percentile import bias_of_share
 from .search_slices import choose_each, least_errors
@@ -41,13 +41,16 @@ def choose_bias(
     Parameters
     ----------
     x : array_like
-        Values of a dtype that `encode` takes.  Infinities and NaN are left out.
+        Values of a dtype that `encode` takes.  Infinities and NaN are left out, and so is what a masked array
+        masks.
     fmt : Format or str
         The format, or its name.
-    method : {"mse", "max", "percentile"}, optional
+    method : {"mse", "max", "percentile", "mx"}, optional
         "mse": the bias of the least sum of squared errors under rounding to nearest; among equally good ones
         that nearest the format's default.  "max": the largest bias at which no element is beyond the format's
-        largest value.  "percentile": the largest at which so many per cent of the elements are not.
+        largest value.  "percentile": the largest at which so many per cent of the elements are not.  "mx":
+        OCP MX's rule, the largest exponent field less ``floor(log2(max(abs(x))))``: the largest element comes
+        into the last binade, where it may be beyond the largest value.
     axis : int or tuple of int, optional
         Choose a bias for each slice along this axis; or with `block`, what blocks run along, as in `asarray`.
     block : int, optional
@@ -63,14 +66,15 @@ def choose_bias(
         number of blocks in place of the length of what they run along: as `asarray` takes them with the same
         `axis` and `block`.
         A bias within the format's range, even where none serves; the default where all elements are 0, not
-        finite, or there are none.
+        finite or masked, or there are none.
 
     Raises
     ------
     ArgumentTypeError
         If `x` is not of real numbers, or `fmt` neither a Format nor a str.
     ArgumentValueError
-        If `method`, `axis`, `block` or `percentile` are not among those above.
+        If `method`, `axis`, `block` or `percentile` are not among those above, or the format's bias is fixed
+        and `method` is "mx".
 
     Notes
     -----
@@ -89,13 +93,15 @@ def choose_bias(
     array([18, 11,  7], dtype=int16)
     """
     fmt = as_format(fmt)
-    method = check_method("method", method)
-    array = real_array("x", x)
+    method = check_method("method", method, fmt)
     share = check_percentile(percentile) / 100.0
-    if block is not None:
-        return choose_along(array, fmt, method, check_blocks(block, array.shape, axis), share)
-    place = None if axis is None else check_axis(axis, array.ndim)
-    return choose_checked(array, fmt, method, place, share=share)
+    if axis is None and block is None:
+        return _choose_one(present_values("x", x), fmt, method, share)
+    array = with_nothing_masked("x", x, method)
+    if axis is not None and block is None:
+        return choose_checked(array, fmt, method, check_axis(axis, array.ndim), share=share)
+    assert block is not None
+    return choose_along(array, fmt, method, check_blocks(block, array.shape, axis), share)
 
 
 @in_default_modes
@@ -207,6 +213,6 @@ def _choose_one(x: Array, fmt: Format, method: BiasMethod, share: float) -> int:
     if method == "mse":
         return best_bias(x, fmt)
     flat = x.reshape(-1)
-    if method == "max":
-        return bias_of_peak(largest_magnitude(flat), fmt)
-    return bias_of_share(flat, fmt, share)
+    if method == "percentile":
+        return bias_of_share(flat, fmt, share)
+    return bias_of_peak(largest_magnitude(flat), fmt, method)

@@ -22,11 +22,17 @@ from cfloat._core.pieces import pieces
 from cfloat._core.public_names import public
 from cfloat._core.rounding import check_rounding
 
+from .masked import present_values
 from .peak import largest_magnitude, scale_exponent
 
 Floats = NDArray[np.float64]
 
 _MANTISSA_BITS: Final = 23
+
+# what lies below float32's normal numbers is counted times so many binades, and so on: a range of bins
+_RANGE: Final = 250
+_LEAST_NORMAL: Final = 2.0**-126
+_LEAST_EXPONENT: Final = -149
 
 #: Mantissa bits that a bin has in common: for any format, and for those of few, whose table stays in cache.
 ANY_BITS, FEW_BITS = 11, 7
@@ -69,8 +75,9 @@ class BinSums:
 
     Attributes
     ----------
-    bins : ndarray of int, shape (n,)
-        The upper bits, as float32 has them, of the bins that occur, in order.
+    bins : ndarray of int64, shape (n,)
+        The upper bits, as float32 has them, of the bins that occur, in order; above these, how many ranges
+        below float32's normal numbers they are.
     sums : ndarray of uint64 or object, shape (n, 3)
         The count of each, and the sums of the lower bits and of their squares.
     size : int
@@ -85,21 +92,20 @@ class BinSums:
         """Sum up values times ``2**-scale``, by sign, exponent and so many bits of mantissa."""
         flat = x.reshape(-1)
         if flat.size <= _FEW_ELEMENTS:
-            return cls._of_few(_as_float32(flat, scale), bits)
+            return cls._of_few(_bit_patterns(flat, scale), bits)
         table = BinTable(bits, scale)
         table.add(flat)
         return cls(*table.bins(), flat.size)
 
     @classmethod
-    def _of_few(cls, flat: NDArray[np.float32], bits: int) -> Self:
+    def _of_few(cls, bit_patterns: NDArray[np.int64], bits: int) -> Self:
         lower_bits = _MANTISSA_BITS - bits
-        bit_patterns = flat.view(np.uint32)
         bins, inverse = np.unique(bit_patterns >> lower_bits, return_inverse=True)
         lower = (bit_patterns & ((1 << lower_bits) - 1)).astype(np.float64)
         # sums of few integers, which float64 holds
         columns = [np.bincount(inverse, weights, bins.size) for weights in (None, lower, lower**2)]
         sums = np.stack(columns, axis=1).astype(np.uint64)
-        return cls(bins.astype(np.intp), sums, flat.size)
+        return cls(bins, sums, bit_patterns.size)
 
     def coarser(self, bits: int, by: int) -> Self:
         """Sum up by fewer bits of mantissa: by `by`, of those `bits` that these sums are by."""
@@ -140,29 +146,94 @@ class BinTable:
     """
 
     def __init__(self, bits: int, scale: int) -> None:
-        self._lower_bits, self._scale = _MANTISSA_BITS - bits, scale
-        self._table = np.zeros((1 << (32 - self._lower_bits), 3), np.uint64)
+        self._bits, self._scale = bits, scale
+        self._table = np.zeros((1 << (9 + bits), 3), np.uint64)
+        # by sign, of what has the exponent field 0: zeros alone are counted there
+        self._low = self._table.reshape(2, 256, 1 << bits, 3)[:, 0]
+        self._below: BinTable | None = None
 
     def add(self, flat: NDArray[Any]) -> None:
         """Add values, of one axis."""
         if flat.dtype == np.float32 and flat.flags.c_contiguous and flat.dtype.isnative:
-            binding.add_to_histogram(flat, self._lower_bits, self._table)
+            self._add_floats(flat)
             return
         for piece in pieces(flat.shape):
-            part = _as_float32(flat[piece], self._scale)
-            binding.add_to_histogram(part, self._lower_bits, self._table)
+            if fits_float32(flat.dtype):
+                self._add_floats(np.ascontiguousarray(flat[piece], np.float32))
+            else:
+                self._add_doubles(flat[piece].astype(np.float64))
 
-    def bins(self) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
+    def _add_floats(self, flat: NDArray[np.float32]) -> None:
+        zeros = self._low[:, 0, 0].copy()
+        binding.add_to_histogram(flat, _MANTISSA_BITS - self._bits, self._table)
+        if not (self._low[:, 1:, 0].any() or self._low[:, 0, 1].any()):
+            return
+        # subnormal numbers have fewer bits, and are counted anew below
+        self._low[...] = 0
+        self._low[:, 0, 0] = zeros
+        for piece in pieces(flat.shape):
+            patterns = flat[piece].view(np.uint32)
+            for sign, zero in enumerate((0, 1 << 31)):
+                self._low[sign, 0, 0] += np.uint64(np.count_nonzero(patterns == zero))
+            subnormal = patterns[_is_subnormal(patterns)]
+            if subnormal.size:
+                self._add_below(_values_of_subnormal(subnormal))
+
+    def _add_doubles(self, values: Floats) -> None:
+        with np.errstate(all="ignore"):
+            scaled = np.ldexp(values, -self._scale)
+            small = (np.abs(scaled) < _LEAST_NORMAL) & (values != 0)
+            if small.any():
+                self._add_below(values[small])
+                scaled = scaled[~small]
+            part = scaled.astype(np.float32)
+        binding.add_to_histogram(part, _MANTISSA_BITS - self._bits, self._table)
+
+    def _add_below(self, values: Floats) -> None:
+        if self._below is None:
+            self._below = BinTable(self._bits, self._scale - _RANGE)
+        self._below._add_doubles(values)
+
+    def bins(self) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         """Give the bins that occur, and their sums."""
-        bins = np.flatnonzero(self._table[:, 0])
-        return bins, self._table[bins]
+        bins = np.flatnonzero(self._table[:, 0]).astype(np.int64, copy=False)
+        sums = self._table[bins]
+        if self._below is None:
+            return bins, sums
+        below, its_sums = self._below.bins()
+        below = below + (1 << (9 + self._bits))
+        return np.concatenate([bins, below]), np.concatenate([sums, its_sums])
 
 
-def _as_float32(flat: NDArray[Any], scale: int) -> NDArray[np.float32]:
+def _is_subnormal(patterns: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which patterns of float32's bits are of subnormal numbers."""
+    magnitudes = patterns & 0x7FFFFFFF
+    found: NDArray[np.bool_] = (magnitudes > 0) & (magnitudes < 1 << _MANTISSA_BITS)
+    return found
+
+
+def _values_of_subnormal(patterns: NDArray[Any]) -> Floats:
+    """Give the values of subnormal float32, whatever the processor makes of these."""
+    magnitudes = np.ldexp((patterns & 0x7FFFFFFF).astype(np.float64), _LEAST_EXPONENT)
+    return np.where(patterns >> 31 != 0, -magnitudes, magnitudes)
+
+
+def _bit_patterns(flat: NDArray[Any], scale: int) -> NDArray[np.int64]:
+    """Give the bits of values times ``2**-scale`` as float32, and above them their ranges."""
     with np.errstate(all="ignore"):
-        if not fits_float32(flat.dtype):
-            flat = np.ldexp(flat.astype(np.float64), -scale)
-        return np.ascontiguousarray(flat, np.float32)
+        if fits_float32(flat.dtype):
+            patterns = np.ascontiguousarray(flat, np.float32).view(np.uint32).astype(np.int64)
+            small = np.flatnonzero(_is_subnormal(patterns))
+            values = _values_of_subnormal(patterns[small])
+        else:
+            values = flat.astype(np.float64)
+            scaled = np.ldexp(values, -scale)
+            patterns = scaled.astype(np.float32).view(np.uint32).astype(np.int64)
+            small = np.flatnonzero((np.abs(scaled) < _LEAST_NORMAL) & (values != 0))
+            values = values[small]
+        if small.size:
+            patterns[small] = _bit_patterns(values, scale - _RANGE) + (1 << 32)
+    return patterns
 
 
 class Histogram:
@@ -179,14 +250,17 @@ class Histogram:
     """
 
     def __init__(
-        self, values: Floats, counts: Floats, sums: Floats, squares: Floats, **known: int
+        self, values: Floats, counts: Floats, sums: Floats, squares: Floats, **known: Any
     ) -> None:
         # by bin: the value nearest zero, with its sign; how many elements; the sums of how much further they
-        # are from zero, and of the squares of that
-        self._edges, self._counts, self._sums, self._squares = values, counts, sums, squares
+        # are from zero, and of the squares of that; and whether any is
+        self._values, self._counts, self._sums, self._squares = values, counts, sums, squares
+        self._is_spread: NDArray[np.bool_] = known["is_spread"]
         self.size = known["size"]
         self.scale = known["scale"]
         self._bits = known["bits"]
+        # in the unit of sums, in which the smallest of a wide range may become 0
+        self._edges = np.ldexp(values, -self.scale) if self.scale else values
         self.finite = int(counts.sum())
 
     @classmethod
@@ -196,13 +270,13 @@ class Histogram:
         Parameters
         ----------
         x : array_like
-            Values of a dtype that `encode` takes.  Those of 64 bits are scaled by a power of two into
-            float32's range, and rounded to it.
+            Values of a dtype that `encode` takes.  Those of 64 bits are rounded to float32's bits, whatever
+            their exponents.  What a masked array masks is left out.
         fmt : Format, optional
             The only format that they are wanted for.
         """
         bits = bits_for(fmt)
-        flat = np.asarray(x).reshape(-1)
+        flat = present_values("x", x).reshape(-1)
         scale = 0 if fits_float32(flat.dtype) else scale_exponent(largest_magnitude(flat))
         return cls.of_sums(BinSums.of(flat, bits, scale), bits, scale)
 
@@ -212,14 +286,21 @@ class Histogram:
         exponents = (sums.bins >> bits) & 255
         finite = exponents < 255
         found, exponents = sums.bins[finite], exponents[finite]
-        edges = (found << (_MANTISSA_BITS - bits)).astype(np.uint32).view(np.float32)
-        units = np.ldexp(1.0, np.maximum(exponents, 1) - (127 + _MANTISSA_BITS))
+        # of the lowest bit of a bin's edge; an exponent field of 0 is of zeros
+        places = exponents - (127 + bits + _RANGE * (found >> (9 + bits)))
+        significands = (found & ((1 << bits) - 1)) + np.where(exponents > 0, 1 << bits, 0)
+        negative = (found >> (8 + bits)) & 1
+        edges = np.copysign(
+            np.ldexp(significands.astype(np.float64), places + scale), 0.5 - negative
+        )
+        units = np.ldexp(1.0, places - (_MANTISSA_BITS - bits))
         count, total, squares = sums.sums[finite].T.astype(np.float64, order="C")
         return cls(
-            edges.astype(np.float64),
+            edges,
             count,
             total * units,
             squares * units * units,
+            is_spread=total > 0,
             size=sums.size,
             scale=scale,
             bits=bits,
@@ -250,10 +331,12 @@ class Histogram:
             Element i is of bias ``fmt.bias_range[0] + i``; infinite where an element becomes infinite or NaN.
             All share one factor, of the power of two that brings 64-bit values into range.
         """
-        if self.scale:
+        whole = self._inside(slice(None))
+        with np.errstate(all="ignore"):
+            inside = whole.astype(np.float32)
+        if self.scale or not np.array_equal(inside, whole):
             errors = self._errors_of_double(fmt)
         else:
-            inside = self._inside(slice(None)).astype(np.float32)
             errors = binding.errors_of_bins(
                 fmt._struct, inside, self._edges, self._counts, self._sums
             )
@@ -326,12 +409,9 @@ class Histogram:
         )
 
     def exponents(self) -> dict[int, int]:
-        """Count the elements in each binade, by the exponent of its first value.
-
-        The least subnormal float32 count as `zeros` and are in none.
-        """
-        nonzero = self._edges != 0
-        exponents = np.frexp(self._edges[nonzero])[1] - 1
+        """Count the elements in each binade, by the exponent of its first value."""
+        nonzero = self._values != 0
+        exponents = np.frexp(self._values[nonzero])[1] - 1
         first = int(exponents.min(initial=0))
         counts = np.bincount(exponents - first, weights=self._counts[nonzero])
         return {first + i: int(count) for i, count in enumerate(counts) if count}
@@ -339,26 +419,13 @@ class Histogram:
     @property
     def zeros(self) -> int:
         """Number of elements that are 0."""
-        return int(self._counts[self._edges == 0].sum())
-
-    def magnitude_at(self, share: float) -> float:
-        """Tell a magnitude that a share of the finite elements does not exceed, to 11 bits, from above."""
-        magnitudes = np.abs(self._edges)
-        order = np.argsort(magnitudes, kind="stable")
-        below = np.cumsum(self._counts[order])
-        if not below.size:
-            return 0.0
-        at = order[min(int(np.searchsorted(below, share * below[-1])), order.size - 1)]
-        if self._sums[at] > 0:
-            return float(abs(self._inside(slice(at, at + 1))[0]))
-        return float(np.ldexp(magnitudes[at], self.scale))
+        return int(self._counts[self._values == 0].sum())
 
     def _inside(self, part: slice) -> Floats:
         """Give a value of each bin that is not at its edge, where a tie would be."""
-        edges = self._edges[part]
-        exponents = np.where(edges == 0, -125, np.maximum(np.frexp(edges)[1], -125))
-        half = np.where(self._sums[part] > 0, np.ldexp(1.0, exponents - (self._bits + 2)), 0.0)
-        return np.ldexp(edges + np.copysign(half, edges), self.scale)
+        edges = self._values[part]
+        halves = np.ldexp(1.0, np.frexp(edges)[1] - (self._bits + 2))
+        return edges + np.copysign(np.where(self._is_spread[part], halves, 0.0), edges)
 
     def _squared_errors(self, rounded: Floats, part: slice = slice(None)) -> Floats:
         """Sum up the squared errors of rows of rounded values: one row a bias, one column a bin."""

@@ -1,46 +1,105 @@
 """The bias at which a share of a tensor's elements is within a format's range."""
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cfloat._core.finfo import finfo
+from cfloat._core.dtypes import fits_float32
 from cfloat._core.format import Format
 from cfloat._core.pieces import pieces
 
-from .histogram import Histogram
-from .peak import bias_of_peak
+from .peak import magnitudes_of
 
 Array = NDArray[Any]
 
 
+class _Layout(NamedTuple):
+    """The bits of a floating-point dtype."""
+
+    #: A signed type of as many bits, by which magnitudes are in order.
+    integer: type[np.signedinteger[Any]]
+    mantissa_bits: int
+    bias: int
+
+
+_FLOAT32: Final = _Layout(np.int32, 23, 127)
+_FLOAT64: Final = _Layout(np.int64, 52, 1023)
+
+# elements worked on at a time: what is made of them stays in cache
+_PIECE_SIZE: Final = 1 << 15
+
+
+@dataclass
+class BinadeCounts:
+    """How many elements there are in each binade, binades being cut where a format's largest value is.
+
+    All elements of one of these binades are within the range at the same biases.  Counts of the parts of a
+    tensor add up.
+
+    Attributes
+    ----------
+    counts : ndarray of int64, shape (n,)
+        Of finite elements, the smallest first: element i is of those for which the largest bias is
+        ``first - i``, allowed or not; in element 0, all that are smaller too.
+    first : int
+        What `counts` says.
+    zeros : int
+        How many are 0.
+    """
+
+    counts: NDArray[np.int64]
+    first: int
+    zeros: int
+
+    @classmethod
+    def of(cls, flat: Array, fmt: Format) -> Self:
+        """Count the elements of a flat array of real numbers."""
+        # where a float32 that is subnormal can matter, as float64 it is not; a smaller float64 never does
+        top = fmt._max_exponent_field
+        as_float32 = fits_float32(flat.dtype) and top + _FLOAT32.bias > fmt.bias_range[1]
+        layout = _FLOAT32 if as_float32 else _FLOAT64
+        found = cls(np.zeros(2 * layout.bias + 2, np.int64), top + layout.bias, 0)
+        # bits of magnitudes that are at most the largest value's, and so on, share a place once this is added
+        one = 1 << layout.mantissa_bits
+        added = one - 1 - int((fmt._max_significand - 1) * one)
+        infinity = (2 * layout.bias + 1) << layout.mantissa_bits
+        for piece in pieces(flat.shape, _PIECE_SIZE):
+            magnitudes = magnitudes_of(flat[piece])  # fresh memory
+            if not magnitudes.size:
+                continue
+            if not as_float32:
+                magnitudes = magnitudes.astype(np.float64, copy=False)
+            bits = magnitudes.view(layout.integer)
+            if bits.max() >= infinity:
+                bits = bits[bits < infinity]
+            if bits.min(initial=1) == 0:
+                found.zeros += bits.size - int(np.count_nonzero(bits))
+            bits += added
+            bits >>= layout.mantissa_bits
+            found.counts += np.bincount(bits, minlength=found.counts.size)
+        return found
+
+    def merge(self, other: "BinadeCounts") -> None:
+        """Add the counts of another part of a tensor, of the same dtype."""
+        self.counts = self.counts + other.counts
+        self.zeros += other.zeros
+
+    def bias(self, fmt: Format, share: float) -> int:
+        """Tell the largest bias that keeps a share of the elements within the range; of zeros the default."""
+        reached = self.counts.cumsum()
+        needed = rank(share, int(reached[-1])) + 1
+        if needed <= self.zeros:  # as 0 is of no elements
+            return fmt.default_bias
+        low, high = fmt.bias_range
+        return max(low, min(self.first - int(reached.searchsorted(needed)), high))
+
+
 def bias_of_share(flat: Array, fmt: Format, share: float) -> int:
     """Tell the largest bias at which a share of the finite elements of a flat array is within the range."""
-    histogram = Histogram.of(flat, fmt)
-    least, most = percentile_range(histogram, fmt, share)
-    needed = rank(share, histogram.finite) + 1
-    # nearly always it is known already
-    within = (count_within(flat, fmt, bias) >= needed for bias in range(most, least, -1))
-    return next((most - i for i, enough in enumerate(within) if enough), least)
-
-
-def percentile_range(histogram: Histogram, fmt: Format, share: float) -> tuple[int, int]:
-    """Tell the least and the largest that the bias of a share of the elements can be."""
-    magnitude = histogram.magnitude_at(share)
-    # it is known to the bits of a bin, in which one bias may end and the next begin
-    least, most = (bias_of_peak(magnitude * near, fmt) for near in (1 + 2**-6, 1 - 2**-6))
-    return least, most
-
-
-def count_within(x: Array, fmt: Format, bias: int) -> int:
-    """Count the elements of a flat array that are no larger than a format's largest value at a bias."""
-    top = finfo(fmt, bias).max
-    return sum(
-        int(np.count_nonzero(np.abs(x[piece].astype(np.float64)) <= top))
-        for piece in pieces(x.shape)
-    )
+    return BinadeCounts.of(flat, fmt).bias(fmt, share)
 
 
 def rank(share: float, count: int) -> int:

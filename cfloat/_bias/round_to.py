@@ -14,6 +14,7 @@ from cfloat._core.rounding import RoundingMode, StochasticVariant, check_roundin
 
 from .bias_methods import check_method
 from .choose import choose_checked
+from .masked import present_values
 
 Array = NDArray[Any]
 
@@ -40,8 +41,9 @@ def round_to(
         Values, as in `encode`.
     fmt : Format or str
         The format on whose grid the results are, or its name.
-    bias : int, array_like of int, or {"mse", "max", "percentile"}, optional
-        As in `encode`; or how `choose_bias` is to choose one for all of `x`.
+    bias : int, array_like of int, or {"mse", "max", "percentile", "mx"}, optional
+        As in `encode`; or how `choose_bias` is to choose one for all of `x`, without what a masked array
+        masks; that is rounded as all else, and no mask is returned.
     rounding, seed, offset, random_bits, stochastic_bits, stochastic_variant
         As in `encode`.
     out : ndarray, optional
@@ -73,7 +75,7 @@ def round_to(
     fmt = as_format(fmt)
     source = real_array("x", x)
     if isinstance(bias, str):
-        bias = choose_checked(source, fmt, check_method("bias", bias))
+        bias = choose_checked(present_values("x", x), fmt, check_method("bias", bias, fmt))
     biases = fmt.check_biases(bias)
     shape = broadcast_shape(source, biases)
     how = check_rounding(

@@ -11,7 +11,7 @@ from cfloat._core.format import Format
 
 from .bias_methods import BiasMethod
 from .groups import Groups
-from .peak import biases_of_peaks
+from .peak import biases_of_peaks, magnitudes_of
 from .percentile import rank
 
 Array = NDArray[Any]
@@ -60,29 +60,30 @@ def as_searched(values: Array) -> Array:
 
 def choose_each(values: Array, fmt: Format, method: BiasMethod, share: float) -> BiasArray:
     """Choose a bias by the largest magnitudes of each row of an array of two axes: int16, one a row."""
-    values = values.astype(np.float32 if fits_float32(values.dtype) else np.float64)
-    finite = np.isfinite(values)
+    magnitudes = magnitudes_of(values)
+    finite = np.isfinite(magnitudes)
     if not finite.all():
         if method == "percentile":
             return np.array(
                 [
                     _row_percentile(row[own], share, fmt)
-                    for row, own in zip(values, finite, strict=True)
+                    for row, own in zip(magnitudes, finite, strict=True)
                 ],
                 np.int16,
             )
-        values[~finite] = 0
-    magnitudes = np.abs(values)
-    if method == "percentile" and values.shape[1]:
-        place = rank(share, values.shape[1])
-        return biases_of_peaks(
-            np.partition(magnitudes, place, axis=1)[:, place].astype(np.float64), fmt
-        )
-    return biases_of_peaks(magnitudes.max(axis=1, initial=0).astype(np.float64), fmt)
+        magnitudes = np.where(finite, magnitudes, 0)
+    if method != "percentile" or not values.shape[1]:
+        peaks = magnitudes.max(axis=1, initial=0).astype(np.float64)
+        return biases_of_peaks(peaks, fmt, "mx" if method == "mx" else "max")
+    place = rank(share, values.shape[1])
+    return biases_of_peaks(
+        np.partition(magnitudes, place, axis=1)[:, place].astype(np.float64), fmt
+    )
 
 
 def _row_percentile(row: Array, share: float, fmt: Format) -> int:
+    """Choose the bias of a share of finite magnitudes."""
     if not row.size:
         return fmt.default_bias
     place = rank(share, row.size)
-    return int(biases_of_peaks(np.partition(np.abs(row), place)[place].astype(np.float64), fmt))
+    return int(biases_of_peaks(np.partition(row, place)[place].astype(np.float64), fmt))

@@ -183,7 +183,7 @@ def _run_convert(options: argparse.Namespace) -> None:
     layout = options.axis is not None or options.block is not None
     if options.format and one and layout and not options.export:
         raise ArgumentValueError(
-            f"--bias {shown(bias)} is one for all; --axis and --block go with max, mse and percentile"
+            f"--bias {shown(bias)} is one for all; --axis and --block go with max, mse, percentile and mx"
         )
     if options.along is not None and options.block is None:
         raise ArgumentValueError("--along goes with --block")

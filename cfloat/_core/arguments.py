@@ -86,6 +86,12 @@ def check_choice(
         raise error(f"{name} is {shown(value)}; it takes one of {', '.join(choices)}")
 
 
+def check_not_masked(name: str, x: object) -> None:
+    """Refuse a masked array where its mask would be lost."""
+    if type(x) is not np.ndarray and isinstance(x, np.ndarray) and np.ma.isMaskedArray(x):
+        raise ArgumentTypeError(f"{name} is a masked array, whose mask would be lost")
+
+
 def check_out(out: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Give the array that a result of a shape and dtype is to be written to, or say why it cannot be."""
     if not isinstance(out, np.ndarray):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from cfloat._bias.bias_methods import BiasMethod
+from cfloat._bias.bias_methods import BiasMethod, check_range
 from cfloat._bias.reduction import reduction_axes
 from cfloat._core.arguments import check_choice, integer
 from cfloat._core.format import Format
@@ -22,7 +22,7 @@ FloatName = Literal["float32", "float16", "bfloat16"]
 REDUCTION: Final = "reduction"
 
 #: How a bias can be chosen; an integer is one as well.
-BIAS_METHODS: Final = ("max", "mse", "percentile", "default")
+BIAS_METHODS: Final = ("max", "mse", "percentile", "mx", "default")
 
 #: What codes can be decoded to.
 FLOAT_NAMES: Final = ("float32", "float16", "bfloat16")
@@ -40,7 +40,7 @@ class Plan:
     to : str or None
         What to convert back to: "float32", "float16" or "bfloat16".
     bias : int or str
-        A bias for all, or how to choose them: "max", "mse", "percentile" or "default".
+        A bias for all, or how to choose them: "max", "mse", "percentile", "mx" or "default".
     axis : int, tuple of int, "reduction" or None
         One bias a slice, as in `cfloat.asarray`.  With `block`, what blocks run along, as there; or
         "reduction", the axes along which products with each tensor add up: all but the first, or those
@@ -137,6 +137,7 @@ class Plan:
             given = {"ignore": self.ignore, "dynamic": self.dynamic}
             for name in (name for name, value in given.items() if value):
                 raise ArgumentValueError(f"{name} goes with an export")
+        check_range("bias", self.bias, fmt)
         if not isinstance(self.bias, str):
             fmt.check_bias(self.bias)
         seed = check_seed(self.seed) if self.rounding == "stochastic" else None

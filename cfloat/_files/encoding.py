@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfloat._bias.bias_layout import along, check_blocks, check_layout
+from cfloat._bias.bias_methods import PeakRule
 from cfloat._bias.choose import choose_bias, choose_checked
 from cfloat._convert.by_layout import BlockLayout, encode_layout
 from cfloat._core.flags import collected
@@ -180,7 +181,13 @@ class Encoding:
     @property
     def is_searched(self) -> bool:
         """Whether the biases follow from the largest magnitudes of all pieces."""
-        return self._plan.bias == "max" and self._block is None and self._entry.size > 0
+        return self._rule is not None and self._block is None and self._entry.size > 0
+
+    @property
+    def _rule(self) -> PeakRule | None:
+        """The rule by which biases follow from the largest magnitudes, if they do."""
+        bias = self._plan.bias
+        return bias if bias == "max" or bias == "mx" else None
 
     @property
     def is_chosen(self) -> bool:
@@ -235,7 +242,8 @@ class Encoding:
     def decide(self, largest: Array) -> Any:
         """Choose the bias, or one a slice, by what `survey` found in all pieces."""
         axis = None if self._axis is None else 0
-        return choose_bias(largest, self._searched, "max", axis=axis)
+        assert self._rule is not None
+        return choose_bias(largest, self._searched, self._rule, axis=axis)
 
     @in_default_modes
     def choose(self, counter: Counter) -> Any:
@@ -327,8 +335,8 @@ class Encoding:
         assert isinstance(method, str)
         assert method != "default"
         values = self._read(piece)[0]
-        if method == "max":
-            found = self._of_block_maxima(values, block)
+        if self._rule is not None:
+            found = self._of_block_maxima(values, block, self._rule)
         else:
             size = (self._rows, block) if self._rows > 1 else block
             found = np.asarray(choose_checked(values, self._searched, method, block=size))
@@ -347,7 +355,7 @@ class Encoding:
             biases = check_layout(self._format, found, values.shape, 0, self._rows)
         self._write(writer, counter, piece, values, biases)
 
-    def _of_block_maxima(self, values: Array, block: int) -> Array:
+    def _of_block_maxima(self, values: Array, block: int, rule: PeakRule) -> Array:
         starts = np.arange(0, values.shape[1], block)
         sizes = np.abs(values)
         finite = np.isfinite(sizes)
@@ -357,5 +365,5 @@ class Encoding:
         if self._rows > 1:
             bands = np.arange(0, values.shape[0], self._rows)
             largest = np.maximum.reduceat(largest, bands, axis=0)
-        flat = choose_bias(largest.reshape(-1), self._searched, "max", axis=0)
+        flat = choose_bias(largest.reshape(-1), self._searched, rule, axis=0)
         return np.asarray(flat).reshape(largest.shape)

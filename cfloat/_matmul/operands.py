@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from cfloat._array.array import CFloatArray
 from cfloat._core import binding
+from cfloat._core.arguments import check_not_masked
 from cfloat._core.dtypes import FLOAT32, is_operand_dtype
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
@@ -34,8 +35,7 @@ def operand(name: str, x: Any) -> Operand:
     if isinstance(x, CFloatArray):
         x._check_codes()
         return x
-    if isinstance(x, np.ndarray) and type(x) is not np.ndarray and np.ma.isMaskedArray(x):
-        raise ArgumentTypeError(f"{name} is a masked array, whose mask would be lost")
+    check_not_masked(name, x)
     values = np.asarray(x)
     if not is_operand_dtype(values.dtype):
         try:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cfloat._array.array import CFloatArray
+from cfloat._bias.masked import mask_of
 from cfloat._bias.round_to import round_to
 from cfloat._core import binding
 from cfloat._core.dtypes import fits_float32, real_array
@@ -37,7 +38,7 @@ class ErrorStats:
     Attributes
     ----------
     size : int
-        Number of elements, finite or not.
+        Number of elements, finite or not; of masked arrays, of those that are not masked.
     nonfinite : int
         Number of elements that are infinite or NaN before rounding; they are left out of all that follows.
     sqnr_db : float
@@ -83,7 +84,7 @@ def error(
     x : array_like
         The values before rounding: any floating or integer dtype that `encode` takes.
     q : array_like or CFloatArray
-        The values after rounding, of the same shape.
+        The values after rounding, of the same shape.  What a masked array masks, this or `x`, is left out.
     fmt : Format or str, optional
         The format of `q`, without which the shares of saturated and subnormal elements are unknown.  A
         CFloatArray brings format and bias with it; if its biases differ, those shares are unknown.
@@ -125,7 +126,19 @@ def error(
     if known is None and bias is not None:
         raise ArgumentValueError(f"bias is {shown(bias)}, of no format; give fmt as well")
     limits = None if known is None else finfo(known, bias)
+    before, after = without_masked(before, after, mask_of(x), mask_of(q))
     return sums_of(before, after, limits).stats(before.size, limits is not None)
+
+
+def without_masked(
+    x: NDArray[Any], q: NDArray[Any], *masks: NDArray[np.bool_] | None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Give the elements of both arrays that no mask, of the same shape, leaves out."""
+    given = [mask for mask in masks if mask is not None]
+    if not given:
+        return x, q
+    present = ~np.logical_or.reduce(given)
+    return x[present], q[present]
 
 
 @in_default_modes

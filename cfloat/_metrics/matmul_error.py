@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cfloat._array.array import CFloatArray
 from cfloat._core import flags
+from cfloat._core.arguments import check_not_masked
 from cfloat._core.dtypes import real_array
 from cfloat._core.float_modes import in_default_modes
 from cfloat._core.pieces import pieces
@@ -75,7 +76,8 @@ def matmul_error(a: Any, b: Any, x: ArrayLike, y: ArrayLike) -> MatmulStats:
     Raises
     ------
     ArgumentTypeError
-        If `a` and `b` are not operands of `matmul`, or `x` and `y` not real numbers.
+        If `a` and `b` are not operands of `matmul`, or `x` and `y` not real numbers, or one of them is a
+        masked array.
     ArgumentValueError
         If the shapes do not fit.
 
@@ -109,6 +111,8 @@ def matmul_error(a: Any, b: Any, x: ArrayLike, y: ArrayLike) -> MatmulStats:
             f"a is a {type(a).__name__} and b a {type(b).__name__}; one of them must be a CFloatArray"
         )
     result_shape(np.shape(x), np.shape(y))
+    for name, given in zip("abxy", (a, b, x, y), strict=True):
+        check_not_masked(name, given)
     rounded = [one if isinstance(one, CFloatArray) else np.asarray(one) for one in (a, b)]
     exact = [real_array("x", x), real_array("y", y)]
     for names, one, other in zip(("a and x", "b and y"), rounded, exact, strict=True):

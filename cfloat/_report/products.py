@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cfloat._array.creation import asarray
 from cfloat._bias.squared_errors import best_bias
+from cfloat._core.arguments import check_not_masked
 from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 from cfloat._metrics.matmul_error import matmul_error
@@ -39,6 +40,7 @@ def measure_products(
     reason : str or None
         Why there are none.
     """
+    check_not_masked("inputs", inputs)
     x = np.asarray(inputs)
     if weight.ndim != 2 or x.ndim < 1 or x.shape[-1:] != weight.shape[1:] or not x.size:
         return [], f"inputs of shape {x.shape} do not fit a weight of shape {weight.shape}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cfloat._bias.masked import mask_of, with_nothing_masked
 from cfloat._bias.reduction import reduction_axes
 from cfloat._core.arguments import finite_number
 from cfloat._core.dtypes import SOURCE_DTYPES, check_memory, is_source_dtype
@@ -355,7 +356,8 @@ def report(
     tensors : mapping of str to array_like, array_like, str or path-like
         The tensors by name, or a single one, or the path of a file or a folder of them, as `load` takes it.
         Those that are empty, not floating point, without a finite element, or not to be read from their file,
-        are left out, and the reason is in the report.
+        are left out, and the reason is in the report.  What a masked array masks is left out as NaN are, and
+        counted among these.
     formats : Format, str, or iterable of these, optional
         The formats to compare, or their names: by default the whitepaper's four, float16, bfloat16,
         float8_e4m3fn and float8_e5m2.  Formats of one name are told apart by their subnormals.  An unsigned
@@ -611,6 +613,8 @@ def _given(
     given = tensors[name]
     check_memory(shown(name), given)
     tensor = np.asarray(given)
+    if mask_of(given) is not None and _reason_to_skip(tensor) is None:
+        tensor = with_nothing_masked(shown(name), given).astype(tensor.dtype, copy=False)
     flat = _widened(tensor).reshape(-1)
     return _Given(
         _values(tensor.shape, lambda start, stop: flat[start:stop], None, sample),

@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cfloat._core.arguments import check_not_masked
 from cfloat._core.public_names import public
 from cfloat._core.text import printable, shown
 from cfloat._files.checkpoint import Checkpoint
@@ -180,6 +181,7 @@ class Sensitivity:
 
 def _given(name: str, inputs: ArrayLike, shape: tuple[int, ...], axis: int) -> SecondMoment:
     """Compute the moments of inputs of a weight of a shape, which are along its first axis, or all others."""
+    check_not_masked("inputs", inputs)
     x = np.asarray(inputs)
     width = shape[0] if axis == 0 else math.prod(shape[1:])
     try:

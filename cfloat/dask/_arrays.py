@@ -149,7 +149,7 @@ def round_to(
         Values of a dtype that `cfloat.encode` takes.
     fmt : Format or str
         The format on whose grid the results are.
-    bias : int, array_like of int, dask.array.Array, or {"mse", "max", "percentile"}, optional
+    bias : int, array_like of int, dask.array.Array, or {"mse", "max", "percentile", "mx"}, optional
         As in `cfloat.round_to`.
     rounding, seed, offset, stochastic_bits, stochastic_variant
         As in `encode`.
@@ -176,7 +176,7 @@ def round_to(
     x = check_values("x", x)
     fmt = as_format(fmt)
     if isinstance(bias, str):
-        bias = choose_bias(x, fmt, check_method("bias", bias))
+        bias = choose_bias(x, fmt, check_method("bias", bias, fmt))
     x, bias = broadcast(x, fmt, bias)
     how = check_how(x, rounding, seed, offset, stochastic_bits, stochastic_variant)
     return map_chunks(
@@ -205,7 +205,7 @@ def asarray(
         Values of a dtype that `cfloat.encode` takes, or chunks of CFloatArrays.
     fmt : Format or str
         The format.
-    bias : int, array_like of int, dask.array.Array, or {"mse", "max", "percentile"}, optional
+    bias : int, array_like of int, dask.array.Array, or {"mse", "max", "percentile", "mx"}, optional
         As in `cfloat.asarray`.
     axis, block : int, optional
         As in `cfloat.asarray`, but one of them at most: blocks run along the last axis, which is chunked anew
@@ -248,7 +248,7 @@ def asarray(
     check_not_both(axis, block)
     how = check_how(x, rounding, seed, offset, stochastic_bits, stochastic_variant)
     if isinstance(bias, str):
-        method = check_method("bias", bias)
+        method = check_method("bias", bias, fmt)
         bias = choose_bias(x, fmt, method, axis=axis, block=block)
     length = None
     if block is not None:

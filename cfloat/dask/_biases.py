@@ -51,9 +51,9 @@ def choose_bias(
 
     Notes
     -----
-    For a whole array each chunk gives its largest magnitude or its histogram, which add up.  These are two
-    passes for values of 64 bits, and three for "percentile": the chunks stay in memory, or are computed
-    anew, as Dask sees fit.  With `axis`, other methods than "max" bring all of a slice into one chunk; so
+    For a whole array each chunk gives its largest magnitude or its histogram, which add up.  "mse" is two
+    passes over values of 64 bits: the chunks stay in memory, or are computed anew, as Dask sees fit.  With
+    `axis`, other methods than "max" and "mx" bring all of a slice into one chunk; so
     does "mse" all of `x`, for formats of more than 10 mantissa bits.
 
     Examples
@@ -69,7 +69,7 @@ def choose_bias(
     """
     x = check_values("x", x)
     fmt = as_format(fmt)
-    check_method("method", method)
+    method = check_method("method", method, fmt)
     share = check_percentile(percentile) / 100.0
     if axis is None and block is None:
         return _choose_one(x, fmt, method, share)
@@ -95,23 +95,25 @@ def _choose_one(x: Any, fmt: Format, method: BiasMethod, share: float) -> Any:
     if method == "mse" and not Histogram.takes(fmt):
         whole = merged(max, x.rechunk(-1))  # the only one
         return per_chunk(_on_workers.best_bias, whole, fmt, dtype=np.int16)
-    peak = merged(max, per_chunk(_on_workers.largest_magnitude, x))
-    if method == "max":
-        return per_chunk(_on_workers.bias_of_peak, peak, fmt, dtype=np.int16)
-    scale = 0 if fits_float32(x.dtype) else per_chunk(_on_workers.scale_of_peak, peak)
+    if method == "percentile":
+        counts = merged(_on_workers.merge_counts, per_chunk(_on_workers.count_binades, x, fmt))
+        return per_chunk(_on_workers.bias_of_counts, counts, fmt, share, dtype=np.int16)
+    if method == "mse" and fits_float32(x.dtype):
+        scale = 0
+    else:
+        peak = merged(max, per_chunk(_on_workers.largest_magnitude, x))
+        if method != "mse":
+            return per_chunk(_on_workers.bias_of_peak, peak, fmt, method, dtype=np.int16)
+        scale = per_chunk(_on_workers.scale_of_peak, peak)
     whole = merged(_on_workers.merge_bin_sums, per_chunk(_on_workers.bin_sums, x, fmt, scale))
-    if method == "mse":
-        return per_chunk(_on_workers.best_of_bin_sums, whole, fmt, scale, dtype=np.int16)
-    within = per_chunk(_on_workers.percentile_range, whole, fmt, scale, share)
-    counts = merged(_on_workers.merge_counts, per_chunk(_on_workers.count_within, x, fmt, within))
-    return per_chunk(_on_workers.bias_of_counts, counts, within, dtype=np.int16)
+    return per_chunk(_on_workers.best_of_bin_sums, whole, fmt, scale, dtype=np.int16)
 
 
 def _choose_slices(x: Any, fmt: Format, method: BiasMethod, axis: int, percentile: float) -> Any:
     others = tuple(i for i in range(x.ndim) if i != axis)
     if 0 in x.shape:
         return da.full(x.shape[axis], fmt.default_bias, dtype=np.int16)
-    if method == "max":
+    if method == "max" or method == "mx":
         x = without_empty(x)
         peaks = x.map_blocks(
             _on_workers.peaks_of_slices,
@@ -121,7 +123,7 @@ def _choose_slices(x: Any, fmt: Format, method: BiasMethod, axis: int, percentil
             ),
             meta=empty(x, np.dtype(np.float64)),
         ).max(axis=others)
-        return peaks.map_blocks(biases_of_peaks, fmt, dtype=np.int16)
+        return peaks.map_blocks(biases_of_peaks, fmt, method, dtype=np.int16)
     if any(len(x.chunks[i]) > 1 for i in others):
         x = x.rechunk({axis: "auto"} | dict.fromkeys(others, -1))
     return x.map_blocks(

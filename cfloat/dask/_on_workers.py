@@ -10,17 +10,20 @@ from numpy.typing import NDArray
 
 from cfloat._array.array import CFloatArray
 from cfloat._array.creation import asarray as as_cfloat
-from cfloat._bias import choose, percentile, squared_errors
+from cfloat._bias import choose, squared_errors
 from cfloat._bias import peak as peaks
+from cfloat._bias.bias_methods import PeakRule
 from cfloat._bias.histogram import BinSums, Histogram, bits_for
 from cfloat._bias.join import join
+from cfloat._bias.masked import mask_of, present_values, with_nothing_masked
+from cfloat._bias.percentile import BinadeCounts
 from cfloat._bias.round_to import round_to as round_array
 from cfloat._convert import elementwise
 from cfloat._core.finfo import finfo
 from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.rounding import Positions
-from cfloat._metrics.error import ErrorStats, Sums, own_format, sums_of
+from cfloat._metrics.error import ErrorStats, Sums, own_format, sums_of, without_masked
 from cfloat.errors import ArgumentValueError
 
 Array = NDArray[Any]
@@ -90,13 +93,13 @@ def concatenate(arrays: Any, axis: int = 0, **kwargs: Any) -> Any:
 @in_default_modes
 def largest_magnitude(x: Any) -> float:
     """Return the largest finite magnitude."""
-    return peaks.largest_magnitude(np.asarray(x).reshape(-1))
+    return peaks.largest_magnitude(present_values("x", x).reshape(-1))
 
 
 @in_default_modes
 def peaks_of_slices(x: Any, axis: int) -> NDArray[np.float64]:
     """Return the largest finite magnitude of each slice along an axis, the other axes one long."""
-    sizes = np.abs(np.asarray(x).astype(np.float64))
+    sizes = peaks.magnitudes_of(with_nothing_masked("x", x)).astype(np.float64)
     sizes[~np.isfinite(sizes)] = 0
     others = tuple(i for i in range(sizes.ndim) if i != axis)
     found: NDArray[np.float64] = sizes.max(axis=others, initial=0, keepdims=True)
@@ -110,21 +113,21 @@ def scale_of_peak(peak: float) -> int:
 
 
 @in_default_modes
-def bias_of_peak(peak: float, fmt: Format) -> NDArray[np.int16]:
-    """Return the largest bias at which a magnitude is within the range."""
-    return np.array(peaks.bias_of_peak(peak, fmt), np.int16)
+def bias_of_peak(peak: float, fmt: Format, rule: PeakRule) -> NDArray[np.int16]:
+    """Return the bias that follows from the largest magnitude by a rule."""
+    return np.array(peaks.bias_of_peak(peak, fmt, rule), np.int16)
 
 
 @in_default_modes
 def best_bias(x: Any, fmt: Format) -> NDArray[np.int16]:
     """Return the bias of the least squared error of all of an array."""
-    return np.array(squared_errors.best_bias(np.asarray(x), fmt), np.int16)
+    return np.array(squared_errors.best_bias(present_values("x", x), fmt), np.int16)
 
 
 @in_default_modes
 def bin_sums(x: Any, fmt: Format, scale: int) -> BinSums:
     """Return the sums, by bins, of values times ``2**-scale``, in as many bins as a format takes."""
-    return BinSums.of(np.asarray(x), bits_for(fmt), scale)
+    return BinSums.of(present_values("x", x), bits_for(fmt), scale)
 
 
 def merge_bin_sums(parts: list[BinSums]) -> BinSums:
@@ -142,40 +145,24 @@ def best_of_bin_sums(whole: BinSums, fmt: Format, scale: int) -> NDArray[np.int1
     return np.array(squared_errors.least_error(errors, fmt), np.int16)
 
 
-class BiasRange(NamedTuple):
-    """Between which two the bias of a share of the elements lies, and how many elements that share is."""
+@in_default_modes
+def count_binades(x: Any, fmt: Format) -> BinadeCounts:
+    """Count the elements in each binade, as a format cuts them."""
+    return BinadeCounts.of(present_values("x", x).reshape(-1), fmt)
 
-    least: int
-    most: int
-    elements: int
+
+def merge_counts(parts: list[BinadeCounts]) -> BinadeCounts:
+    """Return the counts of all elements."""
+    whole = BinadeCounts(parts[0].counts.copy(), parts[0].first, parts[0].zeros)
+    for part in parts[1:]:
+        whole.merge(part)
+    return whole
 
 
 @in_default_modes
-def percentile_range(whole: BinSums, fmt: Format, scale: int, share: float) -> BiasRange:
-    """Return the range that bins leave for the bias of a share of the elements."""
-    histogram = Histogram.of_sums(whole, bits_for(fmt), scale)
-    least, most = percentile.percentile_range(histogram, fmt, share)
-    return BiasRange(least, most, percentile.rank(share, histogram.finite) + 1)
-
-
-@in_default_modes
-def count_within(x: Any, fmt: Format, within: BiasRange) -> tuple[int, ...]:
-    """Count the elements that are not too large, at each bias from the most down to above the least."""
-    flat = np.asarray(x).reshape(-1)
-    tried = range(within.most, within.least, -1)
-    return tuple(percentile.count_within(flat, fmt, bias) for bias in tried)
-
-
-def merge_counts(parts: list[tuple[int, ...]]) -> tuple[int, ...]:
-    """Return the sums of counts."""
-    return tuple(sum(counts) for counts in zip(*parts, strict=True))
-
-
-@in_default_modes
-def bias_of_counts(counts: tuple[int, ...], within: BiasRange) -> NDArray[np.int16]:
-    """Return the largest bias at which enough elements are not too large."""
-    enough = (within.most - i for i, count in enumerate(counts) if count >= within.elements)
-    return np.array(next(enough, within.least), np.int16)
+def bias_of_counts(counts: BinadeCounts, fmt: Format, share: float) -> NDArray[np.int16]:
+    """Return the largest bias at which a share of the elements is within the range."""
+    return np.array(counts.bias(fmt, share), np.int16)
 
 
 def choose_bias(x: Any, **how: Any) -> NDArray[np.int16]:
@@ -209,17 +196,16 @@ class ErrorPart(NamedTuple):
     @classmethod
     def of(cls, x: Any, q: Any, fmt: Format | None, bias: int | None) -> Self:
         """Return the part of a chunk before and after rounding."""
+        before, after = without_masked(np.asarray(x), np.asarray(q), mask_of(x), mask_of(q))
         if not isinstance(q, CFloatArray):
             limits = None if fmt is None else finfo(fmt, bias)
-            sums = sums_of(np.asarray(x), np.asarray(q), limits)
-            return cls(sums, np.size(q), frozenset([None]), frozenset())
+            sums = sums_of(before, after, limits)
+            return cls(sums, after.size, frozenset([None]), frozenset())
         # Dask may join empty chunks to one whose bias is nobody's
         own, one = own_format(q, fmt, bias if q.size else None)
         limits = None if own is None else finfo(own, one)
         found = frozenset(np.unique(np.asarray(q.bias)).tolist())
-        return cls(
-            sums_of(np.asarray(x), np.asarray(q), limits), q.size, frozenset([q.format]), found
-        )
+        return cls(sums_of(before, after, limits), after.size, frozenset([q.format]), found)
 
     @in_default_modes
     def stats(self, fmt: Format | None, bias: int | None) -> ErrorStats:

@@ -1,12 +1,13 @@
 """Checks of arguments that are tensors, or go with one."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cfloat._bias.bias_methods import PEAK_RULES, PeakRule, check_range
 from cfloat._core.format import Format
 from cfloat._core.rounding import check_offset, check_rounding, check_seed
 from cfloat._core.text import shown
@@ -56,13 +57,17 @@ def check_shapes(name: str, x: Tensor, biases: Tensor) -> torch.Size:
     return shape
 
 
-def check_bias_or_max(name: str, bias: object, fmt: Format) -> Literal["max"] | int:
-    """Give "max", or else the bias that an argument stands for; None is the format's default."""
+def check_bias_or_rule(name: str, bias: Any, fmt: Format) -> PeakRule | int:
+    """Give "max" or "mx", or else the bias that an argument stands for; None is the format's default."""
     if not isinstance(bias, str):
         return fmt.check_bias(bias)
-    if bias != "max":
-        raise ArgumentValueError(f"{name} is {shown(bias)}; it takes 'max', an integer or None")
-    return "max"
+    if bias not in PEAK_RULES:
+        raise ArgumentValueError(
+            f"{name} is {shown(bias)}; it takes 'max', 'mx', an integer or None"
+        )
+    check_range(name, bias, fmt)
+    rule: PeakRule = bias
+    return rule
 
 
 def biases_of(bias: Any, fmt: Format, device: torch.device) -> Tensor:

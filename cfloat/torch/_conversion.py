@@ -46,7 +46,7 @@ def round_to(
         Values, of any shape and strides.  On the CPU they are not copied.
     fmt : Format or str
         The format on whose grid the results are.
-    bias : int, array_like of int, Tensor of integers, or {"mse", "max", "percentile"}, optional
+    bias : int, array_like of int, Tensor of integers, or {"mse", "max", "percentile", "mx"}, optional
         The exponent bias, or biases that broadcast with `x`; the format's default bias if None; or how
         `cfloat.choose_bias` is to choose one for all of `x`.
     rounding : str, default "ties_to_even"
@@ -218,4 +218,4 @@ def _checked(
 @torch.compiler.disable
 def _chosen(x: Tensor, fmt: Format, method: str) -> ArrayLike:
     """Return the bias that `choose_bias` chooses, which no graph can hold."""
-    return choose_bias(for_numpy(x), fmt, check_method("bias", method))
+    return choose_bias(for_numpy(x), fmt, check_method("bias", method, fmt))

@@ -1,6 +1,6 @@
 """`CFloatLinear`: a Linear layer that holds codes and multiplies them where they are."""
 
-from typing import Any, Literal, Self, SupportsIndex
+from typing import Any, Self, SupportsIndex
 
 import numpy as np
 import torch
@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from cfloat._array.array import CFloatArray
 from cfloat._bias.bias_layout import Axis
+from cfloat._bias.bias_methods import PeakRule
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.text import shown
 from cfloat._matmul.matmul import matmul
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
-from ._arguments import check_bias_or_max, check_values
+from ._arguments import check_bias_or_rule, check_values
 from ._arrays import asarray
 from ._conversion import decode
 from ._formats import from_text, to_text
@@ -118,9 +119,10 @@ class CFloatLinear(nn.Module):
         What is added.
     activation : Format or str, optional
         The format to which inputs are rounded.
-    activation_bias : "max", int or None, default "max"
+    activation_bias : "max", "mx", int or None, default "max"
         The exponent bias of rounded inputs: "max" takes the largest at which no element of an input is too
-        large, anew for each call; or an integer, or None for the format's default bias.
+        large, "mx" that of OCP MX's rule, anew for each call; or an integer, or None for the format's default
+        bias.
 
     Attributes
     ----------
@@ -170,7 +172,7 @@ class CFloatLinear(nn.Module):
         bias: Tensor | None = None,
         *,
         activation: Format | str | None = None,
-        activation_bias: Literal["max"] | SupportsIndex | None = "max",
+        activation_bias: PeakRule | SupportsIndex | None = "max",
     ) -> None:
         super().__init__()
         if not isinstance(weight, CFloatArray):
@@ -185,14 +187,14 @@ class CFloatLinear(nn.Module):
             self.block = None
             biases = np.array(weight._biases.spread(weight.shape), np.int16)
         self.activation = None if activation is None else as_format(activation, "activation")
-        self.activation_bias: Literal["max"] | int = "max"
+        self.activation_bias: PeakRule | int = "max"
         if self.activation is None:
             if not (isinstance(activation_bias, str) and activation_bias == "max"):
                 raise ArgumentValueError(
                     "activation_bias is given, and no activation; it takes both"
                 )
         else:
-            self.activation_bias = check_bias_or_max(
+            self.activation_bias = check_bias_or_rule(
                 "activation_bias", activation_bias, self.activation
             )
         if bias is not None and (not isinstance(bias, Tensor) or bias.shape != weight.shape[:1]):
@@ -213,7 +215,7 @@ class CFloatLinear(nn.Module):
         axis: Axis | None = None,
         block: SupportsIndex | None = None,
         activation: Format | str | None = None,
-        activation_bias: Literal["max"] | SupportsIndex | None = "max",
+        activation_bias: PeakRule | SupportsIndex | None = "max",
     ) -> Self:
         """Return a layer with another's weights, rounded to nearest.
 
@@ -291,7 +293,7 @@ class CFloatLinear(nn.Module):
         assert self.activation is not None
         if isinstance(self.activation_bias, int):
             return torch.tensor(self.activation_bias, dtype=torch.int16, device="cpu")
-        return bias_of_peak(largest_magnitude(x), self.activation)
+        return bias_of_peak(largest_magnitude(x), self.activation, self.activation_bias)
 
     def extra_repr(self) -> str:
         """Give the words that ``repr`` shows in parentheses."""

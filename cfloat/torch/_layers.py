@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, Final, Literal, SupportsIndex, TypeVar, cast
+from typing import Any, Final, SupportsIndex, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
+from cfloat._bias.bias_methods import PeakRule
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.rounding import RoundingMode, check_seed
@@ -18,7 +19,7 @@ from ._arguments import FLOATS, names
 from ._rounder import Rounder
 from ._streams import derived_seed
 
-Bias = Literal["max"] | SupportsIndex | None
+Bias = PeakRule | SupportsIndex | None
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 Argument = TypeVar("Argument")
 
@@ -139,8 +140,9 @@ def quantize(
     weight, activation, gradient : Format or str, optional
         The formats to which a layer rounds its weights, its input, and the gradient of its output, from
         which those of its weights and its input are computed; None leaves them alone.
-    bias : "max", int or None, or a mapping from "weight", "activation" and "gradient" to these
-        As in `Rounder`: learnt in training mode ("max", the default), given, or the format's default.
+    bias : "max", "mx", int or None, or a mapping from "weight", "activation" and "gradient" to these
+        As in `Rounder`: learnt in training mode ("max", the default, or "mx"), given, or the format's
+        default.
     window, margin : int
         As in `Rounder`.
     rounding : str, or a mapping from "weight", "activation" and "gradient" to str

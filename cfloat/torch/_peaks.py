@@ -7,8 +7,12 @@
 import torch
 from torch import Tensor
 
+from cfloat._bias.bias_methods import PeakRule
 from cfloat._bias.peak import unbounded_bias
 from cfloat._core.format import Format
+
+# more than there are between any two magnitudes
+_MOST_BINADES = 1 << 20
 
 
 def largest_magnitude(x: Tensor) -> Tensor:
@@ -18,8 +22,8 @@ def largest_magnitude(x: Tensor) -> Tensor:
     return x.detach().abs().nan_to_num(nan=0.0, posinf=0.0).amax().double()
 
 
-def bias_of_peak(peak: Tensor, fmt: Format, margin: int = 0) -> Tensor:
-    """Give the largest bias at which a magnitude is within a format's range; for 0 the default.
+def bias_of_peak(peak: Tensor, fmt: Format, rule: PeakRule = "max", margin: int = 0) -> Tensor:
+    """Give the bias that follows from a magnitude by a rule, within a format's range; for 0 the default.
 
     Parameters
     ----------
@@ -27,6 +31,8 @@ def bias_of_peak(peak: Tensor, fmt: Format, margin: int = 0) -> Tensor:
         A finite magnitude.
     fmt : Format
         The format.
+    rule : {"max", "mx"}, default "max"
+        As in `cfloat.BiasTracker`.
     margin : int, default 0
         How many binades are kept free above it.
 
@@ -36,8 +42,9 @@ def bias_of_peak(peak: Tensor, fmt: Format, margin: int = 0) -> Tensor:
     """
     low, high = fmt.bias_range
     fraction = ((peak.view(torch.int64) & (2**52 - 1)) | (1022 << 52)).view(torch.float64)
-    bias = unbounded_bias(fraction, frexp_exponent(peak), fmt)
-    bias = (bias.clamp(low, high) - margin).clamp(min=low)
+    bias = unbounded_bias(fraction, frexp_exponent(peak), fmt, rule)
+    # a larger margin comes to the same, and takes what int64 has not
+    bias = (bias - min(margin, _MOST_BINADES)).clamp(low, high)
     return torch.where(peak == 0, fmt.default_bias, bias)
 
 

@@ -1,17 +1,18 @@
 """`Rounder`: a module that rounds tensors, and learns their bias as `cfloat.BiasTracker` does."""
 
 from collections.abc import Callable
-from typing import Literal, Self, SupportsIndex
+from typing import Self, SupportsIndex
 
 import torch
 from torch import Tensor, nn
 
+from cfloat._bias.bias_methods import PeakRule
 from cfloat._bias.tracker import BiasTracker
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.rounding import RoundingMode, check_rounding, check_seed
 
-from ._arguments import check_bias_or_max, check_values
+from ._arguments import check_bias_or_rule, check_values
 from ._formats import to_text
 from ._peaks import bias_of_peak, largest_magnitude
 from ._streams import drawn_seed, no_stream, signed
@@ -24,11 +25,11 @@ class Rounder(nn.Module):
     ----------
     fmt : Format or str
         The format.
-    bias : "max", int or None, default "max"
+    bias : "max", "mx", int or None, default "max"
         "max": the bias is learnt in training mode, as `cfloat.BiasTracker` does: the largest at which no
         element of the last `window` tensors, the current one included, is beyond the format's largest value.
-        In evaluation mode it stays as it is, and before the first tensor it is the format's default.  An
-        integer: that bias.  None: the format's default bias.
+        "mx": by OCP MX's rule in place of that, as there.  In evaluation mode it stays as it is, and before
+        the first tensor it is the format's default.  An integer: that bias.  None: the format's default bias.
     window, margin : int
         As in `cfloat.BiasTracker`: how many tensors are remembered, and how many binades kept free above
         their largest element.
@@ -73,7 +74,7 @@ class Rounder(nn.Module):
         self,
         fmt: Format | str,
         *,
-        bias: Literal["max"] | SupportsIndex | None = "max",
+        bias: PeakRule | SupportsIndex | None = "max",
         window: SupportsIndex = 16,
         margin: SupportsIndex = 0,
         rounding: RoundingMode = "ties_to_even",
@@ -83,9 +84,14 @@ class Rounder(nn.Module):
         self.format = fmt = as_format(fmt)
         check_rounding(rounding, (), 0, 0)
         self.rounding: RoundingMode = rounding
-        checked = check_bias_or_max("bias", bias, fmt)
-        self.learns = checked == "max"
-        self._fixed = fmt.default_bias if checked == "max" else checked
+        checked = check_bias_or_rule("bias", bias, fmt)
+        self._rule: PeakRule = "max"
+        self.learns = not isinstance(checked, int)
+        self._fixed = fmt.default_bias
+        if isinstance(checked, int):
+            self._fixed = checked
+        else:
+            self._rule = checked
         tracked = BiasTracker(fmt, window=window, margin=margin).state_dict()  # which checks them
         self._margin: int = tracked["margin"]
         if self.learns:
@@ -135,7 +141,7 @@ class Rounder(nn.Module):
     def _bias(self) -> Tensor:
         if not self.learns:
             return torch.tensor(self._fixed, dtype=torch.int16, device="cpu")
-        return bias_of_peak(self.history.amax(), self.format, self._margin)
+        return bias_of_peak(self.history.amax(), self.format, self._rule, self._margin)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move the buffers, but leave `history` in float64: ``half()`` is for values of a model."""
@@ -147,5 +153,6 @@ class Rounder(nn.Module):
 
     def extra_repr(self) -> str:
         """Give the words that ``repr`` shows in parentheses."""
-        bias = "learnt" if self.learns else self._fixed
+        learnt = "learnt" if self._rule == "max" else f"learnt by {self._rule!r}"
+        bias = learnt if self.learns else self._fixed
         return f"{self.format.name}, bias={bias}, rounding={self.rounding!r}"
