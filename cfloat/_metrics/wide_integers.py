@@ -5,8 +5,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cfloat._array.ufuncs import round_to_odd
-
 Floats = NDArray[np.float64]
 
 #: What float64 has lost of each element; None where that is nothing.
@@ -56,4 +54,12 @@ def difference(q: Floats, q_low: Low, x: Floats, x_low: Low) -> Floats:
     low = (0.0 if q_low is None else q_low) - (0.0 if x_low is None else x_low)
     upper, rest = two_sum(-x, np.broadcast_to(low, x.shape))
     total, left = two_sum(q, upper)
-    return np.where(np.isfinite(total), total + round_to_odd.add(left, rest), result)
+    return np.where(np.isfinite(total), total + _sum_to_odd(left, rest), result)
+
+
+def _sum_to_odd(a: Floats, b: Floats) -> Floats:
+    """Add, and of the two neighbours of a sum that is none of float64 take that whose last bit is set."""
+    nearest, rest = two_sum(a, b)
+    even = (nearest.view(np.int64) & 1) == 0
+    other = np.nextafter(nearest, np.copysign(np.inf, rest))
+    return np.where(even & (rest != 0), other, nearest)
