@@ -20,7 +20,7 @@ def float64_parts(x: NDArray[Any]) -> tuple[Floats, Low]:
     Examples
     --------
     >>> float64_parts(np.array([2**60 + 1, 3]))
-    (array([1.15292150e+18, 3.00000000e+00]), array([1., 0.]))
+    (array([1.1529215e+18, 3.0000000e+00]), array([1., 0.]))
     """
     if x.dtype.kind not in "iu" or x.itemsize < 8:
         return x.astype(np.float64), None
