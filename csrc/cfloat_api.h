@@ -363,8 +363,8 @@ typedef struct cf_matrix {
 /* results = a @ b for each pair of matrices of a stack: a of rows x inner, b of inner x columns. */
 typedef struct cf_product {
   cf_matrix a, b;
-  float *results;                /* no memory of an operand */
-  const int64_t *result_strides; /* bytes, multiples of 4 */
+  void *results;                 /* float32, if nothing else is said; no memory of an operand */
+  const int64_t *result_strides; /* bytes, multiples of an element's */
   int32_t stack_ndim;            /* 0..CF_MAX_NDIM - 2 */
   const int64_t *stack_shape;
   int64_t rows, inner, columns;
@@ -382,6 +382,12 @@ int cf_matmul(const cf_product *product, int threads);
  * of products is it, with every NaN 0x7FC00000.  CF_BAD_BIAS or CF_NO_MEMORY: nothing of use was
  * written. */
 int cf_matmul_exact(const cf_product *product, int threads);
+
+/* The same with results of float64, each the exact sum rounded to odd: the neighbour toward zero,
+ * with its last bit set where that is not the sum.  No sum is too large or too small for float64;
+ * so what rounds a result to a format, in whatever mode, rounds the sum itself, and raises its
+ * flags.  NaNs are 0x7FF8000000000000. */
+int cf_matmul_exact_to_odd(const cf_product *product, int threads);
 
 /* cf_matmul, or cf_matmul_exact, for one pair of matrices whose codes have one bias each, without
  * descriptions to fill in: results = a @ b, a of rows x inner, b of inner x columns.

@@ -306,14 +306,14 @@ def _fill_matrix(matrix: Any, operand: Matrices, stack: tuple[int, ...]) -> list
     return [strides, bias_strides]
 
 
-def _product(a: Matrices, b: Matrices, results: NDArray[np.float32]) -> tuple[Any, list[Any]]:
+def _product(a: Matrices, b: Matrices, results: Array) -> tuple[Any, list[Any]]:
     """Describe a product to the core; with what must be kept alive as long as the description."""
     stack = results.shape[:-2]
     product = ffi.new("cf_product *")
     alive = _fill_matrix(product.a, a, stack) + _fill_matrix(product.b, b, stack)
     result_strides = ffi.new("int64_t[]", results.strides)
     stack_shape = ffi.new("int64_t[]", stack)
-    product.results = ffi.cast("float *", _address(results))
+    product.results = _address(results)
     product.result_strides, product.stack_shape = result_strides, stack_shape
     product.stack_ndim = len(stack)
     product.rows, product.inner = a.elements.shape[-2:]
@@ -321,7 +321,7 @@ def _product(a: Matrices, b: Matrices, results: NDArray[np.float32]) -> tuple[An
     return product, [*alive, result_strides, stack_shape]
 
 
-def matmul(a: Matrices, b: Matrices, results: NDArray[np.float32]) -> None:
+def matmul(a: Matrices, b: Matrices, results: Array) -> None:
     """Write products, summed in float32.
 
     Parameters
@@ -335,10 +335,17 @@ def matmul(a: Matrices, b: Matrices, results: NDArray[np.float32]) -> None:
     _check(lib.cf_matmul(product, threads.get_num_threads()))
 
 
-def matmul_exact(a: Matrices, b: Matrices, results: NDArray[np.float32]) -> None:
-    """Write products, each the exact sum rounded once to float32; as `matmul`."""
+def matmul_exact(
+    a: Matrices, b: Matrices, results: NDArray[np.float32] | NDArray[np.float64]
+) -> None:
+    """Write products, each the exact sum rounded once to float32, or to odd to float64; as `matmul`.
+
+    What then rounds a result of float64 to a format rounds the exact sum.
+    """
     product, _alive = _product(a, b, results)
-    _check(lib.cf_matmul_exact(product, threads.get_num_threads()))
+    to_odd = results.dtype == np.float64
+    multiply = lib.cf_matmul_exact_to_odd if to_odd else lib.cf_matmul_exact
+    _check(multiply(product, threads.get_num_threads()))
 
 
 def matmul_flat(
@@ -387,7 +394,7 @@ def _element_type(elements: Array, fmt: Any) -> int | None:
 def matmul_rounded(
     a: Matrices,
     b: Matrices,
-    results: NDArray[np.float32],
+    results: Array,
     accumulator: Any,
     bias: int,
     rounding: Rounding,

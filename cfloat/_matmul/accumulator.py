@@ -23,7 +23,7 @@ class Accumulator(NamedTuple):
     Attributes
     ----------
     exact : bool
-        Whether sums are exact, and rounded once to float32.
+        Whether sums are exact, and rounded once.
     format : Format or None
         The format to which they are rounded as they grow, if they are.
     bias : int
@@ -90,7 +90,7 @@ def _format(accumulate: object) -> Format:
 def multiply(
     a: binding.Matrices,
     b: binding.Matrices,
-    results: NDArray[np.float32],
+    results: NDArray[np.float32] | NDArray[np.float64],
     accumulator: Accumulator,
     first: int = 0,
 ) -> None:
@@ -100,8 +100,9 @@ def multiply(
     ----------
     a, b : Matrices
         Operands whose shapes fit.
-    results : ndarray of float32
-        Matrices, of the stack to which those of the operands broadcast.
+    results : ndarray of float32, or of float64 if sums are exact
+        Matrices, of the stack to which those of the operands broadcast.  In float64 exact sums are rounded to
+        odd.
     accumulator : Accumulator
         How to sum.
     first : int

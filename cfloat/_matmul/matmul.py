@@ -38,9 +38,10 @@ def matmul(
         integers of 8 and 16 bits).  Shapes are those of `numpy.matmul`: vectors, matrices, and stacks of
         matrices that broadcast.  Codes are read where they are, whatever their strides.
     accumulate : {"float32", "exact"}, Format or str, default "float32"
-        How products are summed.  "float32": in float32.  "exact": exactly, and the sum is rounded once to
-        float32, to nearest, ties to even.  A Format, or its name, models a hardware accumulator: the sum
-        starts at 0 and is rounded to the format whenever products have been added, in the order k = 0, 1, ...
+        How products are summed.  "float32": in float32.  "exact": exactly, and the sum is rounded once: to
+        float32, to nearest, ties to even, or into a CFloatArray `out`.  A Format, or its name, models a
+        hardware accumulator: the sum starts at 0 and is rounded to the format whenever products have been
+        added, in the order k = 0, 1, ...
     accumulator_bias : int, optional
         The exponent bias of an accumulator that is a Format; its default bias if None.
     accumulate_every : int, default 1
@@ -52,8 +53,8 @@ def matmul(
         ``offset + s * n + i``, n being the number of elements.
     out : ndarray or CFloatArray, optional
         Where to write the result, of its shape.  It may overlap the operands.  An ndarray is float32, in any
-        layout.  A CFloatArray gets float32 results rounded into its format: by `rounding`, or to nearest if
-        that is the accumulator's.
+        layout.  A CFloatArray gets float32 results, or of "exact" the sums themselves, rounded into its
+        format: by `rounding`, or to nearest if that is the accumulator's.
 
     Returns
     -------

@@ -61,13 +61,15 @@ def into_format(
     """Multiply piece by piece, and round each into its place."""
     if out.size == 0:
         return
+    # exact sums are rounded to odd in between, and so once
+    between = np.dtype(np.float64 if accumulator.exact else np.float32)
     # blocks may need a bias for each element
-    size = PIECE_BYTES // (4 if out.block is None else 6)
+    size = PIECE_BYTES // (between.itemsize + (0 if out.block is None else 2))
     codes = out.codes
     if not _can_be_overwritten(out, a, b, size):
         codes = np.empty(out.shape, out.codes.dtype)
     first, second = matrices(a, column=False), matrices(b, column=True)
-    buffer = np.empty(min(size, out.size), np.float32)
+    buffer = np.empty(min(size, out.size), between)
     steps = [math.prod(out.shape[axis + 1 :]) for axis in range(out.ndim)]
     for key in pieces(out.shape, size):
         part: Array = codes[key] if key else codes  # of no axes, an index gives a number

@@ -11,9 +11,12 @@ from cfloat._core import binding
 Array = NDArray[Any]
 
 
+Results = NDArray[np.float32] | NDArray[np.float64]
+
+
 def as_one(
-    a: binding.Matrices, b: binding.Matrices, results: NDArray[np.float32]
-) -> tuple[binding.Matrices, binding.Matrices, NDArray[np.float32]]:
+    a: binding.Matrices, b: binding.Matrices, results: Results
+) -> tuple[binding.Matrices, binding.Matrices, Results]:
     """Describe the products of a stack with one matrix as one product, if that takes no copy."""
     if a.elements.ndim == 2:
         return a, b, results

@@ -23,6 +23,7 @@ from cfloat.errors import ArgumentValueError
 
 from .exact_sums import UNIT, ExactSums, cosine, quotient
 from .sqnr import sqnr_db
+from .wide_integers import Low, difference, float64_parts, kept_low
 
 Floats = NDArray[np.float64]
 
@@ -105,8 +106,9 @@ def error(
 
     Notes
     -----
-    Differences and squares are rounded to float64's 53 bits, with no limit of exponents.  Their sums are
-    exact: neither the order of the elements nor the parts that a tensor comes in matter.
+    Differences, of the exact values, and squares are rounded to float64's 53 bits, with no limit of
+    exponents.  Their sums are exact: neither the order of the elements nor the parts that a tensor comes in
+    matter.
 
     Examples
     --------
@@ -148,7 +150,7 @@ def sums_of(x: NDArray[Any], q: NDArray[Any], limits: finfo | None) -> "Sums":
     sums = Sums()
     with np.errstate(all="ignore"):
         for piece in pieces(before.shape):
-            sums.add(before[piece].astype(np.float64), after[piece].astype(np.float64), limits)
+            sums.add_of(before[piece], after[piece], limits)
     return sums
 
 
@@ -169,7 +171,7 @@ def sums_of_rounding(x: NDArray[Any], fmt: Format, bias: int) -> "Sums":
                 sums.merge(Sums.of_rounding(binding.rounding_errors(fmt._struct, bias, part)))
             else:
                 rounded = round_to(part, fmt, bias)
-                sums.add(part.astype(np.float64), rounded.astype(np.float64), limits)
+                sums.add_of(part, rounded, limits)
     return sums
 
 
@@ -217,36 +219,57 @@ class Sums:
             of[name] = (numerator << UNIT) // denominator
         return cls(**of)
 
-    def add(self, x: Floats, q: Floats, limits: finfo | None) -> None:
-        """Add a piece: contiguous arrays of one axis, of which the first is overwritten."""
+    def add_of(self, x: NDArray[Any], q: NDArray[Any], limits: finfo | None) -> None:
+        """Add a piece: arrays of one axis, of any real dtypes."""
+        before, x_low = float64_parts(x)
+        after, q_low = float64_parts(q)
+        self.add(before, after, limits, x_low, q_low)
+
+    def add(
+        self,
+        x: Floats,
+        q: Floats,
+        limits: finfo | None,
+        x_low: Low = None,
+        q_low: Low = None,
+    ) -> None:
+        """Add a piece: contiguous arrays of one axis, and what float64 has lost of their elements."""
         finite = np.isfinite(x)
         if not finite.all():
-            x, q = x[finite], q[finite]
+            x, q, x_low, q_low = (
+                x[finite],
+                q[finite],
+                kept_low(x_low, finite),
+                kept_low(q_low, finite),
+            )
         if x.size == 0:
             return
-        magnitude, difference = np.abs(x), np.abs(q - x)
-        difference[np.isnan(difference)] = np.inf  # the element became NaN
+        magnitude, errors = np.abs(x), np.abs(difference(q, q_low, x, x_low))
+        errors[np.isnan(errors)] = np.inf  # the element became NaN
         self.finite += x.size
-        self.max_abs = max(self.max_abs, float(difference.max()))
+        self.max_abs = max(self.max_abs, float(errors.max()))
         nonzero = magnitude > 0
         self.underflowed += int(np.count_nonzero(nonzero & (q == 0)))
         if limits is not None:
             rounded = np.abs(q)
-            self.saturated += int(np.count_nonzero(magnitude > limits.max))
+            beyond = magnitude > limits.max
+            if x_low is not None:
+                beyond |= (magnitude == limits.max) & (np.sign(x_low) == np.sign(x))
+            self.saturated += int(np.count_nonzero(beyond))
             subnormal = (rounded > 0) & (rounded < limits.smallest_normal)
             self.subnormal += int(np.count_nonzero(subnormal))
         magnitude[~nonzero] = np.inf
-        np.divide(difference, magnitude, out=magnitude)
+        np.divide(errors, magnitude, out=magnitude)
         self.max_rel = max(self.max_rel, float(magnitude.max(where=nonzero, initial=0.0)))
         sums = ExactSums(4)
         sums.add(0, x, x)
         if math.isinf(self.max_abs):
-            kept = np.isfinite(difference)
+            kept = np.isfinite(errors)
             self.overflowed += kept.size - int(np.count_nonzero(kept))
-            difference = difference[kept]
+            errors = errors[kept]
             kept = np.isfinite(q)
             x, q = x[kept], q[kept]
-        sums.add(1, difference, difference)
+        sums.add(1, errors, errors)
         sums.add(2, x, q)
         sums.add(3, q, q)
         self.signal += sums.totals[0]

@@ -63,5 +63,10 @@ def quotient(dividend: int, divisor: int) -> float:
 
 
 def cosine(product: int, a: int, b: int) -> float:
-    """Return ``product / sqrt(a * b)`` of exact sums, `a` and `b` above zero."""
-    return quotient(product << _GUARD_BITS, math.isqrt((a * b) << 2 * _GUARD_BITS))
+    """Return ``product / sqrt(a * b)`` of sums, `a` and `b` above zero: from -1 to 1, and 1 of equal ones.
+
+    Sums are of products that were rounded, so that theirs may exceed what Cauchy and Schwarz allow it; what
+    it exceeds it by is rounding.
+    """
+    most = math.isqrt((a * b) << 2 * _GUARD_BITS)
+    return quotient(max(-most, min(product << _GUARD_BITS, most)), most)

@@ -15,7 +15,15 @@ from . import in_pieces, keeping, table_of_codes
 from .correct_rounding import function_of
 from .names import REFUSED
 from .operands import operand, values_of
-from .results import CHANGE_SIGNS, into, positive_nans, with_out, write
+from .results import (
+    CHANGE_SIGNS,
+    into,
+    makes_nans,
+    positive_nans,
+    with_out,
+    with_positive_nans,
+    write,
+)
 
 
 def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -28,7 +36,8 @@ def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str
         if kept is not None and (computed := kept(inputs, (), kwargs)) is not None:
             return computed
         if _is_plain(ufunc, inputs):
-            return ufunc(*map(values_of, inputs))
+            results = ufunc(*map(values_of, inputs))
+            return with_positive_nans(results) if makes_nans(ufunc, inputs) else results
     given = kwargs.get("out", ())
     outs: tuple[Any, ...] = given if isinstance(given, tuple) else (given,)
     if any(_is_foreign(x) for x in (*inputs, *outs)):
@@ -107,7 +116,9 @@ def _do(
     if not into_format:
         result = getattr(ufunc, method)(*operands, **with_out(outs, kwargs))
         kept = None if outs else keeping.of_method(ufunc, method, inputs[0], result, kwargs)
-        return result if kept is None else kept
+        if kept is not None:
+            return kept
+        return with_positive_nans(result) if makes_nans(ufunc, inputs) else result
     result = getattr(ufunc, method)(*operands, **kwargs)
     if np.shape(result) != outs[0].shape:
         raise ValueError(f"the result has shape {np.shape(result)}, and the output {outs[0].shape}")
@@ -137,7 +148,8 @@ def _call(
         return in_pieces.compute(ufunc, inputs, outs, kwargs, into_format)
     operands = [operand(ufunc, x, kwargs, into_format) for x in inputs]
     function = function_of(ufunc, inputs, kwargs, into_format)
-    return into(function, operands, outs, kwargs, ufunc.signature is None)
+    positive = makes_nans(ufunc, inputs)
+    return into(function, operands, outs, kwargs, ufunc.signature is None, positive=positive)
 
 
 def _at(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> None:

@@ -10,7 +10,7 @@ from cfloat._core.pieces import pieces
 
 from .correct_rounding import function_of
 from .operands import memory_of, operand, shape_of
-from .results import into
+from .results import into, makes_nans
 
 #: Elements computed at a time.
 PIECE_SIZE: Final = 1 << 14
@@ -50,6 +50,7 @@ def compute(
     where = _apart(kwargs.get("where", True), outs)
     where = np.broadcast_to(where, shape) if np.ndim(where) else where
     function = function_of(ufunc, inputs, kwargs, into_format)
+    positive = makes_nans(ufunc, inputs)
     results: list[Any] = list(outs) if outs else [None] * ufunc.nout
     for key in pieces(shape, PIECE_SIZE):
         parts = [operand(ufunc, _at_key(x, key), kwargs, into_format) for x in spread]
@@ -57,7 +58,7 @@ def compute(
         targets = tuple(None if result is None else result[key] for result in results)
         if all(target is None for target in targets):
             targets = ()
-        computed = into(function, parts, targets, options)
+        computed = into(function, parts, targets, options, positive=positive)
         if ufunc.nout == 1:
             computed = (computed,)
         for i, part in enumerate(computed):

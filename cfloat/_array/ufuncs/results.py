@@ -11,7 +11,11 @@ from cfloat._array.array import CFloatArray
 Array = NDArray[Any]
 
 #: Ufuncs that give NaN the sign that it is to have (docs/spec.md 3.7), into whatever they are written.
-CHANGE_SIGNS: Final = frozenset((np.negative, np.absolute, np.fabs, np.copysign, np.positive))
+CHANGE_SIGNS: Final = frozenset(
+    (np.negative, np.positive, np.absolute, np.fabs, np.copysign, np.conjugate)
+)
+# of finite numbers they make none
+_WITHOUT_NAN: Final = frozenset((np.add, np.subtract, np.multiply, np.square))
 
 
 def with_out(outs: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -27,10 +31,16 @@ def into(
     outs: tuple[Any, ...],
     kwargs: dict[str, Any],
     elementwise: bool = True,
+    *,
+    positive: bool = False,
 ) -> Any:
-    """Compute, write what goes into CFloatArrays, and give what the caller of a ufunc gets."""
+    """Compute, write what goes into CFloatArrays, and give what the caller of a ufunc gets.
+
+    With `positive`, NaNs that go elsewhere are made positive, as those are that go into CFloatArrays.
+    """
     if not any(isinstance(out, CFloatArray) for out in outs):
-        return function(*operands, **with_out(outs, kwargs))
+        results = function(*operands, **with_out(outs, kwargs))
+        return with_positive_nans(results, kwargs.get("where", True)) if positive else results
     where = kwargs.get("where", True)
     if where is not True:
         # what is not asked for must not warn: of ones, hardly a function does
@@ -70,6 +80,36 @@ def write(out: Any, result: Any, where: Any, *, signs: bool = False) -> None:
     rounded = out.copy()
     rounded[...] = np.where(where, result, np.zeros((), result.dtype))
     np.copyto(out.codes, rounded.codes, where=where)
+
+
+def makes_nans(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> bool:
+    """Whether among the results of a ufunc there may be NaNs that are to be positive."""
+    if ufunc not in _WITHOUT_NAN:
+        return ufunc not in CHANGE_SIGNS
+    for x in inputs:
+        if (
+            not (isinstance(x, CFloatArray) and x._format.nonfinite == "none")
+            and type(x) is not int
+        ):
+            return True
+    return False
+
+
+def with_positive_nans(results: Any, where: Any = True) -> Any:
+    """Make NaNs among new results of NumPy's positive (docs/spec.md 3.8), where a mask has True.
+
+    Results are arrays, which are written to, or numbers, or tuples of these.
+    """
+    if isinstance(results, tuple):
+        return tuple(with_positive_nans(each, where) for each in results)
+    if type(results) is np.ndarray:
+        if results.dtype.kind == "f":
+            nans = results != results
+            if np.count_nonzero(nans):
+                np.copyto(results, np.nan, where=nans & where, casting="same_kind")
+    elif isinstance(results, np.floating) and results != results:
+        return type(results)(np.nan)
+    return results
 
 
 def positive_nans(result: Array) -> Array:

@@ -16,7 +16,7 @@ from cfloat._core.format import Format
 
 from .correct_rounding import function_of
 from .operands import memory_of
-from .results import CHANGE_SIGNS, positive_nans
+from .results import CHANGE_SIGNS, makes_nans, positive_nans, with_positive_nans
 
 Array = NDArray[Any]
 
@@ -56,6 +56,8 @@ def compute(
     warns = _raises(function, values)
     with np.errstate(all="ignore") if warns else nullcontext():
         table = function(values)
+    if makes_nans(ufunc, inputs):
+        table = with_positive_nans(table)
     if isinstance(out, CFloatArray):
         table = table if ufunc in CHANGE_SIGNS else positive_nans(table)
         table = elementwise.encode(table, out.format, out.bias)

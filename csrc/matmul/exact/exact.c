@@ -1,4 +1,4 @@
-/* Exact matrix products, rounded once.
+/* Exact matrix products, rounded once; or to odd in float64, to be rounded once more.
  *
  * The elements of both operands are integers times powers of two that a whole line shares, and the
  * integers are sums of digits (matmul/exact/digits.h).  Products of digits of the same weight are
@@ -36,6 +36,7 @@ typedef struct exact {
   cf_digits a, b;
   const cf_float64_tile *tile;
   int64_t inner;
+  int to_odd; /* results are float64, rounded to odd, and not float32 */
   char *results;
   int64_t row_stride, column_stride;
   int planes, width;                 /* of sums: plane i counts 2^(width * i) */
@@ -123,19 +124,20 @@ static void add_shifted(uint64_t *limbs, int count, double integer, int shift) {
   }
 }
 
-/* The float32 next to +-(upper + something, if there is a rest) * 2^exponent; upper has its first
- * bit set. */
-static float round_magnitude(uint64_t upper, uint64_t rest, int exponent, int sign) {
-  /* to the 53 bits of a float64, whose conversion then rounds the number itself */
+/* +-(upper + something, if there is a rest) * 2^exponent rounded to odd, to the 53 bits of a
+ * float64: what is then rounded to 51 bits or fewer is the number itself.  upper has its first bit
+ * set.  No exponent is beyond float64's: products of float32 are multiples of 2^-298, and sums of
+ * them below 2^319. */
+static double round_magnitude(uint64_t upper, uint64_t rest, int exponent, int sign) {
   const uint64_t rounded_to_odd = upper >> 11 | ((upper & 0x7FF) != 0 || rest != 0);
   const double magnitude = (double)(int64_t)rounded_to_odd * cf_power_of_2(exponent + 11);
-  return (float)(sign ? -magnitude : magnitude);
+  return sign ? -magnitude : magnitude;
 }
 
-/* The float32 next to sum over planes of sums[i * step] * 2^(width * i + exponent), of 127 bits
+/* Rounded to odd: the sum over planes of sums[i * step] * 2^(width * i + exponent), of 127 bits
  * before its exponent. */
-static float round_narrow_sums(const double *sums, int64_t step, int planes, int width,
-                               int exponent) {
+static double round_narrow_sums(const double *sums, int64_t step, int planes, int width,
+                                int exponent) {
   uint64_t low = 0, high = 0; /* an integer in two's complement */
   for (int plane = planes - 1; plane >= 0; --plane) {
     const int64_t n = (int64_t)sums[plane * step];
@@ -160,7 +162,7 @@ static float round_narrow_sums(const double *sums, int64_t step, int planes, int
 }
 
 /* The same of any sums. */
-static float round_sums(const double *sums, int64_t step, int planes, int width, int exponent) {
+static double round_sums(const double *sums, int64_t step, int planes, int width, int exponent) {
   const int count = (width * (planes - 1) + 64) / 64 + 1;
   uint64_t limbs[LIMBS] = {0};
   for (int plane = 0; plane < planes; ++plane)
@@ -216,7 +218,19 @@ static void multiply_panels(const exact *e, const workspace *workspace, int64_t 
     }
 }
 
-static void store_result(char *result, uint32_t bits) { memcpy(result, &bits, sizeof bits); }
+/* Results that are rounded to odd, of one row, as what they are to be. */
+static void store_results(const exact *e, char *results, const double *rounded, int64_t count) {
+  float nearest[CF_TILE64_LINES_MAX];
+  const size_t size = e->to_odd ? sizeof *rounded : sizeof *nearest;
+  const char *from = e->to_odd ? (const char *)rounded : (const char *)nearest;
+  if (!e->to_odd)
+    for (int64_t i = 0; i < count; ++i) nearest[i] = (float)rounded[i];
+  if (e->column_stride == (int64_t)size)
+    memcpy(results, from, (size_t)count * size);
+  else
+    for (int64_t i = 0; i < count; ++i)
+      memcpy(results + i * e->column_stride, from + (size_t)i * size, size);
+}
 
 /* The results of a tile. */
 static void finish_tile(const exact *e, const workspace *workspace, const double *sums, int64_t row,
@@ -230,30 +244,23 @@ static void finish_tile(const exact *e, const workspace *workspace, const double
     const int unit = e->a.units[row + i];
     const double scale = cf_power_of_2(unit);
     char *result = e->results + (row + i) * e->row_stride + column * e->column_stride;
-    float rounded[CF_TILE64_LINES_MAX];
-    /* powers of two change no bit of a float64, so that only the conversion rounds */
+    double rounded[CF_TILE64_LINES_MAX];
+    /* powers of two change no bit of a float64, so that only storing rounds */
     if (e->planes == 1)
-      for (int64_t j = 0; j < columns; ++j) rounded[j] = (float)(sums[j] * scale * scales[j]);
+      for (int64_t j = 0; j < columns; ++j) rounded[j] = sums[j] * scale * scales[j];
     else
       for (int64_t j = 0; j < columns; ++j)
         rounded[j] = (is_narrow ? round_narrow_sums : round_sums)(
             sums + j, workspace->plane, e->planes, e->width, unit + units_b[j]);
     for (int64_t j = 0; e->a.has_special && j < columns; ++j) {
       const double class = sums[e->planes * workspace->plane + j];
-      const uint32_t nan = CF_FLOAT32_NAN_BITS;
+      const uint64_t nan = CF_FLOAT64_NAN_BITS;
       if (class != class)
         memcpy(&rounded[j], &nan, sizeof nan);
       else if (class - class != 0) /* infinite */
-        rounded[j] = (float)class;
+        rounded[j] = class;
     }
-    if (e->column_stride == (int64_t)sizeof *rounded)
-      memcpy(result, rounded, (size_t)columns * sizeof *rounded);
-    else
-      for (int64_t j = 0; j < columns; ++j) {
-        uint32_t bits;
-        memcpy(&bits, &rounded[j], sizeof bits);
-        store_result(result + j * e->column_stride, bits);
-      }
+    store_results(e, result, rounded, columns);
   }
 }
 
@@ -358,7 +365,7 @@ static void plan_blocks(exact *e, int threads) {
 }
 
 /* One product of matrices. */
-static int multiply(const cf_product *product, int64_t index, int threads) {
+static int multiply(const cf_product *product, int64_t index, int to_odd, int threads) {
   const cf_operand a = cf_operand_a(product, index), b = cf_operand_b(product, index);
   exact e;
   memset(&e.b, 0, sizeof e.b);
@@ -366,6 +373,7 @@ static int multiply(const cf_product *product, int64_t index, int threads) {
   if (status == CF_OK) status = cf_digits_new(&e.b, &b, threads);
   e.tile = cf_active_float64_tile();
   e.inner = product->inner;
+  e.to_odd = to_odd;
   e.results = cf_product_results(product, index);
   e.row_stride = product->result_strides[product->stack_ndim];
   e.column_stride = product->result_strides[product->stack_ndim + 1];
@@ -393,6 +401,7 @@ static int multiply(const cf_product *product, int64_t index, int threads) {
 typedef struct stack {
   const cf_product *product;
   int64_t count;
+  int to_odd;
   int threads, threads_each;
   int status[CF_MAX_THREADS];
 } stack;
@@ -403,32 +412,33 @@ static void multiply_stack(void *context, int index) {
   cf_share_of(s->count, 1, s->threads, index, &begin, &end);
   int status = CF_OK;
   for (int64_t i = begin; i < end && status == CF_OK; ++i)
-    status = multiply(s->product, i, s->threads_each);
+    status = multiply(s->product, i, s->to_odd, s->threads_each);
   s->status[index] = status;
 }
 
 /* No products: sums of nothing. */
-static void store_zeros(const cf_product *product, int64_t index) {
+static void store_zeros(const cf_product *product, int64_t index, int to_odd) {
   const int64_t *strides = product->result_strides + product->stack_ndim;
   char *results = cf_product_results(product, index);
   for (int64_t i = 0; i < product->rows; ++i)
     for (int64_t j = 0; j < product->columns; ++j)
-      store_result(results + i * strides[0] + j * strides[1], 0);
+      memset(results + i * strides[0] + j * strides[1], 0, to_odd ? sizeof(double) : sizeof(float));
 }
 
-static int multiply_all(const cf_product *product, int threads) {
+static int multiply_all(const cf_product *product, int to_odd, int threads) {
   const double products = (double)product->rows * (double)product->columns * (double)product->inner;
   stack s;
   const int status = cf_product_check(product, &s.count);
   if (status != CF_OK) return status;
   if (s.count == 0 || product->rows == 0 || product->columns == 0) return CF_OK;
   if (product->inner == 0) {
-    for (int64_t i = 0; i < s.count; ++i) store_zeros(product, i);
+    for (int64_t i = 0; i < s.count; ++i) store_zeros(product, i, to_odd);
     return CF_OK;
   }
   if (threads > CF_MAX_THREADS) threads = CF_MAX_THREADS;
   if (threads < 1) threads = 1;
   s.product = product;
+  s.to_odd = to_odd;
   s.threads = 1;
   s.threads_each = threads;
   /* small matrices are not shared, but stacks of them are */
@@ -442,10 +452,18 @@ static int multiply_all(const cf_product *product, int threads) {
   return CF_OK;
 }
 
-int cf_matmul_exact(const cf_product *product, int threads) {
+static int multiply_in_default_modes(const cf_product *product, int to_odd, int threads) {
   /* threads have modes of their own, but here is arithmetic too */
   const uint64_t modes = cf_set_default_float_modes();
-  const int status = multiply_all(product, threads);
+  const int status = multiply_all(product, to_odd, threads);
   cf_restore_float_modes(modes);
   return status;
+}
+
+int cf_matmul_exact(const cf_product *product, int threads) {
+  return multiply_in_default_modes(product, 0, threads);
+}
+
+int cf_matmul_exact_to_odd(const cf_product *product, int threads) {
+  return multiply_in_default_modes(product, 1, threads);
 }

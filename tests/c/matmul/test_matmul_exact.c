@@ -19,19 +19,51 @@ static float canonical_nan(void) {
   return nan;
 }
 
-static float exact_result(const test_product *p, int64_t stack, int64_t row, int64_t column) {
-  long_sum sum;
+/* The sum of products of finite elements; and of the others, 0 if there are none. */
+static double add_exactly(const test_product *p, int64_t stack, int64_t row, int64_t column,
+                          long_sum *sum) {
   double special = 0; /* infinite or NaN if a product is */
-  memset(&sum, 0, sizeof sum);
+  memset(sum, 0, sizeof *sum);
   for (int64_t k = 0; k < p->shape.inner; ++k) {
     const double a = product_value(p, 0, stack, row, k), b = product_value(p, 1, stack, k, column);
     if (isfinite(a) && isfinite(b))
-      long_sum_add(&sum, a * b); /* of 24 bits each: exact */
+      long_sum_add(sum, a * b); /* of 24 bits each: exact */
     else
       special += a * b;
   }
+  return special;
+}
+
+static float exact_result(const test_product *p, int64_t stack, int64_t row, int64_t column) {
+  long_sum sum;
+  const double special = add_exactly(p, stack, row, column, &sum);
   if (isnan(special)) return canonical_nan();
   return isinf(special) ? (float)special : long_sum_float32(&sum);
+}
+
+/* Results of float64, rounded to odd. */
+static void multiply_to_odd(const test_product *p, const char *what) {
+  const int64_t stack = p->shape.stack == 0 ? 1 : p->shape.stack;
+  const int64_t rows = p->shape.rows, columns = p->shape.columns;
+  double *results = allocate((size_t)(stack * rows * columns) * sizeof *results);
+  const int64_t strides[] = {8 * rows * columns, 8 * columns, 8};
+  cf_product product = p->product;
+  size_t wrong = 0;
+  product.results = results;
+  product.result_strides = strides + (p->shape.stack == 0);
+  CHECK(cf_matmul_exact_to_odd(&product, 2) == CF_OK, "%s: to odd", what);
+  for (int64_t i = 0; i < stack * rows * columns; ++i) {
+    const uint64_t nan = (uint64_t)0x7FF8 << 48;
+    long_sum sum;
+    double expected = add_exactly(p, i / columns / rows, i / columns % rows, i % columns, &sum);
+    if (isnan(expected))
+      memcpy(&expected, &nan, sizeof nan);
+    else if (!isinf(expected))
+      expected = long_sum_odd(&sum);
+    wrong += memcmp(&expected, &results[i], sizeof expected) != 0;
+  }
+  CHECK(wrong == 0, "%s: %zu to odd are wrong", what, wrong);
+  free(results);
 }
 
 static float *exact_results(const test_product *p) {
@@ -53,6 +85,7 @@ static void multiply(test_product *p, const char *what) {
     CHECK(status == CF_OK, "%s: status %d", what, status);
     product_check(p, expected, what);
   }
+  multiply_to_odd(p, what);
   free(expected);
   product_free(p);
 }
