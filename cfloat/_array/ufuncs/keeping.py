@@ -46,7 +46,7 @@ def _positive(a: CFloatArray) -> CFloatArray:
 
 def _of_one(compute: Callable[[CFloatArray], CFloatArray | None]) -> Callable[..., Any]:
     def kept(inputs: tuple[Any, ...], outs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if not _is_known(outs, kwargs):
+        if not (isinstance(inputs[0], CFloatArray) and _is_known(outs, kwargs)):
             return None
         return _given(compute(inputs[0]), outs, kwargs)
 
@@ -113,7 +113,7 @@ def _nextafter(inputs: tuple[Any, ...], outs: tuple[Any, ...], kwargs: dict[str,
 
 
 def _spacing(inputs: tuple[Any, ...], outs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if kwargs.keys() - _OPTIONS:
+    if not isinstance(inputs[0], CFloatArray) or kwargs.keys() - _OPTIONS:
         return None
     result = neighbours.spacing(inputs[0])
     out = outs[0] if outs else None
