@@ -32,7 +32,7 @@ typedef struct add_rule {
   lanes nan_code, overflow_code, negative_code, nan_value, overflow_value;
   lanes sign_shift, sign_mask;
   lanes all_but_sign, exponent_mask, float32_max, infinity;
-  int holed, is_signed, has_nan, stops, keeps_infinity, overflows_to_max;
+  int holed, is_signed, has_nan, stops, keeps_infinity, overflows_to_max, no_negative_zero;
 } add_rule;
 
 /* The bits, as a float32, of the value of a normal number's code at bias 0. */
@@ -88,6 +88,7 @@ static inline add_rule add_rule_of(const cf_rule *rule, int bias, int rounding) 
   r.is_signed = params->sign_mask != 0;
   r.sign_shift = v_set1(r.is_signed ? (uint32_t)(31 - cf_log2(params->sign_mask)) : 0);
   r.sign_mask = v_set1((uint32_t)params->sign_mask);
+  r.no_negative_zero = params->no_negative_zero;
   r.all_but_sign = v_set1(0x7FFFFFFFu);
   r.exponent_mask = v_set1(0x7F800000u);
   r.float32_max = v_set1(0x7F7FFFFFu);
@@ -133,8 +134,10 @@ static inline lanes round_by_addition(const add_rule *r, int rounding, int count
   }
 
   const mask special = m_gt_s(magnitude, r->float32_max);
+  lanes signs = bits;
   if (m_any(special)) {
     invalid = m_gt_s(magnitude, r->infinity);
+    if (!r->has_nan) signs = v_select(invalid, zero, signs);
     if (to_values) {
       const lanes max = v_sub(r->max, scale);
       value = v_select(special, r->overflows_to_max ? max : r->overflow_value, value);
@@ -146,9 +149,15 @@ static inline lanes round_by_addition(const add_rule *r, int rounding, int count
   }
   lanes result = to_values ? value : code;
   if (r->is_signed) {
-    const lanes sign = to_values ? v_andnot(bits, r->all_but_sign)
-                                 : v_and(v_srlv(bits, r->sign_shift), r->sign_mask);
+    const lanes sign = to_values ? v_andnot(signs, r->all_but_sign)
+                                 : v_and(v_srlv(signs, r->sign_shift), r->sign_mask);
+    const lanes unsigned_result = result;
     result = v_or(result, sign);
+    if (r->no_negative_zero) { /* nor is there a NaN with a sign */
+      mask bare = m_eq(unsigned_result, zero);
+      if (to_values) bare = m_or(bare, m_gt_s(unsigned_result, r->infinity));
+      result = v_select(bare, unsigned_result, result);
+    }
   } else {
     const mask negative = m_andnot(m_andnot(m_gt_s(zero, bits), m_eq(magnitude, zero)),
                                    m_gt_s(magnitude, r->infinity));

@@ -73,16 +73,14 @@ const cf_kernels *cf_active_kernels(void);
 
 /* Kernels other than the portable ones work in float32's exponent range.  They take a format whose
  * smallest normal number is a normal float32 for encoding, and one whose subnormals are too for
- * decoding; that leaves out only formats of the user's own with a bias near 127 and beyond, and
- * bfloat16's decoding. */
+ * decoding; or, of those without zeros, one whose values are 2^-127 and more.  That leaves out only
+ * formats of the user's own with a bias near 127 and beyond, and bfloat16's decoding. */
 static inline int cf_lanes_encode(const cf_format *format) {
-  if (format->subnormals == CF_SUBNORMALS_NORMAL || format->nonfinite > CF_NONFINITE_NAN_ONLY)
-    return 0;
   return format->bias_max <= (format->subnormals == CF_SUBNORMALS_WHITEPAPER ? 126 : 127);
 }
 static inline int cf_lanes_decode(const cf_format *format) {
-  if (format->subnormals == CF_SUBNORMALS_NORMAL || format->nonfinite > CF_NONFINITE_NAN_ONLY)
-    return 0;
+  /* where there is no zero, halving a normal number is all that it takes */
+  if (format->subnormals == CF_SUBNORMALS_NORMAL) return format->bias_max <= 127;
   return cf_format_quantum(format) - format->bias_max >= -126;
 }
 /* Whether anything below 2^-126 can round to other than zero and its neighbour, or be told from it
@@ -94,7 +92,7 @@ static inline int cf_reads_subnormals(const cf_format *format) {
  * significand's, and exponents stay in float32's range with a bias added to them. */
 static inline int cf_lanes_add(const cf_format *format) {
   return format->mantissa_bits > 0 && format->exponent_bits <= 6 && format->bias_min >= 0 &&
-         !cf_reads_subnormals(format);
+         format->subnormals != CF_SUBNORMALS_NORMAL && !cf_reads_subnormals(format);
 }
 /* Whether a rule is for those kernels that do so. */
 static inline int cf_goes_by_addition(const cf_rule *rule) {

@@ -1,6 +1,6 @@
 /* The loops over an array, and the table of kernels, of an instruction set whose file has defined
  * its lanes (convert/round_lanes-inl.h).  Each body works on 2 * LANES elements.  What is left over
- * is padded with zeros, which raise no flag. */
+ * is padded with zeros, which raise no flag, or one that is taken away again. */
 #ifndef CF_CONVERT_LOOPS_INL_H
 #define CF_CONVERT_LOOPS_INL_H
 
@@ -63,6 +63,12 @@ static inline void store_codes(char *destination, size_t size, lanes first, lane
     v_store_codes(destination, size, first, second);
 }
 
+/* Where zeros raise a flag, take those of padding away again: exactly one each. */
+static inline void forget_padding(const lane_rule *r, size_t padding, cf_flags *flags) {
+  if (!r->no_zero || flags == NULL) return;
+  *(r->has_nan ? &flags->invalid : &flags->underflow) -= padding;
+}
+
 /* The loop of a slot: whole bodies of elements, and zero-padded copies of what is left over and,
  * for the random words, of what precedes a multiple of four.  A negative rounding stands for the
  * rule's own. */
@@ -96,6 +102,7 @@ static inline void store_codes(char *destination, size_t size, lanes first, lane
     if (bias_step != 0) memcpy(bias_stage + lead, bias, count * sizeof *bias);                    \
     ISA_NAME(name##_body)(r, bias_stage, bias_step, source_stage, words, destination_stage, 0,    \
                           flags);                                                                 \
+    forget_padding(r, BODY - count, (counting) ? flags : NULL);                                   \
     memcpy(destination, destination_stage + lead * size, count * size);                           \
   }                                                                                               \
   static CF_NOINLINE void ISA_NAME(name)(const lane_rule *r, const int16_t *bias,                 \

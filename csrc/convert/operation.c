@@ -25,6 +25,7 @@ static size_t element_size(int type, size_t code_size) {
 static int is_narrowed(const cf_format *format, int destination_type) {
   return destination_type == CF_BFLOAT16 &&
          (1 << format->exponent_bits) - 1 - format->bias_min < CF_BFLOAT16_BIAS &&
+         cf_format_quantum(format) - format->bias_max >= -126 &&
          cf_decode_kernel_of(format, CF_FLOAT32) != cf_kernels_portable.decode[CF_FLOAT32];
 }
 

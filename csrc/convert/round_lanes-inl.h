@@ -48,15 +48,15 @@ typedef struct lane_rule {
   lanes sign_shift; /* from bit 31 to the code's sign */
   int rounding;
   uint64_t seed;
-  int streaming, whitepaper, flush, reads_subnormals, is_signed, has_special, has_infinity,
-      keeps_infinity;
+  int streaming, whitepaper, flush, no_zero, reads_subnormals, is_signed, has_nan, has_special,
+      has_infinity, keeps_infinity, no_negative_zero;
   size_t code_size;
   /* constants, here so that they are operands in memory and not made anew in every round */
   lanes one, thirty_two, half, all_but_sign, implicit_one, rebias, normal_place, float32_one;
   lanes float32_fraction, float32_max, float64_fraction, float64_max;
   lanes bias;
   lanes sign_mask, magnitude_mask, max_code, overflow_code, nan_code;
-  lanes max_subnormal, smallest_normal, infinity, negative_code;
+  lanes max_subnormal, smallest_normal, infinity, negative_code, all_of_code;
 } lane_rule;
 
 static inline lane_rule lane_rule_of(const cf_rule *rule, int bias) {
@@ -68,6 +68,9 @@ static inline lane_rule lane_rule_of(const cf_rule *rule, int bias) {
   /* without mantissa bits both readings are the same: nothing lies between 0 and 2^(1-bias) */
   r.whitepaper = params->subnormals == CF_SUBNORMALS_WHITEPAPER && m > 0;
   r.flush = params->subnormals == CF_SUBNORMALS_FLUSH;
+  r.no_zero = params->subnormals == CF_SUBNORMALS_NORMAL;
+  r.has_nan = params->has_nan;
+  r.no_negative_zero = params->no_negative_zero;
   r.reads_subnormals = rule->reads_subnormals;
   r.is_signed = params->sign_mask != 0;
   r.sign_shift = v_set1(r.is_signed ? (uint32_t)(31 - cf_log2(params->sign_mask)) : 0);
@@ -82,7 +85,9 @@ static inline lane_rule lane_rule_of(const cf_rule *rule, int bias) {
   r.overflow_code = v_set1((uint32_t)params->overflow_code);
   r.nan_code = v_set1((uint32_t)(params->has_nan ? params->nan_code : params->max_code));
   r.max_subnormal = v_set1((1u << m) - 1);
+  /* of those without zeros this is the code after the first binade's */
   r.smallest_normal = v_set1(1u << m);
+  r.all_of_code = v_set1((uint32_t)(params->sign_mask | params->magnitude_mask));
   r.has_infinity = params->has_infinity;
   r.infinity = v_set1((uint32_t)params->max_code + 1);
   r.negative_code = v_set1((uint32_t)(params->has_nan ? params->nan_code : 0));
@@ -195,8 +200,9 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
   const lanes below = v_min_s(steps, zero);
   const mask tiny = m_gt_s(first_normal, x.exponent);
   lanes shift = v_sub(r->drop, below);
-  /* the whitepaper's subnormals have half the quantum */
-  if (r->whitepaper) shift = v_select(tiny, v_sub(shift, r->one), shift);
+  /* the whitepaper's subnormals have half the quantum; as has the lowest binade where there is no
+   * zero, but for its implicit bit */
+  if (r->whitepaper || r->no_zero) shift = v_select(tiny, v_sub(shift, r->one), shift);
 
   const lanes left = v_sub(r->thirty_two, shift);
   const lanes kept = v_srlv(x.significand, shift);
@@ -208,6 +214,12 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
     sticky = v_sllv(x.low, left);
   }
   lanes code = v_add(kept, v_sllv(v_sub(steps, below), r->mantissa_bits));
+  mask too_small = none;
+  if (r->no_zero) {
+    code = v_select(tiny, v_sub(code, r->smallest_normal), code);
+    too_small = m_gt_s(zero, code);
+    code = v_max_s(code, zero);
+  }
   mask inexact = none;
   if (counting || directed) {
     const lanes lost = x.is_float64 ? v_or(fraction, sticky) : fraction;
@@ -261,10 +273,11 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
       up = m_or(m_and(hole, hole_up), m_andnot(up, hole));
     }
   }
+  if (r->no_zero) up = m_andnot(up, too_small);
   if (rounding != CF_TOWARD_ZERO) code = v_increment(code, up);
 
   mask underflow = none, overflow = none, invalid = none;
-  if (counting) underflow = m_and(tiny, inexact);
+  if (counting) underflow = r->no_zero ? too_small : m_and(tiny, inexact);
   if (r->flush) {
     const mask subnormal = m_gt_s(r->smallest_normal, code);
     if (counting) underflow = m_or(underflow, m_and(m_and(tiny, subnormal), is_nonzero(x)));
@@ -281,13 +294,28 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
     code = v_min_s(code, r->max_code);
   }
   const mask special = is_special(r, x);
+  lanes sign = x.sign;
   if (m_any(special)) {
     invalid = is_nan(x);
+    if (!r->has_nan) sign = v_select(invalid, zero, sign);
     code = v_select(invalid, r->nan_code, v_select(special, r->overflow_code, code));
     overflow = m_andnot(overflow, r->keeps_infinity ? special : invalid);
   }
+  if (r->no_zero && r->has_nan) {
+    const mask is_zero = m_andnot(too_small, is_nonzero(x));
+    if (m_any(is_zero)) {
+      code = v_select(is_zero, r->nan_code, code);
+      sign = v_select(is_zero, zero, sign);
+      invalid = m_or(invalid, is_zero);
+      underflow = m_andnot(underflow, is_zero);
+    }
+  }
   if (r->is_signed) {
-    code = v_or(code, v_and(v_srlv(x.sign, r->sign_shift), r->sign_mask));
+    const lanes signs = v_and(v_srlv(sign, r->sign_shift), r->sign_mask);
+    if (r->no_negative_zero)
+      code = v_select(m_gt_s(code, zero), v_or(code, signs), zero);
+    else
+      code = v_or(code, signs);
   } else {
     const mask negative = m_andnot(m_and(m_gt_s(zero, x.sign), is_nonzero(x)), is_nan(x));
     if (m_any(negative)) {
@@ -306,13 +334,18 @@ static inline lanes unpack(const lane_rule *r, int counting, lanes code, lanes b
                            cf_flags *flags) {
   const lanes zero = v_set1(0);
   const lanes magnitude = v_and(code, r->magnitude_mask);
-  const mask small = m_gt_s(r->smallest_normal, magnitude);
+  mask small = m_gt_s(r->smallest_normal, magnitude);
   const lanes exponent = v_slli(v_sub(r->float32_one, bias), 23);
   lanes value = v_add(v_sllv(magnitude, r->drop), exponent);
   lanes subnormal = zero;
-  if (!r->flush) /* exact, and normal or zero, so that no floating-point mode has a say in it */
+  if (r->no_zero) { /* 2^-127 and more, below 2^-126 */
+    const mask is_subnormal = m_gt_s(r->implicit_one, value);
+    value = v_select(is_subnormal, v_srli(v_or(value, r->implicit_one), 1), value);
+    small = m_gt_s(zero, zero);
+  } else if (!r->flush) /* exact, and normal or zero, so that no floating-point mode has a say in it
+                         */
     subnormal = v_mul_floats(v_to_float(magnitude), v_add(exponent, r->quantum));
-  value = v_select(small, subnormal, value);
+  if (!r->no_zero) value = v_select(small, subnormal, value);
   const mask special = m_gt_s(magnitude, r->max_code);
   mask nan = m_gt_s(zero, zero);
   if (r->has_special && m_any(special)) {
@@ -324,6 +357,11 @@ static inline lanes unpack(const lane_rule *r, int counting, lanes code, lanes b
   if (r->is_signed) {
     const lanes sign = v_and(v_sllv(code, r->sign_shift), v_set1(0x80000000u));
     value = v_or(value, sign);
+  }
+  if (r->no_negative_zero) {
+    const mask is_only_nan = m_eq(v_and(code, r->all_of_code), r->sign_mask);
+    value = v_select(is_only_nan, v_set1(CF_FLOAT32_NAN_BITS), value);
+    nan = m_or(nan, is_only_nan);
   }
   if (counting)
     count_raised(flags, nan, m_and(small, m_gt_s(magnitude, zero)), m_gt_s(zero, zero),

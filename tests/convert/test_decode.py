@@ -15,7 +15,9 @@ import cfloat as cf
 
 pytestmark = pytest.mark.usefixtures("isa")
 
-every_reading = pytest.mark.parametrize("fmt", exact.TESLA_READINGS, ids=exact.label)
+every_reading = pytest.mark.parametrize(
+    "fmt", [*exact.TESLA_READINGS, *exact.NEW_KINDS], ids=exact.label
+)
 
 
 def every_code(fmt):

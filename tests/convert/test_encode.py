@@ -44,22 +44,56 @@ def test_landmarks_at_other_biases(fmt, rounding, dtype):
 @pytest.mark.parametrize("exponent_bits", [1, 2, 3])
 @pytest.mark.parametrize("mantissa_bits", [0, 1, 2])
 def test_every_small_format(exponent_bits, mantissa_bits, rounding):
-    for nonfinite, subnormals, signed, saturating in itertools.product(
-        nonfinite_kinds(exponent_bits, mantissa_bits), exact.READINGS, (True, False), (True, False)
+    for subnormals, signed, saturating in itertools.product(
+        (*exact.READINGS, "normal"), (True, False), (True, False)
     ):
-        if nonfinite == "none" and not saturating:
-            continue
-        fmt = cf.Format(
-            "small",
-            exponent_bits=exponent_bits,
-            mantissa_bits=mantissa_bits,
-            signed=signed,
-            nonfinite=nonfinite,
-            subnormals=subnormals,
-            saturating=saturating,
-        )
-        x = exact.landmarks(fmt, fmt.default_bias)
-        exact.assert_encodes(x, fmt, fmt.default_bias, rounding, seed=6)
+        for nonfinite in nonfinite_kinds(exponent_bits, mantissa_bits, signed, subnormals):
+            if nonfinite == "none" and not saturating:
+                continue
+            fmt = cf.Format(
+                "small",
+                exponent_bits=exponent_bits,
+                mantissa_bits=mantissa_bits,
+                signed=signed,
+                nonfinite=nonfinite,
+                subnormals=subnormals,
+                saturating=saturating,
+            )
+            x = exact.landmarks(fmt, fmt.default_bias)
+            exact.assert_encodes(x, fmt, fmt.default_bias, rounding, seed=6)
+
+
+@every_mode
+@pytest.mark.parametrize("fmt", exact.NEW_KINDS, ids=exact.label)
+@pytest.mark.parametrize("dtype", exact.FLOATS, ids=str)
+def test_every_kind_of_code(fmt, rounding, dtype):
+    """NaN in the place of -0, P3109's codes, no zero: at the default bias and at both ends."""
+    for bias in {fmt.default_bias, *fmt.bias_range}:
+        step = 1 if fmt.bits <= 8 else 31
+        with np.errstate(over="ignore"):
+            x = exact.landmarks(fmt, bias, step).astype(dtype)
+        exact.assert_encodes(x, fmt, bias, rounding, seed=7)
+
+
+@every_mode
+@pytest.mark.parametrize("fmt", exact.NEW_KINDS, ids=exact.label)
+def test_integers_to_every_kind_of_code(fmt, rounding):
+    for dtype in ("i1", "u2", "i4", "u8"):
+        ends = np.iinfo(dtype)
+        x = np.array([0, 1, 2, 3, 5, 127, ends.max // 2, ends.max - 1, ends.max, ends.min], dtype)
+        exact.assert_encodes(x, fmt, fmt.default_bias, rounding, seed=8)
+
+
+@every_mode
+def test_no_zero(rounding):
+    """docs/spec.md 1.15: what is below 2**-127 is code 0, ties are to even, and the rest is NaN."""
+    e8m0 = next(fmt for fmt in exact.NEW_KINDS if fmt.name == "e8m0fnu")
+    x = [0.0, -0.0, -1.0, -np.inf, np.inf, np.nan, 2.0**-127, 2.0**-128, 2.0**-1074, 1.0]
+    codes = cf.encode(np.array(x), e8m0, rounding=rounding)
+    np.testing.assert_array_equal(codes, [0xFF] * 6 + [0, 0, 0, 127])
+    if rounding == "ties_to_even":
+        ties = np.array([1.5 * 2.0**-127, 1.5 * 2.0**-126, 1.5, 3.0, 1.5 * 2.0**127])
+        np.testing.assert_array_equal(cf.encode(ties, e8m0), [0, 2, 128, 128, 254])
 
 
 @pytest.mark.slow
@@ -146,7 +180,7 @@ def test_not_a_number_and_infinity(rounding):
     nan, inf = np.nan, np.inf
     x = np.array([nan, -nan, inf, -inf, -0.0, -1e-300])
     codes = cf.encode(x, cf.CFloat8_1_4_3, rounding=rounding)
-    np.testing.assert_array_equal(codes[:5], [0x7F, 0xFF, 0x7F, 0xFF, 0x80])
+    np.testing.assert_array_equal(codes[:5], [0x7F, 0x7F, 0x7F, 0xFF, 0x80])
     unsigned = cf.encode(x, cf.CFloat16_UHP, rounding=rounding)
     np.testing.assert_array_equal(unsigned, [0xFE00, 0xFE00, 0xFC00, 0xFE00, 0, 0xFE00])
 

@@ -70,13 +70,17 @@ def label(fmt):
     return f"{fmt.name}-{fmt.subnormals}-{ends}"
 
 
-every_format = pytest.mark.parametrize("fmt", [*variants(), *CORNERS], ids=label)
+every_format = pytest.mark.parametrize(
+    "fmt", [*variants(), *CORNERS, *exact.NEW_KINDS], ids=label
+)
 
 
 def positive_values(fmt, bias):
     """What rounding takes place among, and the first number beyond."""
     grid = fmt.replace(subnormals=fmt.subnormals.replace("flush", "ieee")).values(bias)
     values = np.unique(np.abs(grid[np.isfinite(grid)].astype(np.float64)))
+    if len(values) == 1:  # one normal number, and no zero
+        return np.array([values[0], 2 * values[0]])
     return np.append(values, 2 * values[-1] - values[-2])
 
 

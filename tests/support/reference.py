@@ -77,11 +77,16 @@ class RefFormat:
         Widths of the two fields; the mantissa may have none.
     signed : bool
         Whether the top bit is a sign.
-    nonfinite : {"none", "ieee", "nan_only"}
+    nonfinite : {"none", "ieee", "nan_only", "fnuz", "p3109"}
         Which codes are not numbers: none; those whose exponent is all ones;
-        only the one with exponent and mantissa all ones, a NaN.
-    subnormals : {"whitepaper", "ieee", "flush"}
-        Denormals have the exponent -bias, have 1 - bias, or are zeros.
+        only the one with exponent and mantissa all ones, a NaN; only the one
+        that would be -0, a NaN; or, IEEE P3109's extended formats, that one
+        or without a sign the last one, a NaN, and beside it, the last ones
+        left of each sign, the infinities.
+    subnormals : {"whitepaper", "ieee", "flush", "normal"}
+        Denormals have the exponent -bias, have 1 - bias, or are zeros; or
+        there are neither denormals nor zeros, as an exponent field of 0 is an
+        ordinary one.
     saturating : bool
         Whether overflow gives the largest finite value although the format
         could say Inf or NaN.  Formats without either always saturate.
@@ -90,8 +95,8 @@ class RefFormat:
     exponent_bits: int
     mantissa_bits: int
     signed: bool = True
-    nonfinite: Literal["none", "ieee", "nan_only"] = "none"
-    subnormals: Literal["whitepaper", "ieee", "flush"] = "whitepaper"
+    nonfinite: Literal["none", "ieee", "nan_only", "fnuz", "p3109"] = "none"
+    subnormals: Literal["whitepaper", "ieee", "flush", "normal"] = "whitepaper"
     saturating: bool = False
 
     def __post_init__(self) -> None:
@@ -100,6 +105,10 @@ class RefFormat:
             raise ValueError("a format needs exponent bits, and no negative width")
         if self.nonfinite == "ieee" and self.mantissa_bits == 0:
             raise ValueError("without mantissa bits Inf leaves no code for NaN")
+        if self.nonfinite == "fnuz" and not self.signed:
+            raise ValueError("without a sign there is no -0 for NaN to replace")
+        if self.nan_for_minus_zero and self.subnormals == "normal":
+            raise ValueError("without zeros there is no -0 for NaN to replace")
 
     @property
     def sign_shift(self) -> int:
@@ -112,13 +121,27 @@ class RefFormat:
         return self.sign_shift + self.signed
 
     @property
+    def nan_for_minus_zero(self) -> bool:
+        """Whether the code of -0 is the only NaN."""
+        return self.signed and self.nonfinite in ("fnuz", "p3109")
+
+    @property
+    def has_inf(self) -> bool:
+        """Whether there are infinities."""
+        return self.nonfinite in ("ieee", "p3109")
+
+    @property
     def inf_code(self) -> int:
-        """The code of +Inf: exponent all ones, mantissa zero ("ieee" only)."""
+        """The code of +Inf: exponent all ones and mantissa zero, or P3109's."""
+        if self.nonfinite == "p3109":
+            return (1 << self.sign_shift) - (1 if self.signed else 2)
         return ((1 << self.exponent_bits) - 1) << self.mantissa_bits
 
     @property
     def nan_code(self) -> int:
         """The code of the canonical NaN without its sign ("none" has none)."""
+        if self.nan_for_minus_zero:
+            return 1 << self.sign_shift
         if self.nonfinite == "ieee":
             return self.inf_code | 1 << (self.mantissa_bits - 1)
         return (1 << self.sign_shift) - 1
@@ -126,9 +149,14 @@ class RefFormat:
     @property
     def max_code(self) -> int:
         """The code of the largest finite value."""
-        if self.nonfinite == "ieee":
+        if self.has_inf:
             return self.inf_code - 1
         return (1 << self.sign_shift) - 1 - (self.nonfinite == "nan_only")
+
+    @property
+    def smallest_normal_exponent(self) -> int:
+        """Exponent of the smallest normal number at bias 0."""
+        return 0 if self.subnormals == "normal" else 1
 
     @property
     def clamps(self) -> bool:
@@ -189,7 +217,7 @@ def _grid_value(fmt: RefFormat, code: int, bias: int) -> Fraction:
     """
     m = fmt.mantissa_bits
     exponent, mantissa = code >> m, code & ((1 << m) - 1)
-    if exponent > 0:
+    if exponent > 0 or fmt.subnormals == "normal":
         return dyadic((1 << m) + mantissa, exponent - bias - m)
     denormal_exponent = -bias if fmt.subnormals == "whitepaper" else 1 - bias
     return dyadic(mantissa, denormal_exponent - m)
@@ -305,8 +333,10 @@ def decode(fmt: RefFormat, code: int, bias: int) -> Real:
     if not 0 <= code < 1 << fmt.total_bits:
         raise ValueError(f"code {code:#x} is wider than {fmt.total_bits} bits")
     sign, unsigned = code >> fmt.sign_shift, code & ((1 << fmt.sign_shift) - 1)
+    if fmt.nan_for_minus_zero and code == fmt.nan_code:
+        return Real(0, Kind.NAN)  # there is but one, of no sign
     if unsigned > fmt.max_code:
-        infinite = fmt.nonfinite == "ieee" and unsigned == fmt.inf_code
+        infinite = fmt.has_inf and unsigned == fmt.inf_code
         return Real(sign, Kind.INF if infinite else Kind.NAN)
     if fmt.subnormals == "flush" and is_denormal_code(fmt, code):
         return Real(sign)
@@ -355,8 +385,9 @@ def encode(
     sign_bit = x.sign << fmt.sign_shift if fmt.signed else 0
 
     if x.kind is Kind.NAN:
-        code = fmt.nan_code if has_nan else fmt.max_code
-        return Encoded(sign_bit | code, frozenset({"invalid"}))
+        # A clamped NaN is positive: its sign bit says nothing.
+        code = sign_bit | fmt.nan_code if has_nan else fmt.max_code
+        return Encoded(code, frozenset({"invalid"}))
 
     is_zero = x.kind is Kind.FINITE and x.magnitude == 0
     if x.sign and not fmt.signed and not is_zero:
@@ -365,9 +396,15 @@ def encode(
     if x.kind is Kind.INF:
         if fmt.clamps:
             return Encoded(sign_bit | fmt.max_code, frozenset({"overflow"}))
-        if fmt.nonfinite == "ieee":
+        if fmt.has_inf:
             return Encoded(sign_bit | fmt.inf_code, frozenset())
         return Encoded(sign_bit | fmt.nan_code, frozenset({"overflow"}))
+
+    if fmt.subnormals == "normal":
+        if is_zero and has_nan:
+            return Encoded(fmt.nan_code, frozenset({"invalid"}))
+        if x.magnitude < _grid_value(fmt, 0, bias):
+            return Encoded(sign_bit, frozenset({"underflow"}))
 
     code = _round(fmt, x.magnitude, x.sign, bias, rounding, word, bits, variant)
     flags = set()
@@ -378,13 +415,15 @@ def encode(
         if fmt.clamps or not (beyond or _points_away(rounding, x.sign)):
             code = fmt.max_code
         else:
-            code = fmt.inf_code if fmt.nonfinite == "ieee" else fmt.nan_code
+            code = fmt.inf_code if fmt.has_inf else fmt.nan_code
     elif fmt.subnormals == "flush" and is_denormal_code(fmt, code):
         code = 0
     # Tininess is judged before rounding: what rounds up to a normal counts.
-    tiny = x.magnitude < dyadic(1, 1 - bias)
+    tiny = x.magnitude < dyadic(1, fmt.smallest_normal_exponent - bias)
     if tiny and _grid_value(fmt, code, bias) != x.magnitude:
         flags.add("underflow")
+    if code == 0 and fmt.nan_for_minus_zero:
+        sign_bit = 0
     return Encoded(sign_bit | code, frozenset(flags))
 
 
@@ -394,7 +433,7 @@ def is_denormal_code(fmt: RefFormat, code: int) -> bool:
     True under "flush" as well: the operand is denormal, and reads as zero.
     """
     unsigned = code & ((1 << fmt.sign_shift) - 1)
-    return 0 < unsigned < 1 << fmt.mantissa_bits
+    return fmt.subnormals != "normal" and 0 < unsigned < 1 << fmt.mantissa_bits
 
 
 def is_denormal_float32(bits: int) -> bool:

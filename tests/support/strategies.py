@@ -5,14 +5,28 @@ from hypothesis import strategies as st
 import cfloat as cf
 
 
-def nonfinite_kinds(exponent_bits, mantissa_bits):
+def max_code(exponent_bits, mantissa_bits, signed, nonfinite):
+    """Give the code of the largest finite value, which may be negative: there is none then."""
+    all_ones = 2 ** (exponent_bits + mantissa_bits) - 1
+    not_numbers = {
+        "none": 0, "ieee": 2**mantissa_bits, "nan_only": 1, "fnuz": 0, "p3109": 1 if signed else 2
+    }  # fmt: skip
+    return all_ones - not_numbers[nonfinite]
+
+
+def nonfinite_kinds(exponent_bits, mantissa_bits, signed, subnormals):
     """What the non-finite codes can be, if there is to be a normal number."""
-    kinds = ["none"]
-    if mantissa_bits > 0 and exponent_bits > 1:
+    kinds = ["none", "nan_only"]
+    if mantissa_bits > 0:
         kinds.append("ieee")
-    if mantissa_bits > 0 or exponent_bits > 1:
-        kinds.append("nan_only")
-    return kinds
+    if signed and subnormals != "normal":
+        kinds.append("fnuz")
+    if not signed or subnormals != "normal":
+        kinds.append("p3109")
+    least = 0 if subnormals == "normal" else 2**mantissa_bits
+    return [
+        kind for kind in kinds if max_code(exponent_bits, mantissa_bits, signed, kind) >= least
+    ]
 
 
 @st.composite
@@ -21,8 +35,9 @@ def fields(draw):
     signed = draw(st.booleans())
     exponent_bits = draw(st.integers(1, 8))
     mantissa_bits = draw(st.integers(0, 16 - signed - exponent_bits))
-    nonfinite = draw(st.sampled_from(nonfinite_kinds(exponent_bits, mantissa_bits)))
-    subnormals = draw(st.sampled_from(["whitepaper", "ieee", "flush"]))
+    subnormals = draw(st.sampled_from(["whitepaper", "ieee", "flush", "normal"]))
+    kinds = nonfinite_kinds(exponent_bits, mantissa_bits, signed, subnormals)
+    nonfinite = draw(st.sampled_from(kinds))
     arguments = {
         "exponent_bits": exponent_bits,
         "mantissa_bits": mantissa_bits,
@@ -32,9 +47,9 @@ def fields(draw):
         "saturating": nonfinite == "none" or draw(st.booleans()),
     }
     # every value must be a float32: below 2**128 and a multiple of 2**-149
-    loses_top_exponent = nonfinite == "ieee" or (nonfinite == "nan_only" and mantissa_bits == 0)
-    top = 2**exponent_bits - 1 - loses_top_exponent
-    last_bit = 0 if subnormals == "whitepaper" and mantissa_bits > 0 else 1
+    top = max_code(exponent_bits, mantissa_bits, signed, nonfinite) >> mantissa_bits
+    finer = subnormals == "normal" or (subnormals == "whitepaper" and mantissa_bits > 0)
+    last_bit = 0 if finer else 1
     lowest = last_bit - mantissa_bits
     return arguments, top - 127, lowest + 149
 
