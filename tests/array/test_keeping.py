@@ -66,6 +66,12 @@ def test_signs_are_one_bit(fmt):
     for got in (+a, np.positive(a), np.conjugate(a), a.conj()):
         assert_kept(got, codes, a)
         assert not np.shares_memory(got.codes, a.codes)
+    for dtype in (np.float16, np.int8, np.int64, ml_dtypes.bfloat16, ml_dtypes.float8_e5m2, ">f8"):
+        assert_kept(np.copysign(a, np.array(-1).astype(dtype)), negative, a)
+        assert_kept(np.copysign(a, np.array(1).astype(dtype)), positive, a)
+    assert_kept(np.copysign(a, np.uint8(1)), positive, a)
+    got = np.copysign(a[:1], cf.asarray([1.0, np.nan, 2.0], UHP))  # which has no signs
+    assert_kept(got, positive[:1] * 3, got)
     # of each other's signs
     mirrored = a[::-1]
     expected = np.where(np.signbit(np.asarray(mirrored)), negative, positive)
@@ -323,11 +329,13 @@ def test_clip():
         (a.clip(low, high), [-1, 0.25, 4]),
         (np.clip(a, None, high), [-5, 0.25, 4]),
         (np.clip(a, low, None), [-1, 0.5, 7]),
-        (np.clip(a, low), [-1, 0.5, 7]),
     ):
         assert_kept(got, cf.encode(expected, F8), a)
     if np.lib.NumpyVersion(np.__version__) >= "2.1.0":
         assert_kept(np.clip(a, max=high), cf.encode([-5, 0.25, 4], F8), a)
+    for wrong in (lambda: np.clip(a, low, max=high), lambda: np.clip(a, low, high, min=low)):
+        with pytest.raises((TypeError, ValueError)):
+            wrong()
     out = cf.asarray(np.zeros(3), F8)
     assert np.clip(a, low, high, out=out) is out
     np.testing.assert_array_equal(out, [-1, 0.25, 4])
