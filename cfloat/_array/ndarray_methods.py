@@ -6,7 +6,7 @@ import numpy as np
 
 
 class FunctionMethods:
-    """What `CFloatArray` has of ndarray's methods that are NumPy's functions; they compute float32."""
+    """What `CFloatArray` has of ndarray's methods that are NumPy's functions; most compute float32."""
 
     __slots__ = ()
 
@@ -51,15 +51,15 @@ class FunctionMethods:
         return np.choose(self, *args, **kwargs)
 
     def clip(self: Any, *args: Any, **kwargs: Any) -> Any:
-        """Limit the values, as float32: ``np.clip``."""
+        """Limit the values: ``np.clip``."""
         return np.clip(self, *args, **kwargs)
 
     def conj(self: Any, *args: Any, **kwargs: Any) -> Any:
-        """Give the values, as float32: ``np.conjugate``."""
+        """Copy the array: ``np.conjugate`` of real numbers."""
         return np.conjugate(self, *args, **kwargs)
 
     def conjugate(self: Any, *args: Any, **kwargs: Any) -> Any:
-        """Give the values, as float32: ``np.conjugate``."""
+        """Copy the array: ``np.conjugate`` of real numbers."""
         return np.conjugate(self, *args, **kwargs)
 
     def cumprod(self: Any, *args: Any, **kwargs: Any) -> Any:

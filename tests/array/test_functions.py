@@ -188,17 +188,32 @@ def check(kind, function, call, before, name):
         assert_gives(got, expected, mine, decoded, bound)
     elif kind == "values":
         assert_values(got, expected)
+    elif kind == "along" and (kept := kept_along(function, call, before)) is None:
+        assert_gives(got, expected, mine, decoded, bound)
     else:
-        assert_keeps(got, expected, KEPT[kind](function, call, before), fmt)
+        biases = kept if kind == "along" else KEPT[kind](function, call, before)
+        assert_keeps(got, expected, biases, fmt)
     if kind == "moves":
         assert_shares(got, expected, mine, decoded)
     return True
+
+
+def kept_along(function, call, before):
+    """Return the biases of what was sorted or reduced, or None if there are several where elements meet."""
+    biases = before.biases()
+    if function in (np.sort, np.partition):
+        least = call(function, biases)
+        most = -call(function, biases._with_all(lambda x: -1 * x))
+    else:
+        least, most = call(np.min, biases), call(np.max, biases)
+    return least if np.array_equal(least, most) else None
 
 
 #: The biases that a result has, as far as they are known here.
 KEPT = {
     "moves": lambda function, call, before: call(function, before.biases()),
     "joins": lambda function, call, before: before.m._biases.one,
+    "takes": lambda function, call, before: before.biases().m,
     "same": lambda function, call, before: call(first_argument, before.biases()),
 }
 

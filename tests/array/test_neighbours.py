@@ -58,10 +58,10 @@ def test_every_code_in_every_direction(fmt, where):
     low, high = fmt.bias_range
     for bias in {low, fmt.default_bias, high}:
         a = every_code(fmt, bias)
-        if where == "whole":
-            a = np.tile(a, 40 if fmt.bits <= 8 else 1)
-        else:
-            a = a[:: max(1, a.size // 1000)]
+        copies, step = (
+            (40 if fmt.bits <= 8 else 1, 1) if where == "whole" else (1, a.size // 1000 or 1)
+        )
+        a = np.tile(a, copies)[::step]
         values = np.asarray(a, np.float64)
         for towards in (np.inf, -np.inf, 0.0, -0.0, 1.0, np.nan, values, -values, values[::-1]):
             assert_next(a, towards)
@@ -74,7 +74,9 @@ def test_the_rules_one_by_one():
     # through the hole, and past flushed codes
     np.testing.assert_array_equal(cf.nextafter(every_code(F8)[7:9], [9, 0]).codes, [8, 7])
     flush = F8.replace(subnormals="flush")
-    np.testing.assert_array_equal(cf.nextafter(every_code(flush)[[0, 3, 8, 0x85]], [1, 1, 0, -1]).codes, [8, 8, 0, 0x88])
+    np.testing.assert_array_equal(
+        cf.nextafter(every_code(flush)[[0, 3, 8, 0x85]], [1, 1, 0, -1]).codes, [8, 8, 0, 0x88]
+    )
     # the least negative goes to -0, as in IEEE 754
     assert np.signbit(np.asarray(cf.nextafter(cf.asarray([-1e-9], F52, 30), 1) * 0)).all()
     # unsigned: nothing is below 0, and infinity is above the largest
@@ -84,7 +86,9 @@ def test_the_rules_one_by_one():
 
 
 def test_a_format_with_signs_and_no_zero():
-    fmt = cf.Format("no_zero", exponent_bits=3, mantissa_bits=1, subnormals="normal", nonfinite="none")
+    fmt = cf.Format(
+        "no_zero", exponent_bits=3, mantissa_bits=1, subnormals="normal", nonfinite="none"
+    )
     a = cf.CFloatArray(np.array([0, 16], np.uint8), fmt)
     np.testing.assert_array_equal(cf.nextafter(a, -np.inf).codes, [16, 17])
     np.testing.assert_array_equal(cf.nextafter(a, np.inf).codes, [1, 0])
@@ -113,8 +117,14 @@ def test_float16_is_numpy_s():
     [
         ("float8_e5m2", {"exponent_bits": 5, "mantissa_bits": 2, "nonfinite": "ieee"}),
         ("float8_e4m3fn", {"exponent_bits": 4, "mantissa_bits": 3, "nonfinite": "nan_only"}),
-        ("float8_e4m3fnuz", {"exponent_bits": 4, "mantissa_bits": 3, "bias": 8, "nonfinite": "fnuz"}),
-        ("float8_e5m2fnuz", {"exponent_bits": 5, "mantissa_bits": 2, "bias": 16, "nonfinite": "fnuz"}),
+        (
+            "float8_e4m3fnuz",
+            {"exponent_bits": 4, "mantissa_bits": 3, "bias": 8, "nonfinite": "fnuz"},
+        ),
+        (
+            "float8_e5m2fnuz",
+            {"exponent_bits": 5, "mantissa_bits": 2, "bias": 16, "nonfinite": "fnuz"},
+        ),
         ("float8_e3m4", {"exponent_bits": 3, "mantissa_bits": 4, "nonfinite": "ieee"}),
     ],
 )
@@ -258,6 +268,11 @@ def test_numpy_s_names():
     np.testing.assert_array_equal(plain, np.asarray(cf.nextafter(a, np.inf)))
     assert np.spacing(a, out=plain) is plain
     np.testing.assert_array_equal(plain, cf.spacing(a))
+    x = np.float32([1.0, 2.0, 3.0])
+    np.spacing(x, out=wide)
+    np.testing.assert_array_equal(wide, cf.round_to(np.spacing(x), SHP))
+    np.nextafter(x, np.float32(9), out=wide)
+    np.testing.assert_array_equal(wide, x)
     np.spacing(a, out=wide)
     np.testing.assert_array_equal(wide, cf.round_to(cf.spacing(a), SHP))
     np.nextafter(a, np.inf, out=a)
@@ -282,6 +297,10 @@ def test_codes_that_a_format_has_not():
     for size in (3, 5000):
         a = cf.asarray(np.ones(size), six)
         a.codes[0] = 255
-        for function in (lambda a: cf.nextafter(a, 2), cf.spacing, lambda a: cf.nextafter(a, np.inf)):
+        for function in (
+            lambda a: cf.nextafter(a, 2),
+            cf.spacing,
+            lambda a: cf.nextafter(a, np.inf),
+        ):
             with pytest.raises(cf.ArgumentValueError, match="255"):
                 function(a)

@@ -1,4 +1,7 @@
-"""NumPy's ufuncs (NEP 13): each is computed as NumPy computes it on the decoded arrays, or refused."""
+"""NumPy's ufuncs (NEP 13): each is computed as NumPy computes it on the decoded arrays, or refused.
+
+Some keep the format: what they give has the same values.  test_keeping.py and test_neighbours.py have more.
+"""
 
 import re
 import warnings
@@ -26,7 +29,14 @@ OTHER_SECOND_OPERAND = {"ldexp"}
 #: Those that are matrix products: sums in float32, whose order is not NumPy's.
 PRODUCTS = {"matmul", "matvec", "vecdot", "vecmat"}
 
-NAMES = sorted(COMPUTED & UFUNCS.keys())
+#: Those that give one of their operands, and those that change a sign.
+SELECTS = {"clip", "fmax", "fmin", "maximum", "minimum"}
+SIGNS = {"absolute", "conjugate", "copysign", "fabs", "negative", "positive"}
+
+#: Those that are the format's own.
+OWN = {"nextafter", "spacing"}
+
+NAMES = sorted((COMPUTED & UFUNCS.keys()) - OWN)
 ELEMENTWISE = [name for name in NAMES if UFUNCS[name].signature is None]
 names = pytest.mark.parametrize("name", NAMES)
 elementwise = pytest.mark.parametrize("name", ELEMENTWISE)
@@ -37,7 +47,7 @@ binary = pytest.mark.parametrize(
     "name",
     sorted(
         name
-        for name in COMPUTED & UFUNCS.keys()
+        for name in NAMES
         if UFUNCS[name].nin == 2 and UFUNCS[name].nout == 1 and UFUNCS[name].signature is None
     ),
 )
@@ -121,12 +131,56 @@ def check(call, *args, **kwargs):
         assert got_warnings == expected_warnings
     else:
         assert got_warnings <= expected_warnings
+    name = getattr(call, "__self__", call).__name__
+    kept = kept_by(call, args, kwargs)
+    if kept is not None and not isinstance(expected, type):
+        assert_kept(got, kept)
+    if isinstance(got, cf.CFloatArray) and name in SELECTS | SIGNS and kwargs.get("out") is not got:
+        assert got.format == next(x.format for x in args if isinstance(x, cf.CFloatArray))
+        got = np.asarray(got)[()]
+        expected = np.float32(expected)  # of another dtype's signs, it may be float64
+    if name in SELECTS:  # of two zeros, NumPy gives either
+        got, expected = (
+            x + np.float32(0) if isinstance(x, np.ndarray | np.generic) else x
+            for x in (got, expected)
+        )
     assert_same(got, expected, bound)
     for i, (mine, plain) in enumerate(
         zip([*args, *kwargs.values()], [*plain_args, *plain_kwargs.values()], strict=True)
     ):
         assert_same(decoded(mine), plain, bound if i >= 2 else None)
     return not isinstance(expected, type)
+
+
+def kept_by(call, args, kwargs):
+    """Return the format and the biases of each element that a call keeps, or None."""
+    name = getattr(call, "__name__", None)
+    if (
+        name not in SELECTS | SIGNS
+        or kwargs.keys() & {"dtype", "out"}
+        or len(args) != UFUNCS[name].nin
+    ):
+        return None
+    looked_at = args[:1] if name == "copysign" else args
+    first = args[0]
+    if not all(isinstance(x, cf.CFloatArray) and x.format == first.format for x in looked_at):
+        return None
+    if name in ("negative", "copysign") and not first.format.signed:
+        return None
+    try:
+        shape = np.broadcast_shapes(*(np.shape(decoded(x)) for x in args))
+    except ValueError:
+        return None
+    full = [np.broadcast_to(x._biases.full(x.shape), shape) for x in looked_at]
+    same = all(np.array_equal(biases, full[0]) for biases in full)
+    return (first.format, full[0]) if same else None
+
+
+def assert_kept(got, kept):
+    fmt, biases = kept
+    assert type(got) is cf.CFloatArray
+    assert got.format == fmt
+    np.testing.assert_array_equal(got._biases.full(got.shape), biases)
 
 
 def bound_of(call, args, kwargs):

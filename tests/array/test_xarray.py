@@ -83,17 +83,22 @@ KEEPS = {
     "coarsen construct": lambda d: d.coarsen(x=2).construct(x=("a", "b")),
     "merge": lambda d: xr.merge([d, d.rename("v")])["v"],
     "Dataset isel": lambda d: xr.Dataset({"a": d}).isel(x=[1, 0])["a"],
+    # arithmetic
+    "negative": lambda d: -d,
+    "abs": abs,
+    "xr.where": lambda d: xr.where(d > 0, d, d),
+    "combine_first": lambda d: d.combine_first(d),
     "DataTree": lambda d: xr.DataTree(xr.Dataset({"a": d})).isel(x=0)["a"],
 }  # fmt: skip
 
-#: These put elements of several arrays together, and keep the format where all have one bias, the same one.
+#: These put elements of several places together, and keep the format where all have one bias, the same one.
 JOINS = {
     "concat": lambda d: xr.concat([d, d], dim="x"),
     "concat new": lambda d: xr.concat([d, d], dim="z"),
     "to_array": lambda d: xr.Dataset({"a": d, "b": d}).to_array(),
     "roll": lambda d: d.roll(x=1),
-    "xr.where": lambda d: xr.where(d > 0, d, d),
-    "combine_first": lambda d: d.combine_first(d),
+    "max": lambda d: d.max("x"),
+    "min": lambda d: d.min("x"),
     "groupby map": lambda d: d.groupby(group()).map(lambda part: part.isel(x=slice(0, 1))),
 }
 
@@ -111,7 +116,7 @@ LEAVES = {
     # aggregation
     **{
         name: (lambda d, name=name: getattr(d, name)("x"))
-        for name in "sum mean std var median max min argmax idxmax prod count cumsum cumprod".split()
+        for name in "sum mean std var median argmax idxmax prod count cumsum cumprod".split()
     },
     "mean of all": lambda d: d.mean(),
     "sum, skipna=False": lambda d: d.sum(skipna=False),
@@ -123,7 +128,6 @@ LEAVES = {
     "add": lambda d: d + 1,
     "two": lambda d: d * d,
     "broadcast": lambda d: d - d.isel(x=0),
-    "negative": lambda d: -d,
     "compare": lambda d: d > 0,
     "ufunc": np.tanh,
     "apply_ufunc": lambda d: xr.apply_ufunc(np.square, d),

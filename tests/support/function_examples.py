@@ -43,6 +43,16 @@ def joins(name, *calls):
     add_examples("joins", name, *calls)
 
 
+def takes(name, *calls):
+    """A CFloatArray of the biases of the operand `m`, which those that elements are taken of all have."""
+    add_examples("takes", name, *calls)
+
+
+def along(name, *calls):
+    """A CFloatArray if one bias is enough for all that are looked at together, and float32 if not."""
+    add_examples("along", name, *calls)
+
+
 def gives(name, *calls):
     """What NumPy gives: no CFloatArray, unless it is one of the operands, named as output."""
     add_examples("gives", name, *calls)
@@ -344,12 +354,8 @@ gives(
     lambda f, s: f(s.x, 1, s.v, 0),
     lambda f, s: f(s.m, 0, s.w[0], axis=0),
 )
-joins(
-    "where",
-    lambda f, s: f(s.k, s.m, s.n),
-    lambda f, s: f(s.l, s.m, s.v),
-    lambda f, s: f(s.m, s.m, s.n),
-)
+takes("where", lambda f, s: f(s.k, s.m, s.n), lambda f, s: f(s.m, s.m, s.n))
+joins("where", lambda f, s: f(s.l, s.m, s.v))
 gives(
     "where",
     lambda f, s: f(s.m),
@@ -383,14 +389,14 @@ gives(
     lambda f, s: f(s.v, 2, "reflect", reflect_type="odd"),
     lambda f, s: f(s.m, 1, mode="maximum", stat_length=2),
 )
-joins(
+along(
     "sort",
     lambda f, s: f(s.m),
     lambda f, s: f(s.m, 0, "stable"),
     lambda f, s: f(s.t, axis=None),
     lambda f, s: f(s.m, kind="heapsort"),
 )
-joins(
+along(
     "partition",
     lambda f, s: f(s.v, 2),
     lambda f, s: f(s.m, [1, 3], axis=0),

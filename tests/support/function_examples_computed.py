@@ -1,7 +1,16 @@
-"""Examples of NumPy's functions that compute, and keep no format; importing this adds them to the others."""
+"""Examples of NumPy's functions that compute, or may; importing this adds them to the others."""
 
 import numpy as np
-from function_examples import FROM_2_1, FUNCTIONS, add_examples, gives
+from function_examples import (
+    FROM_2_1,
+    FUNCTIONS,
+    add_examples,
+    along,
+    gives,
+    joins,
+    moves,
+    takes,
+)
 
 for name in ("all", "any"):
     gives(
@@ -14,11 +23,15 @@ for name in ("all", "any"):
         lambda f, s: f(s.m, axis=0, out=s.v),
     )
 for name in ("amax", "amin", "max", "min", "nanmax", "nanmin", "prod", "sum", "nanprod", "nansum"):
-    gives(
+    (gives if name.endswith(("prod", "sum")) else along)(
         name,
         lambda f, s: f(s.m),
         lambda f, s: f(s.t, (0, 2)),
+        lambda f, s: f(s.m, 1),
         lambda f, s: f(s.m, axis=0, keepdims=True),
+    )
+    gives(
+        name,
         lambda f, s: f(s.m, axis=1, initial=1.5, where=s.k),
         lambda f, s: f(s.m, axis=0, where=s.n > 0, initial=s.s),
         lambda f, s: f(s.m, axis=0, out=s.v),
@@ -267,30 +280,43 @@ for name in ("around", "round"):
         lambda f, s: f(s.m, decimals=-1, out=s.g),
         lambda f, s: f(s.x, out=s.m),
     )
+joins("clip", lambda f, s: f(s.m, None, s.v), lambda f, s: f(s.m, s.v, None))
+takes("clip", lambda f, s: f(s.m, s.n, s.m), lambda f, s: f(s.m, s.n, None))
 gives(
     "clip",
     lambda f, s: f(s.m, -1, 1),
-    lambda f, s: f(s.m, None, s.v),
+    lambda f, s: f(s.m, s.n, 1),
     lambda f, s: f(s.x, s.s, 4),
     lambda f, s: f(s.m, -1, 1, s.n),
     lambda f, s: f(s.m, a_min=-1, a_max=s.y, out=s.m),
     lambda f, s: f(s.x, -1, 1, out=s.m),
     lambda f, s: f(s.m, 0, 1, out=s.g),
+    lambda f, s: f(s.m, s.n, s.m, out=s.g),
+    lambda f, s: f(s.m, s.n, s.m, out=s.n),
     lambda f, s: f(s.m, 0, 1, where=s.k, out=s.n),
 )
 if FROM_2_1:
     gives("clip", lambda f, s: f(s.m, min=-1), lambda f, s: f(s.m, max=s.v, min=0.5))
+    takes("clip", lambda f, s: f(s.m, max=s.n))
+joins("choose", lambda f, s: f(s.i, s.q), lambda f, s: f(s.i % 2, [s.c, s.q[1]]))
+takes("choose", lambda f, s: f(s.k.astype(int), [s.n, s.m]))
 gives(
     "choose",
-    lambda f, s: f(s.i, s.q),
-    lambda f, s: f(s.i % 2, [s.c, s.q[1]]),
     lambda f, s: f([0, 1, 2, 3, 0, 1], s.m, s.v),
     lambda f, s: f(s.l * 9, (s.v, s.y), mode="clip", out=s.f),
+    lambda f, s: f(s.k.astype(int), [s.m, s.x]),
 )
+takes(
+    "select",
+    lambda f, s: f([s.k], [s.n], s.m),
+    lambda f, s: f([s.k, ~s.k], (s.n, s.m)),
+    lambda f, s: f([s.l], [s.m]),
+)
+add_examples("values", "select", lambda f, s: f([s.k], [s.m], s.s))
 gives(
     "select",
     lambda f, s: f([s.k, s.m > 1], [s.m, s.x]),
-    lambda f, s: f([s.k], [s.m], s.s),
+    lambda f, s: f([s.k], [s.m], 0),
     lambda f, s: f([s.k, ~s.k], [s.n, s.w], default=7),
 )
 gives(
@@ -548,7 +574,7 @@ for name in ("fft", "ifft", "hfft", "ihfft", "rfft", "irfft"):
 for name in ("fft2", "ifft2", "rfft2", "irfft2", "fftn", "ifftn", "rfftn", "irfftn"):
     gives(f"fft.{name}", lambda f, s: f(s.m), lambda f, s: f(s.t, (2, 4), axes=(0, 1)))
 for name in ("fftshift", "ifftshift"):
-    gives(
+    moves(
         f"fft.{name}", lambda f, s: f(s.v), lambda f, s: f(s.m, 1), lambda f, s: f(s.t, axes=(0, 2))
     )
 

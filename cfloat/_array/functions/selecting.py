@@ -118,6 +118,8 @@ def _clip(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
     out = bound.pop("out", None)
     limits = [bound.get(new, bound.get(old)) for new, old in (("min", "a_min"), ("max", "a_max"))]
     given = [limit for limit in limits if limit is not None]
+    if (named := bound.keys() & set(_LIMITS)) != {"a_min", "a_max"} and not named <= {"min", "max"}:
+        given = []  # NumPy says what is wrong
     options = {key: decoded(value) for key, value in bound.items() if key not in _LIMITS}
     if given and not isinstance(out, np.ndarray) and shared_biases([a, *given]) is not None:
         if len(given) == 2:

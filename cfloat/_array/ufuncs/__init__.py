@@ -2,7 +2,7 @@
 
 Values are decoded and computed on.  docs/spec.md 5.2: the result is a float32 ndarray, as it would be of the
 decoded arrays, unless ``out=`` or an in-place operator names a CFloatArray.  Into that, float64 results are
-rounded once; integers beyond 2^53 are float64 before that.
+rounded once; integers beyond 2^53 are float64 before that.  What changes signs or selects keeps the format.
 """
 
 from . import dispatch

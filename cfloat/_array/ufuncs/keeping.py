@@ -46,7 +46,7 @@ def _positive(a: CFloatArray) -> CFloatArray:
 
 def _of_one(compute: Callable[[CFloatArray], CFloatArray | None]) -> Callable[..., Any]:
     def kept(inputs: tuple[Any, ...], outs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if not _is_known(outs, kwargs):
+        if not (isinstance(inputs[0], CFloatArray) and _is_known(outs, kwargs)):
             return None
         return _given(compute(inputs[0]), outs, kwargs)
 
@@ -58,19 +58,15 @@ def _copysign(inputs: tuple[Any, ...], outs: tuple[Any, ...], kwargs: dict[str, 
     if not (isinstance(a, CFloatArray) and a.format.signed and _is_known(outs, kwargs)):
         return None
     if isinstance(other, CFloatArray):
-        negative = (
-            code_order(other.format).are_negative(other._native())
-            if other.format.signed
-            else np.False_
-        )
+        negative = code_order(other.format).are_negative(other._native())
     elif type(other) in (np.ndarray, int, float) or isinstance(other, np.generic):
         other = np.asarray(other)
         if not is_source_dtype(other.dtype):
             return None
-        negative = np.signbit(other)
+        negative = np.signbit(other if other.dtype.kind in "fiu" else other.astype(np.float64))
     else:
         return None
-    a = in_shape(a, np.broadcast_shapes(a.shape, np.shape(negative)))
+    a = in_shape(a, np.broadcast_shapes(a.shape, other.shape))
     codes = np.asarray(code_order(a.format).with_signs(a._native(), negative))
     return _given(CFloatArray._of(codes, a.format, a._biases), outs, kwargs)
 
@@ -113,7 +109,7 @@ def _nextafter(inputs: tuple[Any, ...], outs: tuple[Any, ...], kwargs: dict[str,
 
 
 def _spacing(inputs: tuple[Any, ...], outs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if kwargs.keys() - _OPTIONS:
+    if not isinstance(inputs[0], CFloatArray) or kwargs.keys() - _OPTIONS:
         return None
     result = neighbours.spacing(inputs[0])
     out = outs[0] if outs else None

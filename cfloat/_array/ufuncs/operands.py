@@ -20,7 +20,12 @@ def values_of(x: Any) -> Any:
 
 
 def operand(ufunc: np.ufunc, x: Any, kwargs: dict[str, Any], wide: bool) -> Any:
-    """Give an operand as NumPy takes it: in float64, if it is real, where the result will be rounded."""
+    """Give an operand as NumPy takes it: in float64, if it is real, where the result will be rounded.
+
+    But neighbours are those of the operands' own dtype.
+    """
+    if ufunc in (np.nextafter, np.spacing):
+        return values_of(x)
     if isinstance(x, CFloatArray):
         values = values_of(x)
         return values.astype(np.float64) if wide and kwargs.get("dtype") is None else values
