@@ -76,8 +76,8 @@ def choose_bias(
 
     Notes
     -----
-    "mse" has the least error of all biases, by exact sums; integers are taken as float64.  "max", "percentile"
-    and "mx" go by the exact values, integers beyond 2**53 too.  An array and one slice or block that is all of
+    "mse" has the least error of all biases, by exact sums; integers are taken as float64.  The other methods
+    go by the exact values, of integers beyond 2**53 as well.  An array and one slice or block that is all of
     it have the same bias.
 
     Examples

@@ -1,4 +1,4 @@
-"""Masked elements are left out where biases are chosen and errors measured; elsewhere masks are refused or lost."""
+"""Masked elements: left out where biases are chosen and errors measured, else refused or rounded."""
 
 import numpy as np
 import pytest

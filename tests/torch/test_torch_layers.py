@@ -245,7 +245,7 @@ def test_layers_round_by_the_rule_of_ocp_mx():
         lambda: ct.round_to(x, cf.float8_e4m3fn, "mx"),
     ):
         with pytest.raises(
-            cf.ArgumentValueError, match="bias is 'mx', and the bias of .* is fixed"
+            cf.ArgumentValueError, match=r"bias is 'mx', and the bias of .* is fixed"
         ):
             call()
 
