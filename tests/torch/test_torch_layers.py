@@ -201,10 +201,18 @@ def test_learnt_biases_and_sums_within_their_bound():
             assert (np.abs(layer.weight.grad.numpy() - exact) <= bound).all()
 
 
-@pytest.mark.parametrize("fmt", [E4, E5, cf.CFloat16_SHP, cf.CFloat16_UHP, cf.bfloat16])
-def test_biases_are_those_of_a_tracker(fmt, rng):
-    rounder = ct.Rounder(fmt, window=2, margin=2)
-    tracker = cf.BiasTracker(fmt, window=2, margin=2)
+@pytest.mark.parametrize(
+    ("fmt", "rule"),
+    [
+        *((fmt, "max") for fmt in [E4, E5, cf.CFloat16_SHP, cf.CFloat16_UHP, cf.bfloat16]),
+        (E4, "mx"),
+        (E5, "mx"),
+    ],
+)
+def test_biases_are_those_of_a_tracker(fmt, rule, rng):
+    rounder = ct.Rounder(fmt, bias=rule, window=2, margin=2)
+    tracker = cf.BiasTracker(fmt, window=2, margin=2, method=rule)
+    assert f"bias=learnt{'' if rule == 'max' else ' by ' + repr(rule)}" in repr(rounder)
     top = float(cf.finfo(fmt).max)
     peaks = [0.0, 1.0, top, np.nextafter(top, 0), np.nextafter(top, np.inf), 1e-300, 1e300, 5e-324]
     peaks += [*np.exp2(rng.uniform(-80, 80, 200)).tolist(), 0.0, 0.0, 0.0]
@@ -214,6 +222,32 @@ def test_biases_are_those_of_a_tracker(fmt, rng):
         assert rounder.bias == tracker.update(x)
     rounder.observe(torch.zeros(0))
     assert rounder.bias == fmt.default_bias
+
+
+def test_layers_round_by_the_rule_of_ocp_mx():
+    torch.manual_seed(0)
+    layer, x = torch.nn.Linear(8, 4), torch.randn(5, 8)
+    with torch.no_grad():
+        layer.weight[0, 0] = x[0, 0] = 1.9375  # beyond the largest value at the bias of its binade
+    small = ct.CFloatLinear.from_linear(layer, E4, "mx", activation=E4, activation_bias="mx")
+    assert int(small.weight_bias) == cf.choose_bias(layer.weight, E4, "mx")
+    assert int(small.weight_bias) == cf.choose_bias(layer.weight, E4, "max") + 1
+    bias = cf.choose_bias(x, E4, "mx")
+    given = ct.CFloatLinear.from_linear(layer, E4, "mx", activation=E4, activation_bias=bias)
+    assert torch.equal(small(x), given(x))
+    assert torch.equal(ct.round_to(x, E4, "mx"), ct.round_to(x, E4, bias))
+    model = ct.quantize(torch.nn.Sequential(layer), weight=E4, bias="mx")
+    model(x)
+    assert model[0].weight_rounder.bias == int(small.weight_bias)
+    for call in (
+        lambda: ct.Rounder(cf.bfloat16, bias="mx"),
+        lambda: ct.quantize(torch.nn.Linear(2, 2), weight=cf.float8_e5m2, bias="mx"),
+        lambda: ct.round_to(x, cf.float8_e4m3fn, "mx"),
+    ):
+        with pytest.raises(
+            cf.ArgumentValueError, match=r"bias is 'mx', and the bias of .* is fixed"
+        ):
+            call()
 
 
 def test_evaluation_learns_nothing():

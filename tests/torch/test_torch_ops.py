@@ -323,10 +323,15 @@ def test_the_public_names():
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("margin", [0, 3])
-def test_the_bias_of_a_peak_is_that_of_arrays(name, margin, rng):
+@pytest.mark.parametrize("rule", ["max", "mx"])
+@pytest.mark.parametrize("margin", [0, 3, 2**62])
+def test_the_bias_of_a_peak_is_that_of_arrays(name, margin, rule, rng):
     """PyTorch's operators, which graphs can hold, against the definition for NumPy and Python."""
     fmt = FORMATS[name]
+    if rule == "mx" and fmt.bias_range[0] == fmt.bias_range[1]:
+        with pytest.raises(cf.ArgumentValueError, match="method is 'mx', and the bias of"):
+            cf.BiasTracker(fmt, method=rule)
+        return
     peaks = rng.uniform(1, 2, 100) * np.exp2(rng.integers(-160, 160, 100))
     tops = [
         float(cf.finfo(fmt, bias).max) for bias in range(fmt.bias_range[0], fmt.bias_range[1] + 1)
@@ -335,11 +340,11 @@ def test_the_bias_of_a_peak_is_that_of_arrays(name, margin, rng):
         (peaks, tops, np.nextafter(tops, np.inf), [0.0, 2.0**-1074, 1.0, 2.0**1023])
     )
     for peak in peaks:
-        tracker = cf.BiasTracker(fmt, margin=margin)
+        tracker = cf.BiasTracker(fmt, margin=margin, method=rule)
         tracker.update(np.array([peak]))
-        assert _peaks.bias_of_peak(torch.tensor(peak), fmt, margin).item() == tracker.bias
+        assert _peaks.bias_of_peak(torch.tensor(peak), fmt, rule, margin).item() == tracker.bias
         if not margin:
-            assert tracker.bias == cf.choose_bias([peak], fmt, "max")
+            assert tracker.bias == cf.choose_bias([peak], fmt, rule)
         exponent = _peaks.frexp_exponent(torch.tensor(peak)).item()
         assert exponent == np.frexp(peak)[1] or peak < 2.0**-1022
     x = (
