@@ -16,7 +16,7 @@ from cfloat._core.rounding import RoundingMode, StochasticVariant, check_roundin
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
-from .array import CFloatArray, encoded, fills_storage, layout_for
+from .array import CFloatArray, check_has_zero, encoded, fills_storage, layout_for
 
 Array = NDArray[Any]
 Shape = SupportsIndex | tuple[SupportsIndex, ...]
@@ -192,7 +192,8 @@ def zeros(
     Raises
     ------
     ArgumentTypeError, ArgumentValueError
-        If it is no shape, `fmt` no format, or biases are not allowed by it or do not fit the shape.
+        If it is no shape, `fmt` no format or one without zero, or biases are not allowed by it or do not
+        fit the shape.
 
     Notes
     -----
@@ -204,6 +205,7 @@ def zeros(
     >>> cf.zeros(3, cf.CFloat8_1_5_2, bias=20)
     CFloatArray([0., 0., 0.], CFloat8_1_5_2, bias=20)
     """
+    fmt = check_has_zero(as_format(fmt))
     # the code 0 is the value 0, whatever the bias
     return _of_shape(np.zeros, shape, fmt, bias, axis, block)
 

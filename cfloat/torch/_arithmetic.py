@@ -39,6 +39,7 @@ class _Codes(NamedTuple):
     overflow: int
     nan: int
     negative: int
+    zero: int
 
 
 def encode(x: Tensor, fmt: Format, bias: Tensor, rounding: RoundingMode, stream: Tensor) -> Tensor:
@@ -69,7 +70,7 @@ def encode(x: Tensor, fmt: Format, bias: Tensor, rounding: RoundingMode, stream:
 
     # the quantum: the distance, as a power of two, of codes around x
     exponent = real.exponent + _log2(significand)
-    tiny = exponent < 1 - bias
+    tiny = exponent < fmt._first_normal_field - bias
     whitepaper = fmt.subnormals == "whitepaper"
     quantum = torch.where(tiny, -bias if whitepaper else 1 - bias, exponent) - m
     # far below a quantum it matters only that x is not zero
@@ -83,15 +84,24 @@ def encode(x: Tensor, fmt: Format, bias: Tensor, rounding: RoundingMode, stream:
         gap = torch.where(in_hole, float(largest_subnormal + 2), gap)
         code = torch.where(in_hole, largest_subnormal, code)
     code = code + _round_up(rounding, real.sign, code, distance, gap, stream)
+    if not fmt._has_zero:
+        code = torch.where(tiny, 0, code)
     if fmt.subnormals == "flush":
         code = torch.where(code <= largest_subnormal, 0, code)
     too_large = _too_large(rounding, real.sign, codes)
     code = torch.where(code > codes.max, too_large, code)
 
-    code = torch.where(real.significand == 0, 0, code)
+    code = torch.where(real.significand == 0, codes.zero, code)
     code = torch.where(real.is_infinite, codes.overflow, code)
     if fmt.signed:
-        code = torch.where(real.is_nan, codes.nan, code) | real.sign << (fmt.bits - 1)
+        # a NaN that clamps is positive, as is one that a zero becomes
+        bare = real.is_nan & (not fmt._has_nan)
+        if fmt._has_nan and not fmt._has_zero:
+            bare |= (real.significand == 0) & ~real.is_infinite & ~real.is_nan
+        code = torch.where(real.is_nan, codes.nan, code)
+        if fmt._no_negative_zero:
+            bare |= code == 0
+        code = code | torch.where(bare, 0, real.sign << (fmt.bits - 1))
     else:
         negative = (real.sign == 1) & ((real.significand != 0) | real.is_infinite)
         code = torch.where(negative, codes.negative, code)
@@ -228,7 +238,7 @@ def power_of_two(exponent: Tensor) -> Tensor:
 @lru_cache(maxsize=64)
 def _codes(fmt: Format) -> _Codes:
     with no_flags():
-        codes = elementwise.encode([finfo(fmt).max, np.inf, np.nan, -1.0], fmt)
+        codes = elementwise.encode([finfo(fmt).max, np.inf, np.nan, -1.0, 0.0], fmt)
     return _Codes(*codes.tolist())
 
 

@@ -12,7 +12,8 @@
  * one; and where subnormals are zero, as a value that becomes zero loses all that it is.  In the
  * whitepaper's reading what was not normal may lose less, by being no longer in the hole.  From m +
  * 2 biases less on it is zero, and loses all that it is and so no less.  These few biases are
- * tried, with the few values that were not normal at all of them.
+ * tried, with the few values that were not normal at all of them.  Where there is no zero, all
+ * biases are.
  *
  * Else smaller biases are at most equally good, and of interest if they are nearer the default.
  *
@@ -39,7 +40,8 @@ typedef struct group {
   int low, high;    /* biases; of values that are scaled */
   int preferred;    /* the default */
   int best;
-  double error; /* at the best */
+  double error;    /* at the best */
+  int becomes_nan; /* a zero does, at every bias */
   int threads;
 } group;
 
@@ -95,8 +97,31 @@ static void add_up_pieces(piece_sums *s, double *sums) {
   }
 }
 
+static double value_at(const cf_values *values, size_t i) {
+  return values->is_float64 ? ((const double *)values->first)[i] * values->scale
+                            : (double)((const float *)values->first)[i];
+}
+
+/* As the kernels have it where there is no zero, for which they take what is not there, or left
+ * out: of a zero, and of a negative number that has no sign, the smallest value is the nearest. */
+static double errors_without_zero(const cf_grid *grid, const cf_values *values) {
+  double sum[CF_ERROR_LANES] = {0};
+  for (size_t i = 0; i < values->count; ++i) {
+    const double x = value_at(values, i);
+    if (!isfinite(x)) continue;
+    const double off = values->negative_is_zero && x < 0 ? cf_grid_round(grid, 0) - x
+                                                         : cf_grid_round(grid, fabs(x)) - fabs(x);
+    sum[i % CF_ERROR_LANES] += off * off;
+  }
+  return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+}
+
+static double errors_of(const group *g, const cf_grid *grid, const cf_values *values) {
+  return g->grids->no_zero ? errors_without_zero(grid, values) : g->kernels->errors(grid, values);
+}
+
 static void add_errors(const piece_sums *s, const cf_values *piece, double *to) {
-  for (int i = 0; i < s->count; ++i) to[i] += s->g->kernels->errors(&s->grids[i], piece);
+  for (int i = 0; i < s->count; ++i) to[i] += errors_of(s->g, &s->grids[i], piece);
 }
 
 static double error_at(const group *g, int bias) {
@@ -104,7 +129,8 @@ static double error_at(const group *g, int bias) {
   double sum;
   if (cf_grid_overflows(g->grids, bias, g->magnitudes.peak)) return (double)INFINITY;
   if (g->magnitudes.has_negative && g->grids->has_nan) return (double)INFINITY;
-  if (g->values.count <= CF_ERROR_PIECE) return g->kernels->errors(&grid, &g->values);
+  if (g->becomes_nan) return (double)INFINITY;
+  if (g->values.count <= CF_ERROR_PIECE) return errors_of(g, &grid, &g->values);
   piece_sums sums = {g, add_errors, &grid, 1, 0, 0, 0, 0, NULL};
   add_up_pieces(&sums, &sum);
   return sum;
@@ -112,8 +138,7 @@ static double error_at(const group *g, int bias) {
 
 /* Value i, as the kernels take it: a magnitude, or 0 where it is left out or always becomes 0. */
 static double magnitude_at(const cf_values *values, size_t i) {
-  const double x = values->is_float64 ? ((const double *)values->first)[i] * values->scale
-                                      : (double)((const float *)values->first)[i];
+  const double x = value_at(values, i);
   const double magnitude = fabs(x);
   if (!(magnitude < (double)INFINITY) || (values->negative_is_zero && x < 0)) return 0;
   return magnitude;
@@ -172,7 +197,7 @@ static void add_difference(exact_sum *sum, double x, double p, double q, int is_
     return;
   }
   /* near 1 if it is large, and in two parts of 27 bits at most; those of a format have 16 */
-  const int shift = x > 0x1p500 ? 700 : 0;
+  const int shift = fabs(x) > 0x1p500 ? 700 : 0;
   const double near = shift ? x * 0x1p-700 : x;
   const double high = cf_bits_to_double(cf_double_to_bits(near) & ~(((uint64_t)1 << 27) - 1));
   const double parts[2] = {high, near - high};
@@ -197,10 +222,14 @@ static int compare_exactly(const group *g, int a, int b, double limit) {
   exact_sum sum = {{0}, is_float64 ? SUM_BINS : SUM_BINS_FLOAT32, SUM_ROOM};
   values.scale = 1;
   for (size_t i = 0; i < values.count; ++i) {
-    const double x = magnitude_at(&values, i);
+    double x = magnitude_at(&values, i);
     if (x * g->values.scale >= limit) continue;
+    if (g->grids->no_zero && !isfinite(value_at(&values, i))) continue; /* left out */
     const double p = rounded_at(&at_a, x), q = rounded_at(&at_b, x);
-    if (p != q) add_difference(&sum, x, p, q, is_float64);
+    if (p == q) continue;
+    /* a negative number of an unsigned format becomes the smallest value, as a zero does */
+    if (g->grids->no_zero && x == 0) x = -fabs(value_at(&values, i));
+    add_difference(&sum, x, p, q, is_float64);
   }
   return sign_of(&sum);
 }
@@ -335,13 +364,25 @@ static void try_equal(group *g, int start, int last) {
   }
 }
 
+/* Take the best of all biases. */
+static void try_all(group *g) {
+  g->error = error_at(g, g->best);
+  if (g->values.count == 0) return;
+  for (int bias = g->low; bias <= g->high; ++bias)
+    if (bias != g->preferred) consider(g, bias, error_at(g, bias));
+}
+
 static void search(group *g) {
   const int m = g->grids->mantissa_bits;
   g->best = g->preferred;
   g->error = 0;
-  if (g->magnitudes.peak == 0) {
+  if (g->magnitudes.peak == 0 && !g->grids->no_zero) {
     /* of negative numbers alone, all biases make zeros or NaN */
     if (g->magnitudes.has_negative) g->error = error_at(g, g->best);
+    return;
+  }
+  if (g->grids->no_zero) {
+    try_all(g);
     return;
   }
   const cf_grid finest = cf_grid_at(g->grids, g->high);
@@ -415,6 +456,12 @@ static int prepare(group *g, const task *t, const void *first, size_t count) {
   g->low = t->format->bias_min + scale;
   g->high = t->format->bias_max + scale;
   g->preferred = t->default_bias + scale;
+  g->becomes_nan = 0;
+  if (g->grids->no_zero) {
+    size_t i = 0;
+    while (i < count && value_at(&g->values, i) != 0) ++i;
+    g->becomes_nan = g->grids->has_nan && i < count;
+  }
   const size_t in_lanes = (count < CF_ERROR_PIECE ? count : CF_ERROR_PIECE) / CF_ERROR_LANES;
   g->tolerance = (double)(count / CF_ERROR_PIECE + in_lanes + 16) * 0x1p-51;
   return scale;
