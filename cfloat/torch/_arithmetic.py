@@ -39,6 +39,7 @@ class _Codes(NamedTuple):
     overflow: int
     nan: int
     negative: int
+    zero: int
 
 
 def encode(x: Tensor, fmt: Format, bias: Tensor, rounding: RoundingMode, stream: Tensor) -> Tensor:
@@ -69,7 +70,7 @@ def encode(x: Tensor, fmt: Format, bias: Tensor, rounding: RoundingMode, stream:
 
     # the quantum: the distance, as a power of two, of codes around x
     exponent = real.exponent + _log2(significand)
-    tiny = exponent < 1 - bias
+    tiny = exponent < fmt._first_normal_field - bias
     whitepaper = fmt.subnormals == "whitepaper"
     quantum = torch.where(tiny, -bias if whitepaper else 1 - bias, exponent) - m
     # far below a quantum it matters only that x is not zero
@@ -85,13 +86,24 @@ def encode(x: Tensor, fmt: Format, bias: Tensor, rounding: RoundingMode, stream:
     code = code + _round_up(rounding, real.sign, code, distance, gap, stream)
     if fmt.subnormals == "flush":
         code = torch.where(code <= largest_subnormal, 0, code)
+    elif not fmt._has_zero:  # nothing is smaller than code 0 (docs/spec.md 1.13)
+        code = torch.where(tiny, 0, code)
     too_large = _too_large(rounding, real.sign, codes)
     code = torch.where(code > codes.max, too_large, code)
 
-    code = torch.where(real.significand == 0, 0, code)
+    code = torch.where(real.significand == 0, codes.zero, code)
     code = torch.where(real.is_infinite, codes.overflow, code)
     if fmt.signed:
-        code = torch.where(real.is_nan, codes.nan, code) | real.sign << (fmt.bits - 1)
+        code = torch.where(real.is_nan, codes.nan, code)
+        # a NaN that clamps has no sign, nor has one that a zero becomes, nor a zero where -0 would be NaN
+        has_sign = real.sign == 1
+        if not fmt._has_nan:
+            has_sign &= ~real.is_nan
+        if fmt._no_negative_zero:
+            has_sign &= code != 0
+        if codes.zero != 0:
+            has_sign &= real.significand != 0
+        code = code | has_sign.long() << (fmt.bits - 1)
     else:
         negative = (real.sign == 1) & ((real.significand != 0) | real.is_infinite)
         code = torch.where(negative, codes.negative, code)
@@ -224,7 +236,7 @@ def power_of_two(exponent: Tensor) -> Tensor:
 @lru_cache(maxsize=64)
 def _codes(fmt: Format) -> _Codes:
     with no_flags():
-        codes = elementwise.encode([finfo(fmt).max, np.inf, np.nan, -1.0], fmt)
+        codes = elementwise.encode([finfo(fmt).max, np.inf, np.nan, -1.0, 0.0], fmt)
     return _Codes(*codes.tolist())
 
 
