@@ -32,7 +32,7 @@ typedef struct add_rule {
   lanes nan_code, overflow_code, negative_code, nan_value, overflow_value;
   lanes sign_shift, sign_mask;
   lanes all_but_sign, exponent_mask, float32_max, infinity;
-  int holed, is_signed, has_nan, stops, keeps_infinity, overflows_to_max, no_negative_zero;
+  int holed, is_signed, has_nan, stops, keeps_infinity, overflows_to_max;
 } add_rule;
 
 /* The bits, as a float32, of the value of a normal number's code at bias 0. */
@@ -88,17 +88,18 @@ static inline add_rule add_rule_of(const cf_rule *rule, int bias, int rounding) 
   r.is_signed = params->sign_mask != 0;
   r.sign_shift = v_set1(r.is_signed ? (uint32_t)(31 - cf_log2(params->sign_mask)) : 0);
   r.sign_mask = v_set1((uint32_t)params->sign_mask);
-  r.no_negative_zero = params->no_negative_zero;
   r.all_but_sign = v_set1(0x7FFFFFFFu);
   r.exponent_mask = v_set1(0x7F800000u);
   r.float32_max = v_set1(0x7F7FFFFFu);
   return r;
 }
 
-/* Of LANES float32, the codes or, if to_values, the values.  rounding, counting and to_values are
- * constants in the callers' loops; scale is add_rule's, or each element's own. */
-static inline lanes round_by_addition(const add_rule *r, int rounding, int counting, int to_values,
-                                      lanes bits, lanes scale, cf_flags *flags) {
+/* Of LANES float32, the codes or, if to_values, the values.  rounding, counting, plain
+ * (cf_rule) and to_values are constants in the callers' loops; scale is add_rule's, or each
+ * element's own. */
+static CF_ALWAYS_INLINE lanes round_by_addition(const add_rule *r, int rounding, int counting,
+                                                int plain, int to_values, lanes bits, lanes scale,
+                                                cf_flags *flags) {
   const lanes zero = v_set1(0);
   const mask none = m_gt_s(zero, zero);
   const lanes magnitude = v_and(bits, r->all_but_sign);
@@ -153,7 +154,7 @@ static inline lanes round_by_addition(const add_rule *r, int rounding, int count
                                  : v_and(v_srlv(signs, r->sign_shift), r->sign_mask);
     const lanes unsigned_result = result;
     result = v_or(result, sign);
-    if (r->no_negative_zero) { /* nor is there a NaN with a sign */
+    if (!plain) { /* there is no -0, nor a NaN with a sign */
       mask bare = m_eq(unsigned_result, zero);
       if (to_values) bare = m_or(bare, m_gt_s(unsigned_result, r->infinity));
       result = v_select(bare, unsigned_result, result);

@@ -21,6 +21,7 @@ typedef struct cf_rule {
   size_t block;
   int reads_subnormals; /* float32's own subnormals matter */
   int by_addition;      /* cf_lanes_add */
+  int plain;            /* there are zeros of each sign that there is: what vectors do fastest */
   int large;            /* elements come from memory: they are fetched ahead of time */
   int streaming;        /* results bypass the caches */
   uint64_t seed;

@@ -65,15 +65,16 @@ static inline void store_codes(char *destination, size_t size, lanes first, lane
 
 /* Where zeros raise a flag, take those of padding away again: exactly one each. */
 static inline void forget_padding(const lane_rule *r, size_t padding, cf_flags *flags) {
-  if (!r->no_zero || flags == NULL) return;
+  if (!r->no_zero) return;
   *(r->has_nan ? &flags->invalid : &flags->underflow) -= padding;
 }
 
 /* The loop of a slot: whole bodies of elements, and zero-padded copies of what is left over and,
  * for the random words, of what precedes a multiple of four.  A negative rounding stands for the
  * rule's own. */
-#define DEFINE_ENCODE_LOOP(name, operand_of, source_size, fixed_rounding, counting, is_round_to)  \
-  static inline void ISA_NAME(name##_body)(                                                       \
+#define DEFINE_ENCODE_LOOP(name, operand_of, source_size, fixed_rounding, counting, plain,        \
+                           is_round_to)                                                           \
+  static CF_ALWAYS_INLINE void ISA_NAME(name##_body)(                                             \
       const lane_rule *r, const int16_t *bias, size_t bias_step, const char *source,              \
       random_stream *words, char *destination, int streaming, cf_flags *flags) {                  \
     const int rounding = (fixed_rounding) < 0 ? r->rounding : (fixed_rounding);                   \
@@ -83,11 +84,11 @@ static inline void forget_padding(const lane_rule *r, size_t padding, cf_flags *
     const lanes bias1 = biases_at(r, bias, bias_step, LANES);                                     \
     const operand x0 = operand_of(r, source);                                                     \
     const operand x1 = operand_of(r, source + LANES * (source_size));                             \
-    const lanes code0 = round_pack(r, rounding, counting, x0, bias0, word[0], flags);             \
-    const lanes code1 = round_pack(r, rounding, counting, x1, bias1, word[1], flags);             \
+    const lanes code0 = round_pack(r, rounding, counting, plain, x0, bias0, word[0], flags);      \
+    const lanes code1 = round_pack(r, rounding, counting, plain, x1, bias1, word[1], flags);      \
     if (is_round_to) {                                                                            \
-      store_values(destination, unpack(r, 0, code0, bias0, NULL),                                 \
-                   unpack(r, 0, code1, bias1, NULL), streaming);                                  \
+      store_values(destination, unpack(r, 0, plain, code0, bias0, NULL),                          \
+                   unpack(r, 0, plain, code1, bias1, NULL), streaming);                           \
     } else {                                                                                      \
       store_codes(destination, r->code_size, code0, code1, streaming);                            \
     }                                                                                             \
@@ -102,7 +103,7 @@ static inline void forget_padding(const lane_rule *r, size_t padding, cf_flags *
     if (bias_step != 0) memcpy(bias_stage + lead, bias, count * sizeof *bias);                    \
     ISA_NAME(name##_body)(r, bias_stage, bias_step, source_stage, words, destination_stage, 0,    \
                           flags);                                                                 \
-    forget_padding(r, BODY - count, (counting) ? flags : NULL);                                   \
+    if ((counting) && !(plain)) forget_padding(r, BODY - count, flags);                           \
     memcpy(destination, destination_stage + lead * size, count * size);                           \
   }                                                                                               \
   static CF_NOINLINE void ISA_NAME(name)(const lane_rule *r, const int16_t *bias,                 \
@@ -144,15 +145,17 @@ static inline lanes scales_at(const add_rule *r, const int16_t *bias, size_t bia
 }
 
 /* The same by addition: from float32, to codes or to float32. */
-#define DEFINE_ADD_LOOP(name, rounding, counting, to_values)                                       \
-  static inline void ISA_NAME(name##_body)(                                                        \
+#define DEFINE_ADD_LOOP(name, rounding, counting, plain, to_values)                                \
+  static CF_ALWAYS_INLINE void ISA_NAME(name##_body)(                                              \
       const add_rule *r, const int16_t *bias, size_t bias_step, int block_shift, size_t at,        \
       size_t code_size, const char *source, char *destination, int streaming, cf_flags *flags) {   \
     const lanes scale0 = scales_at(r, bias, bias_step, block_shift, at);                           \
     const lanes scale1 = block_shift != 0 ? scale0 : scales_at(r, bias, bias_step, 0, at + LANES); \
     const lanes x0 = v_load(source), x1 = v_load(source + LANES * 4);                              \
-    const lanes result0 = round_by_addition(r, rounding, counting, to_values, x0, scale0, flags);  \
-    const lanes result1 = round_by_addition(r, rounding, counting, to_values, x1, scale1, flags);  \
+    const lanes result0 =                                                                          \
+        round_by_addition(r, rounding, counting, plain, to_values, x0, scale0, flags);             \
+    const lanes result1 =                                                                          \
+        round_by_addition(r, rounding, counting, plain, to_values, x1, scale1, flags);             \
     if (to_values)                                                                                 \
       store_values(destination, result0, result1, streaming);                                      \
     else                                                                                           \
@@ -206,56 +209,75 @@ static inline lanes scales_at(const add_rule *r, const int16_t *bias, size_t bia
      count - at, flags);                                                                           \
   }
 
+/* Those of formats that are plain, or not. */
+#define DEFINE_ADD_LOOPS(name, plain, to_values)                              \
+  DEFINE_ADD_LOOP(name##_even, CF_TIES_TO_EVEN, 0, plain, to_values)          \
+  DEFINE_ADD_LOOP(name##_even_counting, CF_TIES_TO_EVEN, 1, plain, to_values) \
+  DEFINE_ADD_LOOP(name##_zero, CF_TOWARD_ZERO, 0, plain, to_values)           \
+  DEFINE_ADD_LOOP(name##_zero_counting, CF_TOWARD_ZERO, 1, plain, to_values)
+
+#define ADD_LOOPS(name)                                        \
+  {                                                            \
+    {ISA_NAME(name##_even), ISA_NAME(name##_even_counting)}, { \
+      ISA_NAME(name##_zero), ISA_NAME(name##_zero_counting)    \
+    }                                                          \
+  }
+
 #define DEFINE_ADD(name, to_values)                                                              \
-  DEFINE_ADD_LOOP(name##_even, CF_TIES_TO_EVEN, 0, to_values)                                    \
-  DEFINE_ADD_LOOP(name##_even_counting, CF_TIES_TO_EVEN, 1, to_values)                           \
-  DEFINE_ADD_LOOP(name##_zero, CF_TOWARD_ZERO, 0, to_values)                                     \
-  DEFINE_ADD_LOOP(name##_zero_counting, CF_TOWARD_ZERO, 1, to_values)                            \
+  DEFINE_ADD_LOOPS(name##_plain, 1, to_values)                                                   \
+  DEFINE_ADD_LOOPS(name##_other, 0, to_values)                                                   \
   static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,         \
                              const void *source, void *destination, size_t count,                \
                              cf_flags *flags) {                                                  \
-    static void (*const loops[2][2])(const cf_rule *, const int16_t *, size_t, const char *,     \
-                                     char *, size_t, cf_flags *) = {                             \
-        {ISA_NAME(name##_even), ISA_NAME(name##_even_counting)},                                 \
-        {ISA_NAME(name##_zero), ISA_NAME(name##_zero_counting)},                                 \
-    };                                                                                           \
+    static void (*const loops[2][2][2])(const cf_rule *, const int16_t *, size_t, const char *,  \
+                                        char *, size_t, cf_flags *) = {ADD_LOOPS(name##_other),  \
+                                                                       ADD_LOOPS(name##_plain)}; \
     const int toward_zero = rule->rounding == CF_TOWARD_ZERO;                                    \
     const uint64_t modes = float_enter(toward_zero);                                             \
-    loops[toward_zero][flags != NULL](rule, bias, bias_step, source, destination, count, flags); \
+    loops[rule->plain][toward_zero][flags != NULL](rule, bias, bias_step, source, destination,   \
+                                                   count, flags);                                \
     float_leave(modes);                                                                          \
   }
 
 DEFINE_ADD(add_float32, 0)
 DEFINE_ADD(add_round_float32, 1)
 
-/* A slot: the modes that matter most have loops of their own, and each has one that counts. */
-#define DEFINE_ENCODE(name, operand_of, source_size, is_round_to)                             \
-  DEFINE_ENCODE_LOOP(name##_even, operand_of, source_size, CF_TIES_TO_EVEN, 0, is_round_to)   \
-  DEFINE_ENCODE_LOOP(name##_even_counting, operand_of, source_size, CF_TIES_TO_EVEN, 1,       \
-                     is_round_to)                                                             \
-  DEFINE_ENCODE_LOOP(name##_zero, operand_of, source_size, CF_TOWARD_ZERO, 0, is_round_to)    \
-  DEFINE_ENCODE_LOOP(name##_zero_counting, operand_of, source_size, CF_TOWARD_ZERO, 1,        \
-                     is_round_to)                                                             \
-  DEFINE_ENCODE_LOOP(name##_random, operand_of, source_size, CF_STOCHASTIC, 0, is_round_to)   \
-  DEFINE_ENCODE_LOOP(name##_random_counting, operand_of, source_size, CF_STOCHASTIC, 1,       \
-                     is_round_to)                                                             \
-  DEFINE_ENCODE_LOOP(name##_other, operand_of, source_size, -1, 0, is_round_to)               \
-  DEFINE_ENCODE_LOOP(name##_other_counting, operand_of, source_size, -1, 1, is_round_to)      \
-  static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,      \
-                             const void *source, uint64_t position, void *destination,        \
-                             size_t count, cf_flags *flags) {                                 \
-    static void (*const loops[][2])(const lane_rule *, const int16_t *, size_t, const char *, \
-                                    uint64_t, char *, size_t, cf_flags *) = {                 \
-        [CF_TIES_TO_EVEN] = {ISA_NAME(name##_even), ISA_NAME(name##_even_counting)},          \
-        [CF_TIES_TO_AWAY] = {ISA_NAME(name##_other), ISA_NAME(name##_other_counting)},        \
-        [CF_TOWARD_ZERO] = {ISA_NAME(name##_zero), ISA_NAME(name##_zero_counting)},           \
-        [CF_TOWARD_POSITIVE] = {ISA_NAME(name##_other), ISA_NAME(name##_other_counting)},     \
-        [CF_TOWARD_NEGATIVE] = {ISA_NAME(name##_other), ISA_NAME(name##_other_counting)},     \
-        [CF_STOCHASTIC] = {ISA_NAME(name##_random), ISA_NAME(name##_random_counting)},        \
-    };                                                                                        \
-    const lane_rule r = lane_rule_of(rule, *bias);                                            \
-    loops[rule->rounding][flags != NULL](&r, bias, bias_step, source, position, destination,  \
-                                         count, flags);                                       \
+/* A slot: the modes that matter most have loops of their own, and each has one that counts; all
+ * that for formats that are plain, and for others. */
+#define DEFINE_ENCODE_LOOPS(name, operand_of, source_size, rounding, plain, is_round_to) \
+  DEFINE_ENCODE_LOOP(name, operand_of, source_size, rounding, 0, plain, is_round_to)     \
+  DEFINE_ENCODE_LOOP(name##_counting, operand_of, source_size, rounding, 1, plain, is_round_to)
+
+#define ENCODE_LOOPS(name) {ISA_NAME(name), ISA_NAME(name##_counting)}
+
+#define DEFINE_ENCODE(name, operand_of, source_size, is_round_to)                                  \
+  DEFINE_ENCODE_LOOPS(name##_even, operand_of, source_size, CF_TIES_TO_EVEN, 1, is_round_to)       \
+  DEFINE_ENCODE_LOOPS(name##_zero, operand_of, source_size, CF_TOWARD_ZERO, 1, is_round_to)        \
+  DEFINE_ENCODE_LOOPS(name##_random, operand_of, source_size, CF_STOCHASTIC, 1, is_round_to)       \
+  DEFINE_ENCODE_LOOPS(name##_any, operand_of, source_size, -1, 1, is_round_to)                     \
+  DEFINE_ENCODE_LOOPS(name##_other_even, operand_of, source_size, CF_TIES_TO_EVEN, 0, is_round_to) \
+  DEFINE_ENCODE_LOOPS(name##_other_random, operand_of, source_size, CF_STOCHASTIC, 0, is_round_to) \
+  DEFINE_ENCODE_LOOPS(name##_other_any, operand_of, source_size, -1, 0, is_round_to)               \
+  static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,           \
+                             const void *source, uint64_t position, void *destination,             \
+                             size_t count, cf_flags *flags) {                                      \
+    static void (*const loops[2][CF_STOCHASTIC + 1][2])(                                           \
+        const lane_rule *, const int16_t *, size_t, const char *, uint64_t, char *, size_t,        \
+        cf_flags *) = {{[CF_TIES_TO_EVEN] = ENCODE_LOOPS(name##_other_even),                       \
+                        [CF_TIES_TO_AWAY] = ENCODE_LOOPS(name##_other_any),                        \
+                        [CF_TOWARD_ZERO] = ENCODE_LOOPS(name##_other_any),                         \
+                        [CF_TOWARD_POSITIVE] = ENCODE_LOOPS(name##_other_any),                     \
+                        [CF_TOWARD_NEGATIVE] = ENCODE_LOOPS(name##_other_any),                     \
+                        [CF_STOCHASTIC] = ENCODE_LOOPS(name##_other_random)},                      \
+                       {[CF_TIES_TO_EVEN] = ENCODE_LOOPS(name##_even),                             \
+                        [CF_TIES_TO_AWAY] = ENCODE_LOOPS(name##_any),                              \
+                        [CF_TOWARD_ZERO] = ENCODE_LOOPS(name##_zero),                              \
+                        [CF_TOWARD_POSITIVE] = ENCODE_LOOPS(name##_any),                           \
+                        [CF_TOWARD_NEGATIVE] = ENCODE_LOOPS(name##_any),                           \
+                        [CF_STOCHASTIC] = ENCODE_LOOPS(name##_random)}};                           \
+    const lane_rule r = lane_rule_of(rule, *bias);                                                 \
+    loops[rule->plain][rule->rounding][flags != NULL](&r, bias, bias_step, source, position,       \
+                                                      destination, count, flags);                  \
   }
 
 DEFINE_ENCODE(encode_any_float32, float32_operand, 4, 0)
@@ -330,19 +352,20 @@ static inline unsigned count_bfloat16_subnormals(lanes values) {
 DEFINE_WIDENED(float16)
 DEFINE_WIDENED(bfloat16)
 
-static inline void ISA_NAME(decode_float32_body)(const lane_rule *r, int counting,
-                                                 const int16_t *bias, size_t bias_step,
-                                                 const char *codes, char *values, int streaming,
-                                                 cf_flags *flags) {
+static CF_ALWAYS_INLINE void ISA_NAME(decode_float32_body)(const lane_rule *r, int counting,
+                                                           int plain, const int16_t *bias,
+                                                           size_t bias_step, const char *codes,
+                                                           char *values, int streaming,
+                                                           cf_flags *flags) {
   const lanes bias0 = biases_at(r, bias, bias_step, 0);
   const lanes bias1 = biases_at(r, bias, bias_step, LANES);
   const lanes code0 = v_load_codes(codes, r->code_size);
   const lanes code1 = v_load_codes(codes + LANES * r->code_size, r->code_size);
-  const lanes value0 = unpack(r, counting, code0, bias0, flags);
-  store_values(values, value0, unpack(r, counting, code1, bias1, flags), streaming);
+  const lanes value0 = unpack(r, counting, plain, code0, bias0, flags);
+  store_values(values, value0, unpack(r, counting, plain, code1, bias1, flags), streaming);
 }
 
-#define DEFINE_DECODE_LOOP(name, counting)                                                         \
+#define DEFINE_DECODE_LOOP(name, counting, plain)                                                  \
   static CF_NOINLINE void ISA_NAME(name##_part)(const lane_rule *r, const int16_t *bias,           \
                                                 size_t bias_step, const char *codes, char *values, \
                                                 size_t count, cf_flags *flags) {                   \
@@ -351,7 +374,7 @@ static inline void ISA_NAME(decode_float32_body)(const lane_rule *r, int countin
     memcpy(code_stage, codes, count * r->code_size);                                               \
     if (bias_step != 0) memcpy(bias_stage, bias, count * sizeof *bias);                            \
     ISA_NAME(decode_float32_body)                                                                  \
-    (r, counting, bias_stage, bias_step, code_stage, value_stage, 0, flags);                       \
+    (r, counting, plain, bias_stage, bias_step, code_stage, value_stage, 0, flags);                \
     memcpy(values, value_stage, count * 4);                                                        \
   }                                                                                                \
   static CF_NOINLINE void ISA_NAME(name)(const lane_rule *r, const int16_t *bias,                  \
@@ -369,24 +392,27 @@ static inline void ISA_NAME(decode_float32_body)(const lane_rule *r, int countin
     }                                                                                              \
     for (; count >= BODY; count -= BODY) {                                                         \
       ISA_NAME(decode_float32_body)                                                                \
-      (r, counting, bias, bias_step, codes, values, streaming, flags);                             \
+      (r, counting, plain, bias, bias_step, codes, values, streaming, flags);                      \
       codes += BODY * r->code_size;                                                                \
       values += BODY * 4;                                                                          \
       bias += BODY * bias_step;                                                                    \
     }                                                                                              \
     if (count > 0) ISA_NAME(name##_part)(r, bias, bias_step, codes, values, count, flags);         \
   }
-DEFINE_DECODE_LOOP(decode_float32_silent, 0)
-DEFINE_DECODE_LOOP(decode_float32_counting, 1)
+DEFINE_DECODE_LOOP(decode_float32_plain, 0, 1)
+DEFINE_DECODE_LOOP(decode_float32_plain_counting, 1, 1)
+DEFINE_DECODE_LOOP(decode_float32_other, 0, 0)
+DEFINE_DECODE_LOOP(decode_float32_other_counting, 1, 0)
 
 static void ISA_NAME(decode_float32)(const cf_rule *rule, const int16_t *bias, size_t bias_step,
                                      const void *codes, void *values, size_t count,
                                      cf_flags *flags) {
+  static void (*const loops[2][2])(const lane_rule *, const int16_t *, size_t, const char *, char *,
+                                   size_t, cf_flags *) = {
+      {ISA_NAME(decode_float32_other), ISA_NAME(decode_float32_other_counting)},
+      {ISA_NAME(decode_float32_plain), ISA_NAME(decode_float32_plain_counting)}};
   const lane_rule r = lane_rule_of(rule, *bias);
-  if (flags != NULL)
-    ISA_NAME(decode_float32_counting)(&r, bias, bias_step, codes, values, count, flags);
-  else
-    ISA_NAME(decode_float32_silent)(&r, bias, bias_step, codes, values, count, NULL);
+  loops[rule->plain][flags != NULL](&r, bias, bias_step, codes, values, count, flags);
 }
 
 static void ISA_NAME(stream_end)(void) { v_stream_end(); }

@@ -24,6 +24,7 @@ static inline cf_rule cf_rule_of(const cf_format *format, int rounding, uint64_t
   rule.block = 0;
   rule.reads_subnormals = cf_reads_subnormals(format);
   rule.by_addition = cf_lanes_add(format);
+  rule.plain = format->subnormals != CF_SUBNORMALS_NORMAL && !rule.params.no_negative_zero;
   rule.large = rule.streaming = 0;
   rule.seed = seed;
   rule.words = words;

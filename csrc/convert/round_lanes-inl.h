@@ -39,6 +39,8 @@
 #ifndef CF_CONVERT_ROUND_LANES_INL_H
 #define CF_CONVERT_ROUND_LANES_INL_H
 
+#include "cpu/compiler.h"
+
 /* What is the same for all elements, spread over the lanes. */
 typedef struct lane_rule {
   lanes mantissa_bits;
@@ -187,9 +189,11 @@ static inline void count_raised(cf_flags *flags, mask invalid, mask denormal, ma
 }
 
 /* cf_round_pack: the codes of LANES elements.  rounding and whether to count are constants in the
- * callers' loops; word holds the random words of CF_STOCHASTIC. */
-static inline lanes round_pack(const lane_rule *r, int rounding, int counting, operand x,
-                               lanes bias, lanes word, cf_flags *flags) {
+ * callers' loops; word holds the random words of CF_STOCHASTIC.  A format is plain
+ * (cf_rule) or not, a constant too. */
+static CF_ALWAYS_INLINE lanes round_pack(const lane_rule *r, int rounding, int counting, int plain,
+                                         operand x, lanes bias, lanes word, cf_flags *flags) {
+  const int no_zero = !plain && r->no_zero, no_negative_zero = !plain && r->no_negative_zero;
   const lanes zero = v_set1(0);
   const mask none = m_gt_s(zero, zero);
   const int nearest = rounding == CF_TIES_TO_EVEN || rounding == CF_TIES_TO_AWAY;
@@ -202,7 +206,7 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
   lanes shift = v_sub(r->drop, below);
   /* the whitepaper's subnormals have half the quantum; as has the lowest binade where there is no
    * zero, but for its implicit bit */
-  if (r->whitepaper || r->no_zero) shift = v_select(tiny, v_sub(shift, r->one), shift);
+  if (r->whitepaper || no_zero) shift = v_select(tiny, v_sub(shift, r->one), shift);
 
   const lanes left = v_sub(r->thirty_two, shift);
   const lanes kept = v_srlv(x.significand, shift);
@@ -215,7 +219,7 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
   }
   lanes code = v_add(kept, v_sllv(v_sub(steps, below), r->mantissa_bits));
   mask too_small = none;
-  if (r->no_zero) {
+  if (no_zero) {
     code = v_select(tiny, v_sub(code, r->smallest_normal), code);
     too_small = m_gt_s(zero, code);
     code = v_max_s(code, zero);
@@ -273,11 +277,11 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
       up = m_or(m_and(hole, hole_up), m_andnot(up, hole));
     }
   }
-  if (r->no_zero) up = m_andnot(up, too_small);
+  if (no_zero) up = m_andnot(up, too_small);
   if (rounding != CF_TOWARD_ZERO) code = v_increment(code, up);
 
   mask underflow = none, overflow = none, invalid = none;
-  if (counting) underflow = r->no_zero ? too_small : m_and(tiny, inexact);
+  if (counting) underflow = no_zero ? too_small : m_and(tiny, inexact);
   if (r->flush) {
     const mask subnormal = m_gt_s(r->smallest_normal, code);
     if (counting) underflow = m_or(underflow, m_and(m_and(tiny, subnormal), is_nonzero(x)));
@@ -301,7 +305,7 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
     code = v_select(invalid, r->nan_code, v_select(special, r->overflow_code, code));
     overflow = m_andnot(overflow, r->keeps_infinity ? special : invalid);
   }
-  if (r->no_zero && r->has_nan) {
+  if (no_zero && r->has_nan) {
     const mask is_zero = m_andnot(too_small, is_nonzero(x));
     if (m_any(is_zero)) {
       code = v_select(is_zero, r->nan_code, code);
@@ -312,7 +316,7 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
   }
   if (r->is_signed) {
     const lanes signs = v_and(v_srlv(sign, r->sign_shift), r->sign_mask);
-    if (r->no_negative_zero)
+    if (no_negative_zero)
       code = v_select(m_gt_s(code, zero), v_or(code, signs), zero);
     else
       code = v_or(code, signs);
@@ -330,22 +334,23 @@ static inline lanes round_pack(const lane_rule *r, int rounding, int counting, o
 }
 
 /* cf_unpack, as float32: the values of LANES codes. */
-static inline lanes unpack(const lane_rule *r, int counting, lanes code, lanes bias,
-                           cf_flags *flags) {
+static CF_ALWAYS_INLINE lanes unpack(const lane_rule *r, int counting, int plain, lanes code,
+                                     lanes bias, cf_flags *flags) {
+  const int no_zero = !plain && r->no_zero, no_negative_zero = !plain && r->no_negative_zero;
   const lanes zero = v_set1(0);
   const lanes magnitude = v_and(code, r->magnitude_mask);
   mask small = m_gt_s(r->smallest_normal, magnitude);
   const lanes exponent = v_slli(v_sub(r->float32_one, bias), 23);
   lanes value = v_add(v_sllv(magnitude, r->drop), exponent);
   lanes subnormal = zero;
-  if (r->no_zero) { /* 2^-127 and more, below 2^-126 */
+  if (no_zero) { /* 2^-127 and more, below 2^-126 */
     const mask is_subnormal = m_gt_s(r->implicit_one, value);
     value = v_select(is_subnormal, v_srli(v_or(value, r->implicit_one), 1), value);
     small = m_gt_s(zero, zero);
   } else if (!r->flush) /* exact, and normal or zero, so that no floating-point mode has a say in it
                          */
     subnormal = v_mul_floats(v_to_float(magnitude), v_add(exponent, r->quantum));
-  if (!r->no_zero) value = v_select(small, subnormal, value);
+  if (!no_zero) value = v_select(small, subnormal, value);
   const mask special = m_gt_s(magnitude, r->max_code);
   mask nan = m_gt_s(zero, zero);
   if (r->has_special && m_any(special)) {
@@ -358,7 +363,7 @@ static inline lanes unpack(const lane_rule *r, int counting, lanes code, lanes b
     const lanes sign = v_and(v_sllv(code, r->sign_shift), v_set1(0x80000000u));
     value = v_or(value, sign);
   }
-  if (r->no_negative_zero) {
+  if (no_negative_zero) {
     const mask is_only_nan = m_eq(v_and(code, r->all_of_code), r->sign_mask);
     value = v_select(is_only_nan, v_set1(CF_FLOAT32_NAN_BITS), value);
     nan = m_or(nan, is_only_nan);

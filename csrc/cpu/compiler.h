@@ -12,11 +12,14 @@ enum { CF_CACHE_LINE = 64 };
 #define CF_PREFETCH_TO_WRITE(address) ((void)(address))
 #define CF_ALIGNED(n) __declspec(align(n))
 #define CF_NOINLINE __declspec(noinline)
+#define CF_ALWAYS_INLINE __forceinline
 #else
 #define CF_PREFETCH(address) __builtin_prefetch(address)
 #define CF_PREFETCH_TO_WRITE(address) __builtin_prefetch(address, 1, 2)
 #define CF_ALIGNED(n) _Alignas(n)
 #define CF_NOINLINE __attribute__((noinline))
+/* what has constants among its arguments, and many callers */
+#define CF_ALWAYS_INLINE inline __attribute__((always_inline))
 #endif
 
 #endif
