@@ -185,6 +185,7 @@ def zeros(
     Returns
     -------
     CFloatArray
+        In a format that has no zero, of what a zero becomes there: NaN, or else the smallest value.
 
     Raises
     ------
@@ -201,8 +202,11 @@ def zeros(
     >>> cf.zeros(3, cf.CFloat8_1_5_2, bias=20)
     CFloatArray([0., 0., 0.], CFloat8_1_5_2, bias=20)
     """
-    # the code 0 is the value 0, whatever the bias
-    return _of_shape(np.zeros, shape, fmt, bias, axis, block)
+    # the code 0 is the value 0, whatever the bias; or there is none, and a zero is what it is encoded as
+    made = _of_shape(np.zeros, shape, fmt, bias, axis, block)
+    if not made.format._has_zero:
+        made[...] = 0
+    return made
 
 
 @public

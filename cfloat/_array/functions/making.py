@@ -39,4 +39,6 @@ def _like(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
     made = CFloatArray._of(make(a.codes, subok=False, **options), a.format, a._biases)
     if name in ("ones_like", "full_like"):
         made[...] = 1 if name == "ones_like" else bound["fill_value"]
+    elif name == "zeros_like" and not a.format._has_zero:
+        made[...] = 0
     return made

@@ -58,7 +58,9 @@ def _squeeze(func: Function, a: CFloatArray, axis: Any = None) -> Any:
 
 @keeps("tril", "triu", "diag", "diagflat")
 def _moved_with_zeros(func: Function, a: CFloatArray, *args: Any, **kwargs: Any) -> Any:
-    """Fill in zeros: the code 0 is the value 0, whatever the bias."""
+    """Fill in zeros: the code 0 is the value 0, whatever the bias; in float32, where a format has none."""
+    if not a.format._has_zero and not (key_of(func) == "diag" and a.ndim == 2):
+        return compute(func, a, *args, **kwargs)
     if a._biases.one is not None:
         return a._moved(lambda codes: func(codes, *args, **kwargs))
     if key_of(func) in ("tril", "triu"):
