@@ -291,9 +291,9 @@ int cf_row_peaks(const cf_rows *matrix, float *peaks, int threads);
  * the rows come in several calls.
  *
  * CF_BAD_TYPE: a scheme is none, or there are more than CF_MAX_SCHEMES; CF_BAD_FORMAT: its format
- * is none, or unsigned; CF_BAD_BIAS: the format has no such bias, or where scales are powers of two
- * its largest value is below 2^2 or not below 2^87; CF_BAD_LAYOUT: no such block, or a length is
- * negative. Nothing was added then. */
+ * is none, or unsigned, or has no zero; CF_BAD_BIAS: the format has no such bias, or where scales
+ * are powers of two its largest value is below 2^2 or not below 2^87; CF_BAD_LAYOUT: no such block,
+ * or a length is negative. Nothing was added then. */
 int cf_scheme_errors(const cf_scheme *schemes, int count, const cf_rows *matrix, double *sums,
                      double *signal, int threads);
 

@@ -682,6 +682,13 @@ class CFloatArray(FunctionMethods, Operators):
         return PROTOCOLS["__array_function__"](self, func, types, args, kwargs)
 
 
+def check_has_zero(fmt: Format) -> Format:
+    """Give a format that has zeros; others are refused."""
+    if not fmt._has_zero:
+        raise ArgumentValueError(f"{fmt.name} has no zero (subnormals='normal')")
+    return fmt
+
+
 def fills_storage(fmt: Format) -> bool:
     """Whether every pattern of bits that memory can hold is a code of the format."""
     return fmt.bits == 8 * fmt.storage_dtype.itemsize

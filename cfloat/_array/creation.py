@@ -15,7 +15,7 @@ from cfloat._core.rounding import RoundingMode, StochasticVariant, check_roundin
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
-from .array import CFloatArray, encoded, fills_storage, layout_for
+from .array import CFloatArray, check_has_zero, encoded, fills_storage, layout_for
 
 Array = NDArray[Any]
 Shape = SupportsIndex | tuple[SupportsIndex, ...]
@@ -185,12 +185,12 @@ def zeros(
     Returns
     -------
     CFloatArray
-        In a format that has no zero, of what a zero becomes there: NaN, or else the smallest value.
 
     Raises
     ------
     ArgumentTypeError, ArgumentValueError
-        If it is no shape, `fmt` no format, or biases are not allowed by it or do not fit the shape.
+        If it is no shape, `fmt` no format or one without zero, or biases are not allowed by it or do not
+        fit the shape.
 
     Notes
     -----
@@ -202,11 +202,9 @@ def zeros(
     >>> cf.zeros(3, cf.CFloat8_1_5_2, bias=20)
     CFloatArray([0., 0., 0.], CFloat8_1_5_2, bias=20)
     """
-    # the code 0 is the value 0, whatever the bias; or there is none, and a zero is what it is encoded as
-    made = _of_shape(np.zeros, shape, fmt, bias, axis, block)
-    if not made.format._has_zero:
-        made[...] = 0
-    return made
+    fmt = check_has_zero(as_format(fmt))
+    # the code 0 is the value 0, whatever the bias
+    return _of_shape(np.zeros, shape, fmt, bias, axis, block)
 
 
 @public

@@ -118,7 +118,7 @@ def choose_along(
     """
     row, first = blocks.row(x.shape), blocks.axes[0]
     whole = row // blocks.length * blocks.length
-    if method == "percentile" and whole < row:
+    if _counts_zeros(fmt, method) and whole < row:
         # what fills short blocks would count as elements
         parts = np.split(x.reshape(blocks.with_row(x.shape, row)), [whole], axis=first)
         lengths = (blocks.length, row - whole)
@@ -163,7 +163,7 @@ def choose_checked(
         groups = Slices(x, axis)
     elif isinstance(block, tuple):
         parts = _whole_and_short(x, block)
-        if method == "percentile" and len(parts) * len(parts[0]) > 1:
+        if _counts_zeros(fmt, method) and len(parts) * len(parts[0]) > 1:
             # what fills short blocks would count as elements
             return np.block(
                 [
@@ -177,6 +177,11 @@ def choose_checked(
     else:
         return _choose_one(x, fmt, method, share)
     return _choose_groups(groups, fmt, method, share)
+
+
+def _counts_zeros(fmt: Format, method: BiasMethod) -> bool:
+    """Whether zeros among the elements can change what is chosen."""
+    return method == "percentile" or (method == "mse" and not fmt._has_zero)
 
 
 def _choose_groups(groups: Groups, fmt: Format, method: BiasMethod, share: float) -> BiasArray:

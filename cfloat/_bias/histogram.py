@@ -309,8 +309,8 @@ class Histogram:
 
     @staticmethod
     def takes(fmt: Format) -> bool:
-        """Whether a format rounds all of a bin alike."""
-        return fmt.mantissa_bits < ANY_BITS
+        """Whether a format rounds all of a bin alike: where it has no zero, not the lowest, 0 and above."""
+        return fmt.mantissa_bits < ANY_BITS and fmt._has_zero
 
     def code_use(self, fmt: Format, bias: int) -> CodeUse:
         """Tell how a format's codes are used at a bias, rounding to nearest."""

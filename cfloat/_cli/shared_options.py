@@ -18,7 +18,8 @@ READABLE: Final = (
 
 def add_subnormals(command: argparse.ArgumentParser) -> None:
     """Add the option ``--subnormals`` to a command."""
-    readings = get_args(Subnormals)
+    # a format without zero is another format, and no reading of one that has some
+    readings = [reading for reading in get_args(Subnormals) if reading != "normal"]
     command.add_argument("--subnormals", choices=readings, metavar="HOW", help=", ".join(readings))
 
 

@@ -84,26 +84,24 @@ def encode(x: Tensor, fmt: Format, bias: Tensor, rounding: RoundingMode, stream:
         gap = torch.where(in_hole, float(largest_subnormal + 2), gap)
         code = torch.where(in_hole, largest_subnormal, code)
     code = code + _round_up(rounding, real.sign, code, distance, gap, stream)
+    if not fmt._has_zero:
+        code = torch.where(tiny, 0, code)
     if fmt.subnormals == "flush":
         code = torch.where(code <= largest_subnormal, 0, code)
-    elif not fmt._has_zero:  # nothing is smaller than code 0 (docs/spec.md 1.13)
-        code = torch.where(tiny, 0, code)
     too_large = _too_large(rounding, real.sign, codes)
     code = torch.where(code > codes.max, too_large, code)
 
     code = torch.where(real.significand == 0, codes.zero, code)
     code = torch.where(real.is_infinite, codes.overflow, code)
     if fmt.signed:
+        # a NaN that clamps is positive, as is one that a zero becomes
+        bare = real.is_nan & (not fmt._has_nan)
+        if fmt._has_nan and not fmt._has_zero:
+            bare |= (real.significand == 0) & ~real.is_infinite & ~real.is_nan
         code = torch.where(real.is_nan, codes.nan, code)
-        # a NaN that clamps has no sign, nor has one that a zero becomes, nor a zero where -0 would be NaN
-        has_sign = real.sign == 1
-        if not fmt._has_nan:
-            has_sign &= ~real.is_nan
         if fmt._no_negative_zero:
-            has_sign &= code != 0
-        if codes.zero != 0:
-            has_sign &= real.significand != 0
-        code = code | has_sign.long() << (fmt.bits - 1)
+            bare |= code == 0
+        code = code | torch.where(bare, 0, real.sign << (fmt.bits - 1))
     else:
         negative = (real.sign == 1) & ((real.significand != 0) | real.is_infinite)
         code = torch.where(negative, codes.negative, code)

@@ -20,7 +20,8 @@ typedef struct cf_grid {
   double steps;  /* 2^(52 - m) */
   double max;
   /* above `edge` what lies below the smallest normal number, `above`, rounds to it, and up to it to
-   * `below` at most; that is where there is a hole, or subnormals are zero */
+   * `below` at most; that is where there is a hole, or subnormals are zero, or, with an edge below
+   * 0, there is no zero */
   double edge, above, below;
   int holed;
 } cf_grid;
@@ -53,7 +54,7 @@ typedef struct cf_grids {
   cf_grid at_zero;
   int mantissa_bits;
   int whitepaper;
-  int is_signed, has_nan;
+  int is_signed, has_nan, no_zero;
   /* what overflows if it does not saturate: magnitudes beyond, or on, `overflow` at bias 0 */
   int saturates, overflows_on;
   double overflow;
@@ -71,6 +72,7 @@ static inline cf_grids cf_grids_of(const cf_format *format) {
   g.whitepaper = params.subnormals == CF_SUBNORMALS_WHITEPAPER && m > 0;
   g.is_signed = params.sign_mask != 0;
   g.has_nan = params.has_nan;
+  g.no_zero = params.subnormals == CF_SUBNORMALS_NORMAL;
   g.saturates = params.overflow_code == params.max_code;
   g.overflow = top * (1 + ((double)fraction + 0.5) * unit);
   g.overflows_on = (int)(params.max_code & 1);
@@ -84,6 +86,12 @@ static inline cf_grids cf_grids_of(const cf_format *format) {
    * smallest normal one; that itself rounds up, to the even code */
   g.at_zero.edge = g.whitepaper ? (3 - unit) / 2 : 2 - unit;
   g.at_zero.edge = cf_bits_to_double(cf_double_to_bits(g.at_zero.edge) - 1);
+  if (g.no_zero) {
+    g.at_zero.lowest = g.at_zero.above = 1;
+    g.at_zero.holed = 1;
+    g.at_zero.below = 0;
+    g.at_zero.edge = -1;
+  }
   return g;
 }
 

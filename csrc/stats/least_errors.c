@@ -12,7 +12,8 @@
  * one; and where subnormals are zero, as a value that becomes zero loses all that it is.  In the
  * whitepaper's reading what was not normal may lose less, by being no longer in the hole.  From m +
  * 2 biases less on it is zero, and loses all that it is and so no less.  These few biases are
- * tried, with the few values that were not normal at all of them.
+ * tried, with the few values that were not normal at all of them.  Where there is no zero, all
+ * biases are.
  *
  * Else smaller biases are at most equally good, and of interest if they are nearer the default.
  *
@@ -38,7 +39,8 @@ typedef struct group {
   int low, high;    /* biases; of values that are scaled */
   int preferred;    /* the default */
   int best;
-  double error; /* at the best */
+  double error;    /* at the best */
+  int becomes_nan; /* a zero does, at every bias */
   int threads;
 } group;
 
@@ -94,8 +96,31 @@ static void add_up_pieces(piece_sums *s, double *sums) {
   }
 }
 
+static double value_at(const cf_values *values, size_t i) {
+  return values->is_float64 ? ((const double *)values->first)[i] * values->scale
+                            : (double)((const float *)values->first)[i];
+}
+
+/* As the kernels have it where there is no zero, for which they take what is not there, or left
+ * out: of a zero, and of a negative number that has no sign, the smallest value is the nearest. */
+static double errors_without_zero(const cf_grid *grid, const cf_values *values) {
+  double sum[CF_ERROR_LANES] = {0};
+  for (size_t i = 0; i < values->count; ++i) {
+    const double x = value_at(values, i);
+    if (!isfinite(x)) continue;
+    const double off = values->negative_is_zero && x < 0 ? cf_grid_round(grid, 0) - x
+                                                         : cf_grid_round(grid, fabs(x)) - fabs(x);
+    sum[i % CF_ERROR_LANES] += off * off;
+  }
+  return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+}
+
+static double errors_of(const group *g, const cf_grid *grid, const cf_values *values) {
+  return g->grids->no_zero ? errors_without_zero(grid, values) : g->kernels->errors(grid, values);
+}
+
 static void add_errors(const piece_sums *s, const cf_values *piece, double *to) {
-  for (int i = 0; i < s->count; ++i) to[i] += s->g->kernels->errors(&s->grids[i], piece);
+  for (int i = 0; i < s->count; ++i) to[i] += errors_of(s->g, &s->grids[i], piece);
 }
 
 static double error_at(const group *g, int bias) {
@@ -103,7 +128,8 @@ static double error_at(const group *g, int bias) {
   double sum;
   if (cf_grid_overflows(g->grids, bias, g->magnitudes.peak)) return (double)INFINITY;
   if (g->magnitudes.has_negative && g->grids->has_nan) return (double)INFINITY;
-  if (g->values.count <= CF_ERROR_PIECE) return g->kernels->errors(&grid, &g->values);
+  if (g->becomes_nan) return (double)INFINITY;
+  if (g->values.count <= CF_ERROR_PIECE) return errors_of(g, &grid, &g->values);
   piece_sums sums = {g, add_errors, &grid, 1, 0, 0, 0, 0, NULL};
   add_up_pieces(&sums, &sum);
   return sum;
@@ -111,8 +137,7 @@ static double error_at(const group *g, int bias) {
 
 /* Value i, as the kernels take it: a magnitude, or 0 where it is left out or always becomes 0. */
 static double magnitude_at(const cf_values *values, size_t i) {
-  const double x = values->is_float64 ? ((const double *)values->first)[i] * values->scale
-                                      : (double)((const float *)values->first)[i];
+  const double x = value_at(values, i);
   const double magnitude = fabs(x);
   if (!(magnitude < (double)INFINITY) || (values->negative_is_zero && x < 0)) return 0;
   return magnitude;
@@ -166,10 +191,13 @@ static int compare_exactly(const group *g, int a, int b, double limit) {
   const cf_grid at_a = cf_grid_at(g->grids, a), at_b = cf_grid_at(g->grids, b);
   exact_sum sum = {{0}, SUM_ROOM};
   for (size_t i = 0; i < g->values.count; ++i) {
-    const double x = magnitude_at(&g->values, i);
+    double x = magnitude_at(&g->values, i);
     if (x >= limit) continue;
+    if (g->grids->no_zero && !isfinite(value_at(&g->values, i))) continue; /* left out */
     const double p = cf_grid_round(&at_a, x), q = cf_grid_round(&at_b, x);
     if (p == q) continue;
+    /* a negative number of an unsigned format becomes the smallest value, as a zero does */
+    if (g->grids->no_zero && x == 0) x = -fabs(value_at(&g->values, i));
     /* (p - x)^2 - (q - x)^2, in products of two float32, which float64 holds */
     add_exactly(&sum, p * p);
     add_exactly(&sum, -q * q);
@@ -307,13 +335,25 @@ static void try_equal(group *g, int start, int last) {
   }
 }
 
+/* Take the best of all biases. */
+static void try_all(group *g) {
+  g->error = error_at(g, g->best);
+  if (g->values.count == 0) return;
+  for (int bias = g->low; bias <= g->high; ++bias)
+    if (bias != g->preferred) consider(g, bias, error_at(g, bias));
+}
+
 static void search(group *g) {
   const int m = g->grids->mantissa_bits;
   g->best = g->preferred;
   g->error = 0;
-  if (g->magnitudes.peak == 0) {
+  if (g->magnitudes.peak == 0 && !g->grids->no_zero) {
     /* of negative numbers alone, all biases make zeros or NaN */
     if (g->magnitudes.has_negative) g->error = error_at(g, g->best);
+    return;
+  }
+  if (g->grids->no_zero) {
+    try_all(g);
     return;
   }
   const int start = first_bias(g);
@@ -380,6 +420,12 @@ static int prepare(group *g, const task *t, const void *first, size_t count) {
   g->low = t->format->bias_min + scale;
   g->high = t->format->bias_max + scale;
   g->preferred = t->default_bias + scale;
+  g->becomes_nan = 0;
+  if (g->grids->no_zero) {
+    size_t i = 0;
+    while (i < count && value_at(&g->values, i) != 0) ++i;
+    g->becomes_nan = g->grids->has_nan && i < count;
+  }
   const size_t in_lanes = (count < CF_ERROR_PIECE ? count : CF_ERROR_PIECE) / CF_ERROR_LANES;
   g->tolerance = (double)(count / CF_ERROR_PIECE + in_lanes + 16) * 0x1p-51;
   return scale;

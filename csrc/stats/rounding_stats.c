@@ -16,7 +16,7 @@ typedef struct task {
 } task;
 
 /* The general way of a piece: by core/scalar.h, where elements may become infinite or NaN, or a
- * code's parity is not that of its significand. */
+ * code's parity is not that of its significand, or a zero is not kept. */
 static void add_slowly(const task *t, const cf_values *piece, cf_rounding_stats *found) {
   const float *values = piece->first;
   double sums[4][CF_ERROR_LANES] = {{0}};
@@ -68,7 +68,8 @@ static void add_piece(const task *t, cf_values *piece, cf_rounding_stats *found)
   found->finite += piece->count;
   if (magnitudes.has_nonfinite)
     for (size_t i = 0; i < piece->count; ++i) found->finite -= isfinite(values[i]) ? 0u : 1u;
-  if (t->grids.mantissa_bits == 0 || (magnitudes.has_negative && t->grids.has_nan) ||
+  if (t->grids.mantissa_bits == 0 || t->grids.no_zero ||
+      (magnitudes.has_negative && t->grids.has_nan) ||
       cf_grid_overflows(&t->grids, t->bias, magnitudes.peak)) {
     add_slowly(t, piece, found);
     return;

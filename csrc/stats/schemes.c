@@ -102,7 +102,7 @@ static int prepare(prepared *s, const cf_scheme *given) {
     format = integer_format(bits);
     bias = 0;
   }
-  if (!format.is_signed) return CF_BAD_FORMAT;
+  if (!format.is_signed || format.subnormals == CF_SUBNORMALS_NORMAL) return CF_BAD_FORMAT;
   format.saturating = 1;
   const int status =
       cf_operation_prepare(&s->round, &format, CF_FLOAT32, CF_TIES_TO_EVEN, 0, NULL, CF_FLOAT32);

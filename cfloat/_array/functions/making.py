@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from cfloat._array.array import CFloatArray, fills_storage
+from cfloat._array.array import CFloatArray, check_has_zero, fills_storage
 from cfloat._array.registry import Function, keeps, key_of
 
 from .arguments import by_name
@@ -33,12 +33,12 @@ def _like(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
     same_biases = isinstance(a, CFloatArray) and (a._biases.one is not None or same_shape)
     if not same_biases or bound.get("dtype") is not None:
         return compute(func, a, *args, **kwargs)
+    if name == "zeros_like":
+        check_has_zero(a.format)
     options = {key: bound[key] for key in ("order", "shape") if bound.get(key) is not None}
     # what memory happens to hold is a code only where every pattern of its bits is
     make = np.empty_like if name == "empty_like" and fills_storage(a.format) else np.zeros_like
     made = CFloatArray._of(make(a.codes, subok=False, **options), a.format, a._biases)
     if name in ("ones_like", "full_like"):
         made[...] = 1 if name == "ones_like" else bound["fill_value"]
-    elif name == "zeros_like" and not a.format._has_zero:
-        made[...] = 0
     return made

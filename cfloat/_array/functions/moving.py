@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from cfloat._array.array import CFloatArray
+from cfloat._array.array import CFloatArray, check_has_zero
 from cfloat._array.registry import Function, keeps, key_of
 from cfloat._bias.bias_layout import compressed
 
@@ -26,8 +26,10 @@ def _moved(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
 
 @keeps("resize")
 def _resized(func: Function, a: Any, new_shape: Any) -> Any:
+    if isinstance(a, CFloatArray) and a.size == 0:
+        check_has_zero(a.format)  # NumPy makes zeros from nothing
     if isinstance(a, CFloatArray) and a.size == 0 and a._biases.one is None:
-        # NumPy makes zeros from nothing, and 0 may be no bias of the format
+        # and 0 may be no bias of the format
         return CFloatArray(func(a.codes, decoded(new_shape)), a.format)
     return _moved(func, a, new_shape)
 
@@ -58,7 +60,7 @@ def _squeeze(func: Function, a: CFloatArray, axis: Any = None) -> Any:
 
 @keeps("tril", "triu", "diag", "diagflat")
 def _moved_with_zeros(func: Function, a: CFloatArray, *args: Any, **kwargs: Any) -> Any:
-    """Fill in zeros: the code 0 is the value 0, whatever the bias; in float32, where a format has none."""
+    """Fill in zeros: the code 0 is the value 0, whatever the bias; or there is none, and float32 has."""
     if not a.format._has_zero and not (key_of(func) == "diag" and a.ndim == 2):
         return compute(func, a, *args, **kwargs)
     if a._biases.one is not None:

@@ -58,6 +58,9 @@ def write(out: Any, result: Any, where: Any) -> None:
         out[...] = result
         return
     where = np.broadcast_to(where, out.shape)
+    if not out.format._has_zero:
+        out[where] = result[where]
+        return
     # zeros raise no flag
     rounded = out.copy()
     rounded[...] = np.where(where, result, np.zeros((), result.dtype))
