@@ -48,7 +48,7 @@ def round_to(
         As in `encode`.
     out : ndarray, optional
         Where to write the result, of a dtype that `decode` can write, in any layout.  It may be `x` itself.
-        In float16, bfloat16, float8_e4m3fn and float8_e5m2 a value that they do not have is rounded a second
+        In float16, bfloat16 and ml_dtypes' floats of a byte a value that they do not have is rounded a second
         time, to nearest, of which no flag tells.
 
     Returns

@@ -46,7 +46,7 @@ def encode(
     ----------
     x : array_like
         Values: float64, float32, float16, integers or bool, in any memory layout and byte order; ml_dtypes'
-        bfloat16, float8_e4m3fn and float8_e5m2; or torch's CPU tensors of these.
+        bfloat16 and its floats of a byte; or torch's CPU tensors of these.
     fmt : Format or str
         The format of the codes, or its name.
     bias : int or array_like of int, optional
@@ -192,7 +192,7 @@ def decode(
         None.
     dtype : dtype, optional
         The values' dtype; by default that of `out`, or else float32.  float32 and float64 hold every value
-        exactly, and bfloat16 those of an 8-bit Tesla format; float16, float8_e4m3fn and float8_e5m2, and
+        exactly, and bfloat16 those of an 8-bit Tesla format; float16, ml_dtypes' floats of a byte, and
         otherwise bfloat16, are rounded to nearest, ties to even.  All but NumPy's own are ml_dtypes', and may
         be given by their names.
     out : ndarray, optional
@@ -273,7 +273,7 @@ def decode_checked(
     """
     values = np.empty(shape, dtype) if out is None else out
     if values.itemsize == 1:
-        return _decode_float8(codes, fmt, biases, shape, values)
+        return _decode_byte_float(codes, fmt, biases, shape, values)
     raised = binding.convert(
         fmt._struct, biases, codes, values, encode=False, decode=True, fresh=out is None
     )
@@ -308,7 +308,7 @@ def round_checked(
     if values.itemsize == 1:
         rounded = round_checked(source, fmt, biases, shape, how)
         with flags.no_flags():  # nor does rounding in float16 tell of its second rounding
-            _round_float8(rounded, values)
+            _round_byte_float(rounded, values)
         return values
     raised = binding.convert(
         fmt._struct, biases, source, values, encode=True, decode=True, fresh=out is None, rounding=how,
@@ -318,22 +318,27 @@ def round_checked(
     return values
 
 
-def _decode_float8(
+def _decode_byte_float(
     codes: Array, fmt: Format, biases: int | NDArray[np.int16], shape: tuple[int, ...], out: Array
 ) -> Array:
-    """Decode into an array of one of ml_dtypes' dtypes of 8 bits, by way of float32, which is exact."""
+    """Decode into an array of one of ml_dtypes' floats of a byte, by way of float32, which is exact."""
     with flags.collected() as raised:
         exact = decode_checked(codes, fmt, biases, shape, np.float32)
     with flags.collected() as rounded:
-        _round_float8(exact, out)
-    raised.overflow, raised.underflow = rounded.overflow, rounded.underflow
+        _round_byte_float(exact, out)
+    # a NaN that is decoded is one to be rounded as well, and so are other numbers without a definable result
+    raised.invalid, raised.overflow, raised.underflow = (
+        rounded.invalid,
+        rounded.overflow,
+        rounded.underflow,
+    )
     if raised:
         flags.report(raised, f"decode from {fmt.name}", out.size)
     return out
 
 
-def _round_float8(values: Array, out: Array) -> None:
-    """Round values of float32 or float64 into an array of one of ml_dtypes' dtypes of 8 bits, to nearest."""
+def _round_byte_float(values: Array, out: Array) -> None:
+    """Round values of float32 or float64 into an array of one of ml_dtypes' floats of a byte, to nearest."""
     fmt = as_format(out.dtype.name)
     encode_checked(values, fmt, fmt.default_bias, values.shape, out=out.view(np.uint8))
 

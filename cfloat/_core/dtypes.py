@@ -8,32 +8,36 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, MissingExtraError
 
 from . import binding
+from .presets import FORMATS, TESLA_FORMATS
 from .text import shown
 
 Array = NDArray[Any]
 
 FLOAT32: Final = np.dtype(np.float32)
 
-#: The dtypes of 8 bits that are read and written: ml_dtypes' names, and those of the formats.
-FLOAT8: Final = ("float8_e4m3fn", "float8_e5m2")
-
-SOURCE_DTYPES: Final = (
-    "float64, float32, float16, bfloat16, float8_e4m3fn, float8_e5m2 or an integer type"
+#: ml_dtypes' dtypes of a byte, which are read and written: the formats of the same names.
+BYTE_FLOATS: Final = frozenset(
+    name for name, fmt in FORMATS.items() if fmt.bits <= 8 and fmt not in TESLA_FORMATS
 )
-VALUE_DTYPES: Final = "float64, float32, float16, bfloat16, float8_e4m3fn or float8_e5m2"
+
+_OTHERS: Final = "or another of ml_dtypes' floats"
+SOURCE_DTYPES: Final = (
+    f"float64, float32, float16, bfloat16, float8_e4m3fn, float8_e5m2 or an integer type, {_OTHERS}"
+)
+_VALUE_DTYPES: Final = "float64, float32, float16, bfloat16, float8_e4m3fn or float8_e5m2"
 
 # Of torch's tensors, which float32 holds exactly, and which NumPy does not read.
-_WIDENED: Final = ("torch.bfloat16", *(f"torch.{name}" for name in FLOAT8))
+_WIDENED: Final = ("torch.bfloat16", *(f"torch.{name}" for name in BYTE_FLOATS))
 
 
 def is_source_dtype(dtype: np.dtype[Any]) -> bool:
     """Whether arrays of a dtype, in either byte order, can be encoded."""
-    return binding.element_type(dtype) is not None or is_float8(dtype)
+    return binding.element_type(dtype) is not None or is_byte_float(dtype)
 
 
-def is_float8(dtype: np.dtype[Any]) -> bool:
-    """Whether a dtype is one of ml_dtypes' of 8 bits that are taken, which need not be installed."""
-    return dtype.itemsize == 1 and dtype.type.__name__ in FLOAT8
+def is_byte_float(dtype: np.dtype[Any]) -> bool:
+    """Whether a dtype is one of ml_dtypes' floats of a byte, which need not be installed."""
+    return dtype.itemsize == 1 and dtype.type.__name__ in BYTE_FLOATS
 
 
 def is_operand_dtype(dtype: np.dtype[Any]) -> bool:
@@ -44,7 +48,7 @@ def is_operand_dtype(dtype: np.dtype[Any]) -> bool:
 def is_value_dtype(dtype: np.dtype[Any]) -> bool:
     """Whether values can be written as a dtype: a floating one of native byte order."""
     return dtype.isnative and (
-        binding.element_type(dtype) in binding.VALUE_TYPES or is_float8(dtype)
+        binding.element_type(dtype) in binding.VALUE_TYPES or is_byte_float(dtype)
     )
 
 
@@ -54,7 +58,7 @@ def fits_float32(dtype: np.dtype[Any]) -> bool:
 
 
 def real_array(name: str, x: ArrayLike) -> Array:
-    """Give an argument as an array of a dtype that the core encodes: those of 8 bits as float32.
+    """Give an argument as an array of a dtype that the core encodes: those of a byte as float32.
 
     Raises
     ------
@@ -72,7 +76,7 @@ def real_array(name: str, x: ArrayLike) -> Array:
             raise
         array = _of_tensor(name, x)
     if binding.element_type(array.dtype) is None:
-        if not is_float8(array.dtype):
+        if not is_byte_float(array.dtype):
             raise wrong_dtype(name, array)
         return array.astype(np.float32)
     return array
@@ -147,12 +151,16 @@ def value_dtype(
     try:
         checked = np.dtype(dtype)
     except (TypeError, ValueError, SyntaxError):  # NumPy evaluates some strings
-        if not (isinstance(dtype, str) and dtype in ("bfloat16", *FLOAT8)):
-            raise ArgumentTypeError(f"dtype is {shown(dtype)}; it takes {VALUE_DTYPES}") from None
+        if not (isinstance(dtype, str) and dtype in ("bfloat16", *BYTE_FLOATS)):
+            raise ArgumentTypeError(
+                f"dtype is {shown(dtype)}; it takes {_VALUE_DTYPES}, {_OTHERS}"
+            ) from None
         checked = _of_ml_dtypes(dtype)
     if not is_value_dtype(checked):
         name = checked if checked.isnative else checked.str
-        raise ArgumentTypeError(f"{given} is {name}; it takes {VALUE_DTYPES}, of native byte order")
+        raise ArgumentTypeError(
+            f"{given} is {name}; it takes {_VALUE_DTYPES}, of native byte order, {_OTHERS}"
+        )
     return checked
 
 

@@ -205,7 +205,7 @@ def format_list() -> FormatList:
 
     Examples
     --------
-    >>> print(format_list().to_text()[:56])
-    name                sign  exponent  mantissa        bias
+    >>> [fmt.name for fmt in format_list().formats if fmt.bits < 8]
+    ['float6_e2m3fn', 'float6_e3m2fn', 'float4_e2m1fn']
     """
     return FormatList(tuple(FORMATS.values()))

@@ -7,7 +7,7 @@ import dask.array as da
 import numpy as np
 
 from cfloat._bias.bias_layout import check_axis
-from cfloat._core.dtypes import is_float8, is_source_dtype, wrong_dtype
+from cfloat._core.dtypes import is_byte_float, is_source_dtype, wrong_dtype
 from cfloat._core.format import Format
 from cfloat._core.rounding import RoundingMode, StochasticVariant, check_rounding
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
@@ -26,7 +26,7 @@ def check_dask(name: str, x: Any) -> None:
 def check_values(name: str, x: Any) -> Any:
     """Give a Dask array of real numbers, in a dtype that the core encodes; what is none is refused."""
     check_dask(name, x)
-    if is_float8(x.dtype):
+    if is_byte_float(x.dtype):
         return x.astype(np.float32)
     if not is_source_dtype(x.dtype):
         raise wrong_dtype(name, x)

@@ -268,13 +268,17 @@ DEFINE_ADD(add_round_float32, 1)
                         [CF_TOWARD_ZERO] = ENCODE_LOOPS(name##_other_any),                         \
                         [CF_TOWARD_POSITIVE] = ENCODE_LOOPS(name##_other_any),                     \
                         [CF_TOWARD_NEGATIVE] = ENCODE_LOOPS(name##_other_any),                     \
-                        [CF_STOCHASTIC] = ENCODE_LOOPS(name##_other_random)},                      \
+                        [CF_STOCHASTIC] = ENCODE_LOOPS(name##_other_random),                       \
+                        [CF_TO_ODD] = ENCODE_LOOPS(name##_other_any),                              \
+                        [CF_TIES_TO_ZERO] = ENCODE_LOOPS(name##_other_any)},                       \
                        {[CF_TIES_TO_EVEN] = ENCODE_LOOPS(name##_even),                             \
                         [CF_TIES_TO_AWAY] = ENCODE_LOOPS(name##_any),                              \
                         [CF_TOWARD_ZERO] = ENCODE_LOOPS(name##_zero),                              \
                         [CF_TOWARD_POSITIVE] = ENCODE_LOOPS(name##_any),                           \
                         [CF_TOWARD_NEGATIVE] = ENCODE_LOOPS(name##_any),                           \
-                        [CF_STOCHASTIC] = ENCODE_LOOPS(name##_random)}};                           \
+                        [CF_STOCHASTIC] = ENCODE_LOOPS(name##_random),                             \
+                        [CF_TO_ODD] = ENCODE_LOOPS(name##_any),                                    \
+                        [CF_TIES_TO_ZERO] = ENCODE_LOOPS(name##_any)}};                            \
     const lane_rule r = lane_rule_of(rule, *bias);                                                 \
     loops[rule->plain][rule->rounding][flags != NULL](&r, bias, bias_step, source, position,       \
                                                       destination, count, flags);                  \

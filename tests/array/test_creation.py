@@ -188,3 +188,26 @@ def test_wrong_values():
     for x, fmt in (("x", FMT), ([1], None), ([1], "fp8")):
         with pytest.raises(cf.CFloatError):
             cf.array(x, fmt)
+
+
+@pytest.mark.parametrize(
+    ("fmt", "expected"),
+    [
+        ("float8_e8m0fnu", np.nan),
+        (cf.Format("no_zero", exponent_bits=4, mantissa_bits=3, subnormals="normal"), 2.0**-7),
+    ],
+    ids=str,
+)
+def test_zeros_where_there_is_no_zero(fmt, expected):
+    """They are refused, and not what the code 0 is; a zero that is asked for as a value is encoded."""
+    a = cf.asarray([1.0, 2.0], fmt)
+    for make in (lambda: cf.zeros(2, fmt), lambda: np.zeros_like(a)):
+        with pytest.raises(cf.ArgumentValueError, match="has no zero"):
+            make()
+    np.testing.assert_array_equal(cf.full(2, 0.0, fmt), [expected] * 2)
+    for function in (np.diag, np.diagflat, np.tril, np.triu):
+        filled = function(a)
+        np.testing.assert_array_equal(filled, function(np.array([1.0, 2.0], np.float32)))
+        assert type(filled) is np.ndarray
+    square = cf.asarray(np.full((2, 2), 4.0), fmt)
+    assert np.diag(square).format == cf.format(fmt)

@@ -101,9 +101,11 @@ def test_every_function_takes_a_name(name):
     assert repr(cf.error(x, x, other)) == repr(cf.error(x, x, fmt))
     a = cf.asarray(x, other)
     made = [
-        a, cf.array(x, other), cf.CFloatArray(codes, other), cf.zeros(3, other), cf.ones(3, other),
+        a, cf.array(x, other), cf.CFloatArray(codes, other), cf.ones(3, other),
         cf.empty(3, other), cf.full(3, 1.0, other),
     ]  # fmt: skip
+    if fmt.subnormals != "normal":
+        made.append(cf.zeros(3, other))
     assert {each.format for each in made} == {fmt}
     products = [cf.matmul(a, x.T, accumulate=one) for one in (other, fmt)]
     np.testing.assert_array_equal(*products)

@@ -24,7 +24,22 @@ _formats = importlib.import_module("cfloat.torch._formats")
 
 FMT = cf.CFloat8_1_4_3
 FORMATS = {
-    **{fmt.name: fmt for fmt in (*presets.TESLA_FORMATS, *presets.COMPARISON_FORMATS)},
+    **presets.FORMATS,
+    **{
+        name: cf.format(name)
+        for name in ("binary8p3se", "binary8p4uf", "binary6p3sf", "binary8p1ue", "binary12p5ue")
+    },
+    "no zero": cf.Format(
+        "no zero", exponent_bits=4, mantissa_bits=3, bias=(0, 63), subnormals="normal"
+    ),
+    "no zero, NaN": cf.Format(
+        "no zero, NaN",
+        exponent_bits=5,
+        mantissa_bits=2,
+        bias=(0, 63),
+        nonfinite="ieee",
+        subnormals="normal",
+    ),
     "ieee": FMT.replace(subnormals="ieee"),
     "flush": cf.CFloat8_1_5_2.replace(subnormals="flush"),
     "saturating": cf.float8_e4m3fn.replace(saturating=True),
