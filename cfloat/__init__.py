@@ -12,6 +12,7 @@ import typing as _typing
 from ._version import __version__ as __version__
 
 if _typing.TYPE_CHECKING:
+    from ._array.arithmetic import add, divide, fma, multiply, sqrt, subtract
     from ._array.array import CFloatArray
     from ._array.creation import array, asarray, empty, full, ones, zeros
     from ._bias.choose import choose_bias
@@ -88,6 +89,7 @@ if _typing.TYPE_CHECKING:
 _HOMES: _typing.Final = {
     name: module
     for module, names in {
+        "_array.arithmetic": "add divide fma multiply sqrt subtract",
         "_array.array": "CFloatArray",
         "_array.creation": "array asarray empty full ones zeros",
         "_bias.choose": "choose_bias",
@@ -182,12 +184,14 @@ __all__ = [
     "SubnormalRow",
     "TensorSummary",
     "Window",
+    "add",
     "array",
     "asarray",
     "bfloat16",
     "carried_tensors",
     "choose_bias",
     "decode",
+    "divide",
     "empty",
     "encode",
     "error",
@@ -196,12 +200,14 @@ __all__ = [
     "float8_e4m3fn",
     "float8_e5m2",
     "float16",
+    "fma",
     "full",
     "get_num_threads",
     "isa",
     "load",
     "matmul",
     "matmul_error",
+    "multiply",
     "ones",
     "plan",
     "record_flags",
@@ -209,6 +215,8 @@ __all__ = [
     "round_to",
     "save",
     "set_num_threads",
+    "sqrt",
+    "subtract",
     "theoretical_sqnr_db",
     "zeros",
 ]
