@@ -64,8 +64,8 @@ def fma(
     Raises
     ------
     ArgumentTypeError
-        If an operand is not real numbers of a type that `encode` takes, `fmt` neither a Format nor a str, `out`
-        neither of the two, or biases come without a format or `fmt` with `out`.
+        If an operand is not real numbers of a type that `encode` takes, `fmt` neither a Format nor a str,
+        `out` neither of the two, or biases come without a format or `fmt` with `out`.
     ArgumentValueError
         If shapes do not fit, the format has no such bias, or `rounding`, `seed` or `offset` is not allowed.
     FlagError
@@ -77,9 +77,9 @@ def fma(
 
     Notes
     -----
-    Infinities, NaN and the signs of zeros are as IEEE 754 says: ``x - x`` is +0, toward negative -0.  Every NaN
-    is positive.  Flags are those of the rounding: Invalid where the result is NaN, Overflow and Underflow as in
-    `encode`.  Division of a number by zero gives an infinity, which raises no flag of its own.
+    Infinities, NaN and the signs of zeros are as IEEE 754 says: ``x - x`` is +0, toward negative -0.  Every
+    NaN is positive.  Flags are those of the rounding: Invalid where the result is NaN, Overflow and Underflow
+    as in `encode`.  Division of a number by zero gives an infinity, which raises no flag of its own.
 
     Examples
     --------
@@ -191,7 +191,7 @@ def divide(
     --------
     >>> import cfloat as cf
     >>> cf.divide(1, [3, -3, 0], cf.float16, rounding="toward_negative")
-    CFloatArray([ 0.33325195, -0.33349609,         inf], float16, bias=15)
+    CFloatArray([ 0.33325195, -0.3334961 ,         inf], float16, bias=15)
     """
     operands = {"a": a, "b": b}
     return _compute("divide", operands, fmt, bias, axis, block, rounding, seed, offset, out)
@@ -210,7 +210,7 @@ def sqrt(
     offset: SupportsIndex = 0,
     out: Any = None,
 ) -> Any:
-    """Take the square root with one rounding, in any mode, of the exact one; the arguments are those of `fma`.
+    """Take the root with one rounding, in any mode, of the exact square root; the arguments are `fma`'s.
 
     Examples
     --------

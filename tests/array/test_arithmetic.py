@@ -67,14 +67,17 @@ def test_cases_of_float16(name, rng):
 
 
 def test_the_cases_have_what_decides(rng):
-    """Each function's have ties, what is a unit beside them, overflows, subnormal results and every special."""
+    """Each function's have ties, overflows, subnormal results, and every kind of special one."""
     for name in FUNCTIONS:
         results = operation_cases.exact_results(name, operation_cases.operands(name, 50_000, rng))
         finite = results[np.isfinite(results)]
         nearest, away = (
-            exact.encode(finite, cf.float16, 15, mode)[0] for mode in ("ties_to_zero", "ties_to_away")
+            exact.encode(finite, cf.float16, 15, mode)[0]
+            for mode in ("ties_to_zero", "ties_to_away")
         )
-        assert np.count_nonzero(nearest != away) > 300, name
+        # quotients have ties among subnormal numbers alone, and roots have none
+        ties = {"divide": 10, "sqrt": 0}.get(name, 300)
+        assert np.count_nonzero(nearest != away) >= ties, name
         assert np.isnan(results).any(), name
         assert np.isinf(results).any(), name
         assert (finite == 0).any(), name
@@ -124,7 +127,7 @@ KINDS = ("float64", "int64", "uint64", "float32", "bfloat16", "int8", "float16")
 @pytest.mark.parametrize("mode", cf.ROUNDING_MODES)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_type_of_operand(name, mode, rng):
-    """Against fractions, into several formats; float64 whose exact results are beyond its own range as well."""
+    """Against fractions, into several formats; float64 whose results are beyond its own range as well."""
     count = operation_cases.OPERANDS[name]
     for fmt, bias in ((F8, 3), (SHP, 40), (UHP, 31), (cf.bfloat16, 127), (cf.float8_e4m3fn, 7)):
         wanted = exact.reference_format(fmt)
@@ -174,13 +177,16 @@ def test_fma_of_the_documentation():
 
 def fused(a, b, c):
     """The nearest float32 of exact results, ties to even."""
-    total = [Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z)) for x, y, z in zip(a, b, c)]
+    total = [
+        Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z))
+        for x, y, z in zip(a, b, c, strict=True)
+    ]
     bits = [ref.to_float32_bits(ref.real_from_fraction(x)) for x in total]
     return np.array(bits, np.uint32).view(np.float32), total
 
 
 def test_float32_is_rounded_once(rng):
-    """In float64 in between, ties would come out wrong; too large, too small, and subnormal results as well."""
+    """In float64 in between, ties would come out wrong; with results of every size."""
     size = 3000
     exponents = rng.integers(-130, 70, size)
     a = np.ldexp(rng.integers(2**23, 2**24, size), exponents - 23).astype(np.float32)
@@ -227,7 +233,7 @@ def test_stochastic_float32():
     assert flags == cf.Flags(invalid=1, overflow=1, underflow=1)
 
 
-@pytest.mark.parametrize("biases", [{}, {"bias": [[3], [9], [60]], "axis": 0}, {"bias": 9, "block": 7}])
+@pytest.mark.parametrize("biases", [{}, {"bias": [3, 9, 60], "axis": 0}, {"bias": 9, "block": 7}])
 def test_pieces(biases, rng):
     """Large arrays, in any layout and with any biases, are as their parts are."""
     a, b = rng.standard_normal((2, 3, 20_000))
@@ -305,7 +311,9 @@ def test_what_is_beyond_float64_in_between():
 ROUNDING_UPWARD = {"x86_64": 0x800, "aarch64": 0x400000}.get(platform.machine())
 
 
-@pytest.mark.skipif(ROUNDING_UPWARD is None, reason="the rounding directions of this CPU are others")
+@pytest.mark.skipif(
+    ROUNDING_UPWARD is None, reason="the rounding directions of this CPU are others"
+)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_processors_rounding_direction(name, rng):
     given = [np.abs(rng.standard_normal(2000)) for _ in range(operation_cases.OPERANDS[name])]
@@ -336,7 +344,7 @@ def test_the_processors_rounding_direction(name, rng):
         ("out has shape .3,.; the result has .1,.", lambda: cf.add([1], 2, out=cf.zeros(3, F8))),
         ("rounding is 'up'", lambda: cf.add(1, 2, F8, rounding="up")),
         ("bias is 64", lambda: cf.add(1, 2, F8, 64)),
-        ("fmt is 3", lambda: cf.add(1, 2, 3)),
+        ("format is 3", lambda: cf.add(1, 2, 3)),
     ],
 )  # fmt: skip
 def test_refusals(message, call):

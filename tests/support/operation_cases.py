@@ -1,7 +1,7 @@
 """Operands for +, -, *, /, roots and a * b + c in float16, as TestFloat makes them, and exact results.
 
-The results are computed in Python's integers, on arrays of them, and with nothing of the package: every finite
-float16 is an integer of at most 40 bits times 2^-24.
+The results are computed in Python's integers, on arrays of them, and with nothing of the package: every
+finite float16 is an integer of at most 40 bits times 2^-24.
 """
 
 import math
@@ -10,7 +10,7 @@ import numpy as np
 
 OPERANDS = {"add": 2, "subtract": 2, "multiply": 2, "divide": 2, "sqrt": 1, "fma": 3}
 
-# zeros, the ends of the subnormal and normal numbers, 1 and its neighbours, infinity, quiet and signalling NaNs
+# zeros, ends of subnormal and normal numbers, 1 and its neighbours, infinity, quiet and signalling NaNs
 _SPECIAL = np.array(
     [0x0000, 0x0001, 0x0002, 0x0200, 0x03FE, 0x03FF, 0x0400, 0x0401, 0x07FF, 0x0800, 0x3800, 0x3BFF,
      0x3C00, 0x3C01, 0x3FFF, 0x4000, 0x5BFF, 0x7800, 0x7BFE, 0x7BFF, 0x7C00, 0x7C01, 0x7E00, 0x7FFF],
@@ -86,7 +86,7 @@ def _units(x):
 
 
 def _to_odd(whole, exact, exponent):
-    """Magnitudes (whole, and a little if not exact) * 2^exponent as float64, the last of 53 bits set if inexact."""
+    """Magnitudes (whole, and a little if not exact) * 2^exponent as float64, rounded to odd."""
     length = np.frompyfunc(int.bit_length, 1, 1)(whole).astype(np.int64)
     shift = np.maximum(length - 53, 0)
     kept = np.right_shift(whole, shift.astype(object))
@@ -96,7 +96,7 @@ def _to_odd(whole, exact, exponent):
 
 
 def exact_results(function, given, toward_negative=False):
-    """Exact results as float64 that are rounded to odd in 53 bits, with IEEE 754's infinities, NaN and zeros."""
+    """Exact results as float64, rounded to odd in 53 bits, with IEEE 754's infinities, NaN and zeros."""
     a, *others = (x.astype(np.float64) for x in given)
     units = [_units(x) for x in given]
     size = a.size
@@ -113,7 +113,13 @@ def exact_results(function, given, toward_negative=False):
         elif function == "fma":
             whole = units[0] * units[1] + np.left_shift(units[2], 24)
             product = a * others[0]
-            ieee, first, second, exact, exponent = product + others[1], product, others[1], always, -48
+            ieee, first, second, exact, exponent = (
+                product + others[1],
+                product,
+                others[1],
+                always,
+                -48,
+            )
         elif function == "divide":
             divisor = np.where(units[1] == 0, 1, np.abs(units[1]))
             dividend = np.left_shift(np.abs(units[0]), 100)
@@ -130,6 +136,8 @@ def exact_results(function, given, toward_negative=False):
         negative = np.less(whole, 0).astype(bool)
     results = _to_odd(np.abs(whole), exact, exponent) * np.where(negative, -1.0, 1.0)
     special = ~np.isfinite(ieee)  # of float16, nothing overflows in float64
+    if function == "divide":
+        special |= np.isinf(others[0])
     results = np.where(special, np.where(np.isnan(ieee), np.nan, ieee), results)
     zero = results == 0
     sign = np.where(np.signbit(first) == np.signbit(second), np.signbit(first), toward_negative)

@@ -10,7 +10,6 @@ from cfloat._core.dtypes import is_float8, is_source_dtype
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentValueError
 
-
 # float64 has all integers up to this one
 _EXACT_INTEGERS: Final = 2**53
 
