@@ -265,6 +265,23 @@ def test_the_output_may_be_an_operand(rng):
     assert cf.add(np.ones((0, 3)), 1, F8).shape == (0, 3)
 
 
+def test_sums_by_float64_and_by_integers(rng):
+    """The short way of sums of float64 is the other one, bit for bit: a * 1 + b."""
+    ends = [0.0, 5e-324, 2.0**-1022, 1.0, 2.0**970, np.finfo(np.float64).max, np.inf, np.nan]
+    ends = np.array([x * sign for x in ends for sign in (1.0, -1.0)])
+    a, b = (x.ravel() for x in np.meshgrid(ends, ends))
+    spread = np.ldexp(rng.standard_normal((2, 5000)), rng.integers(-80, 80, (2, 5000)))
+    wide = np.ldexp(rng.standard_normal((2, 5000)), rng.integers(-1070, 1024, (2, 5000)))
+    close = np.array([spread[0], -np.nextafter(spread[0], 0)])
+    for x, y in ((a, b), spread, wide, close, (spread[0].astype(np.float32), spread[1])):
+        for toward_negative in (False, True):
+            options = {"toward_negative": toward_negative}
+            for name, other in (("add", y), ("subtract", -y)):
+                short, _ = binding.round_to_odd(name, x, y, **options)
+                long, _ = binding.round_to_odd("fma", x, np.float32(1), other, **options)
+                exact.assert_same(short, long)
+
+
 def test_zeros_infinities_and_nan():
     one = cf.asarray([1.0], cf.float16)
     for mode in cf.ROUNDING_MODES:

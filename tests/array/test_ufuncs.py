@@ -479,6 +479,30 @@ def test_integers_beyond_2_to_53(ufunc, dtype, size, rng):
     assert twice > 10 or ufunc in (np.sqrt, np.square, np.reciprocal)
 
 
+@pytest.mark.parametrize("size", [60, 20_000])
+def test_functions_of_integers_beyond_2_to_53(size, rng):
+    """Roots, squares and reciprocals close to ties of bfloat16, on whose other side a float64's are."""
+    wanted = exact.reference_format(cf.bfloat16)
+    odd = 2 * rng.integers(128, 256, size) + 1
+    near = {
+        np.sqrt: odd**2 * 2**44 + rng.choice([1, -1], size),
+        np.square: rng.choice([17, 19, 21], size) * 2**56 + rng.choice([1, -1], size),
+        np.reciprocal: np.array(
+            [2**70 // int(i) + int(j) for i, j in zip(odd, odd % 3, strict=True)]
+        ),
+    }
+    for ufunc, x in near.items():
+        out = cf.asarray(np.zeros(size), cf.bfloat16)
+        ufunc(x, out=out)
+        twice = 0
+        for i in range(60):
+            real = ref.real_from_fraction(EXACT[ufunc](Fraction(int(x[i]))))
+            code, _ = ref.encode(wanted, real, 127, "ties_to_even")
+            assert out.codes[i] == code
+            twice += cf.encode(ufunc(float(x[i])), cf.bfloat16) != code
+        assert twice > 5
+
+
 def test_scalars_beyond_2_to_53():
     a = cf.asarray([1.0, 2.0], cf.bfloat16)
     a *= np.int64(2**56 + 2**48 + 1)
@@ -520,7 +544,10 @@ def test_warnings_are_numpys():
         np.divide(x, [0.0, 1.0], out=out)
     with pytest.warns(RuntimeWarning, match="invalid value encountered in subtract"):
         np.subtract(x, [1.0, np.inf], out=out)
-    with np.errstate(all="raise"), pytest.raises(FloatingPointError, match=r"invalid value .* sqrt"):
+    with (
+        np.errstate(all="raise"),
+        pytest.raises(FloatingPointError, match=r"invalid value .* sqrt"),
+    ):
         np.sqrt(-x, out=out)
     with np.errstate(all="raise"):
         np.multiply(x, 1e300, out=out)
