@@ -1,4 +1,4 @@
-"""Operations whose results are rounded once, in any mode: `add`, `fma` and the like (docs/spec.md 5.12)."""
+"""Operations whose results are rounded once, in any mode: `add`, `fma` and the like (docs/spec.md 5.3)."""
 
 from typing import Any, SupportsIndex
 
