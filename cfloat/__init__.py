@@ -12,6 +12,7 @@ import typing as _typing
 from ._version import __version__ as __version__
 
 if _typing.TYPE_CHECKING:
+    from ._array.arithmetic import add, divide, fma, multiply, sqrt, subtract
     from ._array.array import CFloatArray
     from ._array.creation import array, asarray, empty, full, ones, zeros
     from ._array.neighbours import nextafter, spacing
@@ -99,6 +100,7 @@ if _typing.TYPE_CHECKING:
 _HOMES: _typing.Final = {
     name: module
     for module, names in {
+        "_array.arithmetic": "add divide fma multiply sqrt subtract",
         "_array.array": "CFloatArray",
         "_array.creation": "array asarray empty full ones zeros",
         "_array.neighbours": "nextafter spacing",
@@ -196,12 +198,14 @@ __all__ = [
     "SubnormalRow",
     "TensorSummary",
     "Window",
+    "add",
     "array",
     "asarray",
     "bfloat16",
     "carried_tensors",
     "choose_bias",
     "decode",
+    "divide",
     "empty",
     "encode",
     "error",
@@ -219,6 +223,7 @@ __all__ = [
     "float8_e5m2fnuz",
     "float8_e8m0fnu",
     "float16",
+    "fma",
     "format",
     "full",
     "get_num_threads",
@@ -226,6 +231,7 @@ __all__ = [
     "load",
     "matmul",
     "matmul_error",
+    "multiply",
     "nextafter",
     "ones",
     "plan",
@@ -235,6 +241,8 @@ __all__ = [
     "save",
     "set_num_threads",
     "spacing",
+    "sqrt",
+    "subtract",
     "theoretical_sqnr_db",
     "zeros",
 ]

@@ -445,7 +445,7 @@ def round_to_odd(
 def arithmetic_float32(
     function: Function, *operands: Array, rounding: Rounding
 ) -> tuple[NDArray[np.float32], flags.Flags | None]:
-    """Compute exactly, and round once to float32, as `round_to_odd`; with what was raised, if it is counted."""
+    """Compute as `round_to_odd`, and round once to float32; with what was raised, if it is counted."""
     counter = ffi.new("cf_flags *") if flags.are_counted() else _NULL
     mode, seed, offset = _ROUNDING[rounding.mode], rounding.seed, rounding.offset
     results, _ = _arithmetic(function, operands, np.float32, mode, seed, offset, counter)

@@ -22,7 +22,7 @@ RoundingMode = Literal[
     "stochastic",
 ]
 
-#: Every rounding mode: the whitepaper's two (nearest, ties to even, and stochastic), IEEE 754's others, to odd.
+#: Every rounding mode: the whitepaper's two (ties to even, and stochastic), IEEE 754's others, and to odd.
 ROUNDING_MODES: tuple[RoundingMode, ...] = get_args(RoundingMode)
 
 StochasticVariant = Literal["A", "B", "C"]

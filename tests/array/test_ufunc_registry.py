@@ -337,7 +337,7 @@ def test_methods(name, layout, rng):
 @taken_by_at
 @pytest.mark.parametrize("layout", [one_bias, nonfinite], ids=lambda layout: layout.__name__)
 def test_at_on_codes(name, layout, rng):
-    """What happens to elements happens in float64, and is rounded; NaN is positive."""
+    """Whatever happens to an element happens in float64, and is rounded each time; NaN is positive."""
     ufunc = UFUNCS[name]
     a = layout(rng, (6,))
     operand = (np.arange(4) if name in OTHER_SECOND_OPERAND else layout(rng, (4,)),)[
@@ -345,11 +345,17 @@ def test_at_on_codes(name, layout, rng):
     ]
     indices = [1, 3, 1, 4]
     with np.errstate(all="ignore"):
-        expected = np.asarray(a, np.float64)
-        ufunc.at(expected, indices, *decoded(operand))
-        expected[np.isnan(expected)] = np.nan
+        expected = a.codes.copy()
+        for i, index in enumerate(indices):
+            value = cf.decode(expected[index], a.format, a.bias, dtype=np.float64)
+            result = np.asarray(value).reshape(1)
+            ufunc.at(result, [0], *(x[i] for x in decoded(operand)))
+            result[np.isnan(result)] = np.nan
+            expected[index] = cf.encode(result, a.format, a.bias)[0]
         ufunc.at(a, indices, *operand)
-    np.testing.assert_array_equal(a.codes, cf.encode(expected, a.format, a.bias))
+    if name in ("fmax", "fmin"):  # which of two zeros they take depends on NumPy's loop
+        a.codes[a.codes == 0x80] = expected[expected == 0x80] = 0
+    np.testing.assert_array_equal(a.codes, expected)
 
 
 @pytest.mark.slow

@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cfloat as cf
-from cfloat._array.ufuncs import correct_rounding, in_pieces, round_to_odd, table_of_codes
+from cfloat._array.ufuncs import correct_rounding, in_pieces, table_of_codes
+from cfloat._core import binding
 from cfloat._core.pieces import pieces
 
 F8, F52, SHP, UHP = cf.TESLA_FORMATS
@@ -169,14 +170,14 @@ def test_scalars(scalar, rng):
 def test_round_to_odd(a, b):
     """Rounded to odd is the exact result, or the neighbour of it whose last bit is set."""
     for function, result in (
-        (round_to_odd.add, Fraction(a) + Fraction(b)),
-        (round_to_odd.subtract, Fraction(a) - Fraction(b)),
-        (round_to_odd.multiply, Fraction(a) * Fraction(b)),
-        (round_to_odd.divide, Fraction(a) / Fraction(b)),
+        ("add", Fraction(a) + Fraction(b)),
+        ("subtract", Fraction(a) - Fraction(b)),
+        ("multiply", Fraction(a) * Fraction(b)),
+        ("divide", Fraction(a) / Fraction(b)),
     ):
         if result != 0 and abs(result) < Fraction(1, 10**200):
             continue
-        got = function(np.array([a]), np.array([b]))[0]
+        got = binding.round_to_odd(function, np.array([a]), np.array([b]))[0][0]
         if Fraction(float(got)) == result:
             continue
         assert got.view(np.int64) & 1
@@ -188,13 +189,12 @@ def test_infinities_and_nan_survive_rounding_to_odd():
     x = np.array([np.inf, -np.inf, np.nan, 1.0, 0.0, -0.0])
     with np.errstate(all="ignore"):
         for y in (np.inf, -np.inf, np.nan, 0.0, 2.0):
-            for function, ufunc in (
-                (round_to_odd.add, np.add),
-                (round_to_odd.multiply, np.multiply),
-                (round_to_odd.divide, np.divide),
-            ):
-                np.testing.assert_array_equal(function(x, np.full(6, y)), ufunc(x, y))
-        np.testing.assert_array_equal(round_to_odd.sqrt(x), np.sqrt(x))
+            for ufunc in (np.add, np.multiply, np.divide):
+                got, _ = binding.round_to_odd(ufunc.__name__, x, np.full(6, y))
+                np.testing.assert_array_equal(got, ufunc(x, y))
+                signs = np.signbit(got)[~np.isnan(got)]
+                np.testing.assert_array_equal(signs, np.signbit(ufunc(x, y))[~np.isnan(got)])
+        np.testing.assert_array_equal(binding.round_to_odd("sqrt", x)[0], np.sqrt(x))
 
 
 def test_in_place_operators():
@@ -439,10 +439,214 @@ def test_others_are_asked():
 def test_at():
     a = cf.asarray([1.0, 2.0, 3.0], F8)
     np.add.at(a, [0, 0, 2], 0.3)
-    exact.assert_same(np.asarray(a), cf.round_to(np.float32([1.6, 2, 3.3]), F8))
+    twice = cf.round_to(cf.round_to(1.3, F8) + 0.3, F8)
+    exact.assert_same(np.asarray(a), cf.round_to(np.float32([twice, 2, 3.3]), F8))
     x = np.zeros(3, np.float32)
     np.add.at(x, [1, 1, 2], a)
     np.testing.assert_array_equal(x, [0, a[0] + a[1], a[2]])
+
+
+def near_ties_of_bfloat16(size, dtype, rng):
+    """Integers of 57 bits and more that float64 rounds to ties of 8 bits, and which are none."""
+    top = rng.integers(128, 256, size, dtype=np.uint64)
+    shift = rng.integers(49, 56 if dtype == "uint64" else 55, size).astype(np.uint64)
+    tie = (top << shift) + (np.uint64(1) << (shift - np.uint64(1)))
+    x = tie + rng.choice([1, -1], size).astype(np.uint64)
+    return x if dtype == "uint64" else x.astype(np.int64) * rng.choice([-1, 1], size)
+
+
+@pytest.mark.parametrize("size", [60, 20_000])
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+@pytest.mark.parametrize("ufunc", EXACT, ids=lambda u: u.__name__)
+def test_integers_beyond_2_to_53(ufunc, dtype, size, rng):
+    """They are exact operands, in pieces too: results are next to ties that float64 takes them for."""
+    x = near_ties_of_bfloat16(size, dtype, rng)
+    if ufunc is np.sqrt:
+        x = np.abs(x)
+    choice = [0.0, 1.0] if ufunc in (np.add, np.subtract) else [1.0, 2.0, 0.5]
+    others = [cf.asarray(rng.choice(choice, size), F8)][: ufunc.nin - 1]
+    out = cf.asarray(np.zeros(size), cf.bfloat16)
+    ufunc(x, *others, out=out)
+    wanted = exact.reference_format(cf.bfloat16)
+    twice = 0
+    for i in rng.permutation(size)[:60]:
+        result = EXACT[ufunc](Fraction(int(x[i])), *(Fraction(float(y[i])) for y in others))
+        if result == 0:
+            continue
+        code, _ = ref.encode(wanted, ref.real_from_fraction(result), 127, "ties_to_even")
+        assert out.codes[i] == code
+        twice += cf.encode(float(result), cf.bfloat16) != code
+    assert twice > 10 or ufunc in (np.sqrt, np.square, np.reciprocal)
+
+
+@pytest.mark.parametrize("size", [60, 20_000])
+def test_functions_of_integers_beyond_2_to_53(size, rng):
+    """Roots, squares and reciprocals close to ties of bfloat16, on whose other side a float64's are."""
+    wanted = exact.reference_format(cf.bfloat16)
+    odd = 2 * rng.integers(128, 256, size) + 1
+    near = {
+        np.sqrt: odd**2 * 2**44 + rng.choice([1, -1], size),
+        np.square: rng.choice([17, 19, 21], size) * 2**56 + rng.choice([1, -1], size),
+        np.reciprocal: np.array(
+            [2**70 // int(i) + int(j) for i, j in zip(odd, odd % 3, strict=True)]
+        ),
+    }
+    for ufunc, x in near.items():
+        out = cf.asarray(np.zeros(size), cf.bfloat16)
+        ufunc(x, out=out)
+        twice = 0
+        for i in range(60):
+            real = ref.real_from_fraction(EXACT[ufunc](Fraction(int(x[i]))))
+            code, _ = ref.encode(wanted, real, 127, "ties_to_even")
+            assert out.codes[i] == code
+            twice += cf.encode(ufunc(float(x[i])), cf.bfloat16) != code
+        assert twice > 5
+
+
+def test_scalars_beyond_2_to_53():
+    a = cf.asarray([1.0, 2.0], cf.bfloat16)
+    a *= np.int64(2**56 + 2**48 + 1)
+    np.testing.assert_array_equal(a, [2.0**56 + 2.0**49, 2.0**57 + 2.0**50])
+    a = cf.asarray([1.0], cf.bfloat16)
+    a *= 2**63 + 2**55 + 1
+    assert a.item() == 2.0**63 + 2.0**56
+    a -= -(2**55 + 1)
+    assert a.item() == 2.0**63 + 2.0**57
+    a[...] = 1
+    a *= 2**70
+    assert a.item() == 2.0**70
+    with pytest.raises(cf.ArgumentValueError, match="integers have 64 bits"):
+        a *= 2**70 + 1
+    with pytest.raises(cf.ArgumentValueError, match="integers have 64 bits"):
+        a += 10**400
+
+
+@pytest.mark.parametrize("size", [10, 20_000])
+def test_selections_of_integers_beyond_2_to_53(size, rng):
+    """What only selects, or changes signs, rounds what it selects once."""
+    x = near_ties_of_bfloat16(size, "int64", rng)
+    out = cf.asarray(np.zeros(size), cf.bfloat16)
+    for ufunc, operands, expected in (
+        (np.positive, (x,), x), (np.negative, (x,), -x), (np.absolute, (x,), np.abs(x)),
+        (np.maximum, (x, np.float32(0)), np.maximum(x, 0)),
+        (np.fmin, (np.int64(2**56 + 2**48 + 1), x), np.minimum(2**56 + 2**48 + 1, x)),
+        (np.minimum, (x, 2**56 + 2**48 + 1), np.minimum(2**56 + 2**48 + 1, x)),
+    ):  # fmt: skip
+        ufunc(*operands, out=out)
+        np.testing.assert_array_equal(out.codes, cf.encode(expected, cf.bfloat16))
+
+
+def test_warnings_are_numpys():
+    """Those of operands that the core computes on, too."""
+    out = cf.asarray([0.0, 0.0], F8)
+    x = np.array([1.0 + 2.0**-40, np.inf])
+    with pytest.warns(RuntimeWarning, match="divide by zero encountered in divide"):
+        np.divide(x, [0.0, 1.0], out=out)
+    with pytest.warns(RuntimeWarning, match="invalid value encountered in subtract"):
+        np.subtract(x, [1.0, np.inf], out=out)
+    with (
+        np.errstate(all="raise"),
+        pytest.raises(FloatingPointError, match=r"invalid value .* sqrt"),
+    ):
+        np.sqrt(-x, out=out)
+    with np.errstate(all="raise"):
+        np.multiply(x, 1e300, out=out)
+        np.reciprocal(x, out=out)
+    with np.errstate(all="raise"), pytest.raises(FloatingPointError, match="divide by zero"):
+        np.reciprocal(np.array([0.0, 1e-300]), out=out, where=[True, False])
+
+
+AT = {
+    np.add: lambda x, y: x + y,
+    np.subtract: lambda x, y: x - y,
+    np.multiply: lambda x, y: x * y,
+    np.divide: lambda x, y: x / y,
+    np.maximum: max,
+    np.copysign: lambda x, y: abs(x) if y >= 0 else -abs(x),
+    np.negative: lambda x: -x,
+    np.square: lambda x: x * x,
+}
+BIASES = [
+    {"bias": 7},
+    {"bias": [5, 7, 9], "axis": 0},
+    {"bias": [[5, 6], [7, 8], [9, 4]], "block": 3},
+    {"bias": np.arange(12).reshape(3, 4)},
+]
+
+
+@pytest.mark.parametrize("biases", BIASES, ids=["one", "axis", "block", "each"])
+@pytest.mark.parametrize("ufunc", AT, ids=lambda u: u.__name__)
+def test_at_rounds_each_time(ufunc, biases, rng):
+    """One index after the other, with fractions; and flags of each rounding."""
+    made = cf.asarray(rng.uniform(1, 16, (4, 3)).T, F8, **biases)
+    each = np.broadcast_to(made._biases.full(made.shape), made.shape)
+    indices = (rng.integers(0, 3, (5, 8)), rng.integers(-4, 4, 8))
+    places = np.broadcast_arrays(*indices)
+    operand = rng.uniform(-3, 3, (5, 1)) + 2.0**-45
+    given = np.broadcast_to(operand, (5, 8))
+    codes, raised = made.codes.copy(), {"overflow": 0, "underflow": 0}
+    wanted = exact.reference_format(F8)
+    for i in np.ndindex(5, 8):
+        place = int(places[0][i]), int(places[1][i])
+        bias = int(each[place])
+        value = ref.decode(wanted, int(codes[place]), bias).value
+        result = AT[ufunc](value, *[Fraction(float(given[i]))][: ufunc.nin - 1])
+        real = ref.real_from_fraction(result)
+        codes[place], flags = ref.encode(wanted, real, bias, "ties_to_even")
+        for name in flags:
+            raised[name] += 1
+    with cf.record_flags() as flags:
+        ufunc.at(made, indices, *[operand][: ufunc.nin - 1])
+    zero = (codes & 0x7F) == 0  # a zero's sign is none of a fraction's
+    np.testing.assert_array_equal(made.codes[~zero], codes[~zero])
+    np.testing.assert_array_equal(made.codes[zero] & 0x7F, 0)
+    assert flags == cf.Flags(**raised)
+
+
+def test_at_of_every_index():
+    """Masks, slices, places from the end, none at all; no axes; integers beyond 2^53; its own elements."""
+    a = cf.asarray([1.0, 2.0, 3.0], F8)
+    np.add.at(a, np.array([True, False, True]), 0.25)
+    np.testing.assert_array_equal(a, [1.25, 2, 3.25])
+    np.subtract.at(a, slice(None, None, 2), [0.25, 0.25])
+    np.add.at(a, [], 1)
+    np.add.at(a, [-1, 2, -1], 0.25)
+    np.testing.assert_array_equal(a, [1, 2, 3.75])
+    np.power.at(a, [1, 1], 2)
+    np.negative.at(a, ([0, 0, 1],))
+    np.testing.assert_array_equal(a, [1, -16, 3.75])
+    np.add.at(a, [0, 0], a[[0, 1]])
+    np.testing.assert_array_equal(a, [-14, -16, 3.75])
+    np.add.at(a[::-2], [0], 1)
+    np.testing.assert_array_equal(a, [-14, -16, 5])
+    scalar = cf.asarray(1.0, F8)
+    np.add.at(scalar, (), 1)
+    assert scalar.item() == 2
+    b = cf.asarray([1.0, 1.0], cf.bfloat16)
+    np.multiply.at(b, [0], np.int64(2**56 + 2**48 + 1))
+    np.multiply.at(b, [1], 2**63 + 2**55 + 1)
+    np.testing.assert_array_equal(b, [2.0**56 + 2.0**49, 2.0**63 + 2.0**56])
+    with pytest.raises(IndexError):
+        np.add.at(a, [3], 1)
+    with pytest.raises(ValueError, match="broadcast"):
+        np.add.at(a, [0, 1], [1, 2, 3])
+    with pytest.raises((TypeError, ValueError)):
+        np.divmod.at(a, [0], 2)
+    with pytest.raises((TypeError, ValueError)):
+        np.add.at(a, [0])
+    with pytest.raises(ValueError, match="read-only"):
+        np.add.at(cf.CFloatArray(read_only(a.codes.copy()), F8), [0], 1)
+
+
+def test_at_of_many_repeated_indices():
+    """Each sum stops where what is added is half a unit: at 16, where exact ones go on."""
+    a = cf.asarray(np.zeros(1000), F8)
+    with cf.record_flags() as flags:
+        np.add.at(a, np.tile(np.arange(1000), 60), 1.0)
+    np.testing.assert_array_equal(a, 16.0)
+    assert flags == cf.Flags()
+    with cf.errstate(overflow="raise"), pytest.raises(cf.FlagError, match="3 of 1000 elements"):
+        np.add.at(a, [5, 5, 5], 1000)
 
 
 def test_shapes_that_do_not_fit():

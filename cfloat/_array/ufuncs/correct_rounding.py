@@ -2,36 +2,61 @@
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, Final, cast
+from functools import lru_cache, partial
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cfloat._array.array import CFloatArray
+from cfloat._core import binding
 from cfloat._core.dtypes import is_source_dtype
 from cfloat._core.finfo import finfo
 from cfloat._core.format import Format
 
-from . import round_to_odd
+Array = NDArray[Any]
 
-#: Ufuncs whose rounded results are the exact ones' (docs/spec.md 5.3), by name.
-CORRECTLY_ROUNDED: Final[dict[str, Callable[..., Any]]] = {
-    "add": round_to_odd.add,
-    "subtract": round_to_odd.subtract,
-    "multiply": round_to_odd.multiply,
-    "divide": round_to_odd.divide,
-    "sqrt": round_to_odd.sqrt,
-    "square": round_to_odd.square,
-    "reciprocal": round_to_odd.reciprocal,
+_ONE: Final = np.ones((), np.float32)
+
+#: Ufuncs whose rounded results are the exact ones' (docs/spec.md 5.3), by name: what the core computes.
+CORRECTLY_ROUNDED: Final[dict[str, Callable[..., tuple[Array, int]]]] = {
+    "add": partial(binding.round_to_odd, "add"),
+    "subtract": partial(binding.round_to_odd, "subtract"),
+    "multiply": partial(binding.round_to_odd, "multiply"),
+    "divide": partial(binding.round_to_odd, "divide"),
+    "sqrt": partial(binding.round_to_odd, "sqrt"),
+    "square": lambda a: binding.round_to_odd("multiply", a, a),
+    "reciprocal": lambda a: binding.round_to_odd("divide", _ONE, a),
+}
+
+# Operands of which NumPy warns as it does of those that the core has found, by the bit that tells of them.
+_INFINITY: Final = np.array([np.inf])
+_ZERO: Final = np.array([0.0])
+_WARNED: Final[dict[int, dict[str, tuple[Array, ...]]]] = {
+    binding.INVALID: {
+        "add": (_INFINITY, -_INFINITY),
+        "subtract": (_INFINITY, _INFINITY),
+        "multiply": (_INFINITY, _ZERO),
+        "divide": (_ZERO, _ZERO),
+        "sqrt": (-_INFINITY,),
+    },
+    binding.DIVIDE_BY_ZERO: {"divide": (_ZERO + 1, _ZERO), "reciprocal": (_ZERO,)},
 }
 
 
 def function_of(
     ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: dict[str, Any], into_format: bool
-) -> Callable[..., Any]:
-    """Choose what computes a ufunc: itself, or what gives its results in float64 rounded to odd.
+) -> tuple[Callable[..., Any], bool]:
+    """Choose what computes a ufunc: itself, or what gives its exact results rounded to odd.
 
     The latter where results are rounded once more, into a format, and would be off by double rounding.
+
+    Returns
+    -------
+    function : callable
+        Of the operands and the ufunc's options.
+    exact : bool
+        Whether it takes operands as they are (`operands.exact_operand`), and not in float64.
     """
     exact = CORRECTLY_ROUNDED.get(ufunc.__name__)
     own = getattr(np, ufunc.__name__, None) is ufunc and not kwargs.keys() - {
@@ -40,21 +65,25 @@ def function_of(
         "subok",
     }
     if not (into_format and exact is not None and own and all(map(_is_number, inputs))):
-        return cast(Callable[..., Any], ufunc)
+        return ufunc, False
     if ufunc.__name__ in ("add", "subtract"):
         plain = _sums_are_exact(inputs)
     else:
         # of 24 bits and fewer, products are exact in float64, and quotients and roots never close to a tie
         plain = all(_has_24_bits(x) for x in inputs)
     if plain:
-        return cast(Callable[..., Any], ufunc)
+        return ufunc, False
     compute = exact
 
     def function(*operands: Any, **options: Any) -> Any:
         del options  # of the result's memory, which is none that anybody sees
-        return compute(*(np.asarray(x, np.float64) for x in operands))
+        results, signals = compute(*operands)
+        for signal, warned in _WARNED.items():
+            if signals & signal:
+                ufunc(*warned[ufunc.__name__])
+        return results
 
-    return function
+    return function, True
 
 
 def _is_number(x: Any) -> bool:

@@ -11,19 +11,11 @@ from cfloat._core import flags
 from cfloat._core.float_modes import DefaultModes, other_modes
 from cfloat.errors import ArgumentTypeError
 
-from . import in_pieces, keeping, table_of_codes
+from . import in_pieces, keeping, repeated_indices, table_of_codes
 from .correct_rounding import function_of
 from .names import REFUSED
-from .operands import operand, values_of
-from .results import (
-    CHANGE_SIGNS,
-    into,
-    makes_nans,
-    positive_nans,
-    with_out,
-    with_positive_nans,
-    write,
-)
+from .operands import integer, operand, operand_of, values_of
+from .results import into, makes_nans, with_out, with_positive_nans, write
 
 
 def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -146,22 +138,22 @@ def _call(
         return by_code
     if ufunc.signature is None and in_pieces.is_large((*inputs, *outs, kwargs.get("where", True))):
         return in_pieces.compute(ufunc, inputs, outs, kwargs, into_format)
-    operands = [operand(ufunc, x, kwargs, into_format) for x in inputs]
-    function = function_of(ufunc, inputs, kwargs, into_format)
+    function, exact = function_of(ufunc, inputs, kwargs, into_format)
+    operands = [operand_of(ufunc, x, kwargs, into_format, exact) for x in inputs]
     positive = makes_nans(ufunc, inputs)
     return into(function, operands, outs, kwargs, ufunc.signature is None, positive=positive)
 
 
 def _at(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> None:
-    """``ufunc.at``: all that happens to an element happens in float64, and is rounded at the end."""
+    """``ufunc.at``: a CFloatArray is rounded into each time that an index names an element."""
     target, indices, *rest = inputs
     indices = values_of(indices)
-    operands = [values_of(x) for x in rest]
     if not isinstance(target, CFloatArray):
-        ufunc.at(target, indices, *operands)
+        ufunc.at(target, indices, *map(values_of, rest))
         return
-    with flags.no_flags():
-        values = target.__array__(np.float64)
-    ufunc.at(values, indices, *operands)
-    written = values[indices]
-    target[indices] = written if ufunc in CHANGE_SIGNS else positive_nans(written)
+    if (ufunc.nin, ufunc.nout) != (1 + len(rest), 1) or ufunc.signature is not None:
+        ufunc.at(values_of(target), indices, *map(values_of, rest))  # NumPy says what is wrong
+        return
+    operands = [integer(x) if type(x) is int else values_of(x) for x in rest]
+    for part, others in repeated_indices.rounds(target, indices, operands):
+        _call(ufunc, (part, *others), (part,), {}, True)

@@ -9,7 +9,7 @@ from cfloat._array.array import CFloatArray
 from cfloat._core.pieces import pieces
 
 from .correct_rounding import function_of
-from .operands import memory_of, operand, shape_of
+from .operands import memory_of, operand_of, shape_of
 from .results import into, makes_nans
 
 #: Elements computed at a time.
@@ -45,15 +45,15 @@ def compute(
     for out in outs:
         if out is not None and out.shape != shape:
             raise ValueError(f"operands broadcast to {shape}, and an output has shape {out.shape}")
-    inputs = tuple(_apart(x, outs) for x in inputs)
-    spread = [_spread(x, shape) for x in inputs]
-    where = _apart(kwargs.get("where", True), outs)
+    inputs = tuple(apart(x, outs) for x in inputs)
+    wide = [spread(x, shape) for x in inputs]
+    where = apart(kwargs.get("where", True), outs)
     where = np.broadcast_to(where, shape) if np.ndim(where) else where
-    function = function_of(ufunc, inputs, kwargs, into_format)
+    function, exact = function_of(ufunc, inputs, kwargs, into_format)
     positive = makes_nans(ufunc, inputs)
     results: list[Any] = list(outs) if outs else [None] * ufunc.nout
     for key in pieces(shape, PIECE_SIZE):
-        parts = [operand(ufunc, _at_key(x, key), kwargs, into_format) for x in spread]
+        parts = [operand_of(ufunc, at_key(x, key), kwargs, into_format, exact) for x in wide]
         options = kwargs if np.ndim(where) == 0 else {**kwargs, "where": where[key]}
         targets = tuple(None if result is None else result[key] for result in results)
         if all(target is None for target in targets):
@@ -68,17 +68,19 @@ def compute(
     return results[0] if ufunc.nout == 1 else tuple(results)
 
 
-def _spread(x: Any, shape: tuple[int, ...]) -> Any:
+def spread(x: Any, shape: tuple[int, ...]) -> Any:
+    """Broadcast an operand to a shape, unless it is a single number."""
     if isinstance(x, CFloatArray):
         return x if x.shape == shape else x._moved(lambda a: np.broadcast_to(a, shape))
     return np.broadcast_to(x, shape) if shape_of(x) else x
 
 
-def _at_key(x: Any, key: tuple[slice, ...]) -> Any:
+def at_key(x: Any, key: tuple[slice, ...]) -> Any:
+    """Give the part of such an operand that belongs to a piece."""
     return x[key] if shape_of(x) else x
 
 
-def _apart(x: Any, outs: tuple[Any, ...]) -> Any:
+def apart(x: Any, outs: tuple[Any, ...]) -> Any:
     """Copy an operand where writing an output would change elements of it that are yet to be read."""
     if not isinstance(x, CFloatArray | np.ndarray):
         return x

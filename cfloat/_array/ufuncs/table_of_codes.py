@@ -52,7 +52,7 @@ def compute(
         return None
     into_format = isinstance(out, CFloatArray)
     values = _every_code(array.format, bias).astype(np.float64 if into_format else np.float32)
-    function = partial(function_of(ufunc, inputs, kwargs, into_format), **kwargs)
+    function = partial(function_of(ufunc, inputs, kwargs, into_format)[0], **kwargs)
     warns = _raises(function, values)
     with np.errstate(all="ignore") if warns else nullcontext():
         table = function(values)

@@ -7,6 +7,7 @@ void test_random(void);
 void test_sums(void);
 void test_histogram(void);
 void test_scalar(void);
+void test_arithmetic(void);
 void test_formats(void);
 void test_isa(void);
 
