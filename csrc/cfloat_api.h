@@ -274,31 +274,33 @@ typedef struct cf_scheme {
 
 /* A matrix of float32; or some consecutive rows of one, of which the first's number is a multiple
  * of CF_TILE; or a part of a matrix of one row, from a multiple of CF_SCHEME_COLUMNS on. Infinities
- * and NaNs are taken as zeros. peak is the largest finite magnitude of the whole matrix, row_peaks
- * those of these rows (cf_row_peaks); neither is looked at where no scheme needs it. No value needs
- * alignment. */
+ * and NaNs are taken as zeros. *peaks is the largest finite magnitude of the whole matrix,
+ * row_peaks those of these rows (cf_row_peaks); neither is looked at where no scheme needs it. No
+ * value needs alignment. */
 typedef struct cf_rows {
   const void *values;
   int64_t rows, length, row_stride; /* row_stride in bytes */
-  float peak;
-  const float *row_peaks;
+  const float *peaks, *row_peaks;
 } cf_rows;
 
 /* The largest finite magnitude of each of the rows, 0 where there is none; of the matrix its values
  * and lengths are looked at alone. CF_BAD_LAYOUT: a length is negative. */
 int cf_row_peaks(const cf_rows *matrix, float *peaks, int threads);
 
-/* Add to each scheme's sum the squared differences of its values from the matrix's, and to *signal
+/* Add to each scheme's sum the squared differences of its values from the matrix's, and to *signals
  * the squares of these. Each is float64 and so is the sum, in an order that depends on the matrix's
  * shape alone: the sums have the same bits for any number of threads, with any instructions, and if
  * the rows come in several calls.
+ *
+ * Of a stack, `number` matrices of these rows each, one after the other, each has its own: of
+ * peaks, of row_peaks, of the sums as many as there are schemes, and of signals.
  *
  * CF_BAD_TYPE: a scheme is none, or there are more than CF_MAX_SCHEMES; CF_BAD_FORMAT: its format
  * is none, or unsigned, or has no zero; CF_BAD_BIAS: the format has no such bias, or where scales
  * are powers of two its largest value is below 2^2 or not below 2^87; CF_BAD_LAYOUT: no such block,
  * or a length is negative. Nothing was added then. */
-int cf_scheme_errors(const cf_scheme *schemes, int count, const cf_rows *matrix, double *sums,
-                     double *signal, int threads);
+int cf_scheme_errors(const cf_scheme *schemes, int count, const cf_rows *matrix, int64_t number,
+                     double *sums, double *signals, int threads);
 
 /* Write a scheme's values, rows * length float32 in a row.  A zero's sign is the element's.  The
  * statuses are those of cf_scheme_errors. */

@@ -678,13 +678,17 @@ def scheme_structs(schemes: Sequence[SchemeFields]) -> Any:
     return structs
 
 
-def _rows(matrix: NDArray[np.float32], peak: float, row_peaks: NDArray[np.float32] | None) -> Any:
+def _rows(
+    matrix: NDArray[np.float32],
+    peaks: NDArray[np.float32] | None = None,
+    row_peaks: NDArray[np.float32] | None = None,
+) -> Any:
     """Describe rows to the core; the arrays must outlive the description."""
     rows = ffi.new("cf_rows *")
     rows.values, rows.row_stride = _address(matrix), matrix.strides[0]
     rows.rows, rows.length = matrix.shape
-    rows.peak = peak
-    if row_peaks is not None:
+    if peaks is not None and row_peaks is not None:
+        rows.peaks = ffi.from_buffer("float[]", peaks)
         rows.row_peaks = ffi.from_buffer("float[]", row_peaks)
     return rows
 
@@ -693,16 +697,17 @@ def row_peaks(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     """Find the largest finite magnitude of each row, contiguous in itself; 0 where there is none."""
     peaks = np.empty(matrix.shape[0], np.float32)
     to = ffi.from_buffer("float[]", peaks, require_writable=True)
-    _check(lib.cf_row_peaks(_rows(matrix, 0, None), to, threads.get_num_threads()))
+    _check(lib.cf_row_peaks(_rows(matrix), to, threads.get_num_threads()))
     return peaks
 
 
 def add_scheme_errors(
     structs: Any,
     matrix: NDArray[np.float32],
-    peak: float,
+    peaks: NDArray[np.float32],
     row_peaks: NDArray[np.float32],
     sums: NDArray[np.float64],
+    signals: NDArray[np.float64],
 ) -> None:
     """Add the squared errors of schemes on some rows of a matrix to their sums, and the squares of these.
 
@@ -711,26 +716,36 @@ def add_scheme_errors(
     structs : cdata
         The `scheme_structs`.
     matrix : ndarray of float32
-        Rows, each contiguous; infinities and NaN are taken as zeros.
-    peak : float
-        The largest finite magnitude of the whole matrix.
+        Rows, each contiguous; infinities and NaN are taken as zeros.  Of several matrices they follow each
+        other, as many of each.
+    peaks : ndarray of float32, shape (matrices,)
+        The largest finite magnitude of each whole matrix.
     row_peaks : ndarray of float32
         Those of these rows.
-    sums : ndarray of float64
-        One for each scheme, and one for the matrix itself.
+    sums : ndarray of float64, shape (matrices, schemes)
+    signals : ndarray of float64, shape (matrices,)
     """
-    to = ffi.from_buffer("double[]", sums, require_writable=True)
-    rows, count = _rows(matrix, peak, row_peaks), sums.size - 1
-    _check(lib.cf_scheme_errors(structs, count, rows, to, to + count, threads.get_num_threads()))
+    rows = _rows(matrix, peaks, row_peaks)
+    rows.rows //= peaks.size
+    _check(
+        lib.cf_scheme_errors(
+            structs, sums.shape[1], rows, peaks.size,
+            ffi.from_buffer("double[]", sums, require_writable=True),
+            ffi.from_buffer("double[]", signals, require_writable=True), threads.get_num_threads(),
+        )
+    )  # fmt: skip
 
 
 def scheme_values(
-    structs: Any, matrix: NDArray[np.float32], peak: float, row_peaks: NDArray[np.float32]
+    structs: Any,
+    matrix: NDArray[np.float32],
+    peaks: NDArray[np.float32],
+    row_peaks: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Compute what a matrix becomes in the first of some schemes; as `add_scheme_errors`."""
     values = np.empty(matrix.shape, np.float32)
     to = ffi.from_buffer("float[]", values, require_writable=True)
-    rows = _rows(matrix, peak, row_peaks)
+    rows = _rows(matrix, peaks, row_peaks)
     _check(lib.cf_scheme_values(structs, rows, to, threads.get_num_threads()))
     return values
 

@@ -7,48 +7,54 @@ lost.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from cfloat._metrics.sqnr import sqnr_db
 
 from .uncertainty import combined_db
 
+Floats = NDArray[np.float64]
+
 #: How many dB a tensor may lose against another way to store it before that counts.
 LOSS_DB: Final = 3.0
 
 
-class TensorError(
-    NamedTuple
-):  # there are as many as tensors times configurations, and a tuple is quick
-    """The error of a tensor.
+@dataclass(frozen=True, eq=False)
+class Tensors:
+    """Tensors that errors are of: what is the same however they are stored.
 
     Attributes
     ----------
-    name : str
-        The tensor.
-    size : int
-        Its elements.
-    signal : float
-        The sum of their squares.
-    error : float
-        The sum of the squares of its errors over that.
-    is_varied : bool
-        Whether it has elements of several values: of one that has not, an error says nothing of a format.
-    uncertainty_db : float
-        How far the ratio in dB may be off, where some elements were looked at.
+    names : list of str
+        Their names.
+    sizes : ndarray of int64
+        Their elements.
+    signals : ndarray of float64
+        The sums of their squares.
+    are_varied : ndarray of bool
+        Whether they have elements of several values: of one that has not, an error says nothing of a format.
     """
 
-    name: str
-    size: int
-    signal: float
-    error: float
-    is_varied: bool = True
-    uncertainty_db: float = 0.0
+    names: list[str]
+    sizes: NDArray[np.int64]
+    signals: Floats
+    are_varied: NDArray[np.bool_]
 
-    @property
-    def db(self) -> float:
-        """The ratio in dB; infinite if nothing is lost."""
-        return sqnr_db(1.0, self.error)
+    @classmethod
+    def of(cls, rows: Iterable[tuple[str, int, float, bool]]) -> "Tensors":
+        """Give those whose attributes are listed."""
+        names, sizes, signals, varied = (
+            zip(*rows, strict=True) if (rows := list(rows)) else [()] * 4
+        )
+        return cls(
+            list(names),
+            np.array(sizes, np.int64),
+            np.array(signals, np.float64),
+            np.array(varied, bool),
+        )
 
 
 @dataclass(frozen=True)
@@ -77,35 +83,46 @@ class Aggregate:
     uncertainty_db: float
 
     @classmethod
-    def of(cls, errors: Iterable[TensorError]) -> "Aggregate":
-        """Sum the errors of tensors up; those that are all zero count in none, and are left out before."""
-        given = list(errors)
+    def of(
+        cls, tensors: Tensors, errors: Sequence[float], uncertainties: Sequence[float] = ()
+    ) -> "Aggregate":
+        """Sum the errors of tensors up; those that are all zero count in none, and are left out before.
+
+        `uncertainties` are how far ratios in dB may be off, where some elements were looked at.
+        """
+        given = np.asarray(errors, np.float64)
         # where there are no others, those of one value are all that there is to say
-        varied = [each for each in given if each.is_varied] or given
+        varied = (
+            np.flatnonzero(tensors.are_varied)
+            if tensors.are_varied.any()
+            else np.arange(given.size)
+        )
         # whose ratios are in the opposite order; of two in the middle both count
-        ordered = sorted(each.error for each in varied)
-        middle = ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]
-        worst = max(varied, key=lambda each: each.error, default=None)
+        ordered = np.sort(given[varied])
+        middle = ordered[(ordered.size - 1) // 2 : ordered.size // 2 + 1].tolist()
+        worst = int(varied[np.argmax(given[varied])]) if varied.size else None
+        error = 0.0 if worst is None else float(given[worst])
+        uncertain = any(uncertainties)
         return cls(
-            weighted_db=weighted_db((each.size, each.error) for each in given),
-            energy_db=energy_db(given),
-            median_db=median_db(sqnr_db(1.0, error) for error in middle),
-            worst_db=math.inf if worst is None else worst.db,
-            worst=worst.name if worst is not None and worst.error > 0 else "",
+            weighted_db=weighted_db(tensors.sizes, given),
+            energy_db=energy_db(tensors.signals, given),
+            median_db=median_db(sqnr_db(1.0, each) for each in middle),
+            worst_db=sqnr_db(1.0, error),
+            worst=tensors.names[worst] if worst is not None and error > 0 else "",
             uncertainty_db=combined_db(
-                (each.size * each.error, each.uncertainty_db) for each in given
+                zip((tensors.sizes * given).tolist(), uncertainties, strict=True)
             )
-            if any(each.uncertainty_db for each in given)
+            if uncertain
             else 0.0,
         )
 
 
-def weighted_db(errors: Iterable[tuple[int, float]]) -> float:
+def weighted_db(sizes: ArrayLike, errors: ArrayLike) -> float:
     """Give ``-10 * log10(sum(n * e) / sum(n))`` of tensors of n elements and the error e.
 
     Parameters
     ----------
-    errors : iterable of (int, float)
+    sizes, errors : array_like
         Elements and error of each tensor that is not all zero.
 
     Returns
@@ -115,18 +132,19 @@ def weighted_db(errors: Iterable[tuple[int, float]]) -> float:
 
     Examples
     --------
-    >>> round(weighted_db([(900, 0.001), (100, 0.1)]), 2)
+    >>> round(weighted_db([900, 100], [0.001, 0.1]), 2)
     19.63
     """
-    given = list(errors)
-    counted = sum(size for size, _ in given) or 1
-    return sqnr_db(1.0, math.fsum(size / counted * error for size, error in given))
+    elements = np.asarray(sizes, np.int64)
+    counted = int(elements.sum()) or 1
+    return sqnr_db(1.0, math.fsum((elements / counted * np.asarray(errors)).tolist()))
 
 
-def energy_db(errors: Sequence[TensorError]) -> float:
+def energy_db(signals: Floats, errors: Floats) -> float:
     """Give the ratio of the sum of all squares to that of all errors; NaN if float64 does not hold these."""
-    signal = math.fsum(each.signal for each in errors)
-    noise = math.fsum(each.signal * each.error for each in errors)
+    signal = math.fsum(signals.tolist())
+    with np.errstate(all="ignore"):
+        noise = math.fsum((signals * errors).tolist())
     if not math.isfinite(signal):
         return math.nan
     return sqnr_db(signal, noise)
@@ -147,6 +165,8 @@ def median_db(dbs: Iterable[float]) -> float:
     return (low + high) / 2 if math.isfinite(high - low) else low
 
 
-def count_losses(dbs: Iterable[float], bests: Iterable[float]) -> int:
+def count_losses(dbs: ArrayLike, bests: ArrayLike) -> int:
     """Count the tensors that lose more than `LOSS_DB` against the best of several ways to store them."""
-    return sum(best - db > LOSS_DB for db, best in zip(dbs, bests, strict=True) if db < best)
+    own, best = np.asarray(dbs, np.float64), np.asarray(bests, np.float64)
+    loses = own < best  # two that are exact do not differ
+    return int(np.count_nonzero(best[loses] - own[loses] > LOSS_DB))

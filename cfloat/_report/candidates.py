@@ -1,10 +1,10 @@
 """What a tensor of a checkpoint can become: the bytes of each candidate, and its squared error."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import prod
-from typing import Final
+from math import isfinite, prod
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,7 @@ from .tensor_values import PIECE_SIZE, TensorValues
 _LEFT: Final = TensorChoice(None)
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):  # there are many a tensor, and a tuple is quick
     """What a tensor can become.
 
     Attributes
@@ -48,7 +47,7 @@ class Candidate:
     rounded_to: Format | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Candidates:
     """What there is to choose from for a tensor.
 
@@ -103,18 +102,20 @@ def is_zero(checkpoint: Checkpoint, name: str) -> bool:
     return True
 
 
-def measurable_scan(
-    checkpoint: Checkpoint, name: str, is_transposed: bool = False
-) -> tuple[Scan, str]:
-    """Look at the values of a tensor; and say why it has to stay as it is, if it has to."""
+def values_of(checkpoint: Checkpoint, name: str, is_transposed: bool = False) -> TensorValues:
+    """Give the values of a tensor, which are read when they are asked for."""
     shape = checkpoint.shape_of(name)
     axes = reduction_axes(len(shape), is_transposed)
-    scan = Scan(TensorValues(shape, partial(read_values, checkpoint.source, name), axes))
-    if scan.nonfinite:
-        return scan, "has infinities or NaN"
+    return TensorValues(shape, partial(read_values, checkpoint.source, name), axes)
+
+
+def reason_to_leave(scan: Scan) -> str:
+    """Say why a tensor has to stay as it is by its values; empty if it may change."""
+    if scan.has_nonfinite:
+        return "has infinities or NaN"
     if not scan.is_in_range:
-        return scan, "has magnitudes whose squares float64 does not hold"
-    return scan, ""
+        return "has magnitudes whose squares float64 does not hold"
+    return ""
 
 
 class Measuring:
@@ -143,24 +144,34 @@ class Measuring:
         self._known_nbytes: dict[tuple[tuple[int, ...], TensorChoice], int] = {}
 
     def measure(
-        self, name: str, advance: Callable[[int], None] = lambda elements: None
-    ) -> Candidates:
-        """Measure the candidates of a floating-point tensor that take fewer bytes than it has.
+        self, names: Sequence[str], advance: Callable[[int], None] = lambda elements: None
+    ) -> list[Candidates]:
+        """Measure the candidates of floating-point tensors that take fewer bytes than these have.
 
-        `advance` is called with numbers of elements, the sum of which is the tensor's.
+        `advance` is called with numbers of elements, the sum of which is the tensors'.
         """
-        left = left_candidates(self._checkpoint, name, "")
-        with refusing_contradictions(self._checkpoint.path, name), np.errstate(all="ignore"):
-            scan, reason = measurable_scan(self._checkpoint, name, name in self._transposed)
-            if reason:
-                return left_candidates(self._checkpoint, name, reason)
-            found = list(self._found(name, left, scan, advance))
-        return Candidates(name, left.dtype, left.shape, scan.peak == 0, [*left.found, *found])
+        found = [left_candidates(self._checkpoint, name, "") for name in names]
+        tensors = [values_of(self._checkpoint, name, name in self._transposed) for name in names]
+        for name, each in zip(names, tensors, strict=True):
+            with refusing_contradictions(self._checkpoint.path, name):
+                each.kept()  # small ones are read one after the other
+        sizes = [each.found[0].nbytes for each in found]
+        # one that comes in pieces is alone
+        with refusing_contradictions(self._checkpoint.path, names[0]), np.errstate(all="ignore"):
+            for places, scan in Scan.all_of(tensors, sizes):
+                self._measure_scan([found[i] for i in places], scan, advance)
+        return found
 
-    def _found(
-        self, name: str, left: Candidates, scan: Scan, advance: Callable[[int], None]
-    ) -> Iterator[Candidate]:
-        own = left.found[0].nbytes
+    def _measure_scan(
+        self, found: Sequence[Candidates], scan: Scan, advance: Callable[[int], None]
+    ) -> None:
+        """Add what tensors of one shape, that have as many bytes, can become."""
+        reason = reason_to_leave(scan)
+        if reason:
+            for each in found:
+                each.reason = reason
+            return
+        name, own = found[0].name, found[0].found[0].nbytes
         whole: list[tuple[TensorChoice, int, int]] = []
         grouped: list[tuple[TensorChoice, int, int]] = []
         for fmt in self._formats:
@@ -172,15 +183,15 @@ class Measuring:
                 if nbytes >= own:
                     continue
                 (whole if granularity == "tensor" else grouped).append((choice, nbytes, length))
+        for each in found:
+            each.is_zero = scan.is_zero
         for choice, nbytes, _ in whole:
             assert choice.format is not None
-            yield from _candidate(
-                choice, nbytes, scan.error(choice.format), scan.bias(choice.format)
-            )
+            _add(found, choice, nbytes, scan.error(choice.format), scan.bias(choice.format))
         wanted = [(choice.format, length) for choice, _, length in grouped if choice.format]
         errors = scan.measure_groups(wanted, advance=advance) if wanted else []
-        for (choice, nbytes, _), each in zip(grouped, errors, strict=True):
-            yield from _candidate(choice, nbytes, each.error)
+        for (choice, nbytes, _), errors_of in zip(grouped, errors, strict=True):
+            _add(found, choice, nbytes, errors_of.error, [None] * len(found))
 
     def _nbytes(self, name: str, choice: TensorChoice) -> int:
         """Count the bytes that a conversion writes."""
@@ -200,9 +211,14 @@ def _choice(fmt: Format, granularity: str, length: int, values: TensorValues) ->
     return TensorChoice(fmt, axis=values.block_axes, block=length)
 
 
-def _candidate(
-    choice: TensorChoice, nbytes: int, error: float, bias: int | None = None
-) -> Iterator[Candidate]:
-    """Give a candidate, if it loses less than everything there is."""
-    if np.isfinite(error):
-        yield Candidate(choice, nbytes, error, bias)
+def _add(
+    found: Sequence[Candidates],
+    choice: TensorChoice,
+    nbytes: int,
+    errors: Sequence[float],
+    biases: Sequence[int | None],
+) -> None:
+    """Add a candidate to each tensor where it loses less than everything there is."""
+    for each, error, bias in zip(found, errors, biases, strict=True):
+        if isfinite(error):
+            each.found.append(Candidate(choice, nbytes, error, bias))

@@ -6,24 +6,31 @@ at once; its bytes and errors are those of the file that the command writes.
 
 import fnmatch
 import math
+import operator
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cfloat._core.format import Format
 from cfloat._core.presets import FORMATS, TESLA_FORMATS
 from cfloat._core.public_names import public
+from cfloat._metrics.sqnr import sqnr_db
 
-from .aggregates import Aggregate, TensorError, count_losses, weighted_db
+from .aggregates import Aggregate, Tensors, count_losses, weighted_db
 from .granularities import GRANULARITIES, Layout
 from .records import Granularity, SubnormalRow, TensorSummary
 from .schemes import Comparison
 from .selection import Problem, vertices
 from .shell_words import joined, typed_option, typed_path
 from .stored_model import CONVERTED, DECODED_FIRST, EXCLUDED, StoredModel, StoredTensor
+
+Floats = NDArray[np.float64]
 
 #: The bound of the weighted error, in dB, where none is given.
 DEFAULT_MIN_DB: Final = 30.0
@@ -299,6 +306,13 @@ def conclude(
     ).run()
 
 
+class _Errors(NamedTuple):
+    """What the tensors that count lose, each, and how far their ratios in dB may be off."""
+
+    errors: list[float]
+    uncertainties: list[float]
+
+
 class _Concluding:
     """The drawing of a conclusion."""
 
@@ -317,18 +331,19 @@ class _Concluding:
         self._subnormals = subnormals
         self._min_db = min_db
         self._summaries = {each.name: each for each in tensors}
-        self._db: dict[tuple[str, str, str], float] = {}
-        self._uncertain: dict[tuple[str, str, str], float] = {}
+        # by format and granularity, and by tensor
+        self._groups: dict[tuple[str, str], dict[str, Granularity]] = {}
         for one in granularity:
-            key = one.tensor, one.format, one.granularity
-            self._db[key] = one.sqnr_db
-            if one.uncertainty_db:
-                self._uncertain[key] = one.uncertainty_db
+            self._groups.setdefault((one.format, one.granularity), {})[one.tensor] = one
         self._compared: dict[str, dict[str, Comparison]] = {}
         for each in comparisons:
             self._compared.setdefault(each.scheme, {})[each.tensor] = each
         self._commands = Commands(model, min_db)
-        self._counted = list(self._find_counted())
+        #: The tensors that are in an error, and under which names they were measured.
+        self._counted, self._measured = self._find_counted()
+        self._options: dict[
+            tuple[tuple[int, ...], bool, int], list[tuple[int, tuple[str, str]]]
+        ] = {}
         # how many there are of a shape, which are few, and the bytes of what stays as it is
         self._changed: Counter[tuple[tuple[int, ...], bool]] = Counter()
         for stored in model.tensors:
@@ -390,11 +405,12 @@ class _Concluding:
             if not (fmt.signed and _is_tesla(fmt)):
                 continue
             for name, layout in GRANULARITIES.items():
-                found.append((fmt.bits, label, name, layout, self._errors_of(label, name)))
-        levels = [[each.db for each in errors] for *_, errors in found]
-        best: dict[int, list[float]] = {}
+                errors = self._errors_of(self._groups.get((label, name), {}))
+                found.append((fmt.bits, label, name, layout, errors))
+        levels = [[sqnr_db(1.0, each) for each in errors] for *_, (errors, _) in found]
+        best: dict[int, Floats] = {}
         for (bits, *_), own in zip(found, levels, strict=True):
-            best[bits] = list(map(max, best[bits], own)) if bits in best else own
+            best[bits] = np.maximum(best[bits], own) if bits in best else np.array(own)
         return [
             self._configuration(label, name, layout, errors, count_losses(own, best[bits]))
             for (bits, label, name, layout, errors), own in zip(found, levels, strict=True)
@@ -405,11 +421,11 @@ class _Concluding:
         label: str,
         granularity: str,
         layout: Layout,
-        errors: list[TensorError],
+        errors: "_Errors",
         over_3db: int,
     ) -> Configuration:
         fmt = self._formats[label]
-        total = Aggregate.of(errors)
+        total = Aggregate.of(self._counted, *errors)
         nbytes = self._unchanged + sum(
             copies * layout.nbytes(shape, fmt, is_transposed)
             for (shape, is_transposed), copies in self._changed.items()
@@ -429,50 +445,53 @@ class _Concluding:
             uncertainty_db=total.uncertainty_db,
         )
 
-    def _find_counted(self) -> Iterable[tuple[StoredTensor, TensorSummary | None]]:
-        """Give the tensors that are in an error, with what was measured; without, what is excluded."""
+    def _find_counted(self) -> tuple[Tensors, list[str | None]]:
+        """Give the tensors that are in an error, and the names of those that were measured.
+
+        What is excluded, and not measured, stays as it is, and loses nothing: None is its name.
+        """
+        rows: list[tuple[str, int, float, bool]] = []
+        measured: list[str | None] = []
         for each in self._model.tensors:
             summary = self._summaries.get(each.name)
             if each.fate == EXCLUDED:
                 if not each.is_zero:
-                    yield each, None
+                    rows.append((each.name, each.size, 0.0, False))
+                    measured.append(None)
             elif _changes(each) and summary is not None and summary.max > 0:
-                yield each, summary
+                rows.append((each.name, summary.size, summary.signal, not summary.is_constant))
+                measured.append(each.name)
+        return Tensors.of(rows), measured
 
-    def _errors_of(self, label: str, granularity: str) -> list[TensorError]:
-        found = []
-        for each, summary in self._counted:
-            key = each.name, label, granularity
-            found.append(
-                _tensor_error(each, summary, self._db.get(key), self._uncertain.get(key, 0.0))
-            )
-        return found
+    def _errors_of(self, found: Mapping[str, Granularity] | Mapping[str, Comparison]) -> "_Errors":
+        """Give the errors of the tensors that count, of which some were found."""
+        of_each = [None if name is None else found.get(name) for name in self._measured]
+        return _Errors(
+            [0.0 if each is None else _error(each.sqnr_db) for each in of_each],
+            [0.0 if each is None else each.uncertainty_db for each in of_each],
+        )
 
     def _schemes(self) -> list[SchemeCost]:
         costs = []
+        changed = {
+            each.name: (each.copies, each.nbytes) for each in self._model.tensors if _changes(each)
+        }
+        names: list[str] = []
+        sizes = before = 0
+        copies: list[int] = []
         for scheme, found in self._compared.items():
-            total = Aggregate.of(
-                _tensor_error(
-                    each, summary, found[each.name].sqnr_db, found[each.name].uncertainty_db
-                )
-                if each.name in found
-                else _tensor_error(each, summary, None)
-                for each, summary in self._counted
-            )
-            sizes = sum(self._summaries[name].size for name in found)
+            total = Aggregate.of(self._counted, *self._errors_of(found))
+            if names != list(found):  # of most schemes they are the same
+                names = list(found)
+                sizes = sum(self._summaries[name].size for name in names)
+                copies = [changed[name][0] if name in changed else 0 for name in names]
+                before = sum(math.prod(changed[name]) for name in names if name in changed)
+            nbytes = [each.nbytes for each in found.values()]
             costs.append(
                 SchemeCost(
                     scheme=scheme,
-                    nbytes=sum(
-                        each.copies
-                        * (
-                            found[each.name].nbytes
-                            if _changes(each) and each.name in found
-                            else each.nbytes
-                        )
-                        for each in self._model.tensors
-                    ),
-                    bits_per_element=8 * sum(each.nbytes for each in found.values()) / sizes,
+                    nbytes=self._model.nbytes - before + sum(map(operator.mul, copies, nbytes)),
+                    bits_per_element=8 * sum(nbytes) / sizes,
                     weighted_db=total.weighted_db,
                     worst_db=total.worst_db,
                     worst=total.worst,
@@ -502,19 +521,21 @@ class _Concluding:
             return None, curve
         picks = problem.select(10 ** (-self._min_db / 10)).picks
         chosen = [
-            TensorError(
-                each.name, each.size, 0.0, of_each[pick][1], uncertainty_db=of_each[pick][2]
-            )
+            (each, of_each[pick])
             for each, of_each, pick in zip(items, found, picks, strict=True)
             if not self._is_zero(each)
         ]
-        worst = max(chosen, key=lambda each: each.error, default=None)
-        total_error = Aggregate.of(chosen)
+        # of one value or of several: a plan counts all alike
+        total_error = Aggregate.of(
+            Tensors.of((each.name, each.size, 0.0, True) for each, _ in chosen),
+            [error for _, (_, error, _) in chosen],
+            [uncertainty for _, (_, _, uncertainty) in chosen],
+        )
         cost = PlanCost(
             nbytes=others + sum(each[pick] for each, pick in zip(nbytes, picks, strict=True)),
             weighted_db=total_error.weighted_db,
-            worst_db=math.inf if worst is None else worst.db,
-            worst=worst.name if worst is not None and worst.error > 0 else "",
+            worst_db=total_error.worst_db,
+            worst=total_error.worst,
             command=self._commands.plan(),
             uncertainty_db=total_error.uncertainty_db,
         )
@@ -531,21 +552,33 @@ class _Concluding:
         # a plan does not touch what has elements that a format has no code for
         if tensor.fate == EXCLUDED or summary is None or summary.nonfinite:
             return found
+        for nbytes, key in self._options_of(tensor):
+            if summary.max == 0:
+                found.append((nbytes, 0.0, 0.0))
+                continue
+            measured = self._groups.get(key, {}).get(tensor.name)
+            if measured is not None and math.isfinite(error := _error(measured.sqnr_db)):
+                found.append((nbytes, error, measured.uncertainty_db))
+        return found
+
+    def _options_of(self, tensor: StoredTensor) -> list[tuple[int, tuple[str, str]]]:
+        """List bytes, formats and granularities of what a tensor of a shape and so many bytes can become."""
+        shape, is_transposed = tensor.shape, tensor.is_transposed
+        found = self._options.get((shape, is_transposed, tensor.nbytes))
+        if found is not None:
+            return found
+        found = self._options[shape, is_transposed, tensor.nbytes] = []
         for label, fmt in self._formats.items():
             if not _is_tesla(fmt):
                 continue
             counts = set()
             for name, layout in GRANULARITIES.items():
-                count = layout.bias_count(tensor.shape, tensor.is_transposed)
-                nbytes = layout.nbytes(tensor.shape, fmt, tensor.is_transposed)
-                if max(1, count) in counts or nbytes >= tensor.nbytes:
+                count = max(1, layout.bias_count(shape, is_transposed))
+                nbytes = layout.nbytes(shape, fmt, is_transposed)
+                if count in counts or nbytes >= tensor.nbytes:
                     continue
-                counts.add(max(1, count))
-                key = tensor.name, label, name
-                if summary.max == 0 or key in self._db:
-                    error = 0.0 if summary.max == 0 else _error(self._db[key])
-                    if math.isfinite(error):
-                        found.append((nbytes, error, self._uncertain.get(key, 0.0)))
+                counts.add(count)
+                found.append((nbytes, (label, name)))
         return found
 
     def _denormals(self, wanted: str | None) -> DenormalCost | None:
@@ -555,19 +588,20 @@ class _Concluding:
         label = wanted if wanted in groups else next(iter(groups), None)
         if label is None:
             return None
-        own, ieee = [], []
+        sizes, own, ieee = [], [], []
         best, default = [], []
         exact = 0
         for row in groups[label]:
             cost = row.cost
             summary = self._summaries[row.tensor]
-            own.append((summary.size, _error(row.sqnr_db)))
-            ieee.append((summary.size, _error(cost.ieee_sqnr_db)))
+            sizes.append(summary.size)
+            own.append(_error(row.sqnr_db))
+            ieee.append(_error(cost.ieee_sqnr_db))
             exact += math.isinf(cost.gain_db)
             best.append((cost.gain_db, row.tensor))
             default.append((cost.default_gain_db, row.tensor))
         worst, at_default = _largest(best), _largest(default)
-        with_ieee, without = weighted_db(ieee), weighted_db(own)
+        with_ieee, without = weighted_db(sizes, ieee), weighted_db(sizes, own)
         return DenormalCost(
             format=label,
             weighted_db=0.0 if with_ieee == without else with_ieee - without,
@@ -585,6 +619,7 @@ class _Concluding:
         if not integers:
             return None
         found = self._compared[integers[0]]
+        groups = [self._groups.get((label, "tensor"), {}) for label in labels]
         count = wins = 0
         for name, each in found.items():
             summary = self._summaries[name]
@@ -595,8 +630,7 @@ class _Concluding:
                 for scheme in floats
                 if name in self._compared[scheme]
             ]
-            keys = [(name, label, "tensor") for label in labels]
-            others += [self._db[key] for key in keys if key in self._db]
+            others += [each[name].sqnr_db for each in groups if name in each]
             count += 1
             wins += all(each.sqnr_db > other for other in others)
         return IntegerCount(integers[0], count, wins)
@@ -737,18 +771,6 @@ def _is_by_tensor(scheme: str, beginnings: tuple[str, ...]) -> bool:
 
 def _error(db: float) -> float:
     return math.inf if db == -math.inf else 10 ** (-db / 10)
-
-
-def _tensor_error(
-    tensor: StoredTensor, summary: TensorSummary | None, db: float | None, uncertainty: float = 0.0
-) -> TensorError:
-    """Give the error of a tensor; one that is not measured stays as it is, and loses nothing."""
-    if summary is None:
-        return TensorError(tensor.name, tensor.size, 0.0, 0.0, False)
-    error = 0.0 if db is None else _error(db)
-    return TensorError(
-        tensor.name, summary.size, summary.signal, error, not summary.is_constant, uncertainty
-    )
 
 
 def _least(found: Iterable[Configuration]) -> Configuration | None:

@@ -16,7 +16,7 @@ from cfloat._files.plan_file import TensorChoice
 from cfloat._files.quantization_config import configuration_beside
 from cfloat.errors import FileError
 
-from .candidates import Candidate, Candidates, left_candidates, measurable_scan
+from .candidates import Candidate, Candidates, left_candidates, reason_to_leave, values_of
 from .scan import Scan
 
 #: Where scales may lie, from the fewest on: all of an export lie alike.
@@ -91,8 +91,8 @@ class ExportMeasuring:
         """
         layouts = [each for each, choice in self._choices.items() if not self._reason(name, choice)]
         with refusing_contradictions(self._checkpoint.path, name), np.errstate(all="ignore"):
-            scan, reason = measurable_scan(self._checkpoint, name)
-            if reason:
+            scan = Scan(values_of(self._checkpoint, name))
+            if reason := reason_to_leave(scan):
                 return left_candidates(self._checkpoint, name, reason)
             left = left_candidates(self._checkpoint, name, "")
             found = [
@@ -100,7 +100,7 @@ class ExportMeasuring:
                 for made in (self._candidate(name, layout, scan) for layout in layouts)
                 if made.nbytes < left.found[0].nbytes and np.isfinite(made.error)
             ]
-        return replace(left, is_zero=scan.peak == 0, found=[*left.found, *found])
+        return replace(left, is_zero=scan.is_zero, found=[*left.found, *found])
 
     def _candidate(self, name: str, layout: fp8.ScaleLayout, scan: Scan) -> Candidate:
         choice = TensorChoice.in_export(layout)
@@ -108,12 +108,12 @@ class ExportMeasuring:
         job = Encoding(self._checkpoint, name, plan, 0, layout, self._scratch)
         nbytes, fmt = sum(entry.nbytes for entry in job.entries.values()), job.rounded_to
         if layout.block is not None:
-            error = scan.measure_tiles(fmt, *layout.block).error
+            (error,) = scan.measure_tiles(fmt, *layout.block).error
             return Candidate(choice, nbytes, error, rounded_to=fmt)
         if layout.axis is None:
-            return Candidate(choice, nbytes, scan.error(fmt), scan.bias(fmt), fmt)
+            return Candidate(choice, nbytes, scan.error(fmt)[0], scan.bias(fmt)[0], fmt)
         (groups,) = scan.measure_groups([(fmt, scan.values.length)])
-        return Candidate(choice, nbytes, groups.error, rounded_to=fmt)
+        return Candidate(choice, nbytes, groups.error[0], rounded_to=fmt)
 
     def _reason(self, name: str, choice: Choice) -> str:
         """Say why a tensor stays as it is, for any of its names; empty if it is exported."""

@@ -125,7 +125,7 @@ def by_outputs(
         if ratio is None:
             return measured
         if np.isfinite(ratio):
-            found.append(replace(each, error=ratio))
+            found.append(each._replace(error=ratio))
     return replace(measured, found=found, measure=OUTPUT)
 
 

@@ -31,6 +31,7 @@ from .export_candidates import ExportMeasuring
 from .selection import Problem, Selection, exact_solver, vertices
 from .sensitivity import Sensitivity
 from .stored_model import copies_of_tied
+from .tensor_values import batches
 from .weighing import Measure, Weighing, weighing_of
 
 
@@ -161,7 +162,11 @@ def plan(
         return replace(made, notes=(*notes, *made.notes))
     exporting = ExportMeasuring(checkpoint, include, exclude)
     found, others = _measured(
-        checkpoint, exporting.reason, lambda name, _: exporting.measure(name), weighing, progress
+        checkpoint,
+        exporting.reason,
+        lambda names, _: list(map(exporting.measure, names)),
+        weighing,
+        progress,
     )
     # an export has a copy under each name
     copies = copies_of_tied(checkpoint, always=True)
@@ -428,7 +433,7 @@ def _above(share: float) -> str:
 def _measured(
     checkpoint: Checkpoint,
     reason: Callable[[str], str],
-    measure: Callable[[str, Callable[[int], None]], Candidates],
+    measure: Callable[[Sequence[str], Callable[[int], None]], list[Candidates]],
     weighing: Weighing,
     progress: Callable[[float, int], None] | None,
 ) -> tuple[list[Candidates], Callable[[dict[str, int]], int]]:
@@ -447,8 +452,9 @@ def _measured(
             if not checkpoint.is_float(name)
         )
 
-    total = sum(math.prod(checkpoint.shape_of(name)) for name in floats)
-    found: list[Candidates] = []
+    sizes = {name: math.prod(checkpoint.shape_of(name)) for name in floats}
+    total = sum(sizes.values())
+    found: dict[str, Candidates] = {}
     finished = done = 0
 
     def advance(elements: int) -> None:
@@ -457,16 +463,24 @@ def _measured(
         if progress is not None:
             progress(done, total)
 
-    for name in floats:
-        why = reason(name) or weighing.reason_to_leave(name)
-        if why:
-            found.append(left_candidates(checkpoint, name, why, is_zero(checkpoint, name)))
-        else:
-            found.append(weighing.weigh(measure(name, advance)))
-        finished += found[-1].size
+    def finish(made: Sequence[Candidates]) -> None:
+        nonlocal done, finished
+        found.update((each.name, each) for each in made)
+        finished += sum(each.size for each in made)
         done = finished
         advance(0)
-    return found, others
+
+    def to_measure() -> Iterator[tuple[str, int]]:
+        for name, size in sizes.items():
+            why = reason(name) or weighing.reason_to_leave(name)
+            if why:
+                finish([left_candidates(checkpoint, name, why, is_zero(checkpoint, name))])
+            else:
+                yield name, size
+
+    for batch in batches(to_measure()):
+        finish(list(map(weighing.weigh, measure(batch, advance))))
+    return [found[name] for name in floats], others
 
 
 def _opened(model: object) -> Checkpoint:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from cfloat._bias.histogram import CodeUse
 from cfloat._core.public_names import public
@@ -243,8 +243,7 @@ class TensorSummary:
 
 
 @public
-@dataclass(frozen=True)
-class Granularity:
+class Granularity(NamedTuple):  # there are many a tensor, and a tuple is quick
     """What biases of their own for the parts of a tensor are worth.
 
     Attributes

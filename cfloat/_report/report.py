@@ -35,7 +35,7 @@ from .conclusion_text import screen
 from .csv_text import csv_text
 from .figure import draw
 from .html_page import html_page
-from .measurement import Measurement
+from .measurement import Measured, Measurement, Subject
 from .plain_data import plain
 from .products import measure_products
 from .records import (
@@ -48,11 +48,11 @@ from .records import (
     TensorSummary,
     names_of,
 )
-from .scan import FEW_ELEMENTS
+from .scan import FEW_ELEMENTS, Scan
 from .schemes import Comparison
 from .stored_model import EXCLUDED, StoredModel, check_names
 from .tensor_costs import TensorCost, ordered, tensor_costs
-from .tensor_values import SampledValues, TensorValues, sample_size
+from .tensor_values import STACKED_SIZE, SampledValues, TensorValues, batches, sample_size
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -229,8 +229,8 @@ class Report:
             "conclusion": self.conclusion.to_content(),
             "tensors": [each.to_content() for each in self.tensors],
             "rows": [row.to_content() for row in self.rows],
-            "granularity": list(map(asdict, self.granularity)),
-            "comparisons": list(map(asdict, self.comparisons)),
+            "granularity": [each._asdict() for each in self.granularity],
+            "comparisons": [each._asdict() for each in self.comparisons],
             "matmul": list(map(asdict, self.products)),
             "skipped": self.skipped,
         }
@@ -429,61 +429,112 @@ def report(
         if np.asarray(tensors).dtype.kind not in "biufcV":
             dtype = np.asarray(tensors).dtype
             raise ArgumentTypeError(f"x has dtype {dtype}; it takes {SOURCE_DTYPES}")
-    if isinstance(activations, str | os.PathLike):
-        activations = StoredValues(activations)
+    inputs: Mapping[Any, ArrayLike] = (
+        StoredValues(activations)
+        if isinstance(activations, str | os.PathLike)
+        else activations or {}
+    )
     model, is_listed = _stored_model(named, tuple(include), tuple(exclude))
     result = Report([], {}, min_db=bound, formats=chosen, model=model)
-    skipped = result.skipped
     kinds = {each.name: each.kind for each in model.tensors}
     excluded = {each.name for each in model.tensors if each.fate == EXCLUDED}
     turned = {each.name for each in model.tensors if each.is_transposed}
     work = _Work(progress, _weights(named, model if is_listed else None, sample, details))
-    for name in named:
-        label = str(name)
-        with work.of(name) as advance:
+    # of each tensor, or why it is skipped; those that are measured together do not come in order
+    found: dict[Any, Measured | str] = {}
+    products: dict[Any, tuple[list[MatmulRow], str | None]] = {}
+
+    def to_measure() -> Iterator[tuple[_Given, int]]:
+        for name in named:
+            label = str(name)
+            given: _Given | str
             if label in model.tied:
-                skipped[label] = f"tied to {model.tied[label]}"
-                continue
-            if label in excluded:
-                skipped[label] = EXCLUDED
-                continue
-            try:
-                values, dtype_name, nbytes, reason = _given(named, name, label in turned, sample)
-            except FileError as error:
-                skipped[label] = str(error)
-                continue
-            if not is_listed:
-                model.add_array(label, dtype_name, values.shape, nbytes)
+                given = f"tied to {model.tied[label]}"
+            elif label in excluded:
+                given = EXCLUDED
+            else:
+                try:
+                    given = _given(named, name, label in turned, sample)
+                except FileError as error:
+                    given = str(error)
+            if not (is_listed or isinstance(given, str)):
+                model.add_array(label, given.dtype, given.values.shape, given.nbytes)
                 kinds[label] = model.tensors[-1].kind
                 if model.tensors[-1].fate == EXCLUDED:
-                    skipped[label] = EXCLUDED
-                    continue
-            if reason is not None:
-                skipped[label] = reason
+                    given = EXCLUDED
+            if not isinstance(given, str) and given.reason is None:
+                # each by itself where its rows take most of the time, or it is read again
+                alone = details or name in inputs
+                yield given, STACKED_SIZE + 1 if alone else given.values.size
                 continue
-            try:
-                measurement = Measurement(label, dtype_name, values, chosen)
-                if not measurement.is_finite:
-                    skipped[label] = "no finite element"
-                    continue
-                measured = measurement.run(advance, details)
-            except FileError as error:
-                skipped[label] = str(error)
-                continue
-            result.tensors.append(replace(measured.summary, kind=kinds[label]))
-            result.rows.extend(measured.rows)
-            result.subnormals.extend(measured.subnormals)
-            result.granularity.extend(measured.granularity)
-            result.comparisons.extend(measured.comparisons)
-            if activations is not None and name in activations:
-                weight = values.whole()
-                products, reason = measure_products(
-                    label, weight.T if label in turned else weight, activations[name], chosen
-                )
-                result.products.extend(products)
-                if reason is not None:
-                    skipped[f"{name}, its product"] = reason
+            found[name] = given if isinstance(given, str) else given.reason or ""
+            work.skip(name)
+
+    for batch in batches(to_measure()):
+        with work.of(*(each.name for each in batch)) as advance:
+            found |= _measured(batch, kinds, chosen, advance, details)
+            for name, values, *_ in batch:
+                if name in inputs and isinstance(found[name], Measured):
+                    weight = values.whole()
+                    weight = weight.T if str(name) in turned else weight
+                    products[name] = measure_products(str(name), weight, inputs[name], chosen)
+    for name in named:
+        _add(result, str(name), found[name])
+        rows, reason = products.get(name, ([], None))
+        result.products.extend(rows)
+        if reason is not None:
+            result.skipped[f"{name}, its product"] = reason
     return result
+
+
+def _add(result: Report, label: str, found: Measured | str) -> None:
+    """Put into a report what was measured on a tensor, or why nothing was."""
+    if isinstance(found, str):
+        result.skipped[label] = found
+        return
+    result.tensors.append(found.summary)
+    result.rows.extend(found.rows)
+    result.subnormals.extend(found.subnormals)
+    result.granularity.extend(found.granularity)
+    result.comparisons.extend(found.comparisons)
+
+
+def _measured(
+    batch: Sequence["_Given"],
+    kinds: Mapping[str, str],
+    formats: dict[str, Format],
+    advance: Callable[[float], None],
+    details: bool,
+) -> dict[Any, Measured | str]:
+    """Measure tensors, small ones together; and say why, if one cannot be read or has nothing to measure."""
+    found: dict[Any, Measured | str] = {}
+    for each in batch:
+        try:
+            each.values.kept()  # small ones are read one after the other
+        except FileError as error:
+            found[each.name] = str(error)
+    ready = [each for each in batch if each.name not in found]
+    try:
+        for places, scan in Scan.all_of([each.values for each in ready]):
+            names = [ready[i].name for i in places]
+            if not scan.is_finite:
+                found |= dict.fromkeys(names, "no finite element")
+                continue
+            subjects = [
+                Subject(str(ready[i].name), ready[i].dtype, kinds[str(ready[i].name)])
+                for i in places
+            ]
+            share = len(places) / len(batch)
+            measurement = Measurement(subjects, scan, formats)
+            made = measurement.run(partial(_advance, advance, share), details)
+            found |= zip(names, made, strict=True)
+    except FileError as error:  # of one that comes in pieces, and is alone
+        found |= {each.name: str(error) for each in ready if each.name not in found}
+    return found
+
+
+def _advance(advance: Callable[[float], None], share: float, part: float) -> None:
+    advance(share * part)
 
 
 def _stored_model(
@@ -549,9 +600,9 @@ class _Work:
         self._tell()
 
     @contextmanager
-    def of(self, name: Any) -> Iterator[Callable[[float], None]]:
-        """Give what takes parts of the work on a tensor, of which 1 is all; after it, all is finished."""
-        weight = self._weights[name]
+    def of(self, *names: Any) -> Iterator[Callable[[float], None]]:
+        """Give what takes parts of the work on tensors, of which 1 is all; after it, all is finished."""
+        weight = sum(map(self._weights.__getitem__, names))
 
         def advance(part: float) -> None:
             self._done += part * weight
@@ -561,6 +612,11 @@ class _Work:
         self._before += weight
         self._done = self._before
         self._tell()
+
+    def skip(self, name: Any) -> None:
+        """Take the work on a tensor for finished."""
+        with self.of(name):
+            pass
 
     def _tell(self) -> None:
         if self._progress is not None:
@@ -592,6 +648,7 @@ def _labelled(formats: Iterable[Format | str] | Format | str) -> dict[str, Forma
 class _Given(NamedTuple):
     """A tensor before it is measured."""
 
+    name: Any
     values: TensorValues
     dtype: str
     nbytes: int
@@ -609,7 +666,7 @@ def _given(
         values = _values(shape, read, reduction_axes(len(shape), is_transposed), sample)
         dtype = stored.dtype_name(name)
         nbytes = values.size * BY_COMMON_NAME[dtype].numpy.itemsize
-        return _Given(values, dtype, nbytes, None if values.size else "empty")
+        return _Given(name, values, dtype, nbytes, None if values.size else "empty")
     given = tensors[name]
     check_memory(shown(name), given)
     tensor = np.asarray(given)
@@ -617,6 +674,7 @@ def _given(
         tensor = with_nothing_masked(shown(name), given).astype(tensor.dtype, copy=False)
     flat = _widened(tensor).reshape(-1)
     return _Given(
+        name,
         _values(tensor.shape, lambda start, stop: flat[start:stop], None, sample),
         str(tensor.dtype) if stored is None else stored.dtype_name(name),
         tensor.nbytes,

@@ -1,7 +1,12 @@
-"""What formats cost a tensor, at every granularity: from two passes over its values, piece by piece."""
+"""What formats cost a tensor, at every granularity: from two passes over its values, piece by piece.
+
+Small tensors of one shape are measured as a stack, in one call for all of them: what that takes beside the
+arithmetic is more than the arithmetic of one.
+"""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -24,11 +29,12 @@ from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 
 from .schemes import row_peaks
-from .tensor_values import ALIGNMENT, MatrixPiece, TensorValues
+from .tensor_values import ALIGNMENT, MatrixPiece, StackedValues, TensorValues
 from .uncertainty import uncertainty_db
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 #: In place of a length: a group is a column.
 COLUMN: Final = 0
@@ -45,31 +51,39 @@ _FEW_GROUPS: Final = 64
 # magnitudes whose squares, and sums of these, float64 holds
 _LEAST, _LARGEST = 2.0**-480, 2.0**480
 
+# and float32's normal numbers, with room for a scale
+_LEAST_NORMAL, _LARGEST_NORMAL = 2.0**-126, 2.0**126
+
 
 @dataclass(frozen=True)
 class GroupErrors:
-    """The errors of a tensor in a format, with a bias for each of its groups.
+    """The errors of a tensor in a format, with a bias for each of its groups; of each tensor of a stack.
 
     Attributes
     ----------
-    error : float
+    error : list of float
         The sum of squared errors over that of squares; 0 if nothing is lost, infinite if what is lost is.
-    count, lowest, median, highest : int
-        Of the biases: how many, and which.
+    lowest, median, highest : list of int
+        Of the biases.
+    count : int
+        How many biases a tensor has.
     uncertainty_db : float
         How far the error may be from that of all elements, where they are a sample.
     """
 
-    error: float
+    error: list[float]
+    lowest: list[int]
+    median: list[int]
+    highest: list[int]
     count: int
-    lowest: int
-    median: int
-    highest: int
     uncertainty_db: float = 0.0
 
 
 class Scan:
-    """The measuring of one tensor.
+    """The measuring of one tensor, or of a stack of them; arrays have an element for each.
+
+    What is asked of a stack as a whole (`is_negative` and the like) takes tensors that are alike in it, as
+    `alike` gives them; errors at every bias, and histograms, are of one tensor.
 
     Parameters
     ----------
@@ -78,56 +92,120 @@ class Scan:
 
     Attributes
     ----------
-    nonfinite : int
-        How many of its elements are infinite or NaN; they are left out of all else.
-    zeros : int
+    nonfinite : ndarray of int64
+        How many elements are infinite or NaN; they are left out of all else.
+    zeros : ndarray of int64
         How many are 0.
+    peaks : ndarray of float64
+        The largest magnitude; 0 if there is none.
+    row_peaks : ndarray of float32, shape (depth * rows,)
+        That of each row.
+    is_constant : ndarray of bool
+        Whether all elements are equal.
     scale : int
         The unit of `signal`, and of the errors at every bias, is 4**scale.
-    signal : float
+    signal : ndarray of float64
         The sum of squares.
     signals : list of float
         That of each chunk of a sample.
-    row_peaks : ndarray of float32, shape (rows,)
-        The largest magnitude of each row.
     """
 
     def __init__(self, values: TensorValues) -> None:
         self.values = values
-        self.nonfinite = self.zeros = 0
-        self._low, self._high = math.inf, -math.inf
-        self.row_peaks = np.zeros(values.rows, np.float32)
+        self.nonfinite = np.zeros(values.depth, np.int64)
+        self.zeros = np.zeros(values.depth, np.int64)
+        self._low, self._high = np.full((2, values.depth), [[np.inf], [-np.inf]])
+        self.row_peaks = np.zeros(values.depth * values.rows, np.float32)
         self.scale = 0
         self._is_double = False
         self._table: BinTable | None = None
         self._histograms: dict[int, Histogram] = {}
         self._errors: dict[Format, Floats] = {}
-        self._wholes: dict[Format, tuple[int, float]] = {}
+        self._wholes: dict[Format, tuple[NDArray[np.int16], Floats]] = {}
         self._survey()
         #: Whether some elements are not looked at.
         self.is_sample = values.count < values.size
         self.signals: list[float] = []
         self.signal = self._sum_up()
 
+    @classmethod
+    def all_of(
+        cls, tensors: Sequence[TensorValues], common: Sequence[Hashable] = ()
+    ) -> Iterator[tuple[list[int], "Scan"]]:
+        """Look at tensors, those that are small and alike at once; give scans, and the places of each's.
+
+        `common` has what those of one scan are to have in common beside.
+        """
+        stacks: dict[Hashable, list[int]] = {}
+        for place, each in enumerate(tensors):
+            key = each.stacks_with() if len(tensors) > 1 else None
+            own = place if key is None else (key, common[place] if common else None)
+            stacks.setdefault(own, []).append(place)
+        for places in stacks.values():
+            if len(places) == 1:
+                yield places, cls(tensors[places[0]])
+                continue
+            for some, scan in cls(StackedValues([tensors[i] for i in places])).alike():
+                yield [places[i] for i in some], scan
+
+    def alike(self) -> Iterator[tuple[list[int], "Scan"]]:
+        """Give scans of the tensors of a stack that are of one character, with their places."""
+        characters = np.array(
+            [
+                self.nonfinite > 0,
+                self.nonfinite < self.values.count,
+                self._low < 0,
+                self.peaks > 0,
+                (self.peaks >= _LEAST_NORMAL) & (self.peaks <= _LARGEST_NORMAL),
+            ]
+        )
+        found = np.array([1, 2, 4, 8, 16]) @ characters
+        kinds = np.unique(found)
+        for kind in kinds:
+            places = np.flatnonzero(found == kind).tolist()
+            yield places, self if kinds.size == 1 else self._taking(places)
+
+    def _taking(self, places: list[int]) -> "Scan":
+        assert isinstance(self.values, StackedValues)
+        scan = copy(self)
+        scan.values = self.values.taking(places)
+        scan.nonfinite, scan.zeros = self.nonfinite[places], self.zeros[places]
+        scan._low, scan._high = self._low[places], self._high[places]
+        scan.peaks, scan.is_constant = self.peaks[places], self.is_constant[places]
+        scan.row_peaks = self.row_peaks.reshape(self.values.depth, -1)[places].reshape(-1)
+        scan.signal = self.signal[places]
+        scan._wholes = {}
+        return scan
+
+    @property
+    def has_nonfinite(self) -> bool:
+        """Whether any element is infinite or NaN."""
+        return bool(self.nonfinite.any())
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether any element is finite."""
+        return bool((self.nonfinite < self.values.count).any())
+
     @property
     def is_negative(self) -> bool:
         """Whether any element is below 0."""
-        return self._low < 0
+        return bool((self._low < 0).any())
 
     @property
-    def is_constant(self) -> bool:
-        """Whether all elements are equal."""
-        return self._low >= self._high
-
-    @property
-    def peak(self) -> float:
-        """The largest magnitude; 0 if there is none."""
-        return max(-self._low, self._high, 0.0)
+    def is_zero(self) -> bool:
+        """Whether there is no element but zeros."""
+        return not self.peaks.any()
 
     @property
     def is_in_range(self) -> bool:
-        """Whether float64 holds the squares of all of its elements."""
-        return self.peak == 0 or _LEAST < self.peak < _LARGEST
+        """Whether float64 holds the squares of all elements."""
+        return bool(((self.peaks == 0) | (self.peaks > _LEAST) & (self.peaks < _LARGEST)).all())
+
+    @property
+    def is_normal(self) -> bool:
+        """Whether the largest magnitude, and what it is multiplied by, are normal numbers of float32."""
+        return bool(((self.peaks >= _LEAST_NORMAL) & (self.peaks <= _LARGEST_NORMAL)).all())
 
     def histogram(self, bits: int = ANY_BITS) -> Histogram:
         """Give the histogram by so many bits of mantissa."""
@@ -141,44 +219,47 @@ class Scan:
 
     def errors(self, fmt: Format) -> Floats:
         """Sum up the squared errors with one bias, at every bias that a format allows, shape (biases,)."""
+        assert self.values.depth == 1
         if fmt not in self._errors:
             self._errors[fmt] = self._errors_at_biases(fmt)
         return self._errors[fmt]
 
-    def error_at(self, fmt: Format, bias: int) -> float:
+    def error_at(self, fmt: Format, bias: int) -> Floats:
         """Sum up the squared errors with one bias, which is given."""
         if fmt in self._errors or self.values.kept() is None:
-            return float(self.errors(fmt)[bias - fmt.bias_range[0]])
+            place = bias - fmt.bias_range[0]
+            return self.errors(fmt)[place : place + 1]
         return self._least(_of_one_bias(fmt, bias))[1]
 
-    def bias(self, fmt: Format) -> int:
+    def bias(self, fmt: Format) -> list[int]:
         """Tell the one bias of the least squared error."""
-        return self._least(fmt)[0]
+        found: list[int] = self._least(fmt)[0].tolist()
+        return found
 
-    def least(self, fmt: Format) -> float:
+    def least(self, fmt: Format) -> Floats:
         """Sum up the squared errors with that bias."""
         return self._least(fmt)[1]
 
-    def error(self, fmt: Format) -> float:
+    def error(self, fmt: Format) -> list[float]:
         """Tell the sum of squared errors at that bias, over that of squares."""
         return self._share(self.least(fmt))
 
-    def _least(self, fmt: Format) -> tuple[int, float]:
+    def _least(self, fmt: Format) -> tuple[NDArray[np.int16], Floats]:
         if fmt not in self._wholes:
             self._wholes[fmt] = self._found_least(fmt)
         return self._wholes[fmt]
 
-    def _found_least(self, fmt: Format) -> tuple[int, float]:
+    def _found_least(self, fmt: Format) -> tuple[NDArray[np.int16], Floats]:
         if not self.values.size:
-            return fmt.default_bias, 0.0
+            return np.array([fmt.default_bias], np.int16), np.zeros(1)
         if (flat := self.values.kept()) is not None:
-            biases, errors = _least_errors(flat[np.newaxis], fmt, flat.size, self.scale)
-            return int(biases[0, 0]), float(errors[0, 0])
+            stack = flat.reshape(self.values.depth, -1)
+            biases, errors = _least_errors(stack, fmt, stack.shape[1], self.scale)
+            return biases[:, 0], errors[:, 0]
         bias = least_error(self.errors(fmt), fmt)
-        if not self._is_double:
-            return bias, float(self.errors(fmt).min())
         # bins are of float32
-        return bias, float(sum(self._noises(fmt, bias)))
+        error = sum(self._noises(fmt, bias)) if self._is_double else self.errors(fmt).min()
+        return np.array([bias], np.int16), np.array([error], np.float64)
 
     def _noises(self, fmt: Format, bias: int) -> list[float]:
         """Sum up the squared errors of each chunk of a sample, or each piece, with one bias."""
@@ -195,13 +276,13 @@ class Scan:
 
     def _finite(self, values: Array) -> Array:
         """Put 0 for what is not finite."""
-        return np.where(np.isfinite(values), values, 0) if self.nonfinite else values
+        return np.where(np.isfinite(values), values, 0) if self.has_nonfinite else values
 
     def whole(self, fmt: Format) -> GroupErrors:
         """Give the errors with one bias for all of the tensor."""
-        bias = self.bias(fmt)
-        uncertainty = self.uncertainty_db(self._noises(fmt, bias)) if self.is_sample else 0.0
-        return GroupErrors(self.error(fmt), 1, bias, bias, bias, uncertainty)
+        biases = self.bias(fmt)
+        uncertainty = self.uncertainty_db(self._noises(fmt, biases[0])) if self.is_sample else 0.0
+        return GroupErrors(self.error(fmt), biases, biases, biases, 1, uncertainty)
 
     def uncertainty_db(self, noises: Sequence[float] | Floats) -> float:
         """Tell how far an error may be from that of all elements, from the errors of the sample's chunks."""
@@ -244,7 +325,7 @@ class Scan:
         advance : callable, optional
             Called with the number of elements of each piece when it is done.
         """
-        tallies = [_Tally(fmt) for fmt, _ in wanted]
+        tallies = [_Tally(fmt, self.values.depth) for fmt, _ in wanted]
         rows = [
             _SplitRows(fmt, self.scale)
             if self.values.is_split and length == self.values.length
@@ -275,7 +356,7 @@ class Scan:
         if not self.is_sample:
             return [tally.result(self._share, 0.0) for tally in tallies]
         noises = [
-            tally.noises if split is None else split.noises(self.values)
+            tally.noises[0] if split is None else split.noises(self.values)
             for tally, split in zip(tallies, rows, strict=True)
         ]
         return [
@@ -290,18 +371,21 @@ class Scan:
         """
         assert not self.values.is_turned
         assert ALIGNMENT % rows == 0 == ALIGNMENT % columns
-        tally = _Tally(fmt)
+        tally = _Tally(fmt, 1)
         with no_flags(), np.errstate(all="ignore"):
             for piece in self.values:
                 tiles = _as_tiles(piece.values, rows, columns)
                 tally.add(*_least_errors(tiles, fmt, tiles.shape[1], self.scale))
         return tally.result(self._share, 0.0)
 
-    def _share(self, noise: float) -> float:
-        """Give a sum of squared errors, in units of 4**scale, as a share of that of squares."""
-        if noise == 0:
-            return 0.0
-        return noise / self.signal if self.signal > 0 else math.inf
+    def _share(self, noise: Sequence[float] | Floats) -> list[float]:
+        """Give sums of squared errors, in units of 4**scale, as shares of those of squares."""
+        noises = np.asarray(noise)
+        shares = np.full(noises.shape, np.inf)
+        np.divide(noises, self.signal, out=shares, where=self.signal > 0)
+        shares[noises == 0] = 0
+        found: list[float] = shares.tolist()
+        return found
 
     def _survey(self) -> None:
         """Look at all values; those of several pieces are summed up by bins at once."""
@@ -312,8 +396,10 @@ class Scan:
             if not (is_kept or self._is_double):
                 self._table = self._table or BinTable(ANY_BITS, 0)
                 self._table.add(values.reshape(-1))
+        self.is_constant = self._low >= self._high
+        self.peaks = np.maximum(np.maximum(-self._low, self._high), 0.0) + 0.0  # not -0
         if self._is_double:  # a scale takes the largest of them
-            self.scale = scale_exponent(self.peak)
+            self.scale = scale_exponent(float(self.peaks[0]))
 
     def _bin_sums(self) -> BinSums:
         flat = self.values.kept() if self.values.size else np.zeros(0, np.float32)
@@ -326,10 +412,10 @@ class Scan:
                 table.add(values.reshape(-1))
         return BinSums(*table.bins(), self.values.count)
 
-    def _sum_up(self) -> float:
+    def _sum_up(self) -> Floats:
         """Sum up the squares, in units of 4**scale."""
         if self._table is not None and not self.is_sample:
-            return self.histogram().signal
+            return np.array([self.histogram().signal])
         for piece in self.values:
             values = self._finite(piece.values)
             if self.scale:
@@ -338,19 +424,20 @@ class Scan:
                 rows = np.einsum("ij,ij->i", values, values, dtype=np.float64)
                 self.signals += piece.by_chunk(rows)
             else:
-                flat = values.reshape(-1)
-                self.signals.append(float(np.einsum("i,i->", flat, flat, dtype=np.float64)))
-        return sum(self.signals)
+                for flat in values.reshape(self.values.depth, -1):
+                    self.signals.append(float(np.einsum("i,i->", flat, flat, dtype=np.float64)))
+        return np.array(self.signals if self.values.depth > 1 else [float(sum(self.signals))])
 
     def _add_limits(self, row: int, values: Array) -> None:
-        self.zeros += values.size - int(np.count_nonzero(values))
-        low, high = float(values.min()), float(values.max())
-        if not (math.isfinite(low) and math.isfinite(high)):
-            finite = np.isfinite(values)
-            self.nonfinite += values.size - int(np.count_nonzero(finite))
-            low = float(values.min(initial=math.inf, where=finite))
-            high = float(values.max(initial=-math.inf, where=finite))
-        self._low, self._high = min(self._low, low), max(self._high, high)
+        stack = values.reshape(self.values.depth, -1)
+        self.zeros += [each.size - int(np.count_nonzero(each)) for each in stack]
+        low, high = (each.astype(np.float64) for each in (stack.min(axis=1), stack.max(axis=1)))
+        for i in np.flatnonzero(~(np.isfinite(low) & np.isfinite(high))):
+            finite = np.isfinite(stack[i])
+            self.nonfinite[i] += finite.size - int(np.count_nonzero(finite))
+            low[i] = stack[i].min(initial=math.inf, where=finite)
+            high[i] = stack[i].max(initial=-math.inf, where=finite)
+        self._low, self._high = np.minimum(self._low, low), np.maximum(self._high, high)
         rows = self.row_peaks[row : row + len(values)]
         with np.errstate(all="ignore"):  # of what is beyond float32
             np.maximum(rows, row_peaks(values), out=rows)
@@ -395,44 +482,48 @@ def _as_tiles(matrix: Array, rows: int, columns: int) -> Array:
 
 
 class _Tally:
-    """The errors of groups, added up, and how often each bias occurs."""
+    """The errors of groups, added up, and how often each bias occurs; of each tensor of a stack."""
 
-    def __init__(self, fmt: Format) -> None:
-        self._format = fmt
-        self._few: list[int] = []
+    def __init__(self, fmt: Format, depth: int) -> None:
+        self._format, self._depth = fmt, depth
+        self._few: list[Array] = []
         self._counts: NDArray[np.int64] | None = None
-        self.noises: list[float] = []
+        self.noises: list[list[float]] = [[] for _ in range(depth)]
 
     def add(self, biases: Array, errors: Floats, piece: MatrixPiece | None = None) -> None:
         """Add groups: the bias of each, and its sum of squared errors; perhaps of a sample's chunks."""
-        if biases.size <= _FEW_GROUPS:
-            self._few += biases.reshape(-1).tolist()
+        if biases.size <= _FEW_GROUPS or self._depth > 1:
+            self._few.append(biases.reshape(self._depth, -1))
         else:
             low, high = self._format.bias_range
             flat = biases.reshape(-1).astype(np.intp) - low
             counts = np.bincount(flat, minlength=high - low + 1)
             self._counts = counts if self._counts is None else self._counts + counts
         if piece is not None and len(piece.chunks) > 1:
-            self.noises += piece.by_chunk(errors.sum(axis=1))
+            self.noises[0] += piece.by_chunk(errors.sum(axis=1))
         else:
-            self.noises.append(float(errors.sum()))
+            sums = errors.reshape(self._depth, -1).sum(axis=1).tolist()
+            for noises, each in zip(self.noises, sums, strict=True):
+                noises.append(each)
 
-    def result(self, share: Callable[[float], float], uncertainty: float) -> GroupErrors:
+    def result(
+        self, share: Callable[[list[float]], list[float]], uncertainty: float
+    ) -> GroupErrors:
         """Give what all groups have in common."""
         low, high = self._format.bias_range
+        few = np.concatenate(self._few, axis=1) if self._few else np.zeros((1, 0), np.int16)
         # of two in the middle the lower, if they differ
         if self._counts is None:
-            found = sorted(self._few)
-            count = len(found)
-            lowest, median, highest = found[0], found[(count - 1) // 2], found[-1]
+            count = few.shape[1]
+            found = np.sort(few, axis=1)[:, [0, (count - 1) // 2, -1]]
         else:
-            few = np.array(self._few, np.intp) - low
-            below = np.cumsum(self._counts + np.bincount(few, minlength=high - low + 1))
+            more = np.bincount(few[0].astype(np.intp) - low, minlength=high - low + 1)
+            below = np.cumsum(self._counts + more)
             count = int(below[-1])
-            places = np.searchsorted(below, [1, (count + 1) // 2, count])
-            lowest, median, highest = (int(place) + low for place in places)
-        error = share(math.fsum(self.noises))
-        return GroupErrors(error, count, lowest, median, highest, uncertainty)
+            found = np.searchsorted(below, [[1, (count + 1) // 2, count]]) + low
+        errors = share(list(map(math.fsum, self.noises)))
+        lowest, median, highest = found.T.tolist()
+        return GroupErrors(errors, lowest, median, highest, count, uncertainty)
 
 
 class _SplitRows:

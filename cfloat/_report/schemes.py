@@ -22,10 +22,10 @@ convolution's weight, a row is all that belongs to one output.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cfloat._bias.reduction import as_matrix, reduction_axes
 from cfloat._core import binding
@@ -44,8 +44,7 @@ E2M1: Final = Format("float4_e2m1", exponent_bits=2, mantissa_bits=1)
 
 
 @public
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):  # there are many a tensor, and a tuple is quick
     """What a scheme costs a tensor.
 
     Attributes
@@ -197,55 +196,71 @@ class SchemeErrors:
         The schemes.
     rows, length : int
         The matrix's shape.
-    peak : float
-        The largest finite magnitude of the whole matrix.
-    row_peaks : ndarray of float32
+    peaks : array_like, shape (depth,)
+        The largest finite magnitude of the whole matrix, or of each of a stack.
+    row_peaks : ndarray of float32, shape (depth * rows,)
         Those of its rows, as `row_peaks` finds them.
+
+    Attributes
+    ----------
+    errors : ndarray of float64, shape (depth, schemes)
+        The sum of squared errors of each scheme.
+    signals : ndarray of float64, shape (depth,)
+        The sum of the squares of the elements.
     """
 
     def __init__(
-        self, schemes: Sequence[Scheme], rows: int, length: int, peak: float, row_peaks: Floats
+        self,
+        schemes: Sequence[Scheme],
+        rows: int,
+        length: int,
+        peaks: ArrayLike,
+        row_peaks: Floats,
     ) -> None:
         self._schemes = tuple(schemes)
         self._rows, self._length = rows, length
-        self._peak, self._row_peaks = peak, np.ascontiguousarray(row_peaks, np.float32)
-        self._sums = np.zeros(len(self._schemes) + 1)
+        self._peaks = np.asarray(peaks, np.float32).reshape(-1)
+        self._row_peaks = np.ascontiguousarray(row_peaks, np.float32)
+        self.errors = np.zeros((self._peaks.size, len(self._schemes)))
+        self.signals = np.zeros(self._peaks.size)
 
     def add_part(self, row: int, part: Floats) -> None:
         """Add a part of some rows of the matrix, the first of which is given; infinities and NaN are zeros.
+
+        Of a stack it is all of it, the rows of one matrix after those of another.
 
         Parts may be any, each but once.  The results are the same bits as of the whole if they come in
         row-major order, and each has 128 rows that begin at a multiple of 128, or all that are left, and
         columns that begin at a multiple of 1024, which is the end of the part before.
         """
         rows, columns = part.shape
-        if row + rows > self._rows or columns > self._length:
+        depth, given = self._peaks.size, f"{rows}x{columns} elements from row {row} on"
+        if row + rows > depth * self._rows or columns > self._length:
+            raise ArgumentValueError(f"part has {given} of {self._rows}x{self._length}")
+        if depth > 1 and part.shape != (depth * self._rows, self._length):
             raise ArgumentValueError(
-                f"part has {rows}x{columns} elements from row {row} on of {self._rows}x{self._length}"
+                f"part has {given}; it takes all of {depth} of {self._rows}x{self._length}"
             )
         binding.add_scheme_errors(
-            _structs(self._schemes), _rows(part), self._peak,
-            self._row_peaks[row : row + rows], self._sums,
+            _structs(self._schemes), _rows(part), self._peaks,
+            self._row_peaks[row : row + rows], self.errors, self.signals,
         )  # fmt: skip
 
-    @property
-    def errors(self) -> NDArray[np.float64]:
-        """The sum of squared errors of each scheme."""
-        return self._sums[:-1]
-
-    @property
-    def signal(self) -> float:
-        """The sum of the squares of the elements."""
-        return float(self._sums[-1])
-
-    def result(self, name: str) -> list[Comparison]:
-        """Say what each scheme costs the tensor, of this name."""
-        signal, size = self.signal, self._rows * self._length
+    def result(self, names: Sequence[str]) -> list[list[Comparison]]:
+        """Say what each scheme costs each matrix, of these names."""
+        size = self._rows * self._length
         sizes = _sizes(self._schemes, self._rows, self._length)
+        columns = [
+            (scheme.name, 8 * nbytes / size, nbytes)
+            for scheme, nbytes in zip(self._schemes, sizes, strict=True)
+        ]
         return [
-            Comparison(name, scheme.name, sqnr_db(signal, error), 8 * nbytes / size, nbytes)
-            for scheme, error, nbytes in zip(
-                self._schemes, self.errors.tolist(), sizes, strict=True
+            [
+                Comparison(name, scheme, sqnr_db(signal, error), bits, nbytes)
+                for (scheme, bits, nbytes), error in zip(columns, errors, strict=True)
+            ]
+            for name, signal, errors in zip(
+                names, self.signals.tolist(), self.errors.tolist(), strict=True
             )
         ]
 
@@ -256,7 +271,7 @@ def scheme_values(scheme: Scheme, tensor: Array) -> Floats:
         return np.empty(tensor.shape, np.float32)
     matrix = _rows(as_matrix(tensor, reduction_axes(tensor.ndim)).astype(np.float32))
     peaks = row_peaks(matrix)
-    found = binding.scheme_values(_structs((scheme,)), matrix, float(peaks.max()), peaks)
+    found = binding.scheme_values(_structs((scheme,)), matrix, peaks.max(keepdims=True), peaks)
     return found.reshape(tensor.shape)
 
 

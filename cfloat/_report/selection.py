@@ -65,18 +65,21 @@ class Problem:
         self.item = np.repeat(np.arange(self.count), np.diff(self.first))
         self.costs = np.array([cost for each in costs for cost in each], np.float64)
         self.loads = np.array([load for each in loads for load in each], np.float64)
+        # elements of arrays one at a time take several times as long
+        self._costs: list[float] = self.costs.tolist()
+        self._loads: list[float] = self.loads.tolist()
         self.cheapest, self.steps = self._hulls()
 
     def _hulls(self) -> tuple[Indices, list[tuple[int, int]]]:
         """Give the cheapest candidates, and the steps of all hulls by what a unit of load costs."""
         cheapest = np.zeros(self.count, np.intp)
         steps: list[tuple[float, int, int]] = []
-        for item in range(self.count):
-            places = range(self.first[item], self.first[item + 1])
-            order = sorted(places, key=lambda i: (self.costs[i], self.loads[i], i))
-            hull = [order[0]]
-            for i in order[1:]:
-                if self.loads[i] >= self.loads[hull[-1]]:
+        costs, loads = self._costs, self._loads
+        for item, (first, end) in enumerate(pairwise(self.first.tolist())):
+            order = sorted(zip(costs[first:end], loads[first:end], range(first, end), strict=True))
+            hull = [order[0][2]]
+            for _, load, i in order[1:]:
+                if load >= loads[hull[-1]]:
                     continue
                 while len(hull) > 1 and self._price(hull[-2], hull[-1]) >= self._price(hull[-1], i):
                     hull.pop()
@@ -87,8 +90,8 @@ class Problem:
 
     def _price(self, a: int, b: int) -> float:
         """Tell what a unit less of load costs on the way from one candidate to another."""
-        with np.errstate(over="ignore"):  # of a load that is next to nothing
-            return float((self.costs[b] - self.costs[a]) / (self.loads[a] - self.loads[b]))
+        # infinite for a load that is next to nothing
+        return (self._costs[b] - self._costs[a]) / (self._loads[a] - self._loads[b])
 
     def cost(self, chosen: Indices) -> float:
         """Sum up the costs of candidates."""

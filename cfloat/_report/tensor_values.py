@@ -4,10 +4,11 @@ A weight of three axes or more is the matrix of its slices along the first; one 
 first axis is turned.  A piece has whole rows, or a part of one that is longer than pieces are.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from functools import cached_property
 from math import prod
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from cfloat._core.arguments import integer
 from cfloat._core.dtypes import fits_float32, is_source_dtype
 
 Array = NDArray[Any]
+T = TypeVar("T")
 
 #: Elements of a piece, about: a multiple of the lengths of blocks, and enough for threads to be worth it.
 PIECE_SIZE: Final = 1 << 21
@@ -28,12 +30,20 @@ ALIGNMENT: Final = binding.TILE_ROWS
 #: Elements of a part of a row are a multiple of this, as what goes by blocks and by other schemes takes them.
 COLUMN_ALIGNMENT: Final = binding.SCHEME_COLUMNS
 
+#: Tensors of no more elements are measured together, if they are of one shape.
+STACKED_SIZE: Final = 1 << 14
+
 #: In how many places a sample is taken at least, and the fewest elements that these make.
 CHUNKS: Final = 16
 LEAST_SAMPLE: Final = CHUNKS * COLUMN_ALIGNMENT
 
 # of whole rows it is more places, if they are no more than this
 _MANY_CHUNKS: Final = 64
+
+# elements of tensors that are read to be stacked; few tensors more than these take no less time, and a
+# tensor counts as no fewer
+_BATCH_SIZE: Final = 1 << 18
+_LEAST_COUNTED: Final = 1 << 8
 
 # where a sample begins is drawn, and is the same each time
 _SEED: Final = 16
@@ -73,7 +83,11 @@ class TensorValues:
         The tensor's shape.
     rows, length : int
         The shape of its matrix.
+    depth : int
+        How many tensors there are: one, but of a stack.
     """
+
+    depth = 1
 
     def __init__(
         self,
@@ -117,6 +131,14 @@ class TensorValues:
         """Whether rows of the matrix are slices of another axis than the first."""
         return not self._in_order
 
+    def stacks_with(self) -> tuple[Any, ...] | None:
+        """Give what tensors of one stack have in common, of one that can be in a stack; else None."""
+        if not (self.is_whole and self._in_order and 0 < self.size <= STACKED_SIZE):
+            return None
+        # errors of float64 are in units that differ
+        kept = self.kept()
+        return None if kept is None or kept.dtype == np.float64 else (self.shape, self.axes)
+
     def whole(self) -> Array:
         """Give all of it, in its shape and dtype."""
         return self._read(0, self.size).reshape(self.shape)
@@ -146,7 +168,11 @@ class TensorValues:
             return
         if self.is_whole:
             if self._kept is None:
-                self._kept = MatrixPiece(0, 0, _widened(as_matrix(self.whole(), self.axes)))
+                if self._in_order:
+                    matrix = self._read(0, self.size).reshape(self.rows, self.length)
+                else:
+                    matrix = as_matrix(self.whole(), self.axes)
+                self._kept = MatrixPiece(0, 0, _widened(matrix))
             yield self._kept
         elif self.is_split:
             yield from self._parts_of_rows()
@@ -168,6 +194,33 @@ class TensorValues:
                     self._read(row * self.length + column, row * self.length + stop) for row in band
                 ]
                 yield MatrixPiece(first, column, _widened(np.stack(parts)))
+
+
+class StackedValues(TensorValues):
+    """The values of several small tensors of one shape: the rows of one after those of another.
+
+    Parameters
+    ----------
+    tensors : sequence of TensorValues
+        Those that are to be one stack, by `TensorValues.stacks_with`.
+    """
+
+    def __init__(self, tensors: Sequence[TensorValues]) -> None:
+        first = tensors[0]
+        super().__init__(first.shape, first._read, first.axes)
+        self.depth = len(tensors)
+        flat = [each.kept() for each in tensors]
+        values = np.concatenate([each for each in flat if each is not None])
+        self._kept = MatrixPiece(0, 0, values.reshape(-1, self.length))
+
+    def taking(self, places: Sequence[int]) -> "StackedValues":
+        """Give some of the tensors."""
+        found = copy(self)
+        assert self._kept is not None
+        stack = self._kept.values.reshape(self.depth, -1)
+        found.depth = len(places)
+        found._kept = self._kept._replace(values=stack[places].reshape(-1, self.length))
+        return found
 
 
 class SampledValues(TensorValues):
@@ -293,6 +346,26 @@ class SampledValues(TensorValues):
         return self._read(start, start + (high - 1) * self.length + wide).reshape(high, wide)
 
 
+def batches(tensors: Iterable[tuple[T, int]]) -> Iterator[list[T]]:
+    """Put tensors, which come with their numbers of elements, together: those that may be one stack.
+
+    Others are alone, and not after the small ones that came before.
+    """
+    waiting: list[T] = []
+    elements = 0
+    for each, size in tensors:
+        if size > STACKED_SIZE:
+            yield [each]
+            continue
+        waiting.append(each)
+        elements += max(size, _LEAST_COUNTED)
+        if elements >= _BATCH_SIZE:
+            yield waiting
+            waiting, elements = [], 0
+    if waiting:
+        yield waiting
+
+
 def sample_size(sample: Any) -> int | None:
     """Check how many elements a tensor are asked for; None for all."""
     return None if sample is None else integer("sample", sample, LEAST_SAMPLE)
@@ -300,6 +373,8 @@ def sample_size(sample: Any) -> int | None:
 
 def _widened(matrix: Array) -> Array:
     """Give values that are the same, as float32 or float64: of C order, native bytes and aligned."""
+    if matrix.dtype == np.float32 and matrix.dtype.isnative and matrix.flags.carray:
+        return matrix  # of most tensors, of which there are many
     assert is_source_dtype(matrix.dtype)
     wide = np.float32 if fits_float32(matrix.dtype) else np.float64
     return np.require(matrix, wide, ("C", "A"))

@@ -136,7 +136,7 @@ def summary_rows(rows: Iterable[ReportRow], alike: Collection[str] = ()) -> Cell
     for label, found in _grouped((row.format, row) for _, row in kept).items():
         median, worst, tensor = _levels_of([(row.stats.sqnr_db, row.tensor) for row in found])
         losses = count_losses(
-            (row.stats.sqnr_db for row in found), (best[row.tensor, row.bits] for row in found)
+            [row.stats.sqnr_db for row in found], [best[row.tensor, row.bits] for row in found]
         )
         lines.append([label, str(len(found)), median, worst, str(losses), tensor])
     return lines

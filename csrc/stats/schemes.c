@@ -4,7 +4,7 @@
  * blocks fill; a chunk in batches of some of its rows, which stay in the nearest cache while all
  * schemes are at them.  A batch is blocks of CF_SCHEME_LANES elements, each with the numbers of its
  * group, so that all granularities are one.  The order of a sum is that of lanes, batches and
- * chunks. */
+ * chunks.  A stack of matrices is the chunks of one after those of another. */
 #include <float.h>
 #include <string.h>
 
@@ -49,18 +49,20 @@ typedef struct prepared {
 } prepared;
 
 typedef struct task {
-  const cf_rows *matrix;
+  const cf_rows *matrix; /* or a stack of them */
   const prepared *schemes;
   cf_operation round_scales; /* to E4M3 */
   int count, threads;
-  int64_t first_chunk, chunks, row_chunks; /* of these rows; so many in one band of CF_TILE rows */
-  double (*sums)[CF_MAX_SCHEMES + 1];      /* of each chunk and scheme; the last of the elements */
-  float *results;                          /* NULL, or where the only scheme's values go */
+  int64_t first_chunk, chunks;        /* so many of these at a time */
+  int64_t matrix_chunks, row_chunks;  /* of a matrix; of one band of CF_TILE rows */
+  double (*sums)[CF_MAX_SCHEMES + 1]; /* of each chunk and scheme; the last of the elements */
+  float *results;                     /* NULL, or where the only scheme's values go */
 } task;
 
-/* Some rows of a chunk; all of a row is `blocks` blocks of LANES. */
+/* Rows are counted from the first of the stack; all of a row is `blocks` blocks of LANES. */
 typedef struct chunk {
   int64_t first_row, first_column, rows, columns, blocks;
+  float peak;                        /* of the whole matrix */
   float peaks[CF_TILE * ROW_BLOCKS]; /* of each block */
   float tile_peaks[ROW_TILES];
 } chunk;
@@ -153,8 +155,7 @@ static void find_group_peaks(const task *t, const prepared *s, const chunk *c, b
     } else if (s->granularity == CF_EACH_TILE) {
       for (int64_t i = 0; i < c->blocks; ++i) to[i] = c->tile_peaks[i / TILE_BLOCKS];
     } else {
-      const float peak =
-          s->granularity == CF_EACH_ROW ? row_peaks[c->first_row + row] : t->matrix->peak;
+      const float peak = s->granularity == CF_EACH_ROW ? row_peaks[c->first_row + row] : c->peak;
       for (int64_t i = 0; i < c->blocks; ++i) to[i] = peak;
     }
   }
@@ -168,8 +169,8 @@ static void find_real_scales(const prepared *s, batch *b) {
   }
 }
 
-static void find_e4m3_scales(const task *t, const prepared *s, batch *b) {
-  const float peak = t->matrix->peak > FLT_MIN ? t->matrix->peak : FLT_MIN;
+static void find_e4m3_scales(const task *t, const prepared *s, const chunk *c, batch *b) {
+  const float peak = c->peak > FLT_MIN ? c->peak : FLT_MIN;
   float whole = E4M3_MAX * s->max * (1 / peak);
   if (whole > FLT_MAX) whole = 1;
   for (int64_t i = 0; i < b->blocks; ++i) b->scales[i] = whole * (b->peaks[i] / s->max);
@@ -212,7 +213,7 @@ static void quantise(const task *t, const cf_scheme_loops *loops, const prepared
     case CF_SCALE_REAL: find_real_scales(s, b); break;
     case CF_SCALE_POWER: find_power_scales(s, b); break;
     case CF_SCALE_E8M0: find_e8m0_scales(s, b); break;
-    default: find_e4m3_scales(t, s, b); break;
+    default: find_e4m3_scales(t, s, c, b); break;
   }
   const size_t blocks = (size_t)b->blocks;
   if (s->scale == CF_SCALE_POWER || s->scale == CF_SCALE_E8M0)
@@ -267,9 +268,12 @@ static void take_chunk(const task *t, int64_t index, double *sums) {
   double lanes[CF_MAX_SCHEMES + 1][LANES] = {{0}};
   chunk c;
   batch b;
-  c.first_row = index / t->row_chunks * CF_TILE;
+  const int64_t which = index / t->matrix_chunks;
+  const int64_t own_row = index % t->matrix_chunks / t->row_chunks * CF_TILE;
+  c.first_row = which * matrix->rows + own_row;
   c.first_column = index % t->row_chunks * CF_SCHEME_COLUMNS;
-  c.rows = cf_at_most(matrix->rows - c.first_row, CF_TILE);
+  c.rows = cf_at_most(matrix->rows - own_row, CF_TILE);
+  c.peak = matrix->peaks == NULL ? 0 : matrix->peaks[which];
   c.columns = cf_at_most(matrix->length - c.first_column, CF_SCHEME_COLUMNS);
   c.blocks = cf_divide_up(c.columns, LANES);
   find_chunk_peaks(t, loops, &c);
@@ -308,11 +312,12 @@ static int check_rows(const cf_rows *matrix) {
 }
 
 /* The schemes of all chunks, some at a time. */
-static void take_all(task *t, double *sums, double *signal, int threads) {
+static void take_all(task *t, int64_t number, double *sums, double *signals, int threads) {
   double chunk_sums[CHUNKS][CF_MAX_SCHEMES + 1];
   const cf_rows *matrix = t->matrix;
   t->row_chunks = cf_divide_up(matrix->length, CF_SCHEME_COLUMNS);
-  const int64_t all = cf_divide_up(matrix->rows, CF_TILE) * t->row_chunks;
+  t->matrix_chunks = cf_divide_up(matrix->rows, CF_TILE) * t->row_chunks;
+  const int64_t all = number * t->matrix_chunks;
   t->sums = chunk_sums;
   for (t->first_chunk = 0; t->first_chunk < all; t->first_chunk += t->chunks) {
     t->chunks = cf_at_most(all - t->first_chunk, CHUNKS);
@@ -323,18 +328,19 @@ static void take_all(task *t, double *sums, double *signal, int threads) {
     t->threads = (int)cf_at_most(t->threads, t->chunks);
     cf_run_threads(t->threads, take_share, t);
     for (int64_t i = 0; t->results == NULL && i < t->chunks; ++i) {
-      for (int j = 0; j < t->count; ++j) sums[j] += chunk_sums[i][j];
-      *signal += chunk_sums[i][t->count];
+      const int64_t which = (t->first_chunk + i) / t->matrix_chunks;
+      for (int j = 0; j < t->count; ++j) sums[which * t->count + j] += chunk_sums[i][j];
+      signals[which] += chunk_sums[i][t->count];
     }
   }
 }
 
-static int run_in_modes(const cf_scheme *given, int count, const cf_rows *matrix, double *sums,
-                        double *signal, float *results, int threads) {
+static int run_in_modes(const cf_scheme *given, int count, const cf_rows *matrix, int64_t number,
+                        double *sums, double *signals, float *results, int threads) {
   prepared schemes[CF_MAX_SCHEMES];
   task t;
   if (count < 0 || count > CF_MAX_SCHEMES) return CF_BAD_TYPE;
-  int status = check_rows(matrix);
+  int status = number < 0 ? CF_BAD_LAYOUT : check_rows(matrix);
   for (int i = 0; status == CF_OK && i < count; ++i) status = prepare(schemes + i, given + i);
   if (status == CF_OK)
     status = cf_operation_prepare(&t.round_scales, &e4m3, CF_FLOAT32, CF_TIES_TO_EVEN, 0, NULL,
@@ -345,25 +351,25 @@ static int run_in_modes(const cf_scheme *given, int count, const cf_rows *matrix
   t.schemes = schemes;
   t.count = count;
   t.results = results;
-  take_all(&t, sums, signal, threads);
+  take_all(&t, number, sums, signals, threads);
   return CF_OK;
 }
 
-static int run(const cf_scheme *given, int count, const cf_rows *matrix, double *sums,
-               double *signal, float *results, int threads) {
+static int run(const cf_scheme *given, int count, const cf_rows *matrix, int64_t number,
+               double *sums, double *signals, float *results, int threads) {
   const uint64_t modes = cf_set_default_float_modes();
-  const int status = run_in_modes(given, count, matrix, sums, signal, results, threads);
+  const int status = run_in_modes(given, count, matrix, number, sums, signals, results, threads);
   cf_restore_float_modes(modes);
   return status;
 }
 
-int cf_scheme_errors(const cf_scheme *schemes, int count, const cf_rows *matrix, double *sums,
-                     double *signal, int threads) {
-  return run(schemes, count, matrix, sums, signal, NULL, threads);
+int cf_scheme_errors(const cf_scheme *schemes, int count, const cf_rows *matrix, int64_t number,
+                     double *sums, double *signals, int threads) {
+  return run(schemes, count, matrix, number, sums, signals, NULL, threads);
 }
 
 int cf_scheme_values(const cf_scheme *scheme, const cf_rows *matrix, float *results, int threads) {
-  return run(scheme, 1, matrix, NULL, NULL, results, threads);
+  return run(scheme, 1, matrix, 1, NULL, NULL, results, threads);
 }
 
 typedef struct peak_task {

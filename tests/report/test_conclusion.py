@@ -18,7 +18,7 @@ from cfloat._files.conversion_plan import Plan
 from cfloat._files.encoding import Encoding
 from cfloat._files.model_class import ModelClass, Tensor
 from cfloat._report import layer_kinds
-from cfloat._report.aggregates import Aggregate, TensorError, count_losses, weighted_db
+from cfloat._report.aggregates import Aggregate, Tensors, count_losses, weighted_db
 from cfloat._report.conclusion_text import broken, shortened
 from cfloat._report.granularities import GRANULARITIES
 from cfloat._report.layer_kinds import kind_by_name
@@ -106,22 +106,27 @@ def reported(model):
 
 
 def test_aggregates_by_hand():
-    errors = [
-        TensorError("a", 900, 9.0, 0.001),
-        TensorError("b", 100, 1000.0, 0.1),
-        TensorError("exact", 0, 4.0, 0.0),
-        TensorError("constant", 0, 4.0, 0.9, is_varied=False),
-    ]
-    total = Aggregate.of(errors)
+    rows = [
+        ("a", 900, 9.0, True), ("b", 100, 1000.0, True), ("exact", 0, 4.0, True),
+        ("constant", 0, 4.0, False),
+    ]  # fmt: skip
+    errors = [0.001, 0.1, 0.0, 0.9]
+    total = Aggregate.of(Tensors.of(rows), errors)
     assert total.weighted_db == pytest.approx(-10 * math.log10((0.9 + 10) / 1000))
     assert total.energy_db == pytest.approx(10 * math.log10(1017 / (0.009 + 100 + 3.6)))
     assert (total.worst, total.worst_db) == ("b", pytest.approx(10))
     assert total.median_db == pytest.approx(30)  # of 10, 30 and exact
-    assert weighted_db([]) == math.inf
+    assert weighted_db([], []) == math.inf
     # two of four are exact: no infinity comes into their mean
-    assert Aggregate.of([errors[0], errors[1], errors[2], errors[2]]).median_db == pytest.approx(30)
-    nothing = Aggregate.of([errors[2]])
+    two_exact = [*rows[:3], rows[2]]
+    assert Aggregate.of(Tensors.of(two_exact), [*errors[:3], 0.0]).median_db == pytest.approx(30)
+    nothing = Aggregate.of(Tensors.of(rows[2:3]), [0.0])
     assert (nothing.worst, nothing.worst_db, nothing.weighted_db) == ("", math.inf, math.inf)
+    none = Aggregate.of(Tensors.of([]), [])
+    assert (none.worst, none.worst_db, none.median_db) == ("", math.inf, math.inf)
+    # those of one value count where there are no others
+    alone = Aggregate.of(Tensors.of(rows[3:]), [0.1])
+    assert (alone.worst, alone.worst_db) == ("constant", pytest.approx(10))
     assert count_losses([10, 20, 30, math.inf], [13.1, 23, math.inf, math.inf]) == 2
 
 

@@ -154,7 +154,7 @@ def test_a_bias_for_each_slice_where_it_is_worth_it(model, tmp_path):
 @pytest.mark.parametrize("name", [*COUNTED, "zero"])
 def test_every_candidate_is_carried_out_as_measured(model, tmp_path, name):
     """Also those that no bound makes the best: a bias for each slice or block seldom is."""
-    found = Measuring(cf.load(model), cf.TESLA_FORMATS).measure(name).found
+    found = Measuring(cf.load(model), cf.TESLA_FORMATS).measure([name])[0].found
     assert found[0].choice == TensorChoice(None)
     assert len(found) > 1
     assert all(each.nbytes < TENSORS[name].nbytes for each in found[1:])

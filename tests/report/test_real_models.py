@@ -124,7 +124,7 @@ def candidates(model):
     """What each floating-point tensor can become."""
     checkpoint = cf.load(model[0])
     measuring = Measuring(checkpoint, cf.TESLA_FORMATS)
-    return [measuring.measure(name) for name in checkpoint if checkpoint.is_float(name)]
+    return [measuring.measure([name])[0] for name in checkpoint if checkpoint.is_float(name)]
 
 
 @pytest.fixture(scope="module", params=["carried", "minilm", "efficientnet"])

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import cfloat as cf
-from cfloat._report.measurement import Measurement
+from cfloat._report.measurement import Measurement, Subject
 from cfloat._report.saved_reports import read_report
+from cfloat._report.scan import Scan
 from cfloat._report.tensor_values import CHUNKS, SampledValues, TensorValues
 from cfloat._report.uncertainty import combined_db, uncertainty_db
 from tests.support.commands import cfloat, main_refused, succeeded
@@ -24,7 +25,8 @@ def uneven(*shape, seed=0):
 
 
 def figures(values):
-    found = Measurement("x", "float32", values, FORMATS).run(lambda part: None, details=False)
+    measurement = Measurement([Subject("x", "float32")], Scan(values), FORMATS)
+    (found,) = measurement.run(lambda part: None, details=False)
     levels = {(each.format, each.granularity): each for each in found.granularity}
     levels |= {each.scheme: each for each in found.comparisons}
     return {key: (each.sqnr_db, each.uncertainty_db) for key, each in levels.items()}

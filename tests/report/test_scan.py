@@ -8,7 +8,7 @@ from scheme_errors import measure_schemes
 
 import cfloat as cf
 from cfloat._report import tensor_values
-from cfloat._report.measurement import Measurement
+from cfloat._report.measurement import Measurement, Subject
 from cfloat._report.scan import COLUMN, Scan
 from cfloat._report.schemes import SCHEMES, SchemeErrors
 from cfloat._report.tensor_values import TensorValues
@@ -31,7 +31,9 @@ def wide(*shape, seed=0, dtype=np.float32):
 
 
 def measured(x, axes=None):
-    return Measurement("x", str(x.dtype), TensorValues.of(x, axes), FORMATS).run(lambda part: None)
+    scan = Scan(TensorValues.of(x, axes))
+    (found,) = Measurement([Subject("x", str(x.dtype))], scan, FORMATS).run(lambda part: None)
+    return found
 
 
 def levels(found):
@@ -137,8 +139,8 @@ def test_few_elements(shape):
 @pytest.mark.parametrize("shape", [(0,), (0, 5), (5, 0), (3, 0, 2)])
 def test_no_elements(shape):
     scan = Scan(TensorValues.of(np.zeros(shape, np.float32)))
-    assert (scan.signal, scan.peak, scan.zeros, list(scan.values)) == (0, 0, 0, [])
-    assert scan.error(cf.CFloat8_1_4_3) == 0
+    assert (scan.signal, scan.peaks, scan.zeros, list(scan.values)) == (0, 0, 0, [])
+    assert scan.error(cf.CFloat8_1_4_3) == [0]
     assert [name for name, _ in scan.granularities(cf.CFloat8_1_4_3)] == ["tensor"]
 
 
@@ -162,13 +164,17 @@ def test_columns_are_groups_of_their_own():
         for row in x
     )
     assert found.count == 64
-    assert found.error == pytest.approx(noise / np.square(x.astype(np.float64)).sum(), rel=1e-6)
+    expected = noise / np.square(x.astype(np.float64)).sum()
+    assert found.error == [pytest.approx(expected, rel=1e-6)]
 
 
 def test_a_part_lies_within_the_matrix():
     errors = SchemeErrors(SCHEMES, 200, 3000, 1.0, np.ones(200, np.float32))
     errors.add_part(128, np.ones((72, 1024), np.float32))
-    assert math.isclose(errors.signal, 72 * 1024)
+    assert math.isclose(errors.signals[0], 72 * 1024)
     for row, part in ((129, (72, 10)), (0, (1, 3001))):
         with pytest.raises(cf.ArgumentValueError, match="of 200x3000"):
             errors.add_part(row, np.ones(part, np.float32))
+    stack = SchemeErrors(SCHEMES, 20, 30, [1.0, 1.0], np.ones(40, np.float32))
+    with pytest.raises(cf.ArgumentValueError, match="takes all of 2 of 20x30"):
+        stack.add_part(0, np.ones((20, 30), np.float32))

@@ -11,7 +11,8 @@ from scheme_errors import measure_schemes
 import cfloat as cf
 from cfloat._bias.reduction import as_matrix, reduction_axes
 from cfloat._core import binding
-from cfloat._report.measurement import Measurement
+from cfloat._report.measurement import Measurement, Subject
+from cfloat._report.scan import Scan
 from cfloat._report.schemes import (
     E2M1,
     SCHEMES,
@@ -173,8 +174,8 @@ def test_values_and_errors_are_the_exact_ones(name, isa):
             (a - Fraction(float(b))) ** 2 for a, b in zip(expected.flat, x.flat, strict=True)
         )
         signal = sum(Fraction(float(b)) ** 2 for b in x.flat)
-        assert errors.errors == pytest.approx([float(noise)], rel=1e-13), what
-        assert errors.signal == pytest.approx(float(signal), rel=1e-13), what
+        assert errors.errors[0] == pytest.approx([float(noise)], rel=1e-13), what
+        assert errors.signals == pytest.approx([float(signal)], rel=1e-13), what
 
 
 def test_a_row_longer_than_a_chunk():
@@ -439,7 +440,7 @@ def test_the_same_bits_in_any_pieces_and_on_any_threads(isa):
         errors = SchemeErrors(SCHEMES, *x.shape, peaks.max(), peaks)
         for row, piece in zip([0, *cuts], np.split(x, cuts), strict=True):
             errors.add_part(row, piece)
-        found.append((*errors.errors.tolist(), errors.signal))
+        found.append((*errors.errors[0].tolist(), *errors.signals.tolist()))
     cf.set_num_threads(None)
     assert len(set(found)) == 1
     binding.select_isa("portable")
@@ -456,7 +457,7 @@ def test_a_row_in_pieces(rng):
     parts = SchemeErrors(SCHEMES, 1, 5000, np.abs(x).max(), row_peaks(x))
     for piece in np.split(x, [1024, 4096], axis=1):
         parts.add_part(0, piece)
-    assert parts.result("x") == whole.result("x")
+    assert parts.result(["x"]) == whole.result(["x"])
 
 
 def test_long_rows_in_parts(isa):
@@ -469,7 +470,7 @@ def test_long_rows_in_parts(isa):
     for row in (0, 128, 256):
         for piece in np.split(x[row : row + 128], [1024, 2048], axis=1):
             parts.add_part(row, piece)
-    assert parts.result("x") == whole.result("x")
+    assert parts.result(["x"]) == whole.result(["x"])
 
 
 @pytest.mark.parametrize("shape", [(4, 300_000), (3, 150, 1000), (2, 2, 100_001)], ids=str)
@@ -488,10 +489,10 @@ def test_rows_of_a_transposed_weight_are_columns(shape):
     """A Conv1D's products sum over its first axis: each scheme has what it has of the transpose."""
     x = wide(*shape, lowest=-4, highest=4)
     formats = {"CFloat8_1_4_3": cf.CFloat8_1_4_3}
-    turned = Measurement("x", "float32", TensorValues.of(x, (0,)), formats)
-    found = turned.run(lambda part: None).comparisons
-    assert found == measure_schemes("x", np.ascontiguousarray(x.T))
-    assert found != measure_schemes("x", x)
+    scan = Scan(TensorValues.of(x, (0,)))
+    (turned,) = Measurement([Subject("x", "float32")], scan, formats).run(lambda part: None)
+    assert turned.comparisons == measure_schemes("x", np.ascontiguousarray(x.T))
+    assert turned.comparisons != measure_schemes("x", x)
 
 
 @pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, np.float16, np.float64, ">f4", ">f8"])

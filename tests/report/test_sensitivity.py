@@ -93,7 +93,7 @@ def test_each_candidate_has_the_error_of_its_outputs(model, tmp_path, monkeypatc
     if size is not None:
         monkeypatch.setattr(output_error, "_PIECE_SIZE", size)
     stored = cf.load(model)
-    measured = Measuring(stored, cf.TESLA_FORMATS).measure(name)
+    measured = Measuring(stored, cf.TESLA_FORMATS).measure([name])[0]
     made = by_outputs(stored, measured, of_activations(model).moments[name])
     assert made.measure == "output"
     assert [each.choice for each in made.found] == [each.choice for each in measured.found]
@@ -114,7 +114,7 @@ def test_inputs_along_the_first_axis(tmp_path, monkeypatch):
     cf.save(path, {"w": w})
     stored = cf.load(path)
     moment = transposed(matrix_moment(INPUTS))
-    made = by_outputs(stored, Measuring(stored, [cf.CFloat8_1_4_3]).measure("w"), [moment])
+    made = by_outputs(stored, Measuring(stored, [cf.CFloat8_1_4_3]).measure(["w"])[0], [moment])
     assert len(made.found) > 2
     for each in made.found[1:]:
         rounded = np.asarray(
@@ -145,7 +145,7 @@ def test_a_weight_that_is_used_twice_has_the_mean_of_both_errors(tmp_path):
     w = TENSORS["linear"]
     cf.save(path, {"w": w})
     stored = cf.load(path)
-    measured = Measuring(stored, [cf.CFloat8_1_4_3]).measure("w")
+    measured = Measuring(stored, [cf.CFloat8_1_4_3]).measure(["w"])[0]
     uses = [row_moment(IDS, 64), matrix_moment(INPUTS)]
     both, *alone = (by_outputs(stored, measured, some) for some in (uses, uses[:1], uses[1:]))
     for i, each in enumerate(both.found):

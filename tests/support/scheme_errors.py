@@ -15,4 +15,4 @@ def measure_schemes(name, tensor, schemes=SCHEMES):
     peaks = row_peaks(matrix)
     errors = SchemeErrors(schemes, *matrix.shape, float(peaks.max()), peaks)
     errors.add_part(0, matrix)
-    return errors.result(name)
+    return errors.result([name])[0]

@@ -6,7 +6,7 @@ import numpy as np
 
 from cfloat._array.array import CFloatArray
 from cfloat._core import binding, flags
-from cfloat._core.dtypes import is_float8, is_source_dtype
+from cfloat._core.dtypes import is_byte_float, is_source_dtype
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentValueError
 
@@ -61,7 +61,7 @@ def exact_operand(x: Any) -> Any:
     if isinstance(x, CFloatArray):
         return values_of(x)
     array = np.asarray(integer(x) if type(x) is int else x)
-    return array.astype(np.float32) if is_float8(array.dtype) else array
+    return array.astype(np.float32) if is_byte_float(array.dtype) else array
 
 
 def integer(x: int) -> np.int64 | np.uint64 | np.float64:

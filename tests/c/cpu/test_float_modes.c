@@ -203,7 +203,7 @@ static int find_statistics(const float *values, const float *inside, const doubl
       {wide, 127, 8, CF_SCALE_REAL, CF_EACH_TENSOR, 0},
   };
   const int64_t length = VALUES / ROWS, stride = length * (int64_t)sizeof *values;
-  cf_rows matrix = {values, ROWS, length, stride, 0, found->peaks};
+  cf_rows matrix = {values, ROWS, length, stride, found->peaks, found->peaks};
   int status =
       cf_errors_of_bins(&searched, inside, edges, ones, ones, VALUES, found->of_bins, threads);
   status |=
@@ -212,9 +212,8 @@ static int find_statistics(const float *values, const float *inside, const doubl
                             found->biases, found->least, threads);
   status |= cf_rounding_errors(&searched, 120, values, VALUES, &found->rounding);
   status |= cf_row_peaks(&matrix, found->peaks, threads);
-  matrix.peak = found->peaks[0];
   status |=
-      cf_scheme_errors(schemes, SCHEMES, &matrix, found->scheme_sums, &found->signal, threads);
+      cf_scheme_errors(schemes, SCHEMES, &matrix, 1, found->scheme_sums, &found->signal, threads);
   for (int i = 0; i < SCHEMES; ++i)
     status |= cf_scheme_values(schemes + i, &matrix, found->values[i], threads);
   return status;

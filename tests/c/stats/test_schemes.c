@@ -56,7 +56,7 @@ static void compare(int64_t rows, int64_t length, uint64_t *state) {
   float *values = allocate(size * sizeof *values), *found = allocate(size * sizeof *found);
   float *peaks = allocate((size_t)rows * sizeof *peaks);
   for (size_t i = 0; i < size; ++i) values[i] = element(state);
-  cf_rows matrix = {values, rows, length, length * 4, 0, peaks};
+  cf_rows matrix = {values, rows, length, length * 4, NULL, peaks};
   CHECK(cf_row_peaks(&matrix, peaks, 1) == CF_OK, "%d rows", (int)rows);
   for (int64_t i = 0; i < rows; ++i)
     CHECK(peaks[i] == peak_of(values, length, i, 1, 0, length), "row %d", (int)i);
@@ -72,7 +72,7 @@ static void compare(int64_t rows, int64_t length, uint64_t *state) {
               (int)j, (double)found[i * length + j], (double)expected);
       }
     }
-    CHECK(cf_scheme_errors(schemes, 3, &matrix, sums, &signal, 1) == CF_OK, "scheme %d", which);
+    CHECK(cf_scheme_errors(schemes, 3, &matrix, 1, sums, &signal, 1) == CF_OK, "scheme %d", which);
     CHECK(fabs(sums[which] - noise) <= 1e-12 * noise, "scheme %d: %a not %a", which, sums[which],
           noise);
   }
@@ -97,9 +97,9 @@ static uint64_t digest(int threads, int64_t cut) {
   for (int64_t first = 0; first < ROWS; first += cut) {
     const int64_t rows = ROWS - first < cut ? ROWS - first : cut;
     const float peak = peak_of(values, LENGTH, 0, ROWS, 0, LENGTH);
-    cf_rows matrix = {values + first * LENGTH, rows, LENGTH, LENGTH * 4, peak, peaks};
+    cf_rows matrix = {values + first * LENGTH, rows, LENGTH, LENGTH * 4, &peak, peaks};
     CHECK(cf_row_peaks(&matrix, peaks, threads) == CF_OK, "from row %d", (int)first);
-    CHECK(cf_scheme_errors(schemes, 8, &matrix, sums, &signal, threads) == CF_OK, "from row %d",
+    CHECK(cf_scheme_errors(schemes, 8, &matrix, 1, sums, &signal, threads) == CF_OK, "from row %d",
           (int)first);
   }
   for (int i = 0; i < 9; ++i) {
@@ -112,11 +112,45 @@ static uint64_t digest(int threads, int64_t cut) {
   return digest;
 }
 
+/* A stack has what each of its matrices has. */
+static void stack(int64_t rows, int64_t length) {
+  enum { NUMBER = 3, SCHEMES = 6 };
+  cf_scheme schemes[SCHEMES];
+  double sums[NUMBER][SCHEMES] = {{0}}, signals[NUMBER] = {0};
+  float peaks[NUMBER];
+  uint64_t state = 9;
+  float *values = allocate((size_t)(NUMBER * rows * length) * sizeof *values);
+  float *row_peaks = allocate((size_t)(NUMBER * rows) * sizeof *row_peaks);
+  for (int64_t i = 0; i < NUMBER * rows * length; ++i)
+    values[i] = ldexpf(element(&state), (int)(i / (rows * length)));
+  for (int i = 0; i < 4; ++i) schemes[i] = scheme_of(e4m3, 0, CF_SCALE_REAL, i, 128);
+  schemes[4] = scheme_of(e2m1, 0, CF_SCALE_E4M3, CF_EACH_BLOCK, 16);
+  schemes[5] = scheme_of(e4m3, 8, CF_SCALE_REAL, CF_EACH_TENSOR, 0);
+  cf_rows all = {values, NUMBER * rows, length, length * 4, peaks, row_peaks};
+  CHECK(cf_row_peaks(&all, row_peaks, 1) == CF_OK, "peaks");
+  for (int i = 0; i < NUMBER; ++i)
+    peaks[i] = peak_of(values + i * rows * length, length, 0, rows, 0, length);
+  all.rows = rows;
+  const int status = cf_scheme_errors(schemes, SCHEMES, &all, NUMBER, sums[0], signals, 2);
+  CHECK(status == CF_OK, "status %d", status);
+  for (int i = 0; i < NUMBER; ++i) {
+    double own[SCHEMES] = {0}, signal = 0;
+    cf_rows one = {values + i * rows * length, rows, length, length * 4, peaks + i,
+                   row_peaks + i * rows};
+    CHECK(cf_scheme_errors(schemes, SCHEMES, &one, 1, own, &signal, 1) == CF_OK, "matrix %d", i);
+    CHECK(memcmp(own, sums[i], sizeof own) == 0 && signal == signals[i], "matrix %d of %dx%d", i,
+          (int)rows, (int)length);
+  }
+  CHECK(cf_scheme_errors(schemes, 1, &all, -1, sums[0], signals, 1) == CF_BAD_LAYOUT, "number");
+  free(values);
+  free(row_peaks);
+}
+
 static void refuse(void) {
   const cf_format fixed = {5, 10, 0, CF_NONFINITE_NONE, CF_SUBNORMALS_IEEE, 1, 15, 15};
   const float value = 1;
   double sums[1] = {7}, signal = 7;
-  cf_rows matrix = {&value, 1, 1, 4, 1, &value};
+  cf_rows matrix = {&value, 1, 1, 4, &value, &value};
   struct {
     cf_scheme scheme;
     int status;
@@ -132,12 +166,12 @@ static void refuse(void) {
       {scheme_of(fixed, 0, CF_SCALE_REAL, CF_EACH_ROW, 0), CF_BAD_FORMAT},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
-    const int status = cf_scheme_errors(&cases[i].scheme, 1, &matrix, sums, &signal, 1);
+    const int status = cf_scheme_errors(&cases[i].scheme, 1, &matrix, 1, sums, &signal, 1);
     CHECK(status == cases[i].status, "case %zu: %d", i, status);
   }
   cf_scheme good = scheme_of(e4m3, 0, CF_SCALE_REAL, CF_EACH_ROW, 0);
   good.bias = 8;
-  CHECK(cf_scheme_errors(&good, 1, &matrix, sums, &signal, 1) == CF_BAD_BIAS, "a bias");
+  CHECK(cf_scheme_errors(&good, 1, &matrix, 1, sums, &signal, 1) == CF_BAD_BIAS, "a bias");
   good.bias = 7;
   /* largest values whose scales, or the inverse of these, float32 does not have */
   const cf_format wide = {7, 3, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_IEEE, 1, 0, 147};
@@ -148,7 +182,7 @@ static void refuse(void) {
       const float ends[] = {ldexpf(1, -149), 1e-12f, 1, ldexpf(1.5f, 127)};
       for (int i = 0; i < 4; ++i) {
         float found = -1;
-        cf_rows one = {&ends[i], 1, 1, 4, ends[i], &ends[i]};
+        cf_rows one = {&ends[i], 1, 1, 4, &ends[i], &ends[i]};
         const int status = cf_scheme_values(&power, &one, &found, 1);
         CHECK(status == (is_in_range ? CF_OK : CF_BAD_BIAS), "bias %d: %d", power.bias, status);
         if (is_in_range && ends[i] >= 1e-12f)
@@ -159,13 +193,13 @@ static void refuse(void) {
       }
     }
   }
-  CHECK(cf_scheme_errors(&good, CF_MAX_SCHEMES + 1, &matrix, sums, &signal, 1) == CF_BAD_TYPE,
+  CHECK(cf_scheme_errors(&good, CF_MAX_SCHEMES + 1, &matrix, 1, sums, &signal, 1) == CF_BAD_TYPE,
         "too many");
   matrix.rows = -1;
-  CHECK(cf_scheme_errors(&good, 1, &matrix, sums, &signal, 1) == CF_BAD_LAYOUT, "rows");
+  CHECK(cf_scheme_errors(&good, 1, &matrix, 1, sums, &signal, 1) == CF_BAD_LAYOUT, "rows");
   CHECK(sums[0] == 7 && signal == 7, "something was added: %a, %a", sums[0], signal);
   matrix.rows = 0;
-  CHECK(cf_scheme_errors(&good, 1, &matrix, sums, &signal, 1) == CF_OK && sums[0] == 7, "none");
+  CHECK(cf_scheme_errors(&good, 1, &matrix, 1, sums, &signal, 1) == CF_OK && sums[0] == 7, "none");
 }
 
 void test_schemes(void) {
@@ -176,5 +210,7 @@ void test_schemes(void) {
     compare(shapes[i][0], shapes[i][1], &state);
   CHECK(digest(1, 300) == known, "sums have the digest %#llx", (unsigned long long)digest(1, 300));
   if (!is_thinned()) CHECK(digest(3, 128) == known, "%#llx", (unsigned long long)digest(3, 128));
+  stack(1, 384);
+  stack(150, 1100);
   refuse();
 }
