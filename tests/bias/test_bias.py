@@ -3,6 +3,7 @@
 import json
 from fractions import Fraction
 
+import exact
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from cfloat._bias.histogram import Histogram
 from cfloat._bias.search_slices import least_errors
 from cfloat._bias.squared_errors import squared_errors
 from cfloat._core import binding
+from cfloat._core.flags import no_flags
 from cfloat._metrics.error import sums_of_rounding
 
 TESLA = [cf.CFloat8_1_4_3, cf.CFloat8_1_5_2, cf.CFloat16_SHP]
@@ -65,6 +67,28 @@ def test_mse_is_the_least_of_all(fmt, x):
     assert tried[cf.choose_bias(x, fmt) - low] <= best * (1 + 1e-6) + slack
     for one in (cf.choose_bias(x[np.newaxis], fmt, axis=0), cf.choose_bias(x, fmt, block=x.size)):
         assert one.tolist() == [cf.choose_bias(x, fmt)]
+
+
+@pytest.mark.parametrize("fmt", exact.NEW_KINDS, ids=exact.label)
+@settings(max_examples=8, deadline=None)
+@given(x=tensors())
+def test_errors_of_every_kind_of_code(fmt, x):
+    """A zero that becomes NaN is infinitely wrong; one that becomes the smallest value, by that."""
+    finite = x[np.isfinite(x)]
+    low, high = fmt.bias_range
+    with no_flags():
+        wanted = [
+            float(np.square(cf.round_to(finite, fmt, bias).astype(np.float64) - finite).sum())
+            for bias in range(low, high + 1)
+        ]
+    wanted = np.where(np.isnan(wanted), np.inf, wanted)
+    tried = squared_errors(x, fmt)
+    np.testing.assert_allclose(tried, wanted, rtol=1e-9)
+    assert tried[cf.choose_bias(x, fmt) - low] <= tried.min() * (1 + 1e-9)
+    # what fills a short block is no element
+    rows = np.concatenate([x, x, x])[np.newaxis]
+    blocks = cf.choose_bias(rows[..., np.newaxis], fmt, axis=1, block=x.size + 1)
+    assert blocks[0, 1, 0] == cf.choose_bias(rows[0, x.size + 1 :], fmt)
 
 
 WIDE = cf.Format("wide", exponent_bits=6, mantissa_bits=4, bias=(0, 63), subnormals="whitepaper")

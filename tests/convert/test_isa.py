@@ -70,9 +70,7 @@ def label(fmt):
     return f"{fmt.name}-{fmt.subnormals}-{ends}"
 
 
-every_format = pytest.mark.parametrize(
-    "fmt", [*variants(), *CORNERS, *exact.NEW_KINDS], ids=label
-)
+every_format = pytest.mark.parametrize("fmt", [*variants(), *CORNERS, *exact.NEW_KINDS], ids=label)
 
 
 def positive_values(fmt, bias):

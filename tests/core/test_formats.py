@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 from itertools import product
+from typing import get_args
 
 import exact
 import ml_dtypes
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from strategies import biases, fields, formats
 
 import cfloat as cf
+from cfloat._core.format import Nonfinite, Subnormals
 from cfloat._core.presets import FORMATS
 
 FOUR_BITS = {"exponent_bits": 2, "mantissa_bits": 1}
@@ -59,11 +61,29 @@ every_preset = pytest.mark.parametrize("fmt", PRESETS, ids=str)
         (FOUR_BITS | {"bias": 3, "default_bias": 2}, "default_bias is 2; bias allows 3 to 3"),
         (
             FOUR_BITS | {"nonfinite": "inf"},
-            "nonfinite is 'inf'; it takes one of none, ieee, nan_only",
+            "nonfinite is 'inf'; it takes one of none, ieee, nan_only, fnuz, p3109",
+        ),
+        (
+            FOUR_BITS | {"nonfinite": "fnuz", "signed": False},
+            "nonfinite='fnuz' puts NaN in the code of -0, and signed=False has none",
+        ),
+        (
+            FOUR_BITS | {"nonfinite": "p3109", "subnormals": "normal"},
+            "nonfinite='p3109' puts NaN in the code of -0, and subnormals='normal' has no zero",
+        ),
+        (
+            {
+                "exponent_bits": 1,
+                "mantissa_bits": 0,
+                "signed": False,
+                "nonfinite": "p3109",
+                "subnormals": "normal",
+            },
+            "1 exponent bits.* no normal number",
         ),
         (
             FOUR_BITS | {"subnormals": "IEEE"},
-            "subnormals is 'IEEE'; it takes one of whitepaper, ieee, flush",
+            "subnormals is 'IEEE'; it takes one of whitepaper, ieee, flush, normal",
         ),
     ],
 )
@@ -268,7 +288,7 @@ def assert_limits(fmt, bias):
     info, values = cf.finfo(fmt, bias), fmt.values(bias).astype(np.float64)
     finite = values[np.isfinite(values)]
     positive = np.unique(finite[finite > 0])
-    normal = positive[positive >= 2.0 ** ((fmt.subnormals != "normal") - info.bias)]
+    normal = positive[positive >= exact.smallest_normal(fmt, info.bias)]
     assert (info.format, info.bits) == (fmt, fmt.bits)
     assert info.bias == (fmt.default_bias if bias is None else bias)
     assert (info.max, info.min) == (finite.max(), finite.min())
@@ -422,8 +442,7 @@ def test_finfo_of_what_is_not_a_format():
 def small_formats():
     """Every format of at most 6 bits that can exist, at three biases."""
     for signed, exponent_bits, mantissa_bits, nonfinite, subnormals, saturating in product(
-        (True, False), range(1, 7), range(6), ("none", "ieee", "nan_only"),
-        ("whitepaper", "ieee", "flush"), (True, False),
+        (True, False), range(1, 7), range(6), get_args(Nonfinite), get_args(Subnormals), (True, False),
     ):  # fmt: skip
         try:
             yield cf.Format(
@@ -438,7 +457,8 @@ def test_limits_are_those_of_the_values_in_every_small_format():
     """What Python says of a format's ends is what the core decodes, and rounds to."""
     formats = [fmt for fmt in small_formats() if fmt.bits <= 6]
     assert {(fmt.nonfinite, fmt.mantissa_bits == 0) for fmt in formats} == {
-        ("none", False), ("none", True), ("ieee", False), ("nan_only", False), ("nan_only", True)
+        ("none", False), ("none", True), ("ieee", False), ("nan_only", False), ("nan_only", True),
+        ("fnuz", False), ("fnuz", True), ("p3109", False), ("p3109", True),
     }  # fmt: skip
     for fmt, bias in product(formats, (-2, 3, 9)):
         values, limits = fmt.values(bias), cf.finfo(fmt, bias)
@@ -462,4 +482,6 @@ NONFINITE_CODES = {
     "none": lambda fmt: 0,
     "ieee": lambda fmt: (1 + fmt.signed) << fmt.mantissa_bits,
     "nan_only": lambda fmt: 1 + fmt.signed,
+    "fnuz": lambda fmt: 1,
+    "p3109": lambda fmt: 3 if fmt.signed else 2,
 }

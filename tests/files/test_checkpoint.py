@@ -4,6 +4,7 @@ import json
 import pickle
 import struct
 
+import exact
 import ml_dtypes
 import numpy as np
 import pytest
@@ -54,6 +55,15 @@ def test_every_code_of_every_format(tmp_path, fmt):
     codes = np.arange(2**fmt.bits, dtype=fmt.storage_dtype)
     biases = sorted({*fmt.bias_range, fmt.default_bias})
     round_trip(tmp_path, {f"b{bias}": cf.CFloatArray(codes, fmt, bias) for bias in biases})
+
+
+@pytest.mark.parametrize("fmt", exact.NEW_KINDS, ids=exact.label)
+def test_every_kind_of_code(tmp_path, fmt):
+    codes = np.arange(2**fmt.bits, dtype=fmt.storage_dtype)
+    cf.save(tmp_path / "codes.safetensors", {"x": cf.CFloatArray(codes, fmt)})
+    loaded = cf.load(tmp_path / "codes.safetensors")["x"]
+    assert loaded.format == fmt
+    np.testing.assert_array_equal(loaded.codes, codes)
 
 
 def test_formats_of_one_name_are_told_apart(tmp_path):

@@ -13,7 +13,12 @@ import reference as ref
 import cfloat as cf
 from cfloat._core import isa as instruction_sets
 
-FORMATS = (*exact.TESLA_READINGS[::3], *exact.TESLA_READINGS[1::3], *cf.COMPARISON_FORMATS)
+FORMATS = (
+    *exact.TESLA_READINGS[::3],
+    *exact.TESLA_READINGS[1::3],
+    *cf.COMPARISON_FORMATS,
+    *(fmt for fmt in exact.NEW_KINDS if fmt.name in ("e4m3fnuz", "binary8p4ue", "e8m0fnu")),
+)
 OPERANDS = (*FORMATS, np.dtype(np.float32), np.dtype(ml_dtypes.bfloat16))
 
 
@@ -23,8 +28,11 @@ def label(value):
 
 def codes_of(rng, fmt, shape):
     """Codes of finite values."""
-    magnitudes = rng.integers(0, exact.reference_format(fmt).max_code + 1, shape)
+    wanted = exact.reference_format(fmt)
+    magnitudes = rng.integers(0, wanted.max_code + 1, shape)
     signs = rng.integers(0, 2, shape) << (fmt.exponent_bits + fmt.mantissa_bits)
+    if wanted.nan_for_minus_zero:
+        signs[magnitudes == 0] = 0
     return (magnitudes | (signs if fmt.signed else 0)).astype(fmt.storage_dtype)
 
 
@@ -95,7 +103,10 @@ def test_cancelling_sums(isa, rng, fmt):
     order = rng.permutation(400)
     sign = 1 << (fmt.exponent_bits + fmt.mantissa_bits)
     a = np.concatenate([a, a], axis=1)[:, order]
-    b = np.concatenate([b, b ^ fmt.storage_dtype.type(sign)])[order]
+    opposite = b ^ fmt.storage_dtype.type(sign)
+    if exact.reference_format(fmt).nan_for_minus_zero:
+        opposite[b == 0] = 0
+    b = np.concatenate([b, opposite])[order]
     changed = rng.choice(400, 5, replace=False)
     b[changed] = codes_of(rng, fmt, (5, 3))
     a, b = cf.CFloatArray(a, fmt, fmt.default_bias), cf.CFloatArray(b, fmt, fmt.default_bias)
@@ -188,10 +199,33 @@ def rounded_sum(products, fmt, bias, every, rounding):
     return np.float32(float(total))
 
 
+def test_scales_of_blocks(matmul_isa, rng):
+    """As OCP MX has it: elements times scales of E8M0, and their products, are exact."""
+    e8m0 = next(fmt for fmt in exact.NEW_KINDS if fmt.name == "e8m0fnu")
+    e2m1 = cf.Format("e2m1", exponent_bits=2, mantissa_bits=1)
+    a, exact_a = operand(rng, e2m1, (6, 64))
+    scales = cf.asarray(2.0 ** rng.integers(-40, 40, (6, 2)), e8m0)
+    scaled = np.multiply(a.reshape(6, 2, 32), scales.reshape(6, 2, 1)).reshape(6, 64)
+    by_hand = exact_a * np.repeat(fractions_of(scales), 32, axis=1)
+    np.testing.assert_array_equal(fractions_of(scaled), by_hand)
+    b, exact_b = operand(rng, np.dtype(np.float32), (64, 5))
+    got = cf.matmul(scaled, cf.asarray(b, cf.bfloat16), accumulate="exact")
+    expected = exact_product(by_hand, fractions_of(cf.asarray(b, cf.bfloat16)))
+    np.testing.assert_array_equal(got, expected)
+    # scales as an operand: sums of powers of two
+    ones = cf.asarray(np.eye(2), cf.CFloat8_1_4_3)
+    np.testing.assert_array_equal(cf.matmul(scales, ones, accumulate="exact"), np.asarray(scales))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("rounding", [r for r in cf.ROUNDING_MODES if r != "stochastic"])
 @pytest.mark.parametrize(
-    "fmt", [f for f in exact.TESLA_READINGS if f.nonfinite == "none"], ids=label
+    "fmt",
+    [
+        *(f for f in exact.TESLA_READINGS if f.nonfinite == "none"),
+        *(f for f in exact.NEW_KINDS if f.name in ("e5m2fnuz", "binary6p3se", "e4m3_no_zero")),
+    ],
+    ids=label,
 )
 def test_accumulator(isa, rng, fmt, rounding):
     """Few products at a time are exact in the 53 bits of what is added in between."""

@@ -159,7 +159,9 @@ def encode(x, fmt, bias, rounding, words=0):
     code = np.where(undefined, 0 if fmt.nonfinite == "none" else nan_code, code)
     if fmt.signed:
         # a NaN that clamps is positive, as is one that a zero becomes
-        bare = no_zero | (nan & (fmt.nonfinite == "none")) | ((code == 0) & wanted.nan_for_minus_zero)
+        bare = (
+            no_zero | (nan & (fmt.nonfinite == "none")) | ((code == 0) & wanted.nan_for_minus_zero)
+        )
         code |= (negative & ~bare).astype(np.int64) << wanted.sign_shift
 
     expected = {

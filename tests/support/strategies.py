@@ -24,9 +24,7 @@ def nonfinite_kinds(exponent_bits, mantissa_bits, signed, subnormals):
     if not signed or subnormals != "normal":
         kinds.append("p3109")
     least = 0 if subnormals == "normal" else 2**mantissa_bits
-    return [
-        kind for kind in kinds if max_code(exponent_bits, mantissa_bits, signed, kind) >= least
-    ]
+    return [kind for kind in kinds if max_code(exponent_bits, mantissa_bits, signed, kind) >= least]
 
 
 @st.composite

@@ -52,6 +52,20 @@ FORMATS = {
         subnormals="whitepaper",
     ),
     "no mantissa": cf.Format("no mantissa", exponent_bits=3, mantissa_bits=0, nonfinite="nan_only"),
+    "fnuz": cf.Format("fnuz", exponent_bits=4, mantissa_bits=3, bias=(0, 20), nonfinite="fnuz"),
+    "p3109": cf.Format("p3109", exponent_bits=5, mantissa_bits=2, bias=16, nonfinite="p3109"),
+    "no zero": cf.Format(
+        "no zero",
+        exponent_bits=8,
+        mantissa_bits=0,
+        signed=False,
+        bias=127,
+        nonfinite="nan_only",
+        subnormals="normal",
+    ),
+    "no zero, no NaN": cf.Format(
+        "no zero, no NaN", exponent_bits=3, mantissa_bits=2, bias=(0, 9), subnormals="normal"
+    ),
     "small": cf.Format(
         "small", exponent_bits=2, mantissa_bits=5, bias=(100, 120), subnormals="whitepaper"
     ),

@@ -24,6 +24,8 @@ static unsigned code_again(const cf_format *format, unsigned code) {
   if (x.kind == NOT_A_NUMBER && format->nonfinite == CF_NONFINITE_IEEE)
     return sign | (max_code(format) + 1 + subnormals / 2);
   if (x.kind == INFINITE && format->saturating) return sign | max_code(format);
+  /* -0 is encoded as 0 there */
+  if (format->nonfinite == CF_NONFINITE_P3109 && x.kind == FINITE && x.magnitude == 0) return 0;
   return format->subnormals == CF_SUBNORMALS_FLUSH && magnitude < subnormals ? sign : code;
 }
 

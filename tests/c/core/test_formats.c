@@ -23,8 +23,8 @@ static void one_field_wrong(void) {
     int32_t value;
   } wrong[] = {
       {0, 0},         {0, -1},        {0, 13},    {0, INT32_MAX}, {0, INT32_MIN}, {1, -1},
-      {1, 12},        {1, INT32_MAX}, {2, -1},    {2, 2},         {3, -1},        {3, 3},
-      {4, -1},        {4, 3},         {5, 0},     {5, 2},         {5, -1},        {6, 64},
+      {1, 12},        {1, INT32_MAX}, {2, -1},    {2, 2},         {3, -1},        {3, 5},
+      {4, -1},        {4, 4},         {5, 0},     {5, 2},         {5, -1},        {6, 64},
       {6, INT32_MIN}, {7, -1},        {7, 32767}, {7, INT32_MAX},
   };
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
@@ -47,6 +47,12 @@ static void wrong_together(void) {
         infinities);
   const int nans = status_with(1, 0, 1, CF_NONFINITE_NAN_ONLY, CF_SUBNORMALS_IEEE, 0, 0, 0);
   CHECK(nans == CF_BAD_FORMAT, "exponents 0 and NaN leave no normal number: %d", nans);
+  const int no_sign = status_with(4, 3, 0, CF_NONFINITE_FNUZ, CF_SUBNORMALS_IEEE, 0, 8, 8);
+  CHECK(no_sign == CF_BAD_FORMAT, "there is no -0 for NaN to replace: %d", no_sign);
+  const int no_zero = status_with(4, 3, 1, CF_NONFINITE_P3109, CF_SUBNORMALS_NORMAL, 0, 8, 8);
+  CHECK(no_zero == CF_BAD_FORMAT, "the code of -0 is a number: %d", no_zero);
+  const int nothing = status_with(1, 0, 0, CF_NONFINITE_P3109, CF_SUBNORMALS_NORMAL, 0, 0, 0);
+  CHECK(nothing == CF_BAD_FORMAT, "infinity and NaN leave no number: %d", nothing);
 }
 
 static int is_float32(double value) { return isinf((float)value) == 0 && (float)value == value; }
@@ -64,7 +70,7 @@ static int all_float32(const cf_format *format, int bias) {
 static void float32_range(void) {
   for (int exponent_bits = 1; exponent_bits <= 8; exponent_bits += exponent_bits < 4 ? 1 : 4) {
     for (int mantissa_bits = 0; mantissa_bits <= 3; ++mantissa_bits) {
-      for (int subnormals = CF_SUBNORMALS_WHITEPAPER; subnormals <= CF_SUBNORMALS_FLUSH;
+      for (int subnormals = CF_SUBNORMALS_WHITEPAPER; subnormals <= CF_SUBNORMALS_NORMAL;
            ++subnormals) {
         for (int32_t bias = -140; bias <= 410; ++bias) {
           const cf_format format = {
@@ -83,7 +89,7 @@ static void float32_range(void) {
 static void largest_exponent(void) {
   for (int e = 1; e <= 8; ++e)
     for (int m = 0; m <= 3; ++m)
-      for (int nonfinite = CF_NONFINITE_NONE; nonfinite <= CF_NONFINITE_NAN_ONLY; ++nonfinite) {
+      for (int nonfinite = CF_NONFINITE_NONE; nonfinite <= CF_NONFINITE_P3109; ++nonfinite) {
         const cf_format format = {e, m, 1, nonfinite, CF_SUBNORMALS_IEEE, 1, 127, 127};
         if (cf_format_check(&format) != CF_OK) continue;
         const int found = cf_format_max_exponent_field(&format);

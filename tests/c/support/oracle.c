@@ -10,6 +10,7 @@
 #define WHITEPAPER CF_SUBNORMALS_WHITEPAPER
 #define IEEE CF_SUBNORMALS_IEEE
 #define FLUSH CF_SUBNORMALS_FLUSH
+#define NORMAL CF_SUBNORMALS_NORMAL
 
 #define CFLOAT8_1_4_3(reading) \
   {"CFloat8_1_4_3 " #reading, {4, 3, 1, CF_NONFINITE_NONE, reading, 1, 0, 63}, 7}
@@ -41,6 +42,14 @@ const format_case OTHERS[OTHERS_COUNT] = {
     {"E1M15 unsigned", {1, 15, 0, CF_NONFINITE_NONE, WHITEPAPER, 1, -60, 60}, 0},
     {"E3M3 unsigned", {3, 3, 0, CF_NONFINITE_NAN_ONLY, FLUSH, 1, -60, 60}, 3},
     {"E3M1 of integers", {3, 1, 1, CF_NONFINITE_NONE, WHITEPAPER, 1, -64, -64}, -64},
+    {"E4M3FNUZ", {4, 3, 1, CF_NONFINITE_FNUZ, IEEE, 0, 8, 8}, 8},
+    {"E5M2FNUZ saturating", {5, 2, 1, CF_NONFINITE_FNUZ, WHITEPAPER, 1, 0, 63}, 16},
+    {"binary8p4se", {4, 3, 1, CF_NONFINITE_P3109, IEEE, 0, 8, 8}, 8},
+    {"binary8p3ue", {6, 2, 0, CF_NONFINITE_P3109, IEEE, 0, 32, 32}, 32},
+    {"binary11p6se flushing", {5, 5, 1, CF_NONFINITE_P3109, FLUSH, 0, 0, 40}, 16},
+    {"E8M0FNU", {8, 0, 0, CF_NONFINITE_NAN_ONLY, NORMAL, 0, 127, 127}, 127},
+    {"E4M3 without zero", {4, 3, 1, CF_NONFINITE_NONE, NORMAL, 1, 0, 60}, 7},
+    {"E3M4 without zero, IEEE", {3, 4, 1, CF_NONFINITE_IEEE, NORMAL, 0, 0, 127}, 3},
 };
 
 const char *rounding_name(int rounding) {
@@ -105,16 +114,29 @@ unsigned sign_code(const cf_format *format) {
   return format->is_signed ? 1u << (format->exponent_bits + format->mantissa_bits) : 0;
 }
 
-static unsigned infinity_code(const cf_format *format) {
-  return ((1u << format->exponent_bits) - 1) << format->mantissa_bits;
-}
-
 static unsigned all_ones(const cf_format *format) {
   return (1u << (format->exponent_bits + format->mantissa_bits)) - 1;
 }
 
+static int has_infinity(const cf_format *format) {
+  return format->nonfinite == CF_NONFINITE_IEEE || format->nonfinite == CF_NONFINITE_P3109;
+}
+
+static unsigned infinity_code(const cf_format *format) {
+  if (format->nonfinite == CF_NONFINITE_P3109)
+    return format->is_signed ? all_ones(format) : all_ones(format) - 1;
+  return ((1u << format->exponent_bits) - 1) << format->mantissa_bits;
+}
+
+/* Whether the code of -0 is the one NaN. */
+static int has_bare_nan(const cf_format *format) {
+  return format->is_signed &&
+         (format->nonfinite == CF_NONFINITE_FNUZ || format->nonfinite == CF_NONFINITE_P3109);
+}
+
 unsigned max_code(const cf_format *format) {
   switch (format->nonfinite) {
+    case CF_NONFINITE_P3109:
     case CF_NONFINITE_IEEE: return infinity_code(format) - 1;
     case CF_NONFINITE_NAN_ONLY: return all_ones(format) - 1;
     default: return all_ones(format);
@@ -122,6 +144,7 @@ unsigned max_code(const cf_format *format) {
 }
 
 static unsigned nan_code(const cf_format *format) {
+  if (has_bare_nan(format)) return sign_code(format);
   return format->nonfinite == CF_NONFINITE_IEEE
              ? infinity_code(format) + (1u << (format->mantissa_bits - 1))
              : all_ones(format);
@@ -131,7 +154,7 @@ double grid_value(const cf_format *format, int bias, unsigned code) {
   const unsigned steps = 1u << format->mantissa_bits;
   const int exponent = (int)(code / steps);
   const double fraction = (double)(code % steps) / steps;
-  if (exponent > 0) return ldexp(1 + fraction, exponent - bias);
+  if (exponent > 0 || format->subnormals == NORMAL) return ldexp(1 + fraction, exponent - bias);
   return ldexp(fraction, format->subnormals == WHITEPAPER ? -bias : 1 - bias);
 }
 
@@ -139,13 +162,17 @@ number number_of_code(const cf_format *format, int bias, unsigned code) {
   const unsigned sign = sign_code(format);
   const unsigned magnitude = code % (all_ones(format) + 1);
   number x = {FINITE, (code & sign) != 0, 0, 0};
+  if (has_bare_nan(format) && x.sign && magnitude == 0) {
+    x.sign = 0;
+    x.kind = NOT_A_NUMBER;
+    return x;
+  }
   if (magnitude > max_code(format)) {
-    const int infinite =
-        format->nonfinite == CF_NONFINITE_IEEE && magnitude == infinity_code(format);
+    const int infinite = has_infinity(format) && magnitude == infinity_code(format);
     x.kind = infinite ? INFINITE : NOT_A_NUMBER;
     return x;
   }
-  x.subnormal = 0 < magnitude && magnitude < 1u << format->mantissa_bits;
+  x.subnormal = format->subnormals != NORMAL && 0 < magnitude && magnitude < 1u << format->mantissa_bits;
   if (!(x.subnormal && format->subnormals == FLUSH))
     x.magnitude = grid_value(format, bias, magnitude);
   return x;
@@ -244,7 +271,7 @@ static unsigned overflow_code(const cf_format *format, int sign, int rounding) {
   const int to_nearest = rounding == CF_TIES_TO_EVEN || rounding == CF_TIES_TO_AWAY;
   const int away = rounding == (sign ? CF_TOWARD_NEGATIVE : CF_TOWARD_POSITIVE);
   if (format->saturating || !(to_nearest || away)) return max_code(format);
-  return format->nonfinite == CF_NONFINITE_IEEE ? infinity_code(format) : nan_code(format);
+  return has_infinity(format) ? infinity_code(format) : nan_code(format);
 }
 
 unsigned encode_number(const grid *grid, number x, int rounding, uint32_t word, cf_flags *flags) {
@@ -255,17 +282,26 @@ unsigned encode_number(const grid *grid, number x, int rounding, uint32_t word, 
   flags->denormal += x.subnormal != 0;
   if (x.kind == NOT_A_NUMBER) {
     ++flags->invalid;
-    return sign | (has_nan ? nan_code(format) : grid->max_code);
+    return has_nan ? sign | nan_code(format) : grid->max_code;
   }
   if (x.sign && !format->is_signed && !is_zero) {
     ++flags->invalid;
     return has_nan ? nan_code(format) : 0;
   }
   if (x.kind == INFINITE) {
-    if (format->nonfinite == CF_NONFINITE_IEEE && !format->saturating)
+    if (has_infinity(format) && !format->saturating)
       return sign | infinity_code(format);
     ++flags->overflow;
     return sign | (format->saturating ? grid->max_code : nan_code(format));
+  }
+
+  if (format->subnormals == NORMAL && is_zero && has_nan) {
+    ++flags->invalid;
+    return nan_code(format);
+  }
+  if (x.magnitude < grid->values[0]) {
+    ++flags->underflow;
+    return sign;
   }
 
   unsigned code = floor_code(grid, x.magnitude);
@@ -276,11 +312,12 @@ unsigned encode_number(const grid *grid, number x, int rounding, uint32_t word, 
     ++flags->overflow;
     return sign | overflow_code(format, x.sign, rounding);
   }
-  const unsigned smallest_normal = 1u << format->mantissa_bits;
+  const unsigned smallest_normal =
+      format->subnormals == NORMAL ? 0 : 1u << format->mantissa_bits;
   if (format->subnormals == FLUSH && code < smallest_normal) code = 0;
   flags->underflow +=
       x.magnitude < grid->values[smallest_normal] && grid->values[code] != x.magnitude;
-  return sign | code;
+  return code == 0 && has_bare_nan(format) ? 0 : sign | code;
 }
 
 /* A NaN, whatever it was, is quiet and has no payload. */

@@ -20,7 +20,7 @@ extern const format_case TESLA[TESLA_COUNT];
 
 /* Formats that other rules hold for: infinities and NaNs, no sign, no mantissa, an extreme
  * width, a hole among the largest integers. */
-enum { OTHERS_COUNT = 13 };
+enum { OTHERS_COUNT = 21 };
 extern const format_case OTHERS[OTHERS_COUNT];
 
 const char *rounding_name(int rounding);
