@@ -208,7 +208,7 @@ def test_scales_of_blocks(matmul_isa, rng):
     scaled = np.multiply(a.reshape(6, 2, 32), scales.reshape(6, 2, 1)).reshape(6, 64)
     by_hand = exact_a * np.repeat(fractions_of(scales), 32, axis=1)
     np.testing.assert_array_equal(fractions_of(scaled), by_hand)
-    b, exact_b = operand(rng, np.dtype(np.float32), (64, 5))
+    b, _ = operand(rng, np.dtype(np.float32), (64, 5))
     got = cf.matmul(scaled, cf.asarray(b, cf.bfloat16), accumulate="exact")
     expected = exact_product(by_hand, fractions_of(cf.asarray(b, cf.bfloat16)))
     np.testing.assert_array_equal(got, expected)

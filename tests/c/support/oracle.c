@@ -172,7 +172,8 @@ number number_of_code(const cf_format *format, int bias, unsigned code) {
     x.kind = infinite ? INFINITE : NOT_A_NUMBER;
     return x;
   }
-  x.subnormal = format->subnormals != NORMAL && 0 < magnitude && magnitude < 1u << format->mantissa_bits;
+  x.subnormal =
+      format->subnormals != NORMAL && 0 < magnitude && magnitude < 1u << format->mantissa_bits;
   if (!(x.subnormal && format->subnormals == FLUSH))
     x.magnitude = grid_value(format, bias, magnitude);
   return x;
@@ -289,8 +290,7 @@ unsigned encode_number(const grid *grid, number x, int rounding, uint32_t word, 
     return has_nan ? nan_code(format) : 0;
   }
   if (x.kind == INFINITE) {
-    if (has_infinity(format) && !format->saturating)
-      return sign | infinity_code(format);
+    if (has_infinity(format) && !format->saturating) return sign | infinity_code(format);
     ++flags->overflow;
     return sign | (format->saturating ? grid->max_code : nan_code(format));
   }
@@ -312,8 +312,7 @@ unsigned encode_number(const grid *grid, number x, int rounding, uint32_t word, 
     ++flags->overflow;
     return sign | overflow_code(format, x.sign, rounding);
   }
-  const unsigned smallest_normal =
-      format->subnormals == NORMAL ? 0 : 1u << format->mantissa_bits;
+  const unsigned smallest_normal = format->subnormals == NORMAL ? 0 : 1u << format->mantissa_bits;
   if (format->subnormals == FLUSH && code < smallest_normal) code = 0;
   flags->underflow +=
       x.magnitude < grid->values[smallest_normal] && grid->values[code] != x.magnitude;
