@@ -29,8 +29,8 @@ FORMATS = {
         name: cf.format(name)
         for name in ("binary8p3se", "binary8p4uf", "binary6p3sf", "binary8p1ue", "binary12p5ue")
     },
-    "no zero": cf.Format(
-        "no zero", exponent_bits=4, mantissa_bits=3, bias=(0, 63), subnormals="normal"
+    "no zero, finite": cf.Format(
+        "no zero, finite", exponent_bits=4, mantissa_bits=3, bias=(0, 63), subnormals="normal"
     ),
     "no zero, NaN": cf.Format(
         "no zero, NaN",
