@@ -52,9 +52,9 @@ class CFloatArray(FunctionMethods, Operators):
     To NumPy and to code written for its arrays it is a float32 array: operators, ufuncs and functions compute
     on the values and give ndarrays, as docs/spec.md 5.2 says, except that a CFloatArray named by ``out=`` or
     assigned to (``a += b``, ``a[i] = b``) keeps its format: the result is rounded into it, once.  Functions
-    that only move elements (``np.reshape``, ``np.concatenate``, ``a[i]``, ...) keep the format, and so does what
-    changes signs (``-a``, ``abs(a)``) or selects (``np.maximum(a, b)``, ``np.where(c, a, b)``, ...) among arrays
-    of one format and the same biases.
+    that only move elements (``np.reshape``, ``np.concatenate``, ``a[i]``, ...) keep the format, and so does
+    what changes signs (``-a``, ``abs(a)``) or selects (``np.maximum(a, b)``, ``np.where(c, a, b)``) among
+    arrays of one format and the same biases.
 
     Parameters
     ----------

@@ -114,6 +114,8 @@ def _with_biases(codes: Any, arrays: Any, biases: BiasLayout, masks: Iterable[An
 @keeps("clip")
 def _clip(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
     """Leave elements of the output that are not asked for: it is a ufunc in all but name."""
+    if len(args) == 2 and not kwargs and type(args[0]) in (int, float):
+        return func(decoded(a), *decoded(args))
     bound = by_name(("a_min", "a_max", "out"), args, kwargs)
     out = bound.pop("out", None)
     limits = [bound.get(new, bound.get(old)) for new, old in (("min", "a_min"), ("max", "a_max"))]
