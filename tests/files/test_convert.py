@@ -85,6 +85,18 @@ def test_the_best_bias_has_the_least_error(source, tmp_path, how):
     assert errors["mse"] <= min(errors.values())
 
 
+@pytest.mark.parametrize("how", [{}, {"axis": 0}, {"axis": 1}, {"block": 35}], ids=str)
+def test_biases_by_the_rule_of_ocp_mx(source, tmp_path, how):
+    target = tmp_path / "out.safetensors"
+    convert(source, target, Plan(FMT, bias="mx", include=["a.*"], **how))
+    x, q = TENSORS["a.weight"], cf.load(target)["a.weight"]
+    np.testing.assert_array_equal(q.codes, cf.asarray(x, FMT, "mx", **how).codes)
+    with pytest.raises(
+        cf.ArgumentValueError, match="bias is 'mx', and the bias of bfloat16 is fixed"
+    ):
+        Plan(cf.bfloat16, bias="mx").checked()
+
+
 def test_a_format_by_its_name(source, tmp_path):
     target = tmp_path / "out.safetensors"
     convert(source, target, Plan("CFloat8_1_5_2"))
