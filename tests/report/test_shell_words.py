@@ -79,7 +79,9 @@ def test_what_is_printed_runs(name, tmp_path):
     cf.save(path, {"a.weight": normal, "-b": normal[:4]})
     # as `cfloat` is on the path of whoever pastes it
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "cfloat").write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m cfloat "$@"\n')
+    (tmp_path / "bin" / "cfloat").write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -P -m cfloat "$@"\n'
+    )
     (tmp_path / "bin" / "cfloat").chmod(0o755)
     environment = os.environ | {"PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"}
 
