@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from cfloat._core import flags
 from cfloat._core.code_order import CodeOrder, Codes, code_order, is_looked_up, looked_up
 from cfloat._core.dtypes import real_array
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.pieces import pieces
 from cfloat._core.public_names import public
 from cfloat.errors import ArgumentTypeError
@@ -20,6 +21,7 @@ _LEAST_LOOKED_UP: Final = 1 << 12
 
 
 @public
+@in_default_modes
 def nextafter(a: CFloatArray, towards: ArrayLike) -> CFloatArray:
     """Give the next values of an array's own format in a direction.
 
@@ -97,6 +99,7 @@ def nextafter(a: CFloatArray, towards: ArrayLike) -> CFloatArray:
 
 
 @public
+@in_default_modes
 def spacing(a: CFloatArray) -> NDArray[np.float32]:
     """Give the distance of values to the next larger magnitude of their own format.
 

@@ -223,8 +223,8 @@ class Format:
     @property
     def _max_significand(self) -> float:
         """1 + M / 2**m of the largest finite value."""
-        fraction = self._max_code & ((1 << self.mantissa_bits) - 1)
-        return 1.0 + fraction * 2.0**-self.mantissa_bits
+        one = 1 << self.mantissa_bits
+        return (one | self._max_code & (one - 1)) / one  # exact, in any floating-point mode
 
     @property
     def _first_normal_field(self) -> int:

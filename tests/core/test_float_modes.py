@@ -234,6 +234,21 @@ CALLS = {
         flags_of(lambda: cf.encode(tiny32s(), WIDE)),
         flags_of(lambda: cf.encode(tiny64s(), WIDE)),
     ],
+    "fma": lambda: [
+        cf.fma(tiny32s(50), 0.3, tiny64s(), *how) for how in ((), (WIDE,))
+    ],
+    **{
+        name: lambda call=call: [
+            call(wide(), tiny32s(200)[::-1]), call(float64s(), 0.1, cf.CFloat8_1_4_3),
+            call(float64s(50), tiny64s(), WIDE, rounding="toward_negative"),
+        ]
+        for name, call in (
+            ("add", cf.add), ("subtract", cf.subtract), ("multiply", cf.multiply), ("divide", cf.divide),
+        )
+    },
+    "sqrt": lambda: [cf.sqrt(np.abs(tiny32s())), cf.sqrt(np.abs(tiny64s()), WIDE)],
+    "nextafter": lambda: [cf.nextafter(wide(), towards) for towards in (0.0, 1e-40, wide()[::-1])],
+    "spacing": lambda: [cf.spacing(wide()), cf.spacing(narrow())],
     "errstate": lambda: refused(lambda: raising(lambda: cf.encode([1e-40], cf.CFloat8_1_4_3))),
     "report": a_report,
 }  # fmt: skip
@@ -253,6 +268,7 @@ OTHERS = {
     "MatmulRow", "ModelSummary", "PlanCost", "Report", "ReportRow", "SchemeCost", "StoredModel",
     "StoredTensor", "SubnormalCost", "SubnormalRow", "TensorSummary", "CompressionPlan", "PlannedTensor",
     "carried_tensors", "empty", "get_num_threads", "isa", "set_num_threads",
+    "format",  # as Format
     "load", "save", "plan",  # in the test of files
 }  # fmt: skip
 
