@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from typing import Any
 
 from cfloat._core import p3109
@@ -50,4 +51,8 @@ def _asked_for(options: argparse.Namespace) -> FormatInfo | FormatList | FileInf
         raise ArgumentValueError(
             f"{given} is not a format, and --bias and --subnormals go with one of {NAMES}"
         )
-    return format_list() if what is None else file_info(what)
+    if what is None:
+        return format_list()
+    if what and os.path.basename(what) == what and "." not in what and not os.path.lexists(what):
+        raise ArgumentValueError(f"{shown(what)} is neither a file nor a format, which are {NAMES}")
+    return file_info(what)

@@ -38,7 +38,13 @@ def add_patterns(command: argparse.ArgumentParser, verb: str, exclude: str) -> N
 def format_of(name: str, subnormals: str | None) -> Format:
     """Look a format up by its name, with another reading of subnormals if there is one."""
     fmt = as_format(name)
-    return fmt if subnormals is None else fmt.replace(subnormals=subnormals)
+    if subnormals is None:
+        return fmt
+    if fmt.subnormals == "normal":
+        raise ArgumentValueError(
+            f"--subnormals is {subnormals}, and {fmt.name} has neither subnormals nor a zero"
+        )
+    return fmt.replace(subnormals=subnormals)
 
 
 def format_name(text: str) -> str:

@@ -1,7 +1,6 @@
 """IEEE P3109's formats, by their names."""
 
 import re
-from functools import lru_cache
 from typing import Final
 
 from cfloat.errors import FormatError
@@ -23,7 +22,11 @@ _REFUSED: Final = (
 )
 
 
-@lru_cache(maxsize=256)
+# every format that was asked for: some hundred at most.  A dict, and not functools.lru_cache, about which
+# torch.compile warns in every graph that looks a name up
+_MADE: Final[dict[str, Format]] = {}
+
+
 def p3109_format(name: str) -> Format | None:
     """Make the format that P3109 gives a name, in lower case; None if it gives none that name.
 
@@ -41,6 +44,15 @@ def p3109_format(name: str) -> Format | None:
     >>> fmt.exponent_bits, fmt.mantissa_bits, fmt.bias_range
     (5, 2, (16, 16))
     """
+    made = _MADE.get(name)
+    if made is None:
+        made = _format_of(name)
+        if made is not None:
+            made = _MADE.setdefault(name, made)
+    return made
+
+
+def _format_of(name: str) -> Format | None:
     found = _NAME.fullmatch(name)
     if found is None:
         return None

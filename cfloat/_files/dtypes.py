@@ -5,7 +5,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from cfloat._core.format import Format
-from cfloat._core.presets import bfloat16, float8_e4m3fn, float8_e5m2
+from cfloat._core.presets import (
+    bfloat16,
+    float8_e4m3fn,
+    float8_e4m3fnuz,
+    float8_e5m2,
+    float8_e5m2fnuz,
+    float8_e8m0fnu,
+)
 
 from .file_errors import NotSupportedError
 
@@ -49,6 +56,9 @@ DTYPES: Final = {
         _of_codes("BF16", bfloat16),
         _of_codes("F8_E4M3", float8_e4m3fn),
         _of_codes("F8_E5M2", float8_e5m2),
+        _of_codes("F8_E4M3FNUZ", float8_e4m3fnuz),
+        _of_codes("F8_E5M2FNUZ", float8_e5m2fnuz),
+        _of_codes("F8_E8M0", float8_e8m0fnu),
         _of_numpy("I64", "int64"),
         _of_numpy("I32", "int32"),
         _of_numpy("I16", "int16"),
@@ -67,12 +77,7 @@ BY_COMMON_NAME: Final = {dtype.common_name: dtype for dtype in DTYPES.values()}
 
 #: Dtypes that are copied and not read, by PyTorch's name: safetensors' name, and how many elements of the
 #: last axis are one of PyTorch's, which is a byte.
-COPIED: Final = {
-    "float8_e8m0fnu": ("F8_E8M0", 1),
-    "float8_e4m3fnuz": ("F8_E4M3FNUZ", 1),
-    "float8_e5m2fnuz": ("F8_E5M2FNUZ", 1),
-    "float4_e2m1fn_x2": ("F4", 2),
-}
+COPIED: Final = {"float4_e2m1fn_x2": ("F4", 2)}
 
 #: The dtypes that are values of a model, and are converted: safetensors' names.
 FLOATS: Final = ("F64", "F32", "F16", "BF16")

@@ -131,15 +131,17 @@ def restored(
     Parameters
     ----------
     codes : ndarray of uint8
-        Codes of the OCP format.
+        Codes of the 8-bit format.
     ocp : Format
-        One of those in `PAIRS`.
+        The format: of others than those in `PAIRS` there is none.
     scale : ndarray of float
         With as many axes as the codes: each of length 1 or theirs, the last of as many as there are blocks.
     blocks : tuple of int
         For how many elements along each axis a scale is; 1 along all but the last, if there are several.
     """
-    tesla = PAIRS[ocp]
+    tesla = PAIRS.get(ocp)
+    if tesla is None:
+        return None
     mantissa, exponent = np.frexp(scale.astype(np.float64))
     bias = ocp.default_bias + 1 - exponent
     low, high = tesla.bias_range

@@ -56,14 +56,22 @@ class Coding(NamedTuple):
         return self.bits != _WIDTHS[self.stored]
 
 
-_WIDTHS: Final = {"F8_E4M3": 8, "F8_E5M2": 8, "I8": 8, "U8": 8, "I32": 32}
+_WIDTHS: Final = {
+    "F8_E4M3": 8, "F8_E5M2": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I8": 8, "U8": 8, "I32": 32,
+}  # fmt: skip
 _REAL: Final[dict[str, int | None]] = dict.fromkeys(("F32", "BF16", "F16", "F64"))
 #: Powers of two, as OCP's microscaling formats have them.  Bytes are taken for them only in blocks of 32.
 _POWERS: Final[dict[str, int | None]] = {"F8_E8M0": None, "U8": 32}
 _MX: Final[dict[str, int | None]] = {"F8_E8M0": 32, "U8": 32}
+#: What scales are, and nothing else need say so but their names.
+_SCALES: Final = frozenset((*_REAL, "F8_E8M0"))
 
 E4M3: Final = Coding("float8_e4m3fn", "F8_E4M3", 8, _REAL | _POWERS)
 E5M2: Final = Coding("float8_e5m2", "F8_E5M2", 8, _REAL | _POWERS)
+_FNUZ: Final = tuple(
+    Coding(f"float8_{bits}fnuz", f"F8_{bits.upper()}FNUZ", 8, _REAL | _POWERS)
+    for bits in ("e4m3", "e5m2")
+)
 INT8: Final = Coding("int8", "I8", 8, _REAL)
 E2M1: Final = Coding("float4_e2m1fn", "U8", 4, _MX | {"F8_E4M3": 16})
 E2M3: Final = Coding("float6_e2m3fn", "U8", 6, _MX)
@@ -95,14 +103,14 @@ _NAMES: Final = (
     ),
     _Names(
         "_{}_qdata",
-        (E4M3, E5M2, INT8, E2M1),
+        (E4M3, E5M2, *_FNUZ, INT8, E2M1),
         ("_{}_scale",),
         "_{}_zero_point",
         (("_{}_per_tensor_scale", False),),
     ),
     _Names(
         "{}",
-        (E4M3, E5M2, INT8, E2M1),
+        (E4M3, E5M2, *_FNUZ, INT8, E2M1),
         ("{}_scale", "{}_scale_inv"),
         "{}_zero_point",
         (("{}_scale_2", False),),
@@ -228,7 +236,7 @@ def find_layouts(source: Source, taken: Collection[str]) -> Layouts:
     scales = {
         name
         for name, entry in entries.items()
-        if name not in claimed and entry.dtype in _REAL and _is_scale(_leaf(name), bool(scaled))
+        if name not in claimed and entry.dtype in _SCALES and _is_scale(_leaf(name), bool(scaled))
     }
     return Layouts(scaled, frozenset(scales))
 
@@ -257,7 +265,7 @@ def _may_be_scale(name: str, entry: Entry) -> bool:
     """Whether a tensor has no name that would say what it is, and numbers as scales are."""
     leaf = _leaf(name)
     is_known = _WEIGHTS.fullmatch(leaf) or _LEARNED.fullmatch(leaf) or _BESIDE.fullmatch(leaf)
-    return (entry.dtype in _REAL or entry.dtype == "F8_E8M0") and not is_known
+    return entry.dtype in _SCALES and not is_known
 
 
 class _Search:

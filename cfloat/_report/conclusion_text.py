@@ -319,8 +319,8 @@ def _tensors(tensors: Sequence[TensorCost]) -> list[str]:
         return []
     rows = [
         [
-            shortened(printable(each.name), 52), each.kind, f"{each.size:,}", _level(each.db),
-            _level(each.loss) if each.loss >= 0.005 else "0.00",
+            shortened(printable(each.name), 52), each.kind, f"{each.size:,}",
+            *(["?", "?"] if math.isnan(each.db) else [_level(each.db), _loss(each.loss)]),
         ]
         for each in tensors
     ]  # fmt: skip
@@ -375,6 +375,10 @@ def broken(command: Sequence[str]) -> list[str]:
 
 def _db(value: float) -> str:
     return "exact" if value == math.inf else f"{value:.2f} dB"
+
+
+def _loss(value: float) -> str:
+    return _level(value) if value >= 0.005 else "0.00"
 
 
 def _level(value: float) -> str:

@@ -54,7 +54,9 @@ def choose_bias(
     For a whole array each chunk gives its largest magnitude or its histogram, which add up.  "mse" is two
     passes over values of 64 bits: the chunks stay in memory, or are computed anew, as Dask sees fit.  With
     `axis`, other methods than "max" and "mx" bring all of a slice into one chunk; so
-    does "mse" all of `x`, for formats of more than 10 mantissa bits.
+    does "mse" all of `x`, for formats of more than 10 mantissa bits.  The sums of "mse" over histograms are
+    float64's, and of 64-bit values those of float32's bits: of biases whose errors differ by less than that,
+    it may be another than `cfloat.choose_bias` gives, as of values all far beyond the range of every bias.
 
     Examples
     --------

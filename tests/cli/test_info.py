@@ -55,6 +55,13 @@ def test_a_format():
 
 def test_refusals(tmp_path, capsys):
     assert "bias is 64" in main_refused(capsys, "info", "CFloat8_1_4_3", "--bias", "64")
-    assert "not a file that can be read" in main_refused(capsys, "info", "CFloat9")
+    for name in ("CFloat9", "float8_e4m3fnz", "binary8p9se"):
+        message = main_refused(capsys, "info", name)
+        assert f"'{name}' is neither a file nor a format, which are CFloat8_1_4_3, " in message
+    (tmp_path / "readme").write_text("")
+    assert "not a file that can be read" in main_refused(capsys, "info", tmp_path / "readme")
+    for name, reading in (("float8_e8m0fnu", "flush"), ("FLOAT8_E8M0FNU", "ieee")):
+        message = main_refused(capsys, "info", name, "--subnormals", reading)
+        assert "float8_e8m0fnu has neither subnormals nor a zero" in message
     assert "is not a format" in main_refused(capsys, "info", "x.safetensors", "--bias", "3")
     assert "No such file" in main_refused(capsys, "info", tmp_path / "x.safetensors")

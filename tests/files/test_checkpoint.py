@@ -119,12 +119,14 @@ def test_plain_arrays(tmp_path):
     round_trip(tmp_path, tensors)
 
 
+EIGHT_BITS = (
+    "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu",
+)  # fmt: skip
+
+
 def test_bfloat16_and_8_bit_floats_come_as_float32(tmp_path):
     path = tmp_path / "x.safetensors"
-    tensors = {
-        name: X.astype(getattr(ml_dtypes, name))
-        for name in ("bfloat16", "float8_e4m3fn", "float8_e5m2")
-    }
+    tensors = {name: X.astype(getattr(ml_dtypes, name)) for name in ("bfloat16", *EIGHT_BITS)}
     cf.save(path, tensors)
     loaded = cf.load(path)
     for name, tensor in tensors.items():

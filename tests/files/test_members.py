@@ -211,6 +211,12 @@ NARROW = {
     "F8_E4M3FNUZ": "float8_e4m3fnuz",
     "F8_E5M2FNUZ": "float8_e5m2fnuz",
 }
+VALUES = {
+    stored: raw.view(getattr(ml_dtypes, dtype)).astype(np.float32)
+    for raw in [np.arange(256, dtype=np.uint8)]
+    for stored, dtype in NARROW.items()
+    if stored != "F4"
+}
 
 
 @pytest.mark.parametrize("rows", [4, 400], ids=["small", "large"])
@@ -232,6 +238,10 @@ def test_other_dtypes_of_safetensors_are_copied(tmp_path, stored, rows):
         found = load_torch(target)["x"]
         assert found.dtype == tensors["x"].dtype
         assert torch.equal(found.view(torch.uint8), raw)
+        if stored in VALUES:  # of one byte each
+            values = cf.load(target)["x"]
+            np.testing.assert_array_equal(values, VALUES[stored][raw.numpy()], strict=True)
+            continue
         with pytest.raises(cf.FileError, match=f"{stored} is not supported"):
             cf.load(target)["x"]
 
@@ -394,14 +404,14 @@ def test_what_only_shards_have(tmp_path):
 
 
 def test_ml_dtypes_that_are_not_written_are_named(tmp_path):
-    for dtype in ("float8_e8m0fnu", "float4_e2m1fn"):
+    for dtype in ("float8_e3m4", "float4_e2m1fn"):
         with pytest.raises(cf.ArgumentTypeError, match=f"'x' has dtype {dtype}; it takes float64"):
             cf.save(tmp_path / "x.safetensors", {"x": np.ones(3, getattr(ml_dtypes, dtype))})
 
 
 TORCH_DTYPES = (
-    "float64 float32 float16 bfloat16 float8_e4m3fn float8_e5m2 int64 int32 int16 int8 uint64 uint32 uint16 "
-    "uint8 bool complex64"
+    "float64 float32 float16 bfloat16 float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz "
+    "float8_e8m0fnu int64 int32 int16 int8 uint64 uint32 uint16 uint8 bool complex64"
 ).split()
 
 
@@ -434,7 +444,10 @@ def test_tensors_of_pytorch_that_are_not_saved(tmp_path):
         (torch.eye(3).to_sparse(), r"'x' is not dense; give it as to_dense\(\) makes it"),
         (torch.ones(3, device="meta"), r"'x' is on meta; it takes tensors in memory, as cpu\(\)"),
         (torch.ones(3, dtype=torch.complex128), "'x' has dtype complex128; it takes float64"),
-        (torch.ones(3).to(torch.float8_e4m3fnuz), "'x' has dtype float8_e4m3fnuz; it takes"),
+        (
+            torch.tensor([7, 8]).byte().view(torch.float4_e2m1fn_x2),
+            "'x' has dtype float4_e2m1fn_x2; it takes",
+        ),
         (torch.nn.Linear(2, 2), "'x' is a Linear; of PyTorch's it takes tensors alone"),
         (torch.nn.Buffer(torch.ones(3)), None),
     ):

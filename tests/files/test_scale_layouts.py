@@ -18,6 +18,8 @@ RNG = np.random.default_rng(5)
 W = RNG.standard_normal((256, 384)).astype(np.float32)
 E4M3 = W.astype(ml_dtypes.float8_e4m3fn)
 E5M2 = W.astype(ml_dtypes.float8_e5m2)
+E4M3FNUZ = W.astype(ml_dtypes.float8_e4m3fnuz)
+E5M2FNUZ = W.astype(ml_dtypes.float8_e5m2fnuz)
 VALUES = E4M3.astype(np.float32)
 ONE = np.float32([0.3])
 BYTES = RNG.integers(0, 256, (8, 32), dtype=np.uint8)
@@ -62,6 +64,12 @@ def cases():
     }
     yield "ComfyUI", comfy, VALUES * ONE
     yield "plain", {"l.weight": E5M2, "l.scale": ONE}, E5M2.astype(np.float32) * ONE
+    fnuz = E4M3FNUZ.astype(np.float32) * row
+    yield "E4M3FNUZ", {"l.weight": E4M3FNUZ, "l.weight_scale": row}, fnuz
+    fnuz = E5M2FNUZ.astype(np.float32) * repeated(block, 128, 128)
+    yield "E5M2FNUZ", {"l.weight": E5M2FNUZ, "l.weight_scale_inv": block}, fnuz
+    powers = {"l.weight": E4M3FNUZ, "l.weight_scale": np.float32([0.25])}
+    yield "E4M3FNUZ, a power", powers, E4M3FNUZ.astype(np.float32) / 4
     experts, of_each = E4M3.reshape(4, 64, 384), positive(4, 64, 1)
     expected = experts.astype(np.float32) * of_each
     yield "experts", {"l.weight": experts, "l.weight_scale": of_each}, expected

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shlex
 import struct
 import subprocess
@@ -128,6 +129,17 @@ def test_aggregates_by_hand():
     alone = Aggregate.of(Tensors.of(rows[3:]), [0.1])
     assert (alone.worst, alone.worst_db) == ("constant", pytest.approx(10))
     assert count_losses([10, 20, 30, math.inf], [13.1, 23, math.inf, math.inf]) == 2
+
+
+@pytest.mark.parametrize(
+    "formats", [["float8_e4m3fnuz"], ["binary8p4se", "float4_e2m1fn"]], ids=str
+)
+def test_what_none_of_its_own_formats_costs_is_not_known(formats):
+    x = np.random.default_rng(1).standard_normal((8, 64)).astype(np.float32)
+    text = cf.report({"w": x}, formats).to_screen()
+    assert "recommended: nothing" in text
+    assert re.search(r"^w +\w+ +512 +\? +\?$", text, re.MULTILINE)
+    assert "nan" not in text
 
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)

@@ -36,6 +36,7 @@ def shard(folder, tensors):
 #: safetensors' names of dtypes.
 DTYPES = {
     "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float8_e8m0fnu": "F8_E8M0", "bfloat16": "BF16",
+    "float8_e4m3fnuz": "F8_E4M3FNUZ", "float8_e5m2fnuz": "F8_E5M2FNUZ",
     "float64": "F64", "float32": "F32", "float16": "F16", "int8": "I8", "uint8": "U8", "int32": "I32",
     "int64": "I64", "int16": "I16", "uint16": "U16", "uint32": "U32",
 }  # fmt: skip

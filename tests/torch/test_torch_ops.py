@@ -6,6 +6,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -566,3 +567,12 @@ def test_what_is_written_to_a_graph_can_be_read_by_another_process(tmp_path):
         check=True,
     )
     assert run.stdout.strip() == str(ct.round_to(x, FMT, 9).tolist())
+
+
+@pytest.mark.parametrize("name", ["binary8p4ue", "Binary6p3SF"])
+def test_a_p3109_name_in_a_graph_is_no_warning(name):
+    x = torch.linspace(0, 3, 40)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compiled = torch.compile(lambda x: ct.round_to(x, name), fullgraph=True, backend="eager")
+        assert torch.equal(compiled(x), ct.round_to(x, name))
