@@ -144,9 +144,9 @@ static double magnitude_at(const cf_values *values, size_t i) {
   return magnitude;
 }
 
-/* An exact sum of products of two values, one of a format: bin i counts 2^(32 * i - origin), and has
- * room for 2^30 products before carries are taken.  Those of float64 are multiples of 2^-1223 and
- * below 2^1153, and have 52 bits below their first.  Of float32 fewer bins are needed. */
+/* An exact sum of products of two values, one of a format: bin i counts 2^(32 * i - origin), and
+ * has room for 2^30 products before carries are taken.  Those of float64 are multiples of 2^-1223
+ * and below 2^1153, and have 52 bits below their first.  Of float32 fewer bins are needed. */
 enum { SUM_ORIGIN = 1344, SUM_BINS = 80, SUM_ORIGIN_FLOAT32 = 448, SUM_BINS_FLOAT32 = 26 };
 enum { SUM_ROOM = 1 << 28 };
 
