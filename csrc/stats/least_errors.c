@@ -244,7 +244,8 @@ static int compare_exactly(const group *g, int a, int b, double limit) {
  * values below `limit`, the others being equal. */
 static int compare(const group *g, int a, double error_a, int b, double error_b, double limit) {
   const double most = error_a > error_b ? error_a : error_b;
-  if (error_a == error_b && (isinf(error_a) || error_a == 0)) return 0;
+  if (isinf(error_a) || isinf(error_b)) return (isinf(error_a) != 0) - (isinf(error_b) != 0);
+  if (error_a == 0 && error_b == 0) return 0;
   if (fabs(error_a - error_b) <= g->tolerance * most) return compare_exactly(g, a, b, limit);
   return error_a < error_b ? -1 : error_a > error_b;
 }

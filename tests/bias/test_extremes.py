@@ -28,11 +28,11 @@ FORMATS = [
 WITHOUT_ZERO = [
     cf.Format(
         "no_zero", exponent_bits=e, mantissa_bits=m, signed=signed, bias=bias, nonfinite=nonfinite,
-        subnormals="normal", saturating=True,
+        subnormals="normal", saturating=saturating,
     )
-    for e, m, bias in [(7, 3, (60, 100)), (3, 1, (0, 40)), (2, 2, (100, 140))]
+    for e, m, bias in [(7, 3, (60, 100)), (3, 1, (0, 40)), (2, 2, (100, 140)), (1, 3, (0, 63))]
     for signed in (True, False)
-    for nonfinite in ("none", "nan_only")
+    for nonfinite, saturating in [("none", True), ("nan_only", True), ("nan_only", False)]
 ]  # fmt: skip
 IDS = [f"{i}-{fmt.name}-{fmt.subnormals}" for i, fmt in enumerate(FORMATS)]
 
@@ -173,7 +173,9 @@ def test_mse_of_float64_is_exact_where_sums_in_float64_tell_nothing():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
-    "fmt", WITHOUT_ZERO, ids=lambda f: f"{f.exponent_bits}-{f.signed}-{f.nonfinite}"
+    "fmt",
+    WITHOUT_ZERO,
+    ids=lambda f: f"{f.exponent_bits}-{f.signed}-{f.nonfinite}-{f.saturating}",
 )
 def test_mse_is_exact_where_there_is_no_zero(fmt, dtype, rng):
     """What is small is the smallest value, and no zero; and so is what is negative without a sign."""
@@ -181,6 +183,7 @@ def test_mse_is_exact_where_there_is_no_zero(fmt, dtype, rng):
     some = [
         [0.3, 1e-150], [0.3, 1e-250], [0.3, 5e-324], [0.3, -1e-200, 1e-30], [0.3, -1e200], [-1e254],
         [1e-263, 1e-298], [1e250, 1e-100], [1e283, 1e-271, 0.3], [1e250, 0.0],
+        [3.0, 1e-5], [0.3, 4.5e-5, 0.07], [1e-2, 1e-5], [2.0**-100, 2.0**-140],
     ]  # fmt: skip
     drawn = [wide_values(rng, int(rng.integers(1, 9))).tolist() for _ in range(10)]
     for values in some + drawn:
