@@ -144,13 +144,15 @@ static double magnitude_at(const cf_values *values, size_t i) {
   return magnitude;
 }
 
-/* An exact sum of products of two values, one of a format: bin i counts 2^(32 * i - SUM_ORIGIN),
- * and has room for 2^30 products before carries are taken.  Of float32 fewer bins are needed. */
-enum { SUM_ORIGIN = 448, SUM_BINS = 56, SUM_BINS_FLOAT32 = 26, SUM_ROOM = 1 << 28 };
+/* An exact sum of products of two values, one of a format: bin i counts 2^(32 * i - origin), and
+ * has room for 2^30 products before carries are taken.  Those of float64 are multiples of 2^-1223
+ * and below 2^1153, and have 52 bits below their first.  Of float32 fewer bins are needed. */
+enum { SUM_ORIGIN = 1344, SUM_BINS = 80, SUM_ORIGIN_FLOAT32 = 448, SUM_BINS_FLOAT32 = 26 };
+enum { SUM_ROOM = 1 << 28 };
 
 typedef struct exact_sum {
   int64_t bins[SUM_BINS];
-  int count, room;
+  int origin, count, room;
 } exact_sum;
 
 static void take_carries(exact_sum *sum) {
@@ -167,7 +169,7 @@ static void add_exactly(exact_sum *sum, double product, int shift_by) {
   const uint64_t bits = cf_double_to_bits(product), one = 1;
   if (bits << 1 == 0) return;
   const uint64_t mantissa = (bits & ((one << 52) - 1)) | one << 52;
-  const int place = cf_exponent_of(fabs(product)) - 52 + SUM_ORIGIN + shift_by;
+  const int place = cf_exponent_of(fabs(product)) - 52 + sum->origin + shift_by;
   const int shift = place % 32;
   const uint64_t low = (mantissa & 0xFFFFFFFFu) << shift, high = (mantissa >> 32) << shift;
   const uint64_t parts[3] = {low & 0xFFFFFFFFu, (low >> 32) + (high & 0xFFFFFFFFu), high >> 32};
@@ -196,9 +198,10 @@ static void add_difference(exact_sum *sum, double x, double p, double q, int is_
     add_exactly(sum, 2 * x * q, 0);
     return;
   }
-  /* near 1 if it is large, and in two parts of 27 bits at most; those of a format have 16 */
-  const int shift = fabs(x) > 0x1p500 ? 700 : 0;
-  const double near = shift ? x * 0x1p-700 : x;
+  /* nearer 1 if it is large or small, and in two parts of 27 bits at most; those of a format have
+   * 16.  Small ones meet two values where there is no zero */
+  const int shift = fabs(x) > 0x1p500 ? 700 : fabs(x) < 0x1p-500 ? -700 : 0;
+  const double near = shift ? x * cf_power_of_two(-shift) : x;
   const double high = cf_bits_to_double(cf_double_to_bits(near) & ~(((uint64_t)1 << 27) - 1));
   const double parts[2] = {high, near - high};
   for (int i = 0; i < 2; ++i) {
@@ -219,7 +222,10 @@ static int compare_exactly(const group *g, int a, int b, double limit) {
   const cf_grid at_b = cf_grid_at(g->grids, b - g->scale);
   const int is_float64 = g->values.is_float64;
   cf_values values = g->values;
-  exact_sum sum = {{0}, is_float64 ? SUM_BINS : SUM_BINS_FLOAT32, SUM_ROOM};
+  exact_sum sum = {{0},
+                   is_float64 ? SUM_ORIGIN : SUM_ORIGIN_FLOAT32,
+                   is_float64 ? SUM_BINS : SUM_BINS_FLOAT32,
+                   SUM_ROOM};
   values.scale = 1;
   for (size_t i = 0; i < values.count; ++i) {
     double x = magnitude_at(&values, i);
@@ -238,7 +244,8 @@ static int compare_exactly(const group *g, int a, int b, double limit) {
  * values below `limit`, the others being equal. */
 static int compare(const group *g, int a, double error_a, int b, double error_b, double limit) {
   const double most = error_a > error_b ? error_a : error_b;
-  if (error_a == error_b && (isinf(error_a) || error_a == 0)) return 0;
+  if (isinf(error_a) || isinf(error_b)) return (isinf(error_a) != 0) - (isinf(error_b) != 0);
+  if (error_a == 0 && error_b == 0) return 0;
   if (fabs(error_a - error_b) <= g->tolerance * most) return compare_exactly(g, a, b, limit);
   return error_a < error_b ? -1 : error_a > error_b;
 }
@@ -432,6 +439,18 @@ static void find_magnitudes(group *g) {
   g->values.has_special = g->magnitudes.has_nonfinite || g->magnitudes.has_negative;
 }
 
+/* The largest magnitude that an error is of: where there is no zero, those of negative numbers that
+ * have no sign count as well. */
+static double largest_that_counts(const group *g) {
+  double largest = g->magnitudes.peak;
+  if (!g->grids->no_zero || !g->magnitudes.has_negative) return largest;
+  for (size_t i = 0; i < g->values.count; ++i) {
+    const double magnitude = fabs(value_at(&g->values, i));
+    if (isfinite(magnitude) && magnitude > largest) largest = magnitude;
+  }
+  return largest;
+}
+
 /* A group's magnitudes; and, of float64, the exponent of the power of two that the values are to be
  * divided by so that their squares are in range. */
 static int prepare(group *g, const task *t, const void *first, size_t count) {
@@ -445,9 +464,12 @@ static int prepare(group *g, const task *t, const void *first, size_t count) {
   g->scale = 0;
   g->threads = t->inner_threads;
   find_magnitudes(g);
-  if (g->values.is_float64 && g->magnitudes.peak > 0) {
-    frexp(g->magnitudes.peak, &scale);
-    scale = scale < -900 ? -900 : scale > 900 ? 900 : scale;
+  const double largest = largest_that_counts(g);
+  if (g->values.is_float64 && largest > 0) {
+    frexp(largest, &scale);
+    /* where there is no zero, values are 2^-149 and more beside however small a peak */
+    const int least = g->grids->no_zero ? -150 : -900;
+    scale = scale < least ? least : scale > 900 ? 900 : scale;
     g->scale = scale;
     g->values.scale = cf_power_of_two(-scale);
     g->magnitudes.peak *= g->values.scale;
@@ -457,10 +479,12 @@ static int prepare(group *g, const task *t, const void *first, size_t count) {
   g->high = t->format->bias_max + scale;
   g->preferred = t->default_bias + scale;
   g->becomes_nan = 0;
-  if (g->grids->no_zero) {
+  if (g->grids->no_zero && g->grids->has_nan) {
+    cf_values unscaled = g->values; /* of the others none is so small that it is 0 */
     size_t i = 0;
-    while (i < count && value_at(&g->values, i) != 0) ++i;
-    g->becomes_nan = g->grids->has_nan && i < count;
+    unscaled.scale = 1;
+    while (i < count && value_at(&unscaled, i) != 0) ++i;
+    g->becomes_nan = i < count;
   }
   const size_t in_lanes = (count < CF_ERROR_PIECE ? count : CF_ERROR_PIECE) / CF_ERROR_LANES;
   g->tolerance = (double)(count / CF_ERROR_PIECE + in_lanes + 16) * 0x1p-51;

@@ -25,6 +25,15 @@ FORMATS = [
     cf.Format("nan", exponent_bits=3, mantissa_bits=3, bias=(-20, 40), nonfinite="nan_only"),
     cf.Format("powers", exponent_bits=5, mantissa_bits=0, bias=(-40, 90)),
 ]  # fmt: skip
+WITHOUT_ZERO = [
+    cf.Format(
+        "no_zero", exponent_bits=e, mantissa_bits=m, signed=signed, bias=bias, nonfinite=nonfinite,
+        subnormals="normal", saturating=saturating,
+    )
+    for e, m, bias in [(7, 3, (60, 100)), (3, 1, (0, 40)), (2, 2, (100, 140)), (1, 3, (0, 63))]
+    for signed in (True, False)
+    for nonfinite, saturating in [("none", True), ("nan_only", True), ("nan_only", False)]
+]  # fmt: skip
 IDS = [f"{i}-{fmt.name}-{fmt.subnormals}" for i, fmt in enumerate(FORMATS)]
 
 
@@ -160,6 +169,32 @@ def test_mse_of_float64_is_exact_where_sums_in_float64_tell_nothing():
     x = np.array([cf.finfo(E4, 14).max, 1 + 2.0**-5, 1.5 * 2.0**-14, 2.0**-40])
     errors = list(exact_errors(x, E4))
     assert cf.choose_bias(x, E4) == errors.index(min(errors))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "fmt",
+    WITHOUT_ZERO,
+    ids=lambda f: f"{f.exponent_bits}-{f.signed}-{f.nonfinite}-{f.saturating}",
+)
+def test_mse_is_exact_where_there_is_no_zero(fmt, dtype, rng):
+    """What is small is the smallest value, and no zero; and so is what is negative without a sign."""
+    low = fmt.bias_range[0]
+    some = [
+        [0.3, 1e-150], [0.3, 1e-250], [0.3, 5e-324], [0.3, -1e-200, 1e-30], [0.3, -1e200], [-1e254],
+        [1e-263, 1e-298], [1e250, 1e-100], [1e283, 1e-271, 0.3], [1e250, 0.0],
+        [3.0, 1e-5], [0.3, 4.5e-5, 0.07], [1e-2, 1e-5], [2.0**-100, 2.0**-140],
+    ]  # fmt: skip
+    drawn = [wide_values(rng, int(rng.integers(1, 9))).tolist() for _ in range(10)]
+    for values in some + drawn:
+        with np.errstate(all="ignore"):
+            x = np.array(values, dtype)
+        errors = list(exact_errors(x, fmt))
+        least = min((error for error in errors if error is not None), default=None)
+        equal = [low + i for i, error in enumerate(errors) if error == least]
+        want = min(equal, key=lambda bias: (abs(bias - fmt.default_bias), bias))
+        assert cf.choose_bias(x, fmt) == want, x.tolist()
+        assert cf.choose_bias(x[None], fmt, axis=0).tolist() == [want], x.tolist()
 
 
 def test_one_answer_for_4000_tensors(rng):
