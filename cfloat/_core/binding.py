@@ -257,6 +257,23 @@ def convert(
     return flags.Flags(counter.invalid, counter.overflow, counter.underflow, counter.denormal)
 
 
+def decode_to_float32(fmt: Any, bias: int, codes: Array) -> NDArray[np.float32] | None:
+    """Decode as `convert`, on the shortest way there is; None if it is not the way for these codes.
+
+    They are of one checked bias, contiguous and of native byte order, while nobody counts flags.
+    """
+    if flags.are_counted() or not (codes.flags.c_contiguous and codes.dtype.isnative):
+        return None
+    values = np.empty(codes.shape, np.float32)
+    status = lib.cf_convert(
+        fmt, bias, _CODES, ffi.from_buffer(codes), _TIES_TO_EVEN, 0, 0, lib.CF_FLOAT32,
+        ffi.from_buffer(values), values.size, threads.get_num_threads(), _NULL,
+    )  # fmt: skip
+    if status:
+        _check(status)
+    return values
+
+
 class Matrices(NamedTuple):
     """An operand of matrix products: a stack of matrices, whose rows and columns are the last two axes.
 
