@@ -506,6 +506,60 @@ def _arithmetic(
     return results, signals[0]
 
 
+def arithmetic_at(
+    function: Literal["add", "subtract", "multiply", "divide"],
+    fmt: Any,
+    biases: int | NDArray[np.int16],
+    codes: Array,
+    places: NDArray[np.int64],
+    operand: Array,
+) -> tuple[flags.Flags | None, int]:
+    """Compute with elements of codes in turn, each time rounding the exact result to nearest.
+
+    Parameters
+    ----------
+    function : str
+    fmt : cdata
+        The `format_struct` of the codes.
+    biases : int or ndarray of int16, shape (n,)
+        The codes' checked ones.
+    codes : ndarray, shape (n,)
+        Valid ones, contiguous and of native byte order; written.
+    places : ndarray of int64, shape (count,)
+        Which elements, from 0 to n - 1.
+    operand : ndarray, shape () or (count,)
+        The other operand, of a dtype that the core takes.
+
+    Returns
+    -------
+    raised : Flags or None
+        None if flags are not counted.
+    signals : int
+        As of `round_to_odd`.
+    """
+    counter = ffi.new("cf_flags *") if flags.are_counted() else _NULL
+    one = isinstance(biases, int)
+    biases = np.ascontiguousarray(biases, np.int16)
+    places = np.ascontiguousarray(places, np.int64)
+    if not operand.dtype.isnative:
+        operand = operand.astype(operand.dtype.newbyteorder("="))
+    elif np.may_share_memory(operand, codes):
+        operand = operand.copy()
+    elements, signals = ffi.new("cf_elements *"), ffi.new("uint32_t *")
+    elements.elements, elements.type = _address(operand), element_type(operand.dtype)
+    elements.stride = operand.strides[0] if operand.ndim else 0
+    status = lib.cf_arithmetic_at(
+        _FUNCTIONS[function], fmt, _address(biases), not one, _address(codes), _address(places),
+        elements, places.size, counter, signals,
+    )  # fmt: skip
+    if status:
+        _check(status)
+    if counter is _NULL:
+        return None, signals[0]
+    raised = flags.Flags(counter.invalid, counter.overflow, counter.underflow, counter.denormal)
+    return raised, signals[0]
+
+
 def random_words(seed: int, offset: int, size: int) -> NDArray[np.uint32]:
     """Draw `size` words, uint32, of the stream of `seed` from position `offset` on (docs/spec.md 3.14)."""
     words = np.empty(size, np.uint32)

@@ -167,6 +167,8 @@ def _at(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> None:
     if (ufunc.nin, ufunc.nout) != (1 + len(rest), 1) or ufunc.signature is not None:
         ufunc.at(values_of(target), indices, *map(values_of, rest))  # NumPy says what is wrong
         return
-    operands = [integer(x) if type(x) is int else values_of(x) for x in rest]
+    if repeated_indices.compute_in_turn(ufunc, target, indices, rest):
+        return
+    operands = [integer(x) if type(x) is int else x for x in rest]
     for part, others in repeated_indices.rounds(target, indices, operands):
         _call(ufunc, (part, *others), (part,), {}, True)
