@@ -65,6 +65,7 @@ def difference(q: Floats, q_low: Low, x: Floats, x_low: Low) -> Floats:
 def _sum_to_odd(a: Floats, b: Floats) -> Floats:
     """Add, and of the two neighbours of a sum that is none of float64 take that whose last bit is set."""
     nearest, rest = two_sum(a, b)
-    even = (nearest.view(np.int64) & 1) == 0
-    other = np.nextafter(nearest, np.copysign(np.inf, rest))
-    return np.where(even & (rest != 0), other, nearest)
+    wrong = np.flatnonzero((rest != 0) & ((nearest.view(np.int64) & 1) == 0))
+    if wrong.size:
+        nearest[wrong] = np.nextafter(nearest[wrong], np.copysign(np.inf, rest[wrong]))
+    return nearest
