@@ -1,6 +1,5 @@
 """A format as data: the type `Format` (docs/spec.md 1 and 2)."""
 
-import math
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, get_args
@@ -224,8 +223,8 @@ class Format:
     @property
     def _max_significand(self) -> float:
         """1 + M / 2**m of the largest finite value."""
-        fraction = self._max_code & ((1 << self.mantissa_bits) - 1)
-        return 1.0 + math.ldexp(fraction, -self.mantissa_bits)  # exact in every mode of the processor
+        one = 1 << self.mantissa_bits
+        return (one | self._max_code & (one - 1)) / one  # exact, in any floating-point mode
 
     @property
     def _first_normal_field(self) -> int:
