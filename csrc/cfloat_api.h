@@ -348,6 +348,16 @@ int cf_arithmetic(int function, const cf_elements *operands, int result_type, in
                   uint64_t seed, uint64_t offset, void *results, size_t count, int threads,
                   cf_flags *flags, uint32_t *signals);
 
+/* For each i in turn, codes[places[i]] = function(codes[places[i]], operand[i]), rounded to
+ * nearest: of CF_ADD to CF_DIVIDE, exact, one rounding for every i.  codes are contiguous and valid
+ * ones of the format; bias[place * bias_step] is each one's, which the format allows, bias_step 0
+ * or 1. flags, which may be NULL, and signals are as above.
+ *
+ * CF_BAD_TYPE, CF_BAD_FORMAT: nothing was written. */
+int cf_arithmetic_at(int function, const cf_format *format, const int16_t *bias, size_t bias_step,
+                     void *codes, const int64_t *places, const cf_elements *operand, size_t count,
+                     cf_flags *flags, uint32_t *signals);
+
 /* A stack of matrices: the operands of matrix products.  The arrays of strides count the axes of
  * the stack first, then rows, then columns. */
 typedef struct cf_matrix {

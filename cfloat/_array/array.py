@@ -14,7 +14,7 @@ from cfloat._bias.bias_methods import check_method
 from cfloat._bias.choose import choose_bias
 from cfloat._convert.by_layout import decode_layout, encode_layout
 from cfloat._convert.elementwise import check_codes
-from cfloat._core import flags
+from cfloat._core import binding, flags
 from cfloat._core.code_order import code_order
 from cfloat._core.dtypes import FLOAT32, real_array
 from cfloat._core.float_modes import in_default_modes
@@ -287,6 +287,10 @@ class CFloatArray(FunctionMethods, Operators):
         """Decode to float32 or float64, in a new array of the same shape."""
         self._check_codes()
         biases = self._biases
+        if type(biases.values) is int and dtype is FLOAT32:
+            values = binding.decode_to_float32(self._format._struct, biases.values, self._codes)
+            if values is not None:
+                return values
         return decode_layout(self._codes, self._format, biases.values, biases.blocks, dtype)
 
     def _check_codes(self) -> None:

@@ -257,6 +257,23 @@ def convert(
     return flags.Flags(counter.invalid, counter.overflow, counter.underflow, counter.denormal)
 
 
+def decode_to_float32(fmt: Any, bias: int, codes: Array) -> NDArray[np.float32] | None:
+    """Decode as `convert`, on the shortest way there is; None if it is not the way for these codes.
+
+    They are of one checked bias, contiguous and of native byte order, while nobody counts flags.
+    """
+    if flags.are_counted() or not (codes.flags.c_contiguous and codes.dtype.isnative):
+        return None
+    values = np.empty(codes.shape, np.float32)
+    status = lib.cf_convert(
+        fmt, bias, _CODES, ffi.from_buffer(codes), _TIES_TO_EVEN, 0, 0, lib.CF_FLOAT32,
+        ffi.from_buffer(values), values.size, threads.get_num_threads(), _NULL,
+    )  # fmt: skip
+    if status:
+        _check(status)
+    return values
+
+
 class Matrices(NamedTuple):
     """An operand of matrix products: a stack of matrices, whose rows and columns are the last two axes.
 
@@ -487,6 +504,60 @@ def _arithmetic(
     if status:
         _check(status)
     return results, signals[0]
+
+
+def arithmetic_at(
+    function: Literal["add", "subtract", "multiply", "divide"],
+    fmt: Any,
+    biases: int | NDArray[np.int16],
+    codes: Array,
+    places: NDArray[np.int64],
+    operand: Array,
+) -> tuple[flags.Flags | None, int]:
+    """Compute with elements of codes in turn, each time rounding the exact result to nearest.
+
+    Parameters
+    ----------
+    function : str
+    fmt : cdata
+        The `format_struct` of the codes.
+    biases : int or ndarray of int16, shape (n,)
+        The codes' checked ones.
+    codes : ndarray, shape (n,)
+        Valid ones, contiguous and of native byte order; written.
+    places : ndarray of int64, shape (count,)
+        Which elements, from 0 to n - 1.
+    operand : ndarray, shape () or (count,)
+        The other operand, of a dtype that the core takes.
+
+    Returns
+    -------
+    raised : Flags or None
+        None if flags are not counted.
+    signals : int
+        As of `round_to_odd`.
+    """
+    counter = ffi.new("cf_flags *") if flags.are_counted() else _NULL
+    one = isinstance(biases, int)
+    biases = np.ascontiguousarray(biases, np.int16)
+    places = np.ascontiguousarray(places, np.int64)
+    if not operand.dtype.isnative:
+        operand = operand.astype(operand.dtype.newbyteorder("="))
+    elif np.may_share_memory(operand, codes):
+        operand = operand.copy()
+    elements, signals = ffi.new("cf_elements *"), ffi.new("uint32_t *")
+    elements.elements, elements.type = _address(operand), element_type(operand.dtype)
+    elements.stride = operand.strides[0] if operand.ndim else 0
+    status = lib.cf_arithmetic_at(
+        _FUNCTIONS[function], fmt, _address(biases), not one, _address(codes), _address(places),
+        elements, places.size, counter, signals,
+    )  # fmt: skip
+    if status:
+        _check(status)
+    if counter is _NULL:
+        return None, signals[0]
+    raised = flags.Flags(counter.invalid, counter.overflow, counter.underflow, counter.denormal)
+    return raised, signals[0]
 
 
 def random_words(seed: int, offset: int, size: int) -> NDArray[np.uint32]:

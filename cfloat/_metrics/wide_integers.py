@@ -10,6 +10,9 @@ Floats = NDArray[np.float64]
 #: What float64 has lost of each element; None where that is nothing.
 Low = Floats | None
 
+# Up to here float64 has all integers.
+_EXACT = 2**53
+
 # Without so many of its lower bits, any integer of 64 bits is a float64.
 _LOWER = (1 << 11) - 1
 
@@ -23,6 +26,8 @@ def float64_parts(x: NDArray[Any]) -> tuple[Floats, Low]:
     (array([1.1529215e+18, 3.0000000e+00]), array([1., 0.]))
     """
     if x.dtype.kind not in "iu" or x.itemsize < 8:
+        return x.astype(np.float64), None
+    if x.size == 0 or (x.min() >= -_EXACT and x.max() <= _EXACT):
         return x.astype(np.float64), None
     lower = x & np.asarray(_LOWER, x.dtype)
     nearest, rest = two_sum((x - lower).astype(np.float64), lower.astype(np.float64))
@@ -60,6 +65,7 @@ def difference(q: Floats, q_low: Low, x: Floats, x_low: Low) -> Floats:
 def _sum_to_odd(a: Floats, b: Floats) -> Floats:
     """Add, and of the two neighbours of a sum that is none of float64 take that whose last bit is set."""
     nearest, rest = two_sum(a, b)
-    even = (nearest.view(np.int64) & 1) == 0
-    other = np.nextafter(nearest, np.copysign(np.inf, rest))
-    return np.where(even & (rest != 0), other, nearest)
+    wrong = np.flatnonzero((rest != 0) & ((nearest.view(np.int64) & 1) == 0))
+    if wrong.size:
+        nearest[wrong] = np.nextafter(nearest[wrong], np.copysign(np.inf, rest[wrong]))
+    return nearest

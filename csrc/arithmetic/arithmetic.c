@@ -114,15 +114,16 @@ static inline void compute_range(const arithmetic *work, int function, int64_t b
   }
 }
 
-/* Sums in float64: the short way of what compute_range does, for operands that float64 has and sums
- * that are normal numbers.  What a + b rounded to nearest leaves over is a float64 (Knuth), and its
- * sign tells which neighbour is the odd one.  In modes that are set here, and where they can be. */
-enum { SUM_PIECE = 256 };
+/* The short way of what compute_range does, in float64, for operands that float64 has and results
+ * in the middle of its range.  What a result rounded to nearest leaves over is a float64 (Knuth's
+ * sum, Dekker's product), and its sign tells which neighbour is the odd one.  In modes that are set
+ * here, and where they can be. */
+enum { PIECE = 256 };
 
-static int takes_sums(const arithmetic *work) {
+static int takes_doubles(const arithmetic *work) {
 #if defined(CF_X86_64) || defined(CF_ARM64)
   if (work->result_type != CF_FLOAT64) return 0;
-  if (work->function != CF_ADD && work->function != CF_SUBTRACT) return 0;
+  if (work->function < CF_ADD || work->function > CF_DIVIDE) return 0;
   for (int j = 0; j < 2; ++j) {
     const int type = work->operands[j].type;
     if (type != CF_FLOAT64 && type != CF_FLOAT32 && type != CF_INT32) return 0;
@@ -161,40 +162,101 @@ static void load_doubles(const cf_elements *operand, int64_t first, int64_t coun
   }
 }
 
-static void add_range(const arithmetic *work, int64_t begin, int64_t end, unsigned *signals) {
+static inline uint64_t bits_of(double x) {
+  uint64_t bits;
+  memcpy(&bits, &x, 8);
+  return bits;
+}
+
+static inline unsigned exponent_field(double x) { return (unsigned)(bits_of(x) >> 52 & 0x7FF); }
+
+/* What a product, of numbers whose halves neither overflow nor underflow, has lost by rounding. */
+static inline double product_rest(double a, double b, double product) {
+  const double splitter = 134217729.0; /* 2^27 + 1 (Veltkamp) */
+  const double a_scaled = splitter * a, b_scaled = splitter * b;
+  const double a_high = a_scaled - (a_scaled - a), a_low = a - a_high;
+  const double b_high = b_scaled - (b_scaled - b), b_low = b - b_high;
+  return ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low;
+}
+
+/* Whether a number is far from the ends of the exponents, so that its halves are exact. */
+static inline uint64_t is_middling(double x) { return exponent_field(x) - 123 <= 1800; }
+static inline uint64_t is_zero(double x) { return bits_of(x) << 1 == 0; }
+
+/* Of one element the result rounded to odd; *other is set where it takes compute_range. */
+static inline uint64_t double_to_odd(int function, double a, double b, uint64_t *other) {
+  double result, rest;
+  uint64_t outside;
+  switch (function) {
+    case CF_ADD: {
+      result = a + b;
+      const double from_b = result - a;
+      rest = (a - (result - from_b)) + (b - from_b);
+      /* zeros, subnormals, infinities and NaNs, and what is so large that a step might overflow */
+      outside = (uint64_t)(exponent_field(result) - 1 >= 0x7FD);
+      break;
+    }
+    case CF_MULTIPLY:
+      result = a * b;
+      rest = product_rest(a, b, result);
+      outside = ((is_middling(a) | is_zero(a)) & (is_middling(b) | is_zero(b)) &
+                 (is_middling(result) | is_zero(a) | is_zero(b))) ^
+                1;
+      break;
+    default: { /* a quotient */
+      result = a / b;
+      const double product = result * b;
+      rest = (a - product) - product_rest(result, b, product);
+      const uint64_t turned = bits_of(rest) ^ (bits_of(b) & CF_FLOAT64_PARAMS.sign_mask);
+      memcpy(&rest, &turned, 8);
+      outside =
+          ((is_middling(a) | is_zero(a)) & is_middling(b) & (is_middling(result) | is_zero(a))) ^ 1;
+      break;
+    }
+  }
+  *other = outside;
+  const uint64_t rounded = bits_of(result), left = bits_of(rest);
+  const uint64_t inexact = left << 1 != 0;
+  /* toward zero first: a step down where what is left has the other sign */
+  return (rounded - (inexact & (rounded ^ left) >> 63)) | inexact;
+}
+
+/* function is a constant in each of the calls. */
+static inline void compute_doubles(const arithmetic *work, int function, int64_t begin, int64_t end,
+                                   unsigned *signals) {
   const uint64_t modes = cf_set_default_float_modes();
   const uint64_t flip = work->function == CF_SUBTRACT ? CF_FLOAT64_PARAMS.sign_mask : 0;
   cf_flags none = {0, 0, 0, 0};
-  for (int64_t first = begin; first < end; first += SUM_PIECE) {
-    const int64_t count = cf_at_most(end - first, SUM_PIECE);
-    double a[SUM_PIECE], b[SUM_PIECE];
-    uint64_t bits[SUM_PIECE], others = 0;
+  for (int64_t first = begin; first < end; first += PIECE) {
+    const int64_t count = cf_at_most(end - first, PIECE);
+    double a[PIECE], b[PIECE];
+    uint64_t bits[PIECE], other[PIECE], others = 0;
     load_doubles(&work->operands[0], first, count, a);
     load_doubles(&work->operands[1], first, count, b);
+    if (flip != 0)
+      for (int64_t i = 0; i < count; ++i) {
+        const uint64_t addend = bits_of(b[i]) ^ flip;
+        memcpy(&b[i], &addend, 8);
+      }
     for (int64_t i = 0; i < count; ++i) {
-      uint64_t addend;
-      memcpy(&addend, &b[i], 8);
-      addend ^= flip;
-      memcpy(&b[i], &addend, 8);
-    }
-    for (int64_t i = 0; i < count; ++i) {
-      const double sum = a[i] + b[i], from_b = sum - a[i];
-      const double rest = (a[i] - (sum - from_b)) + (b[i] - from_b);
-      uint64_t rounded, left;
-      memcpy(&rounded, &sum, 8);
-      memcpy(&left, &rest, 8);
-      const uint64_t inexact = left << 1 != 0;
-      /* toward zero first: a step down where what is left has the other sign */
-      bits[i] = (rounded - (inexact & (rounded ^ left) >> 63)) | inexact;
-      /* zeros, subnormals, infinities and NaNs, and what is so large that a step might overflow */
-      others |= (uint64_t)((rounded >> 52 & 0x7FF) - 1 >= 0x7FD);
+      bits[i] = double_to_odd(function, a[i], b[i], &other[i]);
+      others |= other[i];
     }
     memcpy(work->results + first * 8, bits, (size_t)count * 8);
     for (int64_t i = 0; others != 0 && i < count; ++i)
-      if ((bits[i] >> 52 & 0x7FF) - 1 >= 0x7FD)
-        compute_range(work, work->function, first + i, first + i + 1, &none, signals);
+      if (other[i]) compute_range(work, work->function, first + i, first + i + 1, &none, signals);
   }
   cf_restore_float_modes(modes);
+}
+
+static void compute_double_share(const arithmetic *work, int64_t begin, int64_t end,
+                                 unsigned *signals) {
+  switch (work->function) {
+    case CF_ADD:
+    case CF_SUBTRACT: compute_doubles(work, CF_ADD, begin, end, signals); break;
+    case CF_MULTIPLY: compute_doubles(work, CF_MULTIPLY, begin, end, signals); break;
+    default: compute_doubles(work, CF_DIVIDE, begin, end, signals); break;
+  }
 }
 
 static void compute_share(void *context, int index) {
@@ -203,8 +265,8 @@ static void compute_share(void *context, int index) {
   unsigned signals = 0;
   int64_t begin, end;
   cf_share_of(work->count, 1, work->threads, index, &begin, &end);
-  switch (takes_sums(work) ? -1 : work->function) {
-    case -1: add_range(work, begin, end, &signals); break;
+  switch (takes_doubles(work) ? -1 : work->function) {
+    case -1: compute_double_share(work, begin, end, &signals); break;
     case CF_ADD: compute_range(work, CF_ADD, begin, end, &flags, &signals); break;
     case CF_SUBTRACT: compute_range(work, CF_SUBTRACT, begin, end, &flags, &signals); break;
     case CF_MULTIPLY: compute_range(work, CF_MULTIPLY, begin, end, &flags, &signals); break;
@@ -240,5 +302,40 @@ int cf_arithmetic(int function, const cf_elements *operands, int result_type, in
     cf_add_flags(flags, &work.flags[i]);
     *signals |= work.signals[i];
   }
+  return CF_OK;
+}
+
+int cf_arithmetic_at(int function, const cf_format *format, const int16_t *bias, size_t bias_step,
+                     void *codes, const int64_t *places, const cf_elements *operand, size_t count,
+                     cf_flags *flags, uint32_t *signals) {
+  if (function < CF_ADD || function > CF_DIVIDE) return CF_BAD_TYPE;
+  if (operand->type < 0 || operand->type >= CF_CODES) return CF_BAD_TYPE;
+  const int status = cf_format_check(format);
+  if (status != CF_OK) return status;
+  const cf_params params = cf_format_params(format);
+  const size_t size = params.sign_mask + params.magnitude_mask > 0xFF ? 2 : 1;
+  cf_flags counted = {0, 0, 0, 0};
+  unsigned found = 0;
+  for (size_t i = 0; i < count; ++i) {
+    char *place = (char *)codes + (size_t)places[i] * size;
+    const int own_bias = bias[(size_t)places[i] * bias_step];
+    uint16_t code = 0;
+    if (size == 1)
+      code = (uint8_t)*place;
+    else
+      memcpy(&code, place, 2);
+    const cf_real x[3] = {cf_unpack(&params, own_bias, code), load(operand, (int64_t)i)};
+    cf_real result = compute(function, x, 0, &found);
+    result.subnormal = 0;
+    unsigned raised = 0;
+    code = (uint16_t)cf_round_pack(&params, own_bias, result, CF_TIES_TO_EVEN, 0, &raised);
+    cf_count(&counted, raised);
+    if (size == 1)
+      *place = (char)code;
+    else
+      memcpy(place, &code, 2);
+  }
+  cf_add_flags(flags, &counted);
+  *signals |= found;
   return CF_OK;
 }

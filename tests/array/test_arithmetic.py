@@ -368,3 +368,29 @@ def test_refusals(message, call):
     with pytest.raises((cf.ArgumentTypeError, cf.ArgumentValueError), match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("spread", [3, 400, 1020])
+@pytest.mark.parametrize("function", ["multiply", "divide"])
+def test_float64_operands_are_rounded_to_odd(function, spread, rng):
+    """The short way, where it is taken and beside it, by Fractions."""
+    a, b = (
+        np.ldexp(rng.uniform(-2, 2, 2000), rng.integers(-spread, spread, 2000)) for _ in range(2)
+    )
+    few = np.float64([1, 3, 5, 2**52 + 1, 2**27 + 1, 2**53 - 1, -7, 1.5])
+    a[:800], b[:900] = rng.choice(few, 800), rng.choice(few, 900)
+    a[::97], b[::89] = 0.0, -0.0
+    with np.errstate(all="ignore"):
+        results, _ = binding.round_to_odd(function, a, b)
+        assert np.isnan(results[(a == 0) & (b == 0)]).all() or function == "multiply"
+    for x, y, result in zip(a.tolist(), b.tolist(), results.tolist(), strict=True):
+        if y == 0 and function == "divide":
+            assert math.isnan(result) if x == 0 else math.isinf(result)
+            continue
+        wanted = Fraction(x) * Fraction(y) if function == "multiply" else Fraction(x) / Fraction(y)
+        assert math.copysign(1, result) == math.copysign(1, x) * math.copysign(1, y)
+        if not 2.0**-1021 < abs(wanted) < 2**1023 or Fraction(result) == wanted:
+            assert wanted != 0 or result == 0
+            continue
+        assert abs(Fraction(result) - wanted) < Fraction(math.ulp(result))
+        assert np.float64(result).view(np.int64) & 1

@@ -72,6 +72,15 @@ def test_nans_that_an_operation_makes_are_positive(make):
     assert not np.signbit(np.asarray(result)[np.isnan(result)]).any()
 
 
+@pytest.mark.parametrize("number", [10**39, -(10**39), 1e39, 2**128])
+def test_zero_times_a_number_that_float32_takes_for_infinity(number):
+    zeros = cf.asarray([0.0, -0.0, 1.0], cf.CFloat8_1_4_3)
+    with np.errstate(all="ignore"):
+        for result in (zeros * number, np.multiply(zeros, number, out=np.empty(3, np.float32))):
+            assert np.isnan(result[:2]).all()
+            assert not np.signbit(result[:2]).any()
+
+
 def test_what_a_mask_leaves_out_is_left():
     a = cf.asarray([-1.0, 4.0, -1.0], cf.float8_e5m2)
     out = np.full(3, -np.nan, np.float32)
@@ -86,3 +95,6 @@ def test_small_calls_of_formats_without_nan_are_not_looked_through(monkeypatch):
     a = cf.asarray([-1.0, 4.0], cf.CFloat8_1_4_3)
     np.testing.assert_array_equal(a + a, np.float32([-2.0, 8.0]))
     np.testing.assert_array_equal(a * 3, np.float32([-3.0, 12.0]))
+    np.testing.assert_array_equal(a * 0.5, np.float32([-0.5, 2.0]))
+    np.testing.assert_array_equal(np.floor(a), np.float32([-1.0, 4.0]))
+    np.testing.assert_array_equal(a > 0, [False, True])

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cfloat as cf
-from cfloat._array.ufuncs import correct_rounding, in_pieces, table_of_codes
+from cfloat._array.ufuncs import correct_rounding, in_pieces, repeated_indices, table_of_codes
 from cfloat._core import binding
 from cfloat._core.pieces import pieces
 
@@ -647,6 +647,81 @@ def test_at_of_many_repeated_indices():
     assert flags == cf.Flags()
     with cf.errstate(overflow="raise"), pytest.raises(cf.FlagError, match="3 of 1000 elements"):
         np.add.at(a, [5, 5, 5], 1000)
+
+
+AT_FORMATS = [
+    "float6_e3m2fn",
+    "float8_e4m3fnuz",
+    "float8_e8m0fnu",
+    "binary8p3se",
+    "bfloat16",
+    "CFloat16_UHP",
+]
+
+
+@pytest.mark.parametrize("name", AT_FORMATS)
+@pytest.mark.parametrize(
+    "ufunc", [np.add, np.subtract, np.multiply, np.divide], ids=lambda u: u.__name__
+)
+def test_at_is_the_ufunc_into_each_element_in_turn(ufunc, name, rng):
+    """Of every kind of format, whatever its memory, and of operands of every kind."""
+    fmt = cf.format(name)
+    codes = rng.integers(0, 2**fmt.bits, 20).astype(fmt.storage_dtype)
+    swapped = codes.astype(codes.dtype.newbyteorder())
+    indices = rng.integers(-20, 20, 60)
+    numbers = rng.standard_normal(60)
+    operands = [
+        numbers, numbers.astype(np.float32), numbers.astype(">f8"), numbers.astype(np.float16), numbers[0],
+        (numbers * 2**61).astype(np.int64), 3, 0.1, numbers.tolist(), np.tile([np.nan, np.inf, 0.0], 20),
+        cf.CFloatArray(np.tile(codes, 3), fmt),
+    ]  # fmt: skip
+    memories = [
+        codes.copy,
+        swapped.copy,
+        lambda: np.repeat(codes, 2)[::2],
+        lambda: codes.copy()[::-1],
+    ]
+    for memory in memories:
+        for operand in operands:
+            made, expected = cf.CFloatArray(memory(), fmt), cf.CFloatArray(memory(), fmt)
+            with np.errstate(all="ignore"), cf.record_flags() as flags:
+                ufunc.at(made, indices, operand)
+            with np.errstate(all="ignore"), cf.record_flags() as expected_flags:
+                for i, place in enumerate(indices % 20):
+                    part = expected[place : place + 1]
+                    each = operand if np.ndim(operand) == 0 else operand[i : i + 1]
+                    ufunc(part, each, out=part)
+            np.testing.assert_array_equal(made.codes, expected.codes)
+            assert flags == expected_flags
+
+
+def test_at_of_one_index_is_no_loop_here(monkeypatch):
+    """Of sums, that is; of what they overlap; and NumPy tells of infinities."""
+    monkeypatch.setattr(repeated_indices, "rounds", lambda *given: pytest.fail("in rounds"))
+    a = cf.asarray(np.zeros(3), cf.bfloat16)
+    np.add.at(a, np.zeros(100_000, np.intp), 1)
+    np.testing.assert_array_equal(a, [256, 0, 0])
+    np.add.at(a, [0, 0, 1], a)
+    np.testing.assert_array_equal(a, [512, 0, 0])
+    with pytest.warns(RuntimeWarning, match="divide by zero encountered in divide"):
+        np.divide.at(a, [0, 0], 0)
+    with pytest.warns(RuntimeWarning, match="invalid value encountered in subtract"):
+        np.subtract.at(a, [0], np.inf)
+    assert a.codes[0] == 0x7FC0
+
+
+def test_at_of_what_selects_raises_no_flags():
+    """Among arrays of one format it is as without indices."""
+    a = cf.asarray([1.0, np.nan, -np.nan, np.inf], cf.float8_e5m2)
+    b = cf.asarray([2.0, 3.0, np.nan], cf.float8_e5m2)
+    with cf.record_flags() as flags:
+        np.maximum.at(a, [0, 1, 0], b)
+        np.fmin.at(a, [1, 3], a[[2, 0]])
+    assert flags == cf.Flags()
+    np.testing.assert_array_equal(a, [np.nan, np.nan, np.nan, np.inf])
+    with cf.record_flags() as flags:
+        np.maximum.at(a, [0], np.float32(np.nan))  # which is rounded
+    assert flags.invalid == 1
 
 
 def test_shapes_that_do_not_fit():

@@ -181,3 +181,18 @@ def test_any_format(data):
     exact.assert_same(cf.decode(codes, fmt, bias, dtype=np.float64), float64)
     denormal = sum(ref.is_denormal_code(wanted, code) for code in codes)
     assert flags == cf.Flags(invalid=int(np.isnan(float64).sum()), denormal=denormal)
+
+
+def test_bfloat16_codes_are_the_upper_halves_of_float32():
+    """Every code, with flags counted and without; a NaN is the canonical one, of its sign."""
+    codes = np.arange(1 << 16, dtype=np.uint16)
+    expected = codes.astype(np.uint32) << 16
+    nan = (expected & 0x7FFFFFFF) > 0x7F800000
+    expected[nan] = expected[nan] & 0x80000000 | 0x7FC00000
+    np.testing.assert_array_equal(cf.decode(codes, cf.bfloat16).view(np.uint32), expected)
+    with cf.record_flags() as flags:
+        counted = cf.decode(codes, cf.bfloat16)
+    np.testing.assert_array_equal(counted.view(np.uint32), expected)
+    assert (flags.invalid, flags.denormal) == (254, 254)
+    other = cf.bfloat16.replace(name="flushed", subnormals="flush")
+    np.testing.assert_array_equal(cf.decode(codes[:129], other), [0] * 128 + [2.0**-126])

@@ -293,6 +293,29 @@ def test_public_functions(name, mode):
 
 
 @each_mode
+def test_limits_of_a_new_format(mode):
+    """Those that nobody has asked for before, and are kept nowhere."""
+
+    def call():
+        made = [
+            cf.Format(
+                "new",
+                exponent_bits=5,
+                mantissa_bits=mantissa_bits,
+                bias=(0, 40),
+                nonfinite=nonfinite,
+            )
+            for mantissa_bits in (1, 3, 9)
+            for nonfinite in ("none", "ieee", "fnuz")
+        ]
+        names = ("max", "min", "eps", "epsneg", "smallest_normal", "smallest_subnormal")
+        limits = [getattr(cf.finfo(fmt, 3), name) for fmt in made for name in names]
+        return [*limits, *(fmt._max_significand for fmt in made)]
+
+    same_in_mode(mode, call)
+
+
+@each_mode
 def test_what_is_refused_leaves_the_modes(mode):
     def call():
         return [

@@ -64,7 +64,7 @@ def function_of(
         "order",
         "subok",
     }
-    if not (into_format and exact is not None and own and all(map(_is_number, inputs))):
+    if not (into_format and exact is not None and own and all(map(is_number, inputs))):
         return ufunc, False
     if ufunc.__name__ in ("add", "subtract"):
         plain = _sums_are_exact(inputs)
@@ -78,15 +78,20 @@ def function_of(
     def function(*operands: Any, **options: Any) -> Any:
         del options  # of the result's memory, which is none that anybody sees
         results, signals = compute(*operands)
-        for signal, warned in _WARNED.items():
-            if signals & signal:
-                ufunc(*warned[ufunc.__name__])
+        warn(ufunc, signals)
         return results
 
     return function, True
 
 
-def _is_number(x: Any) -> bool:
+def warn(ufunc: np.ufunc, signals: int) -> None:
+    """Have NumPy warn, or do what it was told to, of what the core has signalled."""
+    for signal, warned in _WARNED.items():
+        if signals & signal:
+            ufunc(*warned[ufunc.__name__])
+
+
+def is_number(x: Any) -> bool:
     """Whether an operand is real numbers; of others NumPy knows better.  Of bools, it adds no numbers."""
     if isinstance(x, np.ndarray | np.generic):
         return x.dtype.kind != "b" and is_source_dtype(x.dtype)

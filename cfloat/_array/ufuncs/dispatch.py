@@ -28,7 +28,7 @@ def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str
         if kept is not None and (computed := kept(inputs, (), kwargs)) is not None:
             return computed
         if _is_plain(ufunc, inputs):
-            results = ufunc(*map(values_of, inputs))
+            results = ufunc(*_values_of_all(inputs))
             return with_positive_nans(results) if makes_nans(ufunc, inputs) else results
     given = kwargs.get("out", ())
     outs: tuple[Any, ...] = given if isinstance(given, tuple) else (given,)
@@ -65,13 +65,26 @@ def _is_plain(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> bool:
     """Whether a call without other arguments is NumPy's on a few values, and nothing else."""
     if ufunc.signature is not None or ufunc.__name__ in REFUSED:
         return False
-    few = min(in_pieces.PIECE_SIZE, table_of_codes.LEAST_SIZE)
+    piece, table = in_pieces.PIECE_SIZE, table_of_codes.LEAST_SIZE
+    few = piece if piece < table else table
     for x in inputs:
-        if type(x) is float or type(x) is int:
-            continue
-        if not (isinstance(x, CFloatArray) or type(x) is np.ndarray) or x.size >= few:
+        kind = type(x)
+        if kind is CFloatArray or isinstance(x, CFloatArray):
+            if x._codes.size >= few:
+                return False
+        elif kind is np.ndarray:
+            if x.size >= few:
+                return False
+        elif not (kind is float or kind is int):
             return False
     return True
+
+
+def _values_of_all(inputs: tuple[Any, ...]) -> list[Any]:
+    """Give `values_of` each of some operands."""
+    if flags.are_counted():
+        return [values_of(x) for x in inputs]
+    return [x._decode() if isinstance(x, CFloatArray) else x for x in inputs]
 
 
 def _is_foreign(x: object) -> bool:
@@ -154,6 +167,8 @@ def _at(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> None:
     if (ufunc.nin, ufunc.nout) != (1 + len(rest), 1) or ufunc.signature is not None:
         ufunc.at(values_of(target), indices, *map(values_of, rest))  # NumPy says what is wrong
         return
-    operands = [integer(x) if type(x) is int else values_of(x) for x in rest]
+    if repeated_indices.compute_in_turn(ufunc, target, indices, rest):
+        return
+    operands = [integer(x) if type(x) is int else x for x in rest]
     for part, others in repeated_indices.rounds(target, indices, operands):
         _call(ufunc, (part, *others), (part,), {}, True)

@@ -75,6 +75,9 @@ def _selecting(select: Callable[..., Codes]) -> Callable[..., Any]:
     """Make a ufunc that gives one of the operands at each place, by a function of a format and codes."""
 
     def kept(inputs: tuple[Any, ...], outs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        for x in inputs:
+            if not isinstance(x, CFloatArray):
+                return None
         if not _is_known(outs, kwargs):
             return None
         biases = shared_biases(inputs)
@@ -143,7 +146,7 @@ def of_method(
 
 def _is_known(outs: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether the result is asked for as codes, and in no other way than is known here."""
-    if kwargs.keys() - _OPTIONS:
+    if kwargs and kwargs.keys() - _OPTIONS:
         return False
     return not outs or outs[0] is None or isinstance(outs[0], CFloatArray)
 

@@ -60,7 +60,12 @@ def exact_operand(x: Any) -> Any:
     """Give a real operand as an array that the core computes on, which loses nothing of it."""
     if isinstance(x, CFloatArray):
         return values_of(x)
-    array = np.asarray(integer(x) if type(x) is int else x)
+    if type(x) is int:
+        x = float(x) if -_EXACT_INTEGERS <= x <= _EXACT_INTEGERS else integer(x)
+    array = np.asarray(x)
+    # sums of float64 and float32 are the core's fastest
+    if array.dtype.kind in "iu" and array.itemsize < 8:
+        return array.astype(np.float64)
     return array.astype(np.float32) if is_byte_float(array.dtype) else array
 
 

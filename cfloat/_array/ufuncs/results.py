@@ -14,8 +14,29 @@ Array = NDArray[Any]
 CHANGE_SIGNS: Final = frozenset(
     (np.negative, np.positive, np.absolute, np.fabs, np.copysign, np.conjugate)
 )
-# of finite numbers they make none
-_WITHOUT_NAN: Final = frozenset((np.add, np.subtract, np.multiply, np.square))
+# Their results are no floating-point numbers.
+_OF_BOOL: Final = frozenset(
+    (
+        np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.isnan, np.isinf,
+        np.isfinite, np.signbit, np.logical_and, np.logical_or, np.logical_xor, np.logical_not,
+    )
+)  # fmt: skip
+
+# Of finite numbers they make no NaN.
+_WITHOUT_NAN: Final = frozenset(
+    (
+        np.add, np.subtract, np.multiply, np.square, np.exp, np.exp2, np.expm1, np.logaddexp, np.logaddexp2,
+        np.sin, np.cos, np.tan, np.arctan, np.arctan2, np.sinh, np.cosh, np.tanh, np.arcsinh, np.hypot,
+        np.cbrt, np.rint, np.floor, np.ceil, np.trunc, np.sign, np.maximum, np.minimum, np.fmax, np.fmin,
+        np.degrees, np.radians, np.deg2rad, np.rad2deg,
+    )
+)  # fmt: skip
+
+# Python's numbers up to here are finite as float32, too.
+_FINITE: Final = 2.0**127
+
+#: Signs that NaNs have already, or that nobody sees.
+_KNOWN_SIGNS: Final = CHANGE_SIGNS | _OF_BOOL
 
 
 def with_out(outs: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -88,12 +109,12 @@ def write(out: Any, result: Any, where: Any, *, signs: bool = False) -> None:
 def makes_nans(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> bool:
     """Whether among the results of a ufunc there may be NaNs that are to be positive."""
     if ufunc not in _WITHOUT_NAN:
-        return ufunc not in CHANGE_SIGNS
+        return ufunc not in _KNOWN_SIGNS
     for x in inputs:
-        if (
-            not (isinstance(x, CFloatArray) and x._format.nonfinite == "none")
-            and type(x) is not int
-        ):
+        if isinstance(x, CFloatArray):
+            if x._format.nonfinite != "none":
+                return True
+        elif not (type(x) in (int, float) and -_FINITE < x < _FINITE):
             return True
     return False
 

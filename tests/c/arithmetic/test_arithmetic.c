@@ -112,7 +112,35 @@ static void statuses_and_signals(void) {
 #undef STATUS
 }
 
+/* 1_4_3 at bias 7: sums into one code stop at 16, where 1 is half a unit; another keeps its own. */
+static void in_turn(void) {
+  const cf_format format = {4, 3, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_WHITEPAPER, 1, 0, 63};
+  const int16_t biases[2] = {7, 8};
+  const int32_t one = 1;
+  const float zero = 0;
+  cf_elements operand = {&one, 0, CF_INT32};
+  uint8_t codes[2] = {0x00, 0x00};
+  int64_t places[20] = {1};
+  uint32_t signals = 0;
+  cf_flags flags = {0, 0, 0, 0};
+#define AT(function) \
+  cf_arithmetic_at(function, &format, biases, 1, codes, places, &operand, 20, &flags, &signals)
+  CHECK(AT(CF_SQRT) == CF_BAD_TYPE && AT(-1) == CF_BAD_TYPE, "not of two operands");
+  CHECK(AT(CF_ADD) == CF_OK && codes[0] == 0x58 && codes[1] == 0x40, "sums are %02x and %02x",
+        codes[0], codes[1]);
+  CHECK(signals == 0 && flags.overflow == 0 && flags.invalid == 0, "signalled");
+  operand.elements = &zero;
+  operand.type = CF_FLOAT32;
+  CHECK(AT(CF_DIVIDE) == CF_OK && codes[0] == 0x7F, "16 / 0 is %02x", codes[0]);
+  CHECK(signals == CF_SIGNAL_DIVIDE_BY_ZERO && flags.overflow == 20, "signals %u, overflow %u",
+        (unsigned)signals, (unsigned)flags.overflow);
+  operand.type = CF_CODES;
+  CHECK(AT(CF_ADD) == CF_BAD_TYPE, "codes");
+#undef AT
+}
+
 void test_arithmetic(void) {
+  in_turn();
   integers();
   types();
   statuses_and_signals();
