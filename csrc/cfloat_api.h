@@ -157,6 +157,13 @@ enum cf_map_limits { CF_CODES8 = 256 };
 int cf_map_codes(const void *table, size_t result_size, const uint8_t *codes, size_t count,
                  void *results, uint8_t *asked, int threads);
 
+/* Widen peaks, `slices` numbers that are finite and not below 0, to the largest finite magnitudes
+ * of the slices along the middle axis of contiguous values of outer * slices * inner, of the first
+ * four types; values need no alignment.  CF_BAD_TYPE, CF_BAD_LAYOUT: a length is negative; nothing
+ * was widened then. */
+int cf_add_to_peaks(int source_type, const void *values, int64_t outer, int64_t slices,
+                    int64_t inner, double *peaks);
+
 /* Add up count float32 by what is above their lower_bits bits: of those with the same, upper,
  * histogram[3 * upper] counts them, [+ 1] is the sum of their lower bits as integers and [+ 2] the
  * sum of the squares of those.  histogram has 3 * 2^(32 - lower_bits) elements.  They are integers,

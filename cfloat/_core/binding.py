@@ -520,6 +520,18 @@ def map_codes(
     )  # fmt: skip
 
 
+def add_to_peaks(values: Array, peaks: NDArray[np.float64]) -> None:
+    """Widen magnitudes to the largest finite ones of the slices along the middle axis of three.
+
+    The values are contiguous, floating, of native byte order and of 16 bits or more; `peaks` has an element a
+    slice.
+    """
+    outer, slices, inner = values.shape
+    pointer = ffi.from_buffer("double[]", peaks, require_writable=True)
+    source_type = element_type(values.dtype)
+    _check(lib.cf_add_to_peaks(source_type, _pointer(values), outer, slices, inner, pointer))
+
+
 def add_to_histogram(
     values: NDArray[np.float32], lower_bits: int, bins: NDArray[np.uint64]
 ) -> None:

@@ -33,6 +33,7 @@ static void choose_kernels(cf_operation *op, const cf_format *format, int source
                            int destination_type) {
   const cf_kernels *isa = cf_active_kernels();
   const int encodes = source_type != CF_CODES, decodes = destination_type != CF_CODES;
+  const int is_16_bits = source_type == CF_FLOAT16 || source_type == CF_BFLOAT16;
   const int lanes_encode = cf_lanes_take(format, &op->rule);
   const int lanes_decode = cf_lanes_decode(format);
   op->encode = NULL;
@@ -46,9 +47,9 @@ static void choose_kernels(cf_operation *op, const cf_format *format, int source
     return;
   }
   if (encodes) op->encode = cf_encode_kernel_of(format, &op->rule, source_type);
-  op->takes_blocks = encodes && !decodes && source_type == CF_FLOAT32 &&
+  op->takes_blocks = encodes && !decodes && (source_type == CF_FLOAT32 || is_16_bits) &&
                      op->encode != cf_kernels_portable.encode[source_type] &&
-                     cf_goes_by_addition(&op->rule);
+                     (is_16_bits ? cf_adds_16_bits(&op->rule) : cf_goes_by_addition(&op->rule));
   op->narrows = is_narrowed(format, destination_type);
   if (decodes)
     op->decode = cf_decode_kernel_of(format, op->narrows ? CF_FLOAT32 : destination_type);
