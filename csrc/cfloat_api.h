@@ -209,6 +209,14 @@ int cf_least_errors(const cf_format *format, int default_bias, int source_type, 
                     int64_t rows, int64_t length, int64_t row_stride, int64_t block, int scale,
                     int16_t *biases, double *errors, int threads);
 
+/* The same of one group of values of 16 bits, by how often each occurs: counts[bits] gains the
+ * number of values of these bits, which need no alignment; and *bias is what cf_least_errors finds
+ * for those of CF_FLOAT16 or CF_BFLOAT16 as float32, less than 2^53 in all.  CF_NO_MEMORY. */
+enum cf_count_limits { CF_CODES16 = 65536 };
+int cf_count_16_bits(const void *values, size_t count, uint64_t *counts);
+int cf_least_error_of_counts(const cf_format *format, int default_bias, int source_type,
+                             const uint64_t *counts, int16_t *bias);
+
 /* The sums of squared errors of count values at each bias that a format allows, the smallest first:
  * the numbers that cf_least_errors compares, of one group, whose values are contiguous and aligned.
  * errors has bias_max - bias_min + 1 elements; one is infinite where a finite value becomes an

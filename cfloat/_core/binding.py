@@ -87,7 +87,7 @@ _STATUS: Final = {
 def _check(status: int) -> None:
     """Raise what a status of the core means."""
     if status == lib.CF_NO_MEMORY:
-        raise MemoryError("there is no memory for what a matrix product packs")
+        raise MemoryError("there is no memory for what the core works with")
     # the callers' checks come first; what else gets here is an error of this package
     if status:
         raise CFloatError(f"the C core refused the {_STATUS.get(status, status)}")
@@ -605,6 +605,25 @@ def least_errors(
         )
     )  # fmt: skip
     return biases, errors
+
+
+def count_16_bits(values: Array, counts: NDArray[np.uint64]) -> None:
+    """Add to counts, one for each pattern of 16 bits, those of contiguous values of native byte order."""
+    pointer = ffi.from_buffer("uint64_t[]", counts, require_writable=True)
+    _check(lib.cf_count_16_bits(_pointer(values), values.size, pointer))
+
+
+def least_error_of_counts(
+    fmt: Any, default_bias: int, dtype: np.dtype[Any], counts: NDArray[np.uint64]
+) -> int:
+    """Find the bias of the least squared error of values of float16 or bfloat16, by how often each occurs."""
+    bias = ffi.new("int16_t *")
+    _check(
+        lib.cf_least_error_of_counts(
+            fmt, default_bias, element_type(dtype), ffi.from_buffer("uint64_t[]", counts), bias
+        )
+    )
+    return int(bias[0])
 
 
 def errors_at_biases(fmt: Any, count: int, values: Array, scale: int = 0) -> NDArray[np.float64]:

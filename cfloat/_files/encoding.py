@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cfloat._bias.bias_layout import along, check_blocks, check_layout
 from cfloat._bias.bias_methods import PeakRule
 from cfloat._bias.choose import choose_bias, choose_checked
+from cfloat._bias.squared_errors import PatternCounts
 from cfloat._convert.by_layout import BlockLayout, encode_layout
 from cfloat._convert.elementwise import as_float32
 from cfloat._core.binding import add_to_peaks
@@ -28,7 +29,7 @@ from .conversion_plan import REDUCTION, Plan
 from .copying import Counter, Recipe, Writer
 from .exporting import fp8_entries, recode, write_scales
 from .file_errors import refusing_contradictions
-from .reader import read_encodable
+from .reader import encodable_dtype, read_encodable
 from .tensor_entry import Entry
 from .tensor_metadata import BIAS_SUFFIX, Description, codes_entry, longest_bias
 from .tensor_pieces import Piece
@@ -258,6 +259,13 @@ class Encoding:
         if method == "default" or self._entry.size == 0:
             return fmt.default_bias
         with refusing_contradictions(self._source.path, self.name):
+            dtype = encodable_dtype(self._source, self.name)
+            if method == "mse" and self._axis is None and PatternCounts.takes(dtype):
+                counts = PatternCounts(dtype)
+                for piece in self.pieces():
+                    counts.add(self._read(piece))
+                counter.advance(self._entry.nbytes / 2)
+                return counts.bias(fmt)
             values = read_encodable(self._source, self.name, 0, self._entry.size)
             counter.advance(self._entry.nbytes / 2)
             if self._axis is None:

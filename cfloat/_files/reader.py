@@ -130,6 +130,12 @@ def read_values(
     return as_float32(values) if values.dtype == BFLOAT16 else values
 
 
+def encodable_dtype(source: Source, name: str) -> np.dtype[Any]:
+    """Tell the dtype of what `read_encodable` gives of a tensor."""
+    stored = DTYPES[source.entries[name].dtype]
+    return BFLOAT16 if stored.format is bfloat16 else stored.numpy
+
+
 def read_encodable(
     source: Source, name: str, start: int, stop: int, scratch: Bytes | None = None
 ) -> Array:
