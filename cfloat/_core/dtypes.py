@@ -16,7 +16,7 @@ Array = NDArray[Any]
 FLOAT32: Final = np.dtype(np.float32)
 
 
-class bfloat16(np.void):  # noqa: N801 (the core knows it by this name, as it does ml_dtypes')
+class bfloat16(np.void):  # type: ignore[misc]  # noqa: N801 (the core goes by this name)
     """Two bytes that are a bfloat16, in native byte order: what NumPy, with no such dtype, can carry."""
 
 

@@ -6,7 +6,8 @@ import pytest
 from float_modes import each_mode, same_in_mode
 
 import cfloat as cf
-from cfloat._convert.elementwise import as_float32
+from cfloat._convert.elementwise import as_float32, decode_checked
+from cfloat._core import isa as instruction_sets
 from cfloat._core.dtypes import BFLOAT16
 
 PATTERNS = np.arange(1 << 16, dtype=np.uint16)
@@ -128,3 +129,31 @@ def test_bfloat16_is_decoded_as_the_upper_half_of_float32(isa):
         cf.decode(PATTERNS, cf.bfloat16).view(np.uint32), found.view(np.uint32)
     )
     assert (flags.invalid, flags.denormal) == (254, 254)
+
+
+@pytest.mark.parametrize("fmt", FORMATS, ids=str)
+@pytest.mark.parametrize("name", ["float64", "float16", "bfloat16"])
+def test_values_of_other_types_are_those_of_the_portable_code(isa, fmt, name):
+    """By tables, by way of float32, past the caches, and where flags are counted by neither."""
+    dtype = BFLOAT16 if name == "bfloat16" else np.dtype(name)
+    codes = np.random.default_rng(2).permutation(np.arange(1 << fmt.bits).astype(fmt.storage_dtype))
+    for bias in (fmt.bias_range[0], fmt.default_bias, fmt.bias_range[1]):
+        instruction_sets.select_isa("portable")
+        with cf.record_flags() as its_flags:
+            expected = decode_checked(codes, fmt, bias, codes.shape, dtype)
+        instruction_sets.select_isa(isa)
+        with cf.record_flags() as flags:
+            counted = decode_checked(codes, fmt, bias, codes.shape, dtype)
+        assert flags == its_flags
+        assert counted.tobytes() == expected.tobytes()
+        large = np.resize(codes, (1 << 22) + 2048) if bias == fmt.default_bias else codes
+        for given in (codes[3:200], np.resize(codes, 1 << 16)[1:], large):
+            want = (
+                np.resize(expected, 1 << 16)[1:] if given.size == (1 << 16) - 1 else expected[3:200]
+            )
+            want = np.resize(expected, given.size) if given is large else want
+            memory = np.zeros(given.size * dtype.itemsize + 128, np.uint8)
+            for start in (1, dtype.itemsize, 64):  # unaligned as well
+                out = memory[start : start + given.size * dtype.itemsize].view(dtype)
+                decode_checked(given, fmt, bias, given.shape, dtype, out)
+                assert out.tobytes() == want.tobytes()
