@@ -111,6 +111,45 @@ def test_encode_float64(benchmark, kernels, fmt):
 
 
 @pytest.mark.parametrize("fmt", [cf.CFloat8_1_4_3, cf.CFloat16_SHP], ids=str)
+@pytest.mark.parametrize("source", ["float16", "bfloat16"])
+def test_encode_16_bits(benchmark, kernels, fmt, source):
+    """Beside float32, as elements a second are what counts."""
+    group(benchmark, narrowing(fmt), kernels)
+    dtype = pytest.importorskip("ml_dtypes").bfloat16 if source == "bfloat16" else source
+    measure(benchmark, cf.encode, values(SIZES[kernels]).astype(dtype), fmt)
+
+
+@pytest.mark.parametrize("fmt", [cf.CFloat8_1_4_3, cf.CFloat16_SHP], ids=str)
+@pytest.mark.parametrize("name", ["float64", "float16", "bfloat16"])
+def test_decode_to(benchmark, kernels, fmt, name):
+    group(benchmark, f"codes to {name}", kernels)
+    dtype = pytest.importorskip("ml_dtypes").bfloat16 if name == "bfloat16" else name
+    codes = cf.encode(values(SIZES[kernels]), fmt)
+    out = np.empty(codes.shape, dtype)
+    check(cf.decode, codes, fmt, None, out, {"dtype": dtype})
+    benchmark(cf.decode, codes, fmt, out=out)
+
+
+@pytest.mark.parametrize("name", ["float64", "float16", "bfloat16"])
+def test_numpy_copy_of(benchmark, place, name):
+    """What the goals of decoding to these are set against."""
+    group(benchmark, f"codes to {name}", place)
+    dtype = pytest.importorskip("ml_dtypes").bfloat16 if name == "bfloat16" else name
+    x = values(SIZES[place]).astype(dtype)
+    benchmark(np.copyto, np.zeros_like(x), x)
+
+
+@pytest.mark.parametrize("source", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("method", ["max", "mse"])
+def test_choose_bias(benchmark, kernels, source, method):
+    group(benchmark, f"bias of a tensor, {method}", kernels)
+    dtype = pytest.importorskip("ml_dtypes").bfloat16 if source == "bfloat16" else source
+    x = values(SIZES[kernels]).astype(dtype)
+    expected = cf.choose_bias(x.astype(np.float32), cf.CFloat8_1_4_3, method)
+    assert benchmark(cf.choose_bias, x, cf.CFloat8_1_4_3, method) == expected
+
+
+@pytest.mark.parametrize("fmt", [cf.CFloat8_1_4_3, cf.CFloat16_SHP], ids=str)
 @pytest.mark.parametrize("biases", ["rows", "columns", "blocks"])
 def test_encode_with_many_biases(benchmark, kernels, fmt, biases):
     group(benchmark, narrowing(fmt), kernels)

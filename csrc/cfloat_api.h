@@ -157,6 +157,13 @@ enum cf_map_limits { CF_CODES8 = 256 };
 int cf_map_codes(const void *table, size_t result_size, const uint8_t *codes, size_t count,
                  void *results, uint8_t *asked, int threads);
 
+/* Widen peaks, `slices` numbers that are finite and not below 0, to the largest finite magnitudes
+ * of the slices along the middle axis of contiguous values of outer * slices * inner, of the first
+ * four types; values need no alignment.  CF_BAD_TYPE, CF_BAD_LAYOUT: a length is negative; nothing
+ * was widened then. */
+int cf_add_to_peaks(int source_type, const void *values, int64_t outer, int64_t slices,
+                    int64_t inner, double *peaks);
+
 /* Add up count float32 by what is above their lower_bits bits: of those with the same, upper,
  * histogram[3 * upper] counts them, [+ 1] is the sum of their lower bits as integers and [+ 2] the
  * sum of the squares of those.  histogram has 3 * 2^(32 - lower_bits) elements.  They are integers,
@@ -201,6 +208,14 @@ int cf_errors_of_bins(const cf_format *format, const float *inside, const double
 int cf_least_errors(const cf_format *format, int default_bias, int source_type, const void *values,
                     int64_t rows, int64_t length, int64_t row_stride, int64_t block, int scale,
                     int16_t *biases, double *errors, int threads);
+
+/* The same of one group of values of 16 bits, by how often each occurs: counts[bits] gains the
+ * number of values of these bits, which need no alignment; and *bias is what cf_least_errors finds
+ * for those of CF_FLOAT16 or CF_BFLOAT16 as float32, less than 2^53 in all.  CF_NO_MEMORY. */
+enum cf_count_limits { CF_CODES16 = 65536 };
+int cf_count_16_bits(const void *values, size_t count, uint64_t *counts);
+int cf_least_error_of_counts(const cf_format *format, int default_bias, int source_type,
+                             const uint64_t *counts, int16_t *bias);
 
 /* The sums of squared errors of count values at each bias that a format allows, the smallest first:
  * the numbers that cf_least_errors compares, of one group, whose values are contiguous and aligned.

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cfloat._convert.elementwise import encode_checked, round_checked
+from cfloat._convert.elementwise import as_float32, encode_checked, round_checked
 from cfloat._core import binding
 from cfloat._core.dtypes import fits_float32
 from cfloat._core.flags import no_flags
@@ -159,7 +159,7 @@ class BinTable:
             return
         for piece in pieces(flat.shape):
             if fits_float32(flat.dtype):
-                self._add_floats(np.ascontiguousarray(flat[piece], np.float32))
+                self._add_floats(np.ascontiguousarray(as_float32(flat[piece]), np.float32))
             else:
                 self._add_doubles(flat[piece].astype(np.float64))
 
@@ -222,7 +222,9 @@ def _bit_patterns(flat: NDArray[Any], scale: int) -> NDArray[np.int64]:
     """Give the bits of values times ``2**-scale`` as float32, and above them their ranges."""
     with np.errstate(all="ignore"):
         if fits_float32(flat.dtype):
-            patterns = np.ascontiguousarray(flat, np.float32).view(np.uint32).astype(np.int64)
+            patterns = (
+                np.ascontiguousarray(as_float32(flat), np.float32).view(np.uint32).astype(np.int64)
+            )
             small = np.flatnonzero(_is_subnormal(patterns))
             values = _values_of_subnormal(patterns[small])
         else:

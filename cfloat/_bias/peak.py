@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cfloat._convert.elementwise import as_float32
+from cfloat._core import binding
 from cfloat._core.dtypes import fits_float32
 from cfloat._core.format import Format
 from cfloat._core.pieces import PIECE_SIZE, pieces
@@ -22,6 +24,10 @@ def largest_magnitude(array: NDArray[Any]) -> float:
     An integer that is no float64 is rounded to odd, so that it is on the same side of every value of a
     format, and of every power of two.
     """
+    if array.dtype.kind in "fV" and array.dtype.isnative and array.flags.c_contiguous:
+        found = np.zeros(1)
+        binding.add_to_peaks(array.reshape(1, 1, -1), found)
+        return float(found[0])
     if array.size <= PIECE_SIZE:
         return _largest_of_piece(array)
     return max(_largest_of_piece(array[piece]) for piece in pieces(array.shape))
@@ -54,8 +60,7 @@ def magnitudes_of(values: NDArray[Any]) -> NDArray[Any]:
     Integers that are no float64 are rounded to odd, as by `largest_magnitude`.
     """
     if fits_float32(values.dtype):
-        floats: NDArray[Any] = values if values.dtype == np.float32 else values.astype(np.float32)
-        return np.asarray(np.abs(floats))
+        return np.asarray(np.abs(as_float32(values)))
     if values.dtype.kind not in "iu" or values.dtype.itemsize < 8:
         return np.asarray(np.abs(values.astype(np.float64)))
     # of the least int64 the bits are those of its magnitude as well

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from cfloat._convert.elementwise import as_float32
 from cfloat._core import binding
 from cfloat._core.dtypes import fits_float32
 from cfloat._core.format import Format
@@ -55,7 +56,9 @@ def as_searched(values: Array) -> Array:
 
     They are contiguous, of native byte order and aligned.
     """
-    return np.require(values, np.float32 if fits_float32(values.dtype) else np.float64, ("C", "A"))
+    if fits_float32(values.dtype):
+        return np.require(as_float32(values), np.float32, ("C", "A"))
+    return np.require(values, np.float64, ("C", "A"))
 
 
 def choose_each(values: Array, fmt: Format, method: BiasMethod, share: float) -> BiasArray:

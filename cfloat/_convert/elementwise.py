@@ -8,9 +8,9 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from cfloat._core import binding, flags
 from cfloat._core.arguments import check_out
-from cfloat._core.dtypes import FLOAT32, real_array, value_dtype
+from cfloat._core.dtypes import BFLOAT16, FLOAT32, real_array, value_dtype
 from cfloat._core.format import Format
-from cfloat._core.presets import as_format
+from cfloat._core.presets import as_format, bfloat16, float16
 from cfloat._core.public_names import public
 from cfloat._core.rounding import (
     NEAREST,
@@ -280,6 +280,25 @@ def decode_checked(
     if raised:
         flags.report(raised, f"decode from {fmt.name}", values.size)
     return values
+
+
+# of fewer, NumPy's cast of float16 takes less time than a call of the core
+_FEW_ELEMENTS: Final = 256
+
+
+def as_float32(values: Array) -> Array:
+    """Give values of a dtype that `fits_float32` as float32, in native byte order.
+
+    Those of 16 bits are widened by the core's vectors.  A NaN may become another one.
+    """
+    is_few = values.size < _FEW_ELEMENTS and values.dtype != BFLOAT16
+    if values.itemsize != 2 or is_few:
+        return values.astype(FLOAT32, copy=False)
+    fmt = float16 if values.dtype.kind == "f" else bfloat16
+    unsigned = fmt.storage_dtype
+    codes = values.view(unsigned if values.dtype.isnative else unsigned.newbyteorder())
+    with flags.no_flags():
+        return decode_checked(codes, fmt, fmt.default_bias, values.shape, FLOAT32)
 
 
 def round_checked(

@@ -87,7 +87,7 @@ _STATUS: Final = {
 def _check(status: int) -> None:
     """Raise what a status of the core means."""
     if status == lib.CF_NO_MEMORY:
-        raise MemoryError("there is no memory for what a matrix product packs")
+        raise MemoryError("there is no memory for what the core works with")
     # the callers' checks come first; what else gets here is an error of this package
     if status:
         raise CFloatError(f"the C core refused the {_STATUS.get(status, status)}")
@@ -591,6 +591,18 @@ def map_codes(
     )  # fmt: skip
 
 
+def add_to_peaks(values: Array, peaks: NDArray[np.float64]) -> None:
+    """Widen magnitudes to the largest finite ones of the slices along the middle axis of three.
+
+    The values are contiguous, floating, of native byte order and of 16 bits or more; `peaks` has an element a
+    slice.
+    """
+    outer, slices, inner = values.shape
+    pointer = ffi.from_buffer("double[]", peaks, require_writable=True)
+    source_type = element_type(values.dtype)
+    _check(lib.cf_add_to_peaks(source_type, _pointer(values), outer, slices, inner, pointer))
+
+
 def add_to_histogram(
     values: NDArray[np.float32], lower_bits: int, bins: NDArray[np.uint64]
 ) -> None:
@@ -664,6 +676,25 @@ def least_errors(
         )
     )  # fmt: skip
     return biases, errors
+
+
+def count_16_bits(values: Array, counts: NDArray[np.uint64]) -> None:
+    """Add to counts, one for each pattern of 16 bits, those of contiguous values of native byte order."""
+    pointer = ffi.from_buffer("uint64_t[]", counts, require_writable=True)
+    _check(lib.cf_count_16_bits(_pointer(values), values.size, pointer))
+
+
+def least_error_of_counts(
+    fmt: Any, default_bias: int, dtype: np.dtype[Any], counts: NDArray[np.uint64]
+) -> int:
+    """Find the bias of the least squared error of values of float16 or bfloat16, by how often each occurs."""
+    bias = ffi.new("int16_t *")
+    _check(
+        lib.cf_least_error_of_counts(
+            fmt, default_bias, element_type(dtype), ffi.from_buffer("uint64_t[]", counts), bias
+        )
+    )
+    return int(bias[0])
 
 
 def errors_at_biases(fmt: Any, count: int, values: Array, scale: int = 0) -> NDArray[np.float64]:

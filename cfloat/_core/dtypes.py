@@ -15,6 +15,15 @@ Array = NDArray[Any]
 
 FLOAT32: Final = np.dtype(np.float32)
 
+
+class bfloat16(np.void):  # type: ignore[misc]  # noqa: N801 (the core goes by this name)
+    """Two bytes that are a bfloat16, in native byte order: what NumPy, with no such dtype, can carry."""
+
+
+#: bfloat16 without ml_dtypes: such arrays are encoded and searched as others are, and NumPy computes nothing
+#: with them, so that their bits are not taken for numbers.
+BFLOAT16: Final[np.dtype[Any]] = np.dtype((bfloat16, 2))
+
 #: ml_dtypes' dtypes of a byte, which are read and written: the formats of the same names.
 BYTE_FLOATS: Final = frozenset(
     name for name, fmt in FORMATS.items() if fmt.bits <= 8 and fmt not in TESLA_FORMATS

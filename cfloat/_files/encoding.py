@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from cfloat._bias.bias_layout import along, check_blocks, check_layout
 from cfloat._bias.bias_methods import PeakRule
 from cfloat._bias.choose import choose_bias, choose_checked
+from cfloat._bias.squared_errors import PatternCounts
 from cfloat._convert.by_layout import BlockLayout, encode_layout
+from cfloat._convert.elementwise import as_float32
+from cfloat._core.binding import add_to_peaks
 from cfloat._core.flags import collected
 from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
@@ -26,7 +29,7 @@ from .conversion_plan import REDUCTION, Plan
 from .copying import Counter, Recipe, Writer
 from .exporting import fp8_entries, recode, write_scales
 from .file_errors import refusing_contradictions
-from .reader import read_values
+from .reader import encodable_dtype, read_encodable
 from .tensor_entry import Entry
 from .tensor_metadata import BIAS_SUFFIX, Description, codes_entry, longest_bias
 from .tensor_pieces import Piece
@@ -233,8 +236,10 @@ class Encoding:
         largest = np.zeros(self._cut[1], np.float64)
         with refusing_contradictions(self._source.path, self.name):
             for piece in parts:
-                part = largest[piece.slices]
-                np.maximum(part, self._magnitudes(piece), out=part)
+                values = self._read(piece)
+                if not values.dtype.isnative:
+                    values = values.astype(values.dtype.newbyteorder("="))
+                add_to_peaks(values, largest[piece.slices])
                 counter.advance(self._entry.nbytes / 2 * prod(piece.shape) / self._entry.size)
         return largest
 
@@ -254,7 +259,14 @@ class Encoding:
         if method == "default" or self._entry.size == 0:
             return fmt.default_bias
         with refusing_contradictions(self._source.path, self.name):
-            values = read_values(self._source, self.name, 0, self._entry.size)
+            dtype = encodable_dtype(self._source, self.name)
+            if method == "mse" and self._axis is None and PatternCounts.takes(dtype):
+                counts = PatternCounts(dtype)
+                for piece in self.pieces():
+                    counts.add(self._read(piece))
+                counter.advance(self._entry.nbytes / 2)
+                return counts.bias(fmt)
+            values = read_encodable(self._source, self.name, 0, self._entry.size)
             counter.advance(self._entry.nbytes / 2)
             if self._axis is None:
                 return choose_bias(values, fmt, method)
@@ -290,7 +302,9 @@ class Encoding:
         return self.longest_description
 
     def _read(self, piece: Piece) -> Array:
-        values = read_values(self._source, self.name, piece.start, piece.stop, self._scratch.read)
+        values = read_encodable(
+            self._source, self.name, piece.start, piece.stop, self._scratch.read
+        )
         return values.reshape(piece.shape)
 
     def _write(
@@ -315,19 +329,6 @@ class Encoding:
         """How often the values are read."""
         searched = isinstance(self._plan.bias, str) and self._plan.bias != "default"
         return 2 if searched and self._block is None else 1
-
-    def _magnitudes(self, piece: Piece) -> Array:
-        """Find the largest finite magnitude of each slice of the middle axis, or of all of them."""
-        values = self._read(piece)
-        axes = (0, 2) if piece.shape[1] > 1 else None
-        # two passes that make no other array; NaN wins in both
-        low, high = values.min(axis=axes), values.max(axis=axes)
-        largest: Array = np.maximum(np.negative(low), high)
-        if not np.isfinite(largest).all():
-            finite = np.isfinite(values)
-            np.abs(values, out=values)
-            largest = values.max(axis=axes, initial=0, where=finite)
-        return largest
 
     def _encode_blocks(self, piece: Piece, writer: Writer, counter: Counter, block: int) -> None:
         """Choose and encode in one go: a block depends on no other."""
@@ -356,6 +357,8 @@ class Encoding:
         self._write(writer, counter, piece, values, biases)
 
     def _of_block_maxima(self, values: Array, block: int, rule: PeakRule) -> Array:
+        if values.itemsize == 2:
+            values = as_float32(values)
         starts = np.arange(0, values.shape[1], block)
         sizes = np.abs(values)
         finite = np.isfinite(sizes)

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cfloat._convert.elementwise import decode
-from cfloat._core.flags import no_flags
+from cfloat._convert.elementwise import as_float32
+from cfloat._core.dtypes import BFLOAT16
 from cfloat._core.presets import bfloat16
 from cfloat._core.text import printable
 from cfloat.errors import FileError
@@ -126,6 +126,27 @@ def read_values(
         An array of its own, or one in `scratch`: of the tensor's dtype, but float32 for bfloat16, and codes
         of uint8 for 8-bit floats.
     """
+    values = read_encodable(source, name, start, stop, scratch)
+    return as_float32(values) if values.dtype == BFLOAT16 else values
+
+
+def encodable_dtype(source: Source, name: str) -> np.dtype[Any]:
+    """Tell the dtype of what `read_encodable` gives of a tensor."""
+    stored = DTYPES[source.entries[name].dtype]
+    return BFLOAT16 if stored.format is bfloat16 else stored.numpy
+
+
+def read_encodable(
+    source: Source, name: str, start: int, stop: int, scratch: Bytes | None = None
+) -> Array:
+    """Read elements of a tensor as `read_values`, but bfloat16 as it is stored: to be encoded or searched.
+
+    Returns
+    -------
+    ndarray, shape (stop - start,)
+        An array of its own, or one in `scratch`: of the tensor's dtype, bfloat16 as `BFLOAT16`, and codes of
+        uint8 for 8-bit floats.
+    """
     dtype = DTYPES.get(source.entries[name].dtype)
     if dtype is None:
         raise FileError(
@@ -139,8 +160,7 @@ def read_values(
     with refusing_damage(source.path, name):
         source.read_into(name, start * width, data)
     if dtype.format is bfloat16:
-        with no_flags():
-            return decode(data.view(dtype.numpy), bfloat16)
+        return data.view(dtype.numpy).astype(np.uint16, copy=False).view(BFLOAT16)
     if dtype.name == "BOOL" and data.size and data.max() > 1:
         raise FileError(
             f"{shown_path(source.path)}: {printable(name)}: a bool is {data.max()}; it takes 0 or 1"

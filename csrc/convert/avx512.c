@@ -82,6 +82,11 @@ static inline lanes v_load_codes(const char *p, size_t size) {
   return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
 }
 
+/* exceptions are suppressed, rounding there is none, and that subnormals are zeros it ignores */
+#define V_LOAD_FLOAT16(p) \
+  _mm512_castps_si512(    \
+      _mm512_cvt_roundph_ps(_mm256_loadu_si256((const __m256i *)(p)), _MM_FROUND_NO_EXC))
+
 /* the lower halves of 32 lanes, in sequence */
 static inline __m512i narrow(lanes a, lanes b) {
   const __m512i in_sequence = _mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0);

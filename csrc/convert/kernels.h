@@ -21,6 +21,7 @@ typedef struct cf_rule {
   size_t block;
   int reads_subnormals; /* float32's own subnormals matter */
   int by_addition;      /* cf_lanes_add */
+  int upper_half;       /* codes are the upper halves of float32 */
   int plain;            /* there are zeros of each sign that there is: what vectors do fastest */
   int large;            /* elements come from memory: they are fetched ahead of time */
   int streaming;        /* results bypass the caches */
@@ -30,8 +31,8 @@ typedef struct cf_rule {
 
 /* bias[i * bias_step] is element i's bias; bias_step is 0 or 1.  Where rule->block is not 0, it is
  * bias[i / rule->block] instead; that is a power of two from CF_BLOCK_MIN to CF_BLOCK_MAX, count a
- * multiple of it, and the kernel one that goes by addition (cf_lanes_add) from float32.  position
- * is the random word of element 0. */
+ * multiple of it, and the kernel one that goes by addition (cf_lanes_add), from float32 or a type
+ * of 16 bits.  position is the random word of element 0. */
 typedef void cf_encode_kernel(const cf_rule *rule, const int16_t *bias, size_t bias_step,
                               const void *source, uint64_t position, void *codes, size_t count,
                               cf_flags *flags);
@@ -99,6 +100,17 @@ static inline int cf_lanes_add(const cf_format *format) {
 static inline int cf_goes_by_addition(const cf_rule *rule) {
   return rule->by_addition &&
          (rule->rounding == CF_TIES_TO_EVEN || rule->rounding == CF_TOWARD_ZERO);
+}
+/* Whether a rule is for those of them that read types of 16 bits; else these become float32 first.
+ */
+static inline int cf_adds_16_bits(const cf_rule *rule) {
+  return cf_goes_by_addition(rule) && rule->rounding == CF_TIES_TO_EVEN && rule->plain;
+}
+/* Whether codes are the upper halves of float32, as bfloat16's are, subnormals included. */
+static inline int cf_is_upper_half(const cf_format *format) {
+  return format->exponent_bits == 8 && format->mantissa_bits == 7 && format->is_signed &&
+         format->nonfinite == CF_NONFINITE_IEEE && format->subnormals == CF_SUBNORMALS_IEEE &&
+         format->bias_min == CF_BFLOAT16_BIAS && format->bias_max == CF_BFLOAT16_BIAS;
 }
 
 #endif

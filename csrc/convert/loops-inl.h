@@ -21,7 +21,7 @@ static inline lanes biases_at(const lane_rule *r, const int16_t *bias, size_t bi
 /* Large arrays are read and written in two pages at a time, each while the next two are fetched: a
  * processor's own prefetching stops at the end of a page, and memory serves several pages at once
  * better than one. */
-enum { PAGE_COUNT = 4096 / 4 };
+enum { PAGE = 4096 };
 
 /* A line of which only a part bypasses the caches costs more than is won: it takes runs of some
  * length. */
@@ -37,11 +37,11 @@ static inline int elements_before_stream(int streaming, const void *source, cons
   return beyond == 0 ? 0 : (int)((alignment - beyond) / size);
 }
 
-/* Fetch the float32 of a body two pages ahead of time; beyond the end of the array nothing comes of
- * it. */
-static inline void prefetch_ahead(const char *source) {
-  const uintptr_t address = (uintptr_t)source + 2 * PAGE_COUNT * 4;
-  for (size_t line = 0; line < BODY * 4; line += CF_CACHE_LINE)
+/* Fetch a body of elements of a size two pages ahead of time; beyond the end of the array nothing
+ * comes of it. */
+static inline void prefetch_ahead(const char *source, size_t size) {
+  const uintptr_t address = (uintptr_t)source + 2 * PAGE;
+  for (size_t line = 0; line < BODY * size; line += CF_CACHE_LINE)
     CF_PREFETCH((const void *)(address + line));
 }
 
@@ -144,14 +144,50 @@ static inline lanes scales_at(const add_rule *r, const int16_t *bias, size_t bia
   return bias_step == 0 ? r->scale : v_slli(v_load_biases(bias + i), 23);
 }
 
-/* The same by addition: from float32, to codes or to float32. */
-#define DEFINE_ADD_LOOP(name, rounding, counting, plain, to_values)                                \
+/* Elements of a type as float32, of which each is one. */
+static inline lanes load_float32(const char *source) { return v_load(source); }
+#ifdef V_LOAD_FLOAT16 /* the instruction for it, where that heeds no floating-point mode */
+static inline lanes load_float16(const char *source) { return V_LOAD_FLOAT16(source); }
+#else
+static inline lanes load_float16(const char *source) {
+  const lanes code = v_load_codes(source, 2), rebias = v_set1((uint32_t)(127 - 15) << 23);
+  const lanes magnitude = v_and(code, v_set1(0x7FFFu)), sign = v_slli(v_sub(code, magnitude), 16);
+  const lanes normal = v_add(v_slli(magnitude, 13), rebias);
+  const lanes subnormal = v_mul_floats(v_to_float(magnitude), v_set1((uint32_t)(127 - 24) << 23));
+  lanes value = v_select(m_gt_s(v_set1(0x0400u), magnitude), subnormal, normal);
+  value = v_select(m_gt_s(magnitude, v_set1(0x7BFFu)), v_add(normal, rebias), value);
+  return v_or(value, sign);
+}
+#endif
+static inline lanes load_bfloat16(const char *source) {
+  return v_slli(v_load_codes(source, 2), 16);
+}
+
+/* How many of LANES elements that are now float32 were subnormals of a type and no longer are; of
+ * those that still are, whoever encodes them counts them. */
+static inline unsigned count_float16_subnormals(lanes values) {
+  const lanes magnitude = v_and(values, v_set1(0x7FFFFFFFu));
+  return m_count(m_andnot(m_gt_s(v_set1(0x38800000u), magnitude), m_eq(magnitude, v_set1(0))));
+}
+static inline unsigned count_float32_subnormals(lanes values) {
+  (void)values;
+  return 0;
+}
+static inline unsigned count_bfloat16_subnormals(lanes values) {
+  (void)values;
+  return 0;
+}
+
+/* The same by addition: from a type of which each element is a float32, to codes or to float32. */
+#define DEFINE_ADD_LOOP(name, type, source_size, rounding, counting, plain, to_values)             \
   static CF_ALWAYS_INLINE void ISA_NAME(name##_body)(                                              \
       const add_rule *r, const int16_t *bias, size_t bias_step, int block_shift, size_t at,        \
       size_t code_size, const char *source, char *destination, int streaming, cf_flags *flags) {   \
     const lanes scale0 = scales_at(r, bias, bias_step, block_shift, at);                           \
     const lanes scale1 = block_shift != 0 ? scale0 : scales_at(r, bias, bias_step, 0, at + LANES); \
-    const lanes x0 = v_load(source), x1 = v_load(source + LANES * 4);                              \
+    const lanes x0 = load_##type(source), x1 = load_##type(source + LANES * (source_size));        \
+    if (counting)                                                                                  \
+      flags->denormal += count_##type##_subnormals(x0) + count_##type##_subnormals(x1);            \
     const lanes result0 =                                                                          \
         round_by_addition(r, rounding, counting, plain, to_values, x0, scale0, flags);             \
     const lanes result1 =                                                                          \
@@ -165,9 +201,9 @@ static inline lanes scales_at(const add_rule *r, const int16_t *bias, size_t bia
       const add_rule *r, const int16_t *bias, size_t bias_step, size_t code_size,                  \
       const char *source, char *destination, size_t count, cf_flags *flags) {                      \
     const size_t size = (to_values) ? 4 : code_size;                                               \
-    char source_stage[BODY * 4] = {0}, destination_stage[BODY * 4];                                \
+    char source_stage[BODY * (source_size)] = {0}, destination_stage[BODY * 4];                    \
     int16_t bias_stage[BODY] = {0};                                                                \
-    memcpy(source_stage, source, count * 4);                                                       \
+    memcpy(source_stage, source, count * (source_size));                                           \
     if (bias_step != 0) memcpy(bias_stage, bias, count * sizeof *bias);                            \
     ISA_NAME(name##_body)                                                                          \
     (r, bias_stage, bias_step, 0, 0, code_size, source_stage, destination_stage, 0, flags);        \
@@ -182,39 +218,40 @@ static inline lanes scales_at(const add_rule *r, const int16_t *bias, size_t bia
     const int before = elements_before_stream(rule->streaming, source, destination, size, count);  \
     const int streaming = before >= 0 && block_shift == 0;                                         \
     const int paired = rule->large && source != destination;                                       \
+    const size_t page = PAGE / (source_size);                                                      \
     size_t at = 0;                                                                                 \
     if (streaming && before > 0) {                                                                 \
       at = (size_t)before;                                                                         \
       ISA_NAME(name##_part)(&r, bias, bias_step, code_size, source, destination, at, flags);       \
     }                                                                                              \
-    for (; paired && count - at >= 2 * PAGE_COUNT; at += 2 * PAGE_COUNT) {                         \
-      for (size_t first = at; first < at + PAGE_COUNT; first += BODY) {                            \
-        for (size_t i = first; i < at + 2 * PAGE_COUNT; i += PAGE_COUNT) {                         \
-          prefetch_ahead(source + i * 4);                                                          \
+    for (; paired && count - at >= 2 * page; at += 2 * page) {                                     \
+      for (size_t first = at; first < at + page; first += BODY) {                                  \
+        for (size_t i = first; i < at + 2 * page; i += page) {                                     \
+          prefetch_ahead(source + i * (source_size), source_size);                                 \
           ISA_NAME(name##_body)                                                                    \
-          (&r, bias, bias_step, block_shift, i, code_size, source + i * 4, destination + i * size, \
-           streaming, flags);                                                                      \
+          (&r, bias, bias_step, block_shift, i, code_size, source + i * (source_size),             \
+           destination + i * size, streaming, flags);                                              \
         }                                                                                          \
       }                                                                                            \
     }                                                                                              \
     for (; count - at >= BODY; at += BODY) {                                                       \
-      if (paired) prefetch_ahead(source + at * 4);                                                 \
+      if (paired) prefetch_ahead(source + at * (source_size), source_size);                        \
       ISA_NAME(name##_body)                                                                        \
-      (&r, bias, bias_step, block_shift, at, code_size, source + at * 4, destination + at * size,  \
-       streaming, flags);                                                                          \
+      (&r, bias, bias_step, block_shift, at, code_size, source + at * (source_size),               \
+       destination + at * size, streaming, flags);                                                 \
     }                                                                                              \
     if (at < count) /* never where blocks share biases: they are whole bodies */                   \
       ISA_NAME(name##_part)                                                                        \
-    (&r, bias + at * bias_step, bias_step, code_size, source + at * 4, destination + at * size,    \
-     count - at, flags);                                                                           \
+    (&r, bias + at * bias_step, bias_step, code_size, source + at * (source_size),                 \
+     destination + at * size, count - at, flags);                                                  \
   }
 
 /* Those of formats that are plain, or not. */
-#define DEFINE_ADD_LOOPS(name, plain, to_values)                              \
-  DEFINE_ADD_LOOP(name##_even, CF_TIES_TO_EVEN, 0, plain, to_values)          \
-  DEFINE_ADD_LOOP(name##_even_counting, CF_TIES_TO_EVEN, 1, plain, to_values) \
-  DEFINE_ADD_LOOP(name##_zero, CF_TOWARD_ZERO, 0, plain, to_values)           \
-  DEFINE_ADD_LOOP(name##_zero_counting, CF_TOWARD_ZERO, 1, plain, to_values)
+#define DEFINE_ADD_LOOPS(name, plain, to_values)                                          \
+  DEFINE_ADD_LOOP(name##_even, float32, 4, CF_TIES_TO_EVEN, 0, plain, to_values)          \
+  DEFINE_ADD_LOOP(name##_even_counting, float32, 4, CF_TIES_TO_EVEN, 1, plain, to_values) \
+  DEFINE_ADD_LOOP(name##_zero, float32, 4, CF_TOWARD_ZERO, 0, plain, to_values)           \
+  DEFINE_ADD_LOOP(name##_zero_counting, float32, 4, CF_TOWARD_ZERO, 1, plain, to_values)
 
 #define ADD_LOOPS(name)                                        \
   {                                                            \
@@ -300,40 +337,27 @@ DEFINE_ENCODE(round_any_float32, float32_operand, 4, 1)
 DEFINE_SHORTEST(encode_float32, add_float32, encode_any_float32)
 DEFINE_SHORTEST(round_float32, add_round_float32, round_any_float32)
 
-/* From types of 16 bits: as float32, piece by piece. */
+/* From types of 16 bits: most often at once, else as float32, piece by piece. */
 enum { WIDEN_PIECE = 1024 };
 
-/* not the instruction for it, which heeds the floating-point modes */
-static inline lanes widen_float16(const char *source) {
-  const lanes code = v_load_codes(source, 2), rebias = v_set1((uint32_t)(127 - 15) << 23);
-  const lanes magnitude = v_and(code, v_set1(0x7FFFu)), sign = v_slli(v_sub(code, magnitude), 16);
-  const lanes normal = v_add(v_slli(magnitude, 13), rebias);
-  const lanes subnormal = v_mul_floats(v_to_float(magnitude), v_set1((uint32_t)(127 - 24) << 23));
-  lanes value = v_select(m_gt_s(v_set1(0x0400u), magnitude), subnormal, normal);
-  value = v_select(m_gt_s(magnitude, v_set1(0x7BFFu)), v_add(normal, rebias), value);
-  return v_or(value, sign);
-}
-static inline lanes widen_bfloat16(const char *source) {
-  return v_slli(v_load_codes(source, 2), 16);
-}
-
-/* How many of LANES elements that are now float32 were subnormals of a type and no longer are. */
-static inline unsigned count_float16_subnormals(lanes values) {
-  const lanes magnitude = v_and(values, v_set1(0x7FFFFFFFu));
-  return m_count(m_andnot(m_gt_s(v_set1(0x38800000u), magnitude), m_eq(magnitude, v_set1(0))));
-}
-static inline unsigned count_bfloat16_subnormals(lanes values) {
-  (void)values; /* still are, and encoding them counts them */
-  return 0;
-}
-
-#define DEFINE_WIDENED(type)                                                                      \
+#define DEFINE_FROM_16_BITS(type)                                                                 \
+  DEFINE_ADD_LOOP(add_##type, type, 2, CF_TIES_TO_EVEN, 0, 1, 0)                                  \
+  DEFINE_ADD_LOOP(add_##type##_counting, type, 2, CF_TIES_TO_EVEN, 1, 1, 0)                       \
   static void ISA_NAME(encode_##type)(const cf_rule *rule, const int16_t *bias, size_t bias_step, \
                                       const void *source, uint64_t position, void *codes,         \
                                       size_t count, cf_flags *flags) {                            \
     const char *from = source;                                                                    \
     cf_rule staged = *rule;                                                                       \
     char *to = codes;                                                                             \
+    if (cf_adds_16_bits(rule)) {                                                                  \
+      const uint64_t modes = float_enter(0);                                                      \
+      if (flags == NULL)                                                                          \
+        ISA_NAME(add_##type)(rule, bias, bias_step, from, to, count, NULL);                       \
+      else                                                                                        \
+        ISA_NAME(add_##type##_counting)(rule, bias, bias_step, from, to, count, flags);           \
+      float_leave(modes);                                                                         \
+      return;                                                                                     \
+    }                                                                                             \
     staged.large = 0;                                                                             \
     while (count > 0) {                                                                           \
       char stage[WIDEN_PIECE * 4], tail[LANES * 2] = {0};                                         \
@@ -341,7 +365,7 @@ static inline unsigned count_bfloat16_subnormals(lanes values) {
       for (size_t i = 0; i < piece; i += LANES) {                                                 \
         const char *next = from + 2 * i;                                                          \
         if (piece - i < LANES) next = memcpy(tail, next, 2 * (piece - i));                        \
-        const lanes values = widen_##type(next);                                                  \
+        const lanes values = load_##type(next);                                                   \
         v_store(stage + 4 * i, values);                                                           \
         if (flags != NULL) flags->denormal += count_##type##_subnormals(values);                  \
       }                                                                                           \
@@ -353,11 +377,31 @@ static inline unsigned count_bfloat16_subnormals(lanes values) {
       count -= piece;                                                                             \
     }                                                                                             \
   }
-DEFINE_WIDENED(float16)
-DEFINE_WIDENED(bfloat16)
+DEFINE_FROM_16_BITS(float16)
+DEFINE_FROM_16_BITS(bfloat16)
+
+/* How codes are unpacked: those of formats that are plain, or others, or the upper halves of
+ * float32. */
+enum unpacking { UNPACK_PLAIN, UNPACK_OTHER, UNPACK_UPPER_HALF };
+
+static CF_ALWAYS_INLINE lanes unpack_as(const lane_rule *r, int counting, int how, lanes code,
+                                        lanes bias, cf_flags *flags) {
+  if (how != UNPACK_UPPER_HALF) return unpack(r, counting, how == UNPACK_PLAIN, code, bias, flags);
+  lanes value = v_slli(code, 16);
+  const lanes magnitude = v_and(value, v_set1(0x7FFFFFFFu)), zero = v_set1(0);
+  const mask nan = m_gt_s(magnitude, v_set1(0x7F800000u)), none = m_gt_s(zero, zero);
+  if (m_any(nan))
+    value =
+        v_select(nan, v_or(v_and(value, v_set1(0x80000000u)), v_set1(CF_FLOAT32_NAN_BITS)), value);
+  if (counting) {
+    const mask small = m_gt_s(v_set1(0x00800000u), magnitude);
+    count_raised(flags, nan, m_and(small, m_gt_s(magnitude, zero)), none, none);
+  }
+  return value;
+}
 
 static CF_ALWAYS_INLINE void ISA_NAME(decode_float32_body)(const lane_rule *r, int counting,
-                                                           int plain, const int16_t *bias,
+                                                           int how, const int16_t *bias,
                                                            size_t bias_step, const char *codes,
                                                            char *values, int streaming,
                                                            cf_flags *flags) {
@@ -365,11 +409,11 @@ static CF_ALWAYS_INLINE void ISA_NAME(decode_float32_body)(const lane_rule *r, i
   const lanes bias1 = biases_at(r, bias, bias_step, LANES);
   const lanes code0 = v_load_codes(codes, r->code_size);
   const lanes code1 = v_load_codes(codes + LANES * r->code_size, r->code_size);
-  const lanes value0 = unpack(r, counting, plain, code0, bias0, flags);
-  store_values(values, value0, unpack(r, counting, plain, code1, bias1, flags), streaming);
+  const lanes value0 = unpack_as(r, counting, how, code0, bias0, flags);
+  store_values(values, value0, unpack_as(r, counting, how, code1, bias1, flags), streaming);
 }
 
-#define DEFINE_DECODE_LOOP(name, counting, plain)                                                  \
+#define DEFINE_DECODE_LOOP(name, counting, how)                                                    \
   static CF_NOINLINE void ISA_NAME(name##_part)(const lane_rule *r, const int16_t *bias,           \
                                                 size_t bias_step, const char *codes, char *values, \
                                                 size_t count, cf_flags *flags) {                   \
@@ -378,7 +422,7 @@ static CF_ALWAYS_INLINE void ISA_NAME(decode_float32_body)(const lane_rule *r, i
     memcpy(code_stage, codes, count * r->code_size);                                               \
     if (bias_step != 0) memcpy(bias_stage, bias, count * sizeof *bias);                            \
     ISA_NAME(decode_float32_body)                                                                  \
-    (r, counting, plain, bias_stage, bias_step, code_stage, value_stage, 0, flags);                \
+    (r, counting, how, bias_stage, bias_step, code_stage, value_stage, 0, flags);                  \
     memcpy(values, value_stage, count * 4);                                                        \
   }                                                                                                \
   static CF_NOINLINE void ISA_NAME(name)(const lane_rule *r, const int16_t *bias,                  \
@@ -396,27 +440,32 @@ static CF_ALWAYS_INLINE void ISA_NAME(decode_float32_body)(const lane_rule *r, i
     }                                                                                              \
     for (; count >= BODY; count -= BODY) {                                                         \
       ISA_NAME(decode_float32_body)                                                                \
-      (r, counting, plain, bias, bias_step, codes, values, streaming, flags);                      \
+      (r, counting, how, bias, bias_step, codes, values, streaming, flags);                        \
       codes += BODY * r->code_size;                                                                \
       values += BODY * 4;                                                                          \
       bias += BODY * bias_step;                                                                    \
     }                                                                                              \
     if (count > 0) ISA_NAME(name##_part)(r, bias, bias_step, codes, values, count, flags);         \
   }
-DEFINE_DECODE_LOOP(decode_float32_plain, 0, 1)
-DEFINE_DECODE_LOOP(decode_float32_plain_counting, 1, 1)
-DEFINE_DECODE_LOOP(decode_float32_other, 0, 0)
-DEFINE_DECODE_LOOP(decode_float32_other_counting, 1, 0)
+DEFINE_DECODE_LOOP(decode_float32_plain, 0, UNPACK_PLAIN)
+DEFINE_DECODE_LOOP(decode_float32_plain_counting, 1, UNPACK_PLAIN)
+DEFINE_DECODE_LOOP(decode_float32_other, 0, UNPACK_OTHER)
+DEFINE_DECODE_LOOP(decode_float32_other_counting, 1, UNPACK_OTHER)
+DEFINE_DECODE_LOOP(decode_float32_upper, 0, UNPACK_UPPER_HALF)
+DEFINE_DECODE_LOOP(decode_float32_upper_counting, 1, UNPACK_UPPER_HALF)
 
 static void ISA_NAME(decode_float32)(const cf_rule *rule, const int16_t *bias, size_t bias_step,
                                      const void *codes, void *values, size_t count,
                                      cf_flags *flags) {
-  static void (*const loops[2][2])(const lane_rule *, const int16_t *, size_t, const char *, char *,
+  static void (*const loops[3][2])(const lane_rule *, const int16_t *, size_t, const char *, char *,
                                    size_t, cf_flags *) = {
-      {ISA_NAME(decode_float32_other), ISA_NAME(decode_float32_other_counting)},
-      {ISA_NAME(decode_float32_plain), ISA_NAME(decode_float32_plain_counting)}};
+      [UNPACK_PLAIN] = {ISA_NAME(decode_float32_plain), ISA_NAME(decode_float32_plain_counting)},
+      [UNPACK_OTHER] = {ISA_NAME(decode_float32_other), ISA_NAME(decode_float32_other_counting)},
+      [UNPACK_UPPER_HALF] = {ISA_NAME(decode_float32_upper),
+                             ISA_NAME(decode_float32_upper_counting)}};
+  const int how = rule->upper_half ? UNPACK_UPPER_HALF : rule->plain ? UNPACK_PLAIN : UNPACK_OTHER;
   const lane_rule r = lane_rule_of(rule, *bias);
-  loops[rule->plain][flags != NULL](&r, bias, bias_step, codes, values, count, flags);
+  loops[how][flags != NULL](&r, bias, bias_step, codes, values, count, flags);
 }
 
 static void ISA_NAME(stream_end)(void) { v_stream_end(); }

@@ -20,24 +20,29 @@ static size_t element_size(int type, size_t code_size) {
   }
 }
 
-/* Whether bfloat16 is to be had from float32, which decoding is faster to: rounding that raises no
- * flag, as all values are normal numbers of either and none is too large. */
-static int is_narrowed(const cf_format *format, int destination_type) {
-  return destination_type == CF_BFLOAT16 &&
-         (1 << format->exponent_bits) - 1 - format->bias_min < CF_BFLOAT16_BIAS &&
-         cf_format_quantum(format) - format->bias_max >= -126 &&
-         cf_decode_kernel_of(format, CF_FLOAT32) != cf_kernels_portable.decode[CF_FLOAT32];
+/* Whether results are to be had from float32, which decoding is faster to, and without another
+ * flag: float64 as it is; bfloat16 by rounding where all values are normal numbers of either and
+ * none is too large; float16 by encoding, where flags are not counted. */
+static int goes_by_float32(const cf_format *format, int destination_type) {
+  if (destination_type == CF_FLOAT32 || destination_type == CF_CODES) return 0;
+  if (cf_decode_kernel_of(format, CF_FLOAT32) == cf_kernels_portable.decode[CF_FLOAT32]) return 0;
+  return destination_type != CF_BFLOAT16 ||
+         ((1 << format->exponent_bits) - 1 - format->bias_min < CF_BFLOAT16_BIAS &&
+          cf_format_quantum(format) - format->bias_max >= -126);
 }
 
 static void choose_kernels(cf_operation *op, const cf_format *format, int source_type,
                            int destination_type) {
   const cf_kernels *isa = cf_active_kernels();
   const int encodes = source_type != CF_CODES, decodes = destination_type != CF_CODES;
+  const int is_16_bits = source_type == CF_FLOAT16 || source_type == CF_BFLOAT16;
   const int lanes_encode = cf_lanes_take(format, &op->rule);
   const int lanes_decode = cf_lanes_decode(format);
   op->encode = NULL;
   op->decode = NULL;
-  op->narrows = 0;
+  op->decode_float32 = NULL;
+  op->destination_type = destination_type;
+  op->tabulates = !encodes && destination_type != CF_FLOAT32 && op->rule.code_size == 1;
   op->stream_end = isa->stream_end;
   if (source_type == CF_FLOAT32 && destination_type == CF_FLOAT32 && isa->round_float32 != NULL &&
       lanes_encode && lanes_decode) {
@@ -46,12 +51,12 @@ static void choose_kernels(cf_operation *op, const cf_format *format, int source
     return;
   }
   if (encodes) op->encode = cf_encode_kernel_of(format, &op->rule, source_type);
-  op->takes_blocks = encodes && !decodes && source_type == CF_FLOAT32 &&
+  op->takes_blocks = encodes && !decodes && (source_type == CF_FLOAT32 || is_16_bits) &&
                      op->encode != cf_kernels_portable.encode[source_type] &&
-                     cf_goes_by_addition(&op->rule);
-  op->narrows = is_narrowed(format, destination_type);
-  if (decodes)
-    op->decode = cf_decode_kernel_of(format, op->narrows ? CF_FLOAT32 : destination_type);
+                     (is_16_bits ? cf_adds_16_bits(&op->rule) : cf_goes_by_addition(&op->rule));
+  if (decodes) op->decode = cf_decode_kernel_of(format, destination_type);
+  if (goes_by_float32(format, destination_type))
+    op->decode_float32 = cf_decode_kernel_of(format, CF_FLOAT32);
 }
 
 int cf_operation_prepare(cf_operation *op, const cf_format *format, int source_type, int rounding,
@@ -79,8 +84,7 @@ enum { LARGE_COUNT = 1 << 18 };
 void cf_operation_set_size(cf_operation *op, size_t count, int stages_source,
                            int stages_destination) {
   op->rule.large = !stages_source && count >= LARGE_COUNT;
-  op->rule.streaming =
-      !stages_destination && !op->narrows && count >= CF_STREAMED_BYTES / op->destination_size;
+  op->rule.streaming = !stages_destination && count >= CF_STREAMED_BYTES / op->destination_size;
 }
 
 void cf_operation_finish(const cf_operation *op) {
@@ -90,25 +94,84 @@ void cf_operation_finish(const cf_operation *op) {
 /* Elements between two kernels: a kernel's preparations are of some hundred elements' cost. */
 enum { KERNEL_PIECE = 4 * CF_PIECE };
 
-/* bfloat16 of float32 that is_narrowed: to nearest, ties to even.  NaN has a lower half of
+/* Of fewer codes a table costs more than it saves. */
+enum { TABULATED_COUNT = 2048 };
+
+/* bfloat16 of float32 that goes_by_float32: to nearest, ties to even.  NaN has a lower half of
  * zeros. */
 static void narrow(const uint32_t *from, uint16_t *to, size_t count) {
   for (size_t i = 0; i < count; ++i)
     to[i] = (uint16_t)((from[i] + 0x7FFFu + (from[i] >> 16 & 1)) >> 16);
 }
 
-/* As op->decode, but for its type. */
+/* float64 of float32 that is normal, zero, or special. */
+static void widen(const float *from, double *to, size_t count) {
+  for (size_t i = 0; i < count; ++i) to[i] = (double)from[i];
+}
+
+static int stages_float32(const cf_operation *op, const cf_flags *flags) {
+  return op->decode_float32 != NULL && (flags == NULL || op->destination_type != CF_FLOAT16);
+}
+
+/* As op->decode. */
 static void decode_piece(const cf_operation *op, const int16_t *bias, size_t bias_step,
                          const void *codes, void *values, size_t count, cf_flags *flags) {
-  if (!op->narrows) {
+  static const cf_format float16 = {.exponent_bits = 5,
+                                    .mantissa_bits = 10,
+                                    .is_signed = 1,
+                                    .nonfinite = CF_NONFINITE_IEEE,
+                                    .subnormals = CF_SUBNORMALS_IEEE,
+                                    .bias_min = CF_FLOAT16_BIAS,
+                                    .bias_max = CF_FLOAT16_BIAS};
+  static const int16_t float16_bias = CF_FLOAT16_BIAS;
+  if (!stages_float32(op, flags)) {
     op->decode(&op->rule, bias, bias_step, codes, values, count, flags);
     return;
   }
-  uint32_t wide[KERNEL_PIECE];
-  uint16_t halves[KERNEL_PIECE]; /* values need not be aligned */
-  op->decode(&op->rule, bias, bias_step, codes, wide, count, flags);
-  narrow(wide, halves, count);
-  memcpy(values, halves, count * sizeof *halves);
+  float wide[KERNEL_PIECE];
+  cf_rule rule = op->rule;
+  rule.streaming = 0;
+  op->decode_float32(&rule, bias, bias_step, codes, wide, count, flags);
+  if (op->destination_type == CF_FLOAT16) {
+    const cf_rule rounding = cf_rule_of(&float16, CF_TIES_TO_EVEN, 0, NULL);
+    cf_encode_kernel_of(&float16, &rounding, CF_FLOAT32)(&rounding, &float16_bias, 0, wide, 0,
+                                                         values, count, NULL);
+  } else if (op->destination_type == CF_FLOAT64) {
+    double doubles[KERNEL_PIECE]; /* values need not be aligned */
+    const int is_aligned = (uintptr_t)values % sizeof *doubles == 0;
+    widen(wide, is_aligned ? values : doubles, count);
+    if (!is_aligned) memcpy(values, doubles, count * sizeof *doubles);
+  } else {
+    uint32_t bits[KERNEL_PIECE];
+    uint16_t halves[KERNEL_PIECE];
+    memcpy(bits, wide, count * sizeof *bits);
+    narrow(bits, halves, count);
+    memcpy(values, halves, count * sizeof *halves);
+  }
+}
+
+/* Decode codes of one bias by a table of its results. */
+static void look_up(const cf_operation *op, const int16_t *bias, const char *codes, char *values,
+                    size_t count) {
+  const size_t size = op->destination_size;
+  const int log2_size = cf_log2(size);
+  const uint8_t *from = (const uint8_t *)codes;
+  uint8_t all[CF_CODES8];
+  uint64_t table[CF_CODES8];
+  for (int code = 0; code < CF_CODES8; ++code) all[code] = (uint8_t)code;
+  decode_piece(op, bias, 0, all, table, CF_CODES8, NULL);
+  cf_map_kernel *portable = cf_kernels_portable.map_codes[log2_size];
+  cf_map_kernel *map = cf_active_kernels()->map_codes[log2_size];
+  if (op->rule.streaming) {
+    const size_t beyond = (uintptr_t)values % CF_STREAM_ALIGNMENT;
+    size_t lead = beyond == 0 ? 0 : (CF_STREAM_ALIGNMENT - beyond) / size;
+    if (lead > count) lead = count;
+    portable(table, from, values, lead, 0);
+    from += lead;
+    values += lead * size;
+    count -= lead;
+  }
+  (map != NULL ? map : portable)(table, from, values, count, op->rule.streaming);
 }
 
 void cf_operation_run(const cf_operation *op, cf_bias_view bias_of, const char *source,
@@ -125,7 +188,12 @@ void cf_operation_run(const cf_operation *op, cf_bias_view bias_of, const char *
     op->encode(&op->rule, bias, bias_step, source, position, destination, count, flags);
     return;
   }
-  if (op->encode == NULL && !op->narrows) {
+  if (op->tabulates && bias_step == 0 && flags == NULL && count >= TABULATED_COUNT &&
+      source != destination && (uintptr_t)destination % op->destination_size == 0) {
+    look_up(op, bias, source, destination, count);
+    return;
+  }
+  if (op->encode == NULL && !stages_float32(op, flags)) {
     op->decode(&op->rule, bias, bias_step, source, destination, count, flags);
     return;
   }

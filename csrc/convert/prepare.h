@@ -25,6 +25,7 @@ static inline cf_rule cf_rule_of(const cf_format *format, int rounding, uint64_t
   rule.reads_subnormals = cf_reads_subnormals(format);
   rule.by_addition = cf_lanes_add(format);
   rule.plain = format->subnormals != CF_SUBNORMALS_NORMAL && !rule.params.no_negative_zero;
+  rule.upper_half = cf_is_upper_half(format);
   rule.large = rule.streaming = 0;
   rule.seed = seed;
   rule.words = words;
@@ -43,7 +44,8 @@ static inline cf_encode_kernel *cf_encode_kernel_of(const cf_format *format, con
 }
 
 static inline cf_decode_kernel *cf_decode_kernel_of(const cf_format *format, int type) {
-  cf_decode_kernel *kernel = cf_lanes_decode(format) ? cf_active_kernels()->decode[type] : NULL;
+  const int in_lanes = cf_lanes_decode(format) || cf_is_upper_half(format);
+  cf_decode_kernel *kernel = in_lanes ? cf_active_kernels()->decode[type] : NULL;
   return kernel != NULL ? kernel : cf_kernels_portable.decode[type];
 }
 

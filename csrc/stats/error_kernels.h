@@ -18,8 +18,9 @@ typedef struct cf_values {
   size_t count;
   int is_float64;  /* or float32 */
   int has_special; /* infinities and NaN, taken as 0; or negative numbers of an unsigned format */
-  int negative_is_zero; /* the format is unsigned */
-  double scale;         /* a power of two that they are multiplied by: float64 alone */
+  int negative_is_zero;  /* the format is unsigned */
+  double scale;          /* a power of two that they are multiplied by: float64 alone */
+  const double *weights; /* how often each counts; or NULL: once */
 } cf_values;
 
 /* What magnitudes there are, of values that are finite and don't always become zero or NaN. */

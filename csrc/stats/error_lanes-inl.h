@@ -43,6 +43,14 @@ static inline lanes load_values(const cf_values *values, size_t i, int is_float6
   return v_load_float32(from);
 }
 
+static inline lanes load_weights(const cf_values *values, size_t i) {
+  const size_t left = values->count - i;
+  double last[CF_ERROR_LANES] = {0};
+  if (left >= CF_ERROR_LANES) return v_load(values->weights + i);
+  memcpy(last, values->weights + i, left * sizeof *last);
+  return v_load(last);
+}
+
 static inline lanes round_lanes(const cf_grid *g, lanes magnitude, int holed) {
   const lanes binade = v_max(v_binade(magnitude), v_set1(g->lowest));
   const lanes anchor = v_mul(binade, v_set1(g->steps));
@@ -96,7 +104,7 @@ static void ISA_NAME(magnitudes)(const cf_values *values, cf_magnitudes *found) 
 }
 
 static inline double errors_of(const cf_grid *g, const cf_values *values, int is_float64, int holed,
-                               int special) {
+                               int special, int weighted) {
   lanes sum = v_set1(0);
   for (size_t i = 0; i < values->count; i += CF_ERROR_LANES) {
     lanes x = load_values(values, i, is_float64);
@@ -105,19 +113,23 @@ static inline double errors_of(const cf_grid *g, const cf_values *values, int is
     lanes value = round_lanes(g, magnitude, holed);
     if (special && values->negative_is_zero) value = v_select_less(x, v_set1(0), v_set1(0), value);
     const lanes off = v_sub(value, magnitude);
-    sum = v_add(sum, v_mul(off, off));
+    lanes square = v_mul(off, off);
+    if (weighted) square = v_mul(square, load_weights(values, i));
+    sum = v_add(sum, square);
   }
   return add_up(sum);
 }
 
 static double ISA_NAME(errors)(const cf_grid *grid, const cf_values *values) {
+  if (values->weights != NULL) /* of few values: there is no loop for each case */
+    return errors_of(grid, values, values->is_float64, grid->holed, 1, 1);
   if (values->is_float64)
-    return values->has_special ? errors_of(grid, values, 1, grid->holed, 1)
-           : grid->holed       ? errors_of(grid, values, 1, 1, 0)
-                               : errors_of(grid, values, 1, 0, 0);
-  return values->has_special ? errors_of(grid, values, 0, grid->holed, 1)
-         : grid->holed       ? errors_of(grid, values, 0, 1, 0)
-                             : errors_of(grid, values, 0, 0, 0);
+    return values->has_special ? errors_of(grid, values, 1, grid->holed, 1, 0)
+           : grid->holed       ? errors_of(grid, values, 1, 1, 0, 0)
+                               : errors_of(grid, values, 1, 0, 0, 0);
+  return values->has_special ? errors_of(grid, values, 0, grid->holed, 1, 0)
+         : grid->holed       ? errors_of(grid, values, 0, 1, 0, 0)
+                             : errors_of(grid, values, 0, 0, 0, 0);
 }
 
 static inline void sums_of(const cf_grid *g, const cf_values *values, cf_error_sums *found,

@@ -20,8 +20,10 @@
  * Sums are of float64.  Where two are so close that their roundings may decide, the exact sums do:
  * integers. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "core/scalar.h"
 #include "cpu/float_modes.h"
 #include "cpu/threads.h"
 #include "stats/error_kernels.h"
@@ -34,6 +36,7 @@ typedef struct group {
   const cf_error_kernels *kernels;
   const cf_grids *grids;
   cf_values values; /* all of them */
+  double total;     /* how many they are, each as often as it counts */
   cf_magnitudes magnitudes;
   double tolerance; /* relative: what two sums may differ by and be equal */
   int scale;        /* of float64: values are divided by 2^scale, as values.scale does */
@@ -49,6 +52,7 @@ static cf_values piece_of(const cf_values *values, size_t begin) {
   cf_values piece = *values;
   piece.first =
       (const char *)values->first + begin * (values->is_float64 ? sizeof(double) : sizeof(float));
+  if (values->weights != NULL) piece.weights = values->weights + begin;
   piece.count = values->count - begin;
   if (piece.count > CF_ERROR_PIECE) piece.count = CF_ERROR_PIECE;
   return piece;
@@ -102,6 +106,10 @@ static double value_at(const cf_values *values, size_t i) {
                             : (double)((const float *)values->first)[i];
 }
 
+static double weight_of(const cf_values *values, size_t i) {
+  return values->weights != NULL ? values->weights[i] : 1;
+}
+
 /* As the kernels have it where there is no zero, for which they take what is not there, or left
  * out: of a zero, and of a negative number that has no sign, the smallest value is the nearest. */
 static double errors_without_zero(const cf_grid *grid, const cf_values *values) {
@@ -111,7 +119,7 @@ static double errors_without_zero(const cf_grid *grid, const cf_values *values) 
     if (!isfinite(x)) continue;
     const double off = values->negative_is_zero && x < 0 ? cf_grid_round(grid, 0) - x
                                                          : cf_grid_round(grid, fabs(x)) - fabs(x);
-    sum[i % CF_ERROR_LANES] += off * off;
+    sum[i % CF_ERROR_LANES] += off * off * weight_of(values, i);
   }
   return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
 }
@@ -189,15 +197,32 @@ static int sign_of(exact_sum *sum) {
   return 0;
 }
 
-/* Add (p - x)^2 - (q - x)^2, of the values p and q of a format. */
-static void add_difference(exact_sum *sum, double x, double p, double q, int is_float64) {
-  add_exactly(sum, p * p, 0);
-  add_exactly(sum, -q * q, 0);
-  if (!is_float64) { /* products of two float32, which float64 holds */
-    add_exactly(sum, -2 * x * p, 0);
-    add_exactly(sum, 2 * x * q, 0);
+/* Add (p - x)^2 - (q - x)^2 as often as it counts, p and q being values of a format, and products
+ * of any two of these numbers float64. */
+static void add_products(exact_sum *sum, double x, double p, double q, double often) {
+  add_exactly(sum, p * p * often, 0);
+  add_exactly(sum, -q * q * often, 0);
+  add_exactly(sum, -2 * x * p * often, 0);
+  add_exactly(sum, 2 * x * q * often, 0);
+}
+
+/* The same of a value that counts so often: of 11 bits where that is not once, so that products of
+ * two with WEIGHT_BITS of the count are float64. */
+enum { WEIGHT_BITS = 21 };
+static void add_difference(exact_sum *sum, double x, double p, double q, int is_float64,
+                           double weight) {
+  if (!is_float64) {
+    if (weight <= 1) {
+      add_products(sum, x, p, q, 1);
+      return;
+    }
+    uint64_t count = (uint64_t)weight;
+    for (double unit = 1; count != 0; unit *= 1 << WEIGHT_BITS, count >>= WEIGHT_BITS)
+      add_products(sum, x, p, q, unit * (double)(count & ((1 << WEIGHT_BITS) - 1)));
     return;
   }
+  add_exactly(sum, p * p, 0);
+  add_exactly(sum, -q * q, 0);
   /* nearer 1 if it is large or small, and in two parts of 27 bits at most; those of a format have
    * 16.  Small ones meet two values where there is no zero */
   const int shift = fabs(x) > 0x1p500 ? 700 : fabs(x) < 0x1p-500 ? -700 : 0;
@@ -235,7 +260,7 @@ static int compare_exactly(const group *g, int a, int b, double limit) {
     if (p == q) continue;
     /* a negative number of an unsigned format becomes the smallest value, as a zero does */
     if (g->grids->no_zero && x == 0) x = -fabs(value_at(&values, i));
-    add_difference(&sum, x, p, q, is_float64);
+    add_difference(&sum, x, p, q, is_float64, weight_of(&g->values, i));
   }
   return sign_of(&sum);
 }
@@ -277,11 +302,11 @@ static void try_larger(group *g, int start, double first_error) {
   const cf_grid first = cf_grid_at(g->grids, start);
   /* so far beyond the range that what the peak loses more, at any larger bias, is more than all
    * others can lose where they are within it: their number times max^2 */
-  if (g->magnitudes.peak > 2 * (double)g->values.count * first.max) return;
+  if (g->magnitudes.peak > 2 * g->total * first.max) return;
   /* what values within the range lose at most: as much as at the start, or all that they are */
   double others = first_error * (1 + g->tolerance);
   if (g->grids->whitepaper && g->magnitudes.least < first.above)
-    others += (double)g->values.count * first.above * first.above;
+    others += g->total * first.above * first.above;
   for (int bias = start + 1; bias <= g->high; ++bias) {
     const double beyond = g->magnitudes.peak - g->grids->at_zero.max * cf_power_of_two(-bias);
     const double most = g->error * (1 + g->tolerance);
@@ -293,12 +318,14 @@ static void try_larger(group *g, int start, double first_error) {
   }
 }
 
-/* Magnitudes other than 0 that are below a limit, of a piece. */
-static size_t collect(const cf_values *values, double limit, double *found) {
+/* Magnitudes other than 0 that are below a limit, of a piece, and unless that is NULL their
+ * weights. */
+static size_t collect(const cf_values *values, double limit, double *found, double *weights) {
   size_t count = 0;
   for (size_t i = 0; i < values->count; ++i) {
     const double magnitude = magnitude_at(values, i);
     found[count] = magnitude;
+    if (weights != NULL) weights[count] = values->weights[i];
     count += (magnitude > 0) & (magnitude < limit);
   }
   return count;
@@ -306,8 +333,9 @@ static size_t collect(const cf_values *values, double limit, double *found) {
 
 /* Add up the errors of those below the limit alone. */
 static void add_small(const piece_sums *s, const cf_values *piece, double *to) {
-  double small[CF_ERROR_PIECE];
-  const cf_values found = {small, collect(piece, s->limit, small), 1, 0, 0, 1};
+  double small[CF_ERROR_PIECE], its_weights[CF_ERROR_PIECE];
+  double *weights = piece->weights != NULL ? its_weights : NULL;
+  const cf_values found = {small, collect(piece, s->limit, small, weights), 1, 0, 0, 1, weights};
   if (found.count != 0) add_errors(s, &found, to);
 }
 
@@ -423,6 +451,7 @@ typedef struct task {
   cf_grids grids;
   int default_bias, source_type, scale;
   const char *values;
+  const double *weights;                            /* of one group alone; or NULL */
   int64_t blocks, count, length, row_stride, block; /* `blocks` of a row, `count` in all */
   int16_t *biases;
   double *errors;
@@ -461,6 +490,12 @@ static int prepare(group *g, const task *t, const void *first, size_t count) {
   g->values.count = count;
   g->values.is_float64 = t->source_type == CF_FLOAT64;
   g->values.scale = 1;
+  g->values.weights = t->weights;
+  g->total = (double)count;
+  if (t->weights != NULL) {
+    g->total = 0;
+    for (size_t i = 0; i < count; ++i) g->total += t->weights[i];
+  }
   g->scale = 0;
   g->threads = t->inner_threads;
   find_magnitudes(g);
@@ -539,6 +574,7 @@ int cf_least_errors(const cf_format *format, int default_bias, int source_type, 
   t.source_type = source_type;
   t.scale = source_type == CF_FLOAT64 ? scale : 0;
   t.values = values;
+  t.weights = NULL;
   t.length = length;
   t.row_stride = row_stride;
   t.block = block;
@@ -554,6 +590,71 @@ int cf_least_errors(const cf_format *format, int default_bias, int source_type, 
   return CF_OK;
 }
 
+/* The bits, as a float32, of those of a type of 16 bits. */
+static uint32_t float32_bits(int source_type, uint64_t bits) {
+  const int is_float16 = source_type == CF_FLOAT16;
+  unsigned raised = 0;
+  const cf_real real = is_float16 ? cf_unpack(&CF_FLOAT16_PARAMS, CF_FLOAT16_BIAS, bits)
+                                  : cf_unpack(&CF_BFLOAT16_PARAMS, CF_BFLOAT16_BIAS, bits);
+  return (uint32_t)cf_round_pack(&CF_FLOAT32_PARAMS, CF_FLOAT32_BIAS, real, CF_TIES_TO_EVEN, 0,
+                                 &raised);
+}
+
+int cf_count_16_bits(const void *values, size_t count, uint64_t *counts) {
+  const char *from = values;
+  uint64_t four;
+  size_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    memcpy(&four, from + 2 * i, sizeof four);
+    for (int shift = 0; shift < 64; shift += 16) ++counts[four >> shift & 0xFFFFu];
+  }
+  for (; i < count; ++i) {
+    uint16_t bits;
+    memcpy(&bits, from + 2 * i, sizeof bits);
+    ++counts[bits];
+  }
+  return CF_OK;
+}
+
+int cf_least_error_of_counts(const cf_format *format, int default_bias, int source_type,
+                             const uint64_t *counts, int16_t *bias) {
+  const int status = cf_format_check(format);
+  if (status != CF_OK) return status;
+  if (source_type != CF_FLOAT16 && source_type != CF_BFLOAT16) return CF_BAD_TYPE;
+  if (default_bias < format->bias_min || default_bias > format->bias_max) return CF_BAD_BIAS;
+  float *values = malloc(CF_CODES16 * sizeof *values);
+  double *weights = malloc(CF_CODES16 * sizeof *weights);
+  int result = CF_NO_MEMORY;
+  if (values != NULL && weights != NULL) {
+    task t = {.kernels = cf_active_error_kernels(),
+              .format = format,
+              .grids = cf_grids_of(format),
+              .default_bias = default_bias,
+              .source_type = CF_FLOAT32,
+              .values = (const char *)values,
+              .weights = weights,
+              .blocks = 1,
+              .count = 1,
+              .block = CF_CODES16,
+              .biases = bias,
+              .threads = 1,
+              .inner_threads = 1};
+    double error;
+    t.errors = &error;
+    for (uint64_t code = 0; code < CF_CODES16; ++code) {
+      if (counts[code] == 0) continue;
+      const uint32_t bits = float32_bits(source_type, code);
+      memcpy(values + t.length, &bits, sizeof bits);
+      weights[t.length++] = (double)counts[code];
+    }
+    search_share(&t, 0);
+    result = CF_OK;
+  }
+  free(values);
+  free(weights);
+  return result;
+}
+
 int cf_errors_at_biases(const cf_format *format, int source_type, const void *values, size_t count,
                         int scale, double *errors, int threads) {
   const int status = check(format, source_type);
@@ -566,6 +667,7 @@ int cf_errors_at_biases(const cf_format *format, int source_type, const void *va
     t.grids = cf_grids_of(format);
     t.default_bias = format->bias_min;
     t.source_type = source_type;
+    t.weights = NULL;
     t.inner_threads = cf_useful_threads((double)count, ELEMENTS_PER_THREAD, threads);
     const int own = prepare(&g, &t, values, count);
     const int unit = 2 * (source_type == CF_FLOAT64 ? own - scale : 0);

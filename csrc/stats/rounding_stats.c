@@ -102,8 +102,13 @@ int cf_rounding_errors(const cf_format *format, int bias, const float *values, s
   t.bias = bias;
   for (size_t begin = 0; begin < count; begin += CF_ERROR_PIECE) {
     const size_t left = count - begin;
-    cf_values piece = {
-        values + begin, left < CF_ERROR_PIECE ? left : CF_ERROR_PIECE, 0, 0, !t.grids.is_signed, 1};
+    cf_values piece = {values + begin,
+                       left < CF_ERROR_PIECE ? left : CF_ERROR_PIECE,
+                       0,
+                       0,
+                       !t.grids.is_signed,
+                       1,
+                       NULL};
     add_piece(&t, &piece, found);
   }
   cf_restore_float_modes(modes);
