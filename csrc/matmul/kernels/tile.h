@@ -104,7 +104,8 @@ enum { CF_UPDATES = 4, CF_UPDATE_STEP = 16 };
 typedef void cf_update_kernel(const float *x, int64_t x_step, int rows, const float *values,
                               int64_t values_step, int64_t count, float *sums, int64_t sums_step);
 /* The same of codes by a table, of many lines at once: sums[r][line] = x[r] . line.  Lines are
- * contiguous and `step` bytes apart, or places along the inner axis are. */
+ * contiguous and `step` bytes apart, and x is arranged, or places along the inner axis are, and x
+ * is as it is.  Rows of sums have room for a multiple of CF_GEMV_CODES lines. */
 typedef struct cf_gemv {
   const cf_bytes *table;
   const uint8_t *codes;
@@ -116,6 +117,10 @@ typedef struct cf_gemv {
   int64_t sums_step;
 } cf_gemv;
 typedef void cf_gemv_kernel(const cf_gemv *gemv);
+/* x in the order in which a kernel has the elements of lines; zeros fill it up to a multiple of
+ * CF_GEMV_CODES. */
+enum { CF_GEMV_CODES = 64 };
+typedef void cf_arrange_kernel(const float *x, int64_t count, float *to);
 
 /* The kernels of an instruction set for one packing.  Panels of a have MR lines and those of b NR;
  * enter is called before kernels, on the same thread, and leave, with what it returned, after them:
@@ -131,6 +136,7 @@ typedef struct cf_tiles {
   cf_widen_kernel *widen;
   cf_widen_columns_kernel *widen_columns;
   cf_gemv_kernel *dot_codes, *update_codes;
+  cf_arrange_kernel *arrange_codes; /* for dot_codes */
   cf_dot_kernel *dot; /* these of float32 only */
   cf_update_kernel *update;
   uint64_t (*enter)(void);
@@ -164,6 +170,7 @@ typedef struct cf_tiles {
    .widen_columns = widen_columns,                              \
    .dot_codes = dot_codes,                                      \
    .update_codes = update_codes,                                \
+   .arrange_codes = arrange_codes,                              \
    .enter = enter_modes,                                        \
    .leave = leave_modes}
 
