@@ -121,6 +121,47 @@ int cf_scaled_table(const cf_scaled *scaled, int must_be_finite, cf_bytes *table
 /* Elements whose biases are gathered at a time. */
 enum { BIAS_PIECE = 256 };
 
+int cf_scaled_fields(const cf_scaled *scaled, cf_fields *fields) {
+  const cf_params *params = &scaled->of.rule.params;
+  const int m = params->mantissa_bits, size = (int)scaled->of.size,
+            is_signed = params->sign_mask != 0;
+  const int e = 8 * size - is_signed - m;
+  if (scaled->of.type != CF_CODES || params->no_negative_zero) return 0;
+  /* bits above a code are not looked at elsewhere */
+  if ((params->sign_mask | params->magnitude_mask) != ((uint64_t)1 << 8 * size) - 1) return 0;
+  if (e > 6 || (params->has_nan && m == 0)) return 0;
+  /* the greatest exponents that float32 has in the place of its upper bits: about 2^0 */
+  const int first = ((128 >> e) - 1) << e;
+  const uint32_t unit = (uint32_t)1 << 23, number = (uint32_t)(params->magnitude_mask << (23 - m));
+  memset(fields, 0, sizeof *fields);
+  fields->size = size;
+  fields->bias = 127 - first;
+  fields->right = (uint32_t)(8 - e + !is_signed);
+  fields->sign = is_signed ? (uint32_t)1 << 31 : 0;
+  fields->mask = number | fields->sign;
+  fields->offset = (uint32_t)first * unit;
+  fields->test = number & ~(unit - 1);
+  fields->kept = UINT32_MAX;
+  fields->one = fields->offset;
+  fields->limit = params->has_nan || params->has_infinity
+                      ? fields->offset + (uint32_t)(params->max_code << (23 - m))
+                      : INT32_MAX;
+  switch (params->subnormals) {
+    case CF_SUBNORMALS_IEEE:
+      fields->set = unit;
+      fields->one += unit;
+      break;
+    case CF_SUBNORMALS_FLUSH:
+      fields->kept = fields->sign;
+      fields->set = fields->one;
+      break;
+    case CF_SUBNORMALS_NORMAL: fields->test = fields->offset; break; /* never */
+    default: break;
+  }
+  fields->plain = fields->limit == INT32_MAX && fields->kept == UINT32_MAX && fields->set == 0;
+  return 1;
+}
+
 void cf_scaled_decode(const cf_scaled *scaled, cf_direction direction, int64_t line, int64_t k,
                       const char *from, int64_t count, float *to) {
   const cf_operand *of = &scaled->of;

@@ -55,6 +55,26 @@ static inline float f_sum(vector v) {
   sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
   return _mm_cvtss_f32(_mm_add_ss(sum, _mm_shuffle_ps(sum, sum, 1)));
 }
+
+typedef __m256i words;
+static inline words words_load(const void *p) { return _mm256_loadu_si256(p); }
+static inline words words_set1(uint32_t x) { return _mm256_set1_epi32((int)x); }
+#define words_left(v, bits) _mm256_slli_epi32(v, bits)
+static inline words words_right(words v, words bits) { return _mm256_srav_epi32(v, bits); }
+static inline words words_and_or(words a, words b, words c) {
+  return _mm256_or_si256(_mm256_and_si256(a, b), c);
+}
+static inline words words_or_above(words v, words limit, words c) {
+  const words magnitude = _mm256_and_si256(v, _mm256_set1_epi32(INT32_MAX));
+  return _mm256_or_si256(v, _mm256_and_si256(_mm256_cmpgt_epi32(magnitude, limit), c));
+}
+static inline vector f_of(words v) { return _mm256_castsi256_ps(v); }
+static inline vector f_subtract_at(vector a, vector b, words n, words test) {
+  const vector there =
+      f_of(_mm256_cmpeq_epi32(_mm256_and_si256(n, test), _mm256_setzero_si256()));
+  return _mm256_sub_ps(_mm256_blendv_ps(f_of(n), a, there), _mm256_and_ps(there, b));
+}
+#define GEMV_FIELDS
 #include "matmul/kernels/gemv-inl.h"
 
 /* Of float64: products of integers, exact; and sums rounded to odd. */

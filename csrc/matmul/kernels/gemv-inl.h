@@ -4,9 +4,23 @@
  *   vector, VECTOR                 floats, and how many
  *   f_zero() f_load(p) f_store(p, v) f_set1(x) f_add(a, b)
  *   f_multiply_add(a, b, c)        a * b + c
- *   f_sum(v)                       of all */
+ *   f_sum(v)                       of all
+ *
+ * and, if GEMV_FIELDS is, the same register as 32-bit words:
+ *
+ *   words                          words_load(p) words_set1(x)
+ *   words_left(v, bits)            by a constant
+ *   words_right(v, bits)           by the words of another, the sign being repeated
+ *   words_and_or(a, b, c)          (a & b) | c
+ *   words_or_above(v, limit, c)    v | c where v without its sign is above
+ *   f_of(v)                        the same bits
+ *   f_subtract_at(a, b, n, t)      a - b where n & t is 0, elsewhere n */
 #ifndef CF_MATMUL_KERNELS_GEMV_INL_H
 #define CF_MATMUL_KERNELS_GEMV_INL_H
+
+#include <string.h>
+
+#include "core/integers.h"
 
 static void dot(const float *x, int64_t x_step, int rows, const float *values, int64_t count,
                 float *sums) {
@@ -38,5 +52,211 @@ static void update(const float *x, int64_t x_step, int rows, const float *values
     }
   }
 }
+
+#ifdef GEMV_FIELDS
+/* Of codes as they are: each word of memory has 4 / size of them, and x, or sums, are in the order
+ * in which words shifted by as many places have them: of a group of VECTOR words, first the first
+ * codes of all words. */
+
+enum { GEMV_ROWS = 4, GEMV_LINES = 4, GEMV_UPDATES = 8 };
+
+typedef struct field_words {
+  words right, mask, offset, test, kept, set, sign, one, limit, special;
+} field_words;
+
+static inline field_words field_words_of(const cf_fields *fields) {
+  const field_words of = {words_set1(fields->right), words_set1(fields->mask),
+                          words_set1(fields->offset), words_set1(fields->test),
+                          words_set1(fields->kept), words_set1(fields->set),
+                          words_set1(fields->sign), words_set1(fields->one),
+                          words_set1(fields->limit), words_set1(0x7F800000u)};
+  return of;
+}
+
+/* The values of codes that are the uppermost of their words. */
+static CF_ALWAYS_INLINE vector fields_to_float32(const field_words *of, words codes, int plain) {
+  words number = words_and_or(words_right(codes, of->right), of->mask, of->offset);
+  const words one = words_and_or(number, of->sign, of->one);
+  words without = number;
+  if (!plain) {
+    without = words_and_or(number, of->kept, of->set);
+    number = words_or_above(number, of->limit, of->special);
+  }
+  return f_subtract_at(f_of(without), f_of(one), number, of->test);
+}
+
+static CF_ALWAYS_INLINE vector field_of(const field_words *of, words group, int size, int place,
+                                        int plain) {
+  words codes = group;
+  if (size == 2) {
+    if (place == 0) codes = words_left(group, 16);
+  } else {
+    if (place == 0) codes = words_left(group, 24);
+    if (place == 1) codes = words_left(group, 16);
+    if (place == 2) codes = words_left(group, 8);
+  }
+  return fields_to_float32(of, codes, plain);
+}
+
+static void arrange_fields(int size, const float *x, int64_t count, float *to) {
+  const int places = 4 / size, group = places * VECTOR;
+  for (int64_t i = 0; i < cf_multiple(count, CF_GEMV_CODES); ++i) {
+    const int64_t in_group = i % group;
+    to[i - in_group + in_group % places * VECTOR + in_group / places] = i < count ? x[i] : 0;
+  }
+}
+
+/* And back, the same group by group. */
+static void put_in_sequence(int size, float *sums, int64_t count) {
+  const int places = 4 / size, group = places * VECTOR;
+  float ordered[4 * VECTOR];
+  for (int64_t i = 0; i < count; i += group) {
+    memcpy(ordered, sums + i, (size_t)group * sizeof *ordered);
+    for (int j = 0; j < group; ++j) sums[i + j] = ordered[j % places * VECTOR + j / places];
+  }
+}
+
+/* Some rows times some lines, of which there may be fewer than `lines`; of each line the sum is the
+ * same, with whichever others it is computed. */
+static CF_ALWAYS_INLINE void dot_fields_rows(const cf_gemv *gemv, const field_words *of,
+                                             int64_t line, int row, int size, int plain, int lines,
+                                             int rows) {
+  const int places = 4 / size, bytes = 4 * VECTOR;
+  const int64_t whole = gemv->inner * size / bytes * bytes,
+                rest = gemv->inner * size - whole,
+                ahead = line + 2 * lines <= gemv->lines ? lines * gemv->step : 0;
+  const float *x = gemv->x + row * gemv->x_step;
+  const uint8_t *from[GEMV_LINES];
+  vector sums[GEMV_LINES][GEMV_ROWS];
+  for (int i = 0; i < lines; ++i) {
+    from[i] = gemv->codes + cf_at_most(line + i, gemv->lines - 1) * gemv->step;
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; ++r) sums[i][r] = f_zero();
+  }
+  for (int64_t at = 0; at < whole; at += bytes, x += places * VECTOR)
+#pragma GCC unroll 4
+    for (int i = 0; i < lines; ++i) {
+      if (bytes >= CF_CACHE_LINE || at % CF_CACHE_LINE == 0) CF_PREFETCH(from[i] + at + ahead);
+      const words group = words_load(from[i] + at);
+#pragma GCC unroll 4
+      for (int place = 0; place < places; ++place) {
+        const vector values = field_of(of, group, size, place, plain);
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; ++r)
+          sums[i][r] =
+              f_multiply_add(values, f_load(x + r * gemv->x_step + place * VECTOR), sums[i][r]);
+      }
+    }
+  if (rest > 0)
+#pragma GCC unroll 4
+    for (int i = 0; i < lines; ++i) {
+      uint8_t padded[4 * VECTOR] = {0};
+      memcpy(padded, from[i] + whole, (size_t)rest);
+      const words group = words_load(padded);
+#pragma GCC unroll 4
+      for (int place = 0; place < places; ++place) {
+        const vector values = field_of(of, group, size, place, plain);
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; ++r)
+          sums[i][r] =
+              f_multiply_add(values, f_load(x + r * gemv->x_step + place * VECTOR), sums[i][r]);
+      }
+    }
+#pragma GCC unroll 4
+  for (int i = 0; i < lines; ++i)
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; ++r)
+      if (line + i < gemv->lines)
+        gemv->sums[(row + r) * gemv->sums_step + line + i] = f_sum(sums[i][r]);
+}
+
+/* Some rows times a group of neighbouring lines, `count` places along the inner axis from k on. */
+static CF_ALWAYS_INLINE void update_fields_rows(const cf_gemv *gemv, const field_words *of,
+                                                int64_t k, int64_t count, int64_t line, int row,
+                                                int size, int plain, int rows) {
+  const int places = 4 / size, bytes = 4 * VECTOR;
+  const int64_t there = cf_at_most((gemv->lines - line) * size, bytes);
+  const uint8_t *codes = gemv->codes + k * gemv->step + line * size;
+  const float *x = gemv->x + row * gemv->x_step + k;
+  float *to = gemv->sums + row * gemv->sums_step + line;
+  vector sums[GEMV_ROWS][4];
+#pragma GCC unroll 4
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+    for (int place = 0; place < places; ++place)
+      sums[r][place] = k == 0 ? f_zero() : f_load(to + r * gemv->sums_step + place * VECTOR);
+  for (int64_t i = 0; i < count; ++i, codes += gemv->step) {
+    uint8_t padded[4 * VECTOR] = {0};
+    if (there < bytes) memcpy(padded, codes, (size_t)there);
+    CF_PREFETCH(codes + GEMV_UPDATES * gemv->step);
+    const words group = words_load(there < bytes ? padded : codes);
+#pragma GCC unroll 4
+    for (int place = 0; place < places; ++place) {
+      const vector values = field_of(of, group, size, place, plain);
+#pragma GCC unroll 4
+      for (int r = 0; r < rows; ++r)
+        sums[r][place] =
+            f_multiply_add(values, f_set1(x[r * gemv->x_step + i]), sums[r][place]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+    for (int place = 0; place < places; ++place)
+      f_store(to + r * gemv->sums_step + place * VECTOR, sums[r][place]);
+}
+
+/* What is constant to the functions above: the number of rows, at most; size, and whether codes
+ * are plain. */
+#define GEMV_IN_ROWS(call, size, plain)                             \
+  for (int row = 0, rows; row < gemv->rows; row += rows) {          \
+    const int left = gemv->rows - row;                              \
+    rows = left >= 4 ? 4 : left >= 2 ? 2 : 1;                       \
+    if (rows == 4) call(size, plain, 2, 4);                         \
+    if (rows == 2) call(size, plain, 4, 2);                         \
+    if (rows == 1) call(size, plain, 4, 1);                         \
+  }
+#define GEMV_OF_FIELDS(call)                            \
+  const int size = gemv->fields->size;                  \
+  if (size == 1 && gemv->fields->plain) {               \
+    GEMV_IN_ROWS(call, 1, 1)                            \
+  } else if (size == 1) {                               \
+    GEMV_IN_ROWS(call, 1, 0)                            \
+  } else if (gemv->fields->plain) {                     \
+    GEMV_IN_ROWS(call, 2, 1)                            \
+  } else {                                              \
+    GEMV_IN_ROWS(call, 2, 0)                            \
+  }
+
+static void dot_fields(const cf_gemv *gemv) {
+  const field_words of = field_words_of(gemv->fields);
+#define DOT_FIELDS(size, plain, together, count)                                   \
+  for (int64_t at = line; at < line + 4 && at < gemv->lines; at += together)       \
+  dot_fields_rows(gemv, &of, at, row, size, plain, together, count)
+  for (int64_t line = 0; line < gemv->lines; line += 4) {
+    GEMV_OF_FIELDS(DOT_FIELDS)
+  }
+}
+
+static void update_fields(const cf_gemv *gemv) {
+  const field_words of = field_words_of(gemv->fields);
+  const int64_t group = 4 / gemv->fields->size * VECTOR;
+#define UPDATE_FIELDS(size, plain, together, rows) \
+  update_fields_rows(gemv, &of, k, count, line, row, size, plain, rows)
+  for (int64_t k = 0; k < gemv->inner; k += GEMV_UPDATES) {
+    const int64_t count = cf_at_most(GEMV_UPDATES, gemv->inner - k);
+    for (int64_t line = 0; line < gemv->lines; line += group) {
+      GEMV_OF_FIELDS(UPDATE_FIELDS)
+    }
+  }
+  for (int row = 0; row < gemv->rows; ++row)
+    put_in_sequence(gemv->fields->size, gemv->sums + row * gemv->sums_step, gemv->lines);
+}
+
+#define CF_GEMV_OF_FIELDS \
+  .dot_fields = dot_fields, .update_fields = update_fields, .arrange_fields = arrange_fields,
+#else
+#define CF_GEMV_OF_FIELDS
+#endif
 
 #endif

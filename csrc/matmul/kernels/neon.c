@@ -43,6 +43,29 @@ static inline vector f_set1(float x) { return vdupq_n_f32(x); }
 static inline vector f_add(vector a, vector b) { return vaddq_f32(a, b); }
 static inline vector f_multiply_add(vector a, vector b, vector c) { return vfmaq_f32(c, a, b); }
 static inline float f_sum(vector v) { return vaddvq_f32(v); }
+
+typedef uint32x4_t words;
+static inline words words_load(const void *p) { return vreinterpretq_u32_u8(vld1q_u8(p)); }
+static inline words words_set1(uint32_t x) { return vdupq_n_u32(x); }
+#define words_left(v, bits) vshlq_n_u32(v, bits)
+static inline words words_right(words v, words bits) {
+  return vreinterpretq_u32_s32(
+      vshlq_s32(vreinterpretq_s32_u32(v), vnegq_s32(vreinterpretq_s32_u32(bits))));
+}
+static inline words words_and_or(words a, words b, words c) {
+  return vorrq_u32(vandq_u32(a, b), c);
+}
+static inline words words_or_above(words v, words limit, words c) {
+  const words magnitude = vandq_u32(v, vdupq_n_u32(INT32_MAX));
+  return vorrq_u32(v, vandq_u32(vcgtq_u32(magnitude, limit), c));
+}
+static inline vector f_of(words v) { return vreinterpretq_f32_u32(v); }
+static inline vector f_subtract_at(vector a, vector b, words n, words test) {
+  const words normal = vtstq_u32(n, test);
+  return vsubq_f32(vbslq_f32(normal, f_of(n), a),
+                   f_of(vbicq_u32(vreinterpretq_u32_f32(b), normal)));
+}
+#define GEMV_FIELDS
 #include "matmul/kernels/gemv-inl.h"
 
 /* Of float64: products of integers, exact; and sums rounded to odd. */

@@ -103,10 +103,23 @@ typedef void cf_dot_kernel(const float *x, int64_t x_step, int rows, const float
 enum { CF_UPDATES = 4, CF_UPDATE_STEP = 16 };
 typedef void cf_update_kernel(const float *x, int64_t x_step, int rows, const float *values,
                               int64_t values_step, int64_t count, float *sums, int64_t sums_step);
+/* How a code becomes a float32 by shifts and masks, from the uppermost bits of a word: n is
+ * word >> right & mask | offset; where n & test is 0 it is subnormal, and the value is
+ * (n & kept | set) - (n & sign | one); where it is above the limit without its sign, it is not
+ * finite, and exponents are all ones. */
+typedef struct cf_fields {
+  int size;  /* bytes of a code */
+  int plain; /* all are finite, and of subnormal ones all of n is kept, and nothing set */
+  int bias;  /* that of the values which the kernels take codes for */
+  uint32_t right, mask, offset, test, kept, set, sign, one, limit;
+} cf_fields;
+
 /* The same of codes by a table, of many lines at once: sums[r][line] = x[r] . line.  Lines are
- * contiguous and `step` bytes apart, or places along the inner axis are. */
+ * contiguous and `step` bytes apart, and x is arranged, or places along the inner axis are, and x
+ * is as it is.  Rows of sums have room for a multiple of CF_GEMV_CODES lines. */
 typedef struct cf_gemv {
-  const cf_bytes *table;
+  const cf_bytes *table;   /* or */
+  const cf_fields *fields; /* of codes that are not looked up */
   const uint8_t *codes;
   int64_t step, lines, inner;
   const float *x;
@@ -116,6 +129,12 @@ typedef struct cf_gemv {
   int64_t sums_step;
 } cf_gemv;
 typedef void cf_gemv_kernel(const cf_gemv *gemv);
+/* x in the order in which a kernel has the elements of lines; zeros fill it up to a multiple of
+ * CF_GEMV_CODES. */
+enum { CF_GEMV_CODES = 64 };
+typedef void cf_arrange_kernel(const float *x, int64_t count, float *to);
+/* And for codes of 1 or 2 bytes whose fields are moved into a float32's place. */
+typedef void cf_arrange_fields_kernel(int size, const float *x, int64_t count, float *to);
 
 /* The kernels of an instruction set for one packing.  Panels of a have MR lines and those of b NR;
  * enter is called before kernels, on the same thread, and leave, with what it returned, after them:
@@ -131,8 +150,11 @@ typedef struct cf_tiles {
   cf_widen_kernel *widen;
   cf_widen_columns_kernel *widen_columns;
   cf_gemv_kernel *dot_codes, *update_codes;
+  cf_arrange_kernel *arrange_codes; /* for dot_codes */
   cf_dot_kernel *dot; /* these of float32 only */
   cf_update_kernel *update;
+  cf_gemv_kernel *dot_fields, *update_fields; /* or NULL */
+  cf_arrange_fields_kernel *arrange_fields;   /* for dot_fields */
   uint64_t (*enter)(void);
   void (*leave)(uint64_t state);
 } cf_tiles;
@@ -147,6 +169,7 @@ typedef struct cf_tiles {
    .end = end_of_tile,                  \
    .dot = dot,                          \
    .update = update,                    \
+   CF_GEMV_OF_FIELDS                    \
    .enter = cf_set_default_float_modes, \
    .leave = cf_restore_float_modes}
 /* And of one that has MR, NR, tile_bfloat16 and tile_end_avx512-inl.h, and includes split-inl.h and
@@ -164,6 +187,7 @@ typedef struct cf_tiles {
    .widen_columns = widen_columns,                              \
    .dot_codes = dot_codes,                                      \
    .update_codes = update_codes,                                \
+   .arrange_codes = arrange_codes,                              \
    .enter = enter_modes,                                        \
    .leave = leave_modes}
 

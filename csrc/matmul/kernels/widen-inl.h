@@ -68,69 +68,84 @@ static void widen_columns(const cf_bytes *table, const uint8_t *codes, int64_t s
 
 /* Few rows */
 
-/* 64 codes in sequence, as float32 */
+/* Of 64 codes, those of place 4 * i + q in vector q, as float32: two registers of bfloat16, which
+ * shifts and a mask take apart.  Unpacking puts them in sequence, but is one unit's work. */
 static inline void widen_to_float32(const byte_tables *tables, __m512i codes, __m512 *values) {
-  const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
-  const __m512i zero = _mm512_setzero_si512();
-  __m512i first, second;
-  widen_64(tables, _mm512_permutexvar_epi32(order, codes), &first, &second);
-  values[0] = _mm512_castsi512_ps(_mm512_unpacklo_epi16(zero, first));
-  values[1] = _mm512_castsi512_ps(_mm512_unpackhi_epi16(zero, first));
-  values[2] = _mm512_castsi512_ps(_mm512_unpacklo_epi16(zero, second));
-  values[3] = _mm512_castsi512_ps(_mm512_unpackhi_epi16(zero, second));
+  const __m512i low_bytes = _mm512_set1_epi16(0xFF), upper_half = _mm512_set1_epi32(-65536);
+  const __m512i lower = _mm512_permutex2var_epi8(tables->lower[0], codes, tables->lower[1]);
+  const __m512i upper = _mm512_permutex2var_epi8(tables->upper[0], codes, tables->upper[1]);
+  const __m512i signed_upper =
+      _mm512_ternarylogic_epi64(upper, codes, _mm512_set1_epi8(-128), 0xF8);
+  /* where low_bytes is set the second, else the third */
+  const __m512i even =
+      _mm512_ternarylogic_epi64(low_bytes, lower, _mm512_slli_epi16(signed_upper, 8), 0xCA);
+  const __m512i odd =
+      _mm512_ternarylogic_epi64(low_bytes, _mm512_srli_epi16(lower, 8), signed_upper, 0xCA);
+  values[0] = _mm512_castsi512_ps(_mm512_slli_epi32(even, 16));
+  values[1] = _mm512_castsi512_ps(_mm512_slli_epi32(odd, 16));
+  values[2] = _mm512_castsi512_ps(_mm512_and_si512(even, upper_half));
+  values[3] = _mm512_castsi512_ps(_mm512_and_si512(odd, upper_half));
 }
 
 static inline __mmask64 first_of_64(int64_t count) {
   return count >= 64 ? UINT64_MAX : UINT64_MAX >> (64 - count);
 }
 
-static inline __m512 load_part(__mmask64 there, int q, const float *x) {
-  return _mm512_maskz_loadu_ps((__mmask16)(there >> (16 * q)), x + 16 * q);
+enum { ROW_PIECE = 4, UPDATE_PIECE = 8, DOT_PIECE = 16384 };
+
+/* 64 elements in the order of widen_to_float32; zeros beyond `count`. */
+static inline void order_64(const float *from, int64_t count, float *to) {
+  for (int64_t i = 0; i < 64; ++i) to[i % 4 * 16 + i / 4] = i < count ? from[i] : 0;
 }
 
-enum { ROW_PIECE = 4, UPDATE_PIECE = 8, DOT_PIECE = 2048 };
+/* And back: no more than `count`. */
+static inline void put_64(const float *from, int64_t count, float *to) {
+  for (int64_t i = 0; i < 64 && i < count; ++i) to[i] = from[i % 4 * 16 + i / 4];
+}
 
-/* Some rows, of which there are at most ROW_PIECE, times a part of one line, from k on. */
-static inline void dot_line(const byte_tables *tables, const cf_gemv *gemv, int64_t k,
-                            int64_t count, int64_t line, int row, int rows) {
+static void arrange_codes(const float *x, int64_t count, float *to) {
+  for (int64_t i = 0; i < count; i += 64) order_64(x + i, count - i, to + i);
+}
+
+/* Some rows times a part of some lines, from k on.  The sums are of as many lines as share the
+ * elements of x while they are in registers; the same of each line, however many there are. */
+static inline void dot_lines(const byte_tables *tables, const cf_gemv *gemv, int64_t k,
+                             int64_t count, int64_t line, int lines, int row, int rows) {
   const uint8_t *codes = gemv->codes + line * gemv->step + k;
   const float *x = gemv->x + row * gemv->x_step + k;
   float *to = gemv->sums + row * gemv->sums_step + line;
-  __m512 sums[ROW_PIECE][4], values[4];
+  const int64_t ahead = lines * gemv->step;
+  __m512 sums[4][ROW_PIECE][2], values[4];
 #pragma GCC unroll 4
-  for (int r = 0; r < rows; ++r)
+  for (int i = 0; i < lines; ++i)
 #pragma GCC unroll 4
-    for (int q = 0; q < 4; ++q) sums[r][q] = _mm512_setzero_ps();
-  int64_t i = 0;
-  for (; i + 64 <= count; i += 64) {
-    _mm_prefetch((const char *)codes + i + gemv->step, _MM_HINT_T0);
-    widen_to_float32(tables, _mm512_loadu_si512(codes + i), values);
+    for (int r = 0; r < rows; ++r) sums[i][r][0] = sums[i][r][1] = _mm512_setzero_ps();
+  for (int64_t done = 0; done < count; done += 64, x += 64, codes += 64) {
+    const __mmask64 there = first_of_64(count - done);
 #pragma GCC unroll 4
-    for (int r = 0; r < rows; ++r)
+    for (int i = 0; i < lines; ++i) {
+      _mm_prefetch((const char *)codes + i * gemv->step + ahead, _MM_HINT_T0);
+      widen_to_float32(tables, _mm512_maskz_loadu_epi8(there, codes + i * gemv->step), values);
 #pragma GCC unroll 4
-      for (int q = 0; q < 4; ++q)
-        sums[r][q] = _mm512_fmadd_ps(values[q], _mm512_loadu_ps(x + r * gemv->x_step + i + 16 * q),
-                                     sums[r][q]);
-  }
-  if (i < count) {
-    const __mmask64 there = first_of_64(count - i);
-    widen_to_float32(tables, _mm512_maskz_loadu_epi8(there, codes + i), values);
+      for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 4
-    for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 4
-      for (int q = 0; q < 4; ++q)
-        sums[r][q] =
-            _mm512_fmadd_ps(values[q], load_part(there, q, x + r * gemv->x_step + i), sums[r][q]);
+        for (int q = 0; q < 4; ++q)
+          sums[i][r][q % 2] = _mm512_fmadd_ps(
+              values[q], _mm512_loadu_ps(x + r * gemv->x_step + 16 * q), sums[i][r][q % 2]);
+    }
   }
 #pragma GCC unroll 4
-  for (int r = 0; r < rows; ++r) {
-    const float sum = _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[r][0], sums[r][1]),
-                                                         _mm512_add_ps(sums[r][2], sums[r][3])));
-    to[r * gemv->sums_step] = k == 0 ? sum : to[r * gemv->sums_step] + sum;
-  }
+  for (int i = 0; i < lines; ++i)
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; ++r) {
+      const float sum = _mm512_reduce_add_ps(_mm512_add_ps(sums[i][r][0], sums[i][r][1]));
+      float *whole = to + r * gemv->sums_step + i;
+      *whole = k == 0 ? sum : *whole + sum;
+    }
 }
 
-/* Some rows times 64 neighbouring lines or fewer, `count` places along the inner axis from k on. */
+/* Some rows times 64 neighbouring lines or fewer, `count` places along the inner axis from k on;
+ * sums are in the order of widen_to_float32. */
 static inline void update_lines(const byte_tables *tables, const cf_gemv *gemv, int64_t k,
                                 int64_t count, int64_t line, int row, int rows) {
   const __mmask64 there = first_of_64(gemv->lines - line);
@@ -142,7 +157,8 @@ static inline void update_lines(const byte_tables *tables, const cf_gemv *gemv, 
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 4
     for (int q = 0; q < 4; ++q)
-      sums[r][q] = k == 0 ? _mm512_setzero_ps() : load_part(there, q, to + r * gemv->sums_step);
+      sums[r][q] =
+          k == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(to + r * gemv->sums_step + 16 * q);
   for (int64_t i = 0; i < count; ++i, codes += gemv->step) {
     _mm_prefetch((const char *)codes + UPDATE_PIECE * gemv->step, _MM_HINT_T0);
     widen_to_float32(tables, _mm512_maskz_loadu_epi8(there, codes), values);
@@ -156,9 +172,7 @@ static inline void update_lines(const byte_tables *tables, const cf_gemv *gemv, 
 #pragma GCC unroll 4
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 4
-    for (int q = 0; q < 4; ++q)
-      _mm512_mask_storeu_ps(to + r * gemv->sums_step + 16 * q, (__mmask16)(there >> (16 * q)),
-                            sums[r][q]);
+    for (int q = 0; q < 4; ++q) _mm512_storeu_ps(to + r * gemv->sums_step + 16 * q, sums[r][q]);
 }
 
 /* The number of rows is a constant to the functions above. */
@@ -170,13 +184,18 @@ static inline void update_lines(const byte_tables *tables, const cf_gemv *gemv, 
       default: call(4); break;                                                      \
     }
 
-/* So much of the rows as stays in the nearest cache, times all lines. */
+/* So much of the rows as stays in a near cache, times all lines: four at a time, which memory
+ * delivers in as many streams, or two where more rows' sums take the registers. */
 static void dot_codes(const cf_gemv *gemv) {
   const byte_tables tables = byte_tables_of(gemv->table);
-#define DOT(rows) dot_line(&tables, gemv, k, count, line, row, rows)
+  const int64_t together = gemv->rows <= 2 ? 4 : 2;
+#define DOT(rows) dot_lines(&tables, gemv, k, count, line, (rows) <= 2 ? 4 : 2, row, rows)
+#define DOT_ONE(rows) dot_lines(&tables, gemv, k, count, line, 1, row, rows)
   for (int64_t k = 0; k < gemv->inner; k += DOT_PIECE) {
     const int64_t rest = gemv->inner - k, count = rest < DOT_PIECE ? rest : DOT_PIECE;
-    for (int64_t line = 0; line < gemv->lines; ++line) IN_ROWS(DOT)
+    int64_t line = 0;
+    for (; line + together <= gemv->lines; line += together) IN_ROWS(DOT)
+    for (; line < gemv->lines; ++line) IN_ROWS(DOT_ONE)
   }
 }
 
@@ -189,6 +208,12 @@ static void update_codes(const cf_gemv *gemv) {
     const int64_t rest = gemv->inner - k, count = rest < UPDATE_PIECE ? rest : UPDATE_PIECE;
     for (int64_t line = 0; line < gemv->lines; line += 64) IN_ROWS(UPDATE)
   }
+  for (int row = 0; row < gemv->rows; ++row)
+    for (int64_t line = 0; line < gemv->lines; line += 64) {
+      float *sums = gemv->sums + row * gemv->sums_step + line, ordered[64];
+      memcpy(ordered, sums, sizeof ordered);
+      put_64(ordered, gemv->lines - line, sums);
+    }
 }
 
 #endif
