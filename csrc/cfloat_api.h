@@ -164,6 +164,13 @@ int cf_map_codes(const void *table, size_t result_size, const uint8_t *codes, si
 int cf_add_to_peaks(int source_type, const void *values, int64_t outer, int64_t slices,
                     int64_t inner, double *peaks);
 
+/* Count finite magnitudes, of CF_FLOAT32 or CF_FLOAT64, by binades that are cut at one value of
+ * each: with m mantissa bits of the type, counts[(bits of |x| + added) >> m] gains 1, added being
+ * below 2^m; counts has 2^e elements for e exponent bits.  *zeros gains how many are 0.  Values are
+ * aligned to their type. CF_BAD_TYPE: another type. */
+int cf_count_binades(int source_type, const void *values, size_t count, uint64_t added,
+                     uint64_t *counts, uint64_t *zeros);
+
 /* Add up count float32 by what is above their lower_bits bits: of those with the same, upper,
  * histogram[3 * upper] counts them, [+ 1] is the sum of their lower bits as integers and [+ 2] the
  * sum of the squares of those.  histogram has 3 * 2^(32 - lower_bits) elements.  They are integers,

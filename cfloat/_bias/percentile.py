@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from cfloat._core import binding
 from cfloat._core.dtypes import fits_float32
 from cfloat._core.format import Format
 from cfloat._core.pieces import pieces
@@ -19,14 +20,13 @@ Array = NDArray[Any]
 class _Layout(NamedTuple):
     """The bits of a floating-point dtype."""
 
-    #: A signed type of as many bits, by which magnitudes are in order.
-    integer: type[np.signedinteger[Any]]
+    dtype: np.dtype[Any]
     mantissa_bits: int
     bias: int
 
 
-_FLOAT32: Final = _Layout(np.int32, 23, 127)
-_FLOAT64: Final = _Layout(np.int64, 52, 1023)
+_FLOAT32: Final = _Layout(np.dtype(np.float32), 23, 127)
+_FLOAT64: Final = _Layout(np.dtype(np.float64), 52, 1023)
 
 # elements worked on at a time: what is made of them stays in cache
 _PIECE_SIZE: Final = 1 << 15
@@ -65,21 +65,11 @@ class BinadeCounts:
         # bits of magnitudes that are at most the largest value's, and so on, share a place once this is added
         one = 1 << layout.mantissa_bits
         added = one - 1 - int((fmt._max_significand - 1) * one)
-        infinity = (2 * layout.bias + 1) << layout.mantissa_bits
         for piece in pieces(flat.shape, _PIECE_SIZE):
-            magnitudes = magnitudes_of(flat[piece])  # fresh memory
-            if not magnitudes.size:
-                continue
-            if not as_float32:
-                magnitudes = magnitudes.astype(np.float64, copy=False)
-            bits = magnitudes.view(layout.integer)
-            if bits.max() >= infinity:
-                bits = bits[bits < infinity]
-            if bits.min(initial=1) == 0:
-                found.zeros += bits.size - int(np.count_nonzero(bits))
-            bits += added
-            bits >>= layout.mantissa_bits
-            found.counts += np.bincount(bits, minlength=found.counts.size)
+            values = flat[piece]
+            if values.dtype != layout.dtype or not values.flags.carray:
+                values = np.ascontiguousarray(magnitudes_of(values), layout.dtype)
+            found.zeros += binding.count_binades(values, added, found.counts.view(np.uint64))
         return found
 
     def merge(self, other: "BinadeCounts") -> None:

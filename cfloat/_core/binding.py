@@ -603,6 +603,21 @@ def add_to_peaks(values: Array, peaks: NDArray[np.float64]) -> None:
     _check(lib.cf_add_to_peaks(source_type, _pointer(values), outer, slices, inner, pointer))
 
 
+def count_binades(values: Array, added: int, counts: NDArray[np.uint64]) -> int:
+    """Count finite magnitudes of contiguous float32 or float64 by binades, and tell how many are 0.
+
+    ``counts[(bits + added) >> mantissa_bits]`` gains 1 for each; it has 256 elements, or 2048 of float64.
+    """
+    zeros = ffi.new("uint64_t *")
+    _check(
+        lib.cf_count_binades(
+            element_type(values.dtype), _address(values), values.size, added,
+            ffi.from_buffer("uint64_t[]", counts, require_writable=True), zeros,
+        )
+    )  # fmt: skip
+    return int(zeros[0])
+
+
 def add_to_histogram(
     values: NDArray[np.float32], lower_bits: int, bins: NDArray[np.uint64]
 ) -> None:
