@@ -107,8 +107,7 @@ def measure(benchmark, shape, threads, call, *operands, **arguments):
 def test_matmul(benchmark, threads, shape, name):
     operands = zip(values(shape), FORMATS[name], strict=True)
     a, b = (
-        x if fmt is None else cf.asarray(x if fmt.signed else np.abs(x), fmt)
-        for x, fmt in operands
+        x if fmt is None else cf.asarray(x if fmt.signed else np.abs(x), fmt) for x, fmt in operands
     )
     out = np.zeros((shape[0], *b.shape[1:]), np.float32)
     check(cf.matmul(a, b, out=out), a, b, 2.0**-23)
