@@ -27,13 +27,13 @@ except ImportError:
 
 pytestmark = pytest.mark.benchmark(max_time=0.5, min_rounds=3)
 
-F8, F8W, SHP = cf.CFloat8_1_4_3, cf.CFloat8_1_5_2, cf.CFloat16_SHP
+F8, F8W, SHP, UHP = cf.TESLA_FORMATS
 THREADS = [1, 2]
 
 SQUARE = [(n, n, n) for n in (256, 512, 1024, 2048)]
 if os.environ.get("CFLOAT_BENCH_4096"):
     SQUARE.append((4096, 4096, 4096))
-VECTOR = [(4096, 4096, 1), (8192, 8192, 1)]
+VECTOR = [(4096, 4096, 1), (4096, 14336, 1), (8192, 8192, 1)]
 SKINNY = [(rows, 4096, 4096) for rows in (1, 4, 16)]
 
 WORKS = {
@@ -46,6 +46,7 @@ VECTOR_WORKS = {
     "CFloat8 @ float32": (F8, None),
     "CFloat8_1_5_2 @ float32": (F8W, None),
     "SHP @ float32": (SHP, None),
+    "UHP @ float32": (UHP, None),
 }
 SKINNY_WORKS = {**WORKS, "float32 @ SHP": (None, SHP)}
 
@@ -105,7 +106,9 @@ def measure(benchmark, shape, threads, call, *operands, **arguments):
 @pytest.mark.parametrize(("shape", "name"), CASES, ids=label)
 def test_matmul(benchmark, threads, shape, name):
     operands = zip(values(shape), FORMATS[name], strict=True)
-    a, b = (x if fmt is None else cf.asarray(x, fmt) for x, fmt in operands)
+    a, b = (
+        x if fmt is None else cf.asarray(x if fmt.signed else np.abs(x), fmt) for x, fmt in operands
+    )
     out = np.zeros((shape[0], *b.shape[1:]), np.float32)
     check(cf.matmul(a, b, out=out), a, b, 2.0**-23)
     measure(benchmark, shape, threads, cf.matmul, a, b, out=out)

@@ -6,7 +6,7 @@
 #include "cpu/threads.h"
 #include "matmul/multiplication.h"
 
-enum { LINE_PIECE = 2048, INNER_PIECE = 1024 }; /* at a time */
+enum { LINE_PIECE = 2048, INNER_PIECE = 1024, BLOCK_LINES = 16 }; /* at a time */
 _Static_assert(LINE_PIECE % CF_GEMV_CODES == 0, "rows of sums have room for whole vectors");
 
 /* The kernels of codes as they are, and what becomes of them. */
@@ -14,15 +14,19 @@ typedef struct code_kernels {
   cf_gemv_kernel *dot, *update; /* or NULL: codes become float32 first */
   const cf_bytes *table;
   cf_fields fields;
-  float scale; /* of sums */
+  float scale;  /* of sums */
+  int by_block; /* sums of blocks are scaled by 2^(block_exponent - bias) each */
+  int block_exponent;
 } code_kernels;
 
 typedef struct gemv_task {
   const cf_multiplication *m;
   const cf_tiles *values;
   code_kernels codes;
-  const float *x;                 /* a's values, rows x_step apart, in the order of the kernel */
+  const float *x; /* a's values, rows x_step apart, in the order of the kernel */
   int64_t x_step;
+  float *scales; /* for BLOCK_LINES lines of each thread, scales_step apart; or NULL */
+  int64_t scales_step;
 } gemv_task;
 
 static int is_by_line(const cf_multiplication *m) {
@@ -84,6 +88,90 @@ static void update_lines(const gemv_task *task, int64_t line, int64_t lines, flo
   }
 }
 
+static cf_gemv gemv_of(const gemv_task *task, int64_t line, int64_t lines, float *sums) {
+  const cf_multiplication *m = task->m;
+  const cf_operand *of = &m->b.of;
+  cf_gemv gemv;
+  memset(&gemv, 0, sizeof gemv);
+  gemv.table = task->codes.table;
+  gemv.fields = &task->codes.fields;
+  gemv.codes = (const uint8_t *)of->elements + line * of->line_stride;
+  gemv.step = is_by_line(m) ? of->line_stride : of->inner_stride;
+  gemv.lines = lines;
+  gemv.inner = m->inner;
+  gemv.x = task->x;
+  gemv.x_step = task->x_step;
+  gemv.rows = (int)m->rows;
+  gemv.sums = sums;
+  gemv.sums_step = LINE_PIECE;
+  return gemv;
+}
+
+/* The scale of a block, whose bias this is. */
+static float block_scale(const gemv_task *task, const char *bias) {
+  int16_t own;
+  memcpy(&own, bias, sizeof own);
+  const uint32_t bits = (uint32_t)(127 + task->codes.block_exponent - own) << 23;
+  float scale;
+  memcpy(&scale, &bits, sizeof scale);
+  return scale;
+}
+
+/* Blocks along lines: the kernel scales them. */
+static void dot_blocks(const gemv_task *task, int index, int64_t line, int64_t lines, float *sums) {
+  const cf_multiplication *m = task->m;
+  const cf_operand *of = &m->b.of;
+  float *scales = task->scales + index * BLOCK_LINES * task->scales_step;
+  for (int64_t i = 0; i < lines; i += BLOCK_LINES) {
+    const int64_t some = cf_at_most(BLOCK_LINES, lines - i);
+    for (int64_t j = 0; j < some; ++j) {
+      float *to = scales + j * task->scales_step;
+      const char *bias = of->biases + (line + i + j) / of->line_block * of->line_bias_stride;
+      for (int64_t k = 0; k < m->inner; bias += of->inner_bias_stride) {
+        const float scale = block_scale(task, bias);
+        const int64_t end = of->inner_block > m->inner - k ? m->inner : k + of->inner_block;
+        for (; k < end; k += CF_GEMV_BLOCK) *to++ = scale;
+      }
+      *to = 0;
+    }
+    cf_gemv gemv = gemv_of(task, line + i, some, sums + i);
+    gemv.scales = scales;
+    gemv.scales_step = task->scales_step;
+    task->codes.dot(&gemv);
+  }
+}
+
+/* Places of a block at a time, of which all lines have sums, that are scaled and added. */
+static void update_blocks(const gemv_task *task, int64_t line, int64_t lines, float *sums) {
+  const cf_multiplication *m = task->m;
+  const cf_operand *of = &m->b.of;
+  CF_ALIGNED(64) float part[CF_GEMV_ROWS_MAX * LINE_PIECE];
+  float scales[LINE_PIECE];
+  for (int64_t r = 0; r < m->rows; ++r)
+    memset(sums + r * LINE_PIECE, 0, (size_t)lines * sizeof *sums);
+  for (int64_t k = 0; k < m->inner;) {
+    const int64_t count =
+        of->inner_bias_stride == 0 ? m->inner : cf_at_most(of->inner_block, m->inner - k);
+    cf_gemv gemv = gemv_of(task, line, lines, part);
+    gemv.codes += k * gemv.step;
+    gemv.x += k;
+    gemv.inner = count;
+    task->codes.update(&gemv);
+    const char *bias = of->biases + k / of->inner_block * of->inner_bias_stride +
+                       line / of->line_block * of->line_bias_stride;
+    int64_t left = of->line_block - line % of->line_block; /* of the first block */
+    for (int64_t i = 0; i < lines; bias += of->line_bias_stride, left = of->line_block) {
+      const float scale = block_scale(task, bias);
+      const int64_t end = left > lines - i ? lines : i + left;
+      for (; i < end; ++i) scales[i] = scale;
+    }
+    for (int64_t r = 0; r < m->rows; ++r)
+      for (int64_t i = 0; i < lines; ++i)
+        sums[r * LINE_PIECE + i] += part[r * LINE_PIECE + i] * scales[i];
+    k += count;
+  }
+}
+
 static void multiply_lines(void *context, int index) {
   const gemv_task *task = context;
   const cf_multiplication *m = task->m;
@@ -94,21 +182,15 @@ static void multiply_lines(void *context, int index) {
   const uint64_t state = task->values->enter();
   for (int64_t line = begin; line < end; line += LINE_PIECE) {
     const int64_t lines = cf_at_most(LINE_PIECE, end - line);
-    if (task->codes.dot != NULL) {
-      const cf_gemv gemv = {task->codes.table,
-                            &task->codes.fields,
-                            (const uint8_t *)m->b.of.elements + line * m->b.of.line_stride,
-                            by_line ? m->b.of.line_stride : m->b.of.inner_stride,
-                            lines,
-                            m->inner,
-                            task->x,
-                            task->x_step,
-                            (int)m->rows,
-                            sums,
-                            LINE_PIECE};
-      (by_line ? task->codes.dot : task->codes.update)(&gemv);
-    } else {
+    if (task->codes.dot == NULL) {
       (by_line ? dot_lines : update_lines)(task, line, lines, sums);
+    } else if (!task->codes.by_block) {
+      const cf_gemv gemv = gemv_of(task, line, lines, sums);
+      (by_line ? task->codes.dot : task->codes.update)(&gemv);
+    } else if (by_line) {
+      dot_blocks(task, index, line, lines, sums);
+    } else {
+      update_blocks(task, line, lines, sums);
     }
     put_results(task, line, lines, sums, LINE_PIECE);
   }
@@ -148,32 +230,74 @@ static int are_within(const float *x, int64_t count, int low, int high) {
   return !beyond;
 }
 
-/* The kernels that take b's codes by their fields, if there are any, and no product of such values
- * with a's leaves float32's range, nor a sum of 2^32 of them. */
-static int choose_fields(const gemv_task *task, code_kernels *codes) {
+/* Multiply a's elements by the scales of b's places, which are alike in all lines: whether all
+ * products are exact. */
+static int scale_places(const gemv_task *task, float *x) {
   const cf_multiplication *m = task->m;
-  if (task->values->dot_fields == NULL || m->b.decodes_biases) return 0;
-  if (!cf_scaled_fields(&m->b, &codes->fields)) return 0;
-  const int scale = codes->fields.bias - m->b.bias, lowest = m->b.of.quantum - codes->fields.bias;
-  if (scale < -126 || scale > 127) return 0;
-  for (int64_t r = 0; r < m->rows; ++r)
-    if (!are_within(task->x + r * task->x_step, m->inner, -126 - lowest, 127 - 32)) return 0;
-  codes->dot = task->values->dot_fields;
-  codes->update = task->values->update_fields;
-  codes->scale = ldexpf(1, scale);
-  return 1;
+  int exact = 1;
+  const cf_operand *of = &m->b.of;
+  for (int64_t k = 0; k < m->inner; ++k) {
+    const float scale = block_scale(task, of->biases + k / of->inner_block * of->inner_bias_stride);
+    for (int64_t r = 0; r < m->rows; ++r) {
+      float *element = x + r * task->x_step + k;
+      const float product = *element * scale;
+      if (*element != 0 && isfinite(*element)) exact &= product != 0 && isfinite(product);
+      *element = product;
+    }
+  }
+  return exact;
 }
 
-static void choose_kernels(gemv_task *task, cf_multiplication *m) {
+/* The kernels for b's codes, if there are any that decode all with one bias, whatever theirs, and
+ * no product of such values with a's leaves float32's range, nor a sum of 2^32 of them.  Otherwise
+ * 0, and a's elements may be changed. */
+static int choose_kernels(gemv_task *task, cf_multiplication *m, float *x) {
   const cf_tiles *bfloat16 = cf_active_tiles(CF_PACKED_BFLOAT16);
-  task->codes = (code_kernels){.scale = 1};
-  if (bfloat16 != NULL && bfloat16->dot_codes != NULL && cf_scaled_table(&m->b, 0, &m->table_b)) {
-    task->codes.table = &m->table_b;
-    task->codes.dot = bfloat16->dot_codes;
-    task->codes.update = bfloat16->update_codes;
-  } else {
-    choose_fields(task, &task->codes);
+  const cf_operand *of = &m->b.of;
+  code_kernels *codes = &task->codes;
+  *codes = (code_kernels){.scale = 1};
+  const int looks_up = bfloat16 != NULL && bfloat16->dot_codes != NULL;
+  if (looks_up && cf_scaled_table(&m->b, 0, &m->table_b)) {
+    codes->table = &m->table_b;
+    codes->dot = bfloat16->dot_codes;
+    codes->update = bfloat16->update_codes;
+    return 1;
   }
+  if (task->values->dot_fields == NULL || !cf_scaled_fields(&m->b, &codes->fields)) return 0;
+  const int bias = codes->fields.bias, lowest = of->quantum - bias;
+  if (m->b.decodes_biases) {
+    const int along_inner = of->inner_bias_stride != 0 && of->inner_block < of->inner,
+              along_lines = of->line_bias_stride != 0 && of->line_block < of->lines;
+    const int64_t least = is_by_line(m) ? CF_GEMV_BLOCK : CF_UPDATES;
+    codes->block_exponent = bias + m->b.shift;
+    if (codes->block_exponent - of->bias_min > 127 || codes->block_exponent - of->bias_max < -126)
+      return 0;
+    codes->by_block = along_lines;
+    if (along_lines && along_inner &&
+        (of->inner_block < least || (is_by_line(m) && of->inner_block % least != 0)))
+      return 0;
+    if (!along_lines && !scale_places(task, x)) return 0;
+  } else {
+    const int exponent = bias - m->b.bias;
+    if (exponent < -126 || exponent > 127) return 0;
+    codes->scale = ldexpf(1, exponent);
+  }
+  for (int64_t r = 0; r < m->rows; ++r)
+    if (!are_within(x + r * task->x_step, m->inner, -126 - lowest, 127 - 32)) return 0;
+  codes->dot = task->values->dot_fields;
+  codes->update = task->values->update_fields;
+  if (looks_up) {
+    cf_scaled scaled = m->b;
+    scaled.decodes_biases = 0;
+    scaled.bias = bias;
+    scaled.lowest = lowest;
+    if (cf_scaled_table(&scaled, 0, &m->table_b)) {
+      codes->table = &m->table_b;
+      codes->dot = bfloat16->dot_codes;
+      codes->update = bfloat16->update_codes;
+    }
+  }
+  return 1;
 }
 
 /* Put a's rows, one after the other, into the order that the kernel for lines has. */
@@ -190,19 +314,36 @@ static void arrange(const gemv_task *task, float *x, float *spare) {
   }
 }
 
+static void decode_rows(const gemv_task *task, float *x) {
+  for (int64_t r = 0; r < task->m->rows; ++r) decode_row(task->m, r, x + r * task->x_step);
+}
+
 int cf_matmul_gemv(cf_multiplication *m) {
   gemv_task task = {.m = m, .values = cf_active_tiles(CF_PACKED_FLOAT32)};
   task.x_step = cf_multiple(m->inner, CF_GEMV_CODES);
-  if ((uint64_t)task.x_step > SIZE_MAX / ((CF_GEMV_ROWS_MAX + 1) * sizeof *task.x))
-    return CF_NO_MEMORY;
+  task.scales_step = m->inner / CF_GEMV_BLOCK + 2;
+  const uint64_t most = (CF_GEMV_ROWS_MAX + 1 + CF_MAX_THREADS) * (uint64_t)sizeof *task.x;
+  if ((uint64_t)task.x_step > SIZE_MAX / most) return CF_NO_MEMORY;
   /* and one row to arrange the others */
   float *x = malloc((size_t)((m->rows + 1) * task.x_step) * sizeof *x);
   if (x == NULL) return CF_NO_MEMORY;
   task.x = x;
-  for (int64_t r = 0; r < m->rows; ++r) decode_row(m, r, x + r * task.x_step);
-  choose_kernels(&task, m);
+  decode_rows(&task, x);
+  if (!choose_kernels(&task, m, x)) {
+    task.codes = (code_kernels){.scale = 1};
+    decode_rows(&task, x);
+  }
+  if (task.codes.by_block && is_by_line(m)) {
+    const size_t count = (size_t)(m->threads * BLOCK_LINES * task.scales_step);
+    task.scales = malloc(count * sizeof *task.scales);
+    if (task.scales == NULL) {
+      free(x);
+      return CF_NO_MEMORY;
+    }
+  }
   if (task.codes.dot != NULL && is_by_line(m)) arrange(&task, x, x + m->rows * task.x_step);
   cf_run_threads(m->threads, multiply_lines, &task);
+  free(task.scales);
   free(x);
   return CF_OK;
 }

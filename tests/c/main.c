@@ -14,6 +14,7 @@ typedef struct test {
 } test;
 
 static const test ONCE[] = {
+    {"test_binades", test_binades},
     {"test_histogram", test_histogram},
     {"test_random", test_random},
     {"test_sums", test_sums},

@@ -70,9 +70,12 @@ static inline words words_or_above(words v, words limit, words c) {
 }
 static inline vector f_of(words v) { return _mm256_castsi256_ps(v); }
 static inline vector f_subtract_at(vector a, vector b, words n, words test) {
-  const vector there =
-      f_of(_mm256_cmpeq_epi32(_mm256_and_si256(n, test), _mm256_setzero_si256()));
+  const vector there = f_of(_mm256_cmpeq_epi32(_mm256_and_si256(n, test), _mm256_setzero_si256()));
   return _mm256_sub_ps(_mm256_blendv_ps(f_of(n), a, there), _mm256_and_ps(there, b));
+}
+static inline vector f_scales(const float *p, int codes) {
+  (void)codes; /* CF_GEMV_BLOCK at most */
+  return f_set1(p[0]);
 }
 #define GEMV_FIELDS
 #include "matmul/kernels/gemv-inl.h"

@@ -73,6 +73,11 @@ static inline vector f_of(words v) { return _mm512_castsi512_ps(v); }
 static inline vector f_subtract_at(vector a, vector b, words n, words test) {
   return _mm512_mask_sub_ps(f_of(n), _mm512_testn_epi32_mask(n, test), a, b);
 }
+/* of 64 codes, or of 32 */
+static inline vector f_scales(const float *p, int codes) {
+  return codes == 64 ? _mm512_mask_blend_ps(0xFF00, _mm512_set1_ps(p[0]), _mm512_set1_ps(p[1]))
+                     : _mm512_set1_ps(p[0]);
+}
 #define GEMV_FIELDS
 #include "matmul/kernels/gemv-inl.h"
 

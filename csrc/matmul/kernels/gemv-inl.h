@@ -14,7 +14,9 @@
  *   words_and_or(a, b, c)          (a & b) | c
  *   words_or_above(v, limit, c)    v | c where v without its sign is above
  *   f_of(v)                        the same bits
- *   f_subtract_at(a, b, n, t)      a - b where n & t is 0, elsewhere n */
+ *   f_subtract_at(a, b, n, t)      a - b where n & t is 0, elsewhere n
+ *   f_scales(p, codes)             p[i / CF_GEMV_BLOCK] for each word of a group of so many codes,
+ *                                  i being the place of its first */
 #ifndef CF_MATMUL_KERNELS_GEMV_INL_H
 #define CF_MATMUL_KERNELS_GEMV_INL_H
 
@@ -65,11 +67,11 @@ typedef struct field_words {
 } field_words;
 
 static inline field_words field_words_of(const cf_fields *fields) {
-  const field_words of = {words_set1(fields->right), words_set1(fields->mask),
+  const field_words of = {words_set1(fields->right),  words_set1(fields->mask),
                           words_set1(fields->offset), words_set1(fields->test),
-                          words_set1(fields->kept), words_set1(fields->set),
-                          words_set1(fields->sign), words_set1(fields->one),
-                          words_set1(fields->limit), words_set1(0x7F800000u)};
+                          words_set1(fields->kept),   words_set1(fields->set),
+                          words_set1(fields->sign),   words_set1(fields->one),
+                          words_set1(fields->limit),  words_set1(0x7F800000u)};
   return of;
 }
 
@@ -112,24 +114,47 @@ static void put_in_sequence(int size, float *sums, int64_t count) {
   float ordered[4 * VECTOR];
   for (int64_t i = 0; i < count; i += group) {
     memcpy(ordered, sums + i, (size_t)group * sizeof *ordered);
-    for (int j = 0; j < group; ++j) sums[i + j] = ordered[j % places * VECTOR + j / places];
+    for (int place = 0; place < places; ++place)
+      for (int j = 0; j < VECTOR; ++j) sums[i + places * j + place] = ordered[place * VECTOR + j];
   }
+}
+
+/* A group of codes of a line, of which `block` is the scale, times some rows. */
+static CF_ALWAYS_INLINE void dot_group(const cf_gemv *gemv, const field_words *of, words group,
+                                       const float *x, const float *block, int size, int plain,
+                                       int scaled, int rows, vector *sums) {
+  const int places = 4 / size;
+  vector part[GEMV_ROWS];
+#pragma GCC unroll 4
+  for (int r = 0; r < rows; ++r) part[r] = scaled ? f_zero() : sums[r];
+#pragma GCC unroll 4
+  for (int place = 0; place < places; ++place) {
+    const vector values = field_of(of, group, size, place, plain);
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; ++r)
+      part[r] = f_multiply_add(values, f_load(x + r * gemv->x_step + place * VECTOR), part[r]);
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < rows; ++r)
+    sums[r] = scaled ? f_multiply_add(part[r], f_scales(block, places * VECTOR), sums[r]) : part[r];
 }
 
 /* Some rows times some lines, of which there may be fewer than `lines`; of each line the sum is the
  * same, with whichever others it is computed. */
 static CF_ALWAYS_INLINE void dot_fields_rows(const cf_gemv *gemv, const field_words *of,
                                              int64_t line, int row, int size, int plain, int lines,
-                                             int rows) {
+                                             int rows, int scaled) {
   const int places = 4 / size, bytes = 4 * VECTOR;
-  const int64_t whole = gemv->inner * size / bytes * bytes,
-                rest = gemv->inner * size - whole,
+  const int64_t whole = gemv->inner * size / bytes * bytes, rest = gemv->inner * size - whole,
                 ahead = line + 2 * lines <= gemv->lines ? lines * gemv->step : 0;
   const float *x = gemv->x + row * gemv->x_step;
   const uint8_t *from[GEMV_LINES];
+  const float *blocks[GEMV_LINES];
   vector sums[GEMV_LINES][GEMV_ROWS];
   for (int i = 0; i < lines; ++i) {
-    from[i] = gemv->codes + cf_at_most(line + i, gemv->lines - 1) * gemv->step;
+    const int64_t at = cf_at_most(line + i, gemv->lines - 1);
+    from[i] = gemv->codes + at * gemv->step;
+    blocks[i] = scaled ? gemv->scales + at * gemv->scales_step : NULL;
 #pragma GCC unroll 4
     for (int r = 0; r < rows; ++r) sums[i][r] = f_zero();
   }
@@ -137,30 +162,18 @@ static CF_ALWAYS_INLINE void dot_fields_rows(const cf_gemv *gemv, const field_wo
 #pragma GCC unroll 4
     for (int i = 0; i < lines; ++i) {
       if (bytes >= CF_CACHE_LINE || at % CF_CACHE_LINE == 0) CF_PREFETCH(from[i] + at + ahead);
-      const words group = words_load(from[i] + at);
-#pragma GCC unroll 4
-      for (int place = 0; place < places; ++place) {
-        const vector values = field_of(of, group, size, place, plain);
-#pragma GCC unroll 4
-        for (int r = 0; r < rows; ++r)
-          sums[i][r] =
-              f_multiply_add(values, f_load(x + r * gemv->x_step + place * VECTOR), sums[i][r]);
-      }
+      dot_group(gemv, of, words_load(from[i] + at), x,
+                scaled ? blocks[i] + at / size / CF_GEMV_BLOCK : NULL, size, plain, scaled, rows,
+                sums[i]);
     }
   if (rest > 0)
 #pragma GCC unroll 4
     for (int i = 0; i < lines; ++i) {
       uint8_t padded[4 * VECTOR] = {0};
       memcpy(padded, from[i] + whole, (size_t)rest);
-      const words group = words_load(padded);
-#pragma GCC unroll 4
-      for (int place = 0; place < places; ++place) {
-        const vector values = field_of(of, group, size, place, plain);
-#pragma GCC unroll 4
-        for (int r = 0; r < rows; ++r)
-          sums[i][r] =
-              f_multiply_add(values, f_load(x + r * gemv->x_step + place * VECTOR), sums[i][r]);
-      }
+      dot_group(gemv, of, words_load(padded), x,
+                scaled ? blocks[i] + whole / size / CF_GEMV_BLOCK : NULL, size, plain, scaled, rows,
+                sums[i]);
     }
 #pragma GCC unroll 4
   for (int i = 0; i < lines; ++i)
@@ -195,8 +208,7 @@ static CF_ALWAYS_INLINE void update_fields_rows(const cf_gemv *gemv, const field
       const vector values = field_of(of, group, size, place, plain);
 #pragma GCC unroll 4
       for (int r = 0; r < rows; ++r)
-        sums[r][place] =
-            f_multiply_add(values, f_set1(x[r * gemv->x_step + i]), sums[r][place]);
+        sums[r][place] = f_multiply_add(values, f_set1(x[r * gemv->x_step + i]), sums[r][place]);
     }
   }
 #pragma GCC unroll 4
@@ -208,31 +220,41 @@ static CF_ALWAYS_INLINE void update_fields_rows(const cf_gemv *gemv, const field
 
 /* What is constant to the functions above: the number of rows, at most; size, and whether codes
  * are plain. */
-#define GEMV_IN_ROWS(call, size, plain)                             \
-  for (int row = 0, rows; row < gemv->rows; row += rows) {          \
-    const int left = gemv->rows - row;                              \
-    rows = left >= 4 ? 4 : left >= 2 ? 2 : 1;                       \
-    if (rows == 4) call(size, plain, 2, 4);                         \
-    if (rows == 2) call(size, plain, 4, 2);                         \
-    if (rows == 1) call(size, plain, 4, 1);                         \
+#define GEMV_IN_ROWS(call, size, plain)                    \
+  for (int row = 0, rows; row < gemv->rows; row += rows) { \
+    const int left = gemv->rows - row;                     \
+    rows = left >= 4 ? 4 : left >= 2 ? 2 : 1;              \
+    if (rows == 4) {                                       \
+      call(size, plain, 2, 4);                             \
+    }                                                      \
+    if (rows == 2) {                                       \
+      call(size, plain, 4, 2);                             \
+    }                                                      \
+    if (rows == 1) {                                       \
+      call(size, plain, 4, 1);                             \
+    }                                                      \
   }
-#define GEMV_OF_FIELDS(call)                            \
-  const int size = gemv->fields->size;                  \
-  if (size == 1 && gemv->fields->plain) {               \
-    GEMV_IN_ROWS(call, 1, 1)                            \
-  } else if (size == 1) {                               \
-    GEMV_IN_ROWS(call, 1, 0)                            \
-  } else if (gemv->fields->plain) {                     \
-    GEMV_IN_ROWS(call, 2, 1)                            \
-  } else {                                              \
-    GEMV_IN_ROWS(call, 2, 0)                            \
+#define GEMV_OF_FIELDS(call)              \
+  const int size = gemv->fields->size;    \
+  if (size == 1 && gemv->fields->plain) { \
+    GEMV_IN_ROWS(call, 1, 1)              \
+  } else if (size == 1) {                 \
+    GEMV_IN_ROWS(call, 1, 0)              \
+  } else if (gemv->fields->plain) {       \
+    GEMV_IN_ROWS(call, 2, 1)              \
+  } else {                                \
+    GEMV_IN_ROWS(call, 2, 0)              \
   }
 
 static void dot_fields(const cf_gemv *gemv) {
   const field_words of = field_words_of(gemv->fields);
-#define DOT_FIELDS(size, plain, together, count)                                   \
-  for (int64_t at = line; at < line + 4 && at < gemv->lines; at += together)       \
-  dot_fields_rows(gemv, &of, at, row, size, plain, together, count)
+#define DOT_FIELDS(size, plain, together, count)                               \
+  for (int64_t at = line; at < line + 4 && at < gemv->lines; at += together) { \
+    if (gemv->scales == NULL)                                                  \
+      dot_fields_rows(gemv, &of, at, row, size, plain, together, count, 0);    \
+    else                                                                       \
+      dot_fields_rows(gemv, &of, at, row, size, plain, together, count, 1);    \
+  }
   for (int64_t line = 0; line < gemv->lines; line += 4) {
     GEMV_OF_FIELDS(DOT_FIELDS)
   }

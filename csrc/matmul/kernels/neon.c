@@ -65,6 +65,10 @@ static inline vector f_subtract_at(vector a, vector b, words n, words test) {
   return vsubq_f32(vbslq_f32(normal, f_of(n), a),
                    f_of(vbicq_u32(vreinterpretq_u32_f32(b), normal)));
 }
+static inline vector f_scales(const float *p, int codes) {
+  (void)codes; /* CF_GEMV_BLOCK at most */
+  return f_set1(p[0]);
+}
 #define GEMV_FIELDS
 #include "matmul/kernels/gemv-inl.h"
 

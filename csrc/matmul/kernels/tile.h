@@ -127,7 +127,12 @@ typedef struct cf_gemv {
   int rows;
   float *sums;
   int64_t sums_step;
+  /* NULL, or of lines' elements: of so many each, and `scales_step` from one line to the next;
+   * there is one more than there are elements for */
+  const float *scales;
+  int64_t scales_step;
 } cf_gemv;
+enum { CF_GEMV_BLOCK = 32 };
 typedef void cf_gemv_kernel(const cf_gemv *gemv);
 /* x in the order in which a kernel has the elements of lines; zeros fill it up to a multiple of
  * CF_GEMV_CODES. */
@@ -151,7 +156,7 @@ typedef struct cf_tiles {
   cf_widen_columns_kernel *widen_columns;
   cf_gemv_kernel *dot_codes, *update_codes;
   cf_arrange_kernel *arrange_codes; /* for dot_codes */
-  cf_dot_kernel *dot; /* these of float32 only */
+  cf_dot_kernel *dot;               /* these of float32 only */
   cf_update_kernel *update;
   cf_gemv_kernel *dot_fields, *update_fields; /* or NULL */
   cf_arrange_fields_kernel *arrange_fields;   /* for dot_fields */
@@ -161,16 +166,15 @@ typedef struct cf_tiles {
 
 /* The table of a file that has MR, NR, tile_float32 and an end of tiles, and includes
  * gemv-inl.h. */
-#define CF_FLOAT32_TILES(end_of_tile)   \
-  {.packing = CF_PACKED_FLOAT32,        \
-   .mr = MR,                            \
-   .nr = NR,                            \
-   .tile = tile_float32,                \
-   .end = end_of_tile,                  \
-   .dot = dot,                          \
-   .update = update,                    \
-   CF_GEMV_OF_FIELDS                    \
-   .enter = cf_set_default_float_modes, \
+#define CF_FLOAT32_TILES(end_of_tile)                    \
+  {.packing = CF_PACKED_FLOAT32,                         \
+   .mr = MR,                                             \
+   .nr = NR,                                             \
+   .tile = tile_float32,                                 \
+   .end = end_of_tile,                                   \
+   .dot = dot,                                           \
+   .update = update,                                     \
+   CF_GEMV_OF_FIELDS.enter = cf_set_default_float_modes, \
    .leave = cf_restore_float_modes}
 /* And of one that has MR, NR, tile_bfloat16 and tile_end_avx512-inl.h, and includes split-inl.h and
  * widen-inl.h. */

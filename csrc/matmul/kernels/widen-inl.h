@@ -110,7 +110,8 @@ static void arrange_codes(const float *x, int64_t count, float *to) {
 /* Some rows times a part of some lines, from k on.  The sums are of as many lines as share the
  * elements of x while they are in registers; the same of each line, however many there are. */
 static inline void dot_lines(const byte_tables *tables, const cf_gemv *gemv, int64_t k,
-                             int64_t count, int64_t line, int lines, int row, int rows) {
+                             int64_t count, int64_t line, int lines, int row, int rows,
+                             int scaled) {
   const uint8_t *codes = gemv->codes + line * gemv->step + k;
   const float *x = gemv->x + row * gemv->x_step + k;
   float *to = gemv->sums + row * gemv->sums_step + line;
@@ -126,12 +127,26 @@ static inline void dot_lines(const byte_tables *tables, const cf_gemv *gemv, int
     for (int i = 0; i < lines; ++i) {
       _mm_prefetch((const char *)codes + i * gemv->step + ahead, _MM_HINT_T0);
       widen_to_float32(tables, _mm512_maskz_loadu_epi8(there, codes + i * gemv->step), values);
+      __m512 scales = _mm512_setzero_ps();
+      if (scaled) {
+        const float *of = gemv->scales + (line + i) * gemv->scales_step + (k + done) / 32;
+        scales = _mm512_mask_blend_ps(0xFF00, _mm512_set1_ps(of[0]), _mm512_set1_ps(of[1]));
+      }
 #pragma GCC unroll 4
-      for (int r = 0; r < rows; ++r)
+      for (int r = 0; r < rows; ++r) {
+        __m512 parts[2];
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; ++half)
+          parts[half] = scaled ? _mm512_setzero_ps() : sums[i][r][half];
 #pragma GCC unroll 4
         for (int q = 0; q < 4; ++q)
-          sums[i][r][q % 2] = _mm512_fmadd_ps(
-              values[q], _mm512_loadu_ps(x + r * gemv->x_step + 16 * q), sums[i][r][q % 2]);
+          parts[q % 2] = _mm512_fmadd_ps(values[q], _mm512_loadu_ps(x + r * gemv->x_step + 16 * q),
+                                         parts[q % 2]);
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; ++half)
+          sums[i][r][half] =
+              scaled ? _mm512_fmadd_ps(parts[half], scales, sums[i][r][half]) : parts[half];
+      }
     }
   }
 #pragma GCC unroll 4
@@ -189,8 +204,13 @@ static inline void update_lines(const byte_tables *tables, const cf_gemv *gemv, 
 static void dot_codes(const cf_gemv *gemv) {
   const byte_tables tables = byte_tables_of(gemv->table);
   const int64_t together = gemv->rows <= 2 ? 4 : 2;
-#define DOT(rows) dot_lines(&tables, gemv, k, count, line, (rows) <= 2 ? 4 : 2, row, rows)
-#define DOT_ONE(rows) dot_lines(&tables, gemv, k, count, line, 1, row, rows)
+#define DOT_LINES(lines, rows)                                     \
+  if (gemv->scales == NULL)                                        \
+    dot_lines(&tables, gemv, k, count, line, lines, row, rows, 0); \
+  else                                                             \
+    dot_lines(&tables, gemv, k, count, line, lines, row, rows, 1)
+#define DOT(rows) DOT_LINES((rows) <= 2 ? 4 : 2, rows)
+#define DOT_ONE(rows) DOT_LINES(1, rows)
   for (int64_t k = 0; k < gemv->inner; k += DOT_PIECE) {
     const int64_t rest = gemv->inner - k, count = rest < DOT_PIECE ? rest : DOT_PIECE;
     int64_t line = 0;
