@@ -21,14 +21,15 @@ static size_t element_size(int type, size_t code_size) {
 }
 
 /* Whether results are to be had from float32, which decoding is faster to, and without another
- * flag: float64 as it is; bfloat16 by rounding where all values are normal numbers of either and
- * none is too large; float16 by encoding, where flags are not counted. */
+ * flag: float16 by encoding, where flags are not counted; of normal numbers float64 as it is, and
+ * bfloat16 by rounding where none is too large.  A processor may take subnormals for zeros. */
 static int goes_by_float32(const cf_format *format, int destination_type) {
   if (destination_type == CF_FLOAT32 || destination_type == CF_CODES) return 0;
   if (cf_decode_kernel_of(format, CF_FLOAT32) == cf_kernels_portable.decode[CF_FLOAT32]) return 0;
-  return destination_type != CF_BFLOAT16 ||
-         ((1 << format->exponent_bits) - 1 - format->bias_min < CF_BFLOAT16_BIAS &&
-          cf_format_quantum(format) - format->bias_max >= -126);
+  if (destination_type == CF_FLOAT16) return 1;
+  if (cf_format_quantum(format) - format->bias_max < -126) return 0;
+  return destination_type == CF_FLOAT64 ||
+         (1 << format->exponent_bits) - 1 - format->bias_min < CF_BFLOAT16_BIAS;
 }
 
 static void choose_kernels(cf_operation *op, const cf_format *format, int source_type,
