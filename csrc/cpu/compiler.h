@@ -18,8 +18,18 @@ enum { CF_CACHE_LINE = 64 };
 #define CF_PREFETCH_TO_WRITE(address) __builtin_prefetch(address, 1, 2)
 #define CF_ALIGNED(n) _Alignas(n)
 #define CF_NOINLINE __attribute__((noinline))
-/* what has constants among its arguments, and many callers */
+/* what has constants among its arguments, and many callers; not under sanitizers, which compile so
+ * much for many minutes */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define CF_ALWAYS_INLINE inline
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CF_ALWAYS_INLINE inline
+#endif
+#if !defined(CF_ALWAYS_INLINE)
 #define CF_ALWAYS_INLINE inline __attribute__((always_inline))
+#endif
 #endif
 
 #endif
