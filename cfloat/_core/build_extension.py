@@ -1,5 +1,6 @@
 """Build script of the extension module ``cfloat._core._cfloat`` (cffi, API mode, limited API)."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -15,6 +16,10 @@ COMPILE_ARGS = (
     if sys.platform == "win32"
     else ["-std=c11", "-O3", "-ffp-contract=off", "-fno-fast-math"]
 )
+
+# Python's own flags ask for what debuggers read, which is ten times the code.
+if sys.platform != "win32" and "-g" not in os.environ.get("CFLAGS", "").split():
+    COMPILE_ARGS.append("-g0")
 
 
 def _files(pattern: str) -> list[str]:

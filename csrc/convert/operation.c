@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "convert/prepare.h"
+#include "cpu/compiler.h"
+#include "cpu/float_modes.h"
 
 static size_t element_size(int type, size_t code_size) {
   switch (type) {
@@ -105,8 +107,9 @@ static void narrow(const uint32_t *from, uint16_t *to, size_t count) {
     to[i] = (uint16_t)((from[i] + 0x7FFFu + (from[i] >> 16 & 1)) >> 16);
 }
 
-/* float64 of float32 that is normal, zero, or special. */
-static void widen(const float *from, double *to, size_t count) {
+/* float64 of float32 that is normal, zero, or special; in the default modes, as another may take
+ * the sign of a NaN. */
+static CF_NOINLINE void widen(const float *from, double *to, size_t count) {
   for (size_t i = 0; i < count; ++i) to[i] = (double)from[i];
 }
 
@@ -140,7 +143,9 @@ static void decode_piece(const cf_operation *op, const int16_t *bias, size_t bia
   } else if (op->destination_type == CF_FLOAT64) {
     double doubles[KERNEL_PIECE]; /* values need not be aligned */
     const int is_aligned = (uintptr_t)values % sizeof *doubles == 0;
+    const uint64_t modes = cf_set_default_float_modes();
     widen(wide, is_aligned ? values : doubles, count);
+    cf_restore_float_modes(modes);
     if (!is_aligned) memcpy(values, doubles, count * sizeof *doubles);
   } else {
     uint32_t bits[KERNEL_PIECE];
