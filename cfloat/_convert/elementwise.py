@@ -107,9 +107,9 @@ def encode(
     Notes
     -----
     A magnitude too large becomes the largest finite value if the format saturates, as the CFloat8 formats
-    and SHP do; there, infinities and NaN become the largest value as well.  A negative number in an unsigned
-    format becomes NaN, or 0 if the format has none.  What happened is counted by `record_flags`.  The mask of
-    a masked array is not looked at.
+    and SHP do; there, infinities do as well, and NaN becomes the positive one if the format has none.  A
+    negative number in an unsigned format becomes NaN, or 0 if the format has none.  What happened is counted
+    by `record_flags`.  The mask of a masked array is not looked at.
 
     Examples
     --------
