@@ -13,7 +13,7 @@ int cf_convert(const cf_format *format, int bias, int source_type, const void *s
   if (status != CF_OK) return status;
   if (bias < op.bias_min || bias > op.bias_max) return CF_BAD_BIAS;
   cf_operation_set_size(&op, count, 0, 0);
-  if (count < CF_ELEMENTS_PER_THREAD || threads <= 1) {
+  if (count < 2 * CF_ELEMENTS_PER_THREAD || threads <= 1) {
     cf_operation_run(&op, (cf_bias_view){&one_bias, 0, 0}, source, offset, destination, count,
                      flags);
     cf_operation_finish(&op);

@@ -222,20 +222,28 @@ static void walk_range(const cf_walk *w, int64_t begin, int64_t end, cf_flags *f
   cf_operation_finish(w->op);
 }
 
-/* A walk shared among threads, each with a range of its own. */
+/* A walk shared among threads, which take ranges of it. */
+enum { ELEMENTS_PER_SHARE = 1 << 15, SHARES_MAX = 1 << 12 };
+
 typedef struct shared_walk {
   const cf_walk *walk;
-  int threads, counting;
+  int shares, counting;
   cf_flags flags[CF_MAX_THREADS];
 } shared_walk;
 
-static void walk_share(void *context, int index) {
+static void walk_share(void *context, int share, int thread) {
   shared_walk *shared = context;
   int64_t begin, end;
-  cf_share_of(shared->walk->size, CF_PIECE, shared->threads, index, &begin, &end);
+  cf_share_of(shared->walk->size, CF_PIECE, shared->shares, share, &begin, &end);
   cf_flags flags = {0, 0, 0, 0};
   walk_range(shared->walk, begin, end, shared->counting ? &flags : NULL);
-  shared->flags[index] = flags;
+  if (shared->counting) cf_add_flags(&shared->flags[thread], &flags);
+}
+
+/* Several a thread, so that one that comes late or is interrupted does less; but no tile is cut. */
+static int shares_each(const cf_walk *w, int threads) {
+  const int64_t most = cf_at_most(w->size / ELEMENTS_PER_SHARE, SHARES_MAX) / threads;
+  return is_transposed(w) || most < 1 ? 1 : (int)most;
 }
 
 void cf_walk_all(const cf_walk *w, int threads, cf_flags *flags) {
@@ -250,7 +258,9 @@ void cf_walk_all(const cf_walk *w, int threads, cf_flags *flags) {
   shared_walk shared;
   shared.walk = w;
   shared.counting = flags != NULL;
-  shared.threads = threads;
-  cf_run_threads(threads, walk_share, &shared);
-  for (int i = 0; i < threads; ++i) cf_add_flags(flags, &shared.flags[i]);
+  const int each = shares_each(w, threads);
+  shared.shares = threads * each;
+  memset(shared.flags, 0, (size_t)threads * sizeof *shared.flags);
+  cf_run_shares(threads, each, walk_share, &shared);
+  for (int i = 0; shared.counting && i < threads; ++i) cf_add_flags(flags, &shared.flags[i]);
 }

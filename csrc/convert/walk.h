@@ -84,8 +84,8 @@ static inline int cf_walk_stages_destination(const cf_walk *w) {
  * have random words. */
 void cf_walk_set_axes(cf_walk *w, const cf_layout *layout, int in_order);
 
-/* The least that a thread has. */
-enum { CF_ELEMENTS_PER_THREAD = 1 << 17 };
+/* The least that a thread has: some ten microseconds of the fastest conversions. */
+enum { CF_ELEMENTS_PER_THREAD = 1 << 16 };
 
 /* Convert all elements, with up to `threads` threads. */
 void cf_walk_all(const cf_walk *w, int threads, cf_flags *flags);

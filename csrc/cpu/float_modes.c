@@ -28,7 +28,7 @@ enum { RAISED = 0 };
 #endif
 
 /* Both are of 32 bits at most. */
-static uint64_t all_modes(void) { return x87_control() << 32 | (cf_float_modes() & 0xFFFFFFFFu); }
+uint64_t cf_all_float_modes(void) { return x87_control() << 32 | (cf_float_modes() & 0xFFFFFFFFu); }
 
 static uint64_t default_x87_control(uint64_t control) {
   return (control & ~(uint64_t)X87_ROUNDING) | X87_MASKS;
@@ -42,7 +42,7 @@ int cf_float_modes_check(void) {
 }
 
 int cf_float_modes_enter(uint64_t *before) {
-  *before = all_modes();
+  *before = cf_all_float_modes();
   set_x87_control(default_x87_control(*before >> 32));
   cf_set_default_float_modes();
   return CF_OK;

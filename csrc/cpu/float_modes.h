@@ -50,4 +50,7 @@ static inline uint64_t cf_set_float_modes(int toward_zero) {
 }
 static inline uint64_t cf_set_default_float_modes(void) { return cf_set_float_modes(0); }
 
+/* These, and those of the unit for long double, which cf_float_modes_leave takes. */
+uint64_t cf_all_float_modes(void);
+
 #endif

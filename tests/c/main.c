@@ -14,10 +14,15 @@ typedef struct test {
 } test;
 
 static const test ONCE[] = {
-    {"test_binades", test_binades},       {"test_histogram", test_histogram},
-    {"test_random", test_random},         {"test_sums", test_sums},
-    {"test_arithmetic", test_arithmetic}, {"test_scalar", test_scalar},
-    {"test_formats", test_formats},       {"test_isa", test_isa},
+    {"test_binades", test_binades},
+    {"test_histogram", test_histogram},
+    {"test_random", test_random},
+    {"test_sums", test_sums},
+    {"test_arithmetic", test_arithmetic},
+    {"test_scalar", test_scalar},
+    {"test_formats", test_formats},
+    {"test_isa", test_isa},
+    {"test_pool", test_pool},
 };
 static const test ON_EACH_ISA[] = {
     {"test_decode", test_decode},
@@ -41,26 +46,28 @@ static const test ON_EACH_MATMUL[] = {
     {"test_matmul_flat", test_matmul_flat},
 };
 
+/* Whether a list of names with commas between them has one in it. */
+static int is_listed(const char *list, const char *name) {
+  const size_t length = strlen(name);
+  while (list != NULL) {
+    const char *comma = strchr(list, ',');
+    const size_t listed = comma != NULL ? (size_t)(comma - list) : strlen(list);
+    if (listed == length && memcmp(list, name, length) == 0) return 1;
+    list = comma != NULL ? comma + 1 : NULL;
+  }
+  return 0;
+}
+static int is_required(const char *isa) { return is_listed(getenv("CFLOAT_REQUIRE_ISA"), isa); }
+
 static void run(const test *tests, size_t count, const char *isa) {
   for (size_t i = 0; i < count; ++i) {
+    const char *chosen = getenv("CFLOAT_C_TESTS");
+    if (chosen != NULL && !is_listed(chosen, tests[i].name)) continue;
     const unsigned long checks_before = checks_passed + checks_failed;
     check_begin(tests[i].name, isa);
     tests[i].run();
     CHECK(checks_passed + checks_failed > checks_before, "%s checked nothing", tests[i].name);
   }
-}
-
-/* Whether CFLOAT_REQUIRE_ISA, a list of names with commas between them, has one in it. */
-static int is_required(const char *isa) {
-  const char *rest = getenv("CFLOAT_REQUIRE_ISA");
-  const size_t length = strlen(isa);
-  while (rest != NULL) {
-    const char *comma = strchr(rest, ',');
-    const size_t name = comma != NULL ? (size_t)(comma - rest) : strlen(rest);
-    if (name == length && memcmp(rest, isa, length) == 0) return 1;
-    rest = comma != NULL ? comma + 1 : NULL;
-  }
-  return 0;
 }
 
 int main(void) {
@@ -83,6 +90,8 @@ int main(void) {
     last = cf_active_kernels(); /* some ISAs differ only in matrix products */
     run(ON_EACH_MATMUL, sizeof ON_EACH_MATMUL / sizeof ON_EACH_MATMUL[0], isa);
   }
+  check_begin("main", "any ISA");
+  CHECK(checks_passed > 0, "CFLOAT_C_TESTS names no test");
   printf("%lu passed, %lu failed\n", checks_passed, checks_failed);
   return checks_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

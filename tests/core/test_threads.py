@@ -1,9 +1,13 @@
 """Threads: their number, that no result depends on it, and that neither callers nor fork disturb them."""
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import exact
 import numpy as np
@@ -335,7 +339,19 @@ def test_random_bits():
 
 
 @pytest.mark.parametrize(
-    "size", [2**17 - 1, 2**17, 2**18 - 1, 2**18, 2**18 + 1, 2**18 + 1025, 3 * 2**17 - 1, 3 * 2**17]
+    "size",
+    [
+        2**16,
+        2**17 - 1,
+        2**17,
+        2**17 + 1,
+        2**18 - 1,
+        2**18,
+        2**18 + 1,
+        2**18 + 1025,
+        3 * 2**17 - 1,
+        3 * 2**17,
+    ],
 )
 def test_sizes_at_which_one_thread_more_is_worth_it(size):
     x = elements("float32", size)
@@ -384,6 +400,25 @@ def test_calls_from_several_threads_at_once():
             assert flags == expected[i][2]
 
 
+def test_executors_of_many_threads():
+    """More callers than CPUs, in products and conversions, of which one at a time has the pool."""
+    cf.set_num_threads(4)
+    x = elements("float32", 2**18)
+    a = cf.asarray(elements("float32", 256 * 256).reshape(256, 256), cf.CFloat8_1_4_3)
+
+    def compute(i):
+        if i % 2:
+            return cf.encode(x, cf.CFloat8_1_4_3, rounding="stochastic", seed=3)
+        return cf.matmul(a, a, accumulate="exact" if i % 4 else "float32")
+
+    cf.set_num_threads(1)
+    expected = [compute(i) for i in range(4)]
+    cf.set_num_threads(4)
+    with ThreadPoolExecutor(12) as executor:
+        for i, found in enumerate(executor.map(compute, range(120))):
+            exact.assert_same(found, expected[i % 4])
+
+
 @pytest.mark.slow
 def test_the_number_may_change_while_others_convert():
     x = elements("float32", 2**19)
@@ -405,24 +440,234 @@ def test_the_number_may_change_while_others_convert():
         changing.join()
 
 
-def test_no_thread_outlives_a_call():
-    """A pool would not survive fork."""
-    program = """
-import os
+needs_proc = pytest.mark.skipif(
+    not os.path.isdir("/proc/self/task"), reason="this system does not list threads in /proc"
+)
+
+COUNTING = """
+import os, time
 import numpy as np
 import cfloat as cf
+
+x = np.ones(2**20, np.float32)
 
 def count():
     return len(os.listdir("/proc/self/task"))
 
 before = count()
-cf.set_num_threads(7)
-cf.encode(np.ones(2**20, np.float32), cf.CFloat8_1_4_3)
-print(count() - before)
 """
-    if not os.path.isdir("/proc/self/task"):
-        pytest.skip("this system does not list threads in /proc")
-    assert python(program).stdout == "0\n"
+
+
+@needs_proc
+def test_workers_last_and_are_no_more_than_needed():
+    program = """
+found = []
+for n in (1, 3, 2, 3, 5, 1, 4):
+    cf.set_num_threads(n)
+    for _ in range(20):
+        cf.encode(x, cf.CFloat8_1_4_3)
+    found.append(count() - before)
+print(found)
+"""
+    result = python(COUNTING + program)
+    assert (result.stdout, result.stderr) == ("[0, 2, 2, 2, 4, 4, 4]\n", "")
+
+
+@needs_proc
+def test_workers_sleep_between_calls():
+    """After the last call no CPU time goes by but that of the main thread, which sleeps."""
+    program = """
+cf.set_num_threads(4)
+cf.encode(x, cf.CFloat8_1_4_3)
+time.sleep(0.1)
+used = time.process_time()
+time.sleep(1)
+print(time.process_time() - used < 0.1, count() - before)
+"""
+    result = python(COUNTING + program)
+    assert (result.stdout, result.stderr) == ("True 3\n", "")
+
+
+@needs_proc
+def test_threads_that_cannot_be_started():
+    """The caller does all, where no memory for a stack is left."""
+    program = """
+import resource
+
+expected = cf.encode(x, cf.CFloat8_1_4_3)
+out, same = np.empty_like(expected), np.empty(expected.shape, bool)
+cf.set_num_threads(6)
+before = count()
+with open("/proc/self/statm") as file:
+    size = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + 2**18, resource.RLIM_INFINITY))
+for _ in range(200):
+    out[:] = 0
+    cf.encode(x, cf.CFloat8_1_4_3, out=out)
+    assert np.equal(out, expected, out=same).all()
+started = count() - before
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+for _ in range(200):
+    cf.encode(x, cf.CFloat8_1_4_3, out=out)
+print(started, count() - before)
+"""
+    result = python(COUNTING + "cf.set_num_threads(1)\n" + program)
+    assert (result.stdout, result.stderr) == ("0 5\n", "")
+
+
+# signals, and the end of a process
+
+SIGNALS = """
+import signal, threading, time
+import numpy as np
+import cfloat as cf
+
+cf.set_num_threads(4)
+x = np.random.default_rng(1).standard_normal(2**20, dtype=np.float32)
+expected = cf.encode(x, cf.CFloat8_1_4_3)
+where = []
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers")
+def test_handlers_of_signals_run_while_others_work():
+    """A timer's signals arrive in the main thread, also while it works, and disturb no result."""
+    program = """
+signal.signal(signal.SIGALRM, lambda *_: where.append(threading.current_thread()))
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+end = time.monotonic() + 1
+while time.monotonic() < end or len(where) < 20:
+    assert (cf.encode(x, cf.CFloat8_1_4_3) == expected).all()
+signal.setitimer(signal.ITIMER_REAL, 0)
+# a wait is cut short, although other threads sleep that could have taken the signal
+for _ in range(50):
+    cf.encode(x, cf.CFloat8_1_4_3)
+    seen = len(where)
+    signal.setitimer(signal.ITIMER_REAL, 0.002)
+    begun = time.monotonic()
+    while len(where) == seen:
+        signal.pause()
+    signal.setitimer(signal.ITIMER_REAL, 0)
+print(set(where) == {threading.main_thread()})
+"""
+    result = python(SIGNALS + program)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "True\n", "")
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system has no such signals")
+def test_an_interrupt_ends_a_long_loop():
+    program = """
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    while True:
+        cf.encode(x, cf.CFloat8_1_4_3)
+except KeyboardInterrupt:
+    assert (cf.encode(x, cf.CFloat8_1_4_3) == expected).all()
+    print("interrupted")
+"""
+    result = python("import os\n" + SIGNALS + program)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "interrupted\n", "")
+
+
+@pytest.mark.parametrize("leave", ["", "sys.exit(0)", "os._exit(0)"])
+def test_the_process_ends_while_others_work(leave):
+    """Daemon threads are in calls, and others have been."""
+    program = f"""
+import os, sys
+def convert():
+    while True:
+        cf.encode(x, cf.CFloat8_1_4_3)
+for _ in range(3):
+    threading.Thread(target=convert, daemon=True).start()
+time.sleep(0.3)
+assert (cf.encode(x, cf.CFloat8_1_4_3) == expected).all()
+print("done", flush=True)
+{leave}
+"""
+    for _ in range(3):
+        result = python(SIGNALS + program)
+        assert (result.returncode, result.stdout, result.stderr) == (0, "done\n", "")
+
+
+@needs_fork
+def test_a_child_ends_that_has_used_the_pool_or_not():
+    """What is registered to be done at exit finds none of the parent's threads, and does not wait."""
+    program = """
+import atexit, os, sys
+for uses in (False, True, False):
+    child = os.fork()
+    if child == 0:
+        atexit.register(lambda: os.write(1, b"child\\n"))
+        if uses:
+            assert (cf.encode(x, cf.CFloat8_1_4_3) == expected).all()
+            atexit.register(lambda: cf.encode(x, cf.CFloat8_1_4_3))
+        sys.exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+print("parent")
+"""
+    result = python(SIGNALS + program)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "child\n" * 3 + "parent\n", "")
+
+
+LIBRARY = """
+#include "cpu/threads.h"
+
+int work(int threads);
+
+static void task(void *context, int index) {
+  volatile int *sums = context;
+  for (int i = 0; i < 20000; ++i) sums[index] = sums[index] + 1;
+}
+
+int work(int threads) {
+  int sums[256] = {0}, sum = 0;
+  cf_run_threads(threads, task, sums);
+  for (int i = 0; i < 256; ++i) sum += sums[i];
+  return sum;
+}
+"""
+
+
+@needs_proc
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+def test_a_library_that_is_unloaded(tmp_path):
+    """Its threads end before its code goes; loaded again, it has others."""
+    csrc = Path(__file__).parents[2] / "csrc"
+    (tmp_path / "work.c").write_text(LIBRARY)
+    library = tmp_path / "work.so"
+    sources = [tmp_path / "work.c", csrc / "cpu/threads.c", csrc / "cpu/float_modes.c"]
+    options = ["-std=c11", "-O1", "-fPIC", "-shared", "-pthread", f"-I{csrc}"]
+    subprocess.run(["cc", *options, *sources, "-o", library, "-lm"], check=True)
+    program = f"""
+import ctypes, os, _ctypes
+
+path = {str(library)!r}
+
+def count():
+    return len(os.listdir("/proc/self/task"))
+
+def is_mapped():
+    with open("/proc/self/maps") as file:
+        return path in file.read()
+
+found = set()
+before = count()
+for i in range(30):
+    work = ctypes.CDLL(path)
+    sums = [work.work(2 + (i + j) % 4) for j in range(i % 5)]
+    assert sums == [20000 * (2 + (i + j) % 4) for j in range(i % 5)], sums
+    more = count() - before
+    _ctypes.dlclose(work._handle)
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    found.add((more > 0, count() - before, is_mapped()))
+print(sorted(found))
+"""
+    result = python(program)
+    expected = "[(False, 0, False), (True, 0, False)]\n"
+    assert (result.returncode, result.stdout, result.stderr) == (0, expected, "")
 
 
 # fork
@@ -506,6 +751,32 @@ with multiprocessing.get_context("fork").Pool(3) as pool:
     found = pool.map(digest, range(6))
 print("the same" if found == 6 * [here] and digest() == here else (found, here))
 """)
+
+
+@needs_fork
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_multiprocessing_otherwise(method, tmp_path):
+    """Workers of both kinds, one of them forked from a server that has loaded the package."""
+    (tmp_path / "digests.py").write_text(FORK)
+    (tmp_path / "main.py").write_text(
+        f"""
+import multiprocessing
+from digests import digest
+
+if __name__ == "__main__":
+    here = digest()
+    context = multiprocessing.get_context({method!r})
+    if {method!r} == "forkserver":
+        context.set_forkserver_preload(["digests"])
+    with context.Pool(2) as pool:
+        found = pool.map(digest, range(4))
+    print("the same" if found == 4 * [here] and digest() == here else (found, here))
+"""
+    )
+    result = subprocess.run(
+        [sys.executable, tmp_path / "main.py"], capture_output=True, text=True, timeout=300
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "the same\n", "")
 
 
 @needs_fork

@@ -8,7 +8,7 @@
 #include "support/tests.h"
 
 /* The core gives a thread of its own to so many elements, and shares in whole pieces. */
-enum { SHARE = 1 << 17, LONGEST = 6 * SHARE + 3 * CF_PIECE, BOUND = 64 };
+enum { SHARE = 1 << 16, LONGEST = 6 * SHARE + 3 * CF_PIECE, BOUND = 64 };
 
 static const int THREADS[] = {2, 5};
 enum { THREADS_COUNT = sizeof THREADS / sizeof *THREADS };
@@ -171,7 +171,7 @@ static int convert_table(const conversion *c, const table *t, const int16_t *bia
                             OFFSET, c->destination_type, destination, &layout, threads, flags);
 }
 
-enum { ROWS = 773, COLUMNS = 701 }; /* four shares and a bit; no share ends with a row */
+enum { ROWS = 773, COLUMNS = 701 }; /* eight shares and a bit; no share ends with a row */
 
 static void check_table(const conversion *c, const char *what, const table *t, int16_t *biases,
                         const char *elements, char *memory, char *expected) {

@@ -11,6 +11,7 @@ void test_scalar(void);
 void test_arithmetic(void);
 void test_formats(void);
 void test_isa(void);
+void test_pool(void);
 
 /* on each instruction set */
 void test_decode(void);
