@@ -18,9 +18,8 @@ typedef struct map_codes {
   uint8_t missing[CF_MAX_THREADS][CF_CODES8]; /* asked for, and not yet seen by a thread */
 } map_codes;
 
-/* Codes that are asked about are looked at twice, so they are to stay in cache; a thread costs some
- * tens of microseconds. */
-enum { MAP_PIECE = 1 << 13, CODES_PER_THREAD = 1 << 18 };
+/* Codes that are asked about are looked at twice, so they are to stay in cache. */
+enum { MAP_PIECE = 1 << 13, CODES_PER_THREAD = 1 << 16 };
 
 /* A set of codes as cf_any_of_kernel takes it. */
 static void set_rows(uint8_t *rows, const uint8_t *asked) {

@@ -223,7 +223,7 @@ static void walk_range(const cf_walk *w, int64_t begin, int64_t end, cf_flags *f
 }
 
 /* A walk shared among threads, which take ranges of it. */
-enum { ELEMENTS_PER_SHARE = 1 << 15, SHARES_MAX = 1 << 12 };
+enum { ELEMENTS_PER_SHARE = 1 << 16, SHARES_MAX = 1 << 6 };
 
 typedef struct shared_walk {
   const cf_walk *walk;

@@ -13,7 +13,9 @@ enum {
   COLUMN_BYTES = 1024 << 10,
   /* that stay there with their sums while those of b pass, if a part of one of b's stays in the
    * first */
-  PANELS_OF_A = 4
+  PANELS_OF_A = 4,
+  /* so that a thread that comes late or is interrupted does less */
+  SHARES_EACH = 4
 };
 
 /* The inner elements of a panel that are multiplied at a time.  bfloat16 are multiplied so fast
@@ -87,21 +89,26 @@ static void fetch_results(const cf_multiplication *m, int64_t panel_a, int64_t p
       CF_PREFETCH_TO_WRITE(cf_result_at(m, row + i, column) + j);
 }
 
-/* A thread takes panels of the operand that has more of them. */
-static void multiply(const cf_multiplication *m, int index) {
+/* Panels that are multiplied by each of the other operand's before the next. */
+static int64_t group_of(const cf_multiplication *m, int64_t k_padded) {
+  return k_padded > kc_piece(m) ? PANELS_OF_A : 1;
+}
+
+/* A share is panels of the operand that has more of them. */
+static void multiply(const cf_multiplication *m, int share, int thread) {
   const int64_t panels_a = cf_divide_up(m->row_count, m->tiles->mr);
   const int64_t panels_b = cf_divide_up(m->columns_now.count, m->tiles->nr);
   const size_t tile_size = (size_t)m->tiles->mr * (size_t)m->tiles->nr;
-  const int64_t group = m->k_padded > kc_piece(m) ? PANELS_OF_A : 1;
+  const int64_t group = group_of(m, m->k_padded);
   float *sums =
-      (float *)(void *)(m->sums + (size_t)index * PANELS_OF_A * tile_size * sizeof(float));
-  char *late = m->panels_a + (size_t)index * m->panel_a;
+      (float *)(void *)(m->sums + (size_t)thread * PANELS_OF_A * tile_size * sizeof(float));
+  char *late = m->panels_a + (size_t)thread * m->panel_a;
   int64_t begin_a = 0, end_a = panels_a, begin_b = 0, end_b = panels_b;
   cf_tile tile;
   if (panels_a >= panels_b)
-    cf_share_of(panels_a, 1, m->threads, index, &begin_a, &end_a);
+    cf_share_of(panels_a, 1, m->shares, share, &begin_a, &end_a);
   else
-    cf_share_of(panels_b, 1, m->threads, index, &begin_b, &end_b);
+    cf_share_of(panels_b, 1, m->shares, share, &begin_b, &end_b);
   for (int64_t i = begin_a; i < end_a; i += group) {
     const char *const panel_a = m->packs_late ? late : m->panels_a + (size_t)i * m->panel_a;
     const int64_t count = cf_at_most(group, end_a - i);
@@ -121,20 +128,20 @@ static void multiply(const cf_multiplication *m, int index) {
   }
 }
 
-/* Tasks for cf_run_threads */
-static void start(void *context, int index) {
+/* Tasks for cf_run_shares */
+static void start(void *context, int share, int thread) {
   cf_multiplication *m = context;
   const uint64_t state = m->tiles->enter();
-  if (!m->packs_late) cf_matmul_pack_rows(m, index);
-  cf_matmul_pack_columns(m, &m->columns_now, index);
+  if (!m->packs_late) cf_matmul_pack_rows(m, share, thread);
+  cf_matmul_pack_columns(m, &m->columns_now, share, thread);
   m->tiles->leave(state);
 }
 
-static void go_on(void *context, int index) {
+static void go_on(void *context, int share, int thread) {
   cf_multiplication *m = context;
   const uint64_t state = m->tiles->enter();
-  multiply(m, index);
-  cf_matmul_pack_columns(m, &m->columns_next, index);
+  multiply(m, share, thread);
+  cf_matmul_pack_columns(m, &m->columns_next, share, thread);
   m->tiles->leave(state);
 }
 
@@ -197,11 +204,11 @@ static int multiply_blocks(cf_multiplication *m, int64_t nc) {
     for (m->row = 0; m->row < m->rows; m->row += MC) {
       m->row_count = cf_at_most(MC, m->rows - m->row);
       m->columns_now = (cf_columns){0, cf_at_most(nc, m->columns), panels[0]};
-      cf_run_threads(m->threads, start, m);
+      cf_run_shares(m->threads, m->shares / m->threads, start, m);
       for (int i = 1; m->columns_now.count > 0 && !is_beyond_planes(m); i = !i) {
         const int64_t next = m->columns_now.first + m->columns_now.count;
         m->columns_next = (cf_columns){next, cf_at_most(nc, m->columns - next), panels[i]};
-        cf_run_threads(m->threads, go_on, m);
+        cf_run_shares(m->threads, m->shares / m->threads, go_on, m);
         m->columns_now = m->columns_next;
       }
       if (is_beyond_planes(m)) return 1;
@@ -219,6 +226,9 @@ int cf_matmul_blocks(cf_multiplication *m, const cf_tiles *tiles) {
   const int64_t panels_a =
       m->packs_late ? m->threads : cf_divide_up(cf_at_most(MC, m->rows), tiles->mr);
   const int64_t panels_b = cf_divide_up(cf_at_most(nc, m->columns), tiles->nr);
+  const int64_t lines = m->rows > m->columns ? m->rows / tiles->mr : m->columns / tiles->nr;
+  const int64_t each = cf_at_most(SHARES_EACH, lines / group_of(m, inner) / m->threads);
+  m->shares = m->threads == 1 || each < 1 ? m->threads : m->threads * (int)each;
   m->panel_a = (size_t)tiles->mr * element * (cf_is_bfloat16(m) ? (size_t)inner : CF_KC_STRIDE);
   m->panel_b =
       (size_t)cf_multiple((int64_t)((size_t)(tiles->nr * inner) * element), CF_TILE_ALIGNMENT);

@@ -7,6 +7,7 @@
 #include "matmul/multiplication.h"
 
 enum { LINE_PIECE = 2048, INNER_PIECE = 1024, BLOCK_LINES = 16 }; /* at a time */
+enum { SHARES_EACH = 4, LEAST_LINES = 64 };                       /* of a thread, and of a share */
 _Static_assert(LINE_PIECE % CF_GEMV_CODES == 0, "rows of sums have room for whole vectors");
 
 /* The kernels of codes as they are, and what becomes of them. */
@@ -118,10 +119,11 @@ static float block_scale(const gemv_task *task, const char *bias) {
 }
 
 /* Blocks along lines: the kernel scales them. */
-static void dot_blocks(const gemv_task *task, int index, int64_t line, int64_t lines, float *sums) {
+static void dot_blocks(const gemv_task *task, int thread, int64_t line, int64_t lines,
+                       float *sums) {
   const cf_multiplication *m = task->m;
   const cf_operand *of = &m->b.of;
-  float *scales = task->scales + index * BLOCK_LINES * task->scales_step;
+  float *scales = task->scales + thread * BLOCK_LINES * task->scales_step;
   for (int64_t i = 0; i < lines; i += BLOCK_LINES) {
     const int64_t some = cf_at_most(BLOCK_LINES, lines - i);
     for (int64_t j = 0; j < some; ++j) {
@@ -172,13 +174,13 @@ static void update_blocks(const gemv_task *task, int64_t line, int64_t lines, fl
   }
 }
 
-static void multiply_lines(void *context, int index) {
+static void multiply_lines(void *context, int share, int thread) {
   const gemv_task *task = context;
   const cf_multiplication *m = task->m;
   const int by_line = is_by_line(m);
   CF_ALIGNED(64) float sums[CF_GEMV_ROWS_MAX * LINE_PIECE];
   int64_t begin, end;
-  cf_share_of(m->columns, 1, m->threads, index, &begin, &end);
+  cf_share_of(m->columns, 1, m->shares, share, &begin, &end);
   const uint64_t state = task->values->enter();
   for (int64_t line = begin; line < end; line += LINE_PIECE) {
     const int64_t lines = cf_at_most(LINE_PIECE, end - line);
@@ -188,7 +190,7 @@ static void multiply_lines(void *context, int index) {
       const cf_gemv gemv = gemv_of(task, line, lines, sums);
       (by_line ? task->codes.dot : task->codes.update)(&gemv);
     } else if (by_line) {
-      dot_blocks(task, index, line, lines, sums);
+      dot_blocks(task, thread, line, lines, sums);
     } else {
       update_blocks(task, line, lines, sums);
     }
@@ -342,7 +344,11 @@ int cf_matmul_gemv(cf_multiplication *m) {
     }
   }
   if (task.codes.dot != NULL && is_by_line(m)) arrange(&task, x, x + m->rows * task.x_step);
-  cf_run_threads(m->threads, multiply_lines, &task);
+  /* where lines are contiguous, as many shares as are no work to begin */
+  const int64_t each =
+      is_by_line(m) ? cf_at_most(SHARES_EACH, m->columns / LEAST_LINES / m->threads) : 1;
+  m->shares = m->threads * (each < 1 ? 1 : (int)each);
+  cf_run_shares(m->threads, m->shares / m->threads, multiply_lines, &task);
   free(task.scales);
   free(x);
   return CF_OK;

@@ -7,7 +7,8 @@
 #include "cpu/threads.h"
 #include "matmul/multiplication.h"
 
-enum { WORK_PER_THREAD = 1 << 20 }; /* products that are worth the start of a thread */
+/* Products that are worth a thread; those of few rows take more of the memory's time each. */
+enum { WORK_PER_THREAD = 1 << 20, FEW_ROWS_WORK_PER_THREAD = 1 << 18 };
 
 /* Scales that no float holds, one by one. */
 static void scale_apart(const cf_multiplication *m) {
@@ -154,9 +155,10 @@ int cf_matmul(const cf_product *product, int threads) {
                 product->result_strides[ndim] == sizeof(float);
   const double work =
       (double)product->rows * (double)product->columns * (double)(product->inner + 1);
-  s.threads_each = cf_useful_threads(work, WORK_PER_THREAD, threads);
-  s.threads =
-      s.threads_each > 1 ? 1 : cf_useful_threads(work * (double)s.count, WORK_PER_THREAD, threads);
+  const int has_few = product->rows <= CF_GEMV_ROWS_MAX || product->columns <= CF_GEMV_ROWS_MAX;
+  const double least = has_few ? FEW_ROWS_WORK_PER_THREAD : WORK_PER_THREAD;
+  s.threads_each = cf_useful_threads(work, least, threads);
+  s.threads = s.threads_each > 1 ? 1 : cf_useful_threads(work * (double)s.count, least, threads);
   if (s.threads > s.count) s.threads = (int)s.count;
   cf_run_threads(s.threads, multiply_share, &s);
   for (int i = 0; i < s.threads; ++i)

@@ -27,7 +27,7 @@ typedef struct cf_multiplication {
   int packs_late;                  /* panels of a, one at a time, whenever they are multiplied */
   float *row_scale, *column_scale; /* or NULL: all 1 */
   int scaled_apart;                /* the scales' exponents are beyond what one float holds */
-  int threads;
+  int threads, shares;             /* which are several for each thread */
   /* the block at work */
   int64_t row, row_count, k, k_count, k_padded;
   cf_columns columns_now, columns_next;
@@ -47,10 +47,10 @@ static inline char *cf_result_at(const cf_multiplication *m, int64_t row, int64_
 
 /* Pack one panel of the block's rows; returns whether all its elements are for the planes. */
 int cf_matmul_pack_panel(const cf_multiplication *m, int64_t panel, char *to);
-/* Pack a thread's share of all of them, or of columns; m->beyond_planes[index] is set if an element
- * is not for the planes. CF_COLUMN_PIECE columns are packed at a time. */
-void cf_matmul_pack_rows(cf_multiplication *m, int index);
-void cf_matmul_pack_columns(cf_multiplication *m, const cf_columns *columns, int index);
+/* Pack a share of all of them, or of columns; m->beyond_planes[thread] is set if an element is not
+ * for the planes. CF_COLUMN_PIECE columns are packed at a time. */
+void cf_matmul_pack_rows(cf_multiplication *m, int share, int thread);
+void cf_matmul_pack_columns(cf_multiplication *m, const cf_columns *columns, int share, int thread);
 
 /* The product by way of panels for these tiles: CF_OK, CF_NO_MEMORY, or 1 if elements or formats
  * are not for them, and nothing of use was written. */

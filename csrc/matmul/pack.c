@@ -158,22 +158,23 @@ static int pack_piece_of_b(const cf_multiplication *m, const cf_columns *to, int
   return fit;
 }
 
-void cf_matmul_pack_rows(cf_multiplication *m, int index) {
+void cf_matmul_pack_rows(cf_multiplication *m, int share, int thread) {
   int64_t begin, end;
   int fit = 1;
-  cf_share_of(cf_divide_up(m->row_count, m->tiles->mr), 1, m->threads, index, &begin, &end);
+  cf_share_of(cf_divide_up(m->row_count, m->tiles->mr), 1, m->shares, share, &begin, &end);
   for (int64_t panel = begin; panel < end && fit; ++panel)
     fit &= cf_matmul_pack_panel(m, panel, m->panels_a + (size_t)panel * m->panel_a);
-  m->beyond_planes[index] |= !fit;
+  m->beyond_planes[thread] |= !fit;
 }
 
-void cf_matmul_pack_columns(cf_multiplication *m, const cf_columns *columns, int index) {
+void cf_matmul_pack_columns(cf_multiplication *m, const cf_columns *columns, int share,
+                            int thread) {
   const int64_t pieces = cf_divide_up(m->k_count, INNER_PIECE);
   int64_t begin, end;
   int fit = 1;
-  cf_share_of(cf_divide_up(columns->count, CF_COLUMN_PIECE) * pieces, 1, m->threads, index, &begin,
+  cf_share_of(cf_divide_up(columns->count, CF_COLUMN_PIECE) * pieces, 1, m->shares, share, &begin,
               &end);
   for (int64_t i = begin; i < end && fit; ++i)
     fit &= pack_piece_of_b(m, columns, i / pieces, i % pieces * INNER_PIECE);
-  m->beyond_planes[index] |= !fit;
+  m->beyond_planes[thread] |= !fit;
 }

@@ -5,7 +5,7 @@
 #include "cpu/float_modes.h"
 #include "cpu/threads.h"
 
-enum { LANES = 8, BINS_PER_THREAD = 1 << 15 /* times biases */ };
+enum { LANES = 8, BINS_PER_THREAD = 1 << 13 /* times biases */ };
 
 typedef struct task {
   const cf_format *format;

@@ -26,7 +26,7 @@ enum {
   LIMBS = 16                /* of an exact result: a product of float32 has 554 bits */
 };
 
-static const double PRODUCTS_PER_THREAD = 0x1p20;
+static const double PRODUCTS_PER_THREAD = 0x1p18, SHARED_PRODUCTS_PER_THREAD = 0x1p22;
 
 /* Sums stay below this, and above it there is room for what is left and carried in. */
 static const double MAX_SUM = 0x1p52;
@@ -442,7 +442,7 @@ static int multiply_all(const cf_product *product, int to_odd, int threads) {
   s.threads = 1;
   s.threads_each = threads;
   /* small matrices are not shared, but stacks of them are */
-  if (s.count >= threads && products < PRODUCTS_PER_THREAD * 4 * threads) {
+  if (s.count >= threads && products < SHARED_PRODUCTS_PER_THREAD * threads) {
     s.threads = cf_useful_threads(products * (double)s.count, PRODUCTS_PER_THREAD, threads);
     s.threads_each = 1;
   }

@@ -22,7 +22,7 @@ enum {
   TILE_SIZE = 2048,            /* rows times columns, at most: sums stay in the nearest cache */
   LEAST_COLUMNS = 32,          /* in a tile made narrower for more threads to have one */
   KC = 128,                    /* decoded at a time */
-  PRODUCTS_PER_THREAD = 1 << 16
+  PRODUCTS_PER_THREAD = 1 << 13
 };
 
 /* What is the same for all tiles. */

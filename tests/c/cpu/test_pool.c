@@ -26,9 +26,13 @@
 
 #if defined(__SANITIZE_THREAD__)
 #define UNDER_TSAN
+#elif defined(__SANITIZE_ADDRESS__)
+#define UNDER_ASAN
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define UNDER_TSAN
+#elif __has_feature(address_sanitizer)
+#define UNDER_ASAN
 #endif
 #endif
 
@@ -246,8 +250,17 @@ static void *call_until_stopped(void *context) {
   return (void *)wrong;
 }
 
-/* What a child does; its status is the number of its first mistake.  It leaves by exit, so that
- * what is done at the end of a process is done. */
+/* By exit, so that what is done at the end of a process is done; but that of the sanitizer for
+ * addresses looks for the parent's threads. */
+static void leave(int status) {
+#if defined(UNDER_ASAN)
+  _exit(status);
+#else
+  exit(status);
+#endif
+}
+
+/* What a child does; its status is the number of its first mistake. */
 static int in_child(int generations) {
   call *c = allocate(sizeof *c);
   alarm(100);
@@ -257,7 +270,7 @@ static int in_child(int generations) {
   if (generations > 0) {
     int status = -1;
     const pid_t child = fork();
-    if (child == 0) exit(in_child(generations - 1));
+    if (child == 0) leave(in_child(generations - 1));
     if (child < 0 || waitpid(child, &status, 0) != child || status != 0) return 3;
   }
   for (int i = 0; i < 50; ++i)
@@ -275,7 +288,7 @@ static void forks(void) {
   for (int i = 0; i < 6; ++i) {
     int status = -1;
     const pid_t child = fork();
-    if (child == 0) exit(in_child(i % 3));
+    if (child == 0) leave(in_child(i % 3));
     CHECK(child > 0, "no fork");
     CHECK(run_shares(c, 4, 3, 500), "the parent");
     waitpid(child, &status, 0);
