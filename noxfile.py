@@ -125,7 +125,12 @@ def c_emulated(session: nox.Session) -> None:
 
 @nox.session
 def sanitized(session: nox.Session) -> None:
-    """Run the tests of memory layouts, flags and ufuncs with the extension under the sanitizers."""
+    """Run tests with the extension under the sanitizers, and those of threads under ThreadSanitizer."""
+    compiler = "clang" if shutil.which("clang") else "gcc"
+    session.run(
+        "tests/c/run", compiler, "-O1", "-g", "-fsanitize=thread", external=True,
+        env={"CFLOAT_C_TESTS": "test_pool,test_threads,test_map_codes", "CFLOAT_THIN_TESTS": "1"},
+    )  # fmt: skip
     flags = "-fsanitize=address,undefined"
     # from a copy: objects that were built without are taken again otherwise
     copy = Path(session.create_tmp()).resolve() / "tree"

@@ -73,7 +73,7 @@ enum cf_type {
 };
 
 /* CF_MAX_NDIM is NumPy's own largest number of dimensions; CF_PIECE is the number of elements that
- * are staged at a time; more threads than CF_MAX_THREADS are not started. */
+ * are staged at a time; more threads than CF_MAX_THREADS take no part. */
 enum cf_limits { CF_MAX_NDIM = 64, CF_PIECE = 1024, CF_MAX_THREADS = 256 };
 
 /* A format of 1..16 bits: most significant first the sign (if any), exponent and mantissa fields.

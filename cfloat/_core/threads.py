@@ -1,4 +1,4 @@
-"""How many threads large arrays are converted with."""
+"""How many threads share large work; the threads themselves are the C core's (csrc/cpu/threads.h)."""
 
 import os
 from typing import SupportsIndex
@@ -8,7 +8,7 @@ from cfloat.errors import ArgumentValueError
 from .arguments import integer
 from .public_names import public
 
-#: As many as the C core starts.
+#: As many as the C core has.
 MAX_THREADS = 256
 
 _count = 0  # not decided yet
@@ -16,9 +16,15 @@ _count = 0  # not decided yet
 
 @public
 def set_num_threads(n: SupportsIndex | None) -> None:
-    """Set how many threads may share the conversion of a large array.
+    """Set how many threads may share the work on a large array: a conversion, a product, a search for biases.
 
-    Results never depend on it.  It holds for all threads of the process.
+    Results never depend on it.  It holds for all threads of the process, and for calls that begin
+    from now on; it may be set while others run.
+
+    The threads are the caller's own and workers that last: they are started when a call first needs
+    so many, and sleep between calls.  They serve one call at a time, and one that comes meanwhile is
+    done by its caller alone.  A forked child starts its own.  Workers take no signals and are bound to
+    no CPU.
 
     Parameters
     ----------
@@ -45,7 +51,7 @@ def set_num_threads(n: SupportsIndex | None) -> None:
 
 @public
 def get_num_threads() -> int:
-    """Tell how many threads may share the conversion of a large array.
+    """Tell how many threads may share the work on a large array.
 
     Returns
     -------
