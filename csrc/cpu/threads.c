@@ -65,9 +65,10 @@ static int this_process(void) { return 1; } /* there is no fork */
 
 /* A library's last function, DllMain, cannot wait for threads: it stays loaded. */
 static void prepare_for_the_end(void) {
+  static const char here;
   HMODULE module;
   GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN,
-                     (LPCWSTR)(const void *)&run_worker, &module);
+                     (LPCWSTR)(const void *)&here, &module);
 }
 
 #else
