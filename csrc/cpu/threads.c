@@ -64,7 +64,7 @@ static int start(thread *started, worker *w) {
 static int this_process(void) { return 1; } /* there is no fork */
 
 /* A library's last function, DllMain, cannot wait for threads: it stays loaded. */
-static void prepare_for_the_end(void) {
+static void prepare_process(void) {
   static const char here;
   HMODULE module;
   GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN,
@@ -135,7 +135,7 @@ static int this_process(void) {
   return (int)(((unsigned)getpid() & 0x3FFFFFu) << 9 | ((unsigned)cf_atomic_load(&forks) & 0x1FFu));
 }
 
-static void prepare_for_the_end(void) {
+static void prepare_process(void) {
 #if !defined(__APPLE__) /* which would call the handler of a library that is no longer there */
   static int registered;
   if (!registered) registered = pthread_atfork(NULL, NULL, count_fork) == 0;
@@ -315,8 +315,10 @@ static int acquire(void) {
   if (owner == process || !cf_atomic_replace(&pool.owner, owner, process)) return 0;
   if (pool.process == process) return 1;
   /* none yet, or the parent's, whose threads are not here */
-  prepare_for_the_end();
-  for (int i = 1; i <= pool.started; ++i) cf_atomic_store(&pool.workers[i].sleeps, 0);
+  prepare_process();
+  /* and of one that was being started */
+  for (int i = 1; i <= pool.started + 1 && i < CF_MAX_THREADS; ++i)
+    cf_atomic_store(&pool.workers[i].sleeps, 0);
   pool.process = process;
   pool.started = pool.failed = 0;
   cf_atomic_store(&pool.waiting, 0);
@@ -430,9 +432,8 @@ int cf_useful_threads(double work, double least, int threads) {
  * matter, but which of the two it is cannot be told. */
 __attribute__((destructor)) static void stop_workers(void) {
   const int process = this_process();
-  if (pool.process != process || pool.started == 0) return;
   /* for good: calls that come yet, of threads that outlive the main one, do without */
-  if (!cf_atomic_replace(&pool.owner, 0, process)) return;
+  if (!cf_atomic_replace(&pool.owner, 0, process) || pool.process != process) return;
   cf_atomic_store(&pool.stopping, 1);
   for (int i = 1; i <= pool.started; ++i) wake(&pool.workers[i]);
   for (int i = 1; i <= pool.started; ++i) pthread_join(pool.workers[i].thread, NULL);

@@ -28,7 +28,7 @@
 #include "cpu/threads.h"
 #include "stats/error_kernels.h"
 
-enum { ELEMENTS_PER_THREAD = 1 << 16, MOST_SUMS = 20 };
+enum { ELEMENTS_PER_THREAD = 1 << 13, MOST_SUMS = 20 };
 enum { RUN = 256 * CF_ERROR_PIECE, RUNS = 64 };
 
 /* A group of values, and what its search has found so far. */

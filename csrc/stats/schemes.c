@@ -26,7 +26,7 @@ enum {
 };
 
 /* The work, in elements times schemes, that is worth a thread. */
-enum { WORK_PER_THREAD = 1 << 20 };
+enum { WORK_PER_THREAD = 1 << 17 };
 
 /* Of the largest values of formats whose scales are powers of two. */
 enum { LEAST_EXPONENT = 2, MOST_EXPONENT = 86 };
