@@ -1,6 +1,8 @@
 /* A pool of threads, by POSIX or Windows. */
-#if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
-#define _POSIX_C_SOURCE 200809L /* clock_gettime, of C11 */
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE /* sched_getcpu */
+#elif !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
+#define _POSIX_C_SOURCE 200809L /* clock_gettime, beside C11 */
 #endif
 #include "cpu/threads.h"
 
@@ -42,6 +44,7 @@ static void unlock(mutex *m) { ReleaseSRWLockExclusive(m); }
 static void sleep_on(condition *c, mutex *m) { SleepConditionVariableSRW(c, m, INFINITE, 0); }
 static void signal_one(condition *c) { WakeConditionVariable(c); }
 static void give_way(void) { SwitchToThread(); }
+static int this_cpu(void) { return (int)GetCurrentProcessorNumber(); }
 
 static unsigned microseconds(void) {
   LARGE_INTEGER ticks, per_second;
@@ -92,6 +95,15 @@ static void unlock(mutex *m) { pthread_mutex_unlock(m); }
 static void sleep_on(condition *c, mutex *m) { pthread_cond_wait(c, m); }
 static void signal_one(condition *c) { pthread_cond_signal(c); }
 static void give_way(void) { sched_yield(); }
+
+/* Or -1, for any. */
+static int this_cpu(void) {
+#if defined(__linux__)
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
 
 static unsigned microseconds(void) {
   struct timespec now;
@@ -202,6 +214,8 @@ static struct {
   int each, threads;
   modes modes;
   char apart_as_well[64];
+  cf_atomic cpu;     /* that the caller began on */
+  cf_atomic crowded; /* a worker took part on that very CPU */
   cf_atomic left;    /* workers that are done with it */
   cf_atomic waiting; /* the caller sleeps, or is about to */
   cf_atomic stopping;
@@ -219,17 +233,21 @@ static gate unpack(int packed) {
 }
 static gate read_gate(void) { return unpack(cf_atomic_load(&pool.gate)); }
 
-/* Begin a time of spinning, and whether it lasts.  Where there are more threads than CPUs, whom one
- * waits for may be next on the same CPU. */
+/* Whether the thread that is waited for may need this CPU.  Others' threads wait for the end of the
+ * spinning: were the CPU theirs, it would be so for milliseconds. */
+static int is_on_callers_cpu(void) { return this_cpu() == cf_atomic_load(&pool.cpu); }
+static int is_crowded(void) { return cf_atomic_load(&pool.crowded); }
+
+/* Begin a time of spinning, and whether it lasts. */
 typedef struct spinning {
   unsigned start, turns;
 } spinning;
-static int spin(spinning *s, unsigned us) {
+static int spin(spinning *s, unsigned us, int (*is_needed)(void)) {
   enum { TURNS = 16 }; /* that are short beside a look at the clock */
   if (s->turns == 0) s->start = microseconds();
   pause_a_little();
   if (++s->turns % TURNS != 0) return 1;
-  give_way();
+  if (is_needed()) give_way();
   return microseconds() - s->start < us;
 }
 
@@ -262,7 +280,7 @@ static void wake_next(int index, int threads) {
 static gate await_call(worker *w) {
   spinning s = {0, 0};
   gate now;
-  while (spin(&s, WORKER_SPINS_US)) {
+  while (spin(&s, WORKER_SPINS_US, is_on_callers_cpu)) {
     now = read_gate();
     if (now.number != w->seen || cf_atomic_load(&pool.stopping)) return now;
   }
@@ -285,6 +303,7 @@ static void enter(worker *w, gate now) {
     ++entered.entered;
     if (cf_atomic_replace(&pool.gate, pack(now), pack(entered))) {
       const modes own = pool.modes;
+      if (is_on_callers_cpu()) cf_atomic_store(&pool.crowded, 1);
       set_modes(&own);
       take_shares(w->index);
       cf_atomic_add(&pool.left, 1);
@@ -370,6 +389,8 @@ void cf_run_shares(int threads, int each, void (*task)(void *context, int share,
   pool.threads = threads;
   get_modes(&pool.modes);
   for (int i = 0; i < threads; ++i) cf_atomic_store(&pool.workers[i].next, i == 0);
+  cf_atomic_store(&pool.cpu, this_cpu());
+  cf_atomic_store(&pool.crowded, 0);
   cf_atomic_store(&pool.left, 0);
   gate now = read_gate();
   now.number = (now.number + 1) & 0x1FFFu;
@@ -383,7 +404,8 @@ void cf_run_shares(int threads, int each, void (*task)(void *context, int share,
   const int entered = unpack(cf_atomic_exchange(&pool.gate, pack(now))).entered;
   spinning s = {0, 0};
   int left;
-  while ((left = cf_atomic_load(&pool.left)) < entered && spin(&s, CALLER_SPINS_US)) continue;
+  while ((left = cf_atomic_load(&pool.left)) < entered && spin(&s, CALLER_SPINS_US, is_crowded))
+    continue;
   if (left < entered) {
     lock(&pool.mutex);
     cf_atomic_store(&pool.waiting, 1);
