@@ -49,8 +49,16 @@ _VARIANT: Final = {
     "B": lib.CF_STOCHASTIC_B,
     "C": lib.CF_STOCHASTIC_C,
 }
+#: The type of codes, of the format that an operation is about.
+CODES: Final[int] = lib.CF_CODES
 # Attributes of the extension are slower to get than globals, and calls for a few elements are frequent.
 _CODES: Final = lib.CF_CODES
+_cf_convert: Final = lib.cf_convert
+_cf_matmul_flat: Final = lib.cf_matmul_flat
+_cf_add_to_peaks: Final = lib.cf_add_to_peaks
+_cast: Final = ffi.cast
+_VOID: Final = ffi.typeof("void *")
+_FLOATS: Final = ffi.typeof("float *")
 _FLOAT32: Final = lib.CF_ACCUMULATE_FLOAT32
 _EXACT: Final = lib.CF_ACCUMULATE_EXACT
 _NULL: Final = ffi.NULL
@@ -257,6 +265,34 @@ def convert(
     return flags.Flags(counter.invalid, counter.overflow, counter.underflow, counter.denormal)
 
 
+#: Gives the core's number of a rounding mode that `convert_memory` takes; None of anything else.
+rounding_number: Final[Callable[[object], int | None]] = _ROUNDING.get  # type: ignore[assignment]
+
+
+def convert_memory(
+    fmt: Any,
+    bias: int,
+    from_type: int,
+    source: int,
+    rounding: int,
+    seed: int,
+    offset: int,
+    to_type: int,
+    destination: int,
+    count: int,
+) -> None:
+    """Convert as `convert` what is contiguous and of one bias, by addresses; no flags are counted.
+
+    Types are `CODES` or of `VALUE_TYPES`, the rounding a `rounding_number`, and all is checked.
+    """
+    status = _cf_convert(
+        fmt, bias, from_type, _cast(_VOID, source), rounding, seed, offset, to_type,
+        _cast(_VOID, destination), count, threads.get_num_threads(), _NULL,
+    )  # fmt: skip
+    if status:
+        _check(status)
+
+
 def decode_to_float32(fmt: Any, bias: int, codes: Array) -> NDArray[np.float32] | None:
     """Decode as `convert`, on the shortest way there is; None if it is not the way for these codes.
 
@@ -402,6 +438,39 @@ def matmul_flat(
         steps[0] if a.ndim == 2 else 0, steps[-1] if b.ndim == 2 else 0, threads.get_num_threads(),
     )  # fmt: skip
     _check(status)
+
+
+def matmul_memory(
+    rows: int,
+    inner: int,
+    columns: int,
+    a: tuple[int, Any, int, int, int],
+    b: tuple[int, Any, int, int, int, int],
+    results: int,
+) -> None:
+    """Write one product into contiguous float32, summed in float32: as `matmul_flat`, by addresses.
+
+    Parameters
+    ----------
+    rows, inner, columns : int
+        1 or more.
+    a : (int, cdata or None, int, int, int)
+        Of a matrix with contiguous rows its type, `CODES` or of `OPERAND_TYPES`; the `format_struct` and the
+        checked bias of codes; its address, and an element's bytes.
+    b : (int, cdata or None, int, int, int, int)
+        The same, with the strides of a row and of a column in bytes in place of the last.
+    results : int
+        An address.
+    """
+    a_type, a_format, a_bias, a_address, a_size = a
+    b_type, b_format, b_bias, b_address, b_row, b_column = b
+    status = _cf_matmul_flat(
+        _FLOAT32, rows, inner, columns, a_type, a_format or _NULL, a_bias, _cast(_VOID, a_address),
+        inner * a_size, a_size, b_type, b_format or _NULL, b_bias, _cast(_VOID, b_address), b_row, b_column,
+        _cast(_FLOATS, results), 4 * columns, 4, threads.get_num_threads(),
+    )  # fmt: skip
+    if status:
+        _check(status)
 
 
 def _element_type(elements: Array, fmt: Any) -> int | None:
@@ -686,6 +755,14 @@ def add_to_peaks(values: Array, peaks: NDArray[np.float64]) -> None:
     pointer = ffi.from_buffer("double[]", peaks, require_writable=True)
     source_type = element_type(values.dtype)
     _check(lib.cf_add_to_peaks(source_type, _pointer(values), outer, slices, inner, pointer))
+
+
+def peak_of_memory(source_type: int, values: int, count: int) -> float:
+    """Find the largest finite magnitude of contiguous values at an address; 0 if there is none."""
+    found = ffi.new("double[1]")
+    _check(_cf_add_to_peaks(source_type, _cast(_VOID, values), 1, 1, count, found))
+    peak: float = found[0]
+    return peak
 
 
 def count_binades(values: Array, added: int, counts: NDArray[np.uint64]) -> int:

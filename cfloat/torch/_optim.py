@@ -119,8 +119,10 @@ class AdamW(Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         """Give the state of a copy, which is more than all of PyTorch's optimizers have."""
-        own = {"first": self.first, "second": self.second, "rounding": self.rounding}
-        own["_top_exponent"] = self._top_exponent
+        own = {
+            "first": self.first, "second": self.second, "rounding": self.rounding,
+            "_top_exponent": self._top_exponent,
+        }  # fmt: skip
         return super().__getstate__() | own
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
