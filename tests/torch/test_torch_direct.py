@@ -91,6 +91,21 @@ def test_gradients_are_the_operators(calls, monkeypatch):
         assert not ct.round_to(x, FMT).requires_grad
 
 
+@pytest.mark.parametrize(
+    "how", [{"bias": 9}, {}, {"bias": "mx", "margin": 2, "window": 2}], ids=str
+)
+def test_rounders_round_at_once(how, calls, monkeypatch):
+    def found():
+        rounder, rounded = ct.Rounder(cf.CFloat8_1_5_2, **how), []
+        for scale in (1.0, 300.0, 0.0, 1e-3):
+            rounded.append(rounder(torch.linspace(-1, 1, 33) * scale))
+        return torch.stack([*rounded, rounder.eval()(rounded[0])])
+
+    own = found()
+    assert len(calls) == 5
+    assert torch.equal(own, slowly(monkeypatch, found))
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # PyTorch's own
 def test_who_looks_on_sees_operators(calls):
     x = torch.randn(4, 3)
@@ -102,7 +117,7 @@ def test_who_looks_on_sees_operators(calls):
     with torch.autograd.profiler.profile() as profile:
         ct.encode(x, FMT)
     assert "cfloat::encode" in {event.name for event in profile.function_events}
-    with pytest.raises(RuntimeError), forward_ad.dual_level():  # of which the operator has none
+    with forward_ad.dual_level():
         ct.round_to(forward_ad.make_dual(x, torch.ones_like(x)), FMT)
     assert calls == []
 
