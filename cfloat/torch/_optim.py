@@ -75,11 +75,11 @@ class AdamW(Optimizer):
     Parameters of float32 that are contiguous on the CPU are updated by the core, as are their states, where
     they are: ``first + (1 - beta1) * (g - first)`` and ``(1 - beta2) * g * g + beta2 * second``, and then
     ``parameter * (1 - lr * weight_decay) - rate * (first / (sqrt(second) * s + eps))``, where ``rate`` is
-    ``lr / (1 - beta1**step)`` and ``s`` is ``1 / sqrt(1 - beta2**step)``; the product by ``1 - beta1``, by the
-    second ``g``, and by ``rate`` is fused with its sum.  With the same gradients these are the same bits on
-    every machine.  Others, and all while flags are counted, are updated by PyTorch's operators, which round as
-    the machine does: moments are the same bits where PyTorch fuses as above, and the last bits of parameters
-    differ, as PyTorch's square root may be an ulp off.
+    ``lr / (1 - beta1**step)`` and ``s`` is ``1 / sqrt(1 - beta2**step)``; the product by ``1 - beta1``, by
+    the second ``g``, and by ``rate`` is fused with its sum.  With the same gradients these are the same bits
+    on every machine.  Others, and all while flags are counted, are updated by PyTorch's operators, which
+    round as the machine does: moments are the same bits where PyTorch fuses as above, and the last bits of
+    parameters differ, as PyTorch's square root may be an ulp off.
 
     ``state_dict()`` holds the states themselves, as those of PyTorch's optimizers do, and the next step
     changes them; `copy.deepcopy` keeps them as they are.
