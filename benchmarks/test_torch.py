@@ -76,10 +76,36 @@ def test_linear(benchmark, rows, name):
         benchmark(made, x)
 
 
-@pytest.mark.parametrize("name", ["torch", "cfloat"])
-def test_adamw(benchmark, name):
-    benchmark.group = "a step of AdamW on 2**20 parameters"
-    parameter = torch.nn.Parameter(torch.randn(1 << 20))
-    parameter.grad = torch.randn(1 << 20)
-    made = {"torch": torch.optim.AdamW, "cfloat": ct.AdamW}[name]
-    benchmark(made([parameter]).step)
+CODES = torch.zeros(1000, dtype=torch.uint8)
+WITH_GRADIENT = torch.zeros(1000, requires_grad=True)
+SMALL = {
+    "torch E4M3 and back": lambda x: x.to(torch.float8_e4m3fn).to(x.dtype),
+    "encode": lambda x: ct.encode(x, E4),
+    "decode": lambda x: ct.decode(CODES, E4),
+    "round_to": lambda x: ct.round_to(x, E4),
+    "round_to, with a gradient": lambda x: ct.round_to(WITH_GRADIENT, E4),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_small(benchmark, name):
+    benchmark.group = "operators on 1000 elements"
+    benchmark(SMALL[name], torch.randn(1000))
+
+
+ADAMW = {
+    "torch": torch.optim.AdamW,
+    "torch foreach": lambda params: torch.optim.AdamW(params, foreach=True),
+    "torch fused": lambda params: torch.optim.AdamW(params, fused=True),
+    "cfloat": ct.AdamW,
+}
+
+
+@pytest.mark.parametrize("name", ADAMW)
+@pytest.mark.parametrize(("tensors", "size"), [(1, 1 << 20), (256, 64)])
+def test_adamw(benchmark, name, tensors, size):
+    benchmark.group = f"a step of AdamW on {tensors} tensors of {size} parameters"
+    parameters = [torch.nn.Parameter(torch.randn(size)) for _ in range(tensors)]
+    for parameter in parameters:
+        parameter.grad = torch.randn(size)
+    benchmark(ADAMW[name](parameters).step)

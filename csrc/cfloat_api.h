@@ -380,6 +380,53 @@ int cf_arithmetic_at(int function, const cf_format *format, const int16_t *bias,
                      void *codes, const int64_t *places, const cf_elements *operand, size_t count,
                      cf_flags *flags, uint32_t *signals);
 
+/* A step of AdamW (Loshchilov and Hutter) on contiguous float32, whose moments are codes.  Each
+ * element is computed as
+ *
+ *   first     = first + first_weight * (gradient - first), the product added in one fused
+ * operation; of a first_weight of 0.5 or more, gradient + (first_weight - 1) * (gradient - first)
+ *   second    = (second_weight * gradient) * gradient + second * second_decay, the left product
+ *               fused with the sum
+ *   parameter = parameter * decay - rate * (first / (sqrt(second) * root_scale + eps)), the product
+ *               by rate fused with the difference
+ *
+ * each operation in float32, to nearest, ties to even, and every NaN 0x7FC00000.  A moment's code
+ * stands for its value at `bias`; of the second that is the moment times 2^scale. The new ones are
+ * encoded at new_bias, of the second after multiplying by 2^new_scale, element i with random word
+ * offset + i of its seed. */
+enum cf_adamw_limits { CF_ADAMW_MAX_SCALE = 126 };
+
+typedef struct cf_adamw_moment {
+  const cf_format *format;
+  void *codes; /* aligned; read unless has_moments is 0, and written */
+  int32_t bias, new_bias;
+  uint64_t seed;
+} cf_adamw_moment;
+
+typedef struct cf_adamw {
+  int64_t count;
+  const float *gradient;
+  float *parameter;
+  cf_adamw_moment moments[2]; /* first and second; no memory in common */
+  uint64_t offset;
+  int32_t has_moments; /* or else they are 0, and codes are not read */
+  int32_t scale, new_scale;
+  int32_t rounding; /* as in cf_convert */
+  float first_weight, second_decay, second_weight, decay, rate, root_scale, eps;
+} cf_adamw;
+
+/* The largest finite magnitudes of the moments that the step would give, 0 where there is none:
+ * peaks[0] of the first, peaks[1] of the second, not multiplied.  Nothing else is written, and
+ * new_bias, new_scale, rounding, seed and offset are not looked at; nor is the parameter.
+ * cf_adamw_update does the step.  Both give the same bits with any instructions and any number of
+ * threads.
+ *
+ * CF_BAD_FORMAT; CF_BAD_BIAS: a bias that its format has not, or a scale beyond
+ * +-CF_ADAMW_MAX_SCALE; CF_BAD_ROUNDING; CF_BAD_LAYOUT: count is negative. Nothing was written
+ * then. */
+int cf_adamw_peaks(const cf_adamw *step, float *peaks, int threads);
+int cf_adamw_update(const cf_adamw *step, int threads);
+
 /* A stack of matrices: the operands of matrix products.  The arrays of strides count the axes of
  * the stack first, then rows, then columns. */
 typedef struct cf_matrix {

@@ -14,7 +14,7 @@ from cfloat.errors import CFloatError
 
 from . import flags, threads
 from ._cfloat import ffi, lib
-from .rounding import NEAREST, ROUNDING_MODES, Rounding
+from .rounding import NEAREST, ROUNDING_MODES, Rounding, RoundingMode
 
 Array = NDArray[Any]
 
@@ -49,8 +49,16 @@ _VARIANT: Final = {
     "B": lib.CF_STOCHASTIC_B,
     "C": lib.CF_STOCHASTIC_C,
 }
+#: The type of codes, of the format that an operation is about.
+CODES: Final[int] = lib.CF_CODES
 # Attributes of the extension are slower to get than globals, and calls for a few elements are frequent.
 _CODES: Final = lib.CF_CODES
+_cf_convert: Final = lib.cf_convert
+_cf_matmul_flat: Final = lib.cf_matmul_flat
+_cf_add_to_peaks: Final = lib.cf_add_to_peaks
+_cast: Final = ffi.cast
+_VOID: Final = ffi.typeof("void *")
+_FLOATS: Final = ffi.typeof("float *")
 _FLOAT32: Final = lib.CF_ACCUMULATE_FLOAT32
 _EXACT: Final = lib.CF_ACCUMULATE_EXACT
 _NULL: Final = ffi.NULL
@@ -257,6 +265,34 @@ def convert(
     return flags.Flags(counter.invalid, counter.overflow, counter.underflow, counter.denormal)
 
 
+#: Gives the core's number of a rounding mode that `convert_memory` takes; None of anything else.
+rounding_number: Final[Callable[[object], int | None]] = _ROUNDING.get  # type: ignore[assignment]
+
+
+def convert_memory(
+    fmt: Any,
+    bias: int,
+    from_type: int,
+    source: int,
+    rounding: int,
+    seed: int,
+    offset: int,
+    to_type: int,
+    destination: int,
+    count: int,
+) -> None:
+    """Convert as `convert` what is contiguous and of one bias, by addresses; no flags are counted.
+
+    Types are `CODES` or of `VALUE_TYPES`, the rounding a `rounding_number`, and all is checked.
+    """
+    status = _cf_convert(
+        fmt, bias, from_type, _cast(_VOID, source), rounding, seed, offset, to_type,
+        _cast(_VOID, destination), count, threads.get_num_threads(), _NULL,
+    )  # fmt: skip
+    if status:
+        _check(status)
+
+
 def decode_to_float32(fmt: Any, bias: int, codes: Array) -> NDArray[np.float32] | None:
     """Decode as `convert`, on the shortest way there is; None if it is not the way for these codes.
 
@@ -402,6 +438,39 @@ def matmul_flat(
         steps[0] if a.ndim == 2 else 0, steps[-1] if b.ndim == 2 else 0, threads.get_num_threads(),
     )  # fmt: skip
     _check(status)
+
+
+def matmul_memory(
+    rows: int,
+    inner: int,
+    columns: int,
+    a: tuple[int, Any, int, int, int],
+    b: tuple[int, Any, int, int, int, int],
+    results: int,
+) -> None:
+    """Write one product into contiguous float32, summed in float32: as `matmul_flat`, by addresses.
+
+    Parameters
+    ----------
+    rows, inner, columns : int
+        1 or more.
+    a : (int, cdata or None, int, int, int)
+        Of a matrix with contiguous rows its type, `CODES` or of `OPERAND_TYPES`; the `format_struct` and the
+        checked bias of codes; its address, and an element's bytes.
+    b : (int, cdata or None, int, int, int, int)
+        The same, with the strides of a row and of a column in bytes in place of the last.
+    results : int
+        An address.
+    """
+    a_type, a_format, a_bias, a_address, a_size = a
+    b_type, b_format, b_bias, b_address, b_row, b_column = b
+    status = _cf_matmul_flat(
+        _FLOAT32, rows, inner, columns, a_type, a_format or _NULL, a_bias, _cast(_VOID, a_address),
+        inner * a_size, a_size, b_type, b_format or _NULL, b_bias, _cast(_VOID, b_address), b_row, b_column,
+        _cast(_FLOATS, results), 4 * columns, 4, threads.get_num_threads(),
+    )  # fmt: skip
+    if status:
+        _check(status)
 
 
 def _element_type(elements: Array, fmt: Any) -> int | None:
@@ -575,6 +644,91 @@ def philox4x32_10(counter: tuple[int, ...], key: tuple[int, ...]) -> tuple[int, 
     return tuple(words)
 
 
+#: The largest magnitude of the exponents `scale` and `new_scale` of an `adamw_step`.
+ADAMW_MAX_SCALE: Final[int] = lib.CF_ADAMW_MAX_SCALE
+
+
+def adamw_step(
+    count: int,
+    gradient: int,
+    parameter: int,
+    first: tuple[Any, int, int],
+    second: tuple[Any, int, int],
+    scale: int,
+    weights: tuple[float, float, float],
+    change: tuple[float, float, float, float],
+) -> Any:
+    """Describe a step of AdamW to the core, for `adamw_peaks` and `adamw_update`.
+
+    Parameters
+    ----------
+    count : int
+        The number of elements.
+    gradient, parameter : int
+        The addresses of as many float32, which must outlive the description, as must the codes.
+    first, second : (cdata, int, int)
+        Of a moment the `format_struct`, the address of the codes and their bias.  An address of 0 stands for
+        moments of 0, which are read nowhere.
+    scale : int
+        The second moment's codes are of the moment times 2 to this power.
+    weights : (float, float, float)
+        Of the gradient in the first moment, and of the moment and of the square in the second.
+    change : (float, float, float, float)
+        The core's ``decay``, ``rate``, ``root_scale`` and ``eps``.
+
+    Returns
+    -------
+    cdata
+    """
+    step = ffi.new("cf_adamw *")
+    step.count = count
+    step.gradient = ffi.cast("float *", gradient)
+    step.parameter = ffi.cast("float *", parameter)
+    step.has_moments, step.scale = first[1] != 0, scale
+    moment, other = step.moments[0], step.moments[1]
+    moment.format, moment.codes, moment.bias = first[0], ffi.cast("void *", first[1]), first[2]
+    other.format, other.codes, other.bias = second[0], ffi.cast("void *", second[1]), second[2]
+    step.first_weight, step.second_decay, step.second_weight = weights
+    step.decay, step.rate, step.root_scale, step.eps = change
+    return step
+
+
+def adamw_peaks(step: Any) -> tuple[float, float]:
+    """Find the largest finite magnitudes of the moments that a step will give."""
+    peaks = ffi.new("float[2]")
+    _check(lib.cf_adamw_peaks(step, peaks, threads.get_num_threads()))
+    return peaks[0], peaks[1]
+
+
+def adamw_update(
+    step: Any,
+    first: tuple[int, int, int],
+    second: tuple[int, int, int],
+    new_scale: int,
+    rounding: RoundingMode,
+    offset: int,
+) -> None:
+    """Do a step of an `adamw_step`.
+
+    Parameters
+    ----------
+    step : cdata
+        The `adamw_step`.
+    first, second : (int, int, int)
+        Of a moment the address of the codes, the new bias, and the seed of its random stream.
+    new_scale : int
+        As the step's `scale`, of the new second moment.
+    rounding : str
+        How moments are rounded.
+    offset : int
+        The position of the first element's random word in both streams.
+    """
+    for moment, (codes, bias, seed) in zip(step.moments, (first, second), strict=True):
+        moment.codes, moment.new_bias, moment.seed = ffi.cast("void *", codes), bias, seed
+    step.new_scale, step.rounding, step.offset = new_scale, _ROUNDING[rounding], offset
+    _check(lib.cf_adamw_update(step, threads.get_num_threads()))
+
+
 def map_codes(
     table: Array, codes: Array, results: Array, asked: NDArray[np.bool_] | None = None
 ) -> None:
@@ -601,6 +755,14 @@ def add_to_peaks(values: Array, peaks: NDArray[np.float64]) -> None:
     pointer = ffi.from_buffer("double[]", peaks, require_writable=True)
     source_type = element_type(values.dtype)
     _check(lib.cf_add_to_peaks(source_type, _pointer(values), outer, slices, inner, pointer))
+
+
+def peak_of_memory(source_type: int, values: int, count: int) -> float:
+    """Find the largest finite magnitude of contiguous values at an address; 0 if there is none."""
+    found = ffi.new("double[1]")
+    _check(_cf_add_to_peaks(source_type, _cast(_VOID, values), 1, 1, count, found))
+    peak: float = found[0]
+    return peak
 
 
 def count_binades(values: Array, added: int, counts: NDArray[np.uint64]) -> int:

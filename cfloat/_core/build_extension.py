@@ -37,5 +37,5 @@ ffibuilder.set_source(
     depends=_files("*.h"),
     include_dirs=[str(CSRC)],
     extra_compile_args=COMPILE_ARGS,
-    extra_link_args=[] if sys.platform == "win32" else ["-pthread"],
+    extra_link_args=[] if sys.platform == "win32" else ["-pthread", "-lm"],
 )

@@ -14,7 +14,7 @@ from cfloat._core.rounding import RoundingMode
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError
 
-from . import _ops
+from . import _direct, _ops
 from ._arguments import (
     FLOATS,
     biases_of,
@@ -98,6 +98,8 @@ def round_to(
     tensor([1., 1., 0.])
     """
     fmt = as_format(fmt)
+    if isinstance(x, Tensor) and _direct.takes(x, fmt, bias, rounding, seed, offset):
+        return _ops.round_at_once(x, fmt, bias, rounding, seed, offset)  # type: ignore[arg-type]
     biases, stream = _checked(x, fmt, bias, rounding, seed, offset)
     rounded: Tensor = _ops.round_to(x, biases, stream, to_text(fmt), rounding)
     return rounded
@@ -144,6 +146,8 @@ def encode(
             f"bias is {shown(bias)}; for codes it takes integers, which must be known to read them"
         )
     fmt = as_format(fmt)
+    if isinstance(x, Tensor) and _direct.takes(x, fmt, bias, rounding, seed, offset):
+        return _direct.encode(x, fmt, bias, rounding, seed, offset, rounds=False)  # type: ignore[arg-type]
     biases, stream = _checked(x, fmt, bias, rounding, seed, offset)
     codes: Tensor = _ops.encode(x.detach(), biases, stream, to_text(fmt), rounding)
     return codes
@@ -193,13 +197,18 @@ def decode(
     tensor([ 1.0000, -2.5000])
     """
     fmt = as_format(fmt)
+    values: Tensor | None
+    if isinstance(codes, Tensor):
+        values = _direct.decode(codes, fmt, bias, dtype)
+        if values is not None:
+            return values
     check_codes(codes, fmt)
     check_layout("codes have", codes)
     if dtype not in FLOATS:
         raise ArgumentTypeError(f"dtype is {shown(dtype)}; it takes {names(FLOATS)}")
     biases = biases_of(bias, fmt, codes.device)
     check_shapes("codes", codes, biases)
-    values: Tensor = _ops.decode(codes, biases, to_text(fmt), dtype)
+    values = _ops.decode(codes, biases, to_text(fmt), dtype)
     return values
 
 

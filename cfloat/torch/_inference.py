@@ -8,14 +8,18 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from cfloat._array.array import CFloatArray
+from cfloat._bias import peak
 from cfloat._bias.bias_layout import Axis
 from cfloat._bias.bias_methods import PeakRule
+from cfloat._core import binding, flags
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.text import shown
 from cfloat._matmul.matmul import matmul
+from cfloat._matmul.operands import matrices, operand
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
+from . import _direct
 from ._arguments import check_bias_or_rule, check_values
 from ._arrays import asarray
 from ._conversion import decode
@@ -58,13 +62,15 @@ def _(
         to_numpy(codes), from_text(fmt), to_numpy(bias), block=block if block else None
     )
     first: Any
+    # all as the rows of one matrix; of no elements PyTorch cannot tell how many there are
+    rows = x.reshape(x.shape[:-1].numel(), x.shape[-1])
     if x_fmt:
         assert x_bias is not None
-        first = CFloatArray(to_numpy(x), from_text(x_fmt), to_numpy(x_bias))
+        first = CFloatArray(to_numpy(rows), from_text(x_fmt), to_numpy(x_bias))
     else:
-        first = to_numpy(x if x.dtype in (torch.float32, torch.bfloat16) else x.float())
+        first = to_numpy(rows if x.dtype in (torch.float32, torch.bfloat16) else rows.float())
     product: NDArray[np.float32] = matmul(first, array.T if transposed else array)
-    return torch.from_numpy(np.asarray(product))
+    return torch.from_numpy(np.asarray(product)).reshape(*x.shape[:-1], product.shape[-1])
 
 
 @_matmul.register_fake
@@ -201,6 +207,7 @@ class CFloatLinear(nn.Module):
             raise ArgumentValueError(
                 f"bias is {shown(bias)}; it takes a tensor of shape ({self.out_features},)"
             )
+        self._kept: tuple[Any, binding.Matrices] | None = None
         self.register_buffer("codes", from_numpy(weight.codes))
         self.register_buffer("weight_bias", torch.from_numpy(biases))
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
@@ -271,6 +278,8 @@ class CFloatLinear(nn.Module):
             Of the dtype of `x`.
         """
         check_values(x)
+        if self._is_at_once(x):
+            return self._multiplied(x)
         given, x_bias, x_fmt = x, None, ""
         if self.activation is not None:
             x_fmt, x_bias = to_text(self.activation), self._activation_bias(x)
@@ -288,6 +297,62 @@ class CFloatLinear(nn.Module):
         if self.bias is not None:
             y = y + self.bias
         return y.to(x.dtype)
+
+    def _is_at_once(self, x: Tensor) -> bool:
+        """Whether the core multiplies at once, past PyTorch's dispatcher (`_direct`)."""
+        return (
+            _direct.is_eager(x)
+            and not (x.requires_grad and torch.is_grad_enabled())
+            and x.ndim > 0
+            and x.shape[-1] == self.in_features
+            and x.numel() > 0
+            and self.out_features > 0
+            and _direct.is_in_memory(x)
+            and _direct.is_in_memory(self.codes)
+            and _direct.is_in_memory(self.weight_bias)
+            and not flags.are_counted()
+        )
+
+    def _multiplied(self, x: Tensor) -> Tensor:
+        """Multiply as `forward` what `_is_at_once`."""
+        rows, dtype = x.numel() // self.in_features, x.dtype
+        x_fmt, x_bias = self.activation, 0
+        if x_fmt is not None:
+            rule = self.activation_bias
+            if isinstance(rule, int):
+                x_bias = rule
+            else:
+                x_bias = peak.bias_of_peak(_direct.largest_magnitude(x), x_fmt, rule)
+            x = _direct.encode(x, x_fmt, x_bias, "ties_to_even", None, 0, rounds=False)
+        elif dtype not in (torch.float32, torch.bfloat16):
+            x = x.float()
+        y = torch.empty((*x.shape[:-1], self.out_features), dtype=torch.float32, device="cpu")
+        weights = self._operand()
+        if isinstance(weights.biases, int):
+            _direct.matmul(x, x_fmt, x_bias, self.codes, self.format, weights.biases, y)
+        else:
+            binding.matmul(
+                binding.Matrices(
+                    to_numpy(x.reshape(rows, -1)), None if x_fmt is None else x_fmt._struct, x_bias
+                ),
+                weights,
+                to_numpy(y.view(rows, -1)),
+            )
+        if self.bias is not None:
+            y = y.add_(self.bias) if self.bias.dtype == torch.float32 else y + self.bias
+        return y.to(dtype)
+
+    def _operand(self) -> binding.Matrices:
+        """Describe the transposed weights to the core: as for the last call, if they are the same."""
+        codes, biases = self.codes, to_numpy(self.weight_bias)
+        key = (codes.data_ptr(), codes.shape, biases.shape, biases.tobytes())
+        if self._kept is None or self._kept[0] != key:
+            self._kept = key, matrices(operand("weight", self.weight.T), column=True)
+        return self._kept[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give the state of a copy, which makes its own description of the weights."""
+        return self.__dict__ | {"_kept": None}
 
     def _activation_bias(self, x: Tensor) -> Tensor:
         assert self.activation is not None

@@ -7,6 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cfloat._core.dtypes import check_memory
+
 # The C core takes bfloat16 by its dtype's name; ml_dtypes, which has a NumPy dtype for it, need not be there.
 _BFLOAT16 = np.dtype((type("bfloat16", (np.void,), {}), 2))
 
@@ -24,6 +26,7 @@ def to_numpy(tensor: Tensor) -> NDArray[Any]:
     ndarray
         Of the tensor's shape and strides.
     """
+    check_memory("a tensor", tensor)
     tensor = tensor.detach().resolve_conj().resolve_neg()
     if tensor.dtype == torch.bfloat16:
         tensor = tensor.view(torch.int16)

@@ -18,7 +18,7 @@ from cfloat._core.finfo import finfo
 from cfloat._core.format import Format
 from cfloat._core.rounding import RoundingMode
 
-from . import _arithmetic
+from . import _arithmetic, _direct
 from ._formats import code_dtype, from_text
 from ._memory import to_numpy
 
@@ -57,6 +57,41 @@ def _pass_on(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
 
 
 round_to.register_autograd(_pass_on, setup_context=_keep)
+
+
+class _Rounding(torch.autograd.Function):
+    """`round_to` at once, with the same gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        fmt: Format,
+        bias: int | None,
+        rounding: RoundingMode,
+        seed: Any,
+        offset: Any,
+    ) -> Tensor:
+        rounded = _direct.encode(x, fmt, bias, rounding, seed, offset, rounds=True)
+        ctx.save_for_backward(x)
+        ctx.fmt, ctx.bias = fmt, fmt.default_bias if bias is None else bias
+        return rounded
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (x,) = ctx.saved_tensors
+        bias = torch.tensor(ctx.bias, device="cpu")
+        return torch.where(_is_within(x, ctx.fmt, bias), gradient, 0), *(None,) * 5
+
+
+def round_at_once(
+    x: Tensor, fmt: Format, bias: int | None, rounding: RoundingMode, seed: Any, offset: Any
+) -> Tensor:
+    """Round as the operator what `_direct` takes."""
+    if not (x.requires_grad and torch.is_grad_enabled()):
+        return _direct.encode(x, fmt, bias, rounding, seed, offset, rounds=True)
+    rounded: Tensor = _Rounding.apply(x, fmt, bias, rounding, seed, offset)  # type: ignore[no-untyped-call]
+    return rounded
 
 
 def _is_within(x: Tensor, fmt: Format, bias: Tensor) -> Tensor:

@@ -6,9 +6,13 @@ from typing import Any, Final, SupportsIndex, overload
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 from torch.optim import Optimizer
 
+from cfloat._bias import peak
+from cfloat._core import binding, flags
 from cfloat._core.finfo import finfo
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.presets import CFloat16_SHP, CFloat16_UHP, as_format
 from cfloat._core.rounding import RoundingMode, check_rounding, check_seed
@@ -18,12 +22,14 @@ from cfloat.errors import ArgumentTypeError, ArgumentValueError
 from . import _arithmetic
 from ._arguments import FLOATS, check_codes, names
 from ._conversion import decode, encode
-from ._formats import to_text
+from ._direct import is_eager, is_in_memory
+from ._formats import code_dtype, to_text
 from ._peaks import bias_of_peak, frexp_exponent, largest_magnitude
 from ._streams import derived_seed, drawn_seed
 
 # Second moments are multiplied by a power of two that is a normal float32, as is its inverse.
-_LARGEST_SCALE: Final = 126
+_LARGEST_SCALE: Final = binding.ADAMW_MAX_SCALE
+_WORDS: Final = 2**64
 
 
 class AdamW(Optimizer):
@@ -66,8 +72,17 @@ class AdamW(Optimizer):
     multiplied by two to the power of ``exp_avg_sq_scale``, chosen anew as well, such that its largest element
     is in the last binade but one, from 2**30 to 2**31 in UHP.
 
-    With the same gradients, the moments are the same bits on every machine, but for the order in which
-    elementary operations round there.
+    Parameters of float32 that are contiguous on the CPU are updated by the core, as are their states, where
+    they are: ``first + (1 - beta1) * (g - first)`` and ``(1 - beta2) * g * g + beta2 * second``, and then
+    ``parameter * (1 - lr * weight_decay) - rate * (first / (sqrt(second) * s + eps))``, where ``rate`` is
+    ``lr / (1 - beta1**step)`` and ``s`` is ``1 / sqrt(1 - beta2**step)``; the product by ``1 - beta1``, by
+    the second ``g``, and by ``rate`` is fused with its sum.  With the same gradients these are the same bits
+    on every machine.  Others, and all while flags are counted, are updated by PyTorch's operators, which
+    round as the machine does: moments are the same bits where PyTorch fuses as above, and the last bits of
+    parameters differ, as PyTorch's square root may be an ulp off.
+
+    ``state_dict()`` holds the states themselves, as those of PyTorch's optimizers do, and the next step
+    changes them; `copy.deepcopy` keeps them as they are.
 
     Examples
     --------
@@ -99,6 +114,7 @@ class AdamW(Optimizer):
         self.first, self.second = as_format(first, "first"), as_format(second, "second")
         if not self.first.signed:
             raise ArgumentValueError(f"first is {self.first}; it takes a signed format")
+        self._top_exponent = math.frexp(finfo(self.second).max)[1]
         check_rounding(rounding, (), 0, 0)
         self.rounding: RoundingMode = rounding
         drawn = int(drawn_seed()) % 2**64 if seed is None else check_seed(seed)
@@ -112,7 +128,10 @@ class AdamW(Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         """Give the state of a copy, which is more than all of PyTorch's optimizers have."""
-        own = {"first": self.first, "second": self.second, "rounding": self.rounding}
+        own = {
+            "first": self.first, "second": self.second, "rounding": self.rounding,
+            "_top_exponent": self._top_exponent,
+        }  # fmt: skip
         return super().__getstate__() | own
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -174,10 +193,23 @@ class AdamW(Optimizer):
         assert gradient is not None
         if gradient.layout != torch.strided:
             raise ArgumentTypeError(f"a gradient has layout {gradient.layout}; it takes dense ones")
-        wide = torch.float64 if parameter.dtype == torch.float64 else torch.float32
-        gradient = gradient.to(wide)
         state = self.state.get(parameter, {})
         step = state.get("step", 0) + 1
+        offset = (step - 1) * parameter.numel()
+        if (
+            parameter.dtype == gradient.dtype == torch.float32
+            and offset + parameter.numel() <= _WORDS
+            and not flags.are_counted()
+            and not parameter.is_inference()
+            and is_eager(parameter)
+            and is_in_memory(parameter)
+            and is_in_memory(gradient)
+            and (not state or _are_in_memory(state, parameter.numel()))
+        ):
+            self._update_in_core(parameter, gradient, group, place)
+            return
+        wide = torch.float64 if parameter.dtype == torch.float64 else torch.float32
+        gradient = gradient.to(wide)
         beta1, beta2 = group["betas"]
         if state:
             mean = decode(state["exp_avg"], self.first, state["exp_avg_bias"], dtype=wide)
@@ -192,7 +224,7 @@ class AdamW(Optimizer):
         denominator = (square / (1 - beta2**step)).sqrt_().add_(group["eps"])
         change = mean / (1 - beta1**step) / denominator
         # before anything is changed: a flag may be raised here
-        kept = self._stored(mean, square, group["seed"], place, step)
+        kept = self._stored(mean, square, group["seed"], place, offset)
         if parameter.dtype == wide:
             parameter.mul_(1 - lr * group["weight_decay"]).sub_(change, alpha=lr)
         else:  # rounded once
@@ -200,8 +232,57 @@ class AdamW(Optimizer):
             parameter.copy_(updated)
         self.state[parameter] = {"step": step, **kept}
 
+    @in_default_modes
+    def _update_in_core(
+        self, parameter: Tensor, gradient: Tensor, group: dict[str, Any], place: int
+    ) -> None:
+        """Update a parameter of float32, and its state, where they are."""
+        state = self.state[parameter]
+        step, count = state.get("step", 0) + 1, parameter.numel()
+        (beta1, beta2), lr = group["betas"], float(group["lr"])
+        first, second = self.first, self.second
+        addresses, biases, scale = (0, 0), (0, 0), 0
+        if state:
+            addresses = (state["exp_avg"].data_ptr(), state["exp_avg_sq"].data_ptr())
+            biases = (int(state["exp_avg_bias"]), int(state["exp_avg_sq_bias"]))
+            scale = int(state["exp_avg_sq_scale"])
+        given = binding.adamw_step(
+            count, gradient.data_ptr(), parameter.data_ptr(),
+            (first._struct, addresses[0], biases[0]), (second._struct, addresses[1], biases[1]), scale,
+            (1 - beta1, beta2, 1 - beta2),
+            (
+                1 - lr * group["weight_decay"],
+                lr / (1 - beta1**step),
+                1 / math.sqrt(1 - beta2**step),
+                group["eps"],
+            ),
+        )  # fmt: skip
+        of_mean, of_square = binding.adamw_peaks(given)
+        scale = 0
+        if second.bias_range[0] == second.bias_range[1] and of_square:
+            scale = self._top_exponent - 1 - math.frexp(of_square)[1]
+            scale = max(-_LARGEST_SCALE, min(scale, _LARGEST_SCALE))
+        biases = (peak.bias_of_peak(of_mean, first), peak.bias_of_peak(of_square, second))
+        if not state:
+            for name, fmt in (("exp_avg", first), ("exp_avg_sq", second)):
+                state[name] = torch.empty(parameter.shape, dtype=code_dtype(fmt), device="cpu")
+                state[f"{name}_bias"] = torch.empty((), dtype=torch.int16, device="cpu")
+            state["exp_avg_sq_scale"] = torch.empty((), dtype=torch.int16, device="cpu")
+            addresses = (state["exp_avg"].data_ptr(), state["exp_avg_sq"].data_ptr())
+        seeds = [derived_seed(group["seed"], 2 * place + part) for part in (0, 1)]
+        binding.adamw_update(
+            given, (addresses[0], biases[0], seeds[0]), (addresses[1], biases[1], seeds[1]), scale,
+            self.rounding, (step - 1) * count,
+        )  # fmt: skip
+        # for autograd, which may have kept the parameter
+        increment_version(parameter)
+        state["exp_avg_bias"].fill_(biases[0])
+        state["exp_avg_sq_bias"].fill_(biases[1])
+        state["exp_avg_sq_scale"].fill_(scale)
+        state["step"] = step
+
     def _stored(
-        self, mean: Tensor, square: Tensor, seed: int, place: int, step: int
+        self, mean: Tensor, square: Tensor, seed: int, place: int, offset: int
     ) -> dict[str, Tensor]:
         """Return moments as they are kept; `square` is changed."""
         scale = torch.zeros((), dtype=torch.int64, device=square.device)
@@ -216,7 +297,7 @@ class AdamW(Optimizer):
             kept[f"{name}_bias"] = bias.to(torch.int16)
             kept[name] = encode(
                 moment, fmt, bias, rounding=self.rounding,
-                seed=derived_seed(seed, 2 * place + part), offset=(step - 1) * moment.numel(),
+                seed=derived_seed(seed, 2 * place + part), offset=offset,
             )  # fmt: skip
         return kept
 
@@ -259,6 +340,17 @@ class AdamW(Optimizer):
                     else value
                     for name, value in kept[number].items()
                 }
+
+
+def _are_in_memory(state: dict[str, Any], count: int) -> bool:
+    """Whether the core can update the moments of a state where they are."""
+    first, second = state["exp_avg"], state["exp_avg_sq"]
+    return (
+        first.numel() == second.numel() == count
+        and is_in_memory(first)
+        and is_in_memory(second)
+        and first.data_ptr() != second.data_ptr()
+    )
 
 
 def _power(exponent: Tensor, dtype: torch.dtype) -> Tensor:

@@ -6,12 +6,14 @@ from typing import Self, SupportsIndex
 import torch
 from torch import Tensor, nn
 
+from cfloat._bias import peak
 from cfloat._bias.bias_methods import PeakRule
 from cfloat._bias.tracker import BiasTracker
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.rounding import RoundingMode, check_rounding, check_seed
 
+from . import _direct, _ops
 from ._arguments import check_bias_or_rule, check_values
 from ._formats import to_text
 from ._peaks import bias_of_peak, largest_magnitude
@@ -128,6 +130,10 @@ class Rounder(nn.Module):
         """Round a tensor; in training mode, take note of it first."""
         if self.training:
             self.observe(x)
+        if self.rounding != "stochastic" and isinstance(x, Tensor) and _direct.is_eager(x):
+            bias = self._known_bias()
+            if bias is not None and _direct.takes(x, self.format, bias, self.rounding, None, 0):
+                return _ops.round_at_once(x, self.format, bias, self.rounding, None, 0)
         stream = no_stream()
         if self.rounding == "stochastic":
             stream = self.stream.clone()
@@ -137,6 +143,15 @@ class Rounder(nn.Module):
             check_values(x), self._bias(), stream, to_text(self.format), self.rounding
         )
         return rounded
+
+    def _known_bias(self) -> int | None:
+        """Give the bias as `_bias` does, if no device need be waited for."""
+        if not self.learns:
+            return self._fixed
+        if not self.history.is_cpu:
+            return None
+        largest = float(self.history.amax())
+        return peak.bias_of_peak(largest, self.format, self._rule, self._margin)
 
     def _bias(self) -> Tensor:
         if not self.learns:

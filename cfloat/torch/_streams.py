@@ -1,5 +1,7 @@
 """Random streams of their own for the parts of a model or an optimizer that share one seed."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,7 @@ def drawn_seed() -> Tensor:
     return torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64, device="cpu")
 
 
+@lru_cache(maxsize=1 << 13)
 def derived_seed(seed: int, part: int) -> int:
     """Return the seed of one of a seed's parts: the first words of Philox4x32-10 at a counter of that part.
 

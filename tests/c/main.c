@@ -37,6 +37,7 @@ static const test ON_EACH_ISA[] = {
     {"test_errors", test_errors},
     {"test_bin_errors", test_bin_errors},
     {"test_schemes", test_schemes},
+    {"test_adamw", test_adamw},
     {"test_matmul_exact", test_matmul_exact},
     {"test_matmul_rounded", test_matmul_rounded},
 };

@@ -26,6 +26,7 @@ void test_map_codes(void);
 void test_errors(void);
 void test_bin_errors(void);
 void test_schemes(void);
+void test_adamw(void);
 
 /* on each that multiplies matrices in its own way */
 void test_matmul(void);

@@ -1,0 +1,48 @@
+/* The loops of optimize/adamw_loops.h in plain C. */
+#include <math.h>
+#include <string.h>
+
+#include "core/format.h"
+#include "optimize/adamw_loops.h"
+
+enum { LANES = 1 };
+typedef float lanes;
+#define ISA_NAME(slot) slot##_portable
+
+static inline lanes v_set1(float x) { return x; }
+static inline lanes v_load(const float *p) {
+  float x;
+  memcpy(&x, p, sizeof x);
+  return x;
+}
+static inline void v_store(float *p, lanes v) { memcpy(p, &v, sizeof v); }
+static inline lanes v_add(lanes a, lanes b) { return a + b; }
+static inline lanes v_sub(lanes a, lanes b) { return a - b; }
+static inline lanes v_mul(lanes a, lanes b) { return a * b; }
+static inline lanes v_div(lanes a, lanes b) { return a / b; }
+static inline lanes v_max(lanes a, lanes b) { return a > b ? a : b; }
+static inline lanes v_sqrt(lanes v) { return sqrtf(v); }
+
+/* fmaf, which is slow where the processor has none: the product is exact in float64, and the sum,
+ * rounded to odd there, rounds to float32 as the exact one does. */
+static inline lanes v_fma(lanes a, lanes b, lanes c) {
+  const double product = (double)a * (double)b, sum = product + (double)c;
+  const double part = sum - product;
+  const double lost = (product - (sum - part)) + ((double)c - part);
+  uint64_t bits;
+  memcpy(&bits, &sum, sizeof bits);
+  if ((lost > 0 || lost < 0) && (bits & 1) == 0) bits += (lost > 0) == (sum > 0) ? 1 : (uint64_t)-1;
+  double to_odd;
+  memcpy(&to_odd, &bits, sizeof to_odd);
+  return (float)to_odd;
+}
+
+static inline lanes v_finite_magnitude(lanes v) {
+  const float magnitude = fabsf(v);
+  return magnitude < INFINITY ? magnitude : 0;
+}
+static inline lanes v_positive_nan(lanes v) { return v == v ? v : CF_FLOAT32_NAN; }
+
+#include "optimize/adamw_lanes-inl.h"
+
+const cf_adamw_loops cf_adamw_loops_portable = CF_ADAMW_LOOPS;
