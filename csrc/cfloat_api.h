@@ -266,6 +266,29 @@ int cf_rounding_errors(const cf_format *format, int bias, const float *values, s
 enum cf_sum_bins { CF_SUM_ORIGIN = 2300, CF_SUM_BINS = 4400 };
 int cf_add_products(const double *a, const double *b, size_t count, int64_t *sums);
 
+/* What a tensor became by rounding: elements that are finite before, x, after, q, and by how much
+ * they are off. */
+enum cf_error_sum { CF_SIGNAL, CF_NOISE, CF_PRODUCT, CF_ROUNDED, CF_ERROR_SUMS };
+enum cf_exact_sum { CF_SUM_BYTES = 576 };
+typedef struct cf_errors {
+  double max_abs; /* the largest error */
+  double max_rel; /* the largest error over its value, of values other than zero */
+  uint64_t finite;
+  uint64_t overflowed;  /* off by infinity */
+  uint64_t saturated;   /* beyond `max` */
+  uint64_t underflowed; /* not zero, and became zero */
+  uint64_t subnormal;   /* became smaller than smallest_normal, and not zero */
+  /* the sums of x * x, of off * off and of x * q and q * q, where off and q are finite: each
+   * product rounded as in cf_add_products and nothing else, integers in units of 2^-CF_SUM_ORIGIN,
+   * in two's complement, the lowest byte first */
+  uint8_t sums[CF_ERROR_SUMS][CF_SUM_BYTES];
+} cf_errors;
+
+/* Find those of count elements, less than 2^31. off[i], whose sign does not matter, is q[i] - x[i];
+ * NaN is taken as infinity. CF_BAD_LAYOUT: there are more. */
+int cf_exact_errors(const double *x, const double *q, const double *off, size_t count, double max,
+                    double smallest_normal, cf_errors *found);
+
 /* How others store a matrix: codes, and scales that elements share.  A value is its code's, of
  * `format` at `bias` (or an integer of integer_bits bits in two's complement, where that is not 0),
  * times a scale. All is float32, each operation rounded once, ties to even; and a value too large

@@ -823,6 +823,44 @@ def add_products(a: NDArray[np.float64], b: NDArray[np.float64], sums: NDArray[n
     _check(lib.cf_add_products(*pointers, a.size, sums_pointer))
 
 
+class ExactErrors(NamedTuple):
+    """The fields of `cf_errors`, its sums as integers in units of 2 to the power of minus `SUM_ORIGIN`."""
+
+    max_abs: float
+    max_rel: float
+    finite: int
+    overflowed: int
+    saturated: int
+    underflowed: int
+    subnormal: int
+    signal: int
+    noise: int
+    product: int
+    rounded: int
+
+
+def exact_errors(
+    x: NDArray[np.float64],
+    q: NDArray[np.float64],
+    off: NDArray[np.float64],
+    largest: float,
+    smallest_normal: float,
+) -> ExactErrors:
+    """Find what elements lost by rounding: contiguous ones before and after it, and their differences."""
+    found = ffi.new("cf_errors *")
+    pointers = (_from_buffer("double[]", each) for each in (x, q, off))
+    status = lib.cf_exact_errors(*pointers, x.size, largest, smallest_normal, found)
+    if status:
+        _check(status)
+    sums = bytes(ffi.buffer(found.sums))
+    size = lib.CF_SUM_BYTES
+    return ExactErrors(
+        found.max_abs, found.max_rel, found.finite, found.overflowed, found.saturated,
+        found.underflowed, found.subnormal,
+        *(int.from_bytes(sums[i : i + size], "little", signed=True) for i in range(0, len(sums), size)),
+    )  # fmt: skip
+
+
 class SchemeFields(NamedTuple):
     """How a matrix is stored in codes with scales: the core's cf_scheme, whose comment has the rules.
 
