@@ -16,7 +16,8 @@ enum cf_status {
   CF_BAD_LAYOUT = -5,   /* ndim outside 0..CF_MAX_NDIM, or a negative length */
   CF_BAD_ISA = -6,      /* an unknown ISA, or one that this CPU or build lacks */
   CF_NO_MEMORY = -7,    /* there is none for what is packed */
-  CF_OTHER_MODES = -8   /* floating-point modes are not those that are asked for */
+  CF_OTHER_MODES = -8,  /* floating-point modes are not those that are asked for */
+  CF_OVERLAP = -9       /* memory that is written overlaps what is yet to be read */
 };
 
 enum cf_nonfinite {
@@ -141,9 +142,14 @@ int cf_convert(const cf_format *format, int bias, int source_type, const void *s
                uint64_t seed, uint64_t offset, int destination_type, void *destination,
                size_t count, int threads, cf_flags *flags);
 
-/* The same over any layout and with a bias for every element, an int16_t.  source and destination
- * must not overlap, unless they are the same elements with the same strides.  Biases are checked
- * before anything is written; their memory and destination's are apart. */
+/* The same to nearest, ties to even, and no flags are counted: fewer arguments, for calls of few
+ * elements.  CF_OVERLAP: destination overlaps the source in another way; nothing was written. */
+int cf_convert_nearest(const cf_format *format, int bias, int source_type, const void *source,
+                       int destination_type, void *destination, size_t count, int threads);
+
+/* As cf_convert, over any layout and with a bias for every element, an int16_t.  source and
+ * destination must not overlap, unless they are the same elements with the same strides.  Biases
+ * are checked before anything is written; their memory and destination's are apart. */
 int cf_convert_strided(const cf_format *format, const int16_t *biases, int source_type,
                        const void *source, int rounding, uint64_t seed, uint64_t offset,
                        int destination_type, void *destination, const cf_layout *layout,
@@ -259,6 +265,29 @@ int cf_rounding_errors(const cf_format *format, int bias, const float *values, s
  * room for 2^36 products.  As they are integers, no order matters. */
 enum cf_sum_bins { CF_SUM_ORIGIN = 2300, CF_SUM_BINS = 4400 };
 int cf_add_products(const double *a, const double *b, size_t count, int64_t *sums);
+
+/* What a tensor became by rounding: elements that are finite before, x, after, q, and by how much
+ * they are off. */
+enum cf_error_sum { CF_SIGNAL, CF_NOISE, CF_PRODUCT, CF_ROUNDED, CF_ERROR_SUMS };
+enum cf_exact_sum { CF_SUM_BYTES = 576 };
+typedef struct cf_errors {
+  double max_abs; /* the largest error */
+  double max_rel; /* the largest error over its value, of values other than zero */
+  uint64_t finite;
+  uint64_t overflowed;  /* off by infinity */
+  uint64_t saturated;   /* beyond `max` */
+  uint64_t underflowed; /* not zero, and became zero */
+  uint64_t subnormal;   /* became smaller than smallest_normal, and not zero */
+  /* the sums of x * x, of off * off and of x * q and q * q, where off and q are finite: each
+   * product rounded as in cf_add_products and nothing else, integers in units of 2^-CF_SUM_ORIGIN,
+   * in two's complement, the lowest byte first */
+  uint8_t sums[CF_ERROR_SUMS][CF_SUM_BYTES];
+} cf_errors;
+
+/* Find those of count elements, less than 2^31. off[i], whose sign does not matter, is q[i] - x[i];
+ * NaN is taken as infinity. CF_BAD_LAYOUT: there are more. */
+int cf_exact_errors(const double *x, const double *q, const double *off, size_t count, double max,
+                    double smallest_normal, cf_errors *found);
 
 /* How others store a matrix: codes, and scales that elements share.  A value is its code's, of
  * `format` at `bias` (or an integer of integer_bits bits in two's complement, where that is not 0),
@@ -486,8 +515,15 @@ enum cf_accumulate { CF_ACCUMULATE_FLOAT32, CF_ACCUMULATE_EXACT };
 int cf_matmul_flat(int32_t accumulate, int64_t rows, int64_t inner, int64_t columns, int32_t a_type,
                    const cf_format *a_format, int a_bias, const void *a, int64_t a_row_stride,
                    int64_t a_column_stride, int32_t b_type, const cf_format *b_format, int b_bias,
-                   const void *b, int64_t b_row_stride, int64_t b_column_stride, float *results,
+                   const void *b, int64_t b_row_stride, int64_t b_column_stride, void *results,
                    int64_t result_row_stride, int64_t result_column_stride, int threads);
+
+/* The same of operands and results that are contiguous, row by row.  Types are those of cf_matrix.
+ */
+int cf_matmul_contiguous(int32_t accumulate, int64_t rows, int64_t inner, int64_t columns,
+                         int32_t a_type, const cf_format *a_format, int a_bias, const void *a,
+                         int32_t b_type, const cf_format *b_format, int b_bias, const void *b,
+                         void *results, int threads);
 
 /* Products as hardware has them whose accumulator is of a format.  For each result a sum starts at
  * +0 and gains the products of k = 0, 1, ... in this order; after every `every` of them, which is 1

@@ -13,11 +13,12 @@ from cfloat._bias.bias_layout import Axis, BiasLayout, check_layout, compressed
 from cfloat._bias.bias_methods import check_method
 from cfloat._bias.choose import choose_bias
 from cfloat._convert.by_layout import decode_layout, encode_layout
-from cfloat._convert.elementwise import check_codes
+from cfloat._convert.elementwise import check_codes, decode_checked
 from cfloat._core import binding, flags
 from cfloat._core.code_order import code_order
 from cfloat._core.dtypes import FLOAT32, real_array
 from cfloat._core.float_modes import in_default_modes
+from cfloat._core.flags import asked
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format, find_without_dtype
 from cfloat._core.public_names import public
@@ -30,7 +31,7 @@ from .flat_iterator import FlatView
 from .memory_order import axes_in_memory
 from .ndarray_methods import FunctionMethods
 from .operators import Operators
-from .registry import PROTOCOLS
+from .registry import PROTOCOLS, UFUNCS
 
 Array = NDArray[Any]
 Order = Literal["K", "A", "C", "F"]
@@ -39,6 +40,10 @@ Mode = Literal["raise", "wrap", "clip"]
 #: Modules that a pickle may ask for.
 _REGISTRARS: Final = ("cfloat.dask",)
 _FLOAT64: Final = np.dtype(np.float64)
+# What indexes one axis and holds no CFloatArrays.
+_PLAIN_KEYS: Final = frozenset((int, slice))
+# Single elements are looked up in a table of all values of as many bits.
+_TABLE_BITS: Final = 8
 
 _OF_ASARRAY: Final = (
     "axis", "block", "rounding", "seed", "offset", "random_bits", "stochastic_bits", "stochastic_variant",
@@ -285,17 +290,16 @@ class CFloatArray(FunctionMethods, Operators):
 
     def _decode(self, dtype: np.dtype[Any] = FLOAT32) -> Array:
         """Decode to float32 or float64, in a new array of the same shape."""
-        self._check_codes()
-        biases = self._biases
-        if type(biases.values) is int and dtype is FLOAT32:
-            values = binding.decode_to_float32(self._format._struct, biases.values, self._codes)
-            if values is not None:
-                return values
-        return decode_layout(self._codes, self._format, biases.values, biases.blocks, dtype)
+        codes, fmt, biases = self._codes, self._format, self._biases
+        if not fmt._fills_storage:
+            check_codes(codes, fmt)
+        if biases.blocks is None:
+            return decode_checked(codes, fmt, biases.values, codes.shape, dtype)
+        return decode_layout(codes, fmt, biases.values, biases.blocks, dtype)
 
     def _check_codes(self) -> None:
         """Refuse codes that the format lacks, which may have been written to the memory."""
-        if not fills_storage(self._format):
+        if not self._format._fills_storage:
             check_codes(self._codes, self._format)
 
     def _native(self) -> Array:
@@ -539,16 +543,30 @@ class CFloatArray(FunctionMethods, Operators):
     # Indexing
 
     def __getitem__(self, key: Any) -> Any:
-        key = self._plain_key(key)
+        if type(key) not in _PLAIN_KEYS:
+            key = self._plain_key(key)
         codes = self._codes[key]
-        biases = self._biases.index(self._codes.shape, key)
+        biases = self._biases
+        if type(biases.values) is not int:
+            biases = biases.index(self._codes.shape, key)
         if isinstance(codes, np.ndarray):
             return self._of(codes, self._format, biases)
-        return self._of(np.asarray(codes), self._format, biases)._decode()[()]
+        return self._value(codes, biases)
+
+    def _value(self, code: Any, biases: BiasLayout) -> Any:
+        """Decode one code, a NumPy scalar: to a float32."""
+        fmt = self._format
+        if fmt.bits <= _TABLE_BITS and asked() is None:
+            table = fmt._table(biases.values)
+            if code < table.size:
+                return table[code]
+        return self._of(np.asarray(code), self._format, biases)._decode()[()]
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        key = self._plain_key(key)
-        shape = self.shape if key is Ellipsis else np.shape(self._codes[key])
+        if type(key) not in _PLAIN_KEYS:
+            key = self._plain_key(key)
+        codes = self._codes
+        shape = codes.shape if key is Ellipsis else np.shape(codes[key])
         biases = self._biases.index(self.shape, key)
         if isinstance(value, CFloatArray) and value._same_code_meaning(self._format, biases, shape):
             self._codes[key] = value._codes
@@ -565,6 +583,8 @@ class CFloatArray(FunctionMethods, Operators):
     @classmethod
     def _plain_key(cls, key: Any) -> Any:
         """Replace the CFloatArrays in an index by the float32 arrays that they stand for."""
+        if type(key) in _PLAIN_KEYS:
+            return key
         if isinstance(key, CFloatArray):
             return key._decode()
         if isinstance(key, tuple):
@@ -699,7 +719,14 @@ class CFloatArray(FunctionMethods, Operators):
             return str(self)
         raise TypeError("unsupported format string passed to CFloatArray.__format__")
 
-    # Signs: as the ufuncs, without the way through NumPy
+    # Products and signs: as the ufuncs, without the way through NumPy
+
+    def __matmul__(self, other: Any) -> Any:
+        if type(self) is CFloatArray and type(other) in _PLAIN_OPERANDS:
+            product = UFUNCS["matmul"]((self, other), (), {})
+            if product is not None:
+                return product
+        return super().__matmul__(other)
 
     def __neg__(self) -> Any:
         if type(self) is not CFloatArray or not self._format.signed:
@@ -729,16 +756,15 @@ class CFloatArray(FunctionMethods, Operators):
         return PROTOCOLS["__array_function__"](self, func, types, args, kwargs)
 
 
+# Operands that have no idea of their own of what a product is.
+_PLAIN_OPERANDS: Final = frozenset((CFloatArray, np.ndarray))
+
+
 def check_has_zero(fmt: Format) -> Format:
     """Give a format that has zeros; others are refused."""
     if not fmt._has_zero:
         raise ArgumentValueError(f"{fmt.name} has no zero (subnormals='normal')")
     return fmt
-
-
-def fills_storage(fmt: Format) -> bool:
-    """Whether every pattern of bits that memory can hold is a code of the format."""
-    return fmt.bits == 8 * fmt.storage_dtype.itemsize
 
 
 def layout_for(

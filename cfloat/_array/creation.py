@@ -16,7 +16,7 @@ from cfloat._core.rounding import RoundingMode, StochasticVariant, check_roundin
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
-from .array import CFloatArray, check_has_zero, encoded, fills_storage, layout_for
+from .array import CFloatArray, check_has_zero, encoded, layout_for
 
 Array = NDArray[Any]
 Shape = SupportsIndex | tuple[SupportsIndex, ...]
@@ -312,7 +312,7 @@ def empty(
     """
     fmt = as_format(fmt)
     # what memory happens to hold is a code only where every pattern of its bits is
-    return _of_shape(np.empty if fills_storage(fmt) else np.zeros, shape, fmt, bias, axis, block)
+    return _of_shape(np.empty if fmt._fills_storage else np.zeros, shape, fmt, bias, axis, block)
 
 
 @public

@@ -23,6 +23,8 @@ Shape = tuple[int, ...]
 Axis: TypeAlias = SupportsIndex | tuple[SupportsIndex, ...]
 
 _SLICE_ALL: Final = slice(None)
+# Types of an index's parts, if each stands for one axis.
+_OF_AN_AXIS: Final = frozenset((int, slice))
 
 
 class BiasLayout:
@@ -42,12 +44,13 @@ class BiasLayout:
     def __init__(self, values: int | NDArray[np.int16], blocks: BlockLayout | None = None) -> None:
         self.values = values
         self.blocks = blocks
-        _make_read_only(values)
+        if type(values) is not int:
+            _make_read_only(values)
 
     @property
     def one(self) -> int | None:
         """The bias if it is one for all elements."""
-        return self.values if isinstance(self.values, int) else None
+        return self.values if type(self.values) is int else None
 
     @property
     def block(self) -> int | None:
@@ -81,6 +84,15 @@ class BiasLayout:
         """Give the biases of ``codes[key]``, where codes have a shape."""
         if isinstance(self.values, int):
             return self
+        given = key if isinstance(key, tuple) else (key,)
+        if self.blocks is None and _OF_AN_AXIS.issuperset(map(type, given)):
+            # an axis of length 1 is not the codes' own
+            lengths = zip(given, self.values.shape, shape, strict=False)
+            parts = [
+                part if own == length else _SLICE_ALL if type(part) is slice else 0
+                for part, own, length in lengths
+            ]
+            return _biases(self.values[tuple(parts)])
         parts = _expanded(key, len(shape))
         if parts is None:
             return compressed(self.full(shape)[key])
@@ -246,7 +258,7 @@ def compressed(full: Array) -> BiasLayout:
 
 
 def _biases(values: Array) -> BiasLayout:
-    return BiasLayout(int(values.reshape(-1)[0])) if values.size == 1 else BiasLayout(values)
+    return BiasLayout(int(values.item())) if values.size == 1 else BiasLayout(values)
 
 
 def _blocked(values: Array, blocks: BlockLayout) -> BiasLayout:
@@ -260,8 +272,13 @@ def _expanded(key: Any, ndim: int) -> list[Any] | None:
 
     None if it has what makes new axes in another way: a mask of no axes.
     """
+    given = key if isinstance(key, tuple) else (key,)
     parts: list[Any] = []
-    for part in key if isinstance(key, tuple) else (key,):
+    if _OF_AN_AXIS.issuperset(map(type, given)):  # most are
+        parts.extend(given)
+        parts.extend((_SLICE_ALL,) * (ndim - len(parts)))
+        return parts
+    for part in given:
         if part is None or part is Ellipsis or isinstance(part, slice):
             parts.append(part)
             continue

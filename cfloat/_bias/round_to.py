@@ -2,15 +2,25 @@
 
 from typing import Any, SupportsIndex
 
+from numpy import ndarray
 from numpy.typing import ArrayLike, NDArray
 
-from cfloat._convert.elementwise import broadcast_shape, round_checked, rounded_dtype
+from cfloat._convert.elementwise import broadcast_shape, round_checked, rounded_dtype, type_of
 from cfloat._core.arguments import check_out
+from cfloat._core.binding import NO_TYPE, convert_nearest
 from cfloat._core.dtypes import real_array, value_dtype
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.public_names import public
-from cfloat._core.rounding import RoundingMode, StochasticVariant, check_rounding
+from cfloat._core.rounding import (
+    ALL_BITS,
+    FIRST_WORD,
+    TIES_TO_EVEN,
+    VARIANT_A,
+    RoundingMode,
+    StochasticVariant,
+    check_rounding,
+)
 
 from .bias_methods import check_method
 from .choose import choose_checked
@@ -72,8 +82,23 @@ def round_to(
     >>> cf.round_to([0.1, 0.2, 0.3], cf.CFloat8_1_4_3)
     array([0.1015625, 0.203125 , 0.3125   ])
     """
-    fmt = as_format(fmt)
-    source = real_array("x", x)
+    if type(fmt) is not Format:
+        fmt = as_format(fmt)
+    source = x if type(x) is ndarray else real_array("x", x)
+    if (
+        rounding is TIES_TO_EVEN
+        and seed is random_bits is None
+        and offset is FIRST_WORD
+        and stochastic_bits is ALL_BITS
+        and stochastic_variant is VARIANT_A
+    ):
+        dtype = rounded_dtype(source.dtype) if type(out) is not ndarray else out.dtype
+        values = convert_nearest(
+            fmt, bias, source, type_of(source.dtype, NO_TYPE), out, dtype, type_of(dtype, NO_TYPE)
+        )
+        if values is not None:
+            return values
+    source = real_array("x", source)
     if isinstance(bias, str):
         bias = choose_checked(present_values("x", x), fmt, check_method("bias", bias, fmt))
     biases = fmt.check_biases(bias)

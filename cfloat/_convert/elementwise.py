@@ -4,16 +4,22 @@ from itertools import zip_longest
 from typing import Any, Final, SupportsIndex
 
 import numpy as np
+from numpy import ndarray
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from cfloat._core import binding, flags
 from cfloat._core.arguments import check_out
-from cfloat._core.dtypes import BFLOAT16, FLOAT32, real_array, value_dtype
+from cfloat._core.binding import CODES, NATIVE_TYPES, NO_TYPE, convert_nearest
+from cfloat._core.dtypes import BFLOAT16, FLOAT32, plain_value_dtype, real_array, value_dtype
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format, bfloat16, float16
 from cfloat._core.public_names import public
 from cfloat._core.rounding import (
+    ALL_BITS,
+    FIRST_WORD,
     NEAREST,
+    TIES_TO_EVEN,
+    VARIANT_A,
     Rounding,
     RoundingMode,
     StochasticVariant,
@@ -24,6 +30,8 @@ from cfloat.errors import ArgumentTypeError, ArgumentValueError
 Array = NDArray[Any]
 
 _FLOAT64: Final = np.dtype(np.float64)
+
+type_of = NATIVE_TYPES.get
 
 
 @public
@@ -119,8 +127,22 @@ def encode(
     >>> cf.encode([1.0, -2.5, 1000.0], cf.CFloat8_1_4_3, bias=5)
     array([ 40, 178, 120], dtype=uint8)
     """
-    fmt = as_format(fmt)
-    source = real_array("x", x)
+    if type(fmt) is not Format:
+        fmt = as_format(fmt)
+    source = x if type(x) is ndarray else real_array("x", x)
+    if (
+        rounding is TIES_TO_EVEN
+        and seed is random_bits is None
+        and offset is FIRST_WORD
+        and stochastic_bits is ALL_BITS
+        and stochastic_variant is VARIANT_A
+    ):
+        codes = convert_nearest(
+            fmt, bias, source, type_of(source.dtype, NO_TYPE), out, fmt.storage_dtype, CODES
+        )
+        if codes is not None:
+            return codes
+    source = real_array("x", source)
     biases = fmt.check_biases(bias)
     shape = broadcast_shape(source, biases)
     how = check_rounding(
@@ -160,6 +182,11 @@ def encode_checked(
     -------
     ndarray of fmt.storage_dtype, shape `shape`
     """
+    if how is NEAREST and type(biases) is int and source.shape == shape:
+        from_type = type_of(source.dtype, NO_TYPE)
+        made = convert_nearest(fmt, biases, source, from_type, out, fmt.storage_dtype, CODES)
+        if made is not None:
+            return made
     codes = np.empty(shape, fmt.storage_dtype) if out is None else out
     raised = binding.convert(
         fmt._struct, biases, source, codes, encode=True, decode=False, fresh=out is None, rounding=how,
@@ -232,10 +259,19 @@ def decode(
     >>> cf.decode(np.array([56, 194, 127], np.uint8), cf.CFloat8_1_4_3)
     array([  1. ,  -2.5, 480. ], dtype=float32)
     """
-    fmt = as_format(fmt)
-    source = _code_array(codes, fmt)
+    if type(fmt) is not Format:
+        fmt = as_format(fmt)
+    is_plain = (
+        type(codes) is ndarray and codes.dtype is fmt.storage_dtype and fmt._fills_storage
+    )
+    source = codes if is_plain else _code_array(codes, fmt)
+    written = FLOAT32 if dtype is out is None else plain_value_dtype(dtype, FLOAT32, out)
+    from_type = CODES if source.dtype is fmt.storage_dtype else NO_TYPE
+    values = convert_nearest(fmt, bias, source, from_type, out, written, type_of(written, NO_TYPE))
+    if values is not None:
+        return values
     biases = fmt.check_biases(bias)
-    written = value_dtype(dtype, np.float32, out)
+    written = value_dtype(dtype, FLOAT32, out)
     shape = broadcast_shape(source, biases)
     if out is not None:
         check_out(out, shape, written)
@@ -247,7 +283,7 @@ def decode_checked(
     fmt: Format,
     biases: int | NDArray[np.int16],
     shape: tuple[int, ...],
-    dtype: DTypeLike,
+    dtype: np.dtype[Any],
     out: Array | None = None,
 ) -> Array:
     """Convert codes to values as `decode`, from arguments that are known to fit together.
@@ -262,7 +298,7 @@ def decode_checked(
         One that the format allows, or several that broadcast to `shape`.
     shape : tuple of int
         The shape of the values.
-    dtype : dtype
+    dtype : numpy.dtype
         That of the values, a floating one of native byte order.
     out : ndarray of `dtype`, shape `shape`, optional
         Where to write the values.
@@ -271,6 +307,11 @@ def decode_checked(
     -------
     ndarray of `dtype`, shape `shape`
     """
+    if type(biases) is int and codes.shape == shape:
+        from_type = CODES if codes.dtype is fmt.storage_dtype else NO_TYPE
+        made = convert_nearest(fmt, biases, codes, from_type, out, dtype, type_of(dtype, NO_TYPE))
+        if made is not None:
+            return made
     values = np.empty(shape, dtype) if out is None else out
     if values.itemsize == 1:
         return _decode_byte_float(codes, fmt, biases, shape, values)
@@ -323,7 +364,13 @@ def round_checked(
     ndarray of float64 or float32, shape `shape`
         `out`, or a new array: float64 if `source` is, and float32 otherwise.
     """
-    values = np.empty(shape, rounded_dtype(source.dtype)) if out is None else out
+    dtype = rounded_dtype(source.dtype) if out is None else out.dtype
+    if how is NEAREST and type(biases) is int and source.shape == shape:
+        types = type_of(source.dtype, NO_TYPE), type_of(dtype, NO_TYPE)
+        made = convert_nearest(fmt, biases, source, types[0], out, dtype, types[1])
+        if made is not None:
+            return made
+    values = np.empty(shape, dtype) if out is None else out
     if values.itemsize == 1:
         rounded = round_checked(source, fmt, biases, shape, how)
         with flags.no_flags():  # nor does rounding in float16 tell of its second rounding
@@ -342,7 +389,7 @@ def _decode_byte_float(
 ) -> Array:
     """Decode into an array of one of ml_dtypes' floats of a byte, by way of float32, which is exact."""
     with flags.collected() as raised:
-        exact = decode_checked(codes, fmt, biases, shape, np.float32)
+        exact = decode_checked(codes, fmt, biases, shape, FLOAT32)
     with flags.collected() as rounded:
         _round_byte_float(exact, out)
     # a NaN that is decoded is one to be rounded as well, and so are other numbers without a definable result
@@ -364,6 +411,8 @@ def _round_byte_float(values: Array, out: Array) -> None:
 
 def rounded_dtype(source: np.dtype[Any]) -> np.dtype[Any]:
     """Tell the dtype that values of a dtype are rounded into: float64 from float64, or else float32."""
+    if source is FLOAT32:
+        return FLOAT32
     return _FLOAT64 if source.kind == "f" and source.itemsize == 8 else FLOAT32
 
 
@@ -398,7 +447,10 @@ def _wrong_dtype(codes: Array, fmt: Format) -> ArgumentTypeError:
 
 def _check_range(codes: Array, fmt: Format) -> None:
     limit = 2**fmt.bits - 1
-    if codes.size and (codes.min() < 0 or codes.max() > limit):
+    unsigned = codes
+    if codes.dtype.kind == "i":  # one look tells of what is negative, too
+        unsigned = codes.view(codes.dtype.str.replace("i", "u"))
+    if codes.size and np.maximum.reduce(unsigned, axis=None) > limit:
         worst = codes.min() if codes.min() < 0 else codes.max()
         raise ArgumentValueError(
             f"codes have an element {worst}; {fmt.name} has codes 0 to {limit}"
@@ -407,7 +459,7 @@ def _check_range(codes: Array, fmt: Format) -> None:
 
 def broadcast_shape(source: Array, biases: int | NDArray[np.int16]) -> tuple[int, ...]:
     """Tell the shape to which values or codes broadcast with their biases, or refuse both."""
-    if isinstance(biases, int):
+    if type(biases) is int:
         return source.shape
     # not numpy.broadcast_shapes, which stops at 32 dimensions
     pairs = zip_longest(reversed(source.shape), reversed(biases.shape), fillvalue=1)

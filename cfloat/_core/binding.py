@@ -14,7 +14,9 @@ from cfloat.errors import CFloatError
 
 from . import flags, threads
 from ._cfloat import ffi, lib
+from .flags import asked
 from .rounding import NEAREST, ROUNDING_MODES, Rounding, RoundingMode
+from .threads import get_num_threads
 
 Array = NDArray[Any]
 
@@ -24,6 +26,10 @@ _TYPES: Final[dict[int, int]] = {
     dtype.num: getattr(lib, f"{_PREFIXES[dtype.kind]}{8 * dtype.itemsize}")
     for dtype in map(np.dtype, "?bBhHiIlLqQefdg")
     if dtype.itemsize <= 8  # a long double that is a double, on some systems, is one here
+}
+#: The types of dtypes of native byte order whose memory NumPy lends as it is: those of the short ways.
+NATIVE_TYPES: Final = {
+    dtype: _TYPES[dtype.num] for dtype in map(np.dtype, "?bBhHiIlLqQefdg") if dtype.num in _TYPES
 }
 #: Types that values can be written as, and those that matrix products take as they are.
 VALUE_TYPES: Final = (lib.CF_FLOAT64, lib.CF_FLOAT32, lib.CF_FLOAT16, lib.CF_BFLOAT16)
@@ -49,10 +55,10 @@ _VARIANT: Final = {
     "B": lib.CF_STOCHASTIC_B,
     "C": lib.CF_STOCHASTIC_C,
 }
-#: The type of codes, of the format that an operation is about.
+#: The type of codes, of the format that an operation is about, and what is no type.
 CODES: Final[int] = lib.CF_CODES
+NO_TYPE: Final = -1
 # Attributes of the extension are slower to get than globals, and calls for a few elements are frequent.
-_CODES: Final = lib.CF_CODES
 _cf_convert: Final = lib.cf_convert
 _cf_matmul_flat: Final = lib.cf_matmul_flat
 _cf_add_to_peaks: Final = lib.cf_add_to_peaks
@@ -62,6 +68,12 @@ _FLOATS: Final = ffi.typeof("float *")
 _FLOAT32: Final = lib.CF_ACCUMULATE_FLOAT32
 _EXACT: Final = lib.CF_ACCUMULATE_EXACT
 _NULL: Final = ffi.NULL
+_empty: Final = np.empty
+# What values can be viewed as, by their size: ml_dtypes' dtypes do not export a buffer.
+_BITS: Final = {2: np.uint16, 4: np.uint32}
+_from_buffer: Final = ffi.from_buffer
+_cf_convert_nearest: Final = lib.cf_convert_nearest
+_cf_matmul_contiguous: Final = lib.cf_matmul_contiguous
 
 #: Bits of what an operation signals beside its result.
 INVALID: Final[int] = lib.CF_SIGNAL_INVALID
@@ -89,6 +101,7 @@ _STATUS: Final = {
     lib.CF_BAD_LAYOUT: "layout",
     lib.CF_BAD_ISA: "ISA",
     lib.CF_OTHER_MODES: "floating-point modes",
+    lib.CF_OVERLAP: "overlapping arrays",
 }
 
 
@@ -150,6 +163,14 @@ def _address(array: Array) -> Any:
     if array.flags.c_contiguous and array.dtype.kind != "V":  # the short way
         return ffi.cast("void *", ffi.from_buffer(array))
     return ffi.cast("void *", array.__array_interface__["data"][0])
+
+
+def _memory(array: Array) -> Any:
+    """Do what `_address` does of an array whose dtype exports a buffer, in less time, for a ``void *``."""
+    layout = array.flags
+    if layout.c_contiguous:
+        return _from_buffer(array)
+    return _from_buffer(array.T) if layout.f_contiguous else _address(array)
 
 
 def _separate(source: Array, destination: Array) -> Array:
@@ -226,8 +247,8 @@ def convert(
     mode = _ROUNDING[rounding.mode]
     if rounding.bits != 32 or rounding.variant != "A":
         mode += 16 * _VARIANT[rounding.variant] + 256 * rounding.bits
-    from_type = element_type(source.dtype) if encode else _CODES
-    to_type = element_type(destination.dtype) if decode else _CODES
+    from_type = element_type(source.dtype) if encode else CODES
+    to_type = element_type(destination.dtype) if decode else CODES
     counter = ffi.new("cf_flags *") if flags.are_counted() else _NULL
     if not fresh:
         source = _separate(source, destination)
@@ -293,21 +314,57 @@ def convert_memory(
         _check(status)
 
 
-def decode_to_float32(fmt: Any, bias: int, codes: Array) -> NDArray[np.float32] | None:
-    """Decode as `convert`, on the shortest way there is; None if it is not the way for these codes.
+def convert_nearest(
+    fmt: Any, bias: object, source: Array, from_type: int, out: object, dtype: Any, to_type: int
+) -> Array | None:
+    """Convert to nearest by the shortest way there is; None if that is not for these arguments, or one is wrong.
 
-    They are of one checked bias, contiguous and of native byte order, while nobody counts flags.
+    It is for contiguous arrays of native byte order and one bias, while nobody counts flags.  Nothing was
+    written where it gives None: `convert`, and the checks before it, know the rest.
+
+    Parameters
+    ----------
+    fmt : Format
+        The format of the codes.
+    bias : object
+        Plain are an int and None, which is the format's default.
+    source : ndarray
+        Values, or codes that the format has.
+    from_type, to_type : int
+        What the source and the result hold: `CODES`, or one of `NATIVE_TYPES`, or `NO_TYPE` of others.
+    out : object
+        Where to write the result; plain are None, which is a new array, and an array of the source's shape.
+    dtype : dtype
+        The result's.
+
+    Returns
+    -------
+    ndarray or None
+        The result.
     """
-    if flags.are_counted() or not (codes.flags.c_contiguous and codes.dtype.isnative):
+    if asked() is not None:
         return None
-    values = np.empty(codes.shape, np.float32)
-    status = lib.cf_convert(
-        fmt, bias, _CODES, ffi.from_buffer(codes), _TIES_TO_EVEN, 0, 0, lib.CF_FLOAT32,
-        ffi.from_buffer(values), values.size, threads.get_num_threads(), _NULL,
-    )  # fmt: skip
-    if status:
-        _check(status)
-    return values
+    if bias is None:
+        bias = fmt.default_bias
+    elif type(bias) is not int:
+        return None
+    if out is None:
+        out = _empty(source.shape, dtype)
+    elif (
+        type(out) is not np.ndarray
+        or out.dtype != dtype
+        or out.shape != source.shape
+        or not out.flags.carray
+    ):
+        return None
+    try:
+        status = _cf_convert_nearest(
+            fmt._struct, bias, from_type, _from_buffer(source), to_type, _from_buffer(out),
+            source.size, get_num_threads(),
+        )  # fmt: skip
+    except (ValueError, OverflowError):  # NumPy lends no memory that is not contiguous; of the bias
+        return None
+    return None if status else out
 
 
 class Matrices(NamedTuple):
@@ -342,7 +399,7 @@ def _fill_matrix(matrix: Any, operand: Matrices, stack: tuple[int, ...]) -> list
     if fmt is None or biases is None:
         matrix.type = element_type(elements.dtype)
         return [strides]
-    matrix.type, matrix.format = _CODES, fmt
+    matrix.type, matrix.format = CODES, fmt
     # one bias along an axis is one block, as long as the axis
     whole = [max(1, length) for length in shape[-2:]]
     if isinstance(biases, int):
@@ -426,18 +483,30 @@ def matmul_flat(
     exact : bool
         Whether sums are exact, and rounded once.
     """
-    # a vector is a row on the left, and a column on the right; strides along one element are not looked at
-    rows, a_row = (a.shape[0], a.strides[0]) if a.ndim == 2 else (1, 0)
-    columns, b_column = (b.shape[1], b.strides[1]) if b.ndim == 2 else (1, 0)
-    steps = results.strides
-    status = lib.cf_matmul_flat(
-        _EXACT if exact else _FLOAT32, rows, a.shape[-1], columns,
-        _element_type(a, a_format), a_format or _NULL, a_bias, _address(a), a_row, a.strides[-1],
-        _element_type(b, b_format), b_format or _NULL, b_bias, _address(b), b.strides[0], b_column,
-        ffi.cast("float *", _address(results)),
-        steps[0] if a.ndim == 2 else 0, steps[-1] if b.ndim == 2 else 0, threads.get_num_threads(),
-    )  # fmt: skip
-    _check(status)
+    accumulate = _EXACT if exact else _FLOAT32
+    a_type, b_type = CODES, CODES
+    if a_format is None:
+        a, a_format, a_type = a.view(_BITS[a.itemsize]), _NULL, element_type(a.dtype)
+    if b_format is None:
+        b, b_format, b_type = b.view(_BITS[b.itemsize]), _NULL, element_type(b.dtype)
+    # a vector is a row on the left, and a column on the right
+    rows, columns = a.shape[0] if a.ndim == 2 else 1, b.shape[1] if b.ndim == 2 else 1
+    if a.flags.c_contiguous and b.flags.c_contiguous and results.flags.c_contiguous:
+        status = _cf_matmul_contiguous(
+            accumulate, rows, b.shape[0], columns, a_type, a_format, a_bias, _from_buffer(a),
+            b_type, b_format, b_bias, _from_buffer(b), _from_buffer(results), get_num_threads(),
+        )  # fmt: skip
+    else:  # strides along one element are not looked at
+        a_row, row_step = (a.strides[0], results.strides[0]) if a.ndim == 2 else (0, 0)
+        b_column, column_step = (b.strides[1], results.strides[-1]) if b.ndim == 2 else (0, 0)
+        status = lib.cf_matmul_flat(
+            accumulate, rows, b.shape[0], columns,
+            a_type, a_format, a_bias, _memory(a), a_row, a.strides[-1],
+            b_type, b_format, b_bias, _memory(b), b.strides[0], b_column,
+            _memory(results), row_step, column_step, get_num_threads(),
+        )  # fmt: skip
+    if status:
+        _check(status)
 
 
 def matmul_memory(
@@ -471,10 +540,6 @@ def matmul_memory(
     )  # fmt: skip
     if status:
         _check(status)
-
-
-def _element_type(elements: Array, fmt: Any) -> int | None:
-    return element_type(elements.dtype) if fmt is None else _CODES
 
 
 def matmul_rounded(
@@ -916,6 +981,44 @@ def add_products(a: NDArray[np.float64], b: NDArray[np.float64], sums: NDArray[n
     pointers = (ffi.from_buffer("double[]", each) for each in (a, b))
     sums_pointer = ffi.from_buffer("int64_t[]", sums, require_writable=True)
     _check(lib.cf_add_products(*pointers, a.size, sums_pointer))
+
+
+class ExactErrors(NamedTuple):
+    """The fields of `cf_errors`, its sums as integers in units of 2 to the power of minus `SUM_ORIGIN`."""
+
+    max_abs: float
+    max_rel: float
+    finite: int
+    overflowed: int
+    saturated: int
+    underflowed: int
+    subnormal: int
+    signal: int
+    noise: int
+    product: int
+    rounded: int
+
+
+def exact_errors(
+    x: NDArray[np.float64],
+    q: NDArray[np.float64],
+    off: NDArray[np.float64],
+    largest: float,
+    smallest_normal: float,
+) -> ExactErrors:
+    """Find what elements lost by rounding: contiguous ones before and after it, and their differences."""
+    found = ffi.new("cf_errors *")
+    pointers = (_from_buffer("double[]", each) for each in (x, q, off))
+    status = lib.cf_exact_errors(*pointers, x.size, largest, smallest_normal, found)
+    if status:
+        _check(status)
+    sums = bytes(ffi.buffer(found.sums))
+    size = lib.CF_SUM_BYTES
+    return ExactErrors(
+        found.max_abs, found.max_rel, found.finite, found.overflowed, found.saturated,
+        found.underflowed, found.subnormal,
+        *(int.from_bytes(sums[i : i + size], "little", signed=True) for i in range(0, len(sums), size)),
+    )  # fmt: skip
 
 
 class SchemeFields(NamedTuple):

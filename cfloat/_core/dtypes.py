@@ -35,6 +35,13 @@ SOURCE_DTYPES: Final = (
 )
 _VALUE_DTYPES: Final = "float64, float32, float16, bfloat16, float8_e4m3fn or float8_e5m2"
 
+_PLAIN_VALUES: Final = {
+    dtype.type: dtype for dtype in map(np.dtype, (np.float64, np.float32, np.float16))
+}
+
+# What small calls are given beside arrays, and of which no memory can be missing.
+_NO_TENSORS: Final = frozenset((list, tuple, float, int))
+
 # Of torch's tensors, which float32 holds exactly, and which NumPy does not read.
 _WIDENED: Final = ("torch.bfloat16", *(f"torch.{name}" for name in BYTE_FLOATS))
 
@@ -76,7 +83,10 @@ def real_array(name: str, x: ArrayLike) -> Array:
     ArgumentValueError
         If it is a tensor of torch whose memory was given back.
     """
-    if type(x) is not np.ndarray:
+    if type(x) is np.ndarray:
+        if x.dtype in binding.NATIVE_TYPES:
+            return x
+    elif type(x) not in _NO_TENSORS:
         check_memory(name, x)
     try:
         array = np.asarray(x)
@@ -159,6 +169,8 @@ def value_dtype(
             given, dtype = "out's dtype", out.dtype
     try:
         checked = np.dtype(dtype)
+        if binding.NATIVE_TYPES.get(checked) in binding.VALUE_TYPES:
+            return checked
     except (TypeError, ValueError, SyntaxError):  # NumPy evaluates some strings
         if not (isinstance(dtype, str) and dtype in ("bfloat16", *BYTE_FLOATS)):
             raise ArgumentTypeError(
@@ -171,6 +183,20 @@ def value_dtype(
             f"{given} is {name}; it takes {_VALUE_DTYPES}, of native byte order, {_OTHERS}"
         )
     return checked
+
+
+def plain_value_dtype(
+    dtype: object, default: np.dtype[Any], out: object
+) -> np.dtype[Any] | None:
+    """Give what `value_dtype` does, if one of NumPy's dtypes is asked for by itself or by its type, or else None.
+
+    Nothing is refused.
+    """
+    if dtype is None:
+        return out.dtype if type(out) is np.ndarray else default
+    if isinstance(dtype, np.dtype):
+        return dtype
+    return _PLAIN_VALUES.get(dtype) if isinstance(dtype, type) else None
 
 
 def _of_ml_dtypes(name: str) -> np.dtype[Any]:

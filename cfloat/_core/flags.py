@@ -235,6 +235,10 @@ def collected() -> Generator[Flags]:
         _environment.reset(token)
 
 
+#: What the code that runs now has asked for; None if nothing, as in most programs.
+asked: Final = _environment.get
+
+
 def are_counted() -> bool:
     """Whether flags are counted, warned of or raised now; otherwise nobody need count them."""
     environment = _environment.get()

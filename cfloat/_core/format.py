@@ -266,6 +266,11 @@ class Format:
         return np.dtype(np.uint8 if self.bits <= 8 else np.uint16)
 
     @cached_property
+    def _fills_storage(self) -> bool:
+        """Whether every pattern of bits that memory can hold is a code."""
+        return self.bits == 8 * self.storage_dtype.itemsize
+
+    @cached_property
     def _struct(self) -> Any:
         """What the C core reads of the format."""
         low, high = self.bias_range
@@ -360,6 +365,17 @@ class Format:
         )
         return values
 
+    @cached_property
+    def _tables(self) -> "dict[int, NDArray[np.float32]]":
+        return {}
+
+    def _table(self, bias: int) -> "NDArray[np.float32]":
+        """Give `values` at a bias that the format allows; they are kept, and not to be changed."""
+        table = self._tables.get(bias)
+        if table is None:
+            table = self._tables[bias] = self.values(bias)
+        return table
+
     def check_bias(self, bias: object) -> int:
         """Check one bias and give it as an int; the default bias for None.
 
@@ -381,7 +397,7 @@ class Format:
         """
         if bias is None:
             return self.default_bias
-        checked = integer("bias", bias)
+        checked = bias if type(bias) is int else integer("bias", bias)
         low, high = self.bias_range
         if not low <= checked <= high:
             raise ArgumentValueError(f"bias is {checked}; {self._bias_rule()}")
@@ -406,7 +422,9 @@ class Format:
         ArgumentValueError
             If the format does not allow one of them.
         """
-        if bias is None or type(bias) is int or isinstance(bias, _SCALARS):
+        if bias is None:
+            return self.default_bias
+        if type(bias) is int or isinstance(bias, _SCALARS):
             return self.check_bias(bias)
         biases = np.asarray(bias)
         if biases.dtype.kind not in "iu":

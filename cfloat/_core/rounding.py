@@ -76,6 +76,13 @@ _PLAIN: Final = {mode: Rounding(mode) for mode in ROUNDING_MODES}
 #: Nearest, ties to even.
 NEAREST: Final = _PLAIN["ties_to_even"]
 
+#: Defaults of functions that round.  Small calls ask whether an argument is the very object: another one of
+#: the same value goes a longer way to the same.
+TIES_TO_EVEN: Final = "ties_to_even"
+FIRST_WORD: Final = 0
+ALL_BITS: Final = 32
+VARIANT_A: Final = "A"
+
 
 def check_rounding(
     rounding: object,
@@ -87,6 +94,15 @@ def check_rounding(
     stochastic_variant: object = "A",
 ) -> Rounding:
     """Check the arguments of a conversion to `shape`, which `cfloat.encode` explains."""
+    # what most calls ask for: the arguments' own defaults, which are these very objects
+    if (
+        rounding is TIES_TO_EVEN
+        and random_bits is seed is None
+        and offset is FIRST_WORD
+        and stochastic_bits is ALL_BITS
+        and stochastic_variant is VARIANT_A
+    ):
+        return NEAREST
     if not (isinstance(rounding, str) and rounding in _PLAIN):
         check_choice("rounding", rounding, ROUNDING_MODES)
     mode = _PLAIN[cast(RoundingMode, rounding)].mode

@@ -1,18 +1,23 @@
 """Matrix products of `CFloatArray`: `matmul` (docs/spec.md 5.4)."""
 
-from typing import Any, SupportsIndex
+from typing import Any, Final, SupportsIndex
 
 from cfloat._array.array import CFloatArray
 from cfloat._core import flags
 from cfloat._core.format import Format
 from cfloat._core.public_names import public
-from cfloat._core.rounding import RoundingMode
+from cfloat._core.rounding import FIRST_WORD, TIES_TO_EVEN, RoundingMode
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from .accumulator import check_accumulator
 from .operands import operand, result_shape
 from .outputs import check_destination, into_float32, into_format
 from .plain import plain_product
+
+# Arguments of a plain product; another object of the same value goes the longer way to the same.
+_FLOAT32: Final = "float32"
+_EXACT: Final = "exact"
+_EACH: Final = 1
 
 
 @public
@@ -123,17 +128,13 @@ def matmul(
             f"a is a {type(a).__name__} and b a {type(b).__name__}; one of them must be a CFloatArray"
         )
     if (
-        isinstance(accumulate, str)
-        and accumulate in ("float32", "exact")
-        and accumulator_bias is None
-        and accumulate_every == 1
-        and type(accumulate_every) is int
-        and rounding == "ties_to_even"
-        and seed is None
-        and type(offset) is int
-        and offset == 0
+        (accumulate is _FLOAT32 or accumulate is _EXACT)
+        and accumulator_bias is seed is None
+        and accumulate_every is _EACH
+        and rounding is TIES_TO_EVEN
+        and offset is FIRST_WORD
     ):
-        product = plain_product(a, b, out, exact=accumulate == "exact")
+        product = plain_product(a, b, out, exact=accumulate is _EXACT)
         if product is not None:
             return product
     a, b = operand("a", a), operand("b", b)

@@ -3,10 +3,14 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cfloat._array.array import CFloatArray
+from cfloat._convert.elementwise import check_codes
 from cfloat._core import binding
 from cfloat._core.dtypes import FLOAT32, is_operand_dtype
+
+Array = NDArray[Any]
 
 
 def plain_product(a: Any, b: Any, out: Any, *, exact: bool) -> Any:
@@ -26,45 +30,50 @@ def plain_product(a: Any, b: Any, out: Any, *, exact: bool) -> Any:
     ndarray of float32, float32 or None
         As `cfloat.matmul`.
     """
-    first, second = _elements(a), _elements(b)
+    first, second = _parts(a), _parts(b)
     if first is None or second is None:
         return None
-    inner = first.shape[-1]
-    if inner != second.shape[0]:
+    a, a_format, a_bias = first
+    b, b_format, b_bias = second
+    inner = a.shape[-1]
+    if inner != b.shape[0]:
         return None
-    shape = first.shape[:-1] + second.shape[1:]
+    shape = a.shape[:-1] + b.shape[1:]
     if out is None:
-        results = np.empty(shape, np.float32)
-    elif _is_plain_output(out, shape, first, second):
+        results = np.empty(shape, FLOAT32)
+    elif _is_plain_output(out, shape, a, b):
         results = out
     else:
         return None
     if not (inner and results.size):
         return None
-    binding.matmul_flat(first, *_meaning(a), second, *_meaning(b), results, exact)
+    binding.matmul_flat(a, a_format, a_bias, b, b_format, b_bias, results, exact)
     if out is not None or shape:
         return results
     return results[()]
 
 
-def _elements(x: Any) -> Any:
-    """Give the codes or values of a plain operand, an array that the core can read; None of another."""
+def _parts(x: Any) -> tuple[Array, Any, int] | None:
+    """Give what the core reads of a plain operand: codes, their format's description and their bias.
+
+    Or values, None and 0.  None of another operand.
+    """
     if isinstance(x, CFloatArray):
-        if x._biases.one is None:
+        bias, fmt, elements = x._biases.values, x._format, x._codes
+        if type(bias) is not int:
             return None
-        x._check_codes()
-        elements = x._codes
-    elif type(x) is np.ndarray and is_operand_dtype(x.dtype):
-        elements = x
+        if not fmt._fills_storage:
+            check_codes(elements, fmt)
+        struct = fmt._struct
+    elif type(x) is np.ndarray and (x.dtype is FLOAT32 or is_operand_dtype(x.dtype)):
+        elements, struct, bias = x, None, 0
     else:
         return None
-    plain = 0 < elements.ndim < 3 and elements.dtype.isnative and elements.flags.aligned
-    return elements if plain else None
-
-
-def _meaning(x: Any) -> tuple[Any, int]:
-    """Give the core's description of the format and the bias of codes, or None and 0 of values."""
-    return (x._format._struct, x._biases.one or 0) if isinstance(x, CFloatArray) else (None, 0)
+    if not 0 < elements.ndim < 3:
+        return None
+    # bytes always are
+    readable = elements.itemsize == 1 or (elements.dtype.isnative and elements.flags.aligned)
+    return (elements, struct, bias) if readable else None
 
 
 def _is_plain_output(out: Any, shape: tuple[int, ...], first: Any, second: Any) -> bool:

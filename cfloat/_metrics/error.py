@@ -21,9 +21,9 @@ from cfloat._core.public_names import public
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentValueError
 
-from .exact_sums import UNIT, ExactSums, cosine, quotient
+from .exact_sums import UNIT, cosine, quotient
 from .sqnr import sqnr_db
-from .wide_integers import Low, difference, float64_parts, kept_low
+from .wide_integers import Low, difference, float64_parts
 
 Floats = NDArray[np.float64]
 
@@ -181,6 +181,8 @@ def own_format(
     """Return an array's format and bias, or neither if its biases differ; those given must be these."""
     if fmt is not None and fmt != q.format:
         raise ArgumentValueError(f"fmt is {shown(fmt)}, and q has {shown(q.format)}")
+    if bias is None and type(q.bias) is int:
+        return q.format, q.bias
     own = np.unique(np.asarray(q.bias))
     if bias is not None and np.any(own != q.format.check_bias(bias)):
         has = int(own[0]) if own.size == 1 else f"biases from {own[0]} to {own[-1]}"
@@ -234,48 +236,15 @@ class Sums:
         q_low: Low = None,
     ) -> None:
         """Add a piece: contiguous arrays of one axis, and what float64 has lost of their elements."""
-        finite = np.isfinite(x)
-        if not finite.all():
-            x, q, x_low, q_low = (
-                x[finite],
-                q[finite],
-                kept_low(x_low, finite),
-                kept_low(q_low, finite),
-            )
         if x.size == 0:
             return
-        magnitude, errors = np.abs(x), np.abs(difference(q, q_low, x, x_low))
-        errors[np.isnan(errors)] = np.inf  # the element became NaN
-        self.finite += x.size
-        self.max_abs = max(self.max_abs, float(errors.max()))
-        nonzero = magnitude > 0
-        self.underflowed += int(np.count_nonzero(nonzero & (q == 0)))
-        if limits is not None:
-            rounded = np.abs(q)
-            beyond = magnitude > limits.max
-            if x_low is not None:
-                beyond |= (magnitude == limits.max) & (np.sign(x_low) == np.sign(x))
-            self.saturated += int(np.count_nonzero(beyond))
-            subnormal = (rounded > 0) & (rounded < limits.smallest_normal)
-            self.subnormal += int(np.count_nonzero(subnormal))
-        magnitude[~nonzero] = np.inf
-        np.divide(errors, magnitude, out=magnitude)
-        self.max_rel = max(self.max_rel, float(magnitude.max(where=nonzero, initial=0.0)))
-        sums = ExactSums(4)
-        sums.add(0, x, x)
-        if math.isinf(self.max_abs):
-            kept = np.isfinite(errors)
-            self.overflowed += kept.size - int(np.count_nonzero(kept))
-            errors = errors[kept]
-            kept = np.isfinite(q)
-            x, q = x[kept], q[kept]
-        sums.add(1, errors, errors)
-        sums.add(2, x, q)
-        sums.add(3, q, q)
-        self.signal += sums.totals[0]
-        self.noise += sums.totals[1]
-        self.product += sums.totals[2]
-        self.rounded += sums.totals[3]
+        off = difference(q, q_low, x, x_low)
+        largest, normal = (math.inf, 0.0) if limits is None else (limits.max, limits.smallest_normal)
+        found = Sums(**binding.exact_errors(x, q, off, largest, normal)._asdict())
+        if x_low is not None:  # a part of what float64 has not, beyond the largest
+            beyond = (np.abs(x) == largest) & (np.sign(x_low) == np.sign(x))
+            found.saturated += int(np.count_nonzero(beyond))
+        self.merge(found)
 
     def merge(self, other: "Sums") -> None:
         """Add the sums of other pieces."""

@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "cfloat.h"
+#include "core/format.h"
 
 /* Parts of a description that are alike for all flat products. */
 static const int64_t NO_STRIDES[2] = {0, 0};
@@ -33,7 +34,7 @@ static int describe(cf_matrix *matrix, flat_matrix *flat, int32_t type, const cf
 int cf_matmul_flat(int32_t accumulate, int64_t rows, int64_t inner, int64_t columns, int32_t a_type,
                    const cf_format *a_format, int a_bias, const void *a, int64_t a_row_stride,
                    int64_t a_column_stride, int32_t b_type, const cf_format *b_format, int b_bias,
-                   const void *b, int64_t b_row_stride, int64_t b_column_stride, float *results,
+                   const void *b, int64_t b_row_stride, int64_t b_column_stride, void *results,
                    int64_t result_row_stride, int64_t result_column_stride, int threads) {
   const int64_t result_strides[2] = {result_row_stride, result_column_stride};
   flat_matrix flat_a, flat_b;
@@ -53,4 +54,25 @@ int cf_matmul_flat(int32_t accumulate, int64_t rows, int64_t inner, int64_t colu
   product.inner = inner;
   product.columns = columns;
   return (accumulate == CF_ACCUMULATE_EXACT ? cf_matmul_exact : cf_matmul)(&product, threads);
+}
+
+/* Bytes of an element; 0 of a type that is not taken. */
+static int64_t element_size(int32_t type, const cf_format *format) {
+  switch (type) {
+    case CF_CODES: return (int64_t)cf_code_size(format);
+    case CF_FLOAT32: return 4;
+    case CF_BFLOAT16: return 2;
+    default: return 0;
+  }
+}
+
+int cf_matmul_contiguous(int32_t accumulate, int64_t rows, int64_t inner, int64_t columns,
+                         int32_t a_type, const cf_format *a_format, int a_bias, const void *a,
+                         int32_t b_type, const cf_format *b_format, int b_bias, const void *b,
+                         void *results, int threads) {
+  const int64_t a_size = element_size(a_type, a_format), b_size = element_size(b_type, b_format);
+  const int64_t result_size = sizeof(float);
+  return cf_matmul_flat(accumulate, rows, inner, columns, a_type, a_format, a_bias, a,
+                        inner * a_size, a_size, b_type, b_format, b_bias, b, columns * b_size,
+                        b_size, results, columns * result_size, result_size, threads);
 }

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from cfloat._array.array import CFloatArray, check_has_zero, fills_storage
+from cfloat._array.array import CFloatArray, check_has_zero
 from cfloat._array.registry import Function, keeps, key_of
 
 from .arguments import by_name
@@ -37,7 +37,7 @@ def _like(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
         check_has_zero(a.format)
     options = {key: bound[key] for key in ("order", "shape") if bound.get(key) is not None}
     # what memory happens to hold is a code only where every pattern of its bits is
-    make = np.empty_like if name == "empty_like" and fills_storage(a.format) else np.zeros_like
+    make = np.empty_like if name == "empty_like" and a.format._fills_storage else np.zeros_like
     made = CFloatArray._of(make(a.codes, subok=False, **options), a.format, a._biases)
     if name in ("ones_like", "full_like"):
         made[...] = 1 if name == "ones_like" else bound["fill_value"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from cfloat._array.array import CFloatArray, fills_storage
+from cfloat._array.array import CFloatArray
 from cfloat._array.registry import Function, keeps
 from cfloat._bias.bias_layout import compressed
 from cfloat._convert.elementwise import encode
@@ -35,7 +35,7 @@ def _padded_with_anything(
 ) -> CFloatArray:
     """Pad with codes that may be any, but are codes of the format, with biases that it allows."""
     # "empty" takes no arguments, and says so
-    mode = "empty" if kwargs or fills_storage(array.format) else "constant"
+    mode = "empty" if kwargs or array.format._fills_storage else "constant"
     codes = func(array.codes, pad_width, mode, **kwargs)
     biases = array._biases
     if biases.one is None:
