@@ -54,6 +54,7 @@ _CODES: Final = lib.CF_CODES
 _FLOAT32: Final = lib.CF_ACCUMULATE_FLOAT32
 _EXACT: Final = lib.CF_ACCUMULATE_EXACT
 _NULL: Final = ffi.NULL
+_BAD_TYPE: Final = lib.CF_BAD_TYPE
 
 #: Bits of what an operation signals beside its result.
 INVALID: Final[int] = lib.CF_SIGNAL_INVALID
@@ -215,9 +216,7 @@ def convert(
     Flags or None
         None if flags are not counted.
     """
-    mode = _ROUNDING[rounding.mode]
-    if rounding.bits != 32 or rounding.variant != "A":
-        mode += 16 * _VARIANT[rounding.variant] + 256 * rounding.bits
+    mode = _mode(rounding)
     from_type = element_type(source.dtype) if encode else _CODES
     to_type = element_type(destination.dtype) if decode else _CODES
     counter = ffi.new("cf_flags *") if flags.are_counted() else _NULL
@@ -504,6 +503,102 @@ def _arithmetic(
     if status:
         _check(status)
     return results, signals[0]
+
+
+#: An operand of `arithmetic_codes`, as the core takes it: of `codes_operand` or `number_operand`.
+Operand = tuple[Any, int, Any, int, float]
+
+_NO_OPERAND: Final[Operand] = (_NULL, 0, _NULL, 1, 0.0)
+
+
+def codes_operand(fmt: Any, bias: int, codes: Array) -> Operand:
+    """Describe valid codes, contiguous and of native byte order, at a checked bias, by a `format_struct`.
+
+    There is one for each result, or a single one for all.  They must outlive the description.
+    """
+    return fmt, bias, ffi.from_buffer(codes), codes.size, 0.0
+
+
+def number_operand(number: float) -> Operand:
+    """Describe a number that is an operand for all results."""
+    return _NULL, 0, _NULL, 1, number
+
+
+def arithmetic_codes(
+    function: Function,
+    operands: list[Operand],
+    fmt: Any,
+    bias: int,
+    results: Array,
+    rounding: Rounding = NEAREST,
+) -> tuple[flags.Flags | None, int]:
+    """Compute with codes and numbers, and round once into codes (`cf_arithmetic_codes`).
+
+    Parameters
+    ----------
+    function : str
+    operands : list of Operand
+        As many as the function has.
+    fmt : cdata
+        The `format_struct` of the results.
+    bias : int
+        Their checked bias.
+    results : ndarray
+        Codes: contiguous, of native byte order and writeable; the memory of no operand, unless it is an
+        operand's own array.
+    rounding : Rounding
+        Without words of its own.
+
+    Returns
+    -------
+    raised : Flags or None
+        None if flags are not counted.
+    signals : int
+        As of `round_to_odd`.
+    """
+    counter = ffi.new("cf_flags *") if flags.are_counted() else _NULL
+    signals = ffi.new("uint32_t *")
+    count = len(operands)
+    a, b = operands[0], operands[1] if count > 1 else _NO_OPERAND
+    c = operands[2] if count > 2 else _NO_OPERAND
+    status = lib.cf_arithmetic_codes(
+        _FUNCTIONS[function], *a, *b, *c, fmt, bias, _mode(rounding), rounding.seed, rounding.offset,
+        ffi.from_buffer(results), results.size, threads.get_num_threads(), counter, signals,
+    )  # fmt: skip
+    if status:
+        _check(status)
+    if counter is _NULL:
+        return None, signals[0]
+    raised = flags.Flags(counter.invalid, counter.overflow, counter.underflow, counter.denormal)
+    return raised, signals[0]
+
+
+def float32_of_codes(
+    function: Function, operands: list[Operand], results: NDArray[np.float32]
+) -> int | None:
+    """Compute with codes and numbers as IEEE 754 does in float32; give `signals` of `round_to_odd`.
+
+    None, and nothing is written, where a result might be subnormal or too large.
+    """
+    signals = ffi.new("uint32_t *")
+    a, b = operands[0], operands[1] if len(operands) > 1 else _NO_OPERAND
+    status = lib.cf_arithmetic_codes(
+        _FUNCTIONS[function], *a, *b, *_NO_OPERAND, _NULL, 0, _TIES_TO_EVEN, 0, 0,
+        ffi.from_buffer(results), results.size, threads.get_num_threads(), _NULL, signals,
+    )  # fmt: skip
+    if status == _BAD_TYPE:
+        return None
+    if status:
+        _check(status)
+    found: int = signals[0]
+    return found
+
+
+def _mode(rounding: Rounding) -> int:
+    mode: int = _ROUNDING[rounding.mode]
+    if rounding.bits != 32 or rounding.variant != "A":
+        mode += 16 * _VARIANT[rounding.variant] + 256 * rounding.bits
+    return mode
 
 
 def arithmetic_at(

@@ -11,7 +11,7 @@ from cfloat._core import flags
 from cfloat._core.float_modes import DefaultModes, other_modes
 from cfloat.errors import ArgumentTypeError
 
-from . import in_pieces, keeping, repeated_indices, table_of_codes
+from . import in_one_pass, in_pieces, keeping, repeated_indices, table_of_codes
 from .correct_rounding import function_of
 from .names import REFUSED
 from .operands import integer, operand, operand_of, values_of
@@ -27,10 +27,16 @@ def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str
         kept = KEPT.get(ufunc)
         if kept is not None and (computed := kept(inputs, (), kwargs)) is not None:
             return computed
+        if (computed := in_one_pass.into_float32(ufunc, inputs)) is not None:
+            return computed
         if _is_plain(ufunc, inputs):
             results = ufunc(*_values_of_all(inputs))
             return with_positive_nans(results) if makes_nans(ufunc, inputs) else results
     given = kwargs.get("out", ())
+    if method == "__call__" and len(kwargs) == 1 and type(given) is tuple and len(given) == 1:
+        written_to = in_one_pass.into_format(ufunc, inputs, given[0])
+        if written_to is not None:
+            return written_to
     outs: tuple[Any, ...] = given if isinstance(given, tuple) else (given,)
     if any(_is_foreign(x) for x in (*inputs, *outs)):
         return NotImplemented
