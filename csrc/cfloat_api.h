@@ -400,6 +400,26 @@ int cf_arithmetic_at(int function, const cf_format *format, const int16_t *bias,
                      void *codes, const int64_t *places, const cf_elements *operand, size_t count,
                      cf_flags *flags, uint32_t *signals);
 
+/* sums[o * inner + i], of the values of codes[(o * length + k) * inner + i] for all k: of codes of
+ * one format at one bias, contiguous, of outer * length * inner.
+ *
+ * Additions are of float64, in this order.  Where inner is not 1, one after the other.  Else, of
+ * each 4096 values, value k is added to sum k % 16; those are added up as sums 0 to 7 + sums 8 to
+ * 15, and so on by halves; these one after the other, for 2^20 values at a time; and those
+ * likewise.  All of them begin at -0.  So neither the instruction set nor the number of threads
+ * matters; and where the sum needs no more than 53 bits on the way, it is exact.
+ *
+ * CF_BAD_FORMAT, CF_BAD_BIAS; CF_BAD_LAYOUT: a length is negative, or that of the axis 0.  Nothing
+ * was written then. */
+int cf_sum_codes(const cf_format *format, int bias, const void *codes, int64_t outer,
+                 int64_t length, int64_t inner, double *sums, int threads);
+
+/* results[o * inner + i], the code of the largest of those values, or of the smallest; of zeros -0
+ * is the smaller.  16-bit codes are aligned.  *nans becomes whether there is any NaN: then results
+ * are of no use.  As cf_sum_codes; CF_BAD_FORMAT also for formats without a -0 of their own. */
+int cf_largest_codes(const cf_format *format, int smallest, const void *codes, int64_t outer,
+                     int64_t length, int64_t inner, void *results, int *nans, int threads);
+
 /* A stack of matrices: the operands of matrix products.  The arrays of strides count the axes of
  * the stack first, then rows, then columns. */
 typedef struct cf_matrix {

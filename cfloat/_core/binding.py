@@ -601,6 +601,41 @@ def _mode(rounding: Rounding) -> int:
     return mode
 
 
+def sum_codes(
+    fmt: Any, bias: int, codes: Array, outer: int, length: int, inner: int
+) -> NDArray[np.float64]:
+    """Add up the values of codes along the middle axis of three, in float64 (`cf_sum_codes` has the order).
+
+    Codes are valid, contiguous and of native byte order; `fmt` is their `format_struct`.
+    """
+    sums = np.empty(outer * inner)
+    pointer = ffi.from_buffer("double[]", sums)
+    status = lib.cf_sum_codes(
+        fmt, bias, ffi.from_buffer(codes), outer, length, inner, pointer, threads.get_num_threads()
+    )
+    if status:
+        _check(status)
+    return sums
+
+
+def largest_codes(
+    fmt: Any, codes: Array, outer: int, length: int, inner: int, *, smallest: bool
+) -> Array | None:
+    """Find the codes of the largest or smallest values along the middle axis of three; None if any is NaN.
+
+    As `sum_codes`, of a format whose -0, if it has a sign, is a zero.
+    """
+    found = np.empty(outer * inner, codes.dtype)
+    nans = ffi.new("int *")
+    status = lib.cf_largest_codes(
+        fmt, smallest, ffi.from_buffer(codes), outer, length, inner, ffi.from_buffer(found), nans,
+        threads.get_num_threads(),
+    )  # fmt: skip
+    if status:
+        _check(status)
+    return None if nans[0] else found
+
+
 def arithmetic_at(
     function: Literal["add", "subtract", "multiply", "divide"],
     fmt: Any,

@@ -98,35 +98,34 @@ static void ISA_NAME(add_to_sums)(const float *values, size_t count, double *sum
   for (size_t i = 0; i < count; ++i) sums[i] += (double)values[i];
 }
 
-#define DEFINE_KEYS(bits, code_t, key_t)                                                           \
-  static inline key_t ISA_NAME(key##bits)(code_t code, int shift, int turned) {                    \
-    const key_t placed = (key_t)(code_t)(code << shift);                                           \
-    const key_t low_bits = (key_t)(((uint32_t)1 << (bits - 1)) - 1);                               \
-    return (key_t)(placed ^ ((placed >> (bits - 1)) & low_bits) ^ (key_t)turned);                  \
-  }                                                                                                \
-  static int ISA_NAME(largest_key##bits)(const code_t *codes, size_t count, int shift, int turned, \
-                                         int mask, int least, int *magnitude) {                    \
-    key_t largest = (key_t)least;                                                                  \
-    code_t most = (code_t) * magnitude;                                                            \
-    for (size_t i = 0; i < count; ++i) {                                                           \
-      const key_t key = ISA_NAME(key##bits)(codes[i], shift, turned);                              \
-      const code_t own = (code_t)(codes[i] & mask);                                                \
-      largest = key > largest ? key : largest;                                                     \
-      most = own > most ? own : most;                                                              \
-    }                                                                                              \
-    *magnitude = most;                                                                             \
-    return largest;                                                                                \
-  }                                                                                                \
-  static void ISA_NAME(larger_keys##bits)(const code_t *codes, size_t count, int shift,            \
-                                          int turned, int mask, key_t *keys, int *magnitude) {     \
-    code_t most = (code_t) * magnitude;                                                            \
-    for (size_t i = 0; i < count; ++i) {                                                           \
-      const key_t key = ISA_NAME(key##bits)(codes[i], shift, turned);                              \
-      const code_t own = (code_t)(codes[i] & mask);                                                \
-      keys[i] = key > keys[i] ? key : keys[i];                                                     \
-      most = own > most ? own : most;                                                              \
-    }                                                                                              \
-    *magnitude = most;                                                                             \
+#define DEFINE_KEYS(bits, code_t, key_t)                                                       \
+  static inline key_t ISA_NAME(key##bits)(code_t code, cf_key_rule rule) {                     \
+    const key_t placed = (key_t)(code_t)(code << rule.shift);                                  \
+    return (key_t)(placed ^ ((placed >> (bits - 1)) & (key_t)rule.low) ^ (key_t)rule.turned);  \
+  }                                                                                            \
+  static int ISA_NAME(largest_key##bits)(const code_t *codes, size_t count, cf_key_rule rule,  \
+                                         int least, int *magnitude) {                          \
+    key_t largest = (key_t)least;                                                              \
+    code_t most = (code_t) * magnitude;                                                        \
+    for (size_t i = 0; i < count; ++i) {                                                       \
+      const key_t key = ISA_NAME(key##bits)(codes[i], rule);                                   \
+      const code_t own = (code_t)(codes[i] & rule.mask);                                       \
+      largest = key > largest ? key : largest;                                                 \
+      most = own > most ? own : most;                                                          \
+    }                                                                                          \
+    *magnitude = most;                                                                         \
+    return largest;                                                                            \
+  }                                                                                            \
+  static void ISA_NAME(larger_keys##bits)(const code_t *codes, size_t count, cf_key_rule rule, \
+                                          key_t *keys, int *magnitude) {                       \
+    code_t most = (code_t) * magnitude;                                                        \
+    for (size_t i = 0; i < count; ++i) {                                                       \
+      const key_t key = ISA_NAME(key##bits)(codes[i], rule);                                   \
+      const code_t own = (code_t)(codes[i] & rule.mask);                                       \
+      keys[i] = key > keys[i] ? key : keys[i];                                                 \
+      most = own > most ? own : most;                                                          \
+    }                                                                                          \
+    *magnitude = most;                                                                         \
   }
 DEFINE_KEYS(8, uint8_t, int8_t)
 DEFINE_KEYS(16, uint16_t, int16_t)

@@ -16,6 +16,12 @@ enum { CF_SUM_LANES = 16 };
 typedef void cf_binary_loop(const float *a, const float *b, float *results, size_t count);
 typedef void cf_unary_loop(const float *a, float *results, size_t count);
 
+/* The key of a code is k = code << shift, of as many bits as it is stored in, with the bits `low`
+ * turned where its first bit is set, and then the bits `turned`, as a signed integer. */
+typedef struct cf_key_rule {
+  int shift, low, turned, mask;
+} cf_key_rule;
+
 typedef struct cf_arithmetic_loops {
   /* Rounded to nearest, as IEEE 754 has it. */
   cf_binary_loop *add, *multiply, *divide;
@@ -32,18 +38,17 @@ typedef struct cf_arithmetic_loops {
   void (*add_groups_to_lanes)(const float *values, size_t count, size_t group, double *sums);
   /* sums[i] += values[i] */
   void (*add_to_sums)(const float *values, size_t count, double *sums);
-  /* The largest of `least` and the keys of codes, which are (code << shift), with all bits but the
-   * first turned if that is set, and then those of `turned` too, as signed integers; *magnitude
-   * becomes the largest of it and code & mask. */
-  int (*largest_key8)(const uint8_t *codes, size_t count, int shift, int turned, int mask,
-                      int least, int *magnitude);
-  int (*largest_key16)(const uint16_t *codes, size_t count, int shift, int turned, int mask,
-                       int least, int *magnitude);
+  /* The largest of `least` and the keys of codes; *magnitude becomes the largest of it and code &
+   * mask. */
+  int (*largest_key8)(const uint8_t *codes, size_t count, cf_key_rule rule, int least,
+                      int *magnitude);
+  int (*largest_key16)(const uint16_t *codes, size_t count, cf_key_rule rule, int least,
+                       int *magnitude);
   /* keys[i] = the larger of it and the key of codes[i] */
-  void (*larger_keys8)(const uint8_t *codes, size_t count, int shift, int turned, int mask,
-                       int8_t *keys, int *magnitude);
-  void (*larger_keys16)(const uint16_t *codes, size_t count, int shift, int turned, int mask,
-                        int16_t *keys, int *magnitude);
+  void (*larger_keys8)(const uint8_t *codes, size_t count, cf_key_rule rule, int8_t *keys,
+                       int *magnitude);
+  void (*larger_keys16)(const uint16_t *codes, size_t count, cf_key_rule rule, int16_t *keys,
+                        int *magnitude);
 } cf_arithmetic_loops;
 
 /* An instruction set that is not of the target architecture has none. */

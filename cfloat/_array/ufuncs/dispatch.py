@@ -6,6 +6,7 @@ import numpy as np
 
 from cfloat._array.array import CFloatArray
 from cfloat._array.operators import check_operands
+from cfloat._array.reductions import extreme, total
 from cfloat._array.registry import KEPT, PROTOCOLS, UFUNCS
 from cfloat._core import flags
 from cfloat._core.float_modes import DefaultModes, other_modes
@@ -123,6 +124,10 @@ def _do(
         inputs = (first.reshape(first.shape + (1,) * second.ndim), second)
     if method in ("__call__", "outer"):
         return _call(ufunc, inputs, outs, kwargs, into_format)
+    if method == "reduce" and not outs and not kwargs.keys() - {"axis", "keepdims"}:
+        reduced = _reduced(ufunc, inputs[0], kwargs.get("axis", 0), kwargs.get("keepdims", False))
+        if reduced is not None:
+            return reduced
     operands = [operand(ufunc, x, kwargs, into_format) for x in inputs]
     if not into_format:
         result = getattr(ufunc, method)(*operands, **with_out(outs, kwargs))
@@ -135,6 +140,15 @@ def _do(
         raise ValueError(f"the result has shape {np.shape(result)}, and the output {outs[0].shape}")
     write(outs[0], result, True)
     return outs[0]
+
+
+def _reduced(ufunc: np.ufunc, a: Any, axis: Any, keepdims: Any) -> Any:
+    """Reduce as NumPy's functions do."""
+    if ufunc is np.add:
+        return total(a, axis, keepdims)
+    if ufunc in (np.maximum, np.minimum, np.fmax, np.fmin):
+        return extreme(a, axis, keepdims, smallest=ufunc in (np.minimum, np.fmin))
+    return None
 
 
 def _call(
