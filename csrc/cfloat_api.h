@@ -399,6 +399,26 @@ int cf_arithmetic(int function, const cf_elements *operands, int result_type, in
                   uint64_t seed, uint64_t offset, void *results, size_t count, int threads,
                   cf_flags *flags, uint32_t *signals);
 
+/* The same of codes and numbers: results[i] = function(a[i], b[i], c[i]), as many operands as the
+ * function has, rounded once into codes of a format at a bias, or, without a format, to float32.
+ *
+ * An operand is codes of its format at its bias, `count` of them or a single one for all; or, where
+ * its format is NULL, a number.  Codes are valid, contiguous and of native byte order, and so are
+ * results, which may be the memory of an operand whose codes have their size.  function is CF_ADD
+ * to CF_FMA; rounding, seed, offset, flags and signals are as above.
+ *
+ * Without a format it is IEEE 754's float32, to nearest, of operations with one rounding; and
+ * CF_BAD_TYPE where flags are counted, or a result might be subnormal or too large, as far as
+ * formats, biases and numbers tell.  Otherwise, too, CF_BAD_TYPE, CF_BAD_ROUNDING, CF_BAD_FORMAT,
+ * CF_BAD_BIAS: nothing was written. */
+int cf_arithmetic_codes(int function, const cf_format *a_format, int a_bias, const void *a,
+                        size_t a_count, double a_number, const cf_format *b_format, int b_bias,
+                        const void *b, size_t b_count, double b_number, const cf_format *c_format,
+                        int c_bias, const void *c, size_t c_count, double c_number,
+                        const cf_format *format, int bias, int rounding, uint64_t seed,
+                        uint64_t offset, void *results, size_t count, int threads, cf_flags *flags,
+                        uint32_t *signals);
+
 /* For each i in turn, codes[places[i]] = function(codes[places[i]], operand[i]), rounded to
  * nearest: of CF_ADD to CF_DIVIDE, exact, one rounding for every i.  codes are contiguous and valid
  * ones of the format; bias[place * bias_step] is each one's, which the format allows, bias_step 0
@@ -455,6 +475,26 @@ typedef struct cf_adamw {
  * then. */
 int cf_adamw_peaks(const cf_adamw *step, float *peaks, int threads);
 int cf_adamw_update(const cf_adamw *step, int threads);
+
+/* sums[o * inner + i], of the values of codes[(o * length + k) * inner + i] for all k: of codes of
+ * one format at one bias, contiguous, of outer * length * inner.
+ *
+ * Additions are of float64, in this order.  Where inner is not 1, one after the other.  Else, of
+ * each 4096 values, value k is added to sum k % 16; those are added up as sums 0 to 7 + sums 8 to
+ * 15, and so on by halves; these one after the other, for 2^20 values at a time; and those
+ * likewise.  All of them begin at -0.  So neither the instruction set nor the number of threads
+ * matters; and where the sum needs no more than 53 bits on the way, it is exact.
+ *
+ * CF_BAD_FORMAT, CF_BAD_BIAS; CF_BAD_LAYOUT: a length is negative, or that of the axis 0.  Nothing
+ * was written then. */
+int cf_sum_codes(const cf_format *format, int bias, const void *codes, int64_t outer,
+                 int64_t length, int64_t inner, double *sums, int threads);
+
+/* results[o * inner + i], the code of the largest of those values, or of the smallest; of zeros -0
+ * is the smaller.  16-bit codes are aligned.  *nans becomes whether there is any NaN: then results
+ * are of no use.  As cf_sum_codes; CF_BAD_FORMAT also for formats without a -0 of their own. */
+int cf_largest_codes(const cf_format *format, int smallest, const void *codes, int64_t outer,
+                     int64_t length, int64_t inner, void *results, int *nans, int threads);
 
 /* A stack of matrices: the operands of matrix products.  The arrays of strides count the axes of
  * the stack first, then rows, then columns. */

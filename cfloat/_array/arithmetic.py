@@ -19,6 +19,7 @@ from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from .array import CFloatArray
+from .ufuncs.in_one_pass import rounded_into
 from .ufuncs.in_pieces import PIECE_SIZE, apart, at_key, spread
 from .ufuncs.operands import exact_operand
 
@@ -298,6 +299,11 @@ def _into_format(
     function: binding.Function, operands: list[Any], results: CFloatArray, how: Rounding
 ) -> None:
     fmt, shape = results.format, results.shape
+    done = rounded_into(function, operands, results, how)
+    if done is not None:
+        if done[0]:
+            flags.report(done[0], f"{function} to {fmt.name}", results.size)
+        return
     operands = [spread(apart(x, (results,)), shape) for x in operands]
     with flags.collected() if flags.are_counted() else flags.no_flags() as raised:
         begin = 0

@@ -74,6 +74,7 @@ _BITS: Final = {2: np.uint16, 4: np.uint32}
 _from_buffer: Final = ffi.from_buffer
 _cf_convert_nearest: Final = lib.cf_convert_nearest
 _cf_matmul_contiguous: Final = lib.cf_matmul_contiguous
+_BAD_TYPE: Final = lib.CF_BAD_TYPE
 
 #: Bits of what an operation signals beside its result.
 INVALID: Final[int] = lib.CF_SIGNAL_INVALID
@@ -244,9 +245,7 @@ def convert(
     Flags or None
         None if flags are not counted.
     """
-    mode = _ROUNDING[rounding.mode]
-    if rounding.bits != 32 or rounding.variant != "A":
-        mode += 16 * _VARIANT[rounding.variant] + 256 * rounding.bits
+    mode = _mode(rounding)
     from_type = element_type(source.dtype) if encode else CODES
     to_type = element_type(destination.dtype) if decode else CODES
     counter = ffi.new("cf_flags *") if flags.are_counted() else _NULL
@@ -638,6 +637,137 @@ def _arithmetic(
     if status:
         _check(status)
     return results, signals[0]
+
+
+#: An operand of `arithmetic_codes`, as the core takes it: of `codes_operand` or `number_operand`.
+Operand = tuple[Any, int, Any, int, float]
+
+_NO_OPERAND: Final[Operand] = (_NULL, 0, _NULL, 1, 0.0)
+
+
+def codes_operand(fmt: Any, bias: int, codes: Array) -> Operand:
+    """Describe valid codes, contiguous and of native byte order, at a checked bias, by a `format_struct`.
+
+    There is one for each result, or a single one for all.  They must outlive the description.
+    """
+    return fmt, bias, ffi.from_buffer(codes), codes.size, 0.0
+
+
+def number_operand(number: float) -> Operand:
+    """Describe a number that is an operand for all results."""
+    return _NULL, 0, _NULL, 1, number
+
+
+def arithmetic_codes(
+    function: Function,
+    operands: list[Operand],
+    fmt: Any,
+    bias: int,
+    results: Array,
+    rounding: Rounding = NEAREST,
+) -> tuple[flags.Flags | None, int]:
+    """Compute with codes and numbers, and round once into codes (`cf_arithmetic_codes`).
+
+    Parameters
+    ----------
+    function : str
+    operands : list of Operand
+        As many as the function has.
+    fmt : cdata
+        The `format_struct` of the results.
+    bias : int
+        Their checked bias.
+    results : ndarray
+        Codes: contiguous, of native byte order and writeable; the memory of no operand, unless it is an
+        operand's own array.
+    rounding : Rounding
+        Without words of its own.
+
+    Returns
+    -------
+    raised : Flags or None
+        None if flags are not counted.
+    signals : int
+        As of `round_to_odd`.
+    """
+    counter = ffi.new("cf_flags *") if flags.are_counted() else _NULL
+    signals = ffi.new("uint32_t *")
+    count = len(operands)
+    a, b = operands[0], operands[1] if count > 1 else _NO_OPERAND
+    c = operands[2] if count > 2 else _NO_OPERAND
+    status = lib.cf_arithmetic_codes(
+        _FUNCTIONS[function], *a, *b, *c, fmt, bias, _mode(rounding), rounding.seed, rounding.offset,
+        ffi.from_buffer(results), results.size, threads.get_num_threads(), counter, signals,
+    )  # fmt: skip
+    if status:
+        _check(status)
+    if counter is _NULL:
+        return None, signals[0]
+    raised = flags.Flags(counter.invalid, counter.overflow, counter.underflow, counter.denormal)
+    return raised, signals[0]
+
+
+def float32_of_codes(
+    function: Function, operands: list[Operand], results: NDArray[np.float32]
+) -> int | None:
+    """Compute with codes and numbers as IEEE 754 does in float32; give `signals` of `round_to_odd`.
+
+    None, and nothing is written, where a result might be subnormal or too large.
+    """
+    signals = ffi.new("uint32_t *")
+    a, b = operands[0], operands[1] if len(operands) > 1 else _NO_OPERAND
+    status = lib.cf_arithmetic_codes(
+        _FUNCTIONS[function], *a, *b, *_NO_OPERAND, _NULL, 0, _TIES_TO_EVEN, 0, 0,
+        ffi.from_buffer(results), results.size, threads.get_num_threads(), _NULL, signals,
+    )  # fmt: skip
+    if status == _BAD_TYPE:
+        return None
+    if status:
+        _check(status)
+    found: int = signals[0]
+    return found
+
+
+def _mode(rounding: Rounding) -> int:
+    mode: int = _ROUNDING[rounding.mode]
+    if rounding.bits != 32 or rounding.variant != "A":
+        mode += 16 * _VARIANT[rounding.variant] + 256 * rounding.bits
+    return mode
+
+
+def sum_codes(
+    fmt: Any, bias: int, codes: Array, outer: int, length: int, inner: int
+) -> NDArray[np.float64]:
+    """Add up the values of codes along the middle axis of three, in float64 (`cf_sum_codes` has the order).
+
+    Codes are valid, contiguous and of native byte order; `fmt` is their `format_struct`.
+    """
+    sums = np.empty(outer * inner)
+    pointer = ffi.from_buffer("double[]", sums)
+    status = lib.cf_sum_codes(
+        fmt, bias, ffi.from_buffer(codes), outer, length, inner, pointer, threads.get_num_threads()
+    )
+    if status:
+        _check(status)
+    return sums
+
+
+def largest_codes(
+    fmt: Any, codes: Array, outer: int, length: int, inner: int, *, smallest: bool
+) -> Array | None:
+    """Find the codes of the largest or smallest values along the middle axis of three; None if any is NaN.
+
+    As `sum_codes`, of a format whose -0, if it has a sign, is a zero.
+    """
+    found = np.empty(outer * inner, codes.dtype)
+    nans = ffi.new("int *")
+    status = lib.cf_largest_codes(
+        fmt, smallest, ffi.from_buffer(codes), outer, length, inner, ffi.from_buffer(found), nans,
+        threads.get_num_threads(),
+    )  # fmt: skip
+    if status:
+        _check(status)
+    return None if nans[0] else found
 
 
 def arithmetic_at(

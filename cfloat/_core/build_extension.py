@@ -14,7 +14,7 @@ CSRC = Path("csrc")
 COMPILE_ARGS = (
     ["/std:c11", "/O2", "/fp:precise"]
     if sys.platform == "win32"
-    else ["-std=c11", "-O3", "-ffp-contract=off", "-fno-fast-math"]
+    else ["-std=c11", "-O3", "-ffp-contract=off", "-fno-fast-math", "-fno-math-errno"]
 )
 
 # Python's own flags ask for what debuggers read, which is ten times the code.

@@ -73,6 +73,9 @@ extern const cf_kernels cf_kernels_portable, cf_kernels_neon, cf_kernels_avx2, c
 /* The table in use. */
 const cf_kernels *cf_active_kernels(void);
 
+/* Whether one of the codes is asked about: asked has CF_CODES8 bytes of 0 or 1. */
+int cf_any_code(const uint8_t *asked, const uint8_t *codes, size_t count);
+
 /* Kernels other than the portable ones work in float32's exponent range.  They take a format whose
  * smallest normal number is a normal float32 for encoding, and one whose subnormals are too for
  * decoding; or, of those without zeros, one whose values are 2^-127 and more.  That leaves out only

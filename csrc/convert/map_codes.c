@@ -94,3 +94,12 @@ int cf_map_codes(const void *table, size_t result_size, const uint8_t *codes, si
   }
   return CF_OK;
 }
+
+int cf_any_code(const uint8_t *asked, const uint8_t *codes, size_t count) {
+  cf_any_of_kernel *any_of = cf_active_kernels()->any_of;
+  uint8_t rows[CF_CODES8 / 8], found = 0;
+  set_rows(rows, asked);
+  if (any_of != NULL) return any_of(rows, codes, count);
+  for (size_t i = 0; i < count; ++i) found |= asked[codes[i]];
+  return found;
+}

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from cfloat._array.array import CFloatArray
+from cfloat._array.reductions import total
 from cfloat._array.registry import COMPUTED, Function, computes
 
 from .arguments import codes_in
@@ -19,10 +20,10 @@ COMPUTED.update(
         correlate count_nonzero cov cross cumprod cumsum cumulative_prod cumulative_sum diag_indices_from diff
         digitize ediff1d einsum_path fix flatnonzero geomspace gradient histogram histogram2d
         histogram_bin_edges histogramdd i0 imag interp isclose iscomplex isin isneginf isposinf isreal
-        ix_ kron lexsort linspace logspace mean median min_scalar_type nanargmax nanargmin nancumprod
+        ix_ kron lexsort linspace logspace median min_scalar_type nanargmax nanargmin nancumprod
         nancumsum nanmean nanmedian nanpercentile nanprod nanquantile nanstd nansum nanvar
         nonzero outer percentile piecewise poly polyadd polyder polydiv polyfit polyint polymul polysub
-        polyval prod ptp quantile roots round savetxt searchsorted sinc sort_complex std sum
+        polyval prod ptp quantile roots round savetxt searchsorted sinc sort_complex std
         trace trapezoid tril_indices_from triu_indices_from unwrap vander var in1d
         polynomial.polynomial.polygrid2d polynomial.polynomial.polyval2d lib.scimath.arccos lib.scimath.arcsin
         lib.scimath.arctanh lib.scimath.log lib.scimath.log10 lib.scimath.log2 lib.scimath.logn
@@ -36,6 +37,16 @@ COMPUTED.update(
         """.split()
     )
 )
+
+
+@computes("sum", "mean")
+def _total(func: Function, a: Any, axis: Any = None, *args: Any, **kwargs: Any) -> Any:
+    """In one pass over the codes, if nothing is asked for but axes."""
+    if not args and not kwargs.keys() - {"keepdims"}:
+        found = total(a, axis, kwargs.get("keepdims", False), mean=func is np.mean)
+        if found is not None:
+            return found
+    return compute(func, a, axis, *args, **kwargs)
 
 
 @computes("nan_to_num")

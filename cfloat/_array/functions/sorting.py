@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cfloat._array.array import CFloatArray
+from cfloat._array.reductions import extreme
 from cfloat._array.registry import Function, keeps
 from cfloat._array.same_format import exactly
 from cfloat._bias.shared_layout import layout_along
@@ -31,6 +32,12 @@ def _sorted(func: Function, a: CFloatArray, *args: Any, **kwargs: Any) -> Any:
 @keeps("max", "min", "amax", "amin", "nanmax", "nanmin")
 def _reduced(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
     """Give elements as float32, and arrays of them in the format, where what is reduced has one bias."""
+    if len(args) < 2 and not kwargs.keys() - {"axis", "keepdims"}:
+        axis = args[0] if args else kwargs.get("axis")
+        smallest = func in (np.min, np.nanmin)
+        found = extreme(a, axis, kwargs.get("keepdims", False), smallest=smallest)
+        if found is not None:
+            return found
     result = compute(func, a, *args, **kwargs)
     if not (isinstance(a, CFloatArray) and type(result) is np.ndarray):
         return result  # an element, or the output

@@ -6,12 +6,13 @@ import numpy as np
 
 from cfloat._array.array import CFloatArray
 from cfloat._array.operators import check_operands
+from cfloat._array.reductions import extreme, total
 from cfloat._array.registry import KEPT, PROTOCOLS, UFUNCS
 from cfloat._core import flags
 from cfloat._core.float_modes import DefaultModes, other_modes
 from cfloat.errors import ArgumentTypeError
 
-from . import in_pieces, keeping, repeated_indices, table_of_codes
+from . import in_one_pass, in_pieces, keeping, repeated_indices, table_of_codes
 from .correct_rounding import function_of
 from .names import REFUSED
 from .operands import integer, operand, operand_of, values_of
@@ -27,10 +28,16 @@ def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str
         kept = KEPT.get(ufunc)
         if kept is not None and (computed := kept(inputs, (), kwargs)) is not None:
             return computed
+        if (computed := in_one_pass.into_float32(ufunc, inputs)) is not None:
+            return computed
         if _is_plain(ufunc, inputs):
             results = ufunc(*_values_of_all(inputs))
             return with_positive_nans(results) if makes_nans(ufunc, inputs) else results
     given = kwargs.get("out", ())
+    if method == "__call__" and len(kwargs) == 1 and type(given) is tuple and len(given) == 1:
+        written_to = in_one_pass.into_format(ufunc, inputs, given[0])
+        if written_to is not None:
+            return written_to
     outs: tuple[Any, ...] = given if isinstance(given, tuple) else (given,)
     if any(_is_foreign(x) for x in (*inputs, *outs)):
         return NotImplemented
@@ -117,6 +124,10 @@ def _do(
         inputs = (first.reshape(first.shape + (1,) * second.ndim), second)
     if method in ("__call__", "outer"):
         return _call(ufunc, inputs, outs, kwargs, into_format)
+    if method == "reduce" and not outs and not kwargs.keys() - {"axis", "keepdims"}:
+        reduced = _reduced(ufunc, inputs[0], kwargs.get("axis", 0), kwargs.get("keepdims", False))
+        if reduced is not None:
+            return reduced
     operands = [operand(ufunc, x, kwargs, into_format) for x in inputs]
     if not into_format:
         result = getattr(ufunc, method)(*operands, **with_out(outs, kwargs))
@@ -129,6 +140,15 @@ def _do(
         raise ValueError(f"the result has shape {np.shape(result)}, and the output {outs[0].shape}")
     write(outs[0], result, True)
     return outs[0]
+
+
+def _reduced(ufunc: np.ufunc, a: Any, axis: Any, keepdims: Any) -> Any:
+    """Reduce as NumPy's functions do."""
+    if ufunc is np.add:
+        return total(a, axis, keepdims)
+    if ufunc in (np.maximum, np.minimum, np.fmax, np.fmin):
+        return extreme(a, axis, keepdims, smallest=ufunc in (np.minimum, np.fmin))
+    return None
 
 
 def _call(

@@ -1,0 +1,101 @@
+"""Sums, means and extremes of whole arrays of codes, in one pass over the codes.
+
+What is contiguous, of one bias, and reduced along neighbouring axes goes this way; of all others the
+functions give None, and NumPy reduces the decoded values.  docs/spec.md 5.13 has the order of sums.
+"""
+
+from math import prod
+from operator import index
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cfloat._core import binding, flags
+
+from .array import CFloatArray, fills_storage
+
+Array = NDArray[Any]
+
+# Rows and columns of fewer elements are not worth the way to the core, one by one.
+_LEAST_ROW: Final = 32
+_LEAST_COLUMNS: Final = 64
+
+
+def total(a: Any, axis: Any, keepdims: Any, *, mean: bool = False) -> Any:
+    """Add values up, or take their mean, rounded once to float32; None if this is not the way."""
+    lengths = _lengths(a, axis, keepdims)
+    if lengths is None:
+        return None
+    sums = binding.sum_codes(a._format._struct, a._biases.values, a._codes, *lengths)
+    if mean:
+        sums /= lengths[1]
+    # NumPy warns of what is too large, makes NaNs, and knows the sum of nothing but -0
+    odd = ~(np.abs(sums) < 2.0**127) | ((sums == 0) & np.signbit(sums))
+    if odd.any():
+        return None
+    return _in_shape(sums.astype(np.float32), a, axis, keepdims)
+
+
+def extreme(a: Any, axis: Any, keepdims: Any, *, smallest: bool) -> Any:
+    """Find the largest or smallest values: a float32, or an array of codes; None if this is not the way."""
+    lengths = _lengths(a, axis, keepdims)
+    if lengths is None or a._format._no_negative_zero:
+        return None
+    found = binding.largest_codes(a._format._struct, a._codes, *lengths, smallest=smallest)
+    if found is None:
+        return None
+    codes = _in_shape(found, a, axis, keepdims)
+    if isinstance(codes, np.ndarray):
+        return CFloatArray._of(codes, a._format, a._biases)
+    with flags.no_flags():
+        return CFloatArray._of(found, a._format, a._biases)._decode()[0]
+
+
+def _lengths(a: Any, axis: Any, keepdims: Any) -> tuple[int, int, int] | None:
+    """Tell how many elements are before, along and behind the axes that are reduced."""
+    if (
+        type(a) is not CFloatArray
+        or type(a._biases.values) is not int
+        or type(keepdims) is not bool
+    ):
+        return None
+    codes = a._codes
+    shape = codes.shape
+    if not (
+        codes.flags.c_contiguous and codes.flags.aligned and codes.dtype.isnative and codes.size
+    ):
+        return None
+    axes = _axes(axis, len(shape))
+    if not axes or axes[-1] - axes[0] + 1 != len(axes):
+        return None
+    outer, inner = prod(shape[: axes[0]]), prod(shape[axes[-1] + 1 :])
+    length = codes.size // (outer * inner)
+    if (outer > 1 and inner == 1 and length < _LEAST_ROW) or 1 < inner < _LEAST_COLUMNS:
+        return None
+    if not fills_storage(a._format):
+        a._check_codes()
+    return outer, length, inner
+
+
+def _axes(axis: Any, ndim: int) -> list[int]:
+    """List axes in order; none of them if NumPy is to say what is wrong."""
+    if axis is None:
+        return list(range(ndim))
+    try:
+        given = sorted(index(each) for each in (axis if type(axis) is tuple else (axis,)))
+    except TypeError:
+        return []
+    if not given or given[0] < -ndim or given[-1] >= ndim:
+        return []
+    axes = sorted(each % ndim for each in given)
+    return axes if len(set(axes)) == len(axes) else []
+
+
+def _in_shape(reduced: Array, a: CFloatArray, axis: Any, keepdims: bool) -> Any:
+    """Give results the shape that NumPy gives them: a number where no axis is left."""
+    axes = _axes(axis, a._codes.ndim)
+    left = [1 if i in axes else length for i, length in enumerate(a._codes.shape)]
+    if not keepdims:
+        left = [length for i, length in enumerate(left) if i not in axes]
+    return reduced.reshape(left) if left else reduced[0]

@@ -1,0 +1,61 @@
+/* Loops over pieces of float32, for an instruction set: operations on values of narrow formats, and
+ * reductions.
+ *
+ * They are plain C, each step an IEEE operation in the default floating-point modes or of integers,
+ * so that all instruction sets give the same bits; what differs is the instructions that compilers
+ * make of them.  Nothing may overlap, but that results may be an operand. */
+#ifndef CF_ARITHMETIC_LOOPS_H
+#define CF_ARITHMETIC_LOOPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Sums have so many partial ones: element i is added to number i % CF_SUM_LANES. */
+enum { CF_SUM_LANES = 16 };
+
+typedef void cf_binary_loop(const float *a, const float *b, float *results, size_t count);
+typedef void cf_unary_loop(const float *a, float *results, size_t count);
+
+/* The key of a code is k = code << shift, of as many bits as it is stored in, with the bits `low`
+ * turned where its first bit is set, and then the bits `turned`, as a signed integer. */
+typedef struct cf_key_rule {
+  int shift, low, turned, mask;
+} cf_key_rule;
+
+typedef struct cf_arithmetic_loops {
+  /* Rounded to nearest, as IEEE 754 has it. */
+  cf_binary_loop *add, *multiply, *divide;
+  cf_unary_loop *root;
+  /* Rounded to odd in 24 bits: of a sum whose addends, and of a root whose operand, are so far from
+   * the ends of float32's exponents that no step is subnormal or too large. */
+  cf_binary_loop *add_to_odd;
+  cf_unary_loop *root_to_odd;
+  /* Whether any is an infinity or NaN. */
+  int (*has_nonfinite)(const float *values, size_t count);
+  /* sums[i % CF_SUM_LANES] += values[i]; count is a multiple of CF_SUM_LANES */
+  void (*add_to_lanes)(const float *values, size_t count, double *sums);
+  /* The same where sums of `group` values of a lane are exact in float32, and had there. */
+  void (*add_groups_to_lanes)(const float *values, size_t count, size_t group, double *sums);
+  /* sums[i] += values[i] */
+  void (*add_to_sums)(const float *values, size_t count, double *sums);
+  /* The largest of `least` and the keys of codes; *magnitude becomes the largest of it and code &
+   * mask. */
+  int (*largest_key8)(const uint8_t *codes, size_t count, cf_key_rule rule, int least,
+                      int *magnitude);
+  int (*largest_key16)(const uint16_t *codes, size_t count, cf_key_rule rule, int least,
+                       int *magnitude);
+  /* keys[i] = the larger of it and the key of codes[i] */
+  void (*larger_keys8)(const uint8_t *codes, size_t count, cf_key_rule rule, int8_t *keys,
+                       int *magnitude);
+  void (*larger_keys16)(const uint16_t *codes, size_t count, cf_key_rule rule, int16_t *keys,
+                        int *magnitude);
+} cf_arithmetic_loops;
+
+/* An instruction set that is not of the target architecture has none. */
+extern const cf_arithmetic_loops cf_arithmetic_loops_portable, cf_arithmetic_loops_avx2,
+    cf_arithmetic_loops_avx512;
+
+/* Those in use. */
+const cf_arithmetic_loops *cf_active_arithmetic_loops(void);
+
+#endif

@@ -1,0 +1,274 @@
+/* Sums and extremes of codes along the middle axis of three. */
+#include <string.h>
+
+#include "arithmetic/loops.h"
+#include "convert/prepare.h"
+#include "cpu/float_modes.h"
+#include "cpu/threads.h"
+
+/* Codes that are decoded at a time; what is summed up before it is added to the rest, and what
+ * threads share of one sum (cfloat_api.h). */
+enum { BLOCK = 4096, CHUNK = 1 << 20 };
+
+enum { ELEMENTS_PER_THREAD = 1 << 18 };
+
+/* Columns that have their sums at a time, or their largest keys. */
+enum { COLUMNS = 2048 };
+
+typedef struct reduction {
+  const cf_format *format;
+  const char *codes;
+  int64_t outer, length, inner;
+  int threads;
+  size_t code_size;
+  /* sums */
+  int bias;
+  size_t group; /* so many values add up exactly in float32 */
+  double *sums;
+  int64_t first_chunk, chunks;
+  double of_chunks[CF_MAX_THREADS];
+  /* the largest */
+  cf_key_rule keys;
+  char *results;
+  int magnitudes[CF_MAX_THREADS], of_shares[CF_MAX_THREADS];
+} reduction;
+
+static void decode(const reduction *r, int64_t first, int64_t count, float *values) {
+  const cf_rule rule = cf_rule_of(r->format, CF_TIES_TO_EVEN, 0, NULL);
+  const int16_t bias = (int16_t)r->bias;
+  cf_decode_kernel_of(r->format, CF_FLOAT32)(
+      &rule, &bias, 0, r->codes + (size_t)first * r->code_size, values, (size_t)count, NULL);
+}
+
+/* Of at most BLOCK values. */
+static double sum_of_block(const reduction *r, const float *values, int64_t count) {
+  const cf_arithmetic_loops *loops = cf_active_arithmetic_loops();
+  const size_t whole = (size_t)count / CF_SUM_LANES * CF_SUM_LANES;
+  double lanes[CF_SUM_LANES];
+  for (int i = 0; i < CF_SUM_LANES; ++i) lanes[i] = -0.0;
+  if (r->group > 1)
+    loops->add_groups_to_lanes(values, whole, r->group, lanes);
+  else
+    loops->add_to_lanes(values, whole, lanes);
+  for (size_t i = whole; i < (size_t)count; ++i) lanes[i - whole] += (double)values[i];
+  for (int step = CF_SUM_LANES / 2; step > 0; step /= 2)
+    for (int i = 0; i < step; ++i) lanes[i] += lanes[i + step];
+  return lanes[0];
+}
+
+static double sum_of_chunk(const reduction *r, int64_t first, int64_t count) {
+  float values[BLOCK];
+  double sum = -0.0;
+  for (int64_t i = 0; i < count; i += BLOCK) {
+    const int64_t part = cf_at_most(count - i, BLOCK);
+    decode(r, first + i, part, values);
+    sum += sum_of_block(r, values, part);
+  }
+  return sum;
+}
+
+/* Chunks of the one sum there is. */
+static void sum_chunks(void *context, int index) {
+  reduction *r = context;
+  const uint64_t modes = cf_set_default_float_modes();
+  for (int64_t i = index; i < r->chunks; i += r->threads) {
+    const int64_t first = (r->first_chunk + i) * CHUNK;
+    r->of_chunks[i] = sum_of_chunk(r, first, cf_at_most(r->length - first, CHUNK));
+  }
+  cf_restore_float_modes(modes);
+}
+
+/* Sums of rows, of which short ones are decoded together. */
+static void sum_rows(void *context, int index) {
+  const reduction *r = context;
+  const uint64_t modes = cf_set_default_float_modes();
+  int64_t begin, end;
+  cf_share_of(r->outer, 1, r->threads, index, &begin, &end);
+  while (begin < end) {
+    float values[BLOCK];
+    if (r->length > BLOCK) {
+      double sum = -0.0;
+      for (int64_t i = 0; i < r->length; i += CHUNK)
+        sum += sum_of_chunk(r, begin * r->length + i, cf_at_most(r->length - i, CHUNK));
+      r->sums[begin++] = sum;
+      continue;
+    }
+    const int64_t rows = cf_at_most(end - begin, BLOCK / r->length);
+    decode(r, begin * r->length, rows * r->length, values);
+    for (int64_t i = 0; i < rows; ++i)
+      r->sums[begin++] = -0.0 + sum_of_block(r, values + i * r->length, r->length);
+  }
+  cf_restore_float_modes(modes);
+}
+
+/* Sums of columns: each adds its values one after the other. */
+static void sum_columns(void *context, int index) {
+  const reduction *r = context;
+  const uint64_t modes = cf_set_default_float_modes();
+  const int64_t tiles = cf_divide_up(r->inner, COLUMNS);
+  int64_t begin, end;
+  cf_share_of(r->outer * tiles, 1, r->threads, index, &begin, &end);
+  for (; begin < end; ++begin) {
+    const int64_t column = begin % tiles * COLUMNS;
+    const int64_t width = cf_at_most(r->inner - column, COLUMNS);
+    const int64_t base = begin / tiles * r->length * r->inner + column;
+    const int64_t most = width == r->inner ? BLOCK / width : 1;
+    double *sums = r->sums + begin / tiles * r->inner + column;
+    for (int64_t i = 0; i < width; ++i) sums[i] = -0.0;
+    for (int64_t row = 0; row < r->length;) {
+      float values[BLOCK];
+      const int64_t rows = cf_at_most(r->length - row, most);
+      decode(r, base + row * r->inner, rows * width, values);
+      for (int64_t i = 0; i < rows; ++i)
+        cf_active_arithmetic_loops()->add_to_sums(values + i * width, (size_t)width, sums);
+      row += rows;
+    }
+  }
+  cf_restore_float_modes(modes);
+}
+
+static int set_shape(reduction *r, const cf_format *format, const void *codes, int64_t outer,
+                     int64_t length, int64_t inner, int threads) {
+  const int status = cf_format_check(format);
+  if (status != CF_OK) return status;
+  if (outer < 0 || length < 1 || inner < 0) return CF_BAD_LAYOUT;
+  r->format = format;
+  r->codes = codes;
+  r->outer = outer;
+  r->length = length;
+  r->inner = inner;
+  r->code_size = cf_code_size(format);
+  r->threads = cf_useful_threads((double)outer * (double)length * (double)inner,
+                                 ELEMENTS_PER_THREAD, threads);
+  return CF_OK;
+}
+
+int cf_sum_codes(const cf_format *format, int bias, const void *codes, int64_t outer,
+                 int64_t length, int64_t inner, double *sums, int threads) {
+  reduction r;
+  const int status = set_shape(&r, format, codes, outer, length, inner, threads);
+  if (status != CF_OK) return status;
+  if (bias < format->bias_min || bias > format->bias_max) return CF_BAD_BIAS;
+  r.bias = bias;
+  r.sums = sums;
+  const int top = cf_format_max_exponent_field(format) - bias + 1;
+  const int lowest = cf_format_quantum(format) - bias, room = 24 - (top - lowest);
+  const int is_narrow = room > 0 && lowest >= -126 && top <= 100;
+  r.group = is_narrow ? (size_t)1 << cf_at_most(room, 8) : 1;
+  if (inner != 1) {
+    cf_run_threads(r.threads, sum_columns, &r);
+  } else if (outer != 1) {
+    cf_run_threads(r.threads, sum_rows, &r);
+  } else {
+    const int64_t chunks = cf_divide_up(length, CHUNK);
+    double sum = -0.0;
+    for (r.first_chunk = 0; r.first_chunk < chunks; r.first_chunk += r.chunks) {
+      r.chunks = cf_at_most(chunks - r.first_chunk, CF_MAX_THREADS);
+      if (r.threads > r.chunks) r.threads = (int)r.chunks;
+      cf_run_threads(r.threads, sum_chunks, &r);
+      for (int64_t i = 0; i < r.chunks; ++i) sum += r.of_chunks[i];
+    }
+    sums[0] = sum;
+  }
+  return CF_OK;
+}
+
+/* The key of no code is smaller. */
+static int least_key(const reduction *r) { return r->code_size == 1 ? INT8_MIN : INT16_MIN; }
+
+static int largest_key(const reduction *r, int64_t first, int64_t count, int *magnitude) {
+  const cf_arithmetic_loops *loops = cf_active_arithmetic_loops();
+  const char *codes = r->codes + (size_t)first * r->code_size;
+  if (r->code_size == 1)
+    return loops->largest_key8((const uint8_t *)codes, (size_t)count, r->keys, least_key(r),
+                               magnitude);
+  return loops->largest_key16((const uint16_t *)codes, (size_t)count, r->keys, least_key(r),
+                              magnitude);
+}
+
+static void put_code(const reduction *r, int64_t place, int key) {
+  const int bits = (int)r->code_size * 8;
+  const int turned = key ^ r->keys.turned;
+  const int placed = bits == 8 ? (int8_t)turned : (int16_t)turned;
+  const int code = (placed ^ (placed >> (bits - 1) & r->keys.low)) & ((1 << bits) - 1);
+  if (r->code_size == 1) {
+    ((uint8_t *)r->results)[place] = (uint8_t)(code >> r->keys.shift);
+  } else {
+    const uint16_t wide = (uint16_t)(code >> r->keys.shift);
+    memcpy(r->results + place * 2, &wide, 2);
+  }
+}
+
+static void find_in_share(void *context, int index) {
+  reduction *r = context;
+  int64_t begin, end;
+  cf_share_of(r->length, 1, r->threads, index, &begin, &end);
+  r->of_shares[index] = largest_key(r, begin, end - begin, &r->magnitudes[index]);
+}
+
+static void find_in_rows(void *context, int index) {
+  reduction *r = context;
+  int64_t begin, end;
+  cf_share_of(r->outer, 1, r->threads, index, &begin, &end);
+  for (; begin < end; ++begin)
+    put_code(r, begin, largest_key(r, begin * r->length, r->length, &r->magnitudes[index]));
+}
+
+static void find_in_columns(void *context, int index) {
+  reduction *r = context;
+  const cf_arithmetic_loops *loops = cf_active_arithmetic_loops();
+  const int64_t tiles = cf_divide_up(r->inner, COLUMNS);
+  int64_t begin, end;
+  cf_share_of(r->outer * tiles, 1, r->threads, index, &begin, &end);
+  for (; begin < end; ++begin) {
+    const int64_t column = begin % tiles * COLUMNS;
+    const int64_t width = cf_at_most(r->inner - column, COLUMNS);
+    int16_t keys[COLUMNS];
+    int8_t bytes[COLUMNS];
+    for (int i = 0; i < COLUMNS; ++i) keys[i] = INT16_MIN, bytes[i] = INT8_MIN;
+    for (int64_t row = 0; row < r->length; ++row) {
+      const int64_t first = (begin / tiles * r->length + row) * r->inner + column;
+      const char *codes = r->codes + (size_t)first * r->code_size;
+      if (r->code_size == 1)
+        loops->larger_keys8((const uint8_t *)codes, (size_t)width, r->keys, bytes,
+                            &r->magnitudes[index]);
+      else
+        loops->larger_keys16((const uint16_t *)codes, (size_t)width, r->keys, keys,
+                             &r->magnitudes[index]);
+    }
+    for (int64_t i = 0; i < width; ++i)
+      put_code(r, begin / tiles * r->inner + column + i, r->code_size == 1 ? bytes[i] : keys[i]);
+  }
+}
+
+int cf_largest_codes(const cf_format *format, int smallest, const void *codes, int64_t outer,
+                     int64_t length, int64_t inner, void *results, int *nans, int threads) {
+  reduction r;
+  const int status = set_shape(&r, format, codes, outer, length, inner, threads);
+  if (status != CF_OK) return status;
+  const cf_params params = cf_format_params(format);
+  if (params.no_negative_zero) return CF_BAD_FORMAT;
+  const int stored = (int)r.code_size * 8, all = (1 << stored) - 1;
+  r.keys.shift = stored - cf_log2(params.sign_mask + params.magnitude_mask) - 1;
+  r.keys.low = format->is_signed ? all >> 1 : 0;
+  /* the first bit is that of unsigned numbers, which are compared as signed ones */
+  r.keys.turned = (format->is_signed ? 0 : 1 << (stored - 1)) ^ (smallest ? all : 0);
+  r.keys.mask = params.has_nan ? (int)params.magnitude_mask : 0;
+  r.results = results;
+  for (int i = 0; i < r.threads; ++i) r.magnitudes[i] = 0;
+  if (inner != 1) {
+    cf_run_threads(r.threads, find_in_columns, &r);
+  } else if (outer != 1) {
+    cf_run_threads(r.threads, find_in_rows, &r);
+  } else {
+    int largest = least_key(&r);
+    cf_run_threads(r.threads, find_in_share, &r);
+    for (int i = 0; i < r.threads; ++i)
+      if (r.of_shares[i] > largest) largest = r.of_shares[i];
+    put_code(&r, 0, largest);
+  }
+  *nans = 0;
+  for (int i = 0; i < r.threads; ++i)
+    *nans |= r.magnitudes[i] > (int)params.max_code + params.has_infinity;
+  return CF_OK;
+}

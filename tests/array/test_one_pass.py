@@ -1,0 +1,307 @@
+"""The short ways of ufuncs and reductions: one call of the core, and the same results as the general ones."""
+
+import contextlib
+import math
+import warnings
+
+import numpy as np
+import pytest
+
+import cfloat as cf
+
+pytestmark = pytest.mark.quick
+
+F8, F52, SHP, UHP = cf.TESLA_FORMATS
+IEEE8 = cf.Format("ieee8", exponent_bits=4, mantissa_bits=3, subnormals="ieee")
+FORMATS = (
+    F8,
+    F52,
+    SHP,
+    UHP,
+    IEEE8,
+    cf.float8_e4m3fn,
+    cf.float8_e5m2,
+    cf.float8_e4m3fnuz,
+    cf.bfloat16,
+)
+BINARY = {
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+}
+UNARY = {"sqrt": np.sqrt, "square": np.square, "reciprocal": np.reciprocal}
+
+
+def codes_of(fmt, shape, seed=0):
+    """Codes of all kinds, NaN and infinities too where there are any."""
+    given = np.random.default_rng(seed).integers(0, 1 << fmt.bits, shape)
+    return cf.CFloatArray(given.astype(fmt.storage_dtype), fmt)
+
+
+def apart(a):
+    """The same array in memory that only the general way takes."""
+    wide = np.zeros((*a.shape, 2), a.codes.dtype)
+    wide[..., 0] = a.codes
+    return cf.CFloatArray(wide[..., 0], a.format, a.bias)
+
+
+def outcome(compute):
+    """The result, the flags, and NumPy's warnings of something."""
+    with warnings.catch_warnings(record=True) as caught, cf.record_flags() as flags:
+        warnings.simplefilter("always")
+        result = compute()
+    return (
+        np.asarray(result.codes),
+        flags,
+        sorted({str(one.message).split(" in ")[0] for one in caught}),
+    )
+
+
+def assert_same(ufunc, inputs, out, counted=True):
+    """Compare the short way into an array, with flags or without, with the general one."""
+    general = out.copy()
+    expected = outcome(
+        lambda: ufunc(
+            *(apart(x) if isinstance(x, cf.CFloatArray) else x for x in inputs), out=general
+        )
+    )
+    with contextlib.nullcontext() if counted else warnings.catch_warnings():
+        if counted:
+            found = outcome(lambda: ufunc(*inputs, out=out))
+            assert found[1:] == expected[1:]
+        else:
+            warnings.simplefilter("always")
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                ufunc(*inputs, out=out)
+            found = (out.codes, None, sorted({str(one.message).split(" in ")[0] for one in caught}))
+            assert found[2] == expected[2]
+    wrong = np.flatnonzero(found[0] != expected[0])
+    assert wrong.size == 0, (
+        ufunc,
+        [np.asarray(x)[..., wrong[:3]] for x in inputs],
+        found[0][wrong[:3]],
+    )
+
+
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize("fmt", FORMATS, ids=str)
+@pytest.mark.parametrize("name", BINARY)
+def test_two_arrays(name, fmt, counted, isa):
+    for size, seed in ((1, 0), (1030, 1), (6000, 2)):
+        a, b = codes_of(fmt, size, seed), codes_of(fmt, size, seed + 10)
+        assert_same(BINARY[name], (a, b), a.copy(), counted)
+    assert_same(BINARY[name], (a, a), a.copy(), counted)
+    assert_same(BINARY[name], (a, b), cf.zeros(a.shape, F52, bias=9), counted)
+
+
+@pytest.mark.parametrize("other", [2, 0.1, 0, -0.0, -3.5, 1e30, np.inf, np.nan, np.float32(0.3)])
+@pytest.mark.parametrize("fmt", [F8, UHP, cf.float8_e4m3fn], ids=str)
+@pytest.mark.parametrize("name", BINARY)
+def test_an_array_and_a_number(name, fmt, other, isa):
+    for size in (1030, 5000):  # the latter is looked up, if nothing is counted
+        a = codes_of(fmt, size)
+        for counted in (True, False):
+            assert_same(BINARY[name], (a, other), a.copy(), counted)
+            assert_same(BINARY[name], (other, a), a.copy(), counted)
+
+
+@pytest.mark.parametrize("fmt", FORMATS, ids=str)
+@pytest.mark.parametrize("name", UNARY)
+def test_one_array(name, fmt, isa):
+    for size in (1030, 5000):
+        a = codes_of(fmt, size)
+        for counted in (True, False):
+            assert_same(UNARY[name], (a,), a.copy(), counted)
+
+
+@pytest.mark.parametrize("fmt", [F8, cf.float8_e5m2], ids=str)
+@pytest.mark.parametrize("name", BINARY)
+def test_pairs_that_are_looked_up(name, fmt, isa):
+    """All pairs of codes, so many times that a table is worth it; and without those that signal."""
+    every = np.arange(256, dtype=np.uint8)
+    pairs = [np.tile(np.repeat(every, 256), 4), np.tile(every, 1024)]
+    a, b = (cf.CFloatArray(np.append(codes, codes[300:317]), fmt) for codes in pairs)
+    assert_same(BINARY[name], (a, b), a.copy(), counted=False)
+    tame = cf.CFloatArray(np.where(b.codes % 128 < 8, 8, b.codes % 120).astype(np.uint8), fmt)
+    assert_same(BINARY[name], (tame, tame), a.copy(), counted=False)
+
+
+@pytest.mark.parametrize("mode", list(cf.ROUNDING_MODES))
+@pytest.mark.parametrize("name", ["add", "subtract", "multiply", "divide", "sqrt", "fma"])
+def test_every_mode(name, mode, isa):
+    """`cfloat.add` and the like, whose general way the strided operands take."""
+    options = {"rounding": mode, "seed": 3} if mode == "stochastic" else {"rounding": mode}
+    for fmt in (F8, F52, SHP, UHP):
+        given = [codes_of(fmt, 3000, seed) for seed in range({"sqrt": 1, "fma": 3}.get(name, 2))]
+        with cf.record_flags() as expected_flags:
+            expected = getattr(cf, name)(*map(apart, given), fmt, **options)
+        with cf.record_flags() as flags:
+            found = getattr(cf, name)(*given, fmt, **options)
+        assert np.array_equal(found.codes, expected.codes)
+        assert flags == expected_flags
+        assert np.array_equal(getattr(cf, name)(*given, fmt, **options).codes, expected.codes)
+
+
+@pytest.mark.parametrize("fmt", FORMATS, ids=str)
+@pytest.mark.parametrize("name", [*BINARY, *UNARY])
+def test_results_of_float32_are_numpys(name, fmt, isa):
+    ufunc = {**BINARY, **UNARY}[name]
+    a, b = codes_of(fmt, 2500, 1), codes_of(fmt, 2500, 2)
+    operands = [(a,)] if name in UNARY else [(a, b), (a, a), (a, 0.1), (3, a), (a, 0)]
+    for given in operands:
+        with warnings.catch_warnings(record=True) as expected_warnings:
+            warnings.simplefilter("always")
+            expected = ufunc(
+                *(np.asarray(x) if isinstance(x, cf.CFloatArray) else x for x in given)
+            )
+        with warnings.catch_warnings(record=True) as found_warnings:
+            warnings.simplefilter("always")
+            found = ufunc(*given)
+        assert found.dtype == np.float32
+        expected = np.where(np.isnan(expected), np.float32(np.nan), expected)
+        assert np.array_equal(found.view(np.uint32), expected.view(np.uint32))
+        assert {str(w.message) for w in found_warnings} == {
+            str(w.message) for w in expected_warnings
+        }
+
+
+def test_operands_in_other_places(isa):
+    """What is written is an operand, a part of one, its other end, or read-only."""
+    a = codes_of(F8, 3000)
+    expected = np.add(apart(a), apart(a), out=a.copy())
+    again = a.copy()
+    again += again
+    assert np.array_equal(again.codes, expected.codes)
+    again = a.copy()
+    np.add(again[:-1], again[1:], out=again[1:])
+    expected = np.add(apart(a[:-1]), apart(a[1:]), out=a[1:].copy())
+    assert np.array_equal(again[1:].codes, expected.codes)
+    first = a.copy()
+    np.add(first, first[:1], out=first)
+    assert np.array_equal(first.codes, np.add(apart(a), apart(a[:1]), out=a.copy()).codes)
+    fixed = a.copy()
+    fixed.codes.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        np.add(a, a, out=fixed)
+    with pytest.raises(ValueError, match="shape"):
+        np.add(a, a, out=a[:5].copy())
+
+
+def test_flags_are_reported_as_the_general_way_does():
+    a = cf.asarray([448.0, 1.0], F8)
+    for x in (a, apart(a)):
+        with (
+            cf.errstate(overflow="raise"),
+            pytest.raises(cf.FlagError, match="overflow in add to CFloat8_1_4_3: 1 of 2"),
+        ):
+            np.add(x, 448.0, out=a.copy())
+    with np.errstate(divide="raise"), pytest.raises(FloatingPointError, match="divide"):
+        np.divide(a, 0, out=a.copy())
+
+
+# Reductions
+
+
+def in_order(values):
+    """Add up the last axis as docs/spec.md 5.13 says."""
+    total = -0.0
+    for chunk in np.split(values, range(1 << 20, values.size, 1 << 20)):
+        of_chunk = -0.0
+        for block in np.split(chunk, range(4096, chunk.size, 4096)):
+            lanes = np.full(16, -0.0)
+            padded = np.append(block, np.full(-block.size % 16, -0.0)).astype(np.float64)
+            for row in padded.reshape(-1, 16):
+                lanes = lanes + row
+            while lanes.size > 1:
+                lanes = lanes[: lanes.size // 2] + lanes[lanes.size // 2 :]
+            of_chunk = of_chunk + lanes[0]
+        total = total + of_chunk
+    return total
+
+
+@pytest.fixture(params=[1, 3])
+def threads(request):
+    before = cf.get_num_threads()
+    cf.set_num_threads(request.param)
+    yield
+    cf.set_num_threads(before)
+
+
+def finite(fmt, shape, seed=0):
+    a = codes_of(fmt, shape, seed)
+    bad = ~np.isfinite(np.asarray(a))
+    a.codes[bad] = 1 << fmt.mantissa_bits
+    return a
+
+
+@pytest.mark.parametrize("fmt", [F8, F52, SHP, UHP, cf.float8_e4m3fn], ids=str)
+def test_sums_have_one_order(fmt, isa, threads):
+    for size in (1, 15, 16, 4096, 4097, 10_003):
+        a = finite(fmt, size)
+        assert a.sum() == np.float32(in_order(np.asarray(a)))
+        assert np.add.reduce(a) == a.sum()
+        assert a.mean() == np.float32(in_order(np.asarray(a)) / size)
+    a = finite(fmt, (3, 50, 100))
+    values = np.asarray(a)
+    rows = [[np.float32(in_order(row)) for row in matrix] for matrix in values]
+    assert np.array_equal(a.sum(-1), rows)
+    assert np.array_equal(a.sum((1, 2)), [np.float32(in_order(m.reshape(-1))) for m in values])
+    columns = np.full((3, 100), -0.0)
+    for k in range(50):
+        columns = columns + values[:, k]
+    assert np.array_equal(a.sum(1), columns.astype(np.float32))
+    assert a.sum(1, keepdims=True).shape == (3, 1, 100)
+    assert np.array_equal(a.mean(1), (columns / 50).astype(np.float32))
+
+
+@pytest.mark.parametrize("fmt", [F8, F52], ids=str)
+def test_sums_of_8_bits_are_exact(fmt, isa, threads):
+    a = finite(fmt, (1 << 20) + 4099)
+    assert a.sum() == np.float32(math.fsum(np.asarray(a).tolist()))
+
+
+@pytest.mark.parametrize("fmt", FORMATS, ids=str)
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_extremes(name, fmt, isa, threads):
+    for shape in ((1,), (5000,), (3, 50, 100), (2, 3000, 2), (600, 700)):
+        for a in (
+            finite(fmt, shape),
+            codes_of(fmt, shape),
+            -abs(finite(fmt, shape)) if fmt.signed else finite(fmt, shape, 4),
+        ):
+            values = np.asarray(a)
+            for axis in (None, 0, -1, tuple(range(len(shape)))[-2:]):
+                found, expected = getattr(a, name)(axis=axis), getattr(values, name)(axis=axis)
+                assert np.array_equal(np.asarray(found), expected, equal_nan=True)
+                assert isinstance(found, cf.CFloatArray if np.ndim(expected) else np.float32)
+                ufunc = np.maximum if name == "max" else np.minimum
+                again = ufunc.reduce(a, axis=axis)
+                assert np.array_equal(np.asarray(again), expected, equal_nan=True)
+
+
+def test_of_two_zeros_minus_zero_is_the_smaller(isa):
+    zeros = cf.asarray([0.0, -0.0] * 40, F8)
+    assert not np.signbit(zeros.max())
+    assert np.signbit(zeros.min())
+
+
+def test_what_numpy_says_is_wrong_stays_so():
+    a = finite(F8, (40, 70))
+    for axis in (2, -3, (0, 0), "x"):
+        with pytest.raises((ValueError, TypeError)):
+            a.sum(axis=axis)
+        with pytest.raises((ValueError, TypeError)):
+            a.max(axis=axis)
+    assert a[:0].sum() == 0
+    with pytest.raises(ValueError, match="zero-size"):
+        a[:0].max()
+    assert np.array_equal(a.sum(dtype=np.float64), np.asarray(a).sum(dtype=np.float64))
+
+
+def test_sums_that_float32_lacks_are_numpys():
+    big = cf.asarray(np.full(100, 3e38, np.float32), cf.bfloat16)
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        assert np.isinf(big.sum())
+    assert np.isnan(cf.asarray([1.0, np.nan] * 50, cf.bfloat16).sum())
