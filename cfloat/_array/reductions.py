@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cfloat._core import binding, flags
 
-from .array import CFloatArray, fills_storage
+from .array import CFloatArray
 
 Array = NDArray[Any]
 
@@ -73,7 +73,7 @@ def _lengths(a: Any, axis: Any, keepdims: Any) -> tuple[int, int, int] | None:
     length = codes.size // (outer * inner)
     if (outer > 1 and inner == 1 and length < _LEAST_ROW) or 1 < inner < _LEAST_COLUMNS:
         return None
-    if not fills_storage(a._format):
+    if not a._format._fills_storage:
         a._check_codes()
     return outer, length, inner
 

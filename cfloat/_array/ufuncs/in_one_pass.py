@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cfloat._array.array import CFloatArray, fills_storage
+from cfloat._array.array import CFloatArray
 from cfloat._core import binding, flags
 from cfloat._core.rounding import NEAREST, Rounding
 
@@ -142,6 +142,6 @@ def _codes(x: CFloatArray) -> binding.Operand | None:
     bias = x._biases.values
     if type(bias) is not int or not (codes.flags.c_contiguous and codes.dtype.isnative):
         return None
-    if not fills_storage(x._format):
+    if not x._format._fills_storage:
         x._check_codes()
     return binding.codes_operand(x._format._struct, bias, codes)
