@@ -295,6 +295,8 @@ def test_extremes(name, fmt, isa, threads):
                 ufunc = np.maximum if name == "max" else np.minimum
                 again = ufunc.reduce(a, axis=axis)
                 assert np.array_equal(np.asarray(again), expected, equal_nan=True)
+                same = getattr(np, f"a{name}")(a, axis)
+                assert np.array_equal(np.asarray(same), expected, equal_nan=True)
 
 
 def test_of_two_zeros_minus_zero_is_the_smaller(isa):
