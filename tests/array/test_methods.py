@@ -38,6 +38,7 @@ REDUCTIONS = (
     "all", "any", "argmax", "argmin", "max", "min", "mean", "sum", "argsort", "cumprod", "cumsum", "nonzero",
     "prod", "round", "std", "var", "trace",
 )  # fmt: skip
+SUMS = ("sum", "mean")
 
 CALLS = {
     "reshape": [
@@ -91,8 +92,12 @@ CALLS = {
         lambda a: a.item(slice(1)),
     ],
     "reductions": [
-        *(lambda a, n=n: getattr(a, n)() for n in REDUCTIONS),
-        *(lambda a, n=n: getattr(a, n)(axis=-1, keepdims=True) for n in REDUCTIONS[:8]),
+        *(lambda a, n=n: getattr(a, n)() for n in REDUCTIONS if n not in SUMS),
+        *(
+            lambda a, n=n: getattr(a, n)(axis=-1, keepdims=True)
+            for n in REDUCTIONS[:8]
+            if n not in SUMS
+        ),
         lambda a: a.sum(0, np.float64),
         lambda a: a.mean(axis=0, out=np.zeros(a.shape[1:], np.float32)),
         lambda a: a.clip(-1, 1),
@@ -160,6 +165,25 @@ CALLS = {
         lambda a: a.flat.copy(),
     ],
 }
+
+
+@each_sample
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_are_numpys_but_for_last_bits(a, name):
+    """They add float64 (docs/spec.md 5.13)."""
+    for options in ({}, {"axis": 0}, {"axis": -1, "keepdims": True}):
+        x = np.asarray(a)
+        with np.errstate(**QUIET):
+            (expected, wanted), (got, error) = (
+                outcome(lambda each, o=options: getattr(each, name)(**o), each) for each in (x, a)
+            )
+        if wanted is not None:
+            assert isinstance(error, type(wanted))
+            continue
+        assert (type(got), got.shape, got.dtype) == (type(expected), expected.shape, expected.dtype)
+        bound = 2.0**-23 * x.size * np.abs(x).max(initial=0)
+        assert np.allclose(got, expected, rtol=0, atol=bound, equal_nan=True)
+
 
 # what overflows or has no value says so on both sides
 QUIET = {"all": "ignore"}

@@ -9,8 +9,6 @@ import pytest
 
 import cfloat as cf
 
-pytestmark = pytest.mark.quick
-
 F8, F52, SHP, UHP = cf.TESLA_FORMATS
 IEEE8 = cf.Format("ieee8", exponent_bits=4, mantissa_bits=3, subnormals="ieee")
 FORMATS = (
@@ -167,6 +165,7 @@ def test_results_of_float32_are_numpys(name, fmt, isa):
         }
 
 
+@pytest.mark.quick
 def test_operands_in_other_places(isa):
     """What is written is an operand, a part of one, its other end, or read-only."""
     a = codes_of(F8, 3000)
@@ -256,6 +255,23 @@ def test_sums_have_one_order(fmt, isa, threads):
     assert np.array_equal(a.mean(1), (columns / 50).astype(np.float32))
 
 
+@pytest.mark.quick
+def test_the_order_shows_where_sums_are_not_exact(isa, threads):
+    """What cancels within a block, at halves of it, loses nothing; and what does not, does."""
+    big = 2.0**100
+    for places, expected in (((0, 8), 1), ((0, 7), 0), ((0, 4090), 1), ((0, 4096), 0)):
+        values = np.zeros(8192, np.float32)
+        values[1] = 1
+        values[list(places)] = big, -big
+        if places == (0, 4096):
+            values[8] = 1  # lost beside the first
+        a = cf.asarray(values, cf.bfloat16)
+        assert in_order(values) == expected
+        assert a.sum() == expected
+    columns = cf.asarray(np.repeat([[1], [big], [-big], [3]], 64, axis=1), cf.bfloat16)
+    assert set(columns.sum(0).tolist()) == {3.0}
+
+
 @pytest.mark.parametrize("fmt", [F8, F52], ids=str)
 def test_sums_of_8_bits_are_exact(fmt, isa, threads):
     a = finite(fmt, (1 << 20) + 4099)
@@ -279,6 +295,8 @@ def test_extremes(name, fmt, isa, threads):
                 ufunc = np.maximum if name == "max" else np.minimum
                 again = ufunc.reduce(a, axis=axis)
                 assert np.array_equal(np.asarray(again), expected, equal_nan=True)
+                same = getattr(np, f"a{name}")(a, axis)
+                assert np.array_equal(np.asarray(same), expected, equal_nan=True)
 
 
 def test_of_two_zeros_minus_zero_is_the_smaller(isa):

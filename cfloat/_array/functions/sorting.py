@@ -34,7 +34,7 @@ def _reduced(func: Function, a: Any, *args: Any, **kwargs: Any) -> Any:
     """Give elements as float32, and arrays of them in the format, where what is reduced has one bias."""
     if len(args) < 2 and not kwargs.keys() - {"axis", "keepdims"}:
         axis = args[0] if args else kwargs.get("axis")
-        smallest = func in (np.min, np.nanmin)
+        smallest = func.__name__.endswith("min")
         found = extreme(a, axis, kwargs.get("keepdims", False), smallest=smallest)
         if found is not None:
             return found
