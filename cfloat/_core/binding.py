@@ -230,11 +230,21 @@ def convert(
     counter = ffi.new("cf_flags *") if flags.are_counted() else _NULL
     if not fresh:
         source = _separate(source, destination)
+    is_contiguous = source.flags.c_contiguous
+    if (
+        not is_contiguous
+        and type(bias) is int
+        and rounding.mode != "stochastic"
+        and source.flags.f_contiguous
+        and destination.flags.f_contiguous
+        and source.shape == destination.shape
+    ):  # the order of elements is free
+        source, destination, is_contiguous = source.T, destination.T, True
     if (
         type(bias) is int
         and rounding.words is None
         and rounding.steps is None
-        and source.flags.c_contiguous
+        and is_contiguous
         and (fresh or destination.flags.c_contiguous)
         and source.dtype.isnative
         and source.shape == destination.shape
