@@ -14,10 +14,15 @@ typedef struct test {
 } test;
 
 static const test ONCE[] = {
-    {"test_binades", test_binades},       {"test_histogram", test_histogram},
-    {"test_random", test_random},         {"test_sums", test_sums},
-    {"test_arithmetic", test_arithmetic}, {"test_scalar", test_scalar},
-    {"test_formats", test_formats},       {"test_isa", test_isa},
+    {"test_choose_biases", test_choose_biases},
+    {"test_binades", test_binades},
+    {"test_histogram", test_histogram},
+    {"test_random", test_random},
+    {"test_sums", test_sums},
+    {"test_arithmetic", test_arithmetic},
+    {"test_scalar", test_scalar},
+    {"test_formats", test_formats},
+    {"test_isa", test_isa},
 };
 static const test ON_EACH_ISA[] = {
     {"test_decode", test_decode},
