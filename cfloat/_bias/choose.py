@@ -1,12 +1,13 @@
 """`choose_bias`: the exponent bias for a tensor, or one for each slice or block of it."""
 
+from collections.abc import Sequence
 from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cfloat._convert.by_layout import BlockLayout
-from cfloat._core.flags import no_flags
+from cfloat._core import binding
 from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
@@ -14,11 +15,9 @@ from cfloat._core.public_names import public
 
 from .bias_layout import Axis, check_axis, check_blocks
 from .bias_methods import BiasMethod, check_method, check_percentile
-from .groups import Groups, Slices, Tiles, blocks_along
 from .masked import present_values, with_nothing_masked
 from .peak import bias_of_peak, largest_magnitude
 from .percentile import bias_of_share
-from .search_slices import choose_each, least_errors
 from .squared_errors import best_bias
 
 Array = NDArray[Any]
@@ -131,20 +130,12 @@ def choose_along(
     -------
     ndarray of int16, shape blocks.counted(x.shape)
     """
-    row, first = blocks.row(x.shape), blocks.axes[0]
-    whole = row // blocks.length * blocks.length
-    if _counts_zeros(fmt, method) and whole < row:
-        # what fills short blocks would count as elements
-        parts = np.split(x.reshape(blocks.with_row(x.shape, row)), [whole], axis=first)
-        lengths = (blocks.length, row - whole)
-        return np.concatenate(
-            [
-                choose_along(part, fmt, method, BlockLayout(length, (first,)), share)
-                for part, length in zip(parts, lengths, strict=True)
-            ],
-            axis=first,
-        )
-    return _choose_groups(blocks_along(x, blocks.axes, blocks.length), fmt, method, share)
+    first = blocks.axes[0]
+    if len(blocks.axes) > 1:  # they are one
+        x = x.reshape(blocks.with_row(x.shape, blocks.row(x.shape)))
+    lengths = [1] * x.ndim
+    lengths[first] = blocks.length
+    return _choose_groups(x, fmt, method, lengths, share)
 
 
 @in_default_modes
@@ -174,50 +165,25 @@ def choose_checked(
     -------
     int or ndarray of int16
     """
-    groups: Groups
     if axis is not None:
-        groups = Slices(x, axis)
-    elif isinstance(block, tuple):
-        parts = _whole_and_short(x, block)
-        if _counts_zeros(fmt, method) and len(parts) * len(parts[0]) > 1:
-            # what fills short blocks would count as elements
-            return np.block(
-                [
-                    [choose_checked(part, fmt, method, None, block, share) for part in band]
-                    for band in parts
-                ]
-            )
-        groups = Tiles(x, *block)
-    elif block is not None:
+        if not x.size:
+            return np.full(x.shape[axis], fmt.default_bias, np.int16)
+        lengths = list(x.shape)
+        lengths[axis] = 1
+        return _choose_groups(x, fmt, method, lengths, share).reshape(x.shape[axis])
+    if isinstance(block, tuple):
+        return _choose_groups(x, fmt, method, block, share)
+    if block is not None:
         return choose_along(x, fmt, method, BlockLayout(block, (x.ndim - 1,)), share)
-    else:
-        return _choose_one(x, fmt, method, share)
-    return _choose_groups(groups, fmt, method, share)
+    return _choose_one(x, fmt, method, share)
 
 
-def _counts_zeros(fmt: Format, method: BiasMethod) -> bool:
-    """Whether zeros among the elements can change what is chosen."""
-    return method == "percentile" or (method == "mse" and not fmt._has_zero)
-
-
-def _choose_groups(groups: Groups, fmt: Format, method: BiasMethod, share: float) -> BiasArray:
-    """Choose a bias for each group."""
-    if method == "mse":
-        return least_errors(groups, fmt)[0].reshape(groups.shape)
-    biases = np.full(groups.count, fmt.default_bias, np.int16)
-    with no_flags(), np.errstate(all="ignore"):
-        for part, values in groups:
-            biases[part] = choose_each(values, fmt, method, share)
-    return biases.reshape(groups.shape)
-
-
-def _whole_and_short(x: Array, block: tuple[int, int]) -> list[list[Array]]:
-    """Cut a matrix where blocks of rows and columns begin that are shorter than the others."""
-    rows, columns = (
-        [length // size * size] if size < length and length % size else []
-        for length, size in zip(x.shape, block, strict=True)
-    )
-    return [np.split(band, columns, axis=1) for band in np.split(x, rows)]
+def _choose_groups(
+    x: Array, fmt: Format, method: BiasMethod, lengths: Sequence[int], share: float
+) -> BiasArray:
+    """Choose a bias for each group of so many elements along each axis."""
+    shape = tuple(-(-own // length) for own, length in zip(x.shape, lengths, strict=True))
+    return binding.choose_biases(fmt._struct, fmt.default_bias, method, share, x, lengths, shape)
 
 
 def _choose_one(x: Array, fmt: Format, method: BiasMethod, share: float) -> int:

@@ -64,8 +64,8 @@ def round_to(
     Returns
     -------
     ndarray of float64 or float32
-        `out`, or a new array: float64 if `x` is, and float32 otherwise, which holds every value of every
-        format exactly.
+        `out`, or a new array, in the memory order of `x` if it has its shape: float64 if `x` is, and float32
+        otherwise, which holds every value of every format exactly.
 
     Raises
     ------

@@ -5,12 +5,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cfloat._convert.elementwise import as_float32
 from cfloat._core import binding
 from cfloat._core.dtypes import fits_float32
 from cfloat._core.format import Format
 
 from .peak import largest_magnitude, scale_exponent
-from .search_slices import as_searched
 
 Floats = NDArray[np.float64]
 
@@ -44,6 +44,16 @@ class PatternCounts:
         return binding.least_error_of_counts(
             fmt._struct, fmt.default_bias, self._dtype, self._counts
         )
+
+
+def as_searched(values: NDArray[Any]) -> NDArray[Any]:
+    """Give values as float32 if these hold them, else as float64, as the core's searches take them.
+
+    They are contiguous, of native byte order and aligned.
+    """
+    if fits_float32(values.dtype):
+        return np.require(as_float32(values), np.float32, ("C", "A"))
+    return np.require(values, np.float64, ("C", "A"))
 
 
 def best_bias(x: NDArray[Any], fmt: Format) -> int:

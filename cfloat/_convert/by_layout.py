@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cfloat._core.format import Format
 from cfloat._core.rounding import NEAREST, Rounding
 
-from .elementwise import decode_checked, encode_checked
+from .elementwise import decode_checked, encode_checked, new_like
 
 Array = NDArray[Any]
 Biases = int | NDArray[np.int16]
@@ -88,7 +88,7 @@ def encode_layout(
         return encode_checked(x, fmt, biases, shape, how, out)
     cut = _cut(blocks, shape)
     how_cut = None if cut is None else _cut_rounding(how, blocks, shape)
-    codes = np.empty(shape, fmt.storage_dtype) if out is None else out
+    codes = new_like(x, shape, fmt.storage_dtype) if out is None else out
     into = codes if cut is None else codes.reshape(cut)
     # cutting one axis always gives a view, and several as one need not
     is_view = len(blocks.axes) == 1 or np.may_share_memory(into, codes)
@@ -125,12 +125,12 @@ def decode_layout(
     if blocks is None:
         return decode_checked(codes, fmt, biases, shape, dtype)
     cut = _cut(blocks, shape)
-    if cut is None:
-        return decode_checked(codes, fmt, spread_blocks(biases, blocks, shape), shape, dtype)
-    values = np.empty(shape, dtype)
-    decode_checked(
-        codes.reshape(cut), fmt, _of_blocks(biases, blocks), cut, dtype, values.reshape(cut)
-    )
+    values = new_like(codes, shape, dtype)
+    into = values if cut is None else values.reshape(cut)
+    if cut is None or not np.may_share_memory(into, values):
+        spread = spread_blocks(biases, blocks, shape)
+        return decode_checked(codes, fmt, spread, shape, dtype, values)
+    decode_checked(codes.reshape(cut), fmt, _of_blocks(biases, blocks), cut, dtype, into)
     return values
 
 

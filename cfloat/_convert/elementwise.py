@@ -92,7 +92,8 @@ def encode(
     Returns
     -------
     ndarray of uint8 or uint16
-        `out`, or a new array, of the shape to which `x` and `bias` broadcast.
+        `out`, or a new array, of the shape to which `x` and `bias` broadcast; if that is the shape of `x`, in
+        its memory order, as NumPy's functions do it.
 
     Raises
     ------
@@ -187,7 +188,7 @@ def encode_checked(
         made = convert_nearest(fmt, biases, source, from_type, out, fmt.storage_dtype, CODES)
         if made is not None:
             return made
-    codes = np.empty(shape, fmt.storage_dtype) if out is None else out
+    codes = new_like(source, shape, fmt.storage_dtype) if out is None else out
     raised = binding.convert(
         fmt._struct, biases, source, codes, encode=True, decode=False, fresh=out is None, rounding=how,
     )  # fmt: skip
@@ -228,7 +229,8 @@ def decode(
     Returns
     -------
     ndarray of `dtype`
-        `out`, or a new array, of the shape to which `codes` and `bias` broadcast.
+        `out`, or a new array, of the shape to which `codes` and `bias` broadcast; if that is the shape of
+        `codes`, in their memory order.
 
     Raises
     ------
@@ -312,7 +314,7 @@ def decode_checked(
         made = convert_nearest(fmt, biases, codes, from_type, out, dtype, type_of(dtype, NO_TYPE))
         if made is not None:
             return made
-    values = np.empty(shape, dtype) if out is None else out
+    values = new_like(codes, shape, dtype) if out is None else out
     if values.itemsize == 1:
         return _decode_byte_float(codes, fmt, biases, shape, values)
     raised = binding.convert(
@@ -370,7 +372,7 @@ def round_checked(
         made = convert_nearest(fmt, biases, source, types[0], out, dtype, types[1])
         if made is not None:
             return made
-    values = np.empty(shape, dtype) if out is None else out
+    values = new_like(source, shape, dtype) if out is None else out
     if values.itemsize == 1:
         rounded = round_checked(source, fmt, biases, shape, how)
         with flags.no_flags():  # nor does rounding in float16 tell of its second rounding
@@ -455,6 +457,13 @@ def _check_range(codes: Array, fmt: Format) -> None:
         raise ArgumentValueError(
             f"codes have an element {worst}; {fmt.name} has codes 0 to {limit}"
         )
+
+
+def new_like(source: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """Make an array for what a source becomes: in its memory order, if it has the shape; else in C order."""
+    if source.flags.c_contiguous or source.shape != shape:
+        return np.empty(shape, dtype)
+    return np.empty_like(source, dtype, subok=False)
 
 
 def broadcast_shape(source: Array, biases: int | NDArray[np.int16]) -> tuple[int, ...]:

@@ -86,6 +86,13 @@ _FUNCTIONS: Final = {name: getattr(lib, f"CF_{name.upper()}") for name in get_ar
 _TIES_TO_EVEN: Final = lib.CF_TIES_TO_EVEN
 _TOWARD_NEGATIVE: Final = lib.CF_TOWARD_NEGATIVE
 
+_METHODS: Final = {
+    "mse": lib.CF_CHOOSE_MSE,
+    "max": lib.CF_CHOOSE_MAX,
+    "mx": lib.CF_CHOOSE_MX,
+    "percentile": lib.CF_CHOOSE_PERCENTILE,
+}
+
 #: Where parts of a matrix begin, for `add_scheme_errors`: multiples of so many rows, and columns.
 TILE_ROWS: Final[int] = lib.CF_TILE
 SCHEME_COLUMNS: Final[int] = lib.CF_SCHEME_COLUMNS
@@ -251,11 +258,21 @@ def convert(
     counter = ffi.new("cf_flags *") if flags.are_counted() else _NULL
     if not fresh:
         source = _separate(source, destination)
+    is_contiguous = source.flags.c_contiguous
+    if (
+        not is_contiguous
+        and type(bias) is int
+        and rounding.mode != "stochastic"
+        and source.flags.f_contiguous
+        and destination.flags.f_contiguous
+        and source.shape == destination.shape
+    ):  # the order of elements is free
+        source, destination, is_contiguous = source.T, destination.T, True
     if (
         type(bias) is int
         and rounding.words is None
         and rounding.steps is None
-        and source.flags.c_contiguous
+        and is_contiguous
         and (fresh or destination.flags.c_contiguous)
         and source.dtype.isnative
         and source.shape == destination.shape
@@ -1048,6 +1065,49 @@ def least_errors(
         )
     )  # fmt: skip
     return biases, errors
+
+
+def choose_biases(
+    fmt: Any,
+    default_bias: int,
+    method: str,
+    share: float,
+    values: Array,
+    blocks: Sequence[int],
+    shape: tuple[int, ...],
+) -> NDArray[np.int16]:
+    """Choose a bias for each group of an array's elements.
+
+    Parameters
+    ----------
+    fmt : cdata
+        The `format_struct`.
+    default_bias : int
+        Of equally good biases the nearest to this is chosen; and this for zeros.
+    method : {"mse", "max", "mx", "percentile"}
+        How, as in `cfloat.choose_bias`.
+    share : float
+        Of "percentile", from 0 to 1.
+    values : ndarray
+        Of a dtype that the core takes, in any layout and byte order.
+    blocks : sequence of int, one an axis
+        How many consecutive elements along it are of one group.
+    shape : tuple of int
+        That of the biases: the axes' lengths by these, rounded up.
+
+    Returns
+    -------
+    ndarray of int16, shape `shape`
+    """
+    biases = np.empty(shape, np.int16)
+    _check(
+        lib.cf_choose_biases(
+            fmt, default_bias, _METHODS[method], share, element_type(values.dtype),
+            not values.dtype.isnative, _address(values), values.ndim, values.shape, values.strides,
+            blocks, ffi.from_buffer("int16_t[]", biases), threads.get_num_threads(),
+        )
+    )  # fmt: skip
+    return biases
 
 
 def count_16_bits(values: Array, counts: NDArray[np.uint64]) -> None:

@@ -177,6 +177,37 @@ static void ISA_NAME(sums)(const cf_grid *grid, const cf_values *values, cf_erro
     sums_of(grid, values, found, 0, 0);
 }
 
-#define CF_ERROR_KERNELS {ISA_NAME(magnitudes), ISA_NAME(errors), ISA_NAME(sums)}
+/* Lanes that have none are the most, and are passed over. */
+static inline size_t below_of(const cf_values *values, double limit, void *found, double *weights,
+                              int is_float64) {
+  const lanes zero = v_set1(0), infinity = v_set1((double)INFINITY), most = v_set1(limit);
+  size_t count = 0;
+  for (size_t i = 0; i < values->count; i += CF_ERROR_LANES) {
+    const lanes x = load_values(values, i, is_float64);
+    lanes magnitude = v_abs(x);
+    magnitude = v_select_less(zero, magnitude, magnitude, infinity);
+    if (values->negative_is_zero) magnitude = v_select_less(x, zero, infinity, magnitude);
+    if (!v_any_less(magnitude, most)) continue;
+    double of[CF_ERROR_LANES];
+    v_store(of, magnitude);
+    const size_t left = values->count - i;
+    for (size_t j = 0; j < CF_ERROR_LANES && j < left; ++j) {
+      if (is_float64)
+        ((double *)found)[count] = ((const double *)values->first)[i + j];
+      else
+        ((float *)found)[count] = ((const float *)values->first)[i + j];
+      if (weights != NULL) weights[count] = values->weights[i + j];
+      count += of[j] < limit;
+    }
+  }
+  return count;
+}
+
+static size_t ISA_NAME(below)(const cf_values *values, double limit, void *found, double *weights) {
+  return values->is_float64 ? below_of(values, limit, found, weights, 1)
+                            : below_of(values, limit, found, weights, 0);
+}
+
+#define CF_ERROR_KERNELS {ISA_NAME(magnitudes), ISA_NAME(errors), ISA_NAME(sums), ISA_NAME(below)}
 
 #endif

@@ -52,6 +52,10 @@ static inline lanes v_select_less(lanes a, lanes b, lanes x, lanes y) {
   return both(_mm256_blendv_pd(y.low, x.low, _mm256_cmp_pd(a.low, b.low, _CMP_LT_OQ)),
               _mm256_blendv_pd(y.high, x.high, _mm256_cmp_pd(a.high, b.high, _CMP_LT_OQ)));
 }
+static inline int v_any_less(lanes a, lanes b) {
+  return _mm256_movemask_pd(_mm256_or_pd(_mm256_cmp_pd(a.low, b.low, _CMP_LT_OQ),
+                                         _mm256_cmp_pd(a.high, b.high, _CMP_LT_OQ))) != 0;
+}
 
 #include "stats/error_lanes-inl.h"
 
@@ -59,5 +63,5 @@ CF_TARGET_END
 
 const cf_error_kernels cf_error_kernels_avx2 = CF_ERROR_KERNELS;
 #else
-const cf_error_kernels cf_error_kernels_avx2 = {NULL, NULL, NULL};
+const cf_error_kernels cf_error_kernels_avx2 = {NULL, NULL, NULL, NULL};
 #endif

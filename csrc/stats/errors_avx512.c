@@ -30,6 +30,7 @@ static inline lanes v_min(lanes a, lanes b) { return _mm512_min_pd(a, b); }
 static inline lanes v_select_less(lanes a, lanes b, lanes x, lanes y) {
   return _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, b, _CMP_LT_OQ), y, x);
 }
+static inline int v_any_less(lanes a, lanes b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ) != 0; }
 
 #include "stats/error_lanes-inl.h"
 
@@ -37,5 +38,5 @@ CF_TARGET_END
 
 const cf_error_kernels cf_error_kernels_avx512 = CF_ERROR_KERNELS;
 #else
-const cf_error_kernels cf_error_kernels_avx512 = {NULL, NULL, NULL};
+const cf_error_kernels cf_error_kernels_avx512 = {NULL, NULL, NULL, NULL};
 #endif

@@ -57,10 +57,15 @@ static inline lanes v_select_less(lanes a, lanes b, lanes x, lanes y) {
   FOR_VECTORS a.of[i] = vbslq_f64(vcltq_f64(a.of[i], b.of[i]), x.of[i], y.of[i]);
   return a;
 }
+static inline int v_any_less(lanes a, lanes b) {
+  uint64x2_t any = vcltq_f64(a.of[0], b.of[0]);
+  for (int i = 1; i < VECTORS; ++i) any = vorrq_u64(any, vcltq_f64(a.of[i], b.of[i]));
+  return (vgetq_lane_u64(any, 0) | vgetq_lane_u64(any, 1)) != 0;
+}
 
 #include "stats/error_lanes-inl.h"
 
 const cf_error_kernels cf_error_kernels_neon = CF_ERROR_KERNELS;
 #else
-const cf_error_kernels cf_error_kernels_neon = {NULL, NULL, NULL};
+const cf_error_kernels cf_error_kernels_neon = {NULL, NULL, NULL, NULL};
 #endif

@@ -61,6 +61,11 @@ static inline lanes v_select_less(lanes a, lanes b, lanes x, lanes y) {
   FOR_LANES v.of[i] = a.of[i] < b.of[i] ? x.of[i] : y.of[i];
   return v;
 }
+static inline int v_any_less(lanes a, lanes b) {
+  int any = 0;
+  FOR_LANES any |= a.of[i] < b.of[i];
+  return any;
+}
 
 #include "stats/error_lanes-inl.h"
 

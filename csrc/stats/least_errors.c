@@ -26,7 +26,7 @@
 #include "core/scalar.h"
 #include "cpu/float_modes.h"
 #include "cpu/threads.h"
-#include "stats/error_kernels.h"
+#include "stats/search.h"
 
 enum { ELEMENTS_PER_THREAD = 1 << 13, MOST_SUMS = 20 };
 enum { RUN = 256 * CF_ERROR_PIECE, RUNS = 64 };
@@ -133,8 +133,9 @@ static void add_errors(const piece_sums *s, const cf_values *piece, double *to) 
 }
 
 static double error_at(const group *g, int bias) {
-  const cf_grid grid = cf_grid_at(g->grids, bias);
+  cf_grid grid = cf_grid_at(g->grids, bias);
   double sum;
+  if (!g->grids->no_zero) grid.holed &= g->magnitudes.least < grid.above; /* else none is there */
   if (cf_grid_overflows(g->grids, bias, g->magnitudes.peak)) return (double)INFINITY;
   if (g->magnitudes.has_negative && g->grids->has_nan) return (double)INFINITY;
   if (g->becomes_nan) return (double)INFINITY;
@@ -150,6 +151,26 @@ static double magnitude_at(const cf_values *values, size_t i) {
   const double magnitude = fabs(x);
   if (!(magnitude < (double)INFINITY) || (values->negative_is_zero && x < 0)) return 0;
   return magnitude;
+}
+
+/* The values of a piece whose magnitudes are above 0 and below a limit. */
+typedef struct few_values {
+  union {
+    float float32[CF_ERROR_PIECE];
+    double float64[CF_ERROR_PIECE];
+  } values;
+  double weights[CF_ERROR_PIECE];
+} few_values;
+
+static cf_values values_below(const cf_error_kernels *kernels, const cf_values *piece, double limit,
+                              few_values *room) {
+  cf_values found = *piece;
+  found.first = &room->values;
+  double *weights = piece->weights != NULL ? room->weights : NULL;
+  found.weights = weights;
+  found.count = kernels->below(piece, limit, &room->values, weights);
+  found.has_special = 0;
+  return found;
 }
 
 /* An exact sum of products of two values, one of a format: bin i counts 2^(32 * i - origin), and
@@ -190,6 +211,7 @@ static void add_exactly(exact_sum *sum, double product, int shift_by) {
 }
 
 static int sign_of(exact_sum *sum) {
+  if (sum->room == SUM_ROOM) return 0; /* nothing was added */
   take_carries(sum);
   if (sum->bins[sum->count - 1] < 0) return -1;
   for (int i = 0; i < sum->count; ++i)
@@ -239,6 +261,21 @@ static double rounded_at(const cf_grid *grid, double x) {
   return x < grid->max ? cf_grid_round(grid, x) : grid->max;
 }
 
+/* Add the differences of some values' squares on two grids. */
+static void add_differences(const group *g, exact_sum *sum, const cf_grid *at_a,
+                            const cf_grid *at_b, cf_values values) {
+  values.scale = 1;
+  for (size_t i = 0; i < values.count; ++i) {
+    double x = magnitude_at(&values, i);
+    if (g->grids->no_zero && !isfinite(value_at(&values, i))) continue; /* left out */
+    const double p = rounded_at(at_a, x), q = rounded_at(at_b, x);
+    if (p == q) continue;
+    /* a negative number of an unsigned format becomes the smallest value, as a zero does */
+    if (g->grids->no_zero && x == 0) x = -fabs(value_at(&values, i));
+    add_difference(sum, x, p, q, values.is_float64, weight_of(&values, i));
+  }
+}
+
 /* The sign of the difference of the exact sums of squares at two biases, between which no value of
  * `limit` or more differs. */
 static int compare_exactly(const group *g, int a, int b, double limit) {
@@ -246,21 +283,18 @@ static int compare_exactly(const group *g, int a, int b, double limit) {
   const cf_grid at_a = cf_grid_at(g->grids, a - g->scale);
   const cf_grid at_b = cf_grid_at(g->grids, b - g->scale);
   const int is_float64 = g->values.is_float64;
-  cf_values values = g->values;
   exact_sum sum = {{0},
                    is_float64 ? SUM_ORIGIN : SUM_ORIGIN_FLOAT32,
                    is_float64 ? SUM_BINS : SUM_BINS_FLOAT32,
                    SUM_ROOM};
-  values.scale = 1;
-  for (size_t i = 0; i < values.count; ++i) {
-    double x = magnitude_at(&values, i);
-    if (x * g->values.scale >= limit) continue;
-    if (g->grids->no_zero && !isfinite(value_at(&values, i))) continue; /* left out */
-    const double p = rounded_at(&at_a, x), q = rounded_at(&at_b, x);
-    if (p == q) continue;
-    /* a negative number of an unsigned format becomes the smallest value, as a zero does */
-    if (g->grids->no_zero && x == 0) x = -fabs(value_at(&values, i));
-    add_difference(&sum, x, p, q, is_float64, weight_of(&g->values, i));
+  if (isinf(limit)) {
+    add_differences(g, &sum, &at_a, &at_b, g->values);
+  } else {
+    for (size_t begin = 0; begin < g->values.count; begin += CF_ERROR_PIECE) {
+      const cf_values piece = piece_of(&g->values, begin);
+      few_values room;
+      add_differences(g, &sum, &at_a, &at_b, values_below(g->kernels, &piece, limit, &room));
+    }
   }
   return sign_of(&sum);
 }
@@ -318,24 +352,10 @@ static void try_larger(group *g, int start, double first_error) {
   }
 }
 
-/* Magnitudes other than 0 that are below a limit, of a piece, and unless that is NULL their
- * weights. */
-static size_t collect(const cf_values *values, double limit, double *found, double *weights) {
-  size_t count = 0;
-  for (size_t i = 0; i < values->count; ++i) {
-    const double magnitude = magnitude_at(values, i);
-    found[count] = magnitude;
-    if (weights != NULL) weights[count] = values->weights[i];
-    count += (magnitude > 0) & (magnitude < limit);
-  }
-  return count;
-}
-
 /* Add up the errors of those below the limit alone. */
 static void add_small(const piece_sums *s, const cf_values *piece, double *to) {
-  double small[CF_ERROR_PIECE], its_weights[CF_ERROR_PIECE];
-  double *weights = piece->weights != NULL ? its_weights : NULL;
-  const cf_values found = {small, collect(piece, s->limit, small, weights), 1, 0, 0, 1, weights};
+  few_values room;
+  const cf_values found = values_below(s->g->kernels, piece, s->limit, &room);
   if (found.count != 0) add_errors(s, &found, to);
 }
 
@@ -345,14 +365,25 @@ static void add_small(const piece_sums *s, const cf_values *piece, double *to) {
 static int try_few(group *g, int start, int last, double limit) {
   double errors[MOST_SUMS];
   cf_grid grids[MOST_SUMS];
+  few_values room;
+  group few = *g; /* of one piece those values are found once */
   const int count = start - last + 1;
   int best = start, is_equal = 1;
   for (int i = 0; i < count; ++i) grids[i] = cf_grid_at(g->grids, start - i);
-  piece_sums sums = {g, add_small, grids, count, limit, 0, 0, 0, NULL};
-  add_up_pieces(&sums, errors);
+  if (g->values.count <= CF_ERROR_PIECE) {
+    few.values.count = 0;
+    if (g->magnitudes.least < limit)
+      few.values = values_below(g->kernels, &g->values, limit, &room);
+    if (few.values.count == 0) limit = 0;
+    for (int i = 0; i < count && limit > 0; ++i) errors[i] = errors_of(g, &grids[i], &few.values);
+  } else {
+    piece_sums sums = {g, add_small, grids, count, limit, 0, 0, 0, NULL};
+    add_up_pieces(&sums, errors);
+  }
   for (int i = 1; i < count; ++i) {
     const int bias = start - i;
-    const int sign = compare(g, bias, errors[i], best, errors[start - best], limit);
+    const int sign = limit > 0 ? compare(&few, bias, errors[i], best, errors[start - best], limit)
+                               : 0; /* no value rounds otherwise */
     if (sign < 0) is_equal = 0;
     if (sign < 0 || (sign == 0 && is_nearer(g, bias, best))) best = bias;
   }
@@ -370,9 +401,13 @@ static int value_loses_more(double x, const cf_grid *grid, const cf_grid *other)
 /* Whether a value loses more on a grid than on another, where it is a normal number. */
 static int loses_more(const group *g, const cf_grid *grid, const cf_grid *other) {
   if (value_loses_more(g->magnitudes.least, grid, other)) return 1; /* most often that one does */
-  for (size_t i = 0; i < g->values.count; ++i) {
-    const double x = magnitude_at(&g->values, i);
-    if (x < grid->above && value_loses_more(x, grid, other)) return 1;
+  if (g->magnitudes.least >= grid->above) return 0;
+  for (size_t begin = 0; begin < g->values.count; begin += CF_ERROR_PIECE) {
+    const cf_values piece = piece_of(&g->values, begin);
+    few_values room;
+    const cf_values few = values_below(g->kernels, &piece, grid->above, &room);
+    for (size_t i = 0; i < few.count; ++i)
+      if (value_loses_more(magnitude_at(&few, i), grid, other)) return 1;
   }
   return 0;
 }
@@ -446,16 +481,13 @@ static void search(group *g) {
 }
 
 typedef struct task {
-  const cf_error_kernels *kernels;
-  const cf_format *format;
-  cf_grids grids;
-  int default_bias, source_type, scale;
+  cf_search search;
+  int scale;
   const char *values;
-  const double *weights;                            /* of one group alone; or NULL */
   int64_t blocks, count, length, row_stride, block; /* `blocks` of a row, `count` in all */
   int16_t *biases;
   double *errors;
-  int threads, inner_threads; /* of groups, and in one */
+  int threads; /* of groups; search.threads in one */
 } task;
 
 static void find_magnitudes(group *g) {
@@ -482,7 +514,7 @@ static double largest_that_counts(const group *g) {
 
 /* A group's magnitudes; and, of float64, the exponent of the power of two that the values are to be
  * divided by so that their squares are in range. */
-static int prepare(group *g, const task *t, const void *first, size_t count) {
+static int prepare(group *g, const cf_search *t, const void *first, size_t count) {
   int scale = 0;
   g->kernels = t->kernels;
   g->grids = &t->grids;
@@ -497,7 +529,7 @@ static int prepare(group *g, const task *t, const void *first, size_t count) {
     for (size_t i = 0; i < count; ++i) g->total += t->weights[i];
   }
   g->scale = 0;
-  g->threads = t->inner_threads;
+  g->threads = t->threads;
   find_magnitudes(g);
   const double largest = largest_that_counts(g);
   if (g->values.is_float64 && largest > 0) {
@@ -526,21 +558,35 @@ static int prepare(group *g, const task *t, const void *first, size_t count) {
   return scale;
 }
 
+cf_search cf_search_of(const cf_format *format, int default_bias, int source_type) {
+  return (cf_search){
+      cf_active_error_kernels(), format, cf_grids_of(format), default_bias, source_type, NULL, 1};
+}
+
+int cf_search_group(const cf_search *s, const void *values, size_t count, double *error,
+                    int *scale) {
+  group g;
+  *scale = prepare(&g, s, values, count);
+  search(&g);
+  *error = g.error;
+  return g.best - *scale;
+}
+
 static void search_share(void *context, int index) {
   const task *t = context;
   const uint64_t modes = cf_set_default_float_modes();
-  const int64_t size = t->source_type == CF_FLOAT64 ? 8 : 4;
+  const int64_t size = t->search.source_type == CF_FLOAT64 ? 8 : 4;
   int64_t begin, end;
   cf_share_of(t->count, 1, t->threads, index, &begin, &end);
   const char *row = t->values + begin / t->blocks * t->row_stride;
   int64_t first = begin % t->blocks * t->block;
   for (int64_t i = begin; i < end; ++i) {
-    group g;
-    const int scale =
-        prepare(&g, t, row + first * size, (size_t)cf_at_most(t->block, t->length - first));
-    search(&g);
-    t->biases[i] = (int16_t)(g.best - scale);
-    t->errors[i] = scale == t->scale ? g.error : ldexp(g.error, 2 * (scale - t->scale));
+    double error;
+    int scale;
+    t->biases[i] =
+        (int16_t)cf_search_group(&t->search, row + first * size,
+                                 (size_t)cf_at_most(t->block, t->length - first), &error, &scale);
+    t->errors[i] = scale == t->scale ? error : ldexp(error, 2 * (scale - t->scale));
     first += t->block;
     if (first >= t->length) {
       first = 0;
@@ -567,23 +613,17 @@ int cf_least_errors(const cf_format *format, int default_bias, int source_type, 
   t.blocks = cf_divide_up(length, block);
   t.count = rows * t.blocks;
   if (t.count == 0) return CF_OK;
-  t.kernels = cf_active_error_kernels();
-  t.format = format;
-  t.grids = cf_grids_of(format);
-  t.default_bias = default_bias;
-  t.source_type = source_type;
+  t.search = cf_search_of(format, default_bias, source_type);
   t.scale = source_type == CF_FLOAT64 ? scale : 0;
   t.values = values;
-  t.weights = NULL;
   t.length = length;
   t.row_stride = row_stride;
   t.block = block;
   t.biases = biases;
   t.errors = errors;
   t.threads = cf_useful_threads((double)rows * (double)length, ELEMENTS_PER_THREAD, threads);
-  t.inner_threads = 1;
   if (t.threads > t.count) {
-    t.inner_threads = t.threads / (int)t.count;
+    t.search.threads = t.threads / (int)t.count;
     t.threads = (int)t.count;
   }
   cf_run_threads(t.threads, search_share, &t);
@@ -626,28 +666,20 @@ int cf_least_error_of_counts(const cf_format *format, int default_bias, int sour
   double *weights = malloc(CF_CODES16 * sizeof *weights);
   int result = CF_NO_MEMORY;
   if (values != NULL && weights != NULL) {
-    task t = {.kernels = cf_active_error_kernels(),
-              .format = format,
-              .grids = cf_grids_of(format),
-              .default_bias = default_bias,
-              .source_type = CF_FLOAT32,
-              .values = (const char *)values,
-              .weights = weights,
-              .blocks = 1,
-              .count = 1,
-              .block = CF_CODES16,
-              .biases = bias,
-              .threads = 1,
-              .inner_threads = 1};
+    cf_search s = cf_search_of(format, default_bias, CF_FLOAT32);
+    const uint64_t modes = cf_set_default_float_modes();
+    size_t length = 0;
     double error;
-    t.errors = &error;
+    int scale;
+    s.weights = weights;
     for (uint64_t code = 0; code < CF_CODES16; ++code) {
       if (counts[code] == 0) continue;
       const uint32_t bits = float32_bits(source_type, code);
-      memcpy(values + t.length, &bits, sizeof bits);
-      weights[t.length++] = (double)counts[code];
+      memcpy(values + length, &bits, sizeof bits);
+      weights[length++] = (double)counts[code];
     }
-    search_share(&t, 0);
+    *bias = (int16_t)cf_search_group(&s, values, length, &error, &scale);
+    cf_restore_float_modes(modes);
     result = CF_OK;
   }
   free(values);
@@ -660,16 +692,10 @@ int cf_errors_at_biases(const cf_format *format, int source_type, const void *va
   const int status = check(format, source_type);
   const uint64_t modes = cf_set_default_float_modes();
   if (status == CF_OK) {
-    task t;
+    cf_search s = cf_search_of(format, format->bias_min, source_type);
     group g;
-    t.kernels = cf_active_error_kernels();
-    t.format = format;
-    t.grids = cf_grids_of(format);
-    t.default_bias = format->bias_min;
-    t.source_type = source_type;
-    t.weights = NULL;
-    t.inner_threads = cf_useful_threads((double)count, ELEMENTS_PER_THREAD, threads);
-    const int own = prepare(&g, &t, values, count);
+    s.threads = cf_useful_threads((double)count, ELEMENTS_PER_THREAD, threads);
+    const int own = prepare(&g, &s, values, count);
     const int unit = 2 * (source_type == CF_FLOAT64 ? own - scale : 0);
     for (int bias = g.low; bias <= g.high; ++bias) {
       const double error = error_at(&g, bias);

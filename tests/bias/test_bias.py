@@ -10,9 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cfloat as cf
-from cfloat._bias.groups import Blocks, Slices
 from cfloat._bias.histogram import Histogram
-from cfloat._bias.search_slices import least_errors
 from cfloat._bias.squared_errors import squared_errors
 from cfloat._core import binding
 from cfloat._core.flags import no_flags
@@ -173,24 +171,6 @@ def test_slices_and_blocks_are_what_each_alone_has(method, dtype):
     made = cf.asarray(x, cf.CFloat8_1_4_3, method, block=16)
     assert np.array_equal(made.bias, biases)
     assert np.array_equal(cf.asarray(x, cf.CFloat8_1_4_3, biases, block=16).codes, made.codes)
-
-
-def test_many_slices_are_taken_in_parts(monkeypatch):
-    x = (
-        np.random.default_rng(0).standard_normal((50, 40), np.float32)
-        * np.logspace(-5, 5, 50)[:, None]
-    )
-    whole = (
-        cf.choose_bias(x, cf.CFloat8_1_4_3, axis=0),
-        cf.choose_bias(x, cf.CFloat8_1_4_3, block=7),
-    )
-    monkeypatch.setattr("cfloat._bias.groups.PIECE_SIZE", 100)
-    parts = (
-        cf.choose_bias(x, cf.CFloat8_1_4_3, axis=0),
-        cf.choose_bias(x, cf.CFloat8_1_4_3, block=7),
-    )
-    for one, other in zip(whole, parts, strict=True):
-        assert np.array_equal(one, other)
 
 
 def test_moments_do_not_depend_on_threads_or_pieces():
@@ -447,6 +427,11 @@ USERS = [
 ]  # fmt: skip
 
 
+def least_errors(rows, fmt, length=None):
+    """Find the biases of the least errors, and these, of so many float32 of each row, or of all."""
+    return binding.least_errors(fmt._struct, fmt.default_bias, rows, length or rows.shape[1])
+
+
 @pytest.mark.parametrize(
     "fmt",
     [*FORMATS, *FIXED, cf.CFloat16_UHP, *USERS],
@@ -468,15 +453,15 @@ def test_least_errors_are_the_exact_ones(fmt, rng):
         least = min((error for error in errors if error is not None), default=None)
         equal = [low + i for i, error in enumerate(errors) if error == least]
         expected = min(equal, key=lambda bias: (abs(bias - fmt.default_bias), bias))
-        biases, found = least_errors(Blocks(x, size), fmt)
-        assert biases.tolist() == [expected], x.tolist()
-        assert found[0] == pytest.approx(np.inf if least is None else float(least), rel=1e-14)
+        biases, found = least_errors(x[np.newaxis], fmt)
+        assert biases[0].tolist() == [expected], x.tolist()
+        assert found[0, 0] == pytest.approx(np.inf if least is None else float(least), rel=1e-14)
         tried = [np.inf if error is None else float(error) for error in errors]
         assert squared_errors(x, fmt) == pytest.approx(tried, rel=1e-14, abs=0)
         assert cf.choose_bias(x, fmt) == expected
         assert cf.choose_bias(x[np.newaxis], fmt, axis=0).tolist() == [expected]
         padded = np.concatenate([x, np.zeros(size), x]).astype(np.float32)
-        assert least_errors(Blocks(padded, 2 * size), fmt)[0].tolist() == [expected] * 2
+        assert least_errors(padded[np.newaxis], fmt, 2 * size)[0].tolist() == [[expected] * 2]
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", ">f4", ">f8"])
@@ -506,16 +491,16 @@ def test_values_that_are_not_aligned(monkeypatch, dtype):
     assert all(each.flags.aligned and each.dtype.isnative for each in searched)
 
 
-def test_errors_are_the_same_bits_on_any_threads_and_in_any_layout():
+def test_errors_are_the_same_bits_on_any_threads_and_however_rows_are_cut():
     x = np.random.default_rng(0).standard_normal((7, 300_000), np.float32)
     fmt, threads = cf.CFloat8_1_4_3, cf.get_num_threads()
     found = []
     try:
         for count in (1, 4):
             cf.set_num_threads(count)
-            for groups in (Slices(x, 0), Slices(np.asfortranarray(x), 0), Blocks(x, x.shape[1])):
-                found.append(least_errors(groups, fmt)[1].tolist())
-            found.append([least_errors(Blocks(row, row.size), fmt)[1][0] for row in x])
+            found.append(least_errors(x, fmt)[1].tolist())
+            found.append(least_errors(x.reshape(1, -1), fmt, x.shape[1])[1].reshape(-1, 1).tolist())
+            found.append([least_errors(row[np.newaxis], fmt)[1][0].tolist() for row in x])
     finally:
         cf.set_num_threads(threads)
     assert all(each == found[0] for each in found)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import cfloat as cf
-from cfloat._bias import groups
 from cfloat._bias.join import join
 from cfloat._bias.reduction import as_matrix, reduction_axes
 from cfloat._core.rounding import Positions
@@ -64,17 +63,6 @@ def test_a_bias_is_chosen_by_the_elements_of_its_block(layout, method, seed):
     np.testing.assert_array_equal(
         cf.asarray(x, FMT, "mse", axis=axes, block=block).bias, named.bias
     )
-
-
-@pytest.mark.parametrize("size", [1, 10, 70, 300])
-@pytest.mark.parametrize(
-    ("axes", "block"), [((0,), 2), ((0, 1), 7), ((1,), 2), ((1, 2), 4), ((2,), 3)]
-)
-def test_biases_chosen_a_part_at_a_time(monkeypatch, size, axes, block):
-    x = values_of((3, 5, 4, 3))
-    whole = cf.choose_bias(x, FMT, axis=axes, block=block)
-    monkeypatch.setattr(groups, "PIECE_SIZE", size)
-    np.testing.assert_array_equal(cf.choose_bias(x, FMT, axis=axes, block=block), whole)
 
 
 @given(layouts(), st.integers(0, 2**32), st.sampled_from(["C", "F", "reversed"]))

@@ -14,6 +14,7 @@ typedef struct test {
 } test;
 
 static const test ONCE[] = {
+    {"test_choose_biases", test_choose_biases},
     {"test_binades", test_binades},
     {"test_histogram", test_histogram},
     {"test_random", test_random},

@@ -6,6 +6,7 @@
 void test_random(void);
 void test_sums(void);
 void test_binades(void);
+void test_choose_biases(void);
 void test_histogram(void);
 void test_scalar(void);
 void test_arithmetic(void);

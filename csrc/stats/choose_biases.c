@@ -1,0 +1,547 @@
+/* A bias for each group of elements of an array of any layout: slices, blocks along axes, tiles.
+ *
+ * Groups that are near each other in memory are copied together, each to a row of its own, in the
+ * order of memory, so that a cache line that several of them have elements in is read once.  Those
+ * whose elements are contiguous already, and of a type that is searched, are searched where they
+ * are.  The order of a group's elements changes no bias. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cfloat.h"
+#include "convert/copy.h"
+#include "core/integers.h"
+#include "core/scalar.h"
+#include "cpu/float_modes.h"
+#include "cpu/threads.h"
+#include "stats/search.h"
+
+enum { ELEMENTS_PER_THREAD = 1 << 16, LINE = 64 };
+/* Bytes of rows that are copied at a time: some, while they are in a core's cache; and more where
+ * groups are large, but that at most, and no more than a part of the array. */
+enum { ROWS_BYTES = 1 << 18, MOST_ROWS_BYTES = 1 << 25, PART_OF_ARRAY = 8 };
+/* Elements copied at a time along an axis that others are inside of; shorter axes are not worth a
+ * loop of their own. */
+enum { CHUNK = 256, SHORT_AXIS = 8, TILE_ROWS = 8 };
+
+/* An axis of groups, or of the elements of one. */
+typedef struct axis {
+  int64_t length, stride;
+  int64_t step; /* of groups: elements of `biases` */
+  int64_t last; /* of groups: how many elements along `member` the last one has, or 0 if all do */
+  int member;   /* the axis of elements that the array's axis has as well, or -1 */
+} axis;
+
+typedef struct task {
+  cf_search search; /* source_type is that of rows */
+  int method, source_type, swapped, in_place;
+  double share;
+  const char *values;
+  int16_t *biases;
+  axis groups[CF_MAX_NDIM], members[CF_MAX_NDIM]; /* the nearest in memory last */
+  int group_axes, member_axes;
+  int64_t count, size; /* groups; elements of one */
+  int64_t source_size, row_size;
+  int64_t together, pitch; /* groups that are copied at a time; elements from row to row */
+  int threads;
+  int failed[CF_MAX_THREADS];
+} task;
+
+/* Biases by magnitudes. */
+
+/* The bias that follows from a magnitude above 0. */
+static int bias_of_magnitude(const task *t, double magnitude) {
+  int of_max, of_magnitude;
+  const double max = frexp(t->search.grids.at_zero.max, &of_max);
+  const double fraction = frexp(magnitude, &of_magnitude);
+  const int bias = of_max - of_magnitude - (t->method != CF_CHOOSE_MX && fraction > max);
+  const cf_format *format = t->search.format;
+  return bias < format->bias_min   ? format->bias_min
+         : bias > format->bias_max ? format->bias_max
+                                   : bias;
+}
+
+/* How many of float32 or float64 are finite, and their largest magnitude.  Those of float32 are
+ * compared as integers, which have the order of the numbers. */
+static int64_t find_peak(const void *values, int64_t count, int is_float64, double *peak) {
+  int64_t finite = 0;
+  if (is_float64) {
+    double found = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      const double magnitude = fabs(((const double *)values)[i]);
+      const int is_finite = magnitude < (double)INFINITY;
+      finite += is_finite;
+      found = is_finite && magnitude > found ? magnitude : found;
+    }
+    *peak = found;
+    return finite;
+  }
+  int32_t found = 0;
+  for (int64_t first = 0; first < count; first += INT32_MAX) {
+    const int32_t *bits = (const int32_t *)values + first;
+    const int32_t left = (int32_t)cf_at_most(count - first, INT32_MAX);
+    int32_t part = 0;
+    for (int32_t i = 0; i < left; ++i) {
+      const int32_t magnitude = bits[i] & INT32_MAX;
+      const int32_t is_finite = magnitude < 0x7F800000;
+      part += is_finite;
+      const int32_t counted = is_finite ? magnitude : 0;
+      found = counted > found ? counted : found;
+    }
+    finite += part;
+  }
+  float as_float;
+  memcpy(&as_float, &found, sizeof as_float);
+  *peak = (double)as_float;
+  return finite;
+}
+
+/* How many magnitudes are not above one. */
+static int64_t count_up_to(const void *values, int64_t count, int is_float64, double most) {
+  int64_t found = 0;
+  if (is_float64) {
+    for (int64_t i = 0; i < count; ++i) found += fabs(((const double *)values)[i]) <= most;
+    return found;
+  }
+  const float narrow = (float)most; /* exactly, as all values of a format are */
+  int32_t limit;
+  memcpy(&limit, &narrow, sizeof limit);
+  for (int64_t first = 0; first < count; first += INT32_MAX) {
+    const int32_t *bits = (const int32_t *)values + first;
+    const int32_t left = (int32_t)cf_at_most(count - first, INT32_MAX);
+    int32_t part = 0;
+    for (int32_t i = 0; i < left; ++i) part += (bits[i] & INT32_MAX) <= limit;
+    found += part;
+  }
+  return found;
+}
+
+static int bias_of_share(const task *t, const void *values, int64_t count) {
+  const int is_float64 = t->search.source_type == CF_FLOAT64;
+  const int high = t->search.format->bias_max, low = t->search.format->bias_min;
+  double peak;
+  const int64_t finite = find_peak(values, count, is_float64, &peak);
+  if (peak <= 0) return t->search.default_bias;
+  if (t->method != CF_CHOOSE_PERCENTILE) return bias_of_magnitude(t, peak);
+  const double rank = ceil(t->share * (double)finite);
+  const int64_t needed = rank<1 ? 1 : rank>(double) finite ? finite : (int64_t)rank;
+  /* at `within` so many are within the range, or it is the least; at `beyond` they are not */
+  int within = bias_of_magnitude(t, peak), beyond = high + 1;
+  if (needed < finite) {
+    for (int step = 1; within < high; step *= 2) {
+      const int bias = within + step < high ? within + step : high;
+      const double max = t->search.grids.at_zero.max * cf_power_of_two(-bias);
+      if (count_up_to(values, count, is_float64, max) < needed) {
+        beyond = bias;
+        break;
+      }
+      within = bias;
+    }
+    while (beyond - within > 1) {
+      const int bias = within + (beyond - within) / 2;
+      const double max = t->search.grids.at_zero.max * cf_power_of_two(-bias);
+      if (count_up_to(values, count, is_float64, max) < needed)
+        beyond = bias;
+      else
+        within = bias;
+    }
+    /* a share of zeros alone */
+    if (within == high && count_up_to(values, count, is_float64, 0) >= needed)
+      return t->search.default_bias;
+  }
+  return within < low ? low : within;
+}
+
+static int16_t choose(const task *t, const void *values, int64_t count) {
+  double error;
+  int scale;
+  if (t->method == CF_CHOOSE_MSE)
+    return (int16_t)cf_search_group(&t->search, values, (size_t)count, &error, &scale);
+  return (int16_t)bias_of_share(t, values, count);
+}
+
+/* Rows of float32 or float64. */
+
+/* An integer's float64; where there is none, rounded to odd for what goes by the exact values. */
+static double of_integer(int is_negative, uint64_t magnitude, int to_odd) {
+  if (to_odd && magnitude >> 53 != 0) {
+    const uint64_t lost = magnitude & 2047;
+    magnitude = (magnitude - lost) | (uint64_t)(lost != 0) << 11;
+  }
+  const double x = (double)magnitude;
+  return is_negative ? -x : x;
+}
+
+#define WIDEN(type)                                                                              \
+  for (int64_t i = 0; i < count; ++i) {                                                          \
+    type x;                                                                                      \
+    memcpy(&x, from + i * (int64_t)sizeof x, sizeof x);                                          \
+    to[i] = of_integer(x < (type)1 && x != 0, x < (type)1 ? 0 - (uint64_t)x : (uint64_t)x, odd); \
+  }                                                                                              \
+  break
+
+static void widen(const task *t, const char *from, double *to, int64_t count) {
+  const int odd = t->method != CF_CHOOSE_MSE;
+  switch (t->source_type) {
+    case CF_INT64: WIDEN(int64_t);
+    case CF_INT32: WIDEN(int32_t);
+    case CF_INT16: WIDEN(int16_t);
+    case CF_INT8: WIDEN(int8_t);
+    case CF_UINT64: WIDEN(uint64_t);
+    case CF_UINT32: WIDEN(uint32_t);
+    case CF_UINT16: WIDEN(uint16_t);
+    default: WIDEN(uint8_t);
+  }
+}
+
+static const cf_format float16 = {5, 10, 1, CF_NONFINITE_IEEE, CF_SUBNORMALS_IEEE, 0, 15, 15};
+static const cf_format bfloat16 = {8, 7, 1, CF_NONFINITE_IEEE, CF_SUBNORMALS_IEEE, 0, 127, 127};
+
+static int is_16_bits(int type) { return type == CF_FLOAT16 || type == CF_BFLOAT16; }
+
+/* From elements of the source's type, of native byte order, to those of rows. */
+static void make_rows(const task *t, const char *from, char *to, int64_t count) {
+  if (is_16_bits(t->source_type)) {
+    const cf_format *own = t->source_type == CF_FLOAT16 ? &float16 : &bfloat16;
+    cf_convert(own, own->bias_min, CF_CODES, from, CF_TIES_TO_EVEN, 0, 0, CF_FLOAT32, to,
+               (size_t)count, 1, NULL);
+  } else {
+    widen(t, from, (double *)(void *)to, count);
+  }
+}
+
+/* One axis of a copy, with the steps in bytes of both sides. */
+typedef struct copy_axis {
+  int64_t length, from, to;
+} copy_axis;
+
+static void copy_run(const task *t, char *to, const char *from, const copy_axis *a, int64_t count) {
+  const int64_t size = t->source_size;
+  if (t->swapped && size > 1)
+    cf_copy_swapped(to, a->to, from, a->from, (size_t)size, count);
+  else if (a->to == size && a->from == size)
+    memcpy(to, from, (size_t)(count * size));
+  else
+    cf_copy_elements(to, a->to, from, a->from, (size_t)size, count);
+}
+
+/* A whole tile, of so many columns, whose rows are one element from each other in the destination.
+ */
+#define COPY_TILE(type)                                                           \
+  for (int64_t j = 0; j < columns; ++j) {                                         \
+    type line[TILE_ROWS];                                                         \
+    for (int64_t i = 0; i < TILE_ROWS; ++i)                                       \
+      memcpy(&line[i], from + i * row + j * (int64_t)sizeof(type), sizeof *line); \
+    memcpy(to + j * column, line, sizeof line);                                   \
+  }                                                                               \
+  break
+
+static void copy_tile(char *to, int64_t column, const char *from, int64_t row, int64_t size,
+                      int64_t columns) {
+  switch (size) {
+    case 1: COPY_TILE(uint8_t);
+    case 2: COPY_TILE(uint16_t);
+    case 4: COPY_TILE(uint32_t);
+    default: COPY_TILE(uint64_t);
+  }
+}
+
+/* Copy along two axes of which the nearer one in the source is the farther one in the destination,
+ * in tiles: of a few rows whole lines are read, and parts of as many lines are written. */
+static void copy_tiles(const task *t, char *to, const char *from, const copy_axis *rows,
+                       const copy_axis *columns) {
+  const int64_t width = LINE / t->source_size;
+  const int is_plain = rows->to == t->source_size && columns->from == t->source_size &&
+                       (!t->swapped || t->source_size == 1);
+  for (int64_t i = 0; i < rows->length; i += TILE_ROWS) {
+    const int64_t last = cf_at_most(rows->length, i + TILE_ROWS);
+    for (int64_t first = 0; first < columns->length; first += width) {
+      const int64_t part = cf_at_most(columns->length - first, width);
+      if (is_plain && last - i == TILE_ROWS) {
+        copy_tile(to + i * rows->to + first * columns->to, columns->to,
+                  from + i * rows->from + first * columns->from, rows->from, t->source_size, part);
+        continue;
+      }
+      for (int64_t row = i; row < last; ++row)
+        copy_run(t, to + row * rows->to + first * columns->to,
+                 from + row * rows->from + first * columns->from, columns, part);
+    }
+  }
+}
+
+/* Copy along all axes, the nearest in the source last, the last ones innermost. */
+static void copy_axes(const task *t, char *to, const char *from, const copy_axis *axes, int count) {
+  int inner = count - 1;
+  while (inner > 0 && axes[inner].length < SHORT_AXIS) --inner;
+  if (axes[inner].length < SHORT_AXIS) /* then the longest */
+    for (int i = inner = 0; i < count; ++i)
+      if (axes[i].length > axes[inner].length) inner = i;
+  const copy_axis *along = &axes[inner];
+  const int chunked = inner < count - 1;
+  const int tiled = !chunked && inner > 0 && along->to > axes[inner - 1].to;
+  int64_t index[CF_MAX_NDIM + 1] = {0};
+  for (;;) {
+    const int64_t chunk = chunked ? CHUNK : along->length;
+    if (tiled) copy_tiles(t, to, from, &axes[inner - 1], along);
+    for (int64_t first = 0; !tiled && first < along->length; first += chunk) {
+      const int64_t part = cf_at_most(along->length - first, chunk);
+      const char *source = from + first * along->from;
+      char *destination = to + first * along->to;
+      /* the axes that are nearer, few elements in all */
+      int64_t near[CF_MAX_NDIM + 1] = {0};
+      int i;
+      do {
+        copy_run(t, destination, source, along, part);
+        for (i = count - 1; i > inner; --i) {
+          source += axes[i].from;
+          destination += axes[i].to;
+          if (++near[i] < axes[i].length) break;
+          source -= axes[i].from * axes[i].length;
+          destination -= axes[i].to * axes[i].length;
+          near[i] = 0;
+        }
+      } while (i > inner);
+    }
+    int i = inner - 1 - tiled;
+    for (; i >= 0; --i) {
+      from += axes[i].from;
+      to += axes[i].to;
+      if (++index[i] < axes[i].length) break;
+      from -= axes[i].from * axes[i].length;
+      to -= axes[i].to * axes[i].length;
+      index[i] = 0;
+    }
+    if (i < 0) return;
+  }
+}
+
+static int64_t magnitude_of(int64_t x) { return x < 0 ? -x : x; }
+
+/* Copy `rows` groups from `from` on, of so many elements along each axis, to rows. */
+static void copy_rows(const task *t, char *to, const char *from, int64_t rows,
+                      const int64_t *lengths) {
+  copy_axis axes[CF_MAX_NDIM + 1];
+  int count = 0;
+  int64_t step = t->source_size;
+  for (int i = t->member_axes - 1; i >= 0; --i) {
+    if (lengths[i] == 1) continue;
+    axes[count++] = (copy_axis){lengths[i], t->members[i].stride, step};
+    step *= lengths[i];
+  }
+  if (rows > 1 || count == 0)
+    axes[count++] = (copy_axis){rows, t->group_axes > 0 ? t->groups[t->group_axes - 1].stride : 0,
+                                t->pitch * t->source_size};
+  /* by the source's steps, the longest first */
+  for (int i = 1; i < count; ++i) {
+    const copy_axis moved = axes[i];
+    int j = i;
+    for (; j > 0 && magnitude_of(axes[j - 1].from) < magnitude_of(moved.from); --j)
+      axes[j] = axes[j - 1];
+    axes[j] = moved;
+  }
+  copy_axes(t, to, from, axes, count);
+}
+
+/* Choose for `rows` groups in a row along the nearest axis, of so many elements each. */
+static void choose_rows(const task *t, const char *from, int16_t *biases, int64_t rows,
+                        const int64_t *lengths, char *raw, char *made) {
+  const axis *along = t->group_axes > 0 ? &t->groups[t->group_axes - 1] : NULL;
+  int64_t size = 1;
+  for (int i = 0; i < t->member_axes; ++i) size *= lengths[i];
+  int64_t pitch = t->pitch * t->row_size;
+  if (t->in_place) {
+    made = NULL;
+    pitch = along != NULL ? along->stride : 0;
+  } else {
+    copy_rows(t, raw, from, rows, lengths);
+    if (made == NULL) made = raw;
+    if (made != raw) make_rows(t, raw, made, (rows - 1) * t->pitch + size);
+  }
+  for (int64_t i = 0; i < rows; ++i)
+    biases[along != NULL ? i * along->step : 0] =
+        choose(t, (made != NULL ? made : from) + i * pitch, size);
+}
+
+static void choose_share(void *context, int thread) {
+  task *t = context;
+  const uint64_t modes = cf_set_default_float_modes();
+  const int nearest = t->group_axes - 1;
+  int64_t begin, end, index[CF_MAX_NDIM], lengths[CF_MAX_NDIM];
+  cf_share_of(t->count, 1, t->threads, thread, &begin, &end);
+  char *raw = NULL, *made = NULL;
+  t->failed[thread] = 0;
+  if (!t->in_place) {
+    const size_t elements = (size_t)(t->together * t->pitch);
+    raw = malloc(elements * (size_t)t->source_size);
+    if (t->source_type != t->search.source_type) made = malloc(elements * (size_t)t->row_size);
+    if (raw == NULL || (t->source_type != t->search.source_type && made == NULL)) {
+      t->failed[thread] = 1;
+      end = begin;
+    } else if (made != NULL) {
+      memset(raw, 0,
+             elements * (size_t)t->source_size); /* what is between rows is converted, too */
+    }
+  }
+  while (begin < end) {
+    const char *from = t->values;
+    int16_t *biases = t->biases;
+    int64_t rest = begin, rows = 1;
+    for (int i = 0; i < t->member_axes; ++i) lengths[i] = t->members[i].length;
+    for (int i = nearest; i >= 0; --i) {
+      const axis *a = &t->groups[i];
+      index[i] = rest % a->length;
+      rest /= a->length;
+      from += index[i] * a->stride;
+      biases += index[i] * a->step;
+      if (i == nearest) {
+        rows = cf_at_most(a->length - index[i], cf_at_most(end - begin, t->together));
+        /* one that is shorter is a row by itself */
+        if (a->last != 0 && rows > 1 && index[i] + rows == a->length) --rows;
+      }
+      if (a->last != 0 && index[i] == a->length - 1) lengths[a->member] = a->last;
+    }
+    choose_rows(t, from, biases, rows, lengths, raw, made);
+    begin += rows;
+  }
+  free(raw);
+  free(made);
+  cf_restore_float_modes(modes);
+}
+
+/* Sort axes by their steps in memory, the longest first. */
+static void sort_axes(axis *axes, int count, int *place) {
+  for (int i = 0; i < count; ++i) place[i] = i;
+  for (int i = 1; i < count; ++i) {
+    const axis moved = axes[i];
+    const int own = place[i];
+    int j = i;
+    for (; j > 0 && magnitude_of(axes[j - 1].stride) < magnitude_of(moved.stride); --j) {
+      axes[j] = axes[j - 1];
+      place[j] = place[j - 1];
+    }
+    axes[j] = moved;
+    place[j] = own;
+  }
+}
+
+/* Find the axes of groups and of their elements. */
+static void set_axes(task *t, int ndim, const int64_t *shape, const int64_t *strides,
+                     const int64_t *blocks) {
+  int64_t step = 1;
+  t->group_axes = t->member_axes = 0;
+  t->count = t->size = 1;
+  for (int i = ndim - 1; i >= 0; --i) {
+    const int64_t block = cf_at_most(blocks[i], shape[i]);
+    const int64_t count = cf_divide_up(shape[i], block);
+    int member = -1;
+    if (block > 1) {
+      member = t->member_axes;
+      t->members[t->member_axes++] = (axis){block, strides[i], 0, 0, -1};
+      t->size *= block;
+    }
+    if (count > 1) {
+      t->groups[t->group_axes++] =
+          (axis){count, block * strides[i], step, shape[i] % block, member};
+      t->count *= count;
+    }
+    step *= count;
+  }
+  int group_place[CF_MAX_NDIM], member_place[CF_MAX_NDIM], now_at[CF_MAX_NDIM];
+  sort_axes(t->groups, t->group_axes, group_place);
+  sort_axes(t->members, t->member_axes, member_place);
+  for (int i = 0; i < t->member_axes; ++i) now_at[member_place[i]] = i;
+  for (int i = 0; i < t->group_axes; ++i)
+    if (t->groups[i].member >= 0) t->groups[i].member = now_at[t->groups[i].member];
+}
+
+/* Whether the elements of each group are contiguous, and aligned, whichever are shorter. */
+static int are_contiguous(const task *t) {
+  int64_t step = t->source_size;
+  for (int i = t->member_axes - 1; i >= 0; --i) {
+    if (t->members[i].stride != step) return 0;
+    step *= t->members[i].length;
+  }
+  for (int i = 0; i < t->group_axes; ++i)
+    if (t->groups[i].stride % t->source_size != 0 ||
+        (t->groups[i].last != 0 && t->groups[i].member > 0))
+      return 0;
+  return (uintptr_t)t->values % (uintptr_t)t->source_size == 0;
+}
+
+static int64_t size_of(int type) {
+  switch (type) {
+    case CF_FLOAT64:
+    case CF_INT64:
+    case CF_UINT64: return 8;
+    case CF_FLOAT32:
+    case CF_INT32:
+    case CF_UINT32: return 4;
+    case CF_INT8:
+    case CF_UINT8: return 1;
+    default: return 2;
+  }
+}
+
+/* How many groups are copied at a time. */
+static void set_rows(task *t) {
+  const int64_t bytes = t->row_size > t->source_size ? t->row_size : t->source_size;
+  const double all = (double)t->count * (double)t->size * (double)bytes;
+  double most = all / PART_OF_ARRAY / t->threads;
+  if (most > MOST_ROWS_BYTES) most = MOST_ROWS_BYTES;
+  if (most < ROWS_BYTES) most = ROWS_BYTES;
+  /* rows that begin a power of two from each other would share few lines of a cache */
+  t->pitch = cf_divide_up(t->size, LINE) * LINE + LINE / t->row_size;
+  const double rows = most / ((double)t->pitch * (double)bytes);
+  t->together = rows < 1 ? 1 : rows > 4096 ? 4096 : (int64_t)rows;
+  /* no more than are in a few lines, where rows are long */
+  const int64_t lines = 16 * LINE;
+  const int64_t near = t->group_axes > 0 ? magnitude_of(t->groups[t->group_axes - 1].stride) : 1;
+  const int64_t useful = t->size >= LINE ? cf_divide_up(lines, near > 0 ? near : 1) : 4096;
+  if (t->together > useful) t->together = useful;
+}
+
+int cf_choose_biases(const cf_format *format, int default_bias, int method, double share,
+                     int source_type, int swapped, const void *values, int ndim,
+                     const int64_t *shape, const int64_t *strides, const int64_t *blocks,
+                     int16_t *biases, int threads) {
+  const int status = cf_format_check(format);
+  if (status != CF_OK) return status;
+  if (default_bias < format->bias_min || default_bias > format->bias_max) return CF_BAD_BIAS;
+  if (source_type < 0 || source_type >= CF_CODES || method < CF_CHOOSE_MSE ||
+      method > CF_CHOOSE_PERCENTILE)
+    return CF_BAD_TYPE;
+  if (ndim < 0 || ndim > CF_MAX_NDIM) return CF_BAD_LAYOUT;
+  int is_empty = 0;
+  for (int i = 0; i < ndim; ++i) {
+    if (shape[i] < 0 || blocks[i] < 1) return CF_BAD_LAYOUT;
+    is_empty |= shape[i] == 0;
+  }
+  if (is_empty) return CF_OK; /* and so is `biases` */
+  task t;
+  const int rows_type =
+      source_type == CF_FLOAT32 || is_16_bits(source_type) ? CF_FLOAT32 : CF_FLOAT64;
+  t.search = cf_search_of(format, default_bias, rows_type);
+  t.method = method;
+  t.share = share;
+  t.source_type = source_type;
+  t.swapped = swapped;
+  t.values = values;
+  t.biases = biases;
+  t.source_size = size_of(source_type);
+  t.row_size = size_of(rows_type);
+  set_axes(&t, ndim, shape, strides, blocks);
+  t.in_place = !swapped && source_type == rows_type && are_contiguous(&t);
+  t.threads = cf_useful_threads((double)t.count * (double)t.size, ELEMENTS_PER_THREAD, threads);
+  if (t.threads > t.count) {
+    t.search.threads = t.threads / (int)t.count;
+    t.threads = (int)t.count;
+  }
+  if (t.in_place)
+    t.together = t.count;
+  else
+    set_rows(&t);
+  cf_run_threads(t.threads, choose_share, &t);
+  for (int i = 0; i < t.threads; ++i)
+    if (t.failed[i]) return CF_NO_MEMORY;
+  return CF_OK;
+}
