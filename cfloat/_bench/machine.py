@@ -4,14 +4,16 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from cfloat._core import isa as instruction_sets
 from cfloat._core import threads
+from cfloat._core.text import printable
 from cfloat._version import __version__
 
 
@@ -35,6 +37,11 @@ class Machine:
         Versions.
     ml_dtypes, torch : str or None
         Versions of the packages compared with; None if they were not.
+    blas : str
+        What computes NumPy's products: the library, its version, and the kernel that it runs, if
+        threadpoolctl is installed to tell; else what NumPy was built with.
+    warnings : tuple of str
+        What makes numbers worse than they need be.
     """
 
     cpu: str
@@ -48,6 +55,8 @@ class Machine:
     numpy: str
     ml_dtypes: str | None
     torch: str | None
+    blas: str
+    warnings: tuple[str, ...]
 
     def __str__(self) -> str:
         packages = {
@@ -59,6 +68,8 @@ class Machine:
                 f"{self.cpu}, {self.cpus} CPUs usable, {self.system}",
                 ", ".join(f"{name} {version}" for name, version in packages.items() if version),
                 f"kernels {self.isa} (this CPU runs {', '.join(self.isas)}), threads {self.threads}",
+                f"NumPy's products by {self.blas}",
+                *(f"warning: {warning}" for warning in self.warnings),
             ]
         )
 
@@ -78,7 +89,31 @@ def this_machine(count: int, peers: Mapping[str, Any]) -> Machine:
         numpy=np.__version__,
         ml_dtypes=versions.get("ml_dtypes"),
         torch=versions.get("torch"),
+        blas=_blas(),
+        warnings=tuple(_warnings()),
     )
+
+
+def _blas() -> str:
+    """Name the library of NumPy's products, and if it can be known, the kernel that it runs."""
+    try:
+        libraries = import_module("threadpoolctl").threadpool_info()
+    except ImportError:
+        libraries = []
+    for found in libraries:
+        # PyTorch's and SciPy's are others
+        if found["user_api"] == "blas" and "numpy" in found["filepath"]:
+            kernel = found.get("architecture", "unknown")
+            return f"{found['internal_api']} {found['version']}, kernel {kernel}"
+    said: Any = np.show_config("dicts")
+    built = said.get("Build Dependencies", {}).get("blas", {})
+    return f"{built.get('name', 'unknown')} {built.get('version', '')}".strip() + ", kernel unknown"
+
+
+def _warnings() -> Iterator[str]:
+    for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+        if name in os.environ:
+            yield f"{name} is set ({printable(os.environ[name])}): NumPy may not run its best kernel"
 
 
 def _cpu_model() -> str:

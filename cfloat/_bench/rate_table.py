@@ -1,67 +1,40 @@
-"""Rows of measurements as text: rates of this package, of its reference, and of other packages."""
+"""Rows of measurements as text: this package, its reference, the ratio, goals, and other packages."""
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 from cfloat._core.text_table import aligned
 
-
-class Rates(Protocol):
-    """A row: a work, and how fast it was done."""
-
-    @property
-    def work(self) -> str:
-        """What was done."""
-        ...
-
-    @property
-    def rate(self) -> float:
-        """How fast this package was."""
-        ...
-
-    @property
-    def reference_rate(self) -> float:
-        """How fast the reference was."""
-        ...
-
-    @property
-    def peers(self) -> dict[str, float]:
-        """How fast other packages were, as far as they were timed."""
-        ...
+from .row import Row
 
 
-class Ratio:
-    """What rows of rates have in common."""
+def rate_tables(rows: Sequence[Row]) -> list[str]:
+    """Write rows as text: blocks of lines, a group's heading before its tables, whose columns line up."""
+    blocks = []
+    for group in dict.fromkeys(row.group for row in rows):
+        found = [row for row in rows if row.group == group]
+        tables = _tables(found)
+        blocks.append(f"{group}\n\n{tables[0]}" if group else tables[0])
+        blocks += tables[1:]
+    return blocks
 
-    rate: float
-    reference_rate: float
 
-    @property
-    def ratio(self) -> float:
-        """How many times faster than the reference this package was."""
-        return self.rate / self.reference_rate
-
-
-def rate_table(sections: Iterable[tuple[str, Sequence[Rates]]], unit: str) -> list[str]:
-    """Write rows as text, each section under its title and after an empty line."""
-    sections = list(sections)
-    rows = [row for _, found in sections for row in found]
+def _tables(rows: Sequence[Row]) -> list[str]:
+    """Write the tables of a group, one for each title."""
     peers = list(dict.fromkeys(name for row in rows for name in row.peers))
-    headings = [unit, "reference", "ratio", *peers]
-    first = max(len(text) for text in [*(title for title, _ in sections), *map(_indented, rows)])
-    lines = []
-    for title, found in sections:
-        cells = [[title, *headings], *([_indented(row), *_numbers(row, peers)] for row in found)]
-        right = range(1, len(headings) + 1)
-        lines += ["", *aligned(cells, right, [first, *map(len, headings)])]
-    return lines
+    has_goals = any(row.goal is not None for row in rows)
+    parts = []
+    for title in dict.fromkeys(row.title for row in rows):
+        found = [row for row in rows if row.title == title]
+        headings = [title, found[0].unit, "reference", "ratio", *peers]
+        headings += ["goal"] if has_goals else []
+        cells = [_cells(row, peers) + ([row.goal_text] if has_goals else []) for row in found]
+        parts.append([headings, *cells])
+    lines = [line for part in parts for line in part]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    right = range(1, 4 + len(peers))
+    return ["\n".join(aligned(part, right, widths)) for part in parts]
 
 
-def _indented(row: Rates) -> str:
-    return f"  {row.work}"
-
-
-def _numbers(row: Rates, peers: Sequence[str]) -> list[str]:
-    own = (row.rate, row.reference_rate, row.rate / row.reference_rate)
-    numbers = [*own, *(row.peers.get(name) for name in peers)]
-    return ["" if number is None else f"{number:.2f}" for number in numbers]
+def _cells(row: Row, peers: Sequence[str]) -> list[str]:
+    numbers = [row.value, row.reference, row.ratio, *(row.peers.get(name) for name in peers)]
+    return [f"  {row.work}", *("" if number is None else f"{number:.2f}" for number in numbers)]

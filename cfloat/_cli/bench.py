@@ -2,9 +2,10 @@
 
 import argparse
 import sys
+from importlib.util import find_spec
 from typing import Any
 
-from cfloat._bench.bench import SECONDS, SIZES, bench
+from cfloat._bench.bench import DEFAULT_SECTIONS, SECONDS, SECTIONS, SIZES, bench
 from cfloat._core.isa import isa_names
 from cfloat._files.paths import check_writable
 from cfloat._files.replace import write_text
@@ -16,10 +17,24 @@ def add(commands: Any) -> None:
     """Add the command to a parser's subparsers."""
     command = commands.add_parser(
         "bench",
-        help="measure the speed of conversions and matrix products",
-        description="Measure the speed of conversions and matrix products beside NumPy's own copies and "
-        "products in the same run, and beside ml_dtypes' if it is installed.  Both ends of each result are "
-        "checked before it is timed.",
+        help="measure the speed of conversions, products and much else",
+        description="Measure speed beside NumPy's own copies and products in the same run, and beside "
+        "ml_dtypes' if it is installed.  Results are checked before they are timed.  Sections: "
+        + "; ".join(f"{name} ({section.about})" for name, section in SECTIONS.items())
+        + ".",
+    )
+    command.add_argument(
+        "--section",
+        action="append",
+        choices=tuple(SECTIONS),
+        metavar="NAME",
+        help="measure this section, and others named likewise; by default "
+        + ", ".join(DEFAULT_SECTIONS),
+    )
+    command.add_argument(
+        "--all",
+        action="store_true",
+        help="measure all sections, PyTorch's among them if it is installed: a quarter of an hour",
     )
     command.add_argument(
         "--size",
@@ -27,7 +42,8 @@ def add(commands: Any) -> None:
         type=int,
         metavar="N",
         help="convert N elements at a time, and other numbers named likewise, instead of "
-        + " and ".join(map(str, SIZES)),
+        + " and ".join(map(str, SIZES))
+        + "; arrays of sections that have sizes of their own have no more then",
     )
     command.add_argument(
         "--threads",
@@ -59,9 +75,13 @@ def add(commands: Any) -> None:
 def _run_bench(options: argparse.Namespace) -> None:
     if options.json is not None:
         check_writable(options.json)
+    sections = list(options.section or DEFAULT_SECTIONS)
+    if options.all:
+        sections = [name for name in SECTIONS if name != "torch" or find_spec("torch") is not None]
     with progress_bar("Timing") as advance:
         result = bench(
-            options.size or SIZES,
+            options.size,
+            sections=sections,
             threads=options.threads,
             isa=options.isa,
             torch=options.torch,

@@ -1,34 +1,45 @@
 """Values that become codes: biases are chosen, and pieces encoded at them."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cfloat._bias.bias_layout import along, check_blocks, check_layout
+from cfloat._bias.bias_layout import BiasLayout, along, check_blocks, check_layout
 from cfloat._bias.bias_methods import PeakRule
 from cfloat._bias.choose import choose_bias, choose_checked
+from cfloat._bias.peak import biases_of_peaks
 from cfloat._bias.squared_errors import PatternCounts
 from cfloat._convert.by_layout import BlockLayout, encode_layout
 from cfloat._convert.elementwise import as_float32
 from cfloat._core.binding import add_to_peaks
-from cfloat._core.flags import collected
+from cfloat._core.flags import Flags, collected
 from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.presets import float16
 from cfloat._core.rounding import check_rounding
 from cfloat._core.text import shown
+from cfloat._core.threads import get_num_threads
 from cfloat.errors import ArgumentValueError
 
 from . import fp8, tensor_pieces
 from .checkpoint import Checkpoint
 from .conversion_plan import REDUCTION, Plan
 from .copying import Counter, Recipe, Writer
-from .exporting import fp8_entries, recode, write_scales
+from .exporting import (
+    NOTHING_RECODED,
+    Recoded,
+    fp8_entries,
+    recode,
+    refuse_changes,
+    write_scales,
+)
 from .file_errors import refusing_contradictions
+from .piece_workers import MAX_WORKERS, do_pieces
 from .reader import encodable_dtype, read_encodable
 from .tensor_entry import Entry
 from .tensor_metadata import BIAS_SUFFIX, Description, codes_entry, longest_bias
@@ -38,9 +49,21 @@ Array = NDArray[Any]
 
 
 class Scratch:
-    """Memory for a piece of values and of codes: to get fresh memory takes longer than to fill it."""
+    """Memory for a piece of values and of codes, a thread: fresh memory takes longer to get than to fill."""
 
     def __init__(self) -> None:
+        self._of_workers: list[_PieceMemory] = []
+
+    def of(self, worker: int) -> "_PieceMemory":
+        """Give that of a thread, by its number; the first is there before a second one begins."""
+        while len(self._of_workers) <= worker:
+            self._of_workers.append(_PieceMemory())
+        return self._of_workers[worker]
+
+
+class _PieceMemory:
+    def __init__(self) -> None:
+        # pages that are not written to take no memory
         self.read = np.empty(8 * tensor_pieces.PIECE_SIZE, np.uint8)
         self._codes = np.empty(2 * tensor_pieces.PIECE_SIZE, np.uint8)
 
@@ -50,6 +73,16 @@ class Scratch:
         if size > tensor_pieces.PIECE_SIZE:
             return np.empty(size, dtype)
         return self._codes[: size * dtype.itemsize].view(dtype)
+
+
+@dataclass
+class _Done:
+    """What came of a piece that was encoded: at which biases, and what is counted of it."""
+
+    piece: Piece
+    biases: Any
+    flags: Flags
+    recoded: Recoded
 
 
 class Encoding:
@@ -166,13 +199,97 @@ class Encoding:
     @in_default_modes
     def run(self, writer: Writer, counter: Counter) -> Description | None:
         """Choose the biases, and write them and the codes."""
+        pieces = list(self.pieces())
         biases = None
+        if self._chooses_in_pieces(pieces):
+            biases = self._choose_and_encode(pieces, writer, counter)
+            return self.finish(biases, writer, counter)
         if self.is_searched:
-            biases = self.decide(self.survey(self.pieces(), counter))
+            biases = self.decide(self.survey(pieces, counter))
         elif self.is_chosen:
             biases = self.choose(counter)
-        self.encode(self.pieces(), biases, writer, counter)
+        self.encode(pieces, biases, writer, counter)
         return self.finish(biases, writer, counter)
+
+    def _chooses_in_pieces(self, pieces: Sequence[Piece]) -> bool:
+        """Whether a piece's biases follow from it and the pieces before, so that it is read but once.
+
+        Where slices go on in other pieces, biases are a guess, which is nearly always right of one or a few
+        large ones: their largest magnitudes are hardly ever twice those of the first piece.
+        """
+        method = self._plan.bias
+        if self._block is not None or not self._is_searched_by_values or not pieces:
+            return False
+        has_whole_slices = all(self._has_whole_slices(piece) for piece in pieces)
+        if self.is_searched:
+            return has_whole_slices or all(piece.shape[1] == 1 for piece in pieces)
+        return self._axis is not None and has_whole_slices and method != "default"
+
+    @property
+    def _is_searched_by_values(self) -> bool:
+        """Whether the biases follow from values."""
+        method = self._plan.bias
+        return isinstance(method, str) and method != "default" and self._entry.size > 0
+
+    def _has_whole_slices(self, piece: Piece) -> bool:
+        outer, _, inner = self._cut
+        return piece.shape[0] == outer and piece.shape[2] == inner
+
+    @in_default_modes
+    def _choose_and_encode(self, pieces: list[Piece], writer: Writer, counter: Counter) -> Any:
+        """Choose the biases and write the codes, piece by piece; once more where a piece's were others."""
+        shape = self._cut[1]
+        largest = np.zeros(shape, np.float64)
+        chosen = np.empty(shape, np.int16)
+        done: list[_Done] = []
+        lock = threading.Lock()
+        fmt, axis = self._searched, None if self._axis is None else 1
+        method = self._plan.bias
+        assert isinstance(method, str)
+        assert method != "default"
+
+        def first(piece: Piece, worker: int) -> None:
+            with refusing_contradictions(self._source.path, self.name):
+                values = self._read(piece, worker)
+                if self._rule is None:
+                    found = np.asarray(choose_bias(values, fmt, method, axis=axis))
+                else:
+                    own = _peaks(values)
+                    with lock:
+                        part = largest[piece.slices]
+                        np.maximum(part, own, out=part)
+                        found = biases_of_peaks(part, fmt, self._rule)
+                made = self._encoded(piece, worker, values, found, writer)
+            with lock:
+                chosen[piece.slices] = found
+                done.append(made)
+                self._advance(counter, piece, 1)
+
+        def again(piece: Piece, worker: int) -> None:
+            with refusing_contradictions(self._source.path, self.name):
+                values = self._read(piece, worker)
+                made = self._encoded(piece, worker, values, chosen[piece.slices], writer)
+            with lock:
+                done.append(made)
+
+        self._do(first, pieces)
+        if self._rule is not None:
+            chosen[:] = biases_of_peaks(largest, fmt, self._rule)
+        right = [one for one in done if np.array_equal(one.biases, chosen[one.piece.slices])]
+        if len(right) < len(pieces):
+            starts = {one.piece.start for one in right}
+            done[:] = right
+            self._do(again, [piece for piece in pieces if piece.start not in starts])
+        self._tell(done, counter)
+        return chosen if self._axis is not None else int(chosen[0])
+
+    def _do(self, work: Callable[[Piece, int], None], pieces: Sequence[Piece]) -> None:
+        """Do pieces, by several threads if there may be and parts are read from anywhere."""
+        count = min(get_num_threads(), MAX_WORKERS, len(pieces))
+        if not self._source.reads_anywhere:
+            count = 1
+        self._scratch.of(count - 1)
+        do_pieces(in_default_modes(work), pieces, count)
 
     @property
     def rounded_to(self) -> Format:
@@ -236,10 +353,8 @@ class Encoding:
         largest = np.zeros(self._cut[1], np.float64)
         with refusing_contradictions(self._source.path, self.name):
             for piece in parts:
-                values = self._read(piece)
-                if not values.dtype.isnative:
-                    values = values.astype(values.dtype.newbyteorder("="))
-                add_to_peaks(values, largest[piece.slices])
+                part = largest[piece.slices]
+                np.maximum(part, _peaks(self._read(piece)), out=part)
                 counter.advance(self._entry.nbytes / 2 * prod(piece.shape) / self._entry.size)
         return largest
 
@@ -275,15 +390,36 @@ class Encoding:
     @in_default_modes
     def encode(self, parts: Iterable[Piece], biases: Any, writer: Writer, counter: Counter) -> None:
         """Write the codes of pieces; and with blocks their biases, which are chosen here."""
-        with collected() as flags, refusing_contradictions(self._source.path, self.name):
-            for piece in parts:
+        done: list[_Done] = []
+        lock = threading.Lock()
+
+        def one(piece: Piece, worker: int) -> None:
+            with refusing_contradictions(self._source.path, self.name):
+                values = self._read(piece, worker)
                 if self._block is not None:
-                    self._encode_blocks(piece, writer, counter, self._block)
-                    continue
-                part = biases if self._axis is None else biases[piece.slices, np.newaxis]
-                layout = check_layout(self._format, part, piece.shape)
-                self._write(writer, counter, piece, self._read(piece), layout)
-        counter.summary.flags.add(flags)
+                    made = self._encoded_blocks(piece, worker, values[0], writer, self._block)
+                else:
+                    part = biases if self._axis is None else biases[piece.slices]
+                    made = self._encoded(piece, worker, values, part, writer)
+            with lock:
+                done.append(made)
+                self._advance(counter, piece, self._passes)
+
+        self._do(one, list(parts))
+        self._tell(done, counter)
+
+    def _tell(self, done: Iterable[_Done], counter: Counter) -> None:
+        """Add up what is counted of pieces."""
+        summary = counter.summary
+        recoded = Recoded(
+            *(sum(counts) for counts in zip(*(one.recoded for one in done), strict=True))
+        )
+        if recoded.values and self._plan.strict:
+            refuse_changes(recoded, self.name)
+        summary.recoded += recoded.codes
+        summary.changed += recoded.values
+        for one in done:
+            summary.flags.add(one.flags)
 
     @in_default_modes
     def finish(self, biases: Any, writer: Writer, counter: Counter) -> Description | None:
@@ -301,41 +437,61 @@ class Encoding:
             writer.write(self.name + BIAS_SUFFIX, 0, np.asarray(biases, np.int16))
         return self.longest_description
 
-    def _read(self, piece: Piece) -> Array:
-        values = read_encodable(
-            self._source, self.name, piece.start, piece.stop, self._scratch.read
-        )
+    def _read(self, piece: Piece, worker: int = 0) -> Array:
+        memory = self._scratch.of(worker).read
+        values = read_encodable(self._source, self.name, piece.start, piece.stop, memory)
         return values.reshape(piece.shape)
 
+    def _encoded(
+        self, piece: Piece, worker: int, values: Array, biases: Any, writer: Writer
+    ) -> _Done:
+        """Write the codes of a piece's values at a bias, or at one for each of its slices."""
+        part = biases if self._axis is None else np.asarray(biases)[:, np.newaxis]
+        if self._axis is None and isinstance(part, np.ndarray):
+            part = int(part.reshape(-1)[0])
+        layout = check_layout(self._format, part, piece.shape)
+        return self._write(piece, worker, values, biases, layout, writer)
+
     def _write(
-        self, writer: Writer, counter: Counter, piece: Piece, values: Array, biases: Any
-    ) -> None:
+        self,
+        piece: Piece,
+        worker: int,
+        values: Array,
+        biases: Any,
+        layout: BiasLayout,
+        writer: Writer,
+    ) -> _Done:
         plan = self._plan
         how = check_rounding(plan.rounding, values.shape)
         if plan.rounding == "stochastic":
             offset = self._offset + piece.start
             how = check_rounding(plan.rounding, values.shape, plan.seed, offset)
-        out = self._scratch.codes(values.size, self._format).reshape(values.shape)
-        codes = encode_layout(
-            values, self._format, biases.values, biases.blocks, values.shape, how, out
-        )
-        if self._table is not None:
-            codes = recode(codes, self._table, self._format, counter.summary, plan, self.name)
+        out = self._scratch.of(worker).codes(values.size, self._format).reshape(values.shape)
+        with collected() as flags:
+            codes = encode_layout(
+                values, self._format, layout.values, layout.blocks, values.shape, how, out
+            )
+            recoded = NOTHING_RECODED
+            if self._table is not None:
+                codes, recoded = recode(codes, self._table, self._format)
         writer.write(self.name, piece.start * codes.itemsize, codes)
-        counter.advance(self._entry.nbytes / self._entry.size * values.size / self._passes)
+        return _Done(piece, biases, flags, recoded)
+
+    def _advance(self, counter: Counter, piece: Piece, passes: int) -> None:
+        counter.advance(self._entry.nbytes / self._entry.size * prod(piece.shape) / passes)
 
     @property
     def _passes(self) -> int:
-        """How often the values are read."""
-        searched = isinstance(self._plan.bias, str) and self._plan.bias != "default"
-        return 2 if searched and self._block is None else 1
+        """How often the values are read where each step is taken for all pieces before the next."""
+        return 2 if self._is_searched_by_values and self._block is None else 1
 
-    def _encode_blocks(self, piece: Piece, writer: Writer, counter: Counter, block: int) -> None:
+    def _encoded_blocks(
+        self, piece: Piece, worker: int, values: Array, writer: Writer, block: int
+    ) -> _Done:
         """Choose and encode in one go: a block depends on no other."""
         method = self._plan.bias
         assert isinstance(method, str)
         assert method != "default"
-        values = self._read(piece)[0]
         if self._rule is not None:
             found = self._of_block_maxima(values, block, self._rule)
         else:
@@ -354,7 +510,7 @@ class Encoding:
             biases = check_layout(self._format, of_rows, values.shape, block=block)
         else:
             biases = check_layout(self._format, found, values.shape, 0, self._rows)
-        self._write(writer, counter, piece, values, biases)
+        return self._write(piece, worker, values, found, biases, writer)
 
     def _of_block_maxima(self, values: Array, block: int, rule: PeakRule) -> Array:
         if values.itemsize == 2:
@@ -370,3 +526,12 @@ class Encoding:
             largest = np.maximum.reduceat(largest, bands, axis=0)
         flat = choose_bias(largest.reshape(-1), self._searched, rule, axis=0)
         return np.asarray(flat).reshape(largest.shape)
+
+
+def _peaks(values: Array) -> NDArray[np.float64]:
+    """Find the largest finite magnitudes of slices along the middle axis of three: float64 (slices,)."""
+    if not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
+    found = np.zeros(values.shape[1], np.float64)
+    add_to_peaks(values, found)
+    return found

@@ -1,12 +1,13 @@
 """Codes that become those of 8-bit floats, with scales in place of biases."""
 
-from typing import Any
+from typing import Any, Final, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cfloat._array.array import CFloatArray
 from cfloat._bias.bias_layout import check_layout
+from cfloat._core.binding import map_codes
 from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.text import printable
@@ -15,7 +16,6 @@ from cfloat.errors import FileError
 from . import fp8
 from .checkpoint import Checkpoint
 from .conversion_plan import Plan
-from .conversion_summary import Summary
 from .copying import Counter, Recipe, Writer
 from .dtypes import BY_COMMON_NAME
 from .paths import shown_path
@@ -50,7 +50,11 @@ class Exporting:
         assert isinstance(tensor, CFloatArray)
         summary = counter.summary
         table = fp8.recoded(self._format)
-        codes = recode(tensor.codes, table, self._format, summary, self._plan, self.name)
+        codes, recoded = recode(np.ascontiguousarray(tensor.codes), table, self._format)
+        if recoded.values and self._plan.strict:
+            refuse_changes(recoded, self.name)
+        summary.recoded += recoded.codes
+        summary.changed += recoded.values
         writer.write(self.name, 0, codes)
         write_scales(writer, self.name, self._format, self._biases(), self.entries)
         counter.advance(codes.nbytes)
@@ -96,34 +100,44 @@ def fp8_entries(
     }
 
 
-def recode(
-    codes: Array, table: Array, fmt: Format, summary: Summary, plan: Plan, name: str
-) -> Array:
+class Recoded(NamedTuple):
+    """How many codes became others, and how many of these stand for other values."""
+
+    codes: int = 0
+    values: int = 0
+
+
+NOTHING_RECODED: Final = Recoded()
+
+
+def recode(codes: Array, table: Array, fmt: Format) -> tuple[Array, Recoded]:
     """Look up the codes of 8-bit floats, and count those that are others.
 
     Parameters
     ----------
     codes : ndarray of uint8
-        Codes of `fmt`.
+        Codes of `fmt`, contiguous.
     table : ndarray of uint8, shape (256,)
         As `fp8.recoded` makes it.
     """
-    made: Array = table[codes]
+    made = np.empty_like(codes)
+    map_codes(table, codes, made)
     differ = made != codes
     count = int(np.count_nonzero(differ))
-    if count:
-        old = fmt.values(fmt.default_bias)
-        new = fp8.reachable(fmt).values(fmt.default_bias)
-        moved = (old != new[table])[codes[differ]]
-        changed = int(np.count_nonzero(moved))
-        if changed and plan.strict:
-            raise FileError(
-                f"{printable(name)}: {changed} values that the 8-bit float does not have; without --strict "
-                "they become the nearest that it has"
-            )
-        summary.recoded += count
-        summary.changed += changed
-    return made
+    if not count:
+        return made, NOTHING_RECODED
+    old = fmt.values(fmt.default_bias)
+    new = fp8.reachable(fmt).values(fmt.default_bias)
+    moved = (old != new[table])[codes[differ]]
+    return made, Recoded(count, int(np.count_nonzero(moved)))
+
+
+def refuse_changes(recoded: Recoded, name: str) -> NoReturn:
+    """Raise the error of an export that may change nothing."""
+    raise FileError(
+        f"{printable(name)}: {recoded.values} values that the 8-bit float does not have; without --strict "
+        "they become the nearest that it has"
+    )
 
 
 def write_scales(

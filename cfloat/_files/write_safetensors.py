@@ -1,6 +1,7 @@
 """Writing a safetensors file tensor by tensor, under a temporary name until it is complete."""
 
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -82,13 +83,15 @@ class SafetensorsWriter:
         return self._offsets[name]
 
     def write(self, name: str, start: int, data: Array) -> None:
-        """Write elements of a tensor, from its byte `start` on."""
+        """Write elements of a tensor, from its byte `start` on; several threads may, at once.
+
+        After an error the file is to be discarded, when no thread writes to it any more.
+        """
         raw = as_bytes(data)
         assert start + raw.size <= self._entries[name].nbytes
         assert self._stream is not None
-        with self._cleaning_up():
-            self._stream.seek(self._data_start + self._offsets[name] + start)
-            self._stream.write(raw.data)
+        with _system_errors(self.path):
+            _write_at(self._stream, self._data_start + self._offsets[name] + start, raw.data)
 
     def part(self, names: Iterable[str]) -> "Part":
         """Give the way to some of the tensors for another process that has the same file system."""
@@ -133,6 +136,24 @@ class SafetensorsWriter:
             raise
 
 
+_seeking = threading.Lock()
+
+
+def _write_at(stream: IO[bytes], start: int, data: memoryview) -> None:
+    """Write bytes to a file, which has none in a buffer."""
+    if not hasattr(os, "pwrite"):  # Windows
+        with _seeking:
+            stream.seek(start)
+            stream.write(data)
+            stream.flush()
+        return
+    descriptor = stream.fileno()
+    while data:
+        count = os.pwrite(descriptor, data, start)
+        start += count
+        data = data[count:]
+
+
 @contextmanager
 def _system_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn the system's errors into a FileError of one line."""
@@ -159,17 +180,18 @@ class Part:
     def __init__(self, temporary: str, path: str, starts: Mapping[str, int]) -> None:
         self._temporary, self._path, self._starts = temporary, path, starts
         self._stream: IO[bytes] | None = None
+        self._opening = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
 
     def write(self, name: str, start: int, data: Array) -> None:
-        """Write elements of a tensor, from its byte `start` on."""
+        """Write elements of a tensor, from its byte `start` on; several threads may, at once."""
         with _system_errors(self._path):
-            if self._stream is None:
-                self._stream = open(self._temporary, "r+b")  # noqa: SIM115 - closed by __exit__
-            self._stream.seek(self._starts[name] + start)
-            self._stream.write(as_bytes(data).data)
+            with self._opening:
+                if self._stream is None:
+                    self._stream = open(self._temporary, "r+b")  # noqa: SIM115 - closed by __exit__
+            _write_at(self._stream, self._starts[name] + start, as_bytes(data).data)
 
     def __exit__(self, *_: object) -> None:
         if self._stream is None:

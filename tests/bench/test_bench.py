@@ -2,9 +2,11 @@
 
 import importlib.util
 import json
+import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,18 @@ import pytest
 from commands import cfloat, refused, succeeded
 
 import cfloat as cf
-from cfloat._bench import conversion_rows, product_rows
-from cfloat._bench.bench import bench
+from cfloat._bench import (
+    bias_rows,
+    call_rows,
+    conversion_rows,
+    file_rows,
+    product_rows,
+    thread_rows,
+)
+from cfloat._bench.bench import DEFAULT_SECTIONS, SECTIONS, Bench, bench
+from cfloat._bench.context import Context
+from cfloat._bench.machine import this_machine
+from cfloat._bench.row import Goal, Row
 from cfloat._cli import main
 from cfloat._core import isa as instruction_sets
 
@@ -27,8 +39,7 @@ needs_kernels = pytest.mark.skipif(not ACCELERATED, reason="this CPU runs no ker
 def expected_rows():
     return [
         (title, work.name)
-        for title, works in conversion_rows.SECTIONS.items()
-        if title != conversion_rows.THREADED
+        for title, works in conversion_rows.SECTIONS["conversions"].items()
         for work in works
     ]
 
@@ -50,13 +61,19 @@ def test_every_row_is_printed(tmp_path):
         assert f"\n{size} elements" in text
     for _, work in expected_rows():
         assert len(re.findall(rf"^  {work} +\d", text, re.MULTILINE)) >= 2
-    assert "encode, 3 elements: " in text
+    assert re.search(r"^  encode, 3 elements +\d", text, re.MULTILINE)
 
     result = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
-    rows = [(row["elements"], row["section"], row["work"]) for row in result["rows"]]
-    assert rows == [(size, *row) for size in (4096, 100) for row in expected_rows()]
+    rows = [
+        (row["group"].split()[0], row["title"], row["work"])
+        for row in result["rows"]
+        if row["section"] == "conversions"
+    ]
+    assert rows == [(size, *row) for size in ("4096", "100") for row in expected_rows()]
     for row in result["rows"]:
-        assert row["ratio"] == row["rate"] / row["reference_rate"] > 0
+        if row["reference"] is not None:
+            ratio = row["value"] / row["reference"]
+            assert row["ratio"] == pytest.approx(ratio if row["unit"] != "us" else 1 / ratio)
     assert result["machine"]["threads"] == 1
     assert result["machine"]["isa"] == cf.isa()
 
@@ -73,24 +90,25 @@ def test_products(tmp_path):
     path = tmp_path / "bench.json"
     text = succeeded(cfloat("bench", *QUICK, "--size", "100", "--json", path))
     result = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
-    shapes = [(64, 64, 64), (64, 64, 1), (10, 10, 10), (10, 10, 1)]
-    rows = [(row["rows"], row["inner"], row["columns"]) for row in result["products"]]
-    assert list(dict.fromkeys(rows)) == shapes
-    for row in result["products"]:
-        assert row["ratio"] == row["rate"] / row["reference_rate"] > 0
+    rows = [row for row in result["rows"] if row["section"] == "products"]
+    shapes = ["64x64x64", "64x64x1", "10x10x10", "10x10x1"]
+    titles = [f"matmul {shape} / float32" for shape in shapes]
+    assert list(dict.fromkeys(row["title"] for row in rows)) == titles
+    for row in rows:
+        assert row["ratio"] == row["value"] / row["reference"] > 0
         assert f"\n  {row['work']} " in text
-    for shape in shapes:
-        assert "matmul {}x{}x{} / float32 ".format(*shape) in text
+    for title in titles:
+        assert f"{title} " in text
     assert product_rows.LEGEND in text
-    assert set(result["products"][0]["peers"]) == {"ml_dtypes"}
+    assert set(rows[0]["peers"]) == {"ml_dtypes"}
 
 
 def test_large_products_are_of_a_part_of_the_elements():
     shapes = dict.fromkeys(shape for shape, _ in product_rows.works(1 << 24))
     assert list(shapes) == [(1024, 1024, 1024), (4096, 4096, 1)]
     # one that two sizes share is timed once
-    products = bench([100, 101], seconds=1e-6).products
-    assert len(products) == len(list(product_rows.works(100)))
+    rows = bench([100, 101], sections=["products"], seconds=1e-6).rows
+    assert len(rows) == len(list(product_rows.works(100)))
 
 
 def test_a_wrong_product_is_found_before_it_is_timed(monkeypatch):
@@ -103,16 +121,137 @@ def test_a_wrong_product_is_found_before_it_is_timed(monkeypatch):
         bench([4096], seconds=1e-6)
 
 
-def test_threads_have_rows_where_they_are_used():
-    result = bench([conversion_rows.MIN_THREADED], threads=2, seconds=1e-6)
-    works = [row.work for row in result.rows if row.section == "encode, 2 threads / 1 thread"]
-    assert works == ["CFloat8_1_4_3", "CFloat8_1_4_3, stochastic"]
+def test_threads_have_rows():
+    result = bench([4096], sections=["threads"], threads=2, seconds=1e-6)
+    assert result.machine.threads == 2
+    assert {row.group for row in result.rows} == {
+        "2 threads, calls at once",
+        "2 threads, calls after 10 ms",
+    }
+    works = [row.work for row in result.rows if row.title == "4096 elements / one thread"]
+    assert works[:2] == ["encode CFloat8_1_4_3", "encode CFloat8_1_4_3, stochastic"]
+
+
+OWN = [name for name in SECTIONS if name not in (*DEFAULT_SECTIONS, "threads", "torch")]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("section", OWN)
+def test_each_section_by_itself(section):
+    result = bench([1024], sections=[section], seconds=1e-6)
+    assert {row.section for row in result.rows} == {section}
+    for row in result.rows:
+        assert math.isfinite(row.value)
+        assert row.value > 0
+        assert row.work in result.to_table()
+    works = [(row.group, row.title, row.work) for row in result.rows]
+    assert len(set(works)) == len(works)
+    json.loads(result.to_json(), parse_constant=refuse_constant)
+
+
+def test_torch_is_a_section():
+    pytest.importorskip("torch")
+    result = bench([1024], sections=["torch"], seconds=1e-6)
+    assert any("AdamW" in row.title for row in result.rows)
+    assert result.machine.torch is not None
+
+
+def test_sections_are_chosen(monkeypatch, capsys):
+    chosen = []
+
+    def without_measuring(sizes, *, sections, **options):
+        chosen.append(sections)
+        return Bench(this_machine(1, {}), [])
+
+    monkeypatch.setattr("cfloat._cli.bench.bench", without_measuring)
+    for options in ([], ["--section", "files", "--section", "calls"], ["--all"]):
+        assert main.main(["bench", *options]) == 0
+    monkeypatch.setattr("cfloat._cli.bench.find_spec", lambda name: None)
+    assert main.main(["bench", "--all"]) == 0
+    assert chosen[:2] == [list(DEFAULT_SECTIONS), ["files", "calls"]]
+    assert chosen[3] == [name for name in SECTIONS if name != "torch"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("row", "is_met", "text"),
+    [
+        (("Gelem/s", 1.9, 2.0, {}, Goal(0.95)), True, "0.95x"),
+        (("Gelem/s", 1.8, 2.0, {}, Goal(0.95)), False, "0.95x !"),
+        # of times, less is better
+        (("us", 2.0, 1.8, {}, Goal(0.95)), False, "0.95x !"),
+        (("us", 1.8, None, {}, Goal(2, is_ratio=False)), True, "<= 2 us"),
+        (("us", 2.1, None, {}, Goal(2, is_ratio=False)), False, "<= 2 us !"),
+        (("GB/s", 1.9, None, {}, Goal(2, is_ratio=False)), False, ">= 2 GB/s !"),
+        (("GB/s", 2.0, None, {}, Goal(2, is_ratio=False)), True, ">= 2 GB/s"),
+        (("GFLOP/s", 98.0, 50.0, {"torch": 100.0}, Goal(0.97, "torch")), True, "0.97x torch"),
+        (("GFLOP/s", 96.0, 50.0, {"torch": 100.0}, Goal(0.97, "torch")), False, "0.97x torch !"),
+        (("GFLOP/s", 98.0, 50.0, {}, Goal(0.97, "torch")), None, "0.97x torch ?"),
+        (("us", 1.0, None, {}, None), None, ""),
+    ],
+)
+def test_goals(row, is_met, text):
+    made = Row("calls", "", "a table", "a work", *row)
+    assert made.is_met is is_met
+    assert made.goal_text == text
+
+
+def test_goals_are_for_a_sections_own_sizes():
+    def goals(section, sizes):
+        context = Context(tuple(sizes), None, 1, {})
+        return [case.goal for case in SECTIONS[section].cases(context)]
+
+    assert any(goals("stacks", [1024]))
+    assert not any(row.goal for row in bench([1024], sections=["stacks"], seconds=1e-6).rows)
+
+
+def test_a_variable_that_slows_numpy_down_is_told(monkeypatch):
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    monkeypatch.delenv("OPENBLAS_L2_SIZE", raising=False)
+    assert "warning" not in str(this_machine(1, {}))
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    assert "warning: OPENBLAS_CORETYPE is set (Haswell)" in str(this_machine(1, {}))
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    assert "NumPy's products by " in str(this_machine(1, {}))
+    assert "kernel unknown" in str(this_machine(1, {}))
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "section", "message"),
+    [
+        (call_rows, "encode", "calls", "encode, 3 elements: a wrong result"),
+        (bias_rows, "choose_bias", "biases", "choose_bias, max: a wrong bias"),
+        (thread_rows, "matmul", "threads", "matmul with 2 threads: wrong results"),
+        (file_rows, "convert", "files", "convert, max: layers.0.weight is wrong"),
+        (file_rows, "report", "files", "report: tensors are missing"),
+    ],
+)
+def test_other_wrong_results_are_found(monkeypatch, module, name, section, message):
+    own = getattr(module, name)
+
+    def wrong(*arguments, **options):
+        if name == "convert":
+            return own(*arguments[:2], replace(arguments[2], bias=3, axis=None, block=None))
+        if name == "report":
+            found = own(*arguments, **options)
+            found.tensors.pop()
+            return found
+        if name == "matmul":
+            own(*arguments, **options)[0, 0] += 1
+            return None
+        found = own(*arguments, **options)
+        # whole tensors have another bias than slices say
+        return found + (name == "encode" or options.get("axis") is not None)
+
+    monkeypatch.setattr(module, name, wrong)
+    with pytest.raises(cf.CFloatError, match=message):
+        bench([1024], sections=[section], threads=2, seconds=1e-6)
 
 
 def test_progress():
     calls = []
     result = bench([64], seconds=1e-6, progress=lambda *call: calls.append(call))
-    total = len(result.rows) + len(result.products)
+    total = len(result.rows)
     assert calls == [(done, total) for done in range(total + 1)]
 
 
@@ -152,6 +291,10 @@ def test_bad_arguments():
         bench([64.0])
     with pytest.raises(cf.ArgumentValueError, match="ISA is 'nonsense'"):
         bench([64], isa="nonsense")
+    with pytest.raises(
+        cf.ArgumentValueError, match="section is 'nonsense'; it takes one of conversions, "
+    ):
+        bench([64], sections=["calls", "nonsense"])
 
 
 @pytest.mark.parametrize("name", ["ml_dtypes", "torch"])
@@ -178,7 +321,7 @@ def test_a_wrong_result_is_found_before_it_is_timed(monkeypatch, position):
 
     before = cf.isa()
     monkeypatch.setattr(conversion_rows, "encode", wrong)
-    monkeypatch.setattr(conversion_rows, "least_times", None)
+    monkeypatch.setattr("cfloat._bench.bench.least_times", None)
     monkeypatch.setattr(conversion_rows, "_CHECKED", 100)
     with pytest.raises(cf.CFloatError, match=f"and portable differ, first in element {position}$"):
         bench([5001], isa=ACCELERATED[0])
@@ -257,14 +400,17 @@ def test_the_readme_has_the_table():
     readme = (EXHAUSTIVE.parents[1] / "README.md").read_text(encoding="utf-8")
     (table,) = re.findall(r"```text\n(.*?)```", readme, re.DOTALL)
     assert conversion_rows.LEGEND in table
-    conversions, legend, products = table.partition(product_rows.LEGEND)
+    conversions, legend, rest = table.partition("Small calls")
     assert legend
-    # of each there are two sizes, one after the other
-    expected = [work.name for works in conversion_rows.SECTIONS.values() for work in works]
-    assert rows_of(conversions)[-len(expected) :] == expected
+    calls, legend, products = rest.partition(product_rows.LEGEND)
+    assert legend
+    # of two sizes each, one after the other
+    expected = [work for _, work in expected_rows()]
+    assert rows_of(conversions) == 2 * expected
+    assert rows_of(calls) == [case.work for case in call_rows.cases(Context((), None, 1, {}))]
     expected = [work.name for work in (*product_rows._MATRICES, *product_rows._VECTORS)]
     assert rows_of(products) == 2 * expected
 
 
 def rows_of(table):
-    return re.findall(r"^  (\S.*?) +\d+\.\d\d +\d", table, re.MULTILINE)
+    return re.findall(r"^  (\S.*?) +\d+\.\d\d +[\d<]", table, re.MULTILINE)

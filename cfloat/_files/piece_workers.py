@@ -1,0 +1,108 @@
+"""Pieces of a tensor done by several threads at once: one reads while another converts or writes."""
+
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final, Generic, TypeVar
+
+P = TypeVar("P")
+
+#: Threads at most: each has memory of its own for a piece, and more than two wait for memory.
+MAX_WORKERS: Final = 2
+
+
+def do_pieces(work: Callable[[P, int], None], pieces: Iterable[P], count: int) -> None:
+    """Call ``work(piece, worker)`` for each piece, by `count` threads of which this one is the first.
+
+    The pieces are begun in their order.  After an error, or an exception that reaches this thread, no further
+    one is begun; those at work are waited for, and the error of the first piece that had one is raised.
+
+    Parameters
+    ----------
+    work : callable
+        Called with a piece, and with the number of the thread, from 0 to `count` - 1.
+    pieces : iterable
+        What is to be done.
+    count : int
+        How many threads.
+
+    Examples
+    --------
+    >>> found = [0, 0, 0]
+    >>> def square(number, worker):
+    ...     found[number] = number**2
+    >>> do_pieces(square, range(3), 2)
+    >>> found
+    [0, 1, 4]
+    """
+    if count < 2:
+        for piece in pieces:
+            work(piece, 0)
+        return
+    queue = _Queue(pieces)
+    others = [
+        threading.Thread(target=queue.drain, args=(work, worker), daemon=True)
+        for worker in range(1, count)
+    ]
+    try:
+        # where the system has no more threads, those that there are do it all
+        with suppress(RuntimeError):
+            for thread in others:
+                thread.start()
+        queue.drain(work, 0)
+    finally:
+        queue.stop()
+        _wait(others)
+    queue.raise_first()
+
+
+def _wait(others: list[threading.Thread]) -> None:
+    """Wait for threads that have begun, whatever signals come meanwhile: they write to a file that goes."""
+    stopped: BaseException | None = None
+    while any(thread.is_alive() for thread in others):
+        try:
+            for thread in others:
+                if thread.ident is not None:
+                    thread.join()
+        except BaseException as error:
+            stopped = error
+    if stopped is not None:
+        raise stopped
+
+
+class _Queue(Generic[P]):
+    """Pieces that threads take one after the other, until there are none, or one has failed."""
+
+    def __init__(self, pieces: Iterable[P]) -> None:
+        self._pieces = enumerate(pieces)
+        self._lock = threading.Lock()
+        self._is_stopped = False
+        self._errors: dict[int, BaseException] = {}
+
+    def drain(self, work: Callable[[P, int], None], worker: int) -> None:
+        """Do pieces until there is none left."""
+        while True:
+            with self._lock:
+                taken = None if self._is_stopped else next(self._pieces, None)
+            if taken is None:
+                return
+            number, piece = taken
+            try:
+                work(piece, worker)
+            except BaseException as error:
+                with self._lock:
+                    self._errors[number] = error
+                    self._is_stopped = True
+                if worker == 0 and not isinstance(error, Exception):
+                    raise
+                return
+
+    def stop(self) -> None:
+        """Let no further piece begin."""
+        with self._lock:
+            self._is_stopped = True
+
+    def raise_first(self) -> None:
+        """Raise the error of the first piece that had one."""
+        if self._errors:
+            raise self._errors[min(self._errors)]

@@ -1,0 +1,182 @@
+"""Pieces done by several threads: the same files as by one, and nothing at work when it is over."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import cfloat as cf
+from cfloat._files import encoding, piece_workers, tensor_pieces
+from cfloat._files.conversion_plan import Plan
+from cfloat._files.convert import convert
+from cfloat._files.piece_workers import do_pieces
+
+pytestmark = pytest.mark.quick
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    before = cf.get_num_threads()
+    cf.set_num_threads(request.param)
+    yield request.param
+    cf.set_num_threads(before)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_each_piece_is_done_once(count):
+    done = []
+    do_pieces(lambda piece, worker: done.append((piece, worker)), range(50), count)
+    assert sorted(piece for piece, _ in done) == list(range(50))
+    assert {worker for _, worker in done} <= set(range(count))
+
+
+def test_two_are_at_work_at_once():
+    both = threading.Barrier(2, timeout=30)
+    do_pieces(lambda piece, worker: both.wait(), range(2), 2)
+
+
+@pytest.mark.parametrize("failing", [0, 1, 7])
+def test_the_first_error_is_raised_when_nothing_is_at_work(failing):
+    at_work = []
+
+    def work(piece, worker):
+        at_work.append(piece)
+        time.sleep(0.001)
+        at_work.remove(piece)
+        if piece >= failing:
+            raise ValueError(f"piece {piece}")
+
+    with pytest.raises(ValueError, match=f"piece {failing}"):
+        do_pieces(work, range(1000), 2)
+    assert at_work == []
+
+
+def test_an_exception_of_this_thread_waits_for_the_other():
+    started, done = threading.Event(), threading.Event()
+
+    def work(piece, worker):
+        if worker == 1:
+            started.set()
+            time.sleep(0.05)
+            done.set()
+            return
+        assert started.wait(30)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        do_pieces(work, range(1000), 2)
+    assert done.is_set()
+
+
+def test_without_a_second_thread_the_first_does_it_all(monkeypatch):
+    def no_more(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(piece_workers.threading.Thread, "start", no_more)
+    done = []
+    do_pieces(lambda piece, worker: done.append((piece, worker)), range(3), 2)
+    assert done == [(0, 0), (1, 0), (2, 0)]
+
+
+def growing():
+    """Make values whose largest magnitudes grow, so that a bias by the first ones is none for all."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 50), np.float32)
+    x *= np.exp2(np.arange(60) // 7)[:, np.newaxis].astype(np.float32)
+    x[3, 4], x[59, 49] = np.inf, np.nan
+    return x
+
+
+@pytest.mark.parametrize("piece", [1, 64, 500, 100_000])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize(
+    ("bias", "axis"),
+    [("max", None), ("mx", None), ("max", 0), ("max", 1), ("mse", 0), ("percentile", 0)],
+)
+def test_a_bias_that_grows(tmp_path, monkeypatch, threads, piece, dtype, bias, axis):
+    monkeypatch.setattr(tensor_pieces, "PIECE_SIZE", piece)
+    x = growing().astype(np.float16 if dtype == "float16" else np.float32)
+    if dtype == "bfloat16":
+        x = x.astype(pytest.importorskip("ml_dtypes").bfloat16)
+    source, target = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+    cf.save(source, {"a": x, "b": x[::-1].copy()})
+    fmt = cf.CFloat8_1_4_3
+    summary = convert(source, target, Plan(fmt, bias=bias, axis=axis))
+    made = cf.load(target)
+    with cf.record_flags() as flags:
+        for name, values in (("a", x), ("b", x[::-1])):
+            expected = cf.asarray(values, fmt, bias, axis=axis)
+            np.testing.assert_array_equal(made[name].codes, expected.codes)
+            np.testing.assert_array_equal(made[name].bias, expected.bias)
+    # of the biases that remained, once
+    assert summary.flags == flags
+
+
+def test_stochastic_words_are_those_of_their_places(tmp_path, monkeypatch, threads):
+    monkeypatch.setattr(tensor_pieces, "PIECE_SIZE", 100)
+    source, target = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+    x = growing()
+    cf.save(source, {"a": x})
+    convert(source, target, Plan(cf.CFloat8_1_4_3, rounding="stochastic", seed=5))
+    expected = cf.encode(
+        x,
+        cf.CFloat8_1_4_3,
+        cf.choose_bias(x, cf.CFloat8_1_4_3, "max"),
+        rounding="stochastic",
+        seed=5,
+    )
+    np.testing.assert_array_equal(cf.load(target)["a"].codes, expected)
+
+
+def test_whole_slices_are_read_once(tmp_path, monkeypatch, threads):
+    monkeypatch.setattr(tensor_pieces, "PIECE_SIZE", 500)
+    source, target = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+    cf.save(source, {"a": growing()})
+    read = []
+    own = encoding.read_encodable
+    monkeypatch.setattr(
+        encoding,
+        "read_encodable",
+        lambda source, name, start, stop, *rest: (
+            read.append(stop - start) or own(source, name, start, stop, *rest)
+        ),
+    )
+    for bias in ("max", "mse"):
+        read.clear()
+        convert(source, target, Plan(cf.CFloat8_1_4_3, bias=bias, axis=0))
+        assert sum(read) == 60 * 50
+
+
+def test_an_export_counts_a_changed_code_once(tmp_path, monkeypatch, threads):
+    """Also where the piece that has it is encoded twice."""
+    monkeypatch.setattr(tensor_pieces, "PIECE_SIZE", 200)
+    x = growing()
+    x[59, 49] = 1
+    source, target = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+    cf.save(source, {"a.weight": x})
+    plan = {"export": True, "include": ("*",)}
+    summary = convert(source, target, Plan(**plan))
+    assert (summary.recoded, summary.changed) == (1, 1)
+    with pytest.raises(cf.FileError, match=r"^a\.weight: 1 values that the 8-bit float does not"):
+        convert(source, target, Plan(**plan, strict=True))
+
+
+def test_an_error_of_a_piece_leaves_no_file(tmp_path, monkeypatch, threads):
+    monkeypatch.setattr(tensor_pieces, "PIECE_SIZE", 100)
+    source, target = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+    cf.save(source, {"a": growing()})
+    own = encoding.encode_layout
+    calls = []
+
+    def failing(*arguments):
+        calls.append(1)
+        if len(calls) == 5:
+            raise OSError(28, "No space left on device")
+        return own(*arguments)
+
+    monkeypatch.setattr(encoding, "encode_layout", failing)
+    with pytest.raises((OSError, cf.FileError)):
+        convert(source, target, Plan(cf.CFloat8_1_4_3))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.safetensors"]
+    assert len(calls) <= 6
