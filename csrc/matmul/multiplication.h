@@ -62,4 +62,9 @@ enum { CF_GEMV_ROWS_MAX = 4 };
 int cf_is_gemv(const cf_multiplication *m);
 int cf_matmul_gemv(cf_multiplication *m);
 
+/* Products begin to end - 1 of a stack whose matrices are small, and whether they are. */
+int cf_is_small(const cf_product *product);
+void cf_matmul_small(const cf_product *product, const cf_scaled *a, const cf_scaled *b,
+                     int64_t begin, int64_t end);
+
 #endif

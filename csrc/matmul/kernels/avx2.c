@@ -80,6 +80,17 @@ static inline vector f_scales(const float *p, int codes) {
 #define GEMV_FIELDS
 #include "matmul/kernels/gemv-inl.h"
 
+static inline vector f_multiply(vector a, vector b) { return _mm256_mul_ps(a, b); }
+static inline vector f_one_nan(vector v) {
+  return _mm256_blendv_ps(v, _mm256_set1_ps(CF_FLOAT32_NAN), _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+}
+static inline void f_store_some(float *p, vector v, int64_t count) {
+  float all[VECTOR];
+  _mm256_storeu_ps(all, v);
+  for (int64_t i = 0; i < count; ++i) p[i] = all[i];
+}
+#include "matmul/kernels/small-inl.h"
+
 /* Of float64: products of integers, exact; and sums rounded to odd. */
 
 #define ISA_NAME(slot) slot##_avx2

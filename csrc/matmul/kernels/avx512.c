@@ -81,6 +81,16 @@ static inline vector f_scales(const float *p, int codes) {
 #define GEMV_FIELDS
 #include "matmul/kernels/gemv-inl.h"
 
+static inline vector f_multiply(vector a, vector b) { return _mm512_mul_ps(a, b); }
+static inline vector f_one_nan(vector v) {
+  return _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q),
+                            _mm512_set1_ps(CF_FLOAT32_NAN));
+}
+static inline void f_store_some(float *p, vector v, int64_t count) {
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), v);
+}
+#include "matmul/kernels/small-inl.h"
+
 /* Of float64: products of integers, exact; and sums rounded to odd. */
 
 /* 24 sums, three vectors of b and a number of a in the 32 registers */

@@ -72,6 +72,17 @@ static inline vector f_scales(const float *p, int codes) {
 #define GEMV_FIELDS
 #include "matmul/kernels/gemv-inl.h"
 
+static inline vector f_multiply(vector a, vector b) { return vmulq_f32(a, b); }
+static inline vector f_one_nan(vector v) {
+  return vbslq_f32(vceqq_f32(v, v), v, vdupq_n_f32(CF_FLOAT32_NAN));
+}
+static inline void f_store_some(float *p, vector v, int64_t count) {
+  float all[VECTOR];
+  vst1q_f32(all, v);
+  for (int64_t i = 0; i < count; ++i) p[i] = all[i];
+}
+#include "matmul/kernels/small-inl.h"
+
 /* Of float64: products of integers, exact; and sums rounded to odd. */
 
 #define ISA_NAME(slot) slot##_neon
