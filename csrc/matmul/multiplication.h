@@ -58,7 +58,7 @@ int cf_matmul_blocks(cf_multiplication *m, const cf_tiles *tiles);
 
 /* Products of CF_GEMV_ROWS_MAX rows or fewer, whose other operand is read where it is, and whether
  * this is one. */
-enum { CF_GEMV_ROWS_MAX = 4 };
+enum { CF_GEMV_ROWS_MAX = 16 };
 int cf_is_gemv(const cf_multiplication *m);
 int cf_matmul_gemv(cf_multiplication *m);
 

@@ -8,7 +8,7 @@
 #include "matmul/multiplication.h"
 
 enum {
-  ELEMENTS = 4096, /* of an operand, or fewer */
+  ELEMENTS = 4096, /* of an operand, and of the results, or fewer */
   INNER = 256,     /* as many as are summed in one sequence elsewhere */
   LINES = ELEMENTS
 };
@@ -16,7 +16,8 @@ enum {
 int cf_is_small(const cf_product *product) {
   return product->inner > 0 && product->inner <= INNER &&
          product->rows <= ELEMENTS / product->inner &&
-         product->columns <= ELEMENTS / product->inner;
+         product->columns <= ELEMENTS / product->inner &&
+         product->columns <= ELEMENTS / product->rows;
 }
 
 /* Where the matrices of a stack are. */
@@ -30,13 +31,13 @@ typedef struct stack_walk {
 
 static stack_walk walk_from(const cf_product *product, int64_t index) {
   const cf_operand a = cf_operand_a(product, index), b = cf_operand_b(product, index);
-  stack_walk walk = {product->stack_ndim,
-                     product->stack_shape,
-                     {product->a.strides, product->a.bias_strides, product->b.strides,
-                      product->b.bias_strides, product->result_strides},
-                     {0},
-                     {a.elements, a.biases, b.elements, b.biases,
-                      cf_product_results(product, index)}};
+  stack_walk walk = {
+      product->stack_ndim,
+      product->stack_shape,
+      {product->a.strides, product->a.bias_strides, product->b.strides, product->b.bias_strides,
+       product->result_strides},
+      {0},
+      {a.elements, a.biases, b.elements, b.biases, cf_product_results(product, index)}};
   for (int axis = walk.ndim - 1; axis >= 0; --axis) {
     walk.at[axis] = index % walk.shape[axis];
     index /= walk.shape[axis];
@@ -105,8 +106,7 @@ static void set_scales(const cf_scaled *scaled, line_scales *to) {
   to->high = INT16_MIN;
   for (int64_t i = 0; i < lines;) {
     const int exponent = cf_scaled_exponent(scaled, i);
-    const uint32_t bits =
-        exponent < -126 || exponent > 127 ? 0 : (uint32_t)(exponent + 127) << 23;
+    const uint32_t bits = exponent < -126 || exponent > 127 ? 0 : (uint32_t)(exponent + 127) << 23;
     const int64_t end = alike ? lines : i + 1;
     float scale;
     memcpy(&scale, &bits, sizeof scale);
@@ -174,8 +174,7 @@ static const void *values_of(operand *o, const char *elements, int64_t left) {
   const size_t element = o->table != NULL ? sizeof(uint16_t) : sizeof(float);
   if (o->matrices > 0 && elements == o->scaled.of.elements + o->at * o->step) {
     /* the same again */
-  } else if (o->at + 1 < o->matrices &&
-             elements == o->scaled.of.elements + (o->at + 1) * o->step) {
+  } else if (o->at + 1 < o->matrices && elements == o->scaled.of.elements + (o->at + 1) * o->step) {
     ++o->at;
   } else {
     o->scaled.of.elements = elements;
@@ -190,8 +189,8 @@ static void scale_apart(const workspace *w, const cf_small *small) {
   for (int64_t i = 0; i < small->rows; ++i)
     for (int64_t j = 0; j < small->columns; ++j) {
       float *result = small->results + i * small->step + j;
-      *result = ldexpf(*result, cf_scaled_exponent(&w->a.scaled, i) +
-                                    cf_scaled_exponent(&w->b.scaled, j));
+      *result = ldexpf(*result,
+                       cf_scaled_exponent(&w->a.scaled, i) + cf_scaled_exponent(&w->b.scaled, j));
     }
 }
 
@@ -201,8 +200,8 @@ static void choose_scales(workspace *w) {
   const int low_a = w->rows.low, high_a = w->rows.high, low_b = w->columns.low,
             high_b = w->columns.high;
   w->scales = low_a != 0 || high_a != 0 || low_b != 0 || high_b != 0;
-  w->apart = low_a < -126 || low_b < -126 || high_a > 127 || high_b > 127 ||
-             low_a + low_b < -126 || high_a + high_b > 127;
+  w->apart = low_a < -126 || low_b < -126 || high_a > 127 || high_b > 127 || low_a + low_b < -126 ||
+             high_a + high_b > 127;
 }
 
 void cf_matmul_small(const cf_product *product, const cf_scaled *a, const cf_scaled *b,
@@ -230,8 +229,8 @@ void cf_matmul_small(const cf_product *product, const cf_scaled *a, const cf_sca
   cf_small small = {.rows = product->rows, .inner = product->inner, .columns = product->columns};
   const uint64_t state = cf_set_default_float_modes();
   for (int64_t i = begin; i < end; ++i, step(&walk)) {
-    const int64_t left = ndim > 0 ? cf_at_most(walk.shape[ndim - 1] - walk.at[ndim - 1], end - i)
-                                  : 1;
+    const int64_t left =
+        ndim > 0 ? cf_at_most(walk.shape[ndim - 1] - walk.at[ndim - 1], end - i) : 1;
     const int new_biases = i == begin || !centred || w.a.scaled.of.biases != at[BIASES_A] ||
                            w.b.scaled.of.biases != at[BIASES_B];
     if (!centred || (new_biases && a->decodes_biases)) w.a.matrices = 0;

@@ -13,7 +13,8 @@ static CF_ALWAYS_INLINE void small_rows(const cf_small *small, int64_t row, int6
 #pragma GCC unroll 8
   for (int i = 0; i < rows; ++i) sums[i] = _mm512_setzero_ps();
   for (int64_t k = 0; k < small->inner; k += 2, b += 2 * small->columns) {
-    const __m512i even = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)b)),
+    const __m512i even =
+                      _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)b)),
                   odd = _mm512_cvtepu16_epi32(
                       _mm256_loadu_si256((const __m256i *)(const void *)(b + small->columns)));
     const __m512bh pairs = (__m512bh)_mm512_or_si512(even, _mm512_slli_epi32(odd, 16));
@@ -24,8 +25,9 @@ static CF_ALWAYS_INLINE void small_rows(const cf_small *small, int64_t row, int6
       sums[i] = _mm512_dpbf16_ps(sums[i], (__m512bh)_mm512_set1_epi32(bits), pairs);
     }
   }
-  const __m512 column_scale =
-      small->row_scale != NULL ? _mm512_loadu_ps(small->column_scale + column) : _mm512_setzero_ps();
+  const __m512 column_scale = small->row_scale != NULL
+                                  ? _mm512_loadu_ps(small->column_scale + column)
+                                  : _mm512_setzero_ps();
   float *to = small->results + row * small->step + column;
 #pragma GCC unroll 8
   for (int i = 0; i < rows; ++i, to += small->step) {

@@ -10,6 +10,7 @@
 #define CF_MATMUL_KERNELS_TILE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "core/format.h"
 #include "cpu/compiler.h"
@@ -106,12 +107,16 @@ typedef void cf_update_kernel(const float *x, int64_t x_step, int rows, const fl
 /* How a code becomes a float32 by shifts and masks, from the uppermost bits of a word: n is
  * word >> right & mask | offset; where n & test is 0 it is subnormal, and the value is
  * (n & kept | set) - (n & sign | one); where it is above the limit without its sign, it is not
- * finite, and exponents are all ones. */
+ * finite, but n & special_kept | special; and where it is `equal`, it is `instead`. */
 typedef struct cf_fields {
   int size;  /* bytes of a code */
   int plain; /* all are finite, and of subnormal ones all of n is kept, and nothing set */
   int bias;  /* that of the values which the kernels take codes for */
-  uint32_t right, mask, offset, test, kept, set, sign, one, limit;
+  uint32_t right, mask, offset, test, kept, set, sign, one;
+  uint32_t limit, special_kept, special, equal, instead;
+  /* of codes of 2 bytes themselves: the bits of which one is set in all that are not subnormal,
+   * those of magnitudes, and the greatest magnitude that is finite */
+  uint32_t exponents, magnitudes, greatest;
 } cf_fields;
 
 /* The same of codes by a table, of many lines at once: sums[r][line] = x[r] . line.  Lines are
@@ -134,6 +139,16 @@ typedef struct cf_gemv {
 } cf_gemv;
 enum { CF_GEMV_BLOCK = 32 };
 typedef void cf_gemv_kernel(const cf_gemv *gemv);
+/* How many neighbouring lines from `line` on go together, where `bytes` of codes are a vector: no
+ * load of those that follow should need two cache lines. */
+static inline int64_t cf_gemv_lines_together(const cf_gemv *gemv, int64_t line, int size,
+                                             int bytes) {
+  const uintptr_t address = (uintptr_t)(gemv->codes + line * size);
+  const int64_t most =
+      (gemv->step % bytes == 0 ? bytes - (int64_t)(address % (uintptr_t)bytes) : (int64_t)bytes) /
+      size;
+  return most < gemv->lines - line ? most : gemv->lines - line;
+}
 /* x in the order in which a kernel has the elements of lines; zeros fill it up to a multiple of
  * CF_GEMV_CODES. */
 enum { CF_GEMV_CODES = 64 };
