@@ -34,13 +34,16 @@ SQUARE = [(n, n, n) for n in (256, 512, 1024, 2048)]
 if os.environ.get("CFLOAT_BENCH_4096"):
     SQUARE.append((4096, 4096, 4096))
 VECTOR = [(4096, 4096, 1), (4096, 14336, 1), (8192, 8192, 1)]
-SKINNY = [(rows, 4096, 4096) for rows in (1, 4, 16)]
+SKINNY = [(rows, 4096, 4096) for rows in (1, 2, 4, 8, 16)]
 
 WORKS = {
     "CFloat8 @ CFloat8": (F8, F8),
     "CFloat8_1_5_2 @ CFloat8_1_5_2": (F8W, F8W),
     "SHP @ SHP": (SHP, SHP),
+    "UHP @ UHP": (UHP, UHP),
+    "float16 @ float16": (cf.float16, cf.float16),
     "float32 @ CFloat8": (None, F8),
+    "CFloat8 @ SHP": (F8, SHP),
 }
 VECTOR_WORKS = {
     "CFloat8 @ float32": (F8, None),
@@ -132,6 +135,51 @@ def test_matmul_into_codes(benchmark, threads, shape):
     cf.matmul(a, b, out=out)
     np.testing.assert_array_equal(out.codes, cf.encode(cf.matmul(a, b), F8, 3))
     measure(benchmark, shape, threads, cf.matmul, a, b, out=out)
+
+
+# of the weights of a vector, in columns or rows, and where their biases lie
+LAYOUTS = {
+    "one": {},
+    "rows": {"bias": "max", "axis": 0},
+    "columns": {"bias": "max", "axis": 1},
+    "blocks": {"bias": "max", "block": 32},
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("across", [False, True], ids=["weights @ x", "x @ weights"])
+@pytest.mark.parametrize("fmt", [F8, SHP, UHP, cf.bfloat16, cf.float8_e4m3fnuz], ids=str)
+def test_vector_by_layout(benchmark, threads, fmt, across, layout):
+    weights, x = values(VECTOR[0])
+    if layout != "one" and fmt in (cf.bfloat16, cf.float8_e4m3fnuz):
+        pytest.skip("one bias")
+    q = cf.asarray(weights if fmt.signed else np.abs(weights), fmt, **LAYOUTS[layout])
+    operands = (x, q) if across else (q, x)
+    out = np.zeros(4096, np.float32)
+    cf.matmul(*operands, out=out)
+    full = np.asarray(q, np.float64)
+    exact = x @ full if across else full @ x
+    bound = np.abs(x) @ np.abs(full) if across else np.abs(full) @ np.abs(x)
+    assert np.all(np.abs(out - exact) <= 4096 * 2.0**-23 * bound)
+    measure(benchmark, VECTOR[0], threads, cf.matmul, *operands, out=out)
+
+
+STACKS = [(1024, 4), (1024, 8), (1024, 16), (1024, 32), (256, 64)]
+
+
+@pytest.mark.parametrize("fmt", [None, F8, SHP], ids=["numpy float32", "CFloat8", "SHP"])
+@pytest.mark.parametrize(("count", "n"), STACKS)
+def test_stacks_of_small_matrices(benchmark, threads, count, n, fmt):
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((count, n, n), np.float32) for _ in "ab")
+    if fmt is not None:
+        a, b = cf.asarray(a, fmt), cf.asarray(b, fmt)
+    benchmark.group = f"{count} of {n}x{n}, {threads} thread{'s' * (threads > 1)}"
+    got = np.matmul(a, b)
+    np.testing.assert_allclose(
+        got[3], np.asarray(a[3], np.float64) @ np.asarray(b[3], np.float64), rtol=0, atol=1e-4
+    )
+    benchmark(np.matmul, a, b)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=label)

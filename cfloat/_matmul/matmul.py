@@ -98,8 +98,11 @@ def matmul(
       to each other and to the sum so far.  Operands of more than 8 significant bits are split into two or
       three bfloat16 (but for values not finite, or below about 2**-80: those as avx512), and of a block the
       products of the smallest pieces are summed first.
-    - Four rows, or columns, or fewer are summed in vectors, each lane by itself, where the other operand is
-      contiguous along an axis; the order then depends on which axis that is.
+    - Small products, of at most 256 k and 4096 elements in each operand and the result: k = 0, 1, ... as
+      above; with avx512bf16 and amx two k at a time, as avx512bf16, if k is even, both operands are codes of
+      8 bits and each has 256 elements or more.
+    - Of others, sixteen rows or columns or fewer are summed in vectors, each lane by itself, where the other
+      operand is contiguous along an axis; the order then depends on which axis that is.
 
     ``a @ b``, `numpy.matmul` and NumPy's other products (`numpy.dot`, `numpy.einsum`, ...) come here if no
     operand is wider.  With an operand that NumPy computes in float64 with, they compute in float64 on the

@@ -6,9 +6,12 @@
 #include "cpu/threads.h"
 #include "matmul/multiplication.h"
 
-enum { LINE_PIECE = 2048, INNER_PIECE = 1024, BLOCK_LINES = 16 }; /* at a time */
-enum { SHARES_EACH = 4, LEAST_LINES = 64 };                       /* of a thread, and of a share */
-_Static_assert(LINE_PIECE % CF_GEMV_CODES == 0, "rows of sums have room for whole vectors");
+enum { SHARES_EACH = 4, LEAST_LINES = 64 }; /* of a thread, and of a share */
+/* at a time; fewer lines of many rows, so that all sums stay in the nearest cache */
+enum { LINE_PIECE = 2048, FEW_ROWS = 4, INNER_PIECE = 1024, BLOCK_LINES = 16 };
+enum { SUMS = FEW_ROWS * LINE_PIECE + CF_GEMV_ROWS_MAX * CF_GEMV_CODES };
+_Static_assert(LINE_PIECE *FEW_ROWS / CF_GEMV_ROWS_MAX % CF_GEMV_CODES == 0,
+               "rows of sums have room for whole vectors");
 
 /* The kernels of codes as they are, and what becomes of them. */
 typedef struct code_kernels {
@@ -26,6 +29,7 @@ typedef struct gemv_task {
   code_kernels codes;
   const float *x; /* a's values, rows x_step apart, in the order of the kernel */
   int64_t x_step;
+  int64_t line_piece, sums_step;
   float *scales; /* for BLOCK_LINES lines of each thread, scales_step apart; or NULL */
   int64_t scales_step;
 } gemv_task;
@@ -60,7 +64,7 @@ static void dot_lines(const gemv_task *task, int64_t line, int64_t lines, float 
                        values);
       task->values->dot(task->x + k, task->x_step, (int)m->rows, values, count, line_sums);
     }
-    for (int64_t r = 0; r < m->rows; ++r) sums[r * LINE_PIECE + i] = line_sums[r];
+    for (int64_t r = 0; r < m->rows; ++r) sums[r * task->sums_step + i] = line_sums[r];
   }
 }
 
@@ -70,7 +74,7 @@ static void update_lines(const gemv_task *task, int64_t line, int64_t lines, flo
   CF_ALIGNED(64) float values[CF_UPDATES][LINE_PIECE];
   float x[CF_GEMV_ROWS_MAX][CF_UPDATES];
   const int64_t padded = cf_multiple(lines, CF_UPDATE_STEP);
-  memset(sums, 0, CF_GEMV_ROWS_MAX * LINE_PIECE * sizeof *sums);
+  memset(sums, 0, SUMS * sizeof *sums);
   for (int64_t i = 0; i < CF_UPDATES; ++i)
     memset(values[i] + lines, 0, (size_t)(padded - lines) * sizeof **values);
   for (int64_t k = 0; k < m->inner; k += CF_UPDATES) {
@@ -85,7 +89,7 @@ static void update_lines(const gemv_task *task, int64_t line, int64_t lines, flo
         x[r][i] = k + i < m->inner ? task->x[r * task->x_step + k + i] : 0;
     }
     task->values->update(x[0], CF_UPDATES, (int)m->rows, values[0], LINE_PIECE, padded, sums,
-                         LINE_PIECE);
+                         task->sums_step);
   }
 }
 
@@ -104,7 +108,7 @@ static cf_gemv gemv_of(const gemv_task *task, int64_t line, int64_t lines, float
   gemv.x_step = task->x_step;
   gemv.rows = (int)m->rows;
   gemv.sums = sums;
-  gemv.sums_step = LINE_PIECE;
+  gemv.sums_step = task->sums_step;
   return gemv;
 }
 
@@ -147,10 +151,10 @@ static void dot_blocks(const gemv_task *task, int thread, int64_t line, int64_t 
 static void update_blocks(const gemv_task *task, int64_t line, int64_t lines, float *sums) {
   const cf_multiplication *m = task->m;
   const cf_operand *of = &m->b.of;
-  CF_ALIGNED(64) float part[CF_GEMV_ROWS_MAX * LINE_PIECE];
+  CF_ALIGNED(64) float part[SUMS];
   float scales[LINE_PIECE];
   for (int64_t r = 0; r < m->rows; ++r)
-    memset(sums + r * LINE_PIECE, 0, (size_t)lines * sizeof *sums);
+    memset(sums + r * task->sums_step, 0, (size_t)lines * sizeof *sums);
   for (int64_t k = 0; k < m->inner;) {
     const int64_t count =
         of->inner_bias_stride == 0 ? m->inner : cf_at_most(of->inner_block, m->inner - k);
@@ -169,7 +173,7 @@ static void update_blocks(const gemv_task *task, int64_t line, int64_t lines, fl
     }
     for (int64_t r = 0; r < m->rows; ++r)
       for (int64_t i = 0; i < lines; ++i)
-        sums[r * LINE_PIECE + i] += part[r * LINE_PIECE + i] * scales[i];
+        sums[r * task->sums_step + i] += part[r * task->sums_step + i] * scales[i];
     k += count;
   }
 }
@@ -178,12 +182,12 @@ static void multiply_lines(void *context, int share, int thread) {
   const gemv_task *task = context;
   const cf_multiplication *m = task->m;
   const int by_line = is_by_line(m);
-  CF_ALIGNED(64) float sums[CF_GEMV_ROWS_MAX * LINE_PIECE];
+  CF_ALIGNED(64) float sums[SUMS];
   int64_t begin, end;
   cf_share_of(m->columns, 1, m->shares, share, &begin, &end);
   const uint64_t state = task->values->enter();
-  for (int64_t line = begin; line < end; line += LINE_PIECE) {
-    const int64_t lines = cf_at_most(LINE_PIECE, end - line);
+  for (int64_t line = begin; line < end; line += task->line_piece) {
+    const int64_t lines = cf_at_most(task->line_piece, end - line);
     if (task->codes.dot == NULL) {
       (by_line ? dot_lines : update_lines)(task, line, lines, sums);
     } else if (!task->codes.by_block) {
@@ -194,7 +198,7 @@ static void multiply_lines(void *context, int share, int thread) {
     } else {
       update_blocks(task, line, lines, sums);
     }
-    put_results(task, line, lines, sums, LINE_PIECE);
+    put_results(task, line, lines, sums, task->sums_step);
   }
   task->values->leave(state);
 }
@@ -267,6 +271,7 @@ static int choose_kernels(gemv_task *task, cf_multiplication *m, float *x) {
   }
   if (task->values->dot_fields == NULL || !cf_scaled_fields(&m->b, &codes->fields)) return 0;
   const int bias = codes->fields.bias, lowest = of->quantum - bias;
+  int own = 0; /* whether values are decoded as they are */
   if (m->b.decodes_biases) {
     const int along_inner = of->inner_bias_stride != 0 && of->inner_block < of->inner,
               along_lines = of->line_bias_stride != 0 && of->line_block < of->lines;
@@ -275,16 +280,18 @@ static int choose_kernels(gemv_task *task, cf_multiplication *m, float *x) {
     if (codes->block_exponent - of->bias_min > 127 || codes->block_exponent - of->bias_max < -126)
       return 0;
     codes->by_block = along_lines;
+    own = codes->block_exponent == of->bias_min && of->bias_min == of->bias_max;
     if (along_lines && along_inner &&
         (of->inner_block < least || (is_by_line(m) && of->inner_block % least != 0)))
       return 0;
     if (!along_lines && !scale_places(task, x)) return 0;
   } else {
-    const int exponent = bias - m->b.bias;
+    const int exponent = of->type == CF_BFLOAT16 ? 0 : bias - m->b.bias;
     if (exponent < -126 || exponent > 127) return 0;
+    own = exponent == 0;
     codes->scale = ldexpf(1, exponent);
   }
-  for (int64_t r = 0; r < m->rows; ++r)
+  for (int64_t r = 0; r < m->rows && !own; ++r)
     if (!are_within(x + r * task->x_step, m->inner, -126 - lowest, 127 - 32)) return 0;
   codes->dot = task->values->dot_fields;
   codes->update = task->values->update_fields;
@@ -323,6 +330,8 @@ static void decode_rows(const gemv_task *task, float *x) {
 int cf_matmul_gemv(cf_multiplication *m) {
   gemv_task task = {.m = m, .values = cf_active_tiles(CF_PACKED_FLOAT32)};
   task.x_step = cf_multiple(m->inner, CF_GEMV_CODES);
+  task.line_piece = m->rows <= FEW_ROWS ? LINE_PIECE : LINE_PIECE * FEW_ROWS / CF_GEMV_ROWS_MAX;
+  task.sums_step = task.line_piece + CF_GEMV_CODES;
   task.scales_step = m->inner / CF_GEMV_BLOCK + 2;
   const uint64_t most = (CF_GEMV_ROWS_MAX + 1 + CF_MAX_THREADS) * (uint64_t)sizeof *task.x;
   if ((uint64_t)task.x_step > SIZE_MAX / most) return CF_NO_MEMORY;

@@ -132,6 +132,10 @@ static void multiply_share(void *context, int index) {
   int64_t begin, end;
   cf_share_of(s->count, 1, s->threads, index, &begin, &end);
   s->status[index] = CF_OK;
+  if (cf_is_small(s->product)) {
+    cf_matmul_small(s->product, &s->a, &s->b, begin, end);
+    return;
+  }
   for (int64_t i = begin; i < end && s->status[index] == CF_OK; ++i) {
     go_to(s, i, &m);
     s->status[index] = multiply_matrices(&m);

@@ -58,8 +58,13 @@ int cf_matmul_blocks(cf_multiplication *m, const cf_tiles *tiles);
 
 /* Products of CF_GEMV_ROWS_MAX rows or fewer, whose other operand is read where it is, and whether
  * this is one. */
-enum { CF_GEMV_ROWS_MAX = 4 };
+enum { CF_GEMV_ROWS_MAX = 16 };
 int cf_is_gemv(const cf_multiplication *m);
 int cf_matmul_gemv(cf_multiplication *m);
+
+/* Products begin to end - 1 of a stack whose matrices are small, and whether they are. */
+int cf_is_small(const cf_product *product);
+void cf_matmul_small(const cf_product *product, const cf_scaled *a, const cf_scaled *b,
+                     int64_t begin, int64_t end);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/format.h"
 #include "matmul/transpose.h"
 
 /* Powers of two within which the values of an operand are, whatever their biases, so that no
@@ -122,17 +123,24 @@ int cf_scaled_table(const cf_scaled *scaled, int must_be_finite, cf_bytes *table
 enum { BIAS_PIECE = 256 };
 
 int cf_scaled_fields(const cf_scaled *scaled, cf_fields *fields) {
-  const cf_params *params = &scaled->of.rule.params;
+  static const cf_params bfloat16 = CF_IEEE_PARAMS(8, 7);
+  const cf_params *params = scaled->of.type == CF_BFLOAT16 ? &bfloat16 : &scaled->of.rule.params;
   const int m = params->mantissa_bits, size = (int)scaled->of.size,
             is_signed = params->sign_mask != 0;
   const int e = 8 * size - is_signed - m;
-  if (scaled->of.type != CF_CODES || params->no_negative_zero) return 0;
+  const uint32_t unit = (uint32_t)1 << 23, number = (uint32_t)(params->magnitude_mask << (23 - m));
+  /* infinity is the first code of all ones in the exponent, and NaNs are those that follow */
+  const int is_ieee =
+      params->has_infinity && m > 0 && params->max_code + 1 == params->magnitude_mask >> m << m;
+  const int moves_infinity = params->has_infinity && !is_ieee;
+  if (scaled->of.type == CF_FLOAT32) return 0;
   /* bits above a code are not looked at elsewhere */
   if ((params->sign_mask | params->magnitude_mask) != ((uint64_t)1 << 8 * size) - 1) return 0;
-  if (e > 6 || (params->has_nan && m == 0)) return 0;
+  if (e > 8 || e == 7) return 0;
+  /* NaN is then beyond infinity, too */
+  if (moves_infinity && params->has_nan && !params->no_negative_zero) return 0;
   /* the greatest exponents that float32 has in the place of its upper bits: about 2^0 */
-  const int first = ((128 >> e) - 1) << e;
-  const uint32_t unit = (uint32_t)1 << 23, number = (uint32_t)(params->magnitude_mask << (23 - m));
+  const int first = e == 8 ? 0 : ((128 >> e) - 1) << e;
   memset(fields, 0, sizeof *fields);
   fields->size = size;
   fields->bias = 127 - first;
@@ -146,19 +154,37 @@ int cf_scaled_fields(const cf_scaled *scaled, cf_fields *fields) {
   fields->limit = params->has_nan || params->has_infinity
                       ? fields->offset + (uint32_t)(params->max_code << (23 - m))
                       : INT32_MAX;
-  switch (params->subnormals) {
-    case CF_SUBNORMALS_IEEE:
-      fields->set = unit;
-      fields->one += unit;
-      break;
-    case CF_SUBNORMALS_FLUSH:
-      fields->kept = fields->sign;
-      fields->set = fields->one;
-      break;
-    case CF_SUBNORMALS_NORMAL: fields->test = fields->offset; break; /* never */
-    default: break;
+  fields->special_kept = moves_infinity ? fields->sign : UINT32_MAX;
+  fields->special = params->has_infinity ? 0x7F800000u : CF_FLOAT32_NAN_BITS;
+  if (params->no_negative_zero) {
+    fields->equal = fields->sign | fields->offset;
+    fields->instead = CF_FLOAT32_NAN_BITS;
   }
-  fields->plain = fields->limit == INT32_MAX && fields->kept == UINT32_MAX && fields->set == 0;
+  if (e == 8) { /* float32's own */
+    if (params->subnormals != CF_SUBNORMALS_IEEE &&
+        !(params->subnormals == CF_SUBNORMALS_NORMAL && m == 0))
+      return 0;
+    fields->test = UINT32_MAX;
+    fields->one = 0;
+    if (params->subnormals == CF_SUBNORMALS_NORMAL) fields->instead = unit / 2;
+    if (is_ieee) fields->limit = INT32_MAX;
+  } else if (params->subnormals == CF_SUBNORMALS_IEEE) {
+    fields->set = unit;
+    fields->one += unit;
+  } else if (params->subnormals == CF_SUBNORMALS_FLUSH) {
+    fields->kept = fields->sign;
+    fields->set = fields->one;
+  } else if (params->subnormals == CF_SUBNORMALS_NORMAL) {
+    fields->test = fields->offset; /* never */
+  }
+  /* of which all bits are 0 in what is not as its fields are, or in 0 alone */
+  fields->exponents = e == 8 || params->subnormals == CF_SUBNORMALS_NORMAL
+                          ? (uint32_t)params->magnitude_mask
+                          : fields->test >> (23 - m);
+  fields->magnitudes = (uint32_t)params->magnitude_mask;
+  fields->greatest = fields->limit == INT32_MAX ? fields->magnitudes : (uint32_t)params->max_code;
+  fields->plain = fields->limit == INT32_MAX && fields->kept == UINT32_MAX && fields->set == 0 &&
+                  fields->instead == 0;
   return 1;
 }
 
@@ -185,10 +211,13 @@ void cf_scaled_decode(const cf_scaled *scaled, cf_direction direction, int64_t l
   }
   for (int64_t done = 0; done < count; done += BIAS_PIECE) {
     const int64_t part = count - done < BIAS_PIECE ? count - done : BIAS_PIECE;
-    for (int64_t i = done; i < done + part; ++i)
-      biases[i - done] =
-          (int16_t)(cf_operand_bias(of, across ? line + i : line, across ? k : k + i) -
-                    scaled->shift);
+    for (int64_t i = done; i < done + part;) {
+      const int bias = cf_operand_bias(of, across ? line + i : line, across ? k : k + i);
+      /* to the end of the block */
+      const int64_t next = block - (place + i) % block,
+                    end = next < done + part - i ? i + next : done + part;
+      for (; i < end; ++i) biases[i - done] = (int16_t)(bias - scaled->shift);
+    }
     scaled->decode(&of->rule, biases, 1, from + (size_t)done * of->size, to + done, (size_t)part,
                    NULL);
   }

@@ -40,8 +40,8 @@ int cf_scaled_exponent(const cf_scaled *scaled, int64_t line);
  * set; or if one is not finite, and all must be. */
 int cf_scaled_table(const cf_scaled *scaled, int must_be_finite, cf_bytes *table);
 
-/* How kernels take the fields of codes to float32.  0 if they do not: if they are not codes that
- * fill their bytes, or have too many exponent bits, or no negative zero. */
+/* How kernels take the fields of codes, or of bfloat16, to float32.  0 if they do not: if codes do
+ * not fill their bytes, or have too many exponent bits. */
 int cf_scaled_fields(const cf_scaled *scaled, cf_fields *fields);
 
 /* Decode `count` elements from (line, k) on, which are at `from` and contiguous, in a direction. */

@@ -10,12 +10,17 @@ UNSIGNED = cf.Format("unsigned", exponent_bits=5, mantissa_bits=3, signed=False,
 FORMATS = [
     *cf.TESLA_FORMATS,
     cf.float16,
+    cf.bfloat16,
     cf.float8_e4m3fn,
     cf.float8_e5m2,
     cf.float8_e4m3fnuz,
     cf.float8_e8m0fnu,
     NORMAL,
     UNSIGNED,
+]
+P3109 = [
+    cf.format(name)
+    for name in ("binary8p4se", "binary8p3sf", "binary8p3ue", "binary8p1ue", "binary16p9se")
 ]
 INNER = 64
 
@@ -39,7 +44,7 @@ def biases_of(fmt, rng, shape, where):
     return rng.integers(low, high + 1, counts)
 
 
-@pytest.mark.parametrize("rows", [1, 2, 3, 4])
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 7, 16])
 @pytest.mark.parametrize("where", ["one", "lines", "inner", "blocks"])
 @pytest.mark.parametrize("fmt", FORMATS, ids=str)
 def test_every_code_by_itself(matmul_isa, rng, fmt, where, rows):
@@ -58,6 +63,42 @@ def test_every_code_by_itself(matmul_isa, rng, fmt, where, rows):
             places = range(first, min(first + rows, INNER))
             x = np.zeros((len(places), INNER), np.float32)
             x[np.arange(len(places)), places] = -1.5
-            np.testing.assert_array_equal(
-                cf.matmul(x, weights), expected[places] * np.float32(-1.5)
-            )
+            with np.errstate(over="ignore"):
+                products = expected[places] * np.float32(-1.5)
+            np.testing.assert_array_equal(cf.matmul(x, weights), products)
+
+
+@pytest.mark.parametrize("fmt", [*FORMATS, cf.float8_e5m2fnuz, *P3109], ids=str)
+def test_codes_that_are_not_finite(matmul_isa, fmt):
+    dtype = np.uint8 if fmt.bits <= 8 else np.uint16
+    every = np.arange(2**fmt.bits, dtype=dtype)
+    special = every[~np.isfinite(cf.decode(every, fmt))]
+    zero = cf.encode(np.zeros(1), fmt)[0] if fmt is not cf.float8_e8m0fnu else dtype(127)
+    codes = np.full((INNER, 100), zero, dtype)
+    codes[3] = np.resize([*every[1:9], *special, *every[-9:]], 100)
+    with np.errstate(over="ignore"):
+        expected = cf.decode(codes[3], fmt) * np.float32(-2)
+    for rows in (1, 16):
+        x = np.zeros((rows, INNER), np.float32)
+        x[:, 3] = -2
+        # not where a vector of memory begins
+        for memory in (codes, codes.T):
+            shifted = np.zeros(codes.size + 5, dtype)[5:].reshape(memory.shape)
+            shifted[...] = memory
+            q = cf.CFloatArray(shifted if memory is codes else shifted.T, fmt)
+            got = cf.matmul(x, q)
+            np.testing.assert_array_equal(got, np.tile(expected, (rows, 1)))
+
+
+@pytest.mark.parametrize("columns", [65, 100, 128, 1000])
+@pytest.mark.parametrize("fmt", [cf.CFloat8_1_4_3, cf.CFloat16_SHP], ids=str)
+def test_wherever_codes_begin(matmul_isa, rng, fmt, columns):
+    values = rng.integers(-7, 8, (80, columns))
+    x = rng.integers(-7, 8, (5, 80)).astype(np.float32)
+    size = np.dtype(np.uint8 if fmt.bits <= 8 else np.uint16).itemsize
+    for offset in (0, 1, 16, 63):
+        for step in (columns, -(-columns // 64) * 64):
+            memory = np.zeros(80 * step + offset + 64, np.uint8 if size == 1 else np.uint16)
+            codes = memory[offset : offset + 80 * step].reshape(80, step)[:, :columns]
+            codes[...] = cf.encode(values, fmt)
+            np.testing.assert_array_equal(cf.matmul(x, cf.CFloatArray(codes, fmt)), x @ values)

@@ -37,9 +37,11 @@ def test_every_pairing(matmul_isa, rng, left, right):
     def biases(kind):
         return (0, None, 63) if isinstance(kind, cf.Format) and kind != UHP else (None,)
 
-    for of_a, of_b in product(biases(left), biases(right)):
-        a, b = operand(rng, left, (5, 19), of_a), operand(rng, right, (19, 6), of_b)
-        assert_within_bound(cf.matmul(a, b), a, b)
+    # few rows, small, and packed
+    for shape in ((5, 190, 60), (5, 19, 6), (37, 130, 34)):
+        for of_a, of_b in product(biases(left), biases(right)):
+            a, b = operand(rng, left, shape[:2], of_a), operand(rng, right, shape[1:], of_b)
+            assert_within_bound(cf.matmul(a, b), a, b)
 
 
 def layouts_of_biases(rng, kind, rows, columns):
@@ -64,10 +66,11 @@ def layouts_of_biases(rng, kind, rows, columns):
     yield operand(rng, kind, shape, biases(rows, -(-columns // 4)), block=4)[::-1, ::-1]
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(9, 11), (9, 70), (59, 61)])
 @pytest.mark.parametrize("kind", [F8, SHP], ids=str)
-def test_layouts_of_biases(matmul_isa, rng, kind):
-    for a in layouts_of_biases(rng, kind, 9, 70):
-        for b in layouts_of_biases(rng, F8W, 70, 11):
+def test_layouts_of_biases(matmul_isa, rng, kind, rows, columns):
+    for a in layouts_of_biases(rng, kind, rows, 70):
+        for b in layouts_of_biases(rng, F8W, 70, columns):
             assert_near(cf.matmul(a, b), a, b)
     for a in layouts_of_biases(rng, kind, 70, 9):
         vector = operand(rng, F8, 70, rng.integers(4, 11, 3), block=32)

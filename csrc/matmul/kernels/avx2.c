@@ -57,18 +57,33 @@ static inline float f_sum(vector v) {
 }
 
 typedef __m256i words;
-static inline words words_load(const void *p) { return _mm256_loadu_si256(p); }
+static inline words words_load(const void *p) {
+  words v = _mm256_loadu_si256(p);
+  CF_READ_ONCE(v);
+  return v;
+}
 static inline words words_set1(uint32_t x) { return _mm256_set1_epi32((int)x); }
 #define words_left(v, bits) _mm256_slli_epi32(v, bits)
 static inline words words_right(words v, words bits) { return _mm256_srav_epi32(v, bits); }
 static inline words words_and_or(words a, words b, words c) {
   return _mm256_or_si256(_mm256_and_si256(a, b), c);
 }
-static inline words words_or_above(words v, words limit, words c) {
+static inline words words_where_above(words v, words limit, words c) {
   const words magnitude = _mm256_and_si256(v, _mm256_set1_epi32(INT32_MAX));
-  return _mm256_or_si256(v, _mm256_and_si256(_mm256_cmpgt_epi32(magnitude, limit), c));
+  return _mm256_blendv_epi8(v, c, _mm256_cmpgt_epi32(magnitude, limit));
+}
+static inline words words_where_equal(words v, words w, words c) {
+  return _mm256_blendv_epi8(v, c, _mm256_cmpeq_epi32(v, w));
 }
 static inline vector f_of(words v) { return _mm256_castsi256_ps(v); }
+static inline words words_of(vector v) { return _mm256_castps_si256(v); }
+static inline words words_and(words a, words b) { return _mm256_and_si256(a, b); }
+static inline int words_any_zero(words v) {
+  return _mm256_movemask_epi8(_mm256_cmpeq_epi16(v, _mm256_setzero_si256())) != 0;
+}
+static inline int words_any_above(words v, words limit) {
+  return _mm256_movemask_epi8(_mm256_cmpeq_epi16(_mm256_max_epu16(v, limit), limit)) != -1;
+}
 static inline vector f_subtract_at(vector a, vector b, words n, words test) {
   const vector there = f_of(_mm256_cmpeq_epi32(_mm256_and_si256(n, test), _mm256_setzero_si256()));
   return _mm256_sub_ps(_mm256_blendv_ps(f_of(n), a, there), _mm256_and_ps(there, b));
@@ -79,6 +94,17 @@ static inline vector f_scales(const float *p, int codes) {
 }
 #define GEMV_FIELDS
 #include "matmul/kernels/gemv-inl.h"
+
+static inline vector f_multiply(vector a, vector b) { return _mm256_mul_ps(a, b); }
+static inline vector f_one_nan(vector v) {
+  return _mm256_blendv_ps(v, _mm256_set1_ps(CF_FLOAT32_NAN), _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+}
+static inline void f_store_some(float *p, vector v, int64_t count) {
+  float all[VECTOR];
+  _mm256_storeu_ps(all, v);
+  for (int64_t i = 0; i < count; ++i) p[i] = all[i];
+}
+#include "matmul/kernels/small-inl.h"
 
 /* Of float64: products of integers, exact; and sums rounded to odd. */
 

@@ -58,18 +58,31 @@ static inline vector f_multiply_add(vector a, vector b, vector c) {
 static inline float f_sum(vector v) { return _mm512_reduce_add_ps(v); }
 
 typedef __m512i words;
-static inline words words_load(const void *p) { return _mm512_loadu_si512(p); }
+static inline words words_load(const void *p) {
+  words v = _mm512_loadu_si512(p);
+  CF_READ_ONCE(v);
+  return v;
+}
 static inline words words_set1(uint32_t x) { return _mm512_set1_epi32((int)x); }
 #define words_left(v, bits) _mm512_slli_epi32(v, bits)
 static inline words words_right(words v, words bits) { return _mm512_srav_epi32(v, bits); }
 static inline words words_and_or(words a, words b, words c) {
   return _mm512_ternarylogic_epi32(a, b, c, 0xEA);
 }
-static inline words words_or_above(words v, words limit, words c) {
+static inline words words_where_above(words v, words limit, words c) {
   const words magnitude = _mm512_and_si512(v, _mm512_set1_epi32(INT32_MAX));
-  return _mm512_mask_or_epi32(v, _mm512_cmpgt_epi32_mask(magnitude, limit), v, c);
+  return _mm512_mask_mov_epi32(v, _mm512_cmpgt_epi32_mask(magnitude, limit), c);
+}
+static inline words words_where_equal(words v, words w, words c) {
+  return _mm512_mask_mov_epi32(v, _mm512_cmpeq_epi32_mask(v, w), c);
 }
 static inline vector f_of(words v) { return _mm512_castsi512_ps(v); }
+static inline words words_of(vector v) { return _mm512_castps_si512(v); }
+static inline words words_and(words a, words b) { return _mm512_and_si512(a, b); }
+static inline int words_any_zero(words v) { return _mm512_testn_epi16_mask(v, v) != 0; }
+static inline int words_any_above(words v, words limit) {
+  return _mm512_cmpgt_epu16_mask(v, limit) != 0;
+}
 static inline vector f_subtract_at(vector a, vector b, words n, words test) {
   return _mm512_mask_sub_ps(f_of(n), _mm512_testn_epi32_mask(n, test), a, b);
 }
@@ -80,6 +93,16 @@ static inline vector f_scales(const float *p, int codes) {
 }
 #define GEMV_FIELDS
 #include "matmul/kernels/gemv-inl.h"
+
+static inline vector f_multiply(vector a, vector b) { return _mm512_mul_ps(a, b); }
+static inline vector f_one_nan(vector v) {
+  return _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q),
+                            _mm512_set1_ps(CF_FLOAT32_NAN));
+}
+static inline void f_store_some(float *p, vector v, int64_t count) {
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), v);
+}
+#include "matmul/kernels/small-inl.h"
 
 /* Of float64: products of integers, exact; and sums rounded to odd. */
 

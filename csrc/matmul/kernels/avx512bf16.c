@@ -14,6 +14,7 @@ CF_TARGET_BEGIN(CF_TARGET_AVX512BF16)
 #include "matmul/kernels/tile_end_avx512-inl.h"
 #include "matmul/kernels/split-inl.h"
 #include "matmul/kernels/widen-inl.h"
+#include "matmul/kernels/small_bfloat16-inl.h"
 
 enum { MR = 14, NR = 32 };
 _Static_assert(CF_COLUMN_PIECE % NR == 0, "panels that are packed together are whole");

@@ -12,7 +12,11 @@
  *   words_left(v, bits)            by a constant
  *   words_right(v, bits)           by the words of another, the sign being repeated
  *   words_and_or(a, b, c)          (a & b) | c
- *   words_or_above(v, limit, c)    v | c where v without its sign is above
+ *   words_where_above(v, limit, c) c where v without its sign is above, elsewhere v
+ *   words_where_equal(v, w, c)
+ *   words_any_zero(v)              whether one of the halves is zero
+ *   words_any_above(v, limit)      or above, as numbers without a sign
+ *   words_and(a, b)
  *   f_of(v)                        the same bits
  *   f_subtract_at(a, b, n, t)      a - b where n & t is 0, elsewhere n
  *   f_scales(p, codes)             p[i / CF_GEMV_BLOCK] for each word of a group of so many codes,
@@ -63,41 +67,72 @@ static void update(const float *x, int64_t x_step, int rows, const float *values
 enum { GEMV_ROWS = 4, GEMV_LINES = 4, GEMV_UPDATES = 8 };
 
 typedef struct field_words {
-  words right, mask, offset, test, kept, set, sign, one, limit, special;
+  words right, mask, offset, test, kept, set, sign, one;
+  words limit, special_kept, special, equal, instead;
+  words exponents, magnitudes, greatest; /* of both codes of a word, if it has two */
 } field_words;
 
 static inline field_words field_words_of(const cf_fields *fields) {
-  const field_words of = {words_set1(fields->right),  words_set1(fields->mask),
-                          words_set1(fields->offset), words_set1(fields->test),
-                          words_set1(fields->kept),   words_set1(fields->set),
-                          words_set1(fields->sign),   words_set1(fields->one),
-                          words_set1(fields->limit),  words_set1(0x7F800000u)};
+  const uint32_t all = 0x00010001u; /* both halves of a word */
+  const field_words of = {words_set1(fields->right),
+                          words_set1(fields->mask),
+                          words_set1(fields->offset),
+                          words_set1(fields->test),
+                          words_set1(fields->kept),
+                          words_set1(fields->set),
+                          words_set1(fields->sign),
+                          words_set1(fields->one),
+                          words_set1(fields->limit),
+                          words_set1(fields->special_kept),
+                          words_set1(fields->special),
+                          words_set1(fields->equal),
+                          words_set1(fields->instead),
+                          words_set1(fields->exponents * all),
+                          words_set1(fields->magnitudes * all),
+                          words_set1(fields->greatest * all)};
   return of;
 }
 
-/* The values of codes that are the uppermost of their words. */
-static CF_ALWAYS_INLINE vector fields_to_float32(const field_words *of, words codes, int plain) {
-  words number = words_and_or(words_right(codes, of->right), of->mask, of->offset);
+/* The values of codes by their fields, if some are subnormal or not finite. */
+static CF_ALWAYS_INLINE words mended(const field_words *of, words number, int plain) {
   const words one = words_and_or(number, of->sign, of->one);
   words without = number;
   if (!plain) {
     without = words_and_or(number, of->kept, of->set);
-    number = words_or_above(number, of->limit, of->special);
+    number =
+        words_where_above(number, of->limit, words_and_or(number, of->special_kept, of->special));
+    number = words_where_equal(number, of->equal, of->instead);
   }
-  return f_subtract_at(f_of(without), f_of(one), number, of->test);
+  return words_of(f_subtract_at(f_of(without), f_of(one), number, of->test));
 }
 
-static CF_ALWAYS_INLINE vector field_of(const field_words *of, words group, int size, int place,
-                                        int plain) {
-  words codes = group;
+/* The values of a group of codes: of each word the first, the second and so on. */
+static CF_ALWAYS_INLINE void values_of(const field_words *of, words group, int size, int plain,
+                                       vector *values) {
+  const int places = 4 / size;
+  words numbers[4] = {group, group, group, group};
   if (size == 2) {
-    if (place == 0) codes = words_left(group, 16);
+    numbers[0] = words_left(group, 16);
   } else {
-    if (place == 0) codes = words_left(group, 24);
-    if (place == 1) codes = words_left(group, 16);
-    if (place == 2) codes = words_left(group, 8);
+    numbers[0] = words_left(group, 24);
+    numbers[1] = words_left(group, 16);
+    numbers[2] = words_left(group, 8);
   }
-  return fields_to_float32(of, codes, plain);
+#pragma GCC unroll 4
+  for (int place = 0; place < places; ++place)
+    numbers[place] = words_and_or(words_right(numbers[place], of->right), of->mask, of->offset);
+  /* few groups have such codes, of 16 bits; of 8 about as many have as have none, and to foresee
+   * which takes longer than to do the same for all */
+  int others = size == 1;
+  if (size == 2) {
+    others = words_any_zero(words_and(group, of->exponents));
+    if (!plain) others |= words_any_above(words_and(group, of->magnitudes), of->greatest);
+  }
+  if (size == 1 || CF_UNLIKELY(others))
+#pragma GCC unroll 4
+    for (int place = 0; place < places; ++place) numbers[place] = mended(of, numbers[place], plain);
+#pragma GCC unroll 4
+  for (int place = 0; place < places; ++place) values[place] = f_of(numbers[place]);
 }
 
 static void arrange_fields(int size, const float *x, int64_t count, float *to) {
@@ -108,14 +143,17 @@ static void arrange_fields(int size, const float *x, int64_t count, float *to) {
   }
 }
 
-/* And back, the same group by group. */
-static void put_in_sequence(int size, float *sums, int64_t count) {
-  const int places = 4 / size, group = places * VECTOR;
+/* And back: groups of sums of as many lines as go together. */
+static void put_in_sequence(const cf_gemv *gemv, float *sums) {
+  const int size = gemv->fields->size, places = 4 / size;
   float ordered[4 * VECTOR];
-  for (int64_t i = 0; i < count; i += group) {
-    memcpy(ordered, sums + i, (size_t)group * sizeof *ordered);
+  int64_t at = 0;
+  for (int64_t line = 0; line < gemv->lines; at += places * VECTOR) {
+    const int64_t there = cf_gemv_lines_together(gemv, line, size, 4 * VECTOR);
     for (int place = 0; place < places; ++place)
-      for (int j = 0; j < VECTOR; ++j) sums[i + places * j + place] = ordered[place * VECTOR + j];
+      for (int j = 0; j < VECTOR; ++j) ordered[places * j + place] = sums[at + place * VECTOR + j];
+    memcpy(sums + line, ordered, (size_t)there * sizeof *ordered);
+    line += there;
   }
 }
 
@@ -124,16 +162,16 @@ static CF_ALWAYS_INLINE void dot_group(const cf_gemv *gemv, const field_words *o
                                        const float *x, const float *block, int size, int plain,
                                        int scaled, int rows, vector *sums) {
   const int places = 4 / size;
-  vector part[GEMV_ROWS];
+  vector part[GEMV_ROWS], values[4];
+  values_of(of, group, size, plain, values);
 #pragma GCC unroll 4
   for (int r = 0; r < rows; ++r) part[r] = scaled ? f_zero() : sums[r];
 #pragma GCC unroll 4
-  for (int place = 0; place < places; ++place) {
-    const vector values = field_of(of, group, size, place, plain);
+  for (int place = 0; place < places; ++place)
 #pragma GCC unroll 4
     for (int r = 0; r < rows; ++r)
-      part[r] = f_multiply_add(values, f_load(x + r * gemv->x_step + place * VECTOR), part[r]);
-  }
+      part[r] =
+          f_multiply_add(values[place], f_load(x + r * gemv->x_step + place * VECTOR), part[r]);
 #pragma GCC unroll 4
   for (int r = 0; r < rows; ++r)
     sums[r] = scaled ? f_multiply_add(part[r], f_scales(block, places * VECTOR), sums[r]) : part[r];
@@ -185,31 +223,38 @@ static CF_ALWAYS_INLINE void dot_fields_rows(const cf_gemv *gemv, const field_wo
 
 /* Some rows times a group of neighbouring lines, `count` places along the inner axis from k on. */
 static CF_ALWAYS_INLINE void update_fields_rows(const cf_gemv *gemv, const field_words *of,
-                                                int64_t k, int64_t count, int64_t line, int row,
-                                                int size, int plain, int rows) {
+                                                int64_t k, int64_t count, int64_t line,
+                                                int64_t lines, int64_t at, int row, int size,
+                                                int plain, int rows) {
   const int places = 4 / size, bytes = 4 * VECTOR;
-  const int64_t there = cf_at_most((gemv->lines - line) * size, bytes);
+  const int64_t there = lines * size;
   const uint8_t *codes = gemv->codes + k * gemv->step + line * size;
+  int64_t step = gemv->step;
+  uint8_t padded[GEMV_UPDATES][4 * VECTOR];
+  if (CF_UNLIKELY(there < bytes)) {
+    memset(padded, 0, sizeof padded);
+    for (int64_t i = 0; i < count; ++i) memcpy(padded[i], codes + i * step, (size_t)there);
+    codes = padded[0];
+    step = bytes;
+  }
   const float *x = gemv->x + row * gemv->x_step + k;
-  float *to = gemv->sums + row * gemv->sums_step + line;
+  float *to = gemv->sums + row * gemv->sums_step + at;
   vector sums[GEMV_ROWS][4];
 #pragma GCC unroll 4
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 4
     for (int place = 0; place < places; ++place)
       sums[r][place] = k == 0 ? f_zero() : f_load(to + r * gemv->sums_step + place * VECTOR);
-  for (int64_t i = 0; i < count; ++i, codes += gemv->step) {
-    uint8_t padded[4 * VECTOR] = {0};
-    if (there < bytes) memcpy(padded, codes, (size_t)there);
-    CF_PREFETCH(codes + GEMV_UPDATES * gemv->step);
-    const words group = words_load(there < bytes ? padded : codes);
+  for (int64_t i = 0; i < count; ++i, codes += step) {
+    vector values[4];
+    CF_PREFETCH(codes + GEMV_UPDATES * step);
+    values_of(of, words_load(codes), size, plain, values);
 #pragma GCC unroll 4
-    for (int place = 0; place < places; ++place) {
-      const vector values = field_of(of, group, size, place, plain);
+    for (int place = 0; place < places; ++place)
 #pragma GCC unroll 4
       for (int r = 0; r < rows; ++r)
-        sums[r][place] = f_multiply_add(values, f_set1(x[r * gemv->x_step + i]), sums[r][place]);
-    }
+        sums[r][place] =
+            f_multiply_add(values[place], f_set1(x[r * gemv->x_step + i]), sums[r][place]);
   }
 #pragma GCC unroll 4
   for (int r = 0; r < rows; ++r)
@@ -264,15 +309,16 @@ static void update_fields(const cf_gemv *gemv) {
   const field_words of = field_words_of(gemv->fields);
   const int64_t group = 4 / gemv->fields->size * VECTOR;
 #define UPDATE_FIELDS(size, plain, together, rows) \
-  update_fields_rows(gemv, &of, k, count, line, row, size, plain, rows)
+  update_fields_rows(gemv, &of, k, count, line, lines, at, row, size, plain, rows)
   for (int64_t k = 0; k < gemv->inner; k += GEMV_UPDATES) {
     const int64_t count = cf_at_most(GEMV_UPDATES, gemv->inner - k);
-    for (int64_t line = 0; line < gemv->lines; line += group) {
+    for (int64_t line = 0, at = 0, lines; line < gemv->lines; line += lines, at += group) {
+      lines = cf_gemv_lines_together(gemv, line, gemv->fields->size, 4 * VECTOR);
       GEMV_OF_FIELDS(UPDATE_FIELDS)
     }
   }
   for (int row = 0; row < gemv->rows; ++row)
-    put_in_sequence(gemv->fields->size, gemv->sums + row * gemv->sums_step, gemv->lines);
+    put_in_sequence(gemv, gemv->sums + row * gemv->sums_step);
 }
 
 #define CF_GEMV_OF_FIELDS \

@@ -55,11 +55,20 @@ static inline words words_right(words v, words bits) {
 static inline words words_and_or(words a, words b, words c) {
   return vorrq_u32(vandq_u32(a, b), c);
 }
-static inline words words_or_above(words v, words limit, words c) {
+static inline words words_where_above(words v, words limit, words c) {
   const words magnitude = vandq_u32(v, vdupq_n_u32(INT32_MAX));
-  return vorrq_u32(v, vandq_u32(vcgtq_u32(magnitude, limit), c));
+  return vbslq_u32(vcgtq_u32(magnitude, limit), c, v);
+}
+static inline words words_where_equal(words v, words w, words c) {
+  return vbslq_u32(vceqq_u32(v, w), c, v);
 }
 static inline vector f_of(words v) { return vreinterpretq_f32_u32(v); }
+static inline words words_of(vector v) { return vreinterpretq_u32_f32(v); }
+static inline words words_and(words a, words b) { return vandq_u32(a, b); }
+static inline int words_any_zero(words v) { return vminvq_u16(vreinterpretq_u16_u32(v)) == 0; }
+static inline int words_any_above(words v, words limit) {
+  return vmaxvq_u16(vcgtq_u16(vreinterpretq_u16_u32(v), vreinterpretq_u16_u32(limit))) != 0;
+}
 static inline vector f_subtract_at(vector a, vector b, words n, words test) {
   const words normal = vtstq_u32(n, test);
   return vsubq_f32(vbslq_f32(normal, f_of(n), a),
@@ -71,6 +80,17 @@ static inline vector f_scales(const float *p, int codes) {
 }
 #define GEMV_FIELDS
 #include "matmul/kernels/gemv-inl.h"
+
+static inline vector f_multiply(vector a, vector b) { return vmulq_f32(a, b); }
+static inline vector f_one_nan(vector v) {
+  return vbslq_f32(vceqq_f32(v, v), v, vdupq_n_f32(CF_FLOAT32_NAN));
+}
+static inline void f_store_some(float *p, vector v, int64_t count) {
+  float all[VECTOR];
+  vst1q_f32(all, v);
+  for (int64_t i = 0; i < count; ++i) p[i] = all[i];
+}
+#include "matmul/kernels/small-inl.h"
 
 /* Of float64: products of integers, exact; and sums rounded to odd. */
 

@@ -36,6 +36,13 @@ static inline vector f_multiply_add(vector a, vector b, vector c) { return a * b
 static inline float f_sum(vector v) { return v; }
 #include "matmul/kernels/gemv-inl.h"
 
+static inline vector f_multiply(vector a, vector b) { return a * b; }
+static inline vector f_one_nan(vector v) { return v == v ? v : CF_FLOAT32_NAN; }
+static inline void f_store_some(float *p, vector v, int64_t count) {
+  (void)p, (void)v, (void)count; /* a vector has one */
+}
+#include "matmul/kernels/small-inl.h"
+
 /* Of float64: products of integers, exact; and sums rounded to odd. */
 
 #define ISA_NAME(slot) slot##_portable

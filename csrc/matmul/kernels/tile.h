@@ -10,6 +10,7 @@
 #define CF_MATMUL_KERNELS_TILE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "core/format.h"
 #include "cpu/compiler.h"
@@ -106,12 +107,16 @@ typedef void cf_update_kernel(const float *x, int64_t x_step, int rows, const fl
 /* How a code becomes a float32 by shifts and masks, from the uppermost bits of a word: n is
  * word >> right & mask | offset; where n & test is 0 it is subnormal, and the value is
  * (n & kept | set) - (n & sign | one); where it is above the limit without its sign, it is not
- * finite, and exponents are all ones. */
+ * finite, but n & special_kept | special; and where it is `equal`, it is `instead`. */
 typedef struct cf_fields {
   int size;  /* bytes of a code */
   int plain; /* all are finite, and of subnormal ones all of n is kept, and nothing set */
   int bias;  /* that of the values which the kernels take codes for */
-  uint32_t right, mask, offset, test, kept, set, sign, one, limit;
+  uint32_t right, mask, offset, test, kept, set, sign, one;
+  uint32_t limit, special_kept, special, equal, instead;
+  /* of codes of 2 bytes themselves: the bits of which one is set in all that are not subnormal,
+   * those of magnitudes, and the greatest magnitude that is finite */
+  uint32_t exponents, magnitudes, greatest;
 } cf_fields;
 
 /* The same of codes by a table, of many lines at once: sums[r][line] = x[r] . line.  Lines are
@@ -134,12 +139,37 @@ typedef struct cf_gemv {
 } cf_gemv;
 enum { CF_GEMV_BLOCK = 32 };
 typedef void cf_gemv_kernel(const cf_gemv *gemv);
+/* How many neighbouring lines from `line` on go together, where `bytes` of codes are a vector: no
+ * load of those that follow should need two cache lines. */
+static inline int64_t cf_gemv_lines_together(const cf_gemv *gemv, int64_t line, int size,
+                                             int bytes) {
+  const uintptr_t address = (uintptr_t)(gemv->codes + line * size);
+  const int64_t most =
+      (gemv->step % bytes == 0 ? bytes - (int64_t)(address % (uintptr_t)bytes) : (int64_t)bytes) /
+      size;
+  return most < gemv->lines - line ? most : gemv->lines - line;
+}
 /* x in the order in which a kernel has the elements of lines; zeros fill it up to a multiple of
  * CF_GEMV_CODES. */
 enum { CF_GEMV_CODES = 64 };
 typedef void cf_arrange_kernel(const float *x, int64_t count, float *to);
 /* And for codes of 1 or 2 bytes whose fields are moved into a float32's place. */
 typedef void cf_arrange_fields_kernel(int size, const float *x, int64_t count, float *to);
+
+/* Small matrices, decoded and not packed: rows of elements, one after the other, float32 or
+ * bfloat16, of which inner is even.  results = a @ b, in the order of the inner axis, rows `step`
+ * elements apart, times the scales of rows and columns if there are any; every NaN is
+ * CF_FLOAT32_NAN.  What a kernel reads beyond the last rows of a, CF_SMALL_ROWS - 1 at most, and
+ * beyond b and the scales, CF_TILE_LINES_MAX elements, is there. */
+enum { CF_SMALL_ROWS = 8 };
+typedef struct cf_small {
+  const void *a, *b;
+  int64_t rows, inner, columns;
+  float *results;
+  int64_t step;
+  const float *row_scale, *column_scale; /* or NULL */
+} cf_small;
+typedef void cf_small_kernel(const cf_small *small);
 
 /* The kernels of an instruction set for one packing.  Panels of a have MR lines and those of b NR;
  * enter is called before kernels, on the same thread, and leave, with what it returned, after them:
@@ -150,6 +180,7 @@ typedef struct cf_tiles {
   int pairs_max; /* of bfloat16: so many products of planes are faster than one of float32 */
   cf_tile_kernel *tile;
   cf_tile_end_kernel *end;
+  cf_small_kernel *multiply_small;
   cf_split_kernel *split; /* these of bfloat16 only */
   cf_split_pairs_kernel *split_pairs;
   cf_widen_kernel *widen;
@@ -165,7 +196,7 @@ typedef struct cf_tiles {
 } cf_tiles;
 
 /* The table of a file that has MR, NR, tile_float32 and an end of tiles, and includes
- * gemv-inl.h. */
+ * gemv-inl.h and small-inl.h. */
 #define CF_FLOAT32_TILES(end_of_tile)                    \
   {.packing = CF_PACKED_FLOAT32,                         \
    .mr = MR,                                             \
@@ -174,10 +205,11 @@ typedef struct cf_tiles {
    .end = end_of_tile,                                   \
    .dot = dot,                                           \
    .update = update,                                     \
+   .multiply_small = multiply_small,                     \
    CF_GEMV_OF_FIELDS.enter = cf_set_default_float_modes, \
    .leave = cf_restore_float_modes}
-/* And of one that has MR, NR, tile_bfloat16 and tile_end_avx512-inl.h, and includes split-inl.h and
- * widen-inl.h. */
+/* And of one that has MR, NR, tile_bfloat16 and tile_end_avx512-inl.h, and includes split-inl.h,
+ * widen-inl.h and small_bfloat16-inl.h. */
 #define CF_BFLOAT16_TILES(most_pairs, enter_modes, leave_modes) \
   {.packing = CF_PACKED_BFLOAT16,                               \
    .mr = MR,                                                    \
@@ -185,6 +217,7 @@ typedef struct cf_tiles {
    .pairs_max = most_pairs,                                     \
    .tile = tile_bfloat16,                                       \
    .end = end_tile_avx512,                                      \
+   .multiply_small = multiply_small,                            \
    .split = split,                                              \
    .split_pairs = split_pairs,                                  \
    .widen = widen,                                              \

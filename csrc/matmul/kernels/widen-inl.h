@@ -162,11 +162,12 @@ static inline void dot_lines(const byte_tables *tables, const cf_gemv *gemv, int
 /* Some rows times 64 neighbouring lines or fewer, `count` places along the inner axis from k on;
  * sums are in the order of widen_to_float32. */
 static inline void update_lines(const byte_tables *tables, const cf_gemv *gemv, int64_t k,
-                                int64_t count, int64_t line, int row, int rows) {
-  const __mmask64 there = first_of_64(gemv->lines - line);
+                                int64_t count, int64_t line, int64_t lines, int64_t at, int row,
+                                int rows) {
+  const __mmask64 there = first_of_64(lines);
   const uint8_t *codes = gemv->codes + k * gemv->step + line;
   const float *x = gemv->x + row * gemv->x_step + k;
-  float *to = gemv->sums + row * gemv->sums_step + line;
+  float *to = gemv->sums + row * gemv->sums_step + at;
   __m512 sums[ROW_PIECE][4], values[4];
 #pragma GCC unroll 4
   for (int r = 0; r < rows; ++r)
@@ -203,18 +204,24 @@ static inline void update_lines(const byte_tables *tables, const cf_gemv *gemv, 
  * delivers in as many streams, or two where more rows' sums take the registers. */
 static void dot_codes(const cf_gemv *gemv) {
   const byte_tables tables = byte_tables_of(gemv->table);
-  const int64_t together = gemv->rows <= 2 ? 4 : 2;
-#define DOT_LINES(lines, rows)                                     \
-  if (gemv->scales == NULL)                                        \
-    dot_lines(&tables, gemv, k, count, line, lines, row, rows, 0); \
-  else                                                             \
-    dot_lines(&tables, gemv, k, count, line, lines, row, rows, 1)
-#define DOT(rows) DOT_LINES((rows) <= 2 ? 4 : 2, rows)
-#define DOT_ONE(rows) DOT_LINES(1, rows)
+#define DOT_LINES(lines, rows)                                   \
+  if (gemv->scales == NULL)                                      \
+    dot_lines(&tables, gemv, k, count, at, lines, row, rows, 0); \
+  else                                                           \
+    dot_lines(&tables, gemv, k, count, at, lines, row, rows, 1)
+#define DOT(rows)                                                     \
+  for (int64_t at = line; at < line + 4; at += (rows) <= 2 ? 4 : 2) { \
+    DOT_LINES((rows) <= 2 ? 4 : 2, rows);                             \
+  }
+#define DOT_ONE(rows)        \
+  {                          \
+    const int64_t at = line; \
+    DOT_LINES(1, rows);      \
+  }
   for (int64_t k = 0; k < gemv->inner; k += DOT_PIECE) {
     const int64_t rest = gemv->inner - k, count = rest < DOT_PIECE ? rest : DOT_PIECE;
     int64_t line = 0;
-    for (; line + together <= gemv->lines; line += together) IN_ROWS(DOT)
+    for (; line + 4 <= gemv->lines; line += 4) IN_ROWS(DOT)
     for (; line < gemv->lines; ++line) IN_ROWS(DOT_ONE)
   }
 }
@@ -223,17 +230,22 @@ static void dot_codes(const cf_gemv *gemv) {
  * streams. */
 static void update_codes(const cf_gemv *gemv) {
   const byte_tables tables = byte_tables_of(gemv->table);
-#define UPDATE(rows) update_lines(&tables, gemv, k, count, line, row, rows)
+#define UPDATE(rows) update_lines(&tables, gemv, k, count, line, lines, at, row, rows)
   for (int64_t k = 0; k < gemv->inner; k += UPDATE_PIECE) {
     const int64_t rest = gemv->inner - k, count = rest < UPDATE_PIECE ? rest : UPDATE_PIECE;
-    for (int64_t line = 0; line < gemv->lines; line += 64) IN_ROWS(UPDATE)
-  }
-  for (int row = 0; row < gemv->rows; ++row)
-    for (int64_t line = 0; line < gemv->lines; line += 64) {
-      float *sums = gemv->sums + row * gemv->sums_step + line, ordered[64];
-      memcpy(ordered, sums, sizeof ordered);
-      put_64(ordered, gemv->lines - line, sums);
+    for (int64_t line = 0, at = 0, lines; line < gemv->lines; line += lines, at += 64) {
+      lines = cf_gemv_lines_together(gemv, line, 1, 64);
+      IN_ROWS(UPDATE)
     }
+  }
+  for (int row = 0; row < gemv->rows; ++row) {
+    float *sums = gemv->sums + row * gemv->sums_step, ordered[64];
+    for (int64_t line = 0, at = 0, lines; line < gemv->lines; line += lines, at += 64) {
+      lines = cf_gemv_lines_together(gemv, line, 1, 64);
+      memcpy(ordered, sums + at, sizeof ordered);
+      put_64(ordered, lines, sums + line);
+    }
+  }
 }
 
 #endif
