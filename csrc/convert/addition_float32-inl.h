@@ -1,5 +1,4 @@
-/* Rounding float32 by adding floats: the short way of convert/round_lanes-inl.h for ties to even
- * and toward zero.
+/* Rounding float32 by adding floats: the short way of convert/round_lanes-inl.h for ties to even.
  *
  * Added to 2^(e + 23 - m), a number of exponent e keeps m bits of mantissa: the addition rounds it,
  * and the sum's last bits are its significand.  Below the smallest normal number e stays where it
@@ -21,18 +20,18 @@
 /* What is the same for all elements, spread over the lanes.  Values are the bits of a float32, at
  * bias 0. */
 typedef struct add_rule {
-  lanes scale;  /* the bias, in the place of a float32's exponent */
-  lanes limit;  /* the first value too large, if codes went on */
-  lanes lowest; /* the binade of the smallest quantum */
-  lanes steps;  /* 23 - m, in the place of a float32's exponent */
+  lanes scale, origin; /* the bias, in the place of a float32's exponent; that of bias 0 */
+  lanes limit;         /* the first value too large, if codes went on */
+  lanes lowest;        /* the binade of the smallest quantum */
+  lanes steps;         /* 23 - m, in the place of a float32's exponent */
   lanes drop, lowest_code;
   /* below `upper` + 1 what lies under the smallest normal number rounds down, from there on up */
   lanes upper, below_hole, below_hole_code, smallest_normal, smallest_normal_code, hole;
-  lanes max, max_code, most_code;
+  lanes max;
   lanes nan_code, overflow_code, negative_code, nan_value, overflow_value;
   lanes sign_shift, sign_mask;
-  lanes all_but_sign, exponent_mask, float32_max, infinity;
-  int holed, is_signed, has_nan, stops, keeps_infinity, overflows_to_max;
+  lanes all_but_sign, exponent_mask, float32_max, infinity, fraction, one;
+  int holed, is_signed, has_nan, keeps_infinity, overflows_to_max;
 } add_rule;
 
 /* The bits, as a float32, of the value of a normal number's code at bias 0. */
@@ -47,19 +46,19 @@ static inline uint32_t subnormal_bits(const cf_params *params, uint32_t twice_un
   return ((uint32_t)exponent << 23) + ((twice_units - (1u << top)) << (23 - top));
 }
 
-static inline add_rule add_rule_of(const cf_rule *rule, int bias, int rounding) {
+static inline add_rule add_rule_of(const cf_rule *rule, int bias) {
   const cf_params *params = &rule->params;
   const int m = params->mantissa_bits;
-  const int nearest = rounding == CF_TIES_TO_EVEN;
   const int whitepaper = params->subnormals == CF_SUBNORMALS_WHITEPAPER;
   const int flush = params->subnormals == CF_SUBNORMALS_FLUSH;
   const uint32_t gap = (1u << m) + 1, smallest_normal = normal_bits(params, (uint64_t)1 << m);
   const uint32_t lowest = whitepaper ? smallest_normal - 0x00800000u : smallest_normal;
   uint32_t upper = smallest_normal;
   add_rule r;
-  if (nearest && whitepaper) upper = subnormal_bits(params, 2 * (gap - 2) + gap);
-  if (nearest && flush) upper = subnormal_bits(params, 4u * (1u << m) - 2);
+  if (whitepaper) upper = subnormal_bits(params, 2 * (gap - 2) + gap);
+  if (flush) upper = subnormal_bits(params, 4u * (1u << m) - 2);
   r.scale = v_set1((uint32_t)bias << 23);
+  r.origin = v_set1(0);
   r.limit = v_set1(normal_bits(params, params->max_code + 1));
   r.lowest = v_set1(lowest);
   r.steps = v_set1((uint32_t)(23 - m) << 23);
@@ -72,11 +71,8 @@ static inline add_rule add_rule_of(const cf_rule *rule, int bias, int rounding) 
   r.smallest_normal_code = v_set1(1u << m);
   r.hole = v_set1(whitepaper ? 1u << m : 0);
   r.max = v_set1(normal_bits(params, params->max_code));
-  r.max_code = v_set1((uint32_t)params->max_code);
   r.overflow_code = v_set1((uint32_t)params->overflow_code);
   r.overflows_to_max = params->overflow_code == params->max_code;
-  r.most_code = nearest ? r.overflow_code : r.max_code;
-  r.stops = !nearest || r.overflows_to_max;
   r.has_nan = params->has_nan;
   r.nan_code = v_set1((uint32_t)(params->has_nan ? params->nan_code : params->max_code));
   r.negative_code = v_set1((uint32_t)(params->has_nan ? params->nan_code : 0));
@@ -91,22 +87,23 @@ static inline add_rule add_rule_of(const cf_rule *rule, int bias, int rounding) 
   r.all_but_sign = v_set1(0x7FFFFFFFu);
   r.exponent_mask = v_set1(0x7F800000u);
   r.float32_max = v_set1(0x7F7FFFFFu);
+  r.fraction = v_set1(0x007FFFFFu);
+  r.one = v_set1(1);
   return r;
 }
 
-/* Of LANES float32, the codes or, if to_values, the values.  rounding, counting, plain
- * (cf_rule) and to_values are constants in the callers' loops; scale is add_rule's, or each
- * element's own. */
-static CF_ALWAYS_INLINE lanes round_by_addition(const add_rule *r, int rounding, int counting,
-                                                int plain, int to_values, lanes bits, lanes scale,
-                                                cf_flags *flags) {
+/* Of LANES float32, the codes or, if to_values, the values.  counting, plain (cf_rule) and
+ * to_values are constants in the callers' loops; scale is add_rule's, or each element's own. */
+static CF_ALWAYS_INLINE lanes round_by_addition(const add_rule *r, int counting, int plain,
+                                                int to_values, lanes bits, lanes scale,
+                                                tally *tally) {
   const lanes zero = v_set1(0);
   const mask none = m_gt_s(zero, zero);
   const lanes magnitude = v_and(bits, r->all_but_sign);
   const lanes scaled = v_min_u(v_add(magnitude, scale), r->limit);
   const lanes binade = v_max_s(v_and(scaled, r->exponent_mask), r->lowest);
   const lanes anchor = v_add(binade, r->steps);
-  const lanes sum = v_add_floats(scaled, anchor, rounding == CF_TOWARD_ZERO);
+  const lanes sum = v_add_floats(scaled, anchor);
   lanes value = zero, code = zero;
   if (to_values || counting) value = v_sub_floats(sum, anchor);
   if (!to_values) code = v_sub(v_add(v_sub(sum, anchor), v_srlv(binade, r->drop)), r->lowest_code);
@@ -126,12 +123,12 @@ static CF_ALWAYS_INLINE lanes round_by_addition(const add_rule *r, int rounding,
     overflow = m_gt_s(value, r->max);
   }
   if (!to_values) {
-    code = v_min_s(code, r->most_code);
+    code = v_min_s(code, r->overflow_code);
   } else {
     const mask beyond = m_gt_s(value, r->max);
-    if (r->stops) value = v_min_s(value, r->max);
+    if (r->overflows_to_max) value = v_min_s(value, r->max);
     value = v_select(m_gt_s(value, zero), v_sub(value, scale), zero);
-    if (!r->stops) value = v_select(beyond, r->overflow_value, value);
+    if (!r->overflows_to_max) value = v_select(beyond, r->overflow_value, value);
   }
 
   const mask special = m_gt_s(magnitude, r->float32_max);
@@ -171,8 +168,9 @@ static CF_ALWAYS_INLINE lanes round_by_addition(const add_rule *r, int rounding,
     }
   }
   if (counting) {
-    const mask subnormal = m_andnot(m_gt_s(v_set1(0x00800000u), magnitude), m_eq(magnitude, zero));
-    count_raised(flags, invalid, subnormal, overflow, underflow);
+    const mask denormal = m_gt_u(r->fraction, v_sub(magnitude, r->one));
+    tally->underflow = v_increment(tally->underflow, underflow);
+    count_raised(tally->flags, invalid, denormal, overflow);
   }
   return result;
 }

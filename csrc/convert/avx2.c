@@ -26,8 +26,10 @@ static inline lanes v_sub(lanes a, lanes b) { return _mm256_sub_epi32(a, b); }
 static inline lanes v_and(lanes a, lanes b) { return _mm256_and_si256(a, b); }
 static inline lanes v_andnot(lanes a, lanes b) { return _mm256_andnot_si256(b, a); }
 static inline lanes v_or(lanes a, lanes b) { return _mm256_or_si256(a, b); }
+static inline lanes v_xor(lanes a, lanes b) { return _mm256_xor_si256(a, b); }
 #define v_slli(v, n) _mm256_slli_epi32(v, n)
 #define v_srli(v, n) _mm256_srli_epi32(v, n)
+#define v_srai(v, n) _mm256_srai_epi32(v, n)
 static inline lanes v_sllv(lanes v, lanes n) { return _mm256_sllv_epi32(v, n); }
 static inline lanes v_srlv(lanes v, lanes n) { return _mm256_srlv_epi32(v, n); }
 static inline lanes v_min_u(lanes a, lanes b) { return _mm256_min_epu32(a, b); }
@@ -36,8 +38,7 @@ static inline lanes v_max_s(lanes a, lanes b) { return _mm256_max_epi32(a, b); }
 static inline lanes v_select(mask m, lanes a, lanes b) { return _mm256_blendv_epi8(b, a, m); }
 static inline lanes v_increment(lanes v, mask m) { return _mm256_sub_epi32(v, m); }
 static inline lanes v_to_float(lanes v) { return _mm256_castps_si256(_mm256_cvtepi32_ps(v)); }
-static inline lanes v_add_floats(lanes a, lanes b, int toward_zero) {
-  (void)toward_zero; /* float_enter has seen to it */
+static inline lanes v_add_floats(lanes a, lanes b) {
   return _mm256_castps_si256(_mm256_add_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b)));
 }
 static inline lanes v_sub_floats(lanes a, lanes b) {
@@ -46,7 +47,7 @@ static inline lanes v_sub_floats(lanes a, lanes b) {
 static inline lanes v_mul_floats(lanes a, lanes b) {
   return _mm256_castps_si256(_mm256_mul_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b)));
 }
-static inline uint64_t float_enter(int toward_zero) { return cf_set_float_modes(toward_zero); }
+static inline uint64_t float_enter(void) { return cf_set_default_float_modes(); }
 static inline void float_leave(uint64_t modes) { cf_restore_float_modes(modes); }
 static inline mask m_eq(lanes a, lanes b) { return _mm256_cmpeq_epi32(a, b); }
 static inline mask m_gt_s(lanes a, lanes b) { return _mm256_cmpgt_epi32(a, b); }
@@ -110,11 +111,14 @@ static inline wide w_multiply(wide a, wide b) { return _mm256_mul_epu32(a, b); }
 static inline wide w_xor3(wide a, wide b, wide c) {
   return _mm256_xor_si256(_mm256_xor_si256(a, b), c);
 }
+static inline wide w_xor(wide a, wide b) { return _mm256_xor_si256(a, b); }
+static inline wide w_swap_xor(wide p, wide a, wide b) {
+  const wide lower = _mm256_blend_epi32(_mm256_xor_si256(a, b), _mm256_setzero_si256(), 0xAA);
+  return _mm256_xor_si256(_mm256_shuffle_epi32(p, 0xB1), lower);
+}
 /* unpacking 64-bit lanes works on each half of a register */
 static inline wide w_order(void) { return _mm256_set_epi64x(3, 1, 2, 0); }
-static inline void w_words(wide c0, wide c1, wide c2, wide c3, lanes *a, lanes *b) {
-  const __m256i low = _mm256_blend_epi32(c0, _mm256_slli_epi64(c1, 32), 0xAA);
-  const __m256i high = _mm256_blend_epi32(c2, _mm256_slli_epi64(c3, 32), 0xAA);
+static inline void w_words(wide low, wide high, lanes *a, lanes *b) {
   *a = _mm256_unpacklo_epi64(low, high);
   *b = _mm256_unpackhi_epi64(low, high);
 }

@@ -25,8 +25,10 @@ static inline lanes v_sub(lanes a, lanes b) { return _mm512_sub_epi32(a, b); }
 static inline lanes v_and(lanes a, lanes b) { return _mm512_and_si512(a, b); }
 static inline lanes v_andnot(lanes a, lanes b) { return _mm512_andnot_si512(b, a); }
 static inline lanes v_or(lanes a, lanes b) { return _mm512_or_si512(a, b); }
+static inline lanes v_xor(lanes a, lanes b) { return _mm512_xor_si512(a, b); }
 #define v_slli(v, n) _mm512_slli_epi32(v, n)
 #define v_srli(v, n) _mm512_srli_epi32(v, n)
+#define v_srai(v, n) _mm512_srai_epi32(v, n)
 static inline lanes v_sllv(lanes v, lanes n) { return _mm512_sllv_epi32(v, n); }
 static inline lanes v_srlv(lanes v, lanes n) { return _mm512_srlv_epi32(v, n); }
 static inline lanes v_min_u(lanes a, lanes b) { return _mm512_min_epu32(a, b); }
@@ -38,11 +40,9 @@ static inline lanes v_increment(lanes v, mask m) {
 }
 static inline lanes v_to_float(lanes v) { return _mm512_castps_si512(_mm512_cvtepi32_ps(v)); }
 /* the rounding is part of the instruction, and nothing traps */
-static inline lanes v_add_floats(lanes a, lanes b, int toward_zero) {
-  const __m512 x = _mm512_castsi512_ps(a), y = _mm512_castsi512_ps(b);
-  return _mm512_castps_si512(
-      toward_zero ? _mm512_add_round_ps(x, y, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC)
-                  : _mm512_add_round_ps(x, y, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+static inline lanes v_add_floats(lanes a, lanes b) {
+  return _mm512_castps_si512(_mm512_add_round_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b),
+                                                 _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 static inline lanes v_sub_floats(lanes a, lanes b) {
   return _mm512_castps_si512(_mm512_sub_round_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b),
@@ -51,10 +51,7 @@ static inline lanes v_sub_floats(lanes a, lanes b) {
 static inline lanes v_mul_floats(lanes a, lanes b) {
   return _mm512_castps_si512(_mm512_mul_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b)));
 }
-static inline uint64_t float_enter(int toward_zero) {
-  (void)toward_zero;
-  return 0;
-}
+static inline uint64_t float_enter(void) { return 0; }
 static inline void float_leave(uint64_t modes) { (void)modes; }
 static inline mask m_eq(lanes a, lanes b) { return _mm512_cmpeq_epi32_mask(a, b); }
 static inline mask m_gt_u(lanes a, lanes b) { return _mm512_cmpgt_epu32_mask(a, b); }
@@ -117,11 +114,13 @@ static inline wide w_multiply(wide a, wide b) { return _mm512_mul_epu32(a, b); }
 static inline wide w_xor3(wide a, wide b, wide c) {
   return _mm512_ternarylogic_epi64(a, b, c, 0x96);
 }
+static inline wide w_xor(wide a, wide b) { return _mm512_xor_si512(a, b); }
+static inline wide w_swap_xor(wide p, wide a, wide b) {
+  return _mm512_mask_ternarylogic_epi32(_mm512_rol_epi64(p, 32), 0x5555, a, b, 0x96);
+}
 /* unpacking 64-bit lanes works on each quarter of a register */
 static inline wide w_order(void) { return _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0); }
-static inline void w_words(wide c0, wide c1, wide c2, wide c3, lanes *a, lanes *b) {
-  const __m512i low = _mm512_mask_blend_epi32(0xAAAA, c0, _mm512_slli_epi64(c1, 32));
-  const __m512i high = _mm512_mask_blend_epi32(0xAAAA, c2, _mm512_slli_epi64(c3, 32));
+static inline void w_words(wide low, wide high, lanes *a, lanes *b) {
   *a = _mm512_unpacklo_epi64(low, high);
   *b = _mm512_unpackhi_epi64(low, high);
 }

@@ -16,7 +16,7 @@ enum { CF_BLOCK_MIN = 32, CF_BLOCK_MAX = 1024 };
 typedef struct cf_rule {
   cf_params params;
   size_t code_size; /* bytes of a code: 1 or 2 */
-  int rounding;     /* as in cf_convert; a plain cf_rounding for all kernels but the portable */
+  int rounding;     /* as in cf_convert */
   /* 0; or so many consecutive elements share a bias, for kernels that take that */
   size_t block;
   int reads_subnormals; /* float32's own subnormals matter */
@@ -93,7 +93,7 @@ static inline int cf_lanes_decode(const cf_format *format) {
 static inline int cf_reads_subnormals(const cf_format *format) {
   return format->bias_max + format->mantissa_bits > 93;
 }
-/* Whether ties to even and toward zero can be had by adding floats: a code's parity is its
+/* Whether ties to even can be had by adding floats: a code's parity is its
  * significand's, and exponents stay in float32's range with a bias added to them. */
 static inline int cf_lanes_add(const cf_format *format) {
   return format->mantissa_bits > 0 && format->exponent_bits <= 6 && format->bias_min >= 0 &&
@@ -101,13 +101,12 @@ static inline int cf_lanes_add(const cf_format *format) {
 }
 /* Whether a rule is for those kernels that do so. */
 static inline int cf_goes_by_addition(const cf_rule *rule) {
-  return rule->by_addition &&
-         (rule->rounding == CF_TIES_TO_EVEN || rule->rounding == CF_TOWARD_ZERO);
+  return rule->by_addition && rule->rounding == CF_TIES_TO_EVEN;
 }
 /* Whether a rule is for those of them that read types of 16 bits; else these become float32 first.
  */
 static inline int cf_adds_16_bits(const cf_rule *rule) {
-  return cf_goes_by_addition(rule) && rule->rounding == CF_TIES_TO_EVEN && rule->plain;
+  return cf_goes_by_addition(rule) && rule->plain;
 }
 /* Whether codes are the upper halves of float32, as bfloat16's are, subnormals included. */
 static inline int cf_is_upper_half(const cf_format *format) {

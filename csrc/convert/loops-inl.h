@@ -63,85 +63,12 @@ static inline void store_codes(char *destination, size_t size, lanes first, lane
     v_store_codes(destination, size, first, second);
 }
 
-/* Where zeros raise a flag, take those of padding away again: exactly one each. */
-static inline void forget_padding(const lane_rule *r, size_t padding, cf_flags *flags) {
-  if (!r->no_zero) return;
-  *(r->has_nan ? &flags->invalid : &flags->underflow) -= padding;
-}
-
-/* The loop of a slot: whole bodies of elements, and zero-padded copies of what is left over and,
- * for the random words, of what precedes a multiple of four.  A negative rounding stands for the
- * rule's own. */
-#define DEFINE_ENCODE_LOOP(name, operand_of, source_size, fixed_rounding, counting, plain,        \
-                           is_round_to)                                                           \
-  static CF_ALWAYS_INLINE void ISA_NAME(name##_body)(                                             \
-      const lane_rule *r, const int16_t *bias, size_t bias_step, const char *source,              \
-      random_stream *words, char *destination, int streaming, cf_flags *flags) {                  \
-    const int rounding = (fixed_rounding) < 0 ? r->rounding : (fixed_rounding);                   \
-    lanes word[2] = {v_set1(0), v_set1(0)};                                                       \
-    if ((fixed_rounding) == CF_STOCHASTIC) v_random(words, &word[0], &word[1]);                   \
-    const lanes bias0 = biases_at(r, bias, bias_step, 0);                                         \
-    const lanes bias1 = biases_at(r, bias, bias_step, LANES);                                     \
-    const operand x0 = operand_of(r, source);                                                     \
-    const operand x1 = operand_of(r, source + LANES * (source_size));                             \
-    const lanes code0 = round_pack(r, rounding, counting, plain, x0, bias0, word[0], flags);      \
-    const lanes code1 = round_pack(r, rounding, counting, plain, x1, bias1, word[1], flags);      \
-    if (is_round_to) {                                                                            \
-      store_values(destination, unpack(r, 0, plain, code0, bias0, NULL),                          \
-                   unpack(r, 0, plain, code1, bias1, NULL), streaming);                           \
-    } else {                                                                                      \
-      store_codes(destination, r->code_size, code0, code1, streaming);                            \
-    }                                                                                             \
-  }                                                                                               \
-  static CF_NOINLINE void ISA_NAME(name##_part)(                                                  \
-      const lane_rule *r, const int16_t *bias, size_t bias_step, const char *source,              \
-      random_stream *words, char *destination, size_t lead, size_t count, cf_flags *flags) {      \
-    const size_t size = (is_round_to) ? 4 : r->code_size;                                         \
-    char source_stage[BODY * (source_size)] = {0}, destination_stage[BODY * 4];                   \
-    int16_t bias_stage[BODY] = {0};                                                               \
-    memcpy(source_stage + lead * (source_size), source, count * (source_size));                   \
-    if (bias_step != 0) memcpy(bias_stage + lead, bias, count * sizeof *bias);                    \
-    ISA_NAME(name##_body)(r, bias_stage, bias_step, source_stage, words, destination_stage, 0,    \
-                          flags);                                                                 \
-    if ((counting) && !(plain)) forget_padding(r, BODY - count, flags);                           \
-    memcpy(destination, destination_stage + lead * size, count * size);                           \
-  }                                                                                               \
-  static CF_NOINLINE void ISA_NAME(name)(const lane_rule *r, const int16_t *bias,                 \
-                                         size_t bias_step, const char *source, uint64_t position, \
-                                         char *destination, size_t count, cf_flags *flags) {      \
-    const size_t size = (is_round_to) ? 4 : r->code_size;                                         \
-    const int stochastic = (fixed_rounding) == CF_STOCHASTIC;                                     \
-    const size_t lead = stochastic ? position % 4 : 0;                                            \
-    const int before = elements_before_stream(r->streaming, source, destination, size, count);    \
-    /* the first bodies are short ones where results are aligned or words begin amid a block */   \
-    const int streaming = before >= 0 && (!stochastic || (position + (uint64_t)before) % 4 == 0); \
-    random_stream words;                                                                          \
-    if (stochastic) words = random_stream_at(r->seed, position - lead);                           \
-    if (lead > 0 || (streaming && before > 0)) {                                                  \
-      size_t part = count < BODY - lead ? count : BODY - lead;                                    \
-      if (streaming) part = (size_t)before;                                                       \
-      ISA_NAME(name##_part)(r, bias, bias_step, source, &words, destination, lead, part, flags);  \
-      if (stochastic) words = random_stream_at(r->seed, position + part);                         \
-      source += part * (source_size);                                                             \
-      destination += part * size;                                                                 \
-      bias += part * bias_step;                                                                   \
-      count -= part;                                                                              \
-    }                                                                                             \
-    for (; count >= BODY; count -= BODY) {                                                        \
-      ISA_NAME(name##_body)(r, bias, bias_step, source, &words, destination, streaming, flags);   \
-      source += BODY * (source_size);                                                             \
-      destination += BODY * size;                                                                 \
-      bias += BODY * bias_step;                                                                   \
-    }                                                                                             \
-    if (count > 0)                                                                                \
-      ISA_NAME(name##_part)(r, bias, bias_step, source, &words, destination, 0, count, flags);    \
-  }
-
 /* The biases of the LANES elements from i on, in the place of a float32's exponent. */
-static inline lanes scales_at(const add_rule *r, const int16_t *bias, size_t bias_step,
+static inline lanes scales_at(lanes scale, lanes origin, const int16_t *bias, size_t bias_step,
                               int block_shift, size_t i) {
-  if (block_shift != 0) return v_slli(v_set1((uint32_t)(int32_t)bias[i >> block_shift]), 23);
-  return bias_step == 0 ? r->scale : v_slli(v_load_biases(bias + i), 23);
+  if (block_shift != 0)
+    return v_add(v_slli(v_set1((uint32_t)(int32_t)bias[i >> block_shift]), 23), origin);
+  return bias_step == 0 ? scale : v_add(v_slli(v_load_biases(bias + i), 23), origin);
 }
 
 /* Elements of a type as float32, of which each is one. */
@@ -178,204 +105,555 @@ static inline unsigned count_bfloat16_subnormals(lanes values) {
   return 0;
 }
 
-/* The same by addition: from a type of which each element is a float32, to codes or to float32. */
-#define DEFINE_ADD_LOOP(name, type, source_size, rounding, counting, plain, to_values)             \
-  static CF_ALWAYS_INLINE void ISA_NAME(name##_body)(                                              \
-      const add_rule *r, const int16_t *bias, size_t bias_step, int block_shift, size_t at,        \
-      size_t code_size, const char *source, char *destination, int streaming, cf_flags *flags) {   \
-    const lanes scale0 = scales_at(r, bias, bias_step, block_shift, at);                           \
-    const lanes scale1 = block_shift != 0 ? scale0 : scales_at(r, bias, bias_step, 0, at + LANES); \
-    const lanes x0 = load_##type(source), x1 = load_##type(source + LANES * (source_size));        \
-    if (counting)                                                                                  \
-      flags->denormal += count_##type##_subnormals(x0) + count_##type##_subnormals(x1);            \
-    const lanes result0 =                                                                          \
-        round_by_addition(r, rounding, counting, plain, to_values, x0, scale0, flags);             \
-    const lanes result1 =                                                                          \
-        round_by_addition(r, rounding, counting, plain, to_values, x1, scale1, flags);             \
-    if (to_values)                                                                                 \
-      store_values(destination, result0, result1, streaming);                                      \
-    else                                                                                           \
-      store_codes(destination, code_size, result0, result1, streaming);                            \
-  }                                                                                                \
-  static CF_NOINLINE void ISA_NAME(name##_part)(                                                   \
-      const add_rule *r, const int16_t *bias, size_t bias_step, size_t code_size,                  \
-      const char *source, char *destination, size_t count, cf_flags *flags) {                      \
-    const size_t size = (to_values) ? 4 : code_size;                                               \
-    char source_stage[BODY * (source_size)] = {0}, destination_stage[BODY * 4];                    \
-    int16_t bias_stage[BODY] = {0};                                                                \
-    memcpy(source_stage, source, count * (source_size));                                           \
-    if (bias_step != 0) memcpy(bias_stage, bias, count * sizeof *bias);                            \
-    ISA_NAME(name##_body)                                                                          \
-    (r, bias_stage, bias_step, 0, 0, code_size, source_stage, destination_stage, 0, flags);        \
-    memcpy(destination, destination_stage, count * size);                                          \
-  }                                                                                                \
-  static CF_NOINLINE void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias,                 \
-                                         size_t bias_step, const char *source, char *destination,  \
-                                         size_t count, cf_flags *flags) {                          \
-    const add_rule r = add_rule_of(rule, *bias, rounding);                                         \
-    const size_t code_size = rule->code_size, size = (to_values) ? 4 : code_size;                  \
-    const int block_shift = rule->block == 0 ? 0 : cf_log2(rule->block);                           \
-    const int before = elements_before_stream(rule->streaming, source, destination, size, count);  \
-    const int streaming = before >= 0 && block_shift == 0;                                         \
-    const int paired = rule->large && source != destination;                                       \
-    const size_t page = PAGE / (source_size);                                                      \
-    size_t at = 0;                                                                                 \
-    if (streaming && before > 0) {                                                                 \
-      at = (size_t)before;                                                                         \
-      ISA_NAME(name##_part)(&r, bias, bias_step, code_size, source, destination, at, flags);       \
-    }                                                                                              \
-    for (; paired && count - at >= 2 * page; at += 2 * page) {                                     \
-      for (size_t first = at; first < at + page; first += BODY) {                                  \
-        for (size_t i = first; i < at + 2 * page; i += page) {                                     \
-          prefetch_ahead(source + i * (source_size), source_size);                                 \
-          ISA_NAME(name##_body)                                                                    \
-          (&r, bias, bias_step, block_shift, i, code_size, source + i * (source_size),             \
-           destination + i * size, streaming, flags);                                              \
-        }                                                                                          \
-      }                                                                                            \
-    }                                                                                              \
-    for (; count - at >= BODY; at += BODY) {                                                       \
-      if (paired) prefetch_ahead(source + at * (source_size), source_size);                        \
-      ISA_NAME(name##_body)                                                                        \
-      (&r, bias, bias_step, block_shift, at, code_size, source + at * (source_size),               \
-       destination + at * size, streaming, flags);                                                 \
-    }                                                                                              \
-    if (at < count) /* never where blocks share biases: they are whole bodies */                   \
-      ISA_NAME(name##_part)                                                                        \
-    (&r, bias + at * bias_step, bias_step, code_size, source + at * (source_size),                 \
-     destination + at * size, count - at, flags);                                                  \
+/* Ties to even by addition: from a type of which each element is a float32, to codes or to
+ * float32. */
+#define DEFINE_ADD_LOOP(name, type, source_size, counting, plain, to_values)                      \
+  static CF_ALWAYS_INLINE void ISA_NAME(name##_body)(                                             \
+      const add_rule *r, const int16_t *bias, size_t bias_step, int block_shift, size_t at,       \
+      size_t code_size, const char *source, char *destination, int streaming, tally *tally) {     \
+    const lanes scale0 = scales_at(r->scale, r->origin, bias, bias_step, block_shift, at);        \
+    const lanes scale1 = block_shift != 0                                                         \
+                             ? scale0                                                             \
+                             : scales_at(r->scale, r->origin, bias, bias_step, 0, at + LANES);    \
+    const lanes x0 = load_##type(source), x1 = load_##type(source + LANES * (source_size));       \
+    if (counting)                                                                                 \
+      tally->flags->denormal += count_##type##_subnormals(x0) + count_##type##_subnormals(x1);    \
+    const lanes result0 = round_by_addition(r, counting, plain, to_values, x0, scale0, tally);    \
+    const lanes result1 = round_by_addition(r, counting, plain, to_values, x1, scale1, tally);    \
+    if (to_values)                                                                                \
+      store_values(destination, result0, result1, streaming);                                     \
+    else                                                                                          \
+      store_codes(destination, code_size, result0, result1, streaming);                           \
+  }                                                                                               \
+  static CF_NOINLINE void ISA_NAME(name##_part)(                                                  \
+      const add_rule *r, const int16_t *bias, size_t bias_step, size_t code_size,                 \
+      const char *source, char *destination, size_t count, tally *tally) {                        \
+    const size_t size = (to_values) ? 4 : code_size;                                              \
+    char source_stage[BODY * (source_size)] = {0}, destination_stage[BODY * 4];                   \
+    int16_t bias_stage[BODY] = {0};                                                               \
+    memcpy(source_stage, source, count * (source_size));                                          \
+    if (bias_step != 0) memcpy(bias_stage, bias, count * sizeof *bias);                           \
+    ISA_NAME(name##_body)                                                                         \
+    (r, bias_stage, bias_step, 0, 0, code_size, source_stage, destination_stage, 0, tally);       \
+    memcpy(destination, destination_stage, count * size);                                         \
+  }                                                                                               \
+  static CF_NOINLINE void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias,                \
+                                         size_t bias_step, const char *source, char *destination, \
+                                         size_t count, cf_flags *flags) {                         \
+    const add_rule r = add_rule_of(rule, *bias);                                                  \
+    tally tally = {v_set1(0), flags};                                                             \
+    const size_t code_size = rule->code_size, size = (to_values) ? 4 : code_size;                 \
+    const int block_shift = rule->block == 0 ? 0 : cf_log2(rule->block);                          \
+    const int before = elements_before_stream(rule->streaming, source, destination, size, count); \
+    const int streaming = before >= 0 && block_shift == 0;                                        \
+    const int paired = rule->large && source != destination;                                      \
+    const size_t page = PAGE / (source_size);                                                     \
+    size_t at = 0;                                                                                \
+    if (streaming && before > 0) {                                                                \
+      at = (size_t)before;                                                                        \
+      ISA_NAME(name##_part)(&r, bias, bias_step, code_size, source, destination, at, &tally);     \
+    }                                                                                             \
+    for (; paired && count - at >= 2 * page; at += 2 * page) {                                    \
+      for (size_t first = at; first < at + page; first += BODY) {                                 \
+        for (size_t i = first; i < at + 2 * page; i += page) {                                    \
+          prefetch_ahead(source + i * (source_size), source_size);                                \
+          ISA_NAME(name##_body)                                                                   \
+          (&r, bias, bias_step, block_shift, i, code_size, source + i * (source_size),            \
+           destination + i * size, streaming, &tally);                                            \
+        }                                                                                         \
+      }                                                                                           \
+    }                                                                                             \
+    for (; count - at >= BODY; at += BODY) {                                                      \
+      if (paired) prefetch_ahead(source + at * (source_size), source_size);                       \
+      ISA_NAME(name##_body)                                                                       \
+      (&r, bias, bias_step, block_shift, at, code_size, source + at * (source_size),              \
+       destination + at * size, streaming, &tally);                                               \
+    }                                                                                             \
+    if (at < count) /* never where blocks share biases: they are whole bodies */                  \
+      ISA_NAME(name##_part)                                                                       \
+    (&r, bias + at * bias_step, bias_step, code_size, source + at * (source_size),                \
+     destination + at * size, count - at, &tally);                                                \
+    if (counting) tally_end(&tally);                                                              \
   }
 
 /* Those of formats that are plain, or not. */
-#define DEFINE_ADD_LOOPS(name, plain, to_values)                                          \
-  DEFINE_ADD_LOOP(name##_even, float32, 4, CF_TIES_TO_EVEN, 0, plain, to_values)          \
-  DEFINE_ADD_LOOP(name##_even_counting, float32, 4, CF_TIES_TO_EVEN, 1, plain, to_values) \
-  DEFINE_ADD_LOOP(name##_zero, float32, 4, CF_TOWARD_ZERO, 0, plain, to_values)           \
-  DEFINE_ADD_LOOP(name##_zero_counting, float32, 4, CF_TOWARD_ZERO, 1, plain, to_values)
-
-#define ADD_LOOPS(name)                                        \
-  {                                                            \
-    {ISA_NAME(name##_even), ISA_NAME(name##_even_counting)}, { \
-      ISA_NAME(name##_zero), ISA_NAME(name##_zero_counting)    \
-    }                                                          \
-  }
-
 #define DEFINE_ADD(name, to_values)                                                              \
-  DEFINE_ADD_LOOPS(name##_plain, 1, to_values)                                                   \
-  DEFINE_ADD_LOOPS(name##_other, 0, to_values)                                                   \
+  DEFINE_ADD_LOOP(name##_plain, float32, 4, 0, 1, to_values)                                     \
+  DEFINE_ADD_LOOP(name##_plain_counting, float32, 4, 1, 1, to_values)                            \
+  DEFINE_ADD_LOOP(name##_other, float32, 4, 0, 0, to_values)                                     \
+  DEFINE_ADD_LOOP(name##_other_counting, float32, 4, 1, 0, to_values)                            \
   static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,         \
                              const void *source, void *destination, size_t count,                \
                              cf_flags *flags) {                                                  \
-    static void (*const loops[2][2][2])(const cf_rule *, const int16_t *, size_t, const char *,  \
-                                        char *, size_t, cf_flags *) = {ADD_LOOPS(name##_other),  \
-                                                                       ADD_LOOPS(name##_plain)}; \
-    const int toward_zero = rule->rounding == CF_TOWARD_ZERO;                                    \
-    const uint64_t modes = float_enter(toward_zero);                                             \
-    loops[rule->plain][toward_zero][flags != NULL](rule, bias, bias_step, source, destination,   \
-                                                   count, flags);                                \
+    static void (*const loops[2][2])(const cf_rule *, const int16_t *, size_t, const char *,     \
+                                     char *, size_t, cf_flags *) = {                             \
+        {ISA_NAME(name##_other), ISA_NAME(name##_other_counting)},                               \
+        {ISA_NAME(name##_plain), ISA_NAME(name##_plain_counting)}};                              \
+    const uint64_t modes = float_enter();                                                        \
+    loops[rule->plain][flags != NULL](rule, bias, bias_step, source, destination, count, flags); \
     float_leave(modes);                                                                          \
   }
-
 DEFINE_ADD(add_float32, 0)
 DEFINE_ADD(add_round_float32, 1)
 
-/* A slot: the modes that matter most have loops of their own, and each has one that counts; all
- * that for formats that are plain, and for others. */
-#define DEFINE_ENCODE_LOOPS(name, operand_of, source_size, rounding, plain, is_round_to) \
-  DEFINE_ENCODE_LOOP(name, operand_of, source_size, rounding, 0, plain, is_round_to)     \
-  DEFINE_ENCODE_LOOP(name##_counting, operand_of, source_size, rounding, 1, plain, is_round_to)
+/* What the general way reads and writes: float32, and what they have beyond that, which is NULL if
+ * it is nothing; to codes or float32. */
+typedef struct round_call {
+  const cf_rule *rule;
+  const int16_t *bias;
+  size_t bias_step;
+  const char *source;
+  const uint32_t *low;
+  uint64_t position;
+  char *destination;
+  size_t count;
+  int to_values;
+  cf_flags *flags;
+} round_call;
 
-#define ENCODE_LOOPS(name) {ISA_NAME(name), ISA_NAME(name##_counting)}
+/* A loop while it runs. */
+typedef struct round_loop {
+  round_rule r;
+  lane_rule unpacking; /* to_values */
+  size_t code_size, bias_step;
+  int block_shift, to_values, has_low;
+  tally tally;
+} round_loop;
 
-#define DEFINE_ENCODE(name, operand_of, source_size, is_round_to)                                  \
-  DEFINE_ENCODE_LOOPS(name##_even, operand_of, source_size, CF_TIES_TO_EVEN, 1, is_round_to)       \
-  DEFINE_ENCODE_LOOPS(name##_zero, operand_of, source_size, CF_TOWARD_ZERO, 1, is_round_to)        \
-  DEFINE_ENCODE_LOOPS(name##_random, operand_of, source_size, CF_STOCHASTIC, 1, is_round_to)       \
-  DEFINE_ENCODE_LOOPS(name##_any, operand_of, source_size, -1, 1, is_round_to)                     \
-  DEFINE_ENCODE_LOOPS(name##_other_even, operand_of, source_size, CF_TIES_TO_EVEN, 0, is_round_to) \
-  DEFINE_ENCODE_LOOPS(name##_other_random, operand_of, source_size, CF_STOCHASTIC, 0, is_round_to) \
-  DEFINE_ENCODE_LOOPS(name##_other_any, operand_of, source_size, -1, 0, is_round_to)               \
-  static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,           \
-                             const void *source, uint64_t position, void *destination,             \
-                             size_t count, cf_flags *flags) {                                      \
-    static void (*const loops[2][CF_TIES_TO_ZERO + 1][2])(                                         \
-        const lane_rule *, const int16_t *, size_t, const char *, uint64_t, char *, size_t,        \
-        cf_flags *) = {{[CF_TIES_TO_EVEN] = ENCODE_LOOPS(name##_other_even),                       \
-                        [CF_TIES_TO_AWAY] = ENCODE_LOOPS(name##_other_any),                        \
-                        [CF_TOWARD_ZERO] = ENCODE_LOOPS(name##_other_any),                         \
-                        [CF_TOWARD_POSITIVE] = ENCODE_LOOPS(name##_other_any),                     \
-                        [CF_TOWARD_NEGATIVE] = ENCODE_LOOPS(name##_other_any),                     \
-                        [CF_STOCHASTIC] = ENCODE_LOOPS(name##_other_random),                       \
-                        [CF_TO_ODD] = ENCODE_LOOPS(name##_other_any),                              \
-                        [CF_TIES_TO_ZERO] = ENCODE_LOOPS(name##_other_any)},                       \
-                       {[CF_TIES_TO_EVEN] = ENCODE_LOOPS(name##_even),                             \
-                        [CF_TIES_TO_AWAY] = ENCODE_LOOPS(name##_any),                              \
-                        [CF_TOWARD_ZERO] = ENCODE_LOOPS(name##_zero),                              \
-                        [CF_TOWARD_POSITIVE] = ENCODE_LOOPS(name##_any),                           \
-                        [CF_TOWARD_NEGATIVE] = ENCODE_LOOPS(name##_any),                           \
-                        [CF_STOCHASTIC] = ENCODE_LOOPS(name##_random),                             \
-                        [CF_TO_ODD] = ENCODE_LOOPS(name##_any),                                    \
-                        [CF_TIES_TO_ZERO] = ENCODE_LOOPS(name##_any)}};                            \
-    const lane_rule r = lane_rule_of(rule, *bias);                                                 \
-    loops[rule->plain][rule->rounding][flags != NULL](&r, bias, bias_step, source, position,       \
-                                                      destination, count, flags);                  \
+/* BODY elements, the first at `at` for its bias. */
+static CF_ALWAYS_INLINE void round_body(round_loop *l, int rounding, int counting, int plain,
+                                        const int16_t *bias, size_t at, const char *source,
+                                        const uint32_t *low, const uint32_t *words,
+                                        char *destination, int streaming) {
+  const round_rule *r = &l->r;
+  const lanes zero = v_set1(0);
+  const int has_low = rounding == CF_STOCHASTIC && !plain && l->has_low;
+  lanes word0 = zero, word1 = zero, low0 = zero, low1 = zero;
+  if (rounding == CF_STOCHASTIC) {
+    word0 = v_load(words);
+    word1 = v_load(words + LANES);
   }
-
-DEFINE_ENCODE(encode_any_float32, float32_operand, 4, 0)
-DEFINE_ENCODE(encode_float64, float64_operand, 8, 0)
-DEFINE_ENCODE(round_any_float32, float32_operand, 4, 1)
-
-#define DEFINE_SHORTEST(name, by_addition, any_way)                                          \
-  static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,     \
-                             const void *source, uint64_t position, void *destination,       \
-                             size_t count, cf_flags *flags) {                                \
-    if (cf_goes_by_addition(rule))                                                           \
-      ISA_NAME(by_addition)(rule, bias, bias_step, source, destination, count, flags);       \
-    else                                                                                     \
-      ISA_NAME(any_way)(rule, bias, bias_step, source, position, destination, count, flags); \
+  if (has_low) {
+    low0 = v_load(low);
+    low1 = v_load(low + LANES);
   }
-DEFINE_SHORTEST(encode_float32, add_float32, encode_any_float32)
-DEFINE_SHORTEST(round_float32, add_round_float32, round_any_float32)
+  lanes scale0 = r->scale, scale1 = r->scale;
+  if (l->bias_step != 0 || l->block_shift != 0) {
+    scale0 = scales_at(scale0, r->origin, bias, l->bias_step, l->block_shift, at);
+    scale1 = scales_at(scale1, r->origin, bias, l->bias_step, l->block_shift, at + LANES);
+  }
+  const lanes code0 = round_lanes(r, rounding, counting, plain, v_load(source), has_low, low0,
+                                  scale0, word0, &l->tally);
+  const lanes code1 = round_lanes(r, rounding, counting, plain, v_load(source + LANES * 4), has_low,
+                                  low1, scale1, word1, &l->tally);
+  if (l->to_values) {
+    const lane_rule *u = &l->unpacking;
+    lanes bias0 = u->bias, bias1 = u->bias;
+    if (l->block_shift != 0) {
+      bias0 = bias1 = v_set1((uint32_t)(int32_t)bias[at >> l->block_shift]);
+    } else if (l->bias_step != 0) {
+      bias0 = v_load_biases(bias + at);
+      bias1 = v_load_biases(bias + at + LANES);
+    }
+    store_values(destination, unpack(u, 0, plain, code0, bias0, NULL),
+                 unpack(u, 0, plain, code1, bias1, NULL), streaming);
+  } else {
+    store_codes(destination, l->code_size, code0, code1, streaming);
+  }
+}
 
-/* From types of 16 bits: most often at once, else as float32, piece by piece. */
+/* Whole bodies of elements, and zero-padded copies of what is left over and, where results bypass
+ * the caches, of what precedes the first aligned one.  Random words are drawn for so many elements
+ * at a time. */
+enum { WORDS_PIECE = 1024 };
+
+static CF_ALWAYS_INLINE void round_all(const round_call *c, int rounding, int counting, int plain) {
+  const cf_rule *rule = c->rule;
+  const int draws = rounding == CF_STOCHASTIC && rule->words == NULL;
+  const size_t count = c->count, bias_step = c->bias_step;
+  const size_t size = c->to_values ? 4 : rule->code_size;
+  round_loop l;
+  l.r = round_rule_of(rule, *c->bias);
+  l.unpacking = lane_rule_of(rule, *c->bias);
+  l.code_size = rule->code_size;
+  l.bias_step = bias_step;
+  l.block_shift = rule->block == 0 ? 0 : cf_log2(rule->block);
+  l.to_values = c->to_values;
+  l.has_low = c->low != NULL;
+  l.tally.underflow = v_set1(0);
+  l.tally.flags = c->flags;
+  const int before =
+      elements_before_stream(rule->streaming, c->source, c->destination, size, count);
+  const int streaming = before >= 0 && l.block_shift == 0;
+  const int far = rule->large && c->source != c->destination;
+  uint32_t drawn[WORDS_PIECE + RANDOM_WORDS];
+  random_keys keys;
+  if (rounding == CF_STOCHASTIC) keys = random_keys_of(rule->seed);
+  size_t part = streaming ? (size_t)before : 0; /* so many are staged next, if any */
+  for (size_t at = 0; at < count;) {
+    char source_stage[BODY * 4], destination_stage[BODY * 4];
+    uint32_t low_stage[BODY], word_stage[BODY];
+    int16_t bias_stage[BODY];
+    size_t bodies = part == 0 ? (count - at) / BODY : 0, first = at;
+    if (bodies == 0 && part == 0) part = count - at;
+    if (draws && bodies > WORDS_PIECE / BODY) bodies = WORDS_PIECE / BODY;
+    const size_t elements = part == 0 ? bodies * BODY : part;
+    const char *source = c->source + at * 4;
+    const uint32_t *low = l.has_low ? c->low + at : NULL, *word = NULL;
+    const int16_t *bias = c->bias;
+    char *destination = c->destination + at * size;
+    if (draws) {
+      const uint64_t position = c->position + at, lead = position % 4;
+      ISA_NAME(random_words)(&keys, position - lead, drawn, elements + lead);
+      word = drawn + lead;
+    } else if (rounding == CF_STOCHASTIC) {
+      word = rule->words + c->position + at;
+    }
+    if (part != 0) {
+      memset(source_stage, 0, sizeof source_stage);
+      memset(low_stage, 0, sizeof low_stage);
+      memset(word_stage, 0, sizeof word_stage);
+      source = memcpy(source_stage, source, part * 4);
+      if (low != NULL) low = memcpy(low_stage, low, part * 4);
+      if (word != NULL) word = memcpy(word_stage, word, part * 4);
+      if (bias_step != 0) {
+        memset(bias_stage, 0, sizeof bias_stage);
+        bias = memcpy(bias_stage, bias + at, part * sizeof *bias);
+      }
+      destination = destination_stage;
+      first = 0;
+      bodies = 1;
+    }
+    for (; bodies > 0; --bodies) {
+      if (far) prefetch_ahead(source, 4);
+      round_body(&l, rounding, counting, plain, bias, first, source, low, word, destination,
+                 streaming && part == 0);
+      source += BODY * 4;
+      if (low != NULL) low += BODY;
+      if (word != NULL) word += BODY;
+      destination += BODY * size;
+      first += BODY;
+    }
+    if (part != 0) {
+      memcpy(c->destination + at * size, destination_stage, part * size);
+      /* where zeros raise a flag, take those of padding away again: exactly one each */
+      if (counting && !plain && l.r.no_zero)
+        *(l.r.has_nan ? &c->flags->invalid : &c->flags->underflow) -= BODY - part;
+      part = 0;
+    }
+    at += elements;
+  }
+  if (counting) tally_end(&l.tally);
+}
+
+#define DEFINE_ROUND(name, rounding, plain)                                \
+  static CF_NOINLINE void ISA_NAME(name)(const round_call *c) {            \
+    round_all(c, rounding, 0, plain);                                      \
+  }                                                                        \
+  static CF_NOINLINE void ISA_NAME(name##_counting)(const round_call *c) { \
+    round_all(c, rounding, 1, plain);                                      \
+  }
+DEFINE_ROUND(round_even, CF_TIES_TO_EVEN, 1)
+DEFINE_ROUND(round_away, CF_TIES_TO_AWAY, 1)
+DEFINE_ROUND(round_zero, CF_TOWARD_ZERO, 1)
+DEFINE_ROUND(round_up, CF_TOWARD_POSITIVE, 1)
+DEFINE_ROUND(round_down, CF_TOWARD_NEGATIVE, 1)
+DEFINE_ROUND(round_random, CF_STOCHASTIC, 1)
+DEFINE_ROUND(round_odd, CF_TO_ODD, 1)
+DEFINE_ROUND(round_ties_to_zero, CF_TIES_TO_ZERO, 1)
+DEFINE_ROUND(round_other, -1, 0)
+DEFINE_ROUND(round_other_random, CF_STOCHASTIC, 0)
+
+#define ROUND_LOOPS(name) {ISA_NAME(name), ISA_NAME(name##_counting)}
+
+static void ISA_NAME(round_generally)(const round_call *c) {
+  static void (*const plain_loops[CF_TIES_TO_ZERO + 1][2])(const round_call *) = {
+      [CF_TIES_TO_EVEN] = ROUND_LOOPS(round_even),
+      [CF_TIES_TO_AWAY] = ROUND_LOOPS(round_away),
+      [CF_TOWARD_ZERO] = ROUND_LOOPS(round_zero),
+      [CF_TOWARD_POSITIVE] = ROUND_LOOPS(round_up),
+      [CF_TOWARD_NEGATIVE] = ROUND_LOOPS(round_down),
+      [CF_STOCHASTIC] = ROUND_LOOPS(round_random),
+      [CF_TO_ODD] = ROUND_LOOPS(round_odd),
+      [CF_TIES_TO_ZERO] = ROUND_LOOPS(round_ties_to_zero)};
+  static void (*const other_loops[2][2])(const round_call *) = {ROUND_LOOPS(round_other),
+                                                                ROUND_LOOPS(round_other_random)};
+  const cf_params *params = &c->rule->params;
+  const int mode = cf_rounding_mode(c->rule->rounding), counting = c->flags != NULL;
+  const int usual_words =
+      c->low == NULL &&
+      (c->rule->rounding == mode ||
+       (cf_rounding_bits(c->rule->rounding) == 32 && cf_rounding_variant(c->rule->rounding) == 0));
+  if (c->rule->plain && params->sign_mask != 0 && params->subnormals != CF_SUBNORMALS_FLUSH &&
+      usual_words)
+    plain_loops[mode][counting](c);
+  else
+    other_loops[mode == CF_STOCHASTIC][counting](c);
+}
+
+#define DEFINE_SHORTEST(name, by_addition, to_values)                                    \
+  static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step, \
+                             const void *source, uint64_t position, void *destination,   \
+                             size_t count, cf_flags *flags) {                            \
+    if (cf_goes_by_addition(rule)) {                                                     \
+      ISA_NAME(by_addition)(rule, bias, bias_step, source, destination, count, flags);   \
+    } else {                                                                             \
+      const round_call call = {rule,     bias,        bias_step, source,    NULL,        \
+                               position, destination, count,     to_values, flags};      \
+      ISA_NAME(round_generally)(&call);                                                  \
+    }                                                                                    \
+  }
+DEFINE_SHORTEST(encode_float32, add_float32, 0)
+DEFINE_SHORTEST(round_float32, add_round_float32, 1)
+
+/* LANES elements of a type as float32, toward zero, and what is lost: the next 32 bits, and
+ * whether there are more.  Rounded to odd, with the last bit set where anything is lost, they
+ * round as before; by random bits they round as before by the 32 bits. */
+typedef struct widened {
+  lanes bits, low;
+  mask subnormal; /* of its type */
+  mask beyond;    /* finite, and 2^128 or more: now the largest float32 */
+} widened;
+
+static inline widened widened_exact(lanes bits) {
+  const lanes zero = v_set1(0);
+  const mask none = m_gt_s(zero, zero);
+  return (widened){bits, zero, none, none};
+}
+
+static inline widened widen_float16(const char *source) {
+  widened w = widened_exact(load_float16(source));
+  const lanes magnitude = v_and(w.bits, v_set1(0x7FFFFFFFu));
+  w.subnormal = m_gt_u(v_set1(0x38800000u - 1), v_sub(magnitude, v_set1(1)));
+  return w;
+}
+
+static inline widened widen_bfloat16(const char *source) {
+  widened w = widened_exact(load_bfloat16(source));
+  const lanes magnitude = v_and(w.bits, v_set1(0x7FFFFFFFu));
+  w.subnormal = m_gt_u(v_set1(0x00800000u - 1), v_sub(magnitude, v_set1(1)));
+  return w;
+}
+
+static inline widened widen_float64(const char *source) {
+  const lanes zero = v_set1(0), thirty_two = v_set1(32), implicit_one = v_set1(0x00800000u);
+  lanes low, high;
+  v_load_pairs(source, &low, &high);
+  const lanes magnitude = v_and(high, v_set1(0x7FFFFFFFu));
+  const lanes fraction = v_or(v_and(v_slli(high, 3), v_set1(0x007FFFF8u)), v_srli(low, 29));
+  /* exponents as a float32's */
+  const lanes exponent = v_sub(v_srli(magnitude, 20), v_set1(1023 - 127));
+  const mask nonzero = m_gt_u(v_or(magnitude, low), zero), small = m_gt_s(v_set1(1), exponent);
+  const mask large = m_gt_s(magnitude, v_set1(0x47EFFFFFu)), none = m_gt_s(zero, zero);
+  widened w = {v_add(v_slli(exponent, 23), fraction), v_slli(low, 3), none, none};
+  w.bits = v_select(small, zero, w.bits);
+  w.low = v_select(small, zero, w.low);
+  if (m_any(m_and(small, nonzero))) {
+    const lanes shift = v_sub(v_set1(1), exponent), left = v_sub(thirty_two, shift);
+    const lanes significand = v_or(fraction, implicit_one), next = v_slli(low, 3);
+    const mask tiny = m_and(small, nonzero), far = m_gt_s(shift, v_set1(31));
+    lanes lost = v_or(next, v_sllv(significand, v_add(left, thirty_two)));
+    lost = v_select(far, lost, v_sllv(next, left));
+    lost = v_select(m_gt_s(shift, v_set1(63)), v_set1(1), lost);
+    lanes down = v_or(v_srlv(next, shift), v_sllv(significand, left));
+    down = v_select(far, v_srlv(significand, v_sub(shift, thirty_two)), down);
+    w.low = v_select(tiny, v_or(down, v_min_u(lost, v_set1(1))), w.low);
+    w.bits = v_select(tiny, v_srlv(significand, shift), w.bits);
+    w.subnormal = m_and(tiny, m_gt_s(v_set1(0x00100000u), magnitude));
+  }
+  if (m_any(large)) {
+    const lanes infinity = v_set1(0x7FF00000u);
+    const mask special = m_gt_s(magnitude, v_set1(0x7FEFFFFFu));
+    const mask nan =
+        m_or(m_gt_s(magnitude, infinity), m_andnot(m_eq(magnitude, infinity), m_eq(low, zero)));
+    w.bits = v_select(large, v_set1(0x7F7FFFFFu), w.bits);
+    w.bits = v_select(special, v_set1(0x7F800000u), w.bits);
+    w.bits = v_select(nan, v_set1(CF_FLOAT32_NAN_BITS), w.bits);
+    w.low = v_select(large, v_set1(0xFFFFFFFFu), w.low);
+    w.low = v_select(special, zero, w.low);
+    w.beyond = m_andnot(large, special);
+  }
+  w.bits = v_or(w.bits, v_andnot(high, v_set1(0x7FFFFFFFu)));
+  return w;
+}
+
+/* Integers of 64 bits, or of 32, which are the upper ones. */
+static inline widened widen_integers(lanes high, lanes low, int is_signed, int is_64_bits) {
+  const lanes zero = v_set1(0);
+  lanes sign = zero;
+  if (is_signed) {
+    const mask negative = m_gt_s(zero, high);
+    sign = v_andnot(high, v_set1(0x7FFFFFFFu));
+    lanes negated = v_sub(zero, high);
+    if (is_64_bits) negated = v_sub(negated, v_min_u(low, v_set1(1)));
+    high = v_select(negative, negated, high);
+    low = v_select(negative, v_sub(zero, low), low);
+  }
+  lanes top = high, exponent = v_set1((127 + (is_64_bits ? 32 : 0)) << 23);
+  if (is_64_bits) {
+    const mask is_low = m_eq(high, zero);
+    top = v_select(is_low, low, high);
+    exponent = v_select(is_low, v_set1(127u << 23), exponent);
+    low = v_select(is_low, zero, low);
+  }
+  /* its uppermost bit's number, from a float that it is without its last bits */
+  const mask large = m_gt_u(top, v_set1(0x00FFFFFFu));
+  const lanes as_float = v_to_float(v_select(large, v_srli(top, 8), top));
+  lanes log2 = v_sub(v_srli(as_float, 23), v_set1(127));
+  log2 = v_select(large, v_add(log2, v_set1(8)), log2);
+  const lanes left = v_sub(v_set1(31), log2);
+  lanes upper = v_sllv(top, left), next = zero;
+  if (is_64_bits) {
+    upper = v_or(upper, v_srlv(low, v_sub(v_set1(32), left)));
+    next = v_sllv(low, left);
+  }
+  const lanes fraction = v_and(v_srli(upper, 8), v_set1(0x007FFFFFu));
+  widened w = widened_exact(v_add(v_add(v_slli(log2, 23), exponent), fraction));
+  w.low = v_or(v_slli(upper, 24), v_srli(next, 8)); /* 56 bits: more than are asked for */
+  w.low = v_or(w.low, v_min_u(v_slli(next, 24), v_set1(1)));
+  w.bits = v_or(v_select(m_eq(top, zero), zero, w.bits), sign);
+  return w;
+}
+
+static inline widened widen_uint32(const char *source) {
+  return widen_integers(v_load(source), v_set1(0), 0, 0);
+}
+static inline widened widen_int32(const char *source) {
+  return widen_integers(v_load(source), v_set1(0), 1, 0);
+}
+static inline widened widen_uint64(const char *source) {
+  lanes low, high;
+  v_load_pairs(source, &low, &high);
+  return widen_integers(high, low, 0, 1);
+}
+static inline widened widen_int64(const char *source) {
+  lanes low, high;
+  v_load_pairs(source, &low, &high);
+  return widen_integers(high, low, 1, 1);
+}
+static inline widened widen_uint16(const char *source) {
+  return widened_exact(v_to_float(v_load_codes(source, 2)));
+}
+static inline widened widen_uint8(const char *source) {
+  return widened_exact(v_to_float(v_load_codes(source, 1)));
+}
+/* of a two's complement, the top bit in a lane's */
+static inline widened widen_small(lanes top) {
+  const lanes zero = v_set1(0);
+  const lanes magnitude = v_select(m_gt_s(zero, top), v_sub(zero, top), top);
+  return widened_exact(v_or(v_to_float(v_srli(magnitude, 16)), v_andnot(top, v_set1(0x7FFFFFFFu))));
+}
+static inline widened widen_int16(const char *source) {
+  return widen_small(v_slli(v_load_codes(source, 2), 16));
+}
+static inline widened widen_int8(const char *source) {
+  /* times 2^8, which is taken from the exponent again */
+  const lanes times_256 = widen_small(v_slli(v_load_codes(source, 1), 24)).bits;
+  const mask is_zero = m_eq(times_256, v_set1(0));
+  return widened_exact(v_select(is_zero, times_256, v_sub(times_256, v_set1(8u << 23))));
+}
+
+/* What becomes float32 piece by piece. */
 enum { WIDEN_PIECE = 1024 };
 
+typedef struct stage {
+  uint32_t bits[WIDEN_PIECE], low[WIDEN_PIECE];
+  uint64_t subnormals;
+  int beyond;
+} stage;
+
+/* Vectors of elements, as many as hold `count` from number `first` of the stage on. */
+typedef void widen_all(const char *source, size_t first, size_t count, int is_random, stage *s);
+
+/* has_low: the type has elements that are no float32. */
+static void encode_widened(const cf_rule *rule, const int16_t *bias, size_t bias_step,
+                           const char *source, uint64_t position, char *codes, size_t count,
+                           cf_flags *flags, widen_all *widen, size_t size, int has_low) {
+  const int is_random = cf_rounding_mode(rule->rounding) == CF_STOCHASTIC && has_low;
+  cf_rule staged = *rule;
+  staged.large = staged.streaming = 0;
+  while (count > 0) {
+    stage s;
+    char tail[LANES * 8] = {0};
+    const size_t piece = count < WIDEN_PIECE ? count : WIDEN_PIECE, whole = piece / LANES * LANES;
+    cf_flags counted = {0, 0, 0, 0}, *counting = flags != NULL ? &counted : NULL;
+    s.subnormals = 0;
+    s.beyond = 0;
+    widen(source, 0, whole, is_random, &s);
+    if (whole < piece) {
+      memcpy(tail, source + whole * size, (piece - whole) * size);
+      widen(tail, whole, LANES, is_random, &s);
+    }
+    if (s.beyond && flags != NULL) {
+      cf_kernels_portable.encode[CF_FLOAT64](rule, bias, bias_step, source, position, codes, piece,
+                                             flags);
+    } else if (cf_goes_by_addition(rule)) {
+      ISA_NAME(add_float32)(&staged, bias, bias_step, s.bits, codes, piece, counting);
+    } else {
+      const round_call call = {
+          &staged, bias, bias_step, (const char *)s.bits, is_random ? s.low : NULL, position, codes,
+          piece,   0,    counting};
+      ISA_NAME(round_generally)(&call);
+    }
+    if (flags != NULL && !s.beyond) {
+      counted.denormal = s.subnormals;
+      cf_add_flags(flags, &counted);
+    }
+    source += size * piece;
+    codes += rule->code_size * piece;
+    bias += bias_step * piece;
+    position += piece;
+    count -= piece;
+  }
+}
+
+#define DEFINE_ENCODE_WIDENED(name, type, size, has_low)                                       \
+  static CF_NOINLINE void ISA_NAME(widen_all_##type)(const char *source, size_t first,         \
+                                                     size_t count, int is_random, stage *s) {  \
+    for (size_t i = first; i < first + count; i += LANES, source += LANES * (size)) {          \
+      widened w = widen_##type(source);                                                        \
+      if (is_random)                                                                           \
+        v_store(s->low + i, w.low);                                                            \
+      else if (has_low)                                                                        \
+        w.bits = v_or(w.bits, v_min_u(w.low, v_set1(1)));                                      \
+      v_store(s->bits + i, w.bits);                                                            \
+      s->subnormals += m_count(w.subnormal);                                                   \
+      s->beyond |= m_any(w.beyond);                                                            \
+    }                                                                                          \
+  }                                                                                            \
+  static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,       \
+                             const void *source, uint64_t position, void *codes, size_t count, \
+                             cf_flags *flags) {                                                \
+    encode_widened(rule, bias, bias_step, source, position, codes, count, flags,               \
+                   ISA_NAME(widen_all_##type), size, has_low);                                 \
+  }
+DEFINE_ENCODE_WIDENED(encode_float64, float64, 8, 1)
+DEFINE_ENCODE_WIDENED(encode_int64, int64, 8, 1)
+DEFINE_ENCODE_WIDENED(encode_int32, int32, 4, 1)
+DEFINE_ENCODE_WIDENED(encode_int16, int16, 2, 0)
+DEFINE_ENCODE_WIDENED(encode_int8, int8, 1, 0)
+DEFINE_ENCODE_WIDENED(encode_uint64, uint64, 8, 1)
+DEFINE_ENCODE_WIDENED(encode_uint32, uint32, 4, 1)
+DEFINE_ENCODE_WIDENED(encode_uint16, uint16, 2, 0)
+DEFINE_ENCODE_WIDENED(encode_uint8, uint8, 1, 0)
+
+/* Types of 16 bits most often at once. */
 #define DEFINE_FROM_16_BITS(type)                                                                 \
-  DEFINE_ADD_LOOP(add_##type, type, 2, CF_TIES_TO_EVEN, 0, 1, 0)                                  \
-  DEFINE_ADD_LOOP(add_##type##_counting, type, 2, CF_TIES_TO_EVEN, 1, 1, 0)                       \
+  DEFINE_ADD_LOOP(add_##type, type, 2, 0, 1, 0)                                                   \
+  DEFINE_ADD_LOOP(add_##type##_counting, type, 2, 1, 1, 0)                                        \
+  DEFINE_ENCODE_WIDENED(encode_widened_##type, type, 2, 0)                                        \
   static void ISA_NAME(encode_##type)(const cf_rule *rule, const int16_t *bias, size_t bias_step, \
                                       const void *source, uint64_t position, void *codes,         \
                                       size_t count, cf_flags *flags) {                            \
-    const char *from = source;                                                                    \
-    cf_rule staged = *rule;                                                                       \
-    char *to = codes;                                                                             \
-    if (cf_adds_16_bits(rule)) {                                                                  \
-      const uint64_t modes = float_enter(0);                                                      \
-      if (flags == NULL)                                                                          \
-        ISA_NAME(add_##type)(rule, bias, bias_step, from, to, count, NULL);                       \
-      else                                                                                        \
-        ISA_NAME(add_##type##_counting)(rule, bias, bias_step, from, to, count, flags);           \
-      float_leave(modes);                                                                         \
+    if (!cf_adds_16_bits(rule)) {                                                                 \
+      ISA_NAME(encode_widened_##type)(rule, bias, bias_step, source, position, codes, count,      \
+                                      flags);                                                     \
       return;                                                                                     \
     }                                                                                             \
-    staged.large = 0;                                                                             \
-    while (count > 0) {                                                                           \
-      char stage[WIDEN_PIECE * 4], tail[LANES * 2] = {0};                                         \
-      const size_t piece = count < WIDEN_PIECE ? count : WIDEN_PIECE;                             \
-      for (size_t i = 0; i < piece; i += LANES) {                                                 \
-        const char *next = from + 2 * i;                                                          \
-        if (piece - i < LANES) next = memcpy(tail, next, 2 * (piece - i));                        \
-        const lanes values = load_##type(next);                                                   \
-        v_store(stage + 4 * i, values);                                                           \
-        if (flags != NULL) flags->denormal += count_##type##_subnormals(values);                  \
-      }                                                                                           \
-      ISA_NAME(encode_float32)(&staged, bias, bias_step, stage, position, to, piece, flags);      \
-      from += 2 * piece;                                                                          \
-      to += rule->code_size * piece;                                                              \
-      bias += bias_step * piece;                                                                  \
-      position += piece;                                                                          \
-      count -= piece;                                                                             \
-    }                                                                                             \
+    const uint64_t modes = float_enter();                                                         \
+    (flags == NULL ? ISA_NAME(add_##type) : ISA_NAME(add_##type##_counting))(                     \
+        rule, bias, bias_step, source, codes, count, flags);                                      \
+    float_leave(modes);                                                                           \
   }
 DEFINE_FROM_16_BITS(float16)
 DEFINE_FROM_16_BITS(bfloat16)
@@ -395,7 +673,7 @@ static CF_ALWAYS_INLINE lanes unpack_as(const lane_rule *r, int counting, int ho
         v_select(nan, v_or(v_and(value, v_set1(0x80000000u)), v_set1(CF_FLOAT32_NAN_BITS)), value);
   if (counting) {
     const mask small = m_gt_s(v_set1(0x00800000u), magnitude);
-    count_raised(flags, nan, m_and(small, m_gt_s(magnitude, zero)), none, none);
+    count_raised(flags, nan, m_and(small, m_gt_s(magnitude, zero)), none);
   }
   return value;
 }
@@ -471,17 +749,25 @@ static void ISA_NAME(decode_float32)(const cf_rule *rule, const int16_t *bias, s
 static void ISA_NAME(stream_end)(void) { v_stream_end(); }
 
 /* Slots that are left out here are the portable ones. */
-#define CF_LANE_KERNELS                                      \
-  {                                                          \
-      .encode = {[CF_FLOAT64] = ISA_NAME(encode_float64),    \
-                 [CF_FLOAT32] = ISA_NAME(encode_float32),    \
-                 [CF_FLOAT16] = ISA_NAME(encode_float16),    \
-                 [CF_BFLOAT16] = ISA_NAME(encode_bfloat16)}, \
-      .decode = {[CF_FLOAT32] = ISA_NAME(decode_float32)},   \
-      .round_float32 = ISA_NAME(round_float32),              \
-      .map_codes = MAP_CODES,                                \
-      .any_of = ANY_OF,                                      \
-      .stream_end = ISA_NAME(stream_end),                    \
+#define CF_LANE_KERNELS                                     \
+  {                                                         \
+      .encode = {[CF_FLOAT64] = ISA_NAME(encode_float64),   \
+                 [CF_FLOAT32] = ISA_NAME(encode_float32),   \
+                 [CF_FLOAT16] = ISA_NAME(encode_float16),   \
+                 [CF_BFLOAT16] = ISA_NAME(encode_bfloat16), \
+                 [CF_INT64] = ISA_NAME(encode_int64),       \
+                 [CF_INT32] = ISA_NAME(encode_int32),       \
+                 [CF_INT16] = ISA_NAME(encode_int16),       \
+                 [CF_INT8] = ISA_NAME(encode_int8),         \
+                 [CF_UINT64] = ISA_NAME(encode_uint64),     \
+                 [CF_UINT32] = ISA_NAME(encode_uint32),     \
+                 [CF_UINT16] = ISA_NAME(encode_uint16),     \
+                 [CF_UINT8] = ISA_NAME(encode_uint8)},      \
+      .decode = {[CF_FLOAT32] = ISA_NAME(decode_float32)},  \
+      .round_float32 = ISA_NAME(round_float32),             \
+      .map_codes = MAP_CODES,                               \
+      .any_of = ANY_OF,                                     \
+      .stream_end = ISA_NAME(stream_end),                   \
   }
 
 #endif

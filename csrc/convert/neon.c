@@ -27,8 +27,10 @@ static inline lanes v_sub(lanes a, lanes b) { return vsubq_u32(a, b); }
 static inline lanes v_and(lanes a, lanes b) { return vandq_u32(a, b); }
 static inline lanes v_andnot(lanes a, lanes b) { return vbicq_u32(a, b); }
 static inline lanes v_or(lanes a, lanes b) { return vorrq_u32(a, b); }
+static inline lanes v_xor(lanes a, lanes b) { return veorq_u32(a, b); }
 #define v_slli(v, n) vshlq_n_u32(v, n)
 #define v_srli(v, n) vshrq_n_u32(v, n)
+#define v_srai(v, n) as_lanes(vshrq_n_s32(as_signed(v), n))
 /* the instruction takes negative counts for the other direction, and 32 for all bits */
 static inline int32x4_t counts(lanes n) { return as_signed(vminq_u32(n, vdupq_n_u32(32))); }
 static inline lanes v_sllv(lanes v, lanes n) { return vshlq_u32(v, counts(n)); }
@@ -43,8 +45,7 @@ static inline lanes v_max_s(lanes a, lanes b) {
 static inline lanes v_select(mask m, lanes a, lanes b) { return vbslq_u32(m, a, b); }
 static inline lanes v_increment(lanes v, mask m) { return vsubq_u32(v, m); }
 static inline lanes v_to_float(lanes v) { return vreinterpretq_u32_f32(vcvtq_f32_u32(v)); }
-static inline lanes v_add_floats(lanes a, lanes b, int toward_zero) {
-  (void)toward_zero; /* float_enter has seen to it */
+static inline lanes v_add_floats(lanes a, lanes b) {
   return vreinterpretq_u32_f32(vaddq_f32(vreinterpretq_f32_u32(a), vreinterpretq_f32_u32(b)));
 }
 static inline lanes v_sub_floats(lanes a, lanes b) {
@@ -53,7 +54,7 @@ static inline lanes v_sub_floats(lanes a, lanes b) {
 static inline lanes v_mul_floats(lanes a, lanes b) {
   return vreinterpretq_u32_f32(vmulq_f32(vreinterpretq_f32_u32(a), vreinterpretq_f32_u32(b)));
 }
-static inline uint64_t float_enter(int toward_zero) { return cf_set_float_modes(toward_zero); }
+static inline uint64_t float_enter(void) { return cf_set_default_float_modes(); }
 static inline void float_leave(uint64_t modes) { cf_restore_float_modes(modes); }
 static inline mask m_eq(lanes a, lanes b) { return vceqq_u32(a, b); }
 static inline mask m_gt_u(lanes a, lanes b) { return vcgtq_u32(a, b); }
@@ -98,11 +99,14 @@ static inline wide w_upper(wide v) { return vshrq_n_u64(v, 32); }
 static inline wide w_multiply(wide a, wide b) { return vmull_u32(vmovn_u64(a), vmovn_u64(b)); }
 static inline wide w_xor3(wide a, wide b, wide c) { return veorq_u64(veorq_u64(a, b), c); }
 static inline wide w_order(void) { return vcombine_u64(vcreate_u64(0), vcreate_u64(1)); }
-static inline void w_words(wide c0, wide c1, wide c2, wide c3, lanes *a, lanes *b) {
-  const uint32x2x2_t low = vzip_u32(vmovn_u64(c0), vmovn_u64(c1));
-  const uint32x2x2_t high = vzip_u32(vmovn_u64(c2), vmovn_u64(c3));
-  *a = vcombine_u32(low.val[0], high.val[0]);
-  *b = vcombine_u32(low.val[1], high.val[1]);
+static inline wide w_xor(wide a, wide b) { return veorq_u64(a, b); }
+static inline wide w_swap_xor(wide p, wide a, wide b) {
+  const wide lower = vandq_u64(veorq_u64(a, b), vdupq_n_u64(0xFFFFFFFFu));
+  return veorq_u64(vreinterpretq_u64_u32(vrev64q_u32(vreinterpretq_u32_u64(p))), lower);
+}
+static inline void w_words(wide low, wide high, lanes *a, lanes *b) {
+  *a = vreinterpretq_u32_u64(vzip1q_u64(low, high));
+  *b = vreinterpretq_u32_u64(vzip2q_u64(low, high));
 }
 
 /* Four tables of 64; of an index beyond its own, a table keeps what is there. */

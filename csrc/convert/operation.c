@@ -39,7 +39,7 @@ static void choose_kernels(cf_operation *op, const cf_format *format, int source
   const cf_kernels *isa = cf_active_kernels();
   const int encodes = source_type != CF_CODES, decodes = destination_type != CF_CODES;
   const int is_16_bits = source_type == CF_FLOAT16 || source_type == CF_BFLOAT16;
-  const int lanes_encode = cf_lanes_take(format, &op->rule);
+  const int lanes_encode = cf_lanes_take(format, &op->rule, source_type);
   const int lanes_decode = cf_lanes_decode(format);
   op->encode = NULL;
   op->decode = NULL;

@@ -5,39 +5,73 @@
 
 #include "core/philox.h"
 
-typedef struct random_stream {
-  wide counters;
-  wide keys[CF_PHILOX_ROUNDS][2];
-} random_stream;
+/* Two vectors of counters are worked on by turns, as each waits for its own products. */
+enum { RANDOM_WORDS = 4 * LANES };
 
-/* From a position that is a multiple of 4 on. */
-static inline random_stream random_stream_at(uint64_t seed, uint64_t position) {
-  random_stream stream;
+typedef struct random_keys {
+  wide of_round[CF_PHILOX_ROUNDS][2];
+} random_keys;
+
+static inline random_keys random_keys_of(uint64_t seed) {
+  random_keys keys;
   uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
-  stream.counters = w_add(w_set1(position / 4), w_order());
   for (int round = 0; round < CF_PHILOX_ROUNDS; ++round) {
-    stream.keys[round][0] = w_set1(key[0]);
-    stream.keys[round][1] = w_set1(key[1]);
+    keys.of_round[round][0] = w_set1(key[0]);
+    keys.of_round[round][1] = w_set1(key[1]);
     key[0] += CF_PHILOX_WEYL0;
     key[1] += CF_PHILOX_WEYL1;
   }
-  return stream;
+  return keys;
 }
 
-/* The next 2 * LANES words. */
-static inline void v_random(random_stream *stream, lanes *a, lanes *b) {
+/* Words from number `position`, a multiple of 4, on: `count` and up to RANDOM_WORDS - 1 more.
+ *
+ * Half of a counter's words are zeros, so that the first round has one product, and of the second
+ * round's two the first is the same for all counters with the same upper half. */
+static CF_NOINLINE void ISA_NAME(random_words)(const random_keys *keys, uint64_t position,
+                                               uint32_t *words, size_t count) {
+  enum { LAST = CF_PHILOX_ROUNDS - 1 };
+  const wide(*const key)[2] = keys->of_round;
   const wide multiplier0 = w_set1(CF_PHILOX_MULTIPLIER0);
   const wide multiplier1 = w_set1(CF_PHILOX_MULTIPLIER1);
-  wide c0 = stream->counters, c1 = w_upper(stream->counters), c2 = w_set1(0), c3 = c2;
-  for (int round = 0; round < CF_PHILOX_ROUNDS; ++round) {
-    const wide product0 = w_multiply(c0, multiplier0), product1 = w_multiply(c2, multiplier1);
-    c0 = w_xor3(w_upper(product1), c1, stream->keys[round][0]);
-    c2 = w_xor3(w_upper(product0), c3, stream->keys[round][1]);
-    c1 = product1;
-    c3 = product0;
+  wide counters = w_add(w_set1(position / 4), w_order());
+  const wide ahead = w_set1(LANES / 2);
+  for (size_t i = 0; i < count; i += RANDOM_WORDS, words += RANDOM_WORDS) {
+    wide c0[2], c1[2], c2[2], c3[2];
+#pragma GCC unroll 2
+    for (int j = 0; j < 2; ++j) {
+      const wide upper = w_multiply(w_xor(w_upper(counters), key[0][0]), multiplier0);
+      const wide product0 = w_multiply(counters, multiplier0);
+      const wide product1 = w_multiply(w_xor(w_upper(product0), key[0][1]), multiplier1);
+      c0[j] = w_xor(w_upper(product1), key[1][0]);
+      c1[j] = product1;
+      c2[j] = w_xor3(w_upper(upper), product0, key[1][1]);
+      c3[j] = upper;
+      counters = w_add(counters, ahead);
+    }
+#pragma GCC unroll 8
+    for (int round = 2; round < LAST; ++round) {
+#pragma GCC unroll 2
+      for (int j = 0; j < 2; ++j) {
+        const wide product0 = w_multiply(c0[j], multiplier0);
+        const wide product1 = w_multiply(c2[j], multiplier1);
+        c0[j] = w_xor3(w_upper(product1), c1[j], key[round][0]);
+        c2[j] = w_xor3(w_upper(product0), c3[j], key[round][1]);
+        c1[j] = product1;
+        c3[j] = product0;
+      }
+    }
+#pragma GCC unroll 2
+    for (int j = 0; j < 2; ++j) {
+      const wide product0 = w_multiply(c0[j], multiplier0);
+      const wide product1 = w_multiply(c2[j], multiplier1);
+      lanes a, b;
+      w_words(w_swap_xor(product1, c1[j], key[LAST][0]), w_swap_xor(product0, c3[j], key[LAST][1]),
+              &a, &b);
+      v_store(words + 2 * LANES * j, a);
+      v_store(words + 2 * LANES * j + LANES, b);
+    }
   }
-  w_words(c0, c1, c2, c3, a, b);
-  stream->counters = w_add(stream->counters, w_set1(LANES / 2));
 }
 
 #endif

@@ -32,14 +32,22 @@ static inline cf_rule cf_rule_of(const cf_format *format, int rounding, uint64_t
   return rule;
 }
 
-/* Whether other kernels than the portable ones take a rule for encoding. */
-static inline int cf_lanes_take(const cf_format *format, const cf_rule *rule) {
-  return rule->rounding <= CF_TIES_TO_ZERO && rule->words == NULL && cf_lanes_encode(format);
+/* Whether other kernels than the portable ones take a rule for encoding a type.  Of one with more
+ * bits than float32 they know 32 more, which decide in P3109's variant A, and B if those are
+ * enough for its half step. */
+static inline int cf_lanes_take(const cf_format *format, const cf_rule *rule, int type) {
+  const int variant = cf_rounding_variant(rule->rounding), bits = cf_rounding_bits(rule->rounding);
+  const int is_long = type == CF_FLOAT64 || type == CF_INT64 || type == CF_UINT64 ||
+                      type == CF_INT32 || type == CF_UINT32;
+  const int decides =
+      variant == CF_STOCHASTIC_A || (variant == CF_STOCHASTIC_B && bits < 32) || !is_long;
+  return decides && cf_lanes_encode(format);
 }
 
 static inline cf_encode_kernel *cf_encode_kernel_of(const cf_format *format, const cf_rule *rule,
                                                     int type) {
-  cf_encode_kernel *kernel = cf_lanes_take(format, rule) ? cf_active_kernels()->encode[type] : NULL;
+  const int in_lanes = cf_lanes_take(format, rule, type);
+  cf_encode_kernel *kernel = in_lanes ? cf_active_kernels()->encode[type] : NULL;
   return kernel != NULL ? kernel : cf_kernels_portable.encode[type];
 }
 

@@ -6,19 +6,18 @@
  *   v_set1(u) v_load(p) v_store(p, v)
  *   v_stream(p, v)                a store past the caches, p aligned to a vector
  *   v_stream_end()                after the last one, before another thread looks
- *   v_add v_sub v_and v_or        two vectors; v_andnot (first and not second)
- *   v_slli(v, n) v_srli(v, n)     all lanes by one constant count 1..31
+ *   v_add v_sub v_and v_or v_xor  two vectors; v_andnot (first and not second)
+ *   v_slli(v, n) v_srli(v, n)     all lanes by one constant count 1..31; v_srai with the sign
  *   v_sllv(v, n) v_srlv(v, n)     each lane by its own count, unsigned; 0 if that is 32 or more
  *   v_min_u v_min_s v_max_s       unsigned and signed minimum, signed maximum
  *   v_select(m, a, b)             m ? a : b
  *   v_increment(v, m)             v + (m ? 1 : 0)
  *   v_to_float(v)                 the bits of (float)v, v < 2^24
- *   v_add_floats(a, b, zero)      the bits of a sum of floats, rounded to nearest even, or toward
- *                                 zero if that constant is set
+ *   v_add_floats(a, b)            the bits of a sum of floats, rounded to nearest even
  *   v_sub_floats(a, b)            an exact difference
  *   v_mul_floats(a, b)            an exact product
- *   float_enter(zero)             before adding floats: sees to that rounding, and that nothing
- * traps
+ *   float_enter()                 before adding floats: sees to that rounding, and that nothing
+ *                                 traps
  *   float_leave(modes)            after it, with what float_enter returned
  *   m_eq m_gt_u m_gt_s            comparisons; m_and m_or m_andnot (first and not second)
  *   m_any(m) m_count(m)           whether, and how many, are true
@@ -31,8 +30,10 @@
  *   wide                          a vector of LANES / 2 uint64_t, for philox-inl.h
  *   w_set1(u) w_add(a, b) w_xor3(a, b, c) w_upper(v), each lane's upper half
  *   w_multiply(a, b)              products of lower halves
+ *   w_xor(a, b)
+ *   w_swap_xor(p, a, b)           p's halves exchanged, and in the lower ones a and b added by xor
  *   w_order()                     the lanes' counters, from 0 on, in the order in which
- *   w_words(c0, c1, c2, c3, a, b) puts all words, the lower halves of the four, in sequence
+ *   w_words(low, high, a, b)      puts pairs of words, of the two by turns, in sequence
  *   ISA_NAME(slot)                slot_<isa>
  *
  * The formats are those of cf_lanes_encode and cf_lanes_decode: float32's subnormals need no
@@ -42,300 +43,349 @@
 
 #include "cpu/compiler.h"
 
-/* What is the same for all elements, spread over the lanes. */
+/* What is the same for all codes to be decoded, spread over the lanes. */
 typedef struct lane_rule {
-  lanes mantissa_bits;
-  lanes drop; /* mantissa bits of a float32 that a normal result has not */
+  lanes drop; /* mantissa bits of a float32 that a value has not */
   /* exponent of the subnormals' last bit at bias 0, in the place of a float32's */
   lanes quantum;
   lanes sign_shift; /* from bit 31 to the code's sign */
-  int rounding;
-  uint64_t seed;
-  int streaming, whitepaper, flush, no_zero, reads_subnormals, is_signed, has_nan, has_special,
-      has_infinity, keeps_infinity, no_negative_zero;
+  int streaming, flush, no_zero, is_signed, has_special, has_infinity, no_negative_zero;
   size_t code_size;
-  /* constants, here so that they are operands in memory and not made anew in every round */
-  lanes one, thirty_two, half, all_but_sign, implicit_one, rebias, normal_place, float32_one;
-  lanes float32_fraction, float32_max, float64_fraction, float64_max;
   lanes bias;
-  lanes sign_mask, magnitude_mask, max_code, overflow_code, nan_code;
-  lanes max_subnormal, smallest_normal, infinity, negative_code, all_of_code;
+  lanes sign_mask, magnitude_mask, max_code, smallest_normal, infinity, all_of_code;
+  lanes implicit_one, float32_one;
 } lane_rule;
 
 static inline lane_rule lane_rule_of(const cf_rule *rule, int bias) {
   const cf_params *params = &rule->params;
   const int m = params->mantissa_bits;
-  lane_rule r;
-  r.mantissa_bits = v_set1((uint32_t)m);
-  r.drop = v_set1((uint32_t)(23 - m));
   /* without mantissa bits both readings are the same: nothing lies between 0 and 2^(1-bias) */
-  r.whitepaper = params->subnormals == CF_SUBNORMALS_WHITEPAPER && m > 0;
+  const int whitepaper = params->subnormals == CF_SUBNORMALS_WHITEPAPER && m > 0;
+  lane_rule r;
+  r.drop = v_set1((uint32_t)(23 - m));
   r.flush = params->subnormals == CF_SUBNORMALS_FLUSH;
   r.no_zero = params->subnormals == CF_SUBNORMALS_NORMAL;
-  r.has_nan = params->has_nan;
   r.no_negative_zero = params->no_negative_zero;
-  r.reads_subnormals = rule->reads_subnormals;
   r.is_signed = params->sign_mask != 0;
   r.sign_shift = v_set1(r.is_signed ? (uint32_t)(31 - cf_log2(params->sign_mask)) : 0);
-  r.quantum = v_set1((uint32_t)((r.whitepaper ? 0 : 1) - m) << 23);
+  r.quantum = v_set1((uint32_t)((whitepaper ? 0 : 1) - m) << 23);
   r.has_special = params->max_code != params->magnitude_mask;
-  r.keeps_infinity = params->has_infinity && params->overflow_code != params->max_code;
   r.code_size = rule->code_size;
   r.bias = v_set1((uint32_t)bias);
   r.sign_mask = v_set1((uint32_t)params->sign_mask);
   r.magnitude_mask = v_set1((uint32_t)params->magnitude_mask);
   r.max_code = v_set1((uint32_t)params->max_code);
-  r.overflow_code = v_set1((uint32_t)params->overflow_code);
-  r.nan_code = v_set1((uint32_t)(params->has_nan ? params->nan_code : params->max_code));
-  r.max_subnormal = v_set1((1u << m) - 1);
-  /* of those without zeros this is the code after the first binade's */
   r.smallest_normal = v_set1(1u << m);
   r.all_of_code = v_set1((uint32_t)(params->sign_mask | params->magnitude_mask));
   r.has_infinity = params->has_infinity;
   r.infinity = v_set1((uint32_t)params->max_code + 1);
-  r.negative_code = v_set1((uint32_t)(params->has_nan ? params->nan_code : 0));
   r.streaming = rule->streaming;
-  r.rounding = rule->rounding;
-  r.seed = rule->seed;
-  r.one = v_set1(1);
-  r.thirty_two = v_set1(32);
-  r.half = v_set1(0x80000000u);
-  r.all_but_sign = v_set1(0x7FFFFFFFu);
   r.implicit_one = v_set1(0x00800000u);
-  r.rebias = v_set1(1023 - 127);
-  r.normal_place = v_set1(128);
-  r.float32_fraction = v_set1(0x007FFFFFu);
-  r.float32_max = v_set1(0x7F7FFFFFu);
-  r.float64_fraction = v_set1(0x000FFFFFu);
-  r.float64_max = v_set1(0x7FEFFFFFu);
   r.float32_one = v_set1(127);
   return r;
 }
 
-/* Source elements, taken apart: |x| = (significand + low / 2^32) * 2^(place - 150). */
-typedef struct operand {
-  lanes sign;        /* in bit 31; the other bits are anything */
-  lanes exponent;    /* biased as a float32's; a float32's own subnormals have 0 */
-  lanes place;       /* the exponent that the significand is for: 1 for them */
-  lanes significand; /* 24 bits */
-  lanes low;         /* what a float64 has beyond that */
-  lanes magnitude;   /* the upper 32 bits of the element, without the sign */
-  lanes rest;        /* the lower 32, if it is a float64 */
-  int is_float64;    /* a constant in every loop */
-} operand;
+/* What is the same for all float32 to be encoded.  Magnitudes have a place: their bits, less those
+ * of half the smallest number that the lowest binade of the format's quantum has.  So a place of
+ * 2^23 and more, without its last bits, is a code but for a constant, whatever the bias; below it
+ * is subnormal, and the exponent tells how much.  In the whitepaper's reading the lowest binade
+ * is the one below the smallest normal number, and is taken out again (docs/spec.md 2.1, "the
+ * hole"). */
+typedef struct round_rule {
+  int rounding; /* the mode */
+  int reads_subnormals, whitepaper, flush, no_zero, is_signed, has_nan, keeps_infinity,
+      no_negative_zero;
+  lanes scale, origin;            /* to a place: at the one bias; at bias 0 */
+  lanes drop, one_more, one_less; /* bits that a code has not; one more, one less than that */
+  lanes offset;                   /* from what remains of a place to a code */
+  lanes normal;                   /* the place of the smallest normal number */
+  lanes below_normal, hole, upper, upper_if_negative, hole_length;
+  lanes largest; /* the place of the largest finite value */
+  lanes smallest_normal, max_subnormal;
+  lanes most, most_if_negative, max_code, overflow_code, nan_code, negative_code;
+  lanes sign_shift, sign_mask;
+  /* of random words: bits that count, a half step, whether one that is odd loses a tie, the bit
+   * that tells, and what is added to a product for a half step beyond 32 bits */
+  int breaks_ties, has_half;
+  lanes kept, half, odd_shift, half_gap, mantissa_bits;
+  /* constants, here so that they are operands in memory and not made anew in every round */
+  lanes all_but_sign, fraction, implicit_one, one, thirty_one, thirty_two, float32_max;
+} round_rule;
 
-static inline operand float32_operand(const lane_rule *r, const void *source) {
-  const lanes bits = v_load(source);
-  const lanes fraction = v_and(bits, r->float32_fraction);
-  operand x;
-  x.is_float64 = 0;
-  x.magnitude = v_and(bits, r->all_but_sign);
-  x.rest = x.low = v_set1(0);
-  x.sign = bits;
-  x.exponent = v_srli(x.magnitude, 23);
-  x.significand = v_or(fraction, r->implicit_one);
-  x.place = x.exponent;
-  if (r->reads_subnormals) { /* elsewhere 2^-127 rounds as anything smaller does */
-    x.place = v_max_s(x.exponent, r->one);
-    x.significand = v_select(m_eq(x.exponent, v_set1(0)), fraction, x.significand);
-  }
-  return x;
+static inline round_rule round_rule_of(const cf_rule *rule, int bias) {
+  const cf_params *params = &rule->params;
+  const int m = params->mantissa_bits, mode = cf_rounding_mode(rule->rounding);
+  const int variant = cf_rounding_variant(rule->rounding), bits = cf_rounding_bits(rule->rounding);
+  const int is_random = mode == CF_STOCHASTIC;
+  const uint32_t one = 0x00800000u, max_subnormal = (1u << m) - 1;
+  round_rule r;
+  r.rounding = mode;
+  r.reads_subnormals = rule->reads_subnormals;
+  r.whitepaper = params->subnormals == CF_SUBNORMALS_WHITEPAPER && m > 0;
+  r.flush = params->subnormals == CF_SUBNORMALS_FLUSH;
+  r.no_zero = params->subnormals == CF_SUBNORMALS_NORMAL;
+  r.is_signed = params->sign_mask != 0;
+  r.has_nan = params->has_nan;
+  r.keeps_infinity = params->has_infinity && params->overflow_code != params->max_code;
+  r.no_negative_zero = params->no_negative_zero;
+  /* the lowest binade has the smallest normal number or, of those without zero, the code 0 */
+  const int lowest = r.whitepaper || r.no_zero ? 126 : 127;
+  r.origin = v_set1(0u - ((uint32_t)lowest << 23));
+  r.scale = v_set1(((uint32_t)bias - (uint32_t)lowest) << 23);
+  r.drop = v_set1((uint32_t)(23 - m));
+  r.one_more = v_set1((uint32_t)(24 - m));
+  r.one_less = v_set1((uint32_t)(22 - m));
+  const uint32_t offset = r.whitepaper || r.no_zero ? 1u << m : 0;
+  r.offset = v_set1(offset);
+  r.normal = v_set1(r.whitepaper ? 2 * one : one);
+  r.below_normal = v_set1(r.whitepaper ? 2 * one - 1 : one - 1);
+  const uint32_t hole = one - (1u << (24 - m)); /* the largest subnormal's place */
+  r.hole = v_set1(hole);
+  r.hole_length = v_set1(2 * one - hole);
+  /* in the hole, what is beyond this is rounded up: the upper code is even */
+  uint32_t upper = 2 * one - 1, upper_if_negative = upper;
+  const uint32_t middle = one + one / 2 - (1u << (22 - m));
+  if (mode == CF_TIES_TO_EVEN || mode == CF_TIES_TO_AWAY) upper = upper_if_negative = middle - 1;
+  if (mode == CF_TIES_TO_ZERO) upper = upper_if_negative = middle;
+  if (mode == CF_TOWARD_POSITIVE) upper = hole;
+  if (mode == CF_TOWARD_NEGATIVE) upper_if_negative = hole;
+  r.upper = v_set1(upper);
+  r.upper_if_negative = v_set1(upper_if_negative);
+  r.largest = v_set1(((uint32_t)params->max_code + offset) << (23 - m));
+  r.smallest_normal = v_set1(1u << m);
+  r.max_subnormal = v_set1(max_subnormal);
+  r.max_code = v_set1((uint32_t)params->max_code);
+  r.overflow_code = v_set1((uint32_t)params->overflow_code);
+  r.most = cf_stops_at_max(mode, 0) ? r.max_code : r.overflow_code;
+  r.most_if_negative = cf_stops_at_max(mode, 1) ? r.max_code : r.overflow_code;
+  r.nan_code = v_set1((uint32_t)(params->has_nan ? params->nan_code : params->max_code));
+  r.negative_code = v_set1((uint32_t)(params->has_nan ? params->nan_code : 0));
+  r.sign_shift = v_set1(r.is_signed ? (uint32_t)(31 - cf_log2(params->sign_mask)) : 0);
+  r.sign_mask = v_set1((uint32_t)params->sign_mask);
+  /* B is A with half a step more; C is B but for ties, which are its odd words' loss */
+  const int halves = is_random && variant != CF_STOCHASTIC_A;
+  r.kept = v_set1(0xFFFFFFFFu << (32 - bits));
+  r.half = v_set1(halves && bits < 32 ? 1u << (31 - bits) : 0);
+  r.has_half = halves && bits == 32;
+  r.breaks_ties = is_random && variant == CF_STOCHASTIC_C;
+  r.odd_shift = v_set1((uint32_t)(32 - bits));
+  r.half_gap = v_set1(r.has_half ? (1u << m) / 2 : 0);
+  r.mantissa_bits = v_set1((uint32_t)m);
+  r.all_but_sign = v_set1(0x7FFFFFFFu);
+  r.fraction = v_set1(one - 1);
+  r.implicit_one = v_set1(one);
+  r.one = v_set1(1);
+  r.thirty_one = v_set1(31);
+  r.thirty_two = v_set1(32);
+  r.float32_max = v_set1(0x7F7FFFFFu);
+  return r;
 }
 
-static inline operand float64_operand(const lane_rule *r, const void *source) {
-  lanes low, high;
-  v_load_pairs(source, &low, &high);
-  const lanes fraction = v_and(high, r->float64_fraction);
-  operand x;
-  x.is_float64 = 1;
-  x.magnitude = v_and(high, r->all_but_sign);
-  x.rest = low;
-  x.sign = high;
-  x.exponent = v_sub(v_srli(x.magnitude, 20), r->rebias);
-  x.place = x.exponent; /* float64's subnormals are far below anything */
-  x.significand = v_or(v_or(v_slli(fraction, 3), v_srli(low, 29)), r->implicit_one);
-  x.low = v_slli(low, 3);
-  return x;
-}
-
-static inline mask is_special(const lane_rule *r, operand x) { /* infinite or NaN */
-  return m_gt_s(x.magnitude, x.is_float64 ? r->float64_max : r->float32_max);
-}
-
-static inline mask is_nonzero(operand x) {
-  if (!x.is_float64) return m_gt_s(x.magnitude, v_set1(0));
-  return m_gt_u(v_or(x.magnitude, x.rest), v_set1(0));
-}
-
-static inline mask is_nan(operand x) {
-  if (!x.is_float64) return m_gt_s(x.magnitude, v_set1(0x7F800000u));
-  const lanes infinity = v_set1(0x7FF00000u), zero = v_set1(0);
-  return m_or(m_gt_s(x.magnitude, infinity),
-              m_and(m_eq(x.magnitude, infinity), m_gt_u(x.rest, zero)));
-}
-
-static inline mask is_subnormal(operand x) {
-  const lanes smallest_normal = v_set1(x.is_float64 ? 0x00100000u : 0x00800000u);
-  return m_and(is_nonzero(x), m_gt_s(smallest_normal, x.magnitude));
-}
+/* What is counted in lanes, and what is seldom there at once. */
+typedef struct tally {
+  lanes underflow;
+  cf_flags *flags;
+} tally;
 
 /* Counts of elements, kept out of the loops' way until there is something to count. */
-static inline void count_raised(cf_flags *flags, mask invalid, mask denormal, mask overflow,
-                                mask underflow) {
-  if (!m_any(m_or(m_or(invalid, denormal), m_or(overflow, underflow)))) return;
+static inline void count_raised(cf_flags *flags, mask invalid, mask denormal, mask overflow) {
+  if (!m_any(m_or(m_or(invalid, denormal), overflow))) return;
   flags->invalid += m_count(invalid);
   flags->denormal += m_count(denormal);
   flags->overflow += m_count(overflow);
-  flags->underflow += m_count(underflow);
 }
 
-/* cf_round_pack: the codes of LANES elements.  rounding and whether to count are constants in the
- * callers' loops; word holds the random words of CF_STOCHASTIC.  A format is plain
- * (cf_rule) or not, a constant too. */
-static CF_ALWAYS_INLINE lanes round_pack(const lane_rule *r, int rounding, int counting, int plain,
-                                         operand x, lanes bias, lanes word, cf_flags *flags) {
-  const int no_zero = !plain && r->no_zero, no_negative_zero = !plain && r->no_negative_zero;
+static inline void tally_end(tally *tally) {
+  uint32_t counts[LANES];
+  v_store(counts, tally->underflow);
+  for (int i = 0; i < LANES; ++i) tally->flags->underflow += counts[i];
+  tally->underflow = v_set1(0);
+}
+
+/* cf_stochastic_up where 32 bits of a fraction are not enough: of x less than 2^-8 quanta, by
+ * `shift`, 32 and more. */
+static inline mask tiny_goes_up(const round_rule *r, int plain, lanes significand, lanes shift,
+                                lanes word, mask odd) {
+  const lanes down = v_sub(shift, r->thirty_two);
+  lanes fraction = v_srlv(significand, down);
+  const mask sticky = m_gt_u(significand, v_sllv(fraction, down));
+  if (!plain && r->has_half) {
+    const lanes next = v_srlv(significand, v_sub(down, r->one)); /* one bit more; 0 if none is */
+    mask goes_up = m_gt_s(v_and(next, r->one), v_set1(0));
+    if (r->breaks_ties) {
+      const mask beyond = m_gt_u(significand, v_sllv(next, v_sub(down, r->one)));
+      goes_up = m_and(goes_up, m_or(beyond, m_gt_s(v_and(fraction, r->one), v_set1(0))));
+    }
+    fraction = v_increment(fraction, goes_up);
+  } else if (!plain && r->breaks_ties) {
+    word = v_select(m_andnot(odd, sticky), v_sub(word, r->one), word);
+  }
+  return m_gt_u(word, v_add(word, fraction));
+}
+
+/* The same in the hole, whose neighbours are gap = 2^m + 1 quanta apart: x is over + fraction
+ * above the lower. */
+static inline mask hole_goes_up(const round_rule *r, int plain, lanes over, lanes fraction,
+                                lanes word, mask odd) {
+  /* (over + fraction) + gap * word / 2^32 >= gap, the product in two words */
+  const lanes product = v_add(v_sllv(word, r->mantissa_bits), word);
+  lanes total = v_add(product, fraction);
+  lanes high = v_srlv(word, v_sub(r->thirty_two, r->mantissa_bits));
+  high = v_increment(v_add(high, over), m_gt_u(word, product));
+  high = v_increment(high, m_gt_u(fraction, total));
+  if (!plain && r->has_half) {
+    const lanes before = total;
+    total = v_add(total, r->half_gap);
+    high = v_increment(high, m_gt_u(before, total));
+  } else if (!plain && r->breaks_ties) { /* one less where the word is odd */
+    const mask borrows = m_and(odd, m_eq(total, v_set1(0)));
+    high = v_select(borrows, v_sub(high, r->one), high);
+  }
+  return m_gt_s(high, r->smallest_normal);
+}
+
+/* cf_round_pack: the codes of LANES float32.  rounding, counting and plain (signed, with subnormals
+ * and both zeros) are constants in the callers' loops; a negative rounding stands for the rule's
+ * own, if not by random words.  scale is round_rule's, or each element's own.  word holds the
+ * random words; low, what elements have beyond float32's precision, is for them alone, as other
+ * modes can have it in the last bit. */
+static CF_ALWAYS_INLINE lanes round_lanes(const round_rule *r, int rounding, int counting,
+                                          int plain, lanes bits, int has_low, lanes low,
+                                          lanes scale, lanes word, tally *tally) {
+  const int is_random = rounding == CF_STOCHASTIC;
+  const int mode = rounding < 0 ? r->rounding : rounding;
+  const int directed = mode == CF_TOWARD_POSITIVE || mode == CF_TOWARD_NEGATIVE;
+  /* zero must be told from what is tiny; elsewhere 2^-127 rounds as anything smaller does */
+  const int exact = directed || mode == CF_TO_ODD || r->reads_subnormals;
+  const int flush = !plain && r->flush, no_zero = !plain && r->no_zero;
+  const int is_signed = plain || r->is_signed;
   const lanes zero = v_set1(0);
-  const mask none = m_gt_s(zero, zero);
-  const int nearest =
-      rounding == CF_TIES_TO_EVEN || rounding == CF_TIES_TO_AWAY || rounding == CF_TIES_TO_ZERO;
-  /* whether anything is lost decides, and not how much */
-  const int directed =
-      rounding == CF_TOWARD_POSITIVE || rounding == CF_TOWARD_NEGATIVE || rounding == CF_TO_ODD;
-  /* steps above the smallest normal number's exponent; below it, the quantum stays */
-  const lanes first_normal = v_sub(r->normal_place, bias);
-  const lanes steps = v_sub(x.place, first_normal);
-  const lanes below = v_min_s(steps, zero);
-  const mask tiny = m_gt_s(first_normal, x.exponent);
-  lanes shift = v_sub(r->drop, below);
-  /* the whitepaper's subnormals have half the quantum; as has the lowest binade where there is no
-   * zero, but for its implicit bit */
-  if (r->whitepaper || no_zero) shift = v_select(tiny, v_sub(shift, r->one), shift);
-
-  const lanes left = v_sub(r->thirty_two, shift);
-  const lanes kept = v_srlv(x.significand, shift);
-  lanes fraction = v_sllv(x.significand, left), sticky = zero;
-  /* further down nothing reaches one half */
-  if (!nearest) fraction = v_or(fraction, v_srlv(x.significand, v_sub(shift, r->thirty_two)));
-  if (x.is_float64) {
-    fraction = v_or(fraction, v_srlv(x.low, shift));
-    sticky = v_sllv(x.low, left);
-  }
-  lanes code = v_add(kept, v_sllv(v_sub(steps, below), r->mantissa_bits));
-  mask too_small = none;
-  if (no_zero) {
-    code = v_select(tiny, v_sub(code, r->smallest_normal), code);
-    too_small = m_gt_s(zero, code);
-    code = v_max_s(code, zero);
-  }
-  mask inexact = none;
-  if (counting || directed) {
-    const lanes lost = x.is_float64 ? v_or(fraction, sticky) : fraction;
-    inexact = m_or(m_gt_u(lost, zero), m_and(is_nonzero(x), m_eq(kept, zero)));
-  }
-
-  mask up = none;
-  switch (rounding) {
-    case CF_TIES_TO_EVEN: {
-      const lanes last_bit = v_and(code, r->one);
-      const lanes beyond = x.is_float64 ? v_or(fraction, v_min_u(sticky, r->one)) : fraction;
-      up = m_gt_u(beyond, v_sub(r->half, last_bit));
-      break;
-    }
-    case CF_TIES_TO_AWAY: up = m_gt_s(zero, fraction); break;
-    case CF_TIES_TO_ZERO:
-      up = m_gt_u(x.is_float64 ? v_or(fraction, v_min_u(sticky, r->one)) : fraction, r->half);
-      break;
-    case CF_TO_ODD: up = m_andnot(inexact, m_eq(v_and(code, r->one), r->one)); break;
-    case CF_TOWARD_POSITIVE: up = m_andnot(inexact, m_gt_s(zero, x.sign)); break;
-    case CF_TOWARD_NEGATIVE: up = m_and(inexact, m_gt_s(zero, x.sign)); break;
-    case CF_STOCHASTIC: up = m_gt_u(fraction, v_add(fraction, word)); break;
-    default: break;
-  }
-
-  if (r->whitepaper) {
-    const mask hole = m_and(tiny, m_gt_s(v_add(kept, r->one), r->max_subnormal));
-    if (m_any(hole)) {
-      /* the neighbours are gap = 2^m + 1 quanta apart, and x is over + fraction above the lower */
-      const lanes over = v_sub(kept, r->max_subnormal);
-      const lanes half_gap = v_srli(r->smallest_normal, 1);
-      mask hole_up = none;
-      inexact = m_or(inexact, m_and(hole, m_gt_s(over, zero)));
-      switch (rounding) {
-        case CF_TIES_TO_EVEN:
-        case CF_TIES_TO_AWAY: /* a tie is at half_gap + 1/2; the upper code is even */
-          hole_up =
-              m_or(m_gt_s(over, half_gap), m_and(m_eq(over, half_gap), m_gt_s(zero, fraction)));
-          break;
-        case CF_TIES_TO_ZERO: {
-          const lanes beyond = x.is_float64 ? v_or(fraction, v_min_u(sticky, r->one)) : fraction;
-          hole_up =
-              m_or(m_gt_s(over, half_gap), m_and(m_eq(over, half_gap), m_gt_u(beyond, r->half)));
-          break;
-        }
-        case CF_TOWARD_POSITIVE: hole_up = m_andnot(inexact, m_gt_s(zero, x.sign)); break;
-        case CF_TOWARD_NEGATIVE: hole_up = m_and(inexact, m_gt_s(zero, x.sign)); break;
-        case CF_STOCHASTIC: {
-          /* (over + fraction) + gap * word / 2^32 >= gap, the product in two words */
-          const lanes product = v_add(v_sllv(word, r->mantissa_bits), word);
-          const lanes total = v_add(product, fraction);
-          lanes high = v_srlv(word, v_sub(r->thirty_two, r->mantissa_bits));
-          high = v_increment(v_add(high, over), m_gt_u(word, product));
-          high = v_increment(high, m_gt_u(fraction, total));
-          hole_up = m_gt_s(high, r->smallest_normal);
-          break;
-        }
-        default: break; /* to odd is down, as toward zero: so is the largest subnormal */
-      }
-      code = v_select(hole, r->max_subnormal, code);
-      up = m_or(m_and(hole, hole_up), m_andnot(up, hole));
+  const lanes magnitude = v_and(bits, r->all_but_sign);
+  lanes significand = v_or(v_and(bits, r->fraction), r->implicit_one);
+  lanes place = v_add(magnitude, scale), exponents = place;
+  if (exact) {
+    const mask small = m_gt_s(r->implicit_one, magnitude);
+    const lanes twice = v_add(magnitude, magnitude);
+    significand = v_select(small, twice, significand);
+    if (r->reads_subnormals) { /* as if they were normal in one binade more */
+      const lanes normalised = v_select(small, v_sub(twice, r->implicit_one), magnitude);
+      exponents = v_add(v_max_s(normalised, zero), scale);
+      place = v_add(normalised, scale);
     }
   }
-  if (no_zero) up = m_andnot(up, too_small);
-  if (rounding != CF_TOWARD_ZERO) code = v_increment(code, up);
-
-  mask underflow = none, overflow = none, invalid = none;
-  if (counting) underflow = no_zero ? too_small : m_and(tiny, inexact);
-  if (r->flush) {
-    const mask subnormal = m_gt_s(r->smallest_normal, code);
-    if (counting) underflow = m_or(underflow, m_and(m_and(tiny, subnormal), is_nonzero(x)));
-    code = v_select(subnormal, zero, code);
-  }
-  if (counting) overflow = m_gt_s(code, r->max_code);
-  if (nearest) {
-    code = v_min_s(code, r->overflow_code);
-  } else if (rounding == CF_TOWARD_POSITIVE) {
-    code = v_min_s(code, v_select(m_gt_s(zero, x.sign), r->max_code, r->overflow_code));
-  } else if (rounding == CF_TOWARD_NEGATIVE) {
-    code = v_min_s(code, v_select(m_gt_s(zero, x.sign), r->overflow_code, r->max_code));
+  const lanes kept = v_max_s(place, significand);
+  lanes shift = v_max_s(r->drop, v_sub(r->one_more, v_srai(exponents, 23)));
+  lanes code;
+  mask odd = m_gt_s(zero, zero);
+  if (is_random) {
+    lanes step = word;
+    if (!plain) {
+      word = v_and(word, r->kept);
+      if (r->breaks_ties) odd = m_gt_s(v_and(v_srlv(word, r->odd_shift), r->one), zero);
+      step = word = v_or(word, r->half);
+      if (r->breaks_ties && !r->has_half) step = v_select(odd, v_sub(word, r->one), word);
+    }
+    lanes sum = v_add(kept, v_srlv(step, v_sub(r->thirty_two, shift)));
+    if (has_low) {
+      const lanes carried = v_sllv(word, shift);
+      const lanes beyond = v_sllv(v_srlv(low, shift), shift);
+      sum = v_increment(sum, m_gt_u(beyond, v_add(beyond, carried)));
+    }
+    code = v_srlv(sum, shift);
+    const mask tiny = m_and(m_gt_s(shift, r->thirty_one), m_gt_s(magnitude, zero));
+    if (m_any(tiny))
+      code = v_increment(code, m_and(tiny, tiny_goes_up(r, plain, significand, shift, word, odd)));
   } else {
-    code = v_min_s(code, r->max_code);
+    switch (mode) {
+      case CF_TOWARD_ZERO: code = v_srlv(kept, shift); break;
+      case CF_TIES_TO_AWAY:
+        code = v_srli(v_add(v_srlv(kept, v_sub(shift, r->one)), r->one), 1);
+        break;
+      default: { /* by how much less than a step, or half of one, makes it a whole one */
+        shift = v_min_s(shift, r->thirty_one); /* still far below one half */
+        const lanes rest = v_sub(v_sllv(r->one, shift), r->one);
+        const lanes negative = v_srai(bits, 31);
+        const lanes last_bit = v_and(v_sub(v_srlv(kept, shift), r->offset), r->one);
+        lanes step;
+        switch (mode) {
+          case CF_TIES_TO_EVEN: step = v_add(v_srli(rest, 1), last_bit); break;
+          case CF_TIES_TO_ZERO: step = v_srli(rest, 1); break;
+          case CF_TOWARD_POSITIVE: step = v_andnot(rest, negative); break;
+          case CF_TOWARD_NEGATIVE: step = v_and(rest, negative); break;
+          default: step = v_andnot(rest, v_sub(zero, last_bit)); break; /* CF_TO_ODD */
+        }
+        code = v_srlv(v_add(kept, step), shift);
+      }
+    }
   }
-  const mask special = is_special(r, x);
-  lanes sign = x.sign;
+
+  mask too_small = m_gt_s(zero, zero);
+  if (r->whitepaper) {
+    const lanes normal_code = v_sub(code, r->offset);
+    if (is_random) {
+      code = v_select(m_gt_s(r->normal, place), code, normal_code);
+      const mask hole = m_gt_u(r->hole_length, v_sub(place, r->hole));
+      if (m_any(hole)) {
+        const lanes left = v_sub(r->thirty_two, shift);
+        const lanes over = v_sub(v_srlv(significand, shift), r->max_subnormal);
+        lanes fraction = v_sllv(significand, left);
+        if (has_low) fraction = v_or(fraction, v_srlv(low, shift));
+        const mask goes_up = m_and(hole, hole_goes_up(r, plain, over, fraction, word, odd));
+        code = v_increment(v_select(hole, r->max_subnormal, code), goes_up);
+      }
+    } else {
+      lanes limit = r->upper;
+      if (directed) limit = v_select(m_gt_s(zero, bits), r->upper_if_negative, r->upper);
+      code = v_select(m_gt_s(place, limit), v_max_s(normal_code, r->smallest_normal),
+                      v_min_s(code, r->max_subnormal));
+    }
+  } else if (no_zero) {
+    too_small = m_gt_s(r->normal, place);
+    code = v_select(too_small, zero, v_sub(code, r->offset));
+  } else if (flush) {
+    code = v_select(m_gt_s(r->smallest_normal, code), zero, code);
+  }
+
+  const mask is_zero = m_eq(v_or(magnitude, low), zero);
+  mask overflow = m_gt_s(zero, zero), underflow = overflow, invalid = overflow;
+  if (counting) {
+    const lanes exact = v_sllv(v_srlv(kept, shift), shift);
+    mask inexact = m_gt_u(kept, exact);
+    if (has_low) inexact = m_or(inexact, m_gt_u(low, zero));
+    if (r->whitepaper) inexact = m_or(inexact, m_gt_s(place, r->fraction));
+    if (flush) inexact = m_or(inexact, m_eq(code, zero));
+    underflow = no_zero ? too_small : m_and(inexact, m_gt_s(r->normal, place));
+    underflow = m_andnot(underflow, is_zero);
+  }
+  const mask special = m_gt_s(magnitude, r->float32_max);
+  lanes sign = bits, most = r->most;
+  if (counting) overflow = m_or(m_gt_s(code, r->max_code), special);
+  if (directed) most = v_select(m_gt_s(zero, bits), r->most_if_negative, r->most);
+  code = v_min_s(code, most);
   if (m_any(special)) {
-    invalid = is_nan(x);
+    invalid = m_gt_s(magnitude, v_set1(0x7F800000u));
     if (!r->has_nan) sign = v_select(invalid, zero, sign);
     code = v_select(invalid, r->nan_code, v_select(special, r->overflow_code, code));
     overflow = m_andnot(overflow, r->keeps_infinity ? special : invalid);
+    if (no_zero) underflow = m_andnot(underflow, special);
   }
-  if (no_zero && r->has_nan) {
-    const mask is_zero = m_andnot(too_small, is_nonzero(x));
-    if (m_any(is_zero)) {
+  if (no_zero) {
+    if (r->has_nan) {
       code = v_select(is_zero, r->nan_code, code);
       sign = v_select(is_zero, zero, sign);
       invalid = m_or(invalid, is_zero);
-      underflow = m_andnot(underflow, is_zero);
+    } else {
+      underflow = m_or(underflow, is_zero);
     }
   }
-  if (r->is_signed) {
+  if (is_signed) {
     const lanes signs = v_and(v_srlv(sign, r->sign_shift), r->sign_mask);
-    if (no_negative_zero)
+    if (!plain && r->no_negative_zero)
       code = v_select(m_gt_s(code, zero), v_or(code, signs), zero);
     else
       code = v_or(code, signs);
   } else {
-    const mask negative = m_andnot(m_and(m_gt_s(zero, x.sign), is_nonzero(x)), is_nan(x));
+    const mask negative = m_andnot(m_andnot(m_gt_s(zero, bits), is_zero), invalid);
     if (m_any(negative)) {
       code = v_select(negative, r->negative_code, code);
       invalid = m_or(invalid, negative);
@@ -343,7 +393,11 @@ static CF_ALWAYS_INLINE lanes round_pack(const lane_rule *r, int rounding, int c
       underflow = m_andnot(underflow, negative);
     }
   }
-  if (counting) count_raised(flags, invalid, is_subnormal(x), overflow, underflow);
+  if (counting) {
+    tally->underflow = v_increment(tally->underflow, underflow);
+    const mask denormal = m_gt_u(r->fraction, v_sub(magnitude, r->one));
+    count_raised(tally->flags, invalid, denormal, overflow);
+  }
   return code;
 }
 
@@ -382,9 +436,7 @@ static CF_ALWAYS_INLINE lanes unpack(const lane_rule *r, int counting, int plain
     value = v_select(is_only_nan, v_set1(CF_FLOAT32_NAN_BITS), value);
     nan = m_or(nan, is_only_nan);
   }
-  if (counting)
-    count_raised(flags, nan, m_and(small, m_gt_s(magnitude, zero)), m_gt_s(zero, zero),
-                 m_gt_s(zero, zero));
+  if (counting) count_raised(flags, nan, m_and(small, m_gt_s(magnitude, zero)), m_gt_s(zero, zero));
   return value;
 }
 
