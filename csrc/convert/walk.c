@@ -222,8 +222,8 @@ static void walk_range(const cf_walk *w, int64_t begin, int64_t end, cf_flags *f
   cf_operation_finish(w->op);
 }
 
-/* A walk shared among threads, which take ranges of it. */
-enum { ELEMENTS_PER_SHARE = 1 << 16, SHARES_MAX = 1 << 6 };
+/* A walk shared among threads, which take ranges of it; each takes a kernel some preparation. */
+enum { ELEMENTS_PER_SHARE = 1 << 17, SHARES_MAX = 1 << 6 };
 
 typedef struct shared_walk {
   const cf_walk *walk;

@@ -174,9 +174,11 @@ static void get_modes(modes *m) { *m = cf_all_float_modes(); }
 static void set_modes(const modes *m) { cf_float_modes_leave(*m); }
 #else
 #include <fenv.h>
-typedef fenv_t modes;
-static void get_modes(modes *m) { fegetenv(m); }
-static void set_modes(const modes *m) { fesetenv(m); }
+typedef int modes; /* the direction of rounding, which is all that C knows */
+static void get_modes(modes *m) { *m = fegetround(); }
+static void set_modes(const modes *m) {
+  if (*m != fegetround()) fesetround(*m);
+}
 #endif
 
 /* The pool. */

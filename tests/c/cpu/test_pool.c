@@ -183,15 +183,13 @@ static int take_part(int rounding, const char *where) {
 }
 
 static void surroundings_of_workers(void) {
-  fenv_t before;
   sigset_t mask_before, mask_after;
   pthread_sigmask(SIG_SETMASK, NULL, &mask_before);
   take_part(FE_TONEAREST, "to nearest");
 #if defined(FE_UPWARD)
-  fegetenv(&before);
   if (fesetround(FE_UPWARD) == 0) {
     take_part(FE_UPWARD, "upward");
-    fesetenv(&before);
+    fesetround(FE_TONEAREST);
     take_part(FE_TONEAREST, "to nearest again");
   }
 #endif
@@ -317,7 +315,7 @@ void test_pool(void) {
   little_work();
   surroundings_of_workers();
   many_callers();
-  forks();
+  if (!is_thinned()) forks(); /* emulators start no threads in a child */
 #endif
   free(c);
 }
