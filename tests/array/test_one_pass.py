@@ -281,7 +281,7 @@ def test_sums_of_8_bits_are_exact(fmt, isa, threads):
 @pytest.mark.parametrize("fmt", FORMATS, ids=str)
 @pytest.mark.parametrize("name", ["max", "min"])
 def test_extremes(name, fmt, isa, threads):
-    for shape in ((1,), (5000,), (3, 50, 100), (2, 3000, 2), (600, 700)):
+    for shape in ((4095,), (5000,), (3, 50, 100), (2, 3000, 2), (600, 700)):
         for a in (
             finite(fmt, shape),
             codes_of(fmt, shape),
@@ -300,13 +300,13 @@ def test_extremes(name, fmt, isa, threads):
 
 
 def test_of_two_zeros_minus_zero_is_the_smaller(isa):
-    zeros = cf.asarray([0.0, -0.0] * 40, F8)
+    zeros = cf.asarray([0.0, -0.0] * 4000, F8)
     assert not np.signbit(zeros.max())
     assert np.signbit(zeros.min())
 
 
 def test_what_numpy_says_is_wrong_stays_so():
-    a = finite(F8, (40, 70))
+    a = finite(F8, (70, 70))
     for axis in (2, -3, (0, 0), "x"):
         with pytest.raises((ValueError, TypeError)):
             a.sum(axis=axis)
