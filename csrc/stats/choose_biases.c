@@ -424,6 +424,24 @@ static void sort_axes(axis *axes, int count, int *place) {
   }
 }
 
+/* Join axes of groups that are one, in memory and among biases; all elements' axes are as long. */
+static void join_groups(task *t) {
+  int count = 0;
+  for (int i = 0; i < t->group_axes; ++i) {
+    axis inner = t->groups[i];
+    if (count > 0) {
+      const axis outer = t->groups[count - 1];
+      if (outer.last == 0 && inner.last == 0 && outer.stride == inner.stride * inner.length &&
+          outer.step == inner.step * inner.length) {
+        inner.length *= outer.length;
+        --count;
+      }
+    }
+    t->groups[count++] = inner;
+  }
+  t->group_axes = count;
+}
+
 /* Find the axes of groups and of their elements. */
 static void set_axes(task *t, int ndim, const int64_t *shape, const int64_t *strides,
                      const int64_t *blocks) {
@@ -452,6 +470,7 @@ static void set_axes(task *t, int ndim, const int64_t *shape, const int64_t *str
   for (int i = 0; i < t->member_axes; ++i) now_at[member_place[i]] = i;
   for (int i = 0; i < t->group_axes; ++i)
     if (t->groups[i].member >= 0) t->groups[i].member = now_at[t->groups[i].member];
+  join_groups(t);
 }
 
 /* Whether the elements of each group are contiguous, and aligned, whichever are shorter. */
