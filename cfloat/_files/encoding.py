@@ -263,7 +263,6 @@ class Encoding:
             with lock:
                 chosen[piece.slices] = found
                 done.append(made)
-                self._advance(counter, piece, 1)
 
         def again(piece: Piece, worker: int) -> None:
             with refusing_contradictions(self._source.path, self.name):
@@ -272,7 +271,7 @@ class Encoding:
             with lock:
                 done.append(made)
 
-        self._do(first, pieces)
+        self._do(first, pieces, lambda piece: self._advance(counter, piece, 1))
         if self._rule is not None:
             chosen[:] = biases_of_peaks(largest, fmt, self._rule)
         right = [one for one in done if np.array_equal(one.biases, chosen[one.piece.slices])]
@@ -283,13 +282,18 @@ class Encoding:
         self._tell(done, counter)
         return chosen if self._axis is not None else int(chosen[0])
 
-    def _do(self, work: Callable[[Piece, int], None], pieces: Sequence[Piece]) -> None:
+    def _do(
+        self,
+        work: Callable[[Piece, int], None],
+        pieces: Sequence[Piece],
+        tell: Callable[[Piece], None] | None = None,
+    ) -> None:
         """Do pieces, by several threads if there may be and parts are read from anywhere."""
         count = min(get_num_threads(), MAX_WORKERS, len(pieces))
         if not self._source.reads_anywhere:
             count = 1
         self._scratch.of(count - 1)
-        do_pieces(in_default_modes(work), pieces, count)
+        do_pieces(in_default_modes(work), pieces, count, tell)
 
     @property
     def rounded_to(self) -> Format:
@@ -403,9 +407,8 @@ class Encoding:
                     made = self._encoded(piece, worker, values, part, writer)
             with lock:
                 done.append(made)
-                self._advance(counter, piece, self._passes)
 
-        self._do(one, list(parts))
+        self._do(one, list(parts), lambda piece: self._advance(counter, piece, self._passes))
         self._tell(done, counter)
 
     def _tell(self, done: Iterable[_Done], counter: Counter) -> None:

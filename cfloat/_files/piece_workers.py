@@ -11,7 +11,12 @@ P = TypeVar("P")
 MAX_WORKERS: Final = 2
 
 
-def do_pieces(work: Callable[[P, int], None], pieces: Iterable[P], count: int) -> None:
+def do_pieces(
+    work: Callable[[P, int], None],
+    pieces: Iterable[P],
+    count: int,
+    tell: Callable[[P], None] | None = None,
+) -> None:
     """Call ``work(piece, worker)`` for each piece, by `count` threads of which this one is the first.
 
     The pieces are begun in their order.  After an error, or an exception that reaches this thread, no further
@@ -25,6 +30,8 @@ def do_pieces(work: Callable[[P, int], None], pieces: Iterable[P], count: int) -
         What is to be done.
     count : int
         How many threads.
+    tell : callable, optional
+        Called with each piece that is done, in this thread alone: what it calls may be anybody's.
 
     Examples
     --------
@@ -38,8 +45,10 @@ def do_pieces(work: Callable[[P, int], None], pieces: Iterable[P], count: int) -
     if count < 2:
         for piece in pieces:
             work(piece, 0)
+            if tell is not None:
+                tell(piece)
         return
-    queue = _Queue(pieces)
+    queue = _Queue(pieces, tell)
     others = [
         threading.Thread(target=queue.drain, args=(work, worker), daemon=True)
         for worker in range(1, count)
@@ -54,6 +63,7 @@ def do_pieces(work: Callable[[P, int], None], pieces: Iterable[P], count: int) -
         queue.stop()
         _wait(others)
     queue.raise_first()
+    queue.tell_of_done()
 
 
 def _wait(others: list[threading.Thread]) -> None:
@@ -73,8 +83,10 @@ def _wait(others: list[threading.Thread]) -> None:
 class _Queue(Generic[P]):
     """Pieces that threads take one after the other, until there are none, or one has failed."""
 
-    def __init__(self, pieces: Iterable[P]) -> None:
+    def __init__(self, pieces: Iterable[P], tell: Callable[[P], None] | None) -> None:
         self._pieces = enumerate(pieces)
+        self._tell = tell
+        self._done: list[P] = []
         self._lock = threading.Lock()
         self._is_stopped = False
         self._errors: dict[int, BaseException] = {}
@@ -96,6 +108,18 @@ class _Queue(Generic[P]):
                 if worker == 0 and not isinstance(error, Exception):
                     raise
                 return
+            with self._lock:
+                self._done.append(piece)
+            if worker == 0:
+                self.tell_of_done()
+
+    def tell_of_done(self) -> None:
+        """Tell of the pieces that were done since the last time; in the thread that began them all."""
+        with self._lock:
+            done, self._done = self._done, []
+        if self._tell is not None:
+            for piece in done:
+                self._tell(piece)
 
     def stop(self) -> None:
         """Let no further piece begin."""

@@ -136,13 +136,14 @@ class SafetensorsWriter:
             raise
 
 
-_seeking = threading.Lock()
+# of threads that open or seek; not a part of what is sent to other processes
+_one_at_a_time = threading.Lock()
 
 
 def _write_at(stream: IO[bytes], start: int, data: memoryview) -> None:
     """Write bytes to a file, which has none in a buffer."""
     if not hasattr(os, "pwrite"):  # Windows
-        with _seeking:
+        with _one_at_a_time:
             stream.seek(start)
             stream.write(data)
             stream.flush()
@@ -180,7 +181,6 @@ class Part:
     def __init__(self, temporary: str, path: str, starts: Mapping[str, int]) -> None:
         self._temporary, self._path, self._starts = temporary, path, starts
         self._stream: IO[bytes] | None = None
-        self._opening = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -188,7 +188,7 @@ class Part:
     def write(self, name: str, start: int, data: Array) -> None:
         """Write elements of a tensor, from its byte `start` on; several threads may, at once."""
         with _system_errors(self._path):
-            with self._opening:
+            with _one_at_a_time:
                 if self._stream is None:
                     self._stream = open(self._temporary, "r+b")  # noqa: SIM115 - closed by __exit__
             _write_at(self._stream, self._starts[name] + start, as_bytes(data).data)

@@ -69,6 +69,35 @@ def test_an_exception_of_this_thread_waits_for_the_other():
     assert done.is_set()
 
 
+def test_this_thread_alone_tells_of_pieces():
+    told, by = [], set()
+
+    def tell(piece):
+        told.append(piece)
+        by.add(threading.get_ident())
+
+    do_pieces(lambda piece, worker: time.sleep(0.001), range(40), 2, tell)
+    assert sorted(told) == list(range(40))
+    assert by == {threading.get_ident()}
+
+
+def test_progress_is_told_by_the_caller(tmp_path, monkeypatch, threads):
+    monkeypatch.setattr(tensor_pieces, "PIECE_SIZE", 100)
+    source, target = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+    cf.save(source, {"a": growing()})
+    for bias in ("max", "mse", 3):
+        told = []
+        convert(
+            source,
+            target,
+            Plan(cf.CFloat8_1_4_3, bias=bias),
+            lambda *call: told.append((*call, threading.get_ident())),  # noqa: B023
+        )
+        assert {ident for *_, ident in told} == {threading.get_ident()}
+        assert [total for _, total, _ in told] == [60 * 50 * 4] * len(told)
+        assert told[-1][0] == pytest.approx(60 * 50 * 4)
+
+
 def test_without_a_second_thread_the_first_does_it_all(monkeypatch):
     def no_more(self):
         raise RuntimeError("can't start new thread")
