@@ -7,11 +7,10 @@
 #include "matmul/multiplication.h"
 
 enum { SHARES_EACH = 4, LEAST_LINES = 64 }; /* of a thread, and of a share */
-/* at a time; fewer lines of many rows, so that all sums stay in the nearest cache */
-enum { LINE_PIECE = 2048, FEW_ROWS = 4, INNER_PIECE = 1024, BLOCK_LINES = 16 };
-enum { SUMS = FEW_ROWS * LINE_PIECE + CF_GEMV_ROWS_MAX * CF_GEMV_CODES };
-_Static_assert(LINE_PIECE *FEW_ROWS / CF_GEMV_ROWS_MAX % CF_GEMV_CODES == 0,
-               "rows of sums have room for whole vectors");
+/* at a time; and as many lines as have sums that stay in the nearest cache, in the order of memory
+ */
+enum { LINE_PIECE = 2048, INNER_PIECE = 1024, BLOCK_LINES = 16, SUMS_OF_LINES = 8192 };
+enum { SUMS = SUMS_OF_LINES + CF_GEMV_ROWS_MAX * CF_GEMV_CODES };
 
 /* The kernels of codes as they are, and what becomes of them. */
 typedef struct code_kernels {
@@ -330,8 +329,6 @@ static void decode_rows(const gemv_task *task, float *x) {
 int cf_matmul_gemv(cf_multiplication *m) {
   gemv_task task = {.m = m, .values = cf_active_tiles(CF_PACKED_FLOAT32)};
   task.x_step = cf_multiple(m->inner, CF_GEMV_CODES);
-  task.line_piece = m->rows <= FEW_ROWS ? LINE_PIECE : LINE_PIECE * FEW_ROWS / CF_GEMV_ROWS_MAX;
-  task.sums_step = task.line_piece + CF_GEMV_CODES;
   task.scales_step = m->inner / CF_GEMV_BLOCK + 2;
   const uint64_t most = (CF_GEMV_ROWS_MAX + 1 + CF_MAX_THREADS) * (uint64_t)sizeof *task.x;
   if ((uint64_t)task.x_step > SIZE_MAX / most) return CF_NO_MEMORY;
@@ -344,6 +341,10 @@ int cf_matmul_gemv(cf_multiplication *m) {
     task.codes = (code_kernels){.scale = 1};
     decode_rows(&task, x);
   }
+  task.line_piece = SUMS_OF_LINES / m->rows / CF_GEMV_CODES * CF_GEMV_CODES;
+  if (task.line_piece > LINE_PIECE && (task.codes.dot == NULL || task.codes.by_block))
+    task.line_piece = LINE_PIECE;
+  task.sums_step = task.line_piece + CF_GEMV_CODES;
   if (task.codes.by_block && is_by_line(m)) {
     const size_t count = (size_t)(m->threads * BLOCK_LINES * task.scales_step);
     task.scales = malloc(count * sizeof *task.scales);
