@@ -283,10 +283,10 @@ def convert(
 def convert_nearest(
     fmt: Any, bias: object, source: Array, from_type: int, out: object, dtype: Any, to_type: int
 ) -> Array | None:
-    """Convert to nearest by the shortest way there is; None if that is not for these arguments, or one is wrong.
+    """Convert to nearest by the shortest way there is; None if that is not for these arguments.
 
-    It is for contiguous arrays of native byte order and one bias, while nobody counts flags.  Nothing was
-    written where it gives None: `convert`, and the checks before it, know the rest.
+    It is for contiguous arrays of native byte order and one bias, while nobody counts flags; and for no wrong
+    argument.  Nothing was written where it gives None: `convert`, and the checks before it, know the rest.
 
     Parameters
     ----------
@@ -450,7 +450,8 @@ def matmul_flat(
         Whether sums are exact, and rounded once.
     """
     accumulate = _EXACT if exact else _FLOAT32
-    a_type, b_type = CODES, CODES
+    a_type: int | None = CODES
+    b_type: int | None = CODES
     if a_format is None:
         a, a_format, a_type = a.view(_BITS[a.itemsize]), _NULL, element_type(a.dtype)
     if b_format is None:
