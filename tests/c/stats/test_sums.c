@@ -70,9 +70,83 @@ static void orders(uint64_t *state) {
   free(parts);
 }
 
+/* A sum of cf_exact_errors, from bytes, and of cf_add_products, from bins, to the same words. */
+static void same_sum(const uint8_t *bytes, const int64_t *bins, const char *name) {
+  enum { WORDS = CF_SUM_BYTES / 4 };
+  int64_t words[WORDS + 4] = {0}, carried = 0;
+  for (int bin = 0; bin < CF_SUM_BINS; ++bin)
+    for (int half = 0; half < 2; ++half) {
+      const int place = bin + (half == 0 ? 26 : 0);
+      int64_t value = bins[2 * bin + half];
+      /* a bit at a time, which is plain if slow */
+      for (int bit = 0; value != 0; ++bit, value /= 2)
+        words[(place + bit) / 32] += value % 2 * ((int64_t)1 << (place + bit) % 32);
+    }
+  for (int i = 0; i < WORDS; ++i) {
+    const int64_t word = words[i] + carried;
+    const int64_t kept = word & 0xFFFFFFFF;
+    const int64_t found = (int64_t)bytes[4 * i] | (int64_t)bytes[4 * i + 1] << 8 |
+                          (int64_t)bytes[4 * i + 2] << 16 | (int64_t)bytes[4 * i + 3] << 24;
+    carried = (word - kept) / ((int64_t)1 << 32);
+    CHECK(found == kept, "%s, word %d: %llx, expected %llx", name, i, (unsigned long long)found,
+          (unsigned long long)kept);
+  }
+}
+
+static void errors(uint64_t *state) {
+  static double x[COUNT], q[COUNT], off[COUNT];
+  static cf_errors found;
+  int64_t *bins = allocate(SUMS * sizeof *bins);
+  int finite = 0, saturated = 0, underflowed = 0, subnormal = 0, overflowed = 0;
+  double max_abs = 0, max_rel = 0;
+  for (int i = 0; i < COUNT; ++i) {
+    const double spread = ldexp((double)random_bits(state), (int)random_below(state, 1800) - 900);
+    x[i] = random_below(state, 2) == 0 ? spread : -spread;
+    q[i] = i % 7 == 0 ? 0 : x[i] * (1 + (double)random_below(state, 9) / 128);
+    if (i % 50 == 1) x[i] = i % 100 == 1 ? (double)NAN : -(double)INFINITY;
+    if (i % 50 == 2) q[i] = i % 100 == 2 ? (double)NAN : (double)INFINITY;
+    if (i % 50 == 3) x[i] = q[i] = 0;
+    off[i] = q[i] - x[i];
+  }
+  CHECK(cf_exact_errors(x, q, off, COUNT, 1e250, 1e-250, &found) == CF_OK, "status");
+  for (int i = 0; i < COUNT; ++i) {
+    if (!isfinite(x[i])) continue;
+    const double error = isfinite(off[i]) ? fabs(off[i]) : (double)INFINITY;
+    ++finite;
+    saturated += fabs(x[i]) > 1e250;
+    underflowed += x[i] != 0 && q[i] == 0;
+    subnormal += q[i] != 0 && fabs(q[i]) < 1e-250;
+    overflowed += isinf(error) ? 1 : 0;
+    max_abs = fmax(max_abs, error);
+    if (x[i] != 0) max_rel = fmax(max_rel, error / fabs(x[i]));
+  }
+  CHECK(found.finite == (uint64_t)finite && found.saturated == (uint64_t)saturated &&
+            found.underflowed == (uint64_t)underflowed && found.subnormal == (uint64_t)subnormal &&
+            found.overflowed == (uint64_t)overflowed,
+        "counts");
+  CHECK(finite < COUNT && saturated > 0 && underflowed > 0 && subnormal > 0 && overflowed > 0,
+        "elements of every kind");
+  CHECK(found.max_abs == max_abs && found.max_rel == max_rel, "%a, %a", found.max_abs,
+        found.max_rel);
+  for (int sum = 0; sum < CF_ERROR_SUMS; ++sum) {
+    static const char *const names[] = {"signal", "noise", "product", "rounded"};
+    memset(bins, 0, SUMS * sizeof *bins);
+    for (int i = 0; i < COUNT; ++i) {
+      const double a = sum == CF_NOISE ? off[i] : sum == CF_ROUNDED ? q[i] : x[i];
+      const double b = sum == CF_NOISE ? off[i] : sum == CF_SIGNAL ? x[i] : q[i];
+      if (isfinite(x[i]) && isfinite(a) && isfinite(b)) cf_add_products(&a, &b, 1, bins);
+    }
+    same_sum(found.sums[sum], bins, names[sum]);
+  }
+  CHECK(cf_exact_errors(x, q, off, 0, 1, 1, &found) == CF_OK && found.finite == 0, "none");
+  CHECK(cf_exact_errors(x, q, off, (size_t)1 << 31, 1, 1, &found) == CF_BAD_LAYOUT, "too many");
+  free(bins);
+}
+
 void test_sums(void) {
   uint64_t state = 4;
   any_exponents(&state);
   extremes();
   orders(&state);
+  errors(&state);
 }
