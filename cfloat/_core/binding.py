@@ -83,8 +83,7 @@ _TOWARD_NEGATIVE: Final = lib.CF_TOWARD_NEGATIVE
 TILE_ROWS: Final[int] = lib.CF_TILE
 SCHEME_COLUMNS: Final[int] = lib.CF_SCHEME_COLUMNS
 
-#: Bins of `add_products`, and the bin of products that are integers of 53 bits.
-SUM_BINS: Final[int] = lib.CF_SUM_BINS
+#: Sums of `exact_errors` are in units of 2 to the power of minus this.
 SUM_ORIGIN: Final[int] = lib.CF_SUM_ORIGIN
 
 _STATUS: Final = {
@@ -815,13 +814,6 @@ def rounding_errors(fmt: Any, bias: int, values: NDArray[np.float32]) -> Roundin
         lib.cf_rounding_errors(fmt, bias, ffi.from_buffer("float[]", values), values.size, found)
     )
     return RoundingStats(*(getattr(found, name) for name in RoundingStats._fields))
-
-
-def add_products(a: NDArray[np.float64], b: NDArray[np.float64], sums: NDArray[np.int64]) -> None:
-    """Add the products of contiguous, finite float64 to `SUM_BINS` pairs of integers, by exponent."""
-    pointers = (ffi.from_buffer("double[]", each) for each in (a, b))
-    sums_pointer = ffi.from_buffer("int64_t[]", sums, require_writable=True)
-    _check(lib.cf_add_products(*pointers, a.size, sums_pointer))
 
 
 class ExactErrors(NamedTuple):
