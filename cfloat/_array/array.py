@@ -560,7 +560,10 @@ class CFloatArray(FunctionMethods, Operators):
             table = fmt._table(biases.values)
             if code < table.size:
                 return table[code]
-        return self._of(np.asarray(code), self._format, biases)._decode()[()]
+        codes = np.asarray(code)
+        if not fmt._fills_storage:
+            check_codes(codes, fmt)
+        return decode_checked(codes, fmt, biases.values, (), FLOAT32)[()]
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if type(key) not in _PLAIN_KEYS:

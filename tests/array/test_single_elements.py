@@ -165,3 +165,12 @@ def test_an_operand_with_its_own_idea_of_products():
     a @= a
     assert type(a) is cf.CFloatArray
     assert np.asarray(a).tolist() == [[2, 2], [2, 2]]
+
+
+@pytest.mark.quick
+def test_products_of_codes_that_the_format_lacks():
+    a = cf.ones((2, 2), cf.float6_e2m3fn)
+    a.codes[0, 1] = 64
+    for multiply in (cf.matmul, lambda x, y: x @ y):
+        with pytest.raises(cf.ArgumentValueError, match="codes have an element 64"):
+            multiply(a, np.ones((2, 2), np.float32))
