@@ -279,18 +279,10 @@ typedef struct cf_rounding_stats {
 int cf_rounding_errors(const cf_format *format, int bias, const float *values, size_t count,
                        cf_rounding_stats *found);
 
-/* Add the products a[i] * b[i] of finite numbers, each rounded to 53 bits whatever its exponent, to
- * a sum that loses nothing: integers by exponent.  With the product s * 2^e, s an integer of
- * magnitude 2^52 to 2^53, its bin is e + CF_SUM_ORIGIN: sums[2 * bin] gains the upper bits of s, s
- * / 2^26 toward zero, and [+ 1] the rest, of the same sign. sums has 2 * CF_SUM_BINS elements, and
- * room for 2^36 products.  As they are integers, no order matters. */
-enum cf_sum_bins { CF_SUM_ORIGIN = 2300, CF_SUM_BINS = 4400 };
-int cf_add_products(const double *a, const double *b, size_t count, int64_t *sums);
-
 /* What a tensor became by rounding: elements that are finite before, x, after, q, and by how much
  * they are off. */
 enum cf_error_sum { CF_SIGNAL, CF_NOISE, CF_PRODUCT, CF_ROUNDED, CF_ERROR_SUMS };
-enum cf_exact_sum { CF_SUM_BYTES = 576 };
+enum cf_exact_sum { CF_SUM_ORIGIN = 2300, CF_SUM_BYTES = 576 };
 typedef struct cf_errors {
   double max_abs; /* the largest error */
   double max_rel; /* the largest error over its value, of values other than zero */
@@ -300,8 +292,9 @@ typedef struct cf_errors {
   uint64_t underflowed; /* not zero, and became zero */
   uint64_t subnormal;   /* became smaller than smallest_normal, and not zero */
   /* the sums of x * x, of off * off and of x * q and q * q, where off and q are finite: each
-   * product rounded as in cf_add_products and nothing else, integers in units of 2^-CF_SUM_ORIGIN,
-   * in two's complement, the lowest byte first */
+   * product is rounded to 53 bits, whatever its exponent, and nothing else, so that no order
+   * matters.  They are integers in units of 2^-CF_SUM_ORIGIN, in two's complement, the lowest byte
+   * first. */
   uint8_t sums[CF_ERROR_SUMS][CF_SUM_BYTES];
 } cf_errors;
 

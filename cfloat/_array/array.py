@@ -14,11 +14,11 @@ from cfloat._bias.bias_methods import check_method
 from cfloat._bias.choose import choose_bias
 from cfloat._convert.by_layout import decode_layout, encode_layout
 from cfloat._convert.elementwise import check_codes, decode_checked
-from cfloat._core import binding, flags
+from cfloat._core import flags
 from cfloat._core.code_order import code_order
 from cfloat._core.dtypes import FLOAT32, real_array
-from cfloat._core.float_modes import in_default_modes
 from cfloat._core.flags import asked
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format, find_without_dtype
 from cfloat._core.public_names import public
@@ -556,11 +556,14 @@ class CFloatArray(FunctionMethods, Operators):
     def _value(self, code: Any, biases: BiasLayout) -> Any:
         """Decode one code, a NumPy scalar: to a float32."""
         fmt = self._format
-        if fmt.bits <= _TABLE_BITS and asked() is None:
+        if fmt.bits <= _TABLE_BITS and isinstance(biases.values, int) and asked() is None:
             table = fmt._table(biases.values)
             if code < table.size:
                 return table[code]
-        return self._of(np.asarray(code), self._format, biases)._decode()[()]
+        codes = np.asarray(code)
+        if not fmt._fills_storage:
+            check_codes(codes, fmt)
+        return decode_checked(codes, fmt, biases.values, (), FLOAT32)[()]
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if type(key) not in _PLAIN_KEYS:

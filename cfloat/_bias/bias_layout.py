@@ -50,7 +50,7 @@ class BiasLayout:
     @property
     def one(self) -> int | None:
         """The bias if it is one for all elements."""
-        return self.values if type(self.values) is int else None
+        return self.values if isinstance(self.values, int) else None
 
     @property
     def block(self) -> int | None:
@@ -88,11 +88,11 @@ class BiasLayout:
         if self.blocks is None and _OF_AN_AXIS.issuperset(map(type, given)):
             # an axis of length 1 is not the codes' own
             lengths = zip(given, self.values.shape, shape, strict=False)
-            parts = [
+            of_biases = (
                 part if own == length else _SLICE_ALL if type(part) is slice else 0
                 for part, own, length in lengths
-            ]
-            return _biases(self.values[tuple(parts)])
+            )
+            return _biases(self.values[tuple(of_biases)])
         parts = _expanded(key, len(shape))
         if parts is None:
             return compressed(self.full(shape)[key])

@@ -87,7 +87,8 @@ def round_to(
     source = x if type(x) is ndarray else real_array("x", x)
     if (
         rounding is TIES_TO_EVEN
-        and seed is random_bits is None
+        and seed is None
+        and random_bits is None
         and offset is FIRST_WORD
         and stochastic_bits is ALL_BITS
         and stochastic_variant is VARIANT_A

@@ -1,5 +1,6 @@
 """Conversion between values and codes, each element by itself: `encode`, `decode` (docs/spec.md 3)."""
 
+from collections.abc import Callable
 from itertools import zip_longest
 from typing import Any, Final, SupportsIndex
 
@@ -31,7 +32,8 @@ Array = NDArray[Any]
 
 _FLOAT64: Final = np.dtype(np.float64)
 
-type_of = NATIVE_TYPES.get
+#: The core's type of the elements of a dtype, for `convert_nearest`; what is to be given of others.
+type_of: Final[Callable[[Any, int], int]] = NATIVE_TYPES.get
 
 
 @public
@@ -133,7 +135,8 @@ def encode(
     source = x if type(x) is ndarray else real_array("x", x)
     if (
         rounding is TIES_TO_EVEN
-        and seed is random_bits is None
+        and seed is None
+        and random_bits is None
         and offset is FIRST_WORD
         and stochastic_bits is ALL_BITS
         and stochastic_variant is VARIANT_A
@@ -263,13 +266,10 @@ def decode(
     """
     if type(fmt) is not Format:
         fmt = as_format(fmt)
-    is_plain = (
-        type(codes) is ndarray and codes.dtype is fmt.storage_dtype and fmt._fills_storage
-    )
-    source = codes if is_plain else _code_array(codes, fmt)
-    written = FLOAT32 if dtype is out is None else plain_value_dtype(dtype, FLOAT32, out)
+    source = _code_array(codes, fmt)
+    short = FLOAT32 if dtype is None and out is None else plain_value_dtype(dtype, FLOAT32, out)
     from_type = CODES if source.dtype is fmt.storage_dtype else NO_TYPE
-    values = convert_nearest(fmt, bias, source, from_type, out, written, type_of(written, NO_TYPE))
+    values = convert_nearest(fmt, bias, source, from_type, out, short, type_of(short, NO_TYPE))
     if values is not None:
         return values
     biases = fmt.check_biases(bias)
@@ -419,8 +419,10 @@ def rounded_dtype(source: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _code_array(codes: ArrayLike, fmt: Format) -> Array:
-    given = np.asarray(codes)
     storage = fmt.storage_dtype
+    if type(codes) is ndarray and codes.dtype is storage and fmt._fills_storage:
+        return codes
+    given = np.asarray(codes)
     if (given.dtype.kind, given.itemsize) != (storage.kind, storage.itemsize):
         # Python's own integers have no dtype to get wrong
         has_dtype = isinstance(codes, np.ndarray | np.generic)
@@ -468,7 +470,7 @@ def new_like(source: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
 
 def broadcast_shape(source: Array, biases: int | NDArray[np.int16]) -> tuple[int, ...]:
     """Tell the shape to which values or codes broadcast with their biases, or refuse both."""
-    if type(biases) is int:
+    if isinstance(biases, int):
         return source.shape
     # not numpy.broadcast_shapes, which stops at 32 dimensions
     pairs = zip_longest(reversed(source.shape), reversed(biases.shape), fillvalue=1)

@@ -97,8 +97,7 @@ _METHODS: Final = {
 TILE_ROWS: Final[int] = lib.CF_TILE
 SCHEME_COLUMNS: Final[int] = lib.CF_SCHEME_COLUMNS
 
-#: Bins of `add_products`, and the bin of products that are integers of 53 bits.
-SUM_BINS: Final[int] = lib.CF_SUM_BINS
+#: Sums of `exact_errors` are in units of 2 to the power of minus this.
 SUM_ORIGIN: Final[int] = lib.CF_SUM_ORIGIN
 
 _STATUS: Final = {
@@ -333,10 +332,10 @@ def convert_memory(
 def convert_nearest(
     fmt: Any, bias: object, source: Array, from_type: int, out: object, dtype: Any, to_type: int
 ) -> Array | None:
-    """Convert to nearest by the shortest way there is; None if that is not for these arguments, or one is wrong.
+    """Convert to nearest by the shortest way there is; None if that is not for these arguments.
 
-    It is for contiguous arrays of native byte order and one bias, while nobody counts flags.  Nothing was
-    written where it gives None: `convert`, and the checks before it, know the rest.
+    It is for contiguous arrays of native byte order and one bias, while nobody counts flags; and for no wrong
+    argument.  Nothing was written where it gives None: `convert`, and the checks before it, know the rest.
 
     Parameters
     ----------
@@ -500,7 +499,8 @@ def matmul_flat(
         Whether sums are exact, and rounded once.
     """
     accumulate = _EXACT if exact else _FLOAT32
-    a_type, b_type = CODES, CODES
+    a_type: int | None = CODES
+    b_type: int | None = CODES
     if a_format is None:
         a, a_format, a_type = a.view(_BITS[a.itemsize]), _NULL, element_type(a.dtype)
     if b_format is None:
@@ -1164,13 +1164,6 @@ def rounding_errors(fmt: Any, bias: int, values: NDArray[np.float32]) -> Roundin
         lib.cf_rounding_errors(fmt, bias, ffi.from_buffer("float[]", values), values.size, found)
     )
     return RoundingStats(*(getattr(found, name) for name in RoundingStats._fields))
-
-
-def add_products(a: NDArray[np.float64], b: NDArray[np.float64], sums: NDArray[np.int64]) -> None:
-    """Add the products of contiguous, finite float64 to `SUM_BINS` pairs of integers, by exponent."""
-    pointers = (ffi.from_buffer("double[]", each) for each in (a, b))
-    sums_pointer = ffi.from_buffer("int64_t[]", sums, require_writable=True)
-    _check(lib.cf_add_products(*pointers, a.size, sums_pointer))
 
 
 class ExactErrors(NamedTuple):

@@ -185,10 +185,8 @@ def value_dtype(
     return checked
 
 
-def plain_value_dtype(
-    dtype: object, default: np.dtype[Any], out: object
-) -> np.dtype[Any] | None:
-    """Give what `value_dtype` does, if one of NumPy's dtypes is asked for by itself or by its type, or else None.
+def plain_value_dtype(dtype: object, default: np.dtype[Any], out: object) -> np.dtype[Any] | None:
+    """Give what `value_dtype` does of a dtype, of one of NumPy's types of floats, or of None; None of others.
 
     Nothing is refused.
     """

@@ -97,7 +97,8 @@ def check_rounding(
     # what most calls ask for: the arguments' own defaults, which are these very objects
     if (
         rounding is TIES_TO_EVEN
-        and random_bits is seed is None
+        and seed is None
+        and random_bits is None
         and offset is FIRST_WORD
         and stochastic_bits is ALL_BITS
         and stochastic_variant is VARIANT_A

@@ -132,7 +132,8 @@ def matmul(
         )
     if (
         (accumulate is _FLOAT32 or accumulate is _EXACT)
-        and accumulator_bias is seed is None
+        and accumulator_bias is None
+        and seed is None
         and accumulate_every is _EACH
         and rounding is TIES_TO_EVEN
         and offset is FIRST_WORD

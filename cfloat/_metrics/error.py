@@ -239,7 +239,9 @@ class Sums:
         if x.size == 0:
             return
         off = difference(q, q_low, x, x_low)
-        largest, normal = (math.inf, 0.0) if limits is None else (limits.max, limits.smallest_normal)
+        largest, normal = (
+            (math.inf, 0.0) if limits is None else (limits.max, limits.smallest_normal)
+        )
         found = Sums(**binding.exact_errors(x, q, off, largest, normal)._asdict())
         if x_low is not None:  # a part of what float64 has not, beyond the largest
             beyond = (np.abs(x) == largest) & (np.sign(x_low) == np.sign(x))

@@ -34,11 +34,6 @@ def float64_parts(x: NDArray[Any]) -> tuple[Floats, Low]:
     return nearest, rest if rest.any() else None
 
 
-def kept_low(low: Low, kept: NDArray[np.bool_]) -> Low:
-    """Give the rests of some elements."""
-    return None if low is None else low[kept]
-
-
 def two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     """Add, and give what the sum has lost (Knuth); NaN of what is not finite."""
     total = a + b

@@ -1,4 +1,5 @@
-/* Sums of products of float64 that lose nothing but each product's own rounding. */
+/* What rounding cost, by sums of products of float64 that lose nothing but each product's own
+ * rounding. */
 #include <math.h>
 #include <string.h>
 
@@ -7,7 +8,6 @@
 
 enum {
   MANTISSA_BITS = 52,
-  LOWER_BITS = 26,
   EXPONENT_BIAS = 1075 /* of the mantissa as an integer */
 };
 
@@ -63,18 +63,6 @@ static product product_of(double a, double b) {
 
 /* -1 negates: (n ^ -1) - -1 */
 static int64_t with_sign(int64_t magnitude, int64_t sign) { return (magnitude ^ sign) - sign; }
-
-int cf_add_products(const double *a, const double *b, size_t count, int64_t *sums) {
-  const uint64_t modes = cf_set_default_float_modes();
-  for (size_t i = 0; i < count; ++i) {
-    const product p = product_of(a[i], b[i]);
-    int64_t *bin = sums + 2 * (size_t)p.bin;
-    bin[0] += with_sign(p.mantissa >> LOWER_BITS, p.sign);
-    bin[1] += with_sign(p.mantissa & ((1 << LOWER_BITS) - 1), p.sign);
-  }
-  cf_restore_float_modes(modes);
-  return CF_OK;
-}
 
 /* A sum by words of 32 bits that carry nothing yet: 2^31 products fit. */
 enum { WORD_BITS = 32, SUM_WORDS = CF_SUM_BYTES / 4 };

@@ -32,6 +32,14 @@ static int status_of(const arguments *a) {
   memset(untouched, 0x5A, sizeof untouched);
   const int status = cf_convert(&a->format, a->bias, a->source_type, source, a->rounding, 0, 0,
                                 a->destination_type, destination, COUNT, 1, &flags);
+  char nearest[sizeof destination];
+  memset(nearest, 0x5A, sizeof nearest);
+  const int of_nearest = cf_convert_nearest(&a->format, a->bias, a->source_type, source,
+                                            a->destination_type, nearest, COUNT, 1);
+  if (a->rounding == CF_TIES_TO_EVEN) {
+    CHECK(of_nearest == status, "status %d, nearest %d", status, of_nearest);
+    CHECK(memcmp(nearest, destination, sizeof nearest) == 0, "nearest, %d: other bytes", status);
+  }
   if (status == CF_OK) return status;
   CHECK(memcmp(destination, untouched, sizeof destination) == 0, "status %d: wrote", status);
   CHECK(same_flags(&flags, &no_flags), "status %d: counted", status);
@@ -132,6 +140,28 @@ static void types(void) {
       const int status = status_of(&a);
       CHECK(status == expected, "from %d to %d: status %d, expected %d", source, destination,
             status, expected);
+    }
+  }
+}
+
+/* Codes of float32 that begin at any byte around these, and values of codes. */
+static void overlaps(void) {
+  enum { SIZE = 12 * COUNT };
+  const cf_format *format = &TESLA[0].format;
+  for (int types = 0; types < 2; ++types) {
+    const int from = types == 0 ? CF_FLOAT32 : CF_CODES, to = types == 0 ? CF_CODES : CF_FLOAT32;
+    const int from_size = types == 0 ? 4 : 1, to_size = types == 0 ? 1 : 4;
+    for (int first = 0; first + to_size * COUNT <= SIZE; ++first) {
+      const int source = 4 * COUNT, end = source + from_size * COUNT;
+      const int apart = first >= end || first + to_size * COUNT <= source;
+      const int expected = apart || (first == source && to_size <= from_size) ? CF_OK : CF_OVERLAP;
+      char memory[SIZE], before[SIZE];
+      for (int i = 0; i < SIZE; ++i) memory[i] = (char)(i * 37);
+      memcpy(before, memory, SIZE);
+      const int status =
+          cf_convert_nearest(format, 7, from, memory + source, to, memory + first, COUNT, 1);
+      CHECK(status == expected, "types %d, from %d: status %d", types, first, status);
+      if (status != CF_OK) CHECK(memcmp(memory, before, SIZE) == 0, "wrote, from %d", first);
     }
   }
 }
@@ -240,6 +270,7 @@ static void biases_come_first(void) {
 }
 
 void test_status(void) {
+  overlaps();
   formats_and_biases();
   roundings();
   stochastic_roundings();

@@ -17,6 +17,14 @@ static int flat(const test_product *p, int accumulate, int bias_a, int bias_b, i
                         threads);
 }
 
+static int contiguous(const test_product *p, int accumulate, int a_bias, int b_bias, int threads) {
+  const cf_product *product = &p->product;
+  const cf_matrix *a = &product->a, *b = &product->b;
+  return cf_matmul_contiguous(accumulate, product->rows, product->inner, product->columns, a->type,
+                              a->format, a_bias, a->elements, b->type, b->format, b_bias,
+                              b->elements, product->results, threads);
+}
+
 static int bias_of(const cf_matrix *matrix) {
   return matrix->type == CF_CODES ? matrix->biases[0] : 12345; /* which nobody looks at */
 }
@@ -38,6 +46,12 @@ static void same_bits(operand_kind a, operand_kind b, product_shape shape, int b
           "%s @ %s, %lld x %lld x %lld, layout %d, accumulate %d", type_name(a.type),
           type_name(b.type), (long long)shape.rows, (long long)shape.inner,
           (long long)shape.columns, layout, accumulate);
+    if (layout != ROW_MAJOR) continue;
+    product_clear(&p);
+    status = contiguous(&p, accumulate, bias_of(&p.product.a), bias_of(&p.product.b), threads);
+    CHECK(status == CF_OK, "status %d", status);
+    CHECK(memcmp(p.results, expected, p.results_size) == 0, "contiguous, accumulate %d",
+          accumulate);
   }
   free(expected);
   product_free(&p);
@@ -50,6 +64,8 @@ static void refused(test_product *p, int accumulate, int bias_a, int bias_b, int
   memcpy(before, p->results, p->results_size);
   const int status = flat(p, accumulate, bias_a, bias_b, 1);
   CHECK(status == expected, "status %d, expected %d", status, expected);
+  const int other = contiguous(p, accumulate, bias_a, bias_b, 1);
+  CHECK(other == expected, "contiguous: status %d, expected %d", other, expected);
   CHECK(memcmp(p->results, before, p->results_size) == 0, "wrote results, status %d", status);
   free(before);
 }

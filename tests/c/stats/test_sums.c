@@ -1,4 +1,5 @@
-/* Exact sums of products: against long double, and beyond float64's range. */
+/* Exact sums of products: by bins, which are compared with long double, also beyond float64's
+ * range. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,15 +8,70 @@
 #include "support/check.h"
 #include "support/tests.h"
 
-enum { COUNT = 1000, SUMS = 2 * CF_SUM_BINS };
+enum {
+  COUNT = 1000,
+  SUM_BINS = 4400,
+  SUMS = 2 * SUM_BINS,
+  MANTISSA_BITS = 52,
+  LOWER_BITS = 26,
+  EXPONENT_BIAS = 1075 /* of the mantissa as an integer */
+};
 
-/* The product of two numbers as s * 2^e, by the library. */
+/* The oracle: a product s * 2^e, s of 53 bits, is added to bin e + CF_SUM_ORIGIN by halves. */
+static uint64_t bits_of(double x) {
+  uint64_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+static int exponent_field(uint64_t bits) { return (int)(bits >> MANTISSA_BITS & 0x7FF); }
+
+/* A finite number other than zero as one of magnitude 1 to 2 times 2^*exponent. */
+static double normalised(double x, int *exponent) {
+  const double scale = 18446744073709551616.0; /* 2^64 */
+  int scaled = 0;
+  if (exponent_field(bits_of(x)) == 0) {
+    x *= scale;
+    scaled = 64;
+  }
+  uint64_t bits = bits_of(x);
+  *exponent = exponent_field(bits) - 1023 - scaled;
+  bits = (bits & ~((uint64_t)0x7FF << MANTISSA_BITS)) | (uint64_t)1023 << MANTISSA_BITS;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+static void add(double product, int exponent, int64_t *sums) {
+  const uint64_t bits = bits_of(product), one = 1;
+  const int64_t mantissa = (int64_t)((bits & ((one << MANTISSA_BITS) - 1)) | one << MANTISSA_BITS);
+  const int64_t sign = -(int64_t)(bits >> 63); /* -1 negates: (n ^ -1) - -1 */
+  int64_t *bin =
+      sums + 2 * (size_t)(exponent_field(bits) - EXPONENT_BIAS + exponent + CF_SUM_ORIGIN);
+  bin[0] += ((mantissa >> LOWER_BITS) ^ sign) - sign;
+  bin[1] += ((mantissa & ((1 << LOWER_BITS) - 1)) ^ sign) - sign;
+}
+
+static void add_products(const double *a, const double *b, size_t count, int64_t *sums) {
+  for (size_t i = 0; i < count; ++i) {
+    const double product = a[i] * b[i];
+    const int field = exponent_field(bits_of(product));
+    if (field != 0 && field != 0x7FF) {
+      add(product, 0, sums);
+    } else if (a[i] != 0 && b[i] != 0) { /* below or above the normal numbers */
+      int exponent_a, exponent_b;
+      const double mantissas = normalised(a[i], &exponent_a) * normalised(b[i], &exponent_b);
+      add(mantissas, exponent_a + exponent_b, sums);
+    }
+  }
+}
+
+/* The product of two numbers as s * 2^e, by the oracle. */
 static void one_product(double a, double b, int64_t *s, int *e) {
   int64_t *sums = allocate(SUMS * sizeof *sums);
   memset(sums, 0, SUMS * sizeof *sums);
   *s = *e = 0;
-  CHECK(cf_add_products(&a, &b, 1, sums) == CF_OK, "status");
-  for (int bin = 0; bin < CF_SUM_BINS; ++bin)
+  add_products(&a, &b, 1, sums);
+  for (int bin = 0; bin < SUM_BINS; ++bin)
     if (sums[2 * bin] != 0 || sums[2 * bin + 1] != 0) {
       CHECK(*s == 0, "%a * %a is in two bins", a, b);
       *s = sums[2 * bin] * (1 << 26) + sums[2 * bin + 1];
@@ -63,11 +119,84 @@ static void orders(uint64_t *state) {
     a[i] = ldexp((double)random_bits(state), (int)random_below(state, 1000) - 700);
     b[i] = ldexp(-(double)random_bits(state), (int)random_below(state, 1000) - 700);
   }
-  cf_add_products(a, b, COUNT, whole);
-  for (int i = COUNT - 1; i >= 0; --i) cf_add_products(b + i, a + i, 1, parts);
+  add_products(a, b, COUNT, whole);
+  for (int i = COUNT - 1; i >= 0; --i) add_products(b + i, a + i, 1, parts);
   CHECK(memcmp(whole, parts, SUMS * sizeof *whole) == 0, "the order matters");
   free(whole);
   free(parts);
+}
+
+/* A sum of cf_exact_errors, from bytes, and of the oracle, from bins, to the same words. */
+static void same_sum(const uint8_t *bytes, const int64_t *bins, const char *name) {
+  enum { WORDS = CF_SUM_BYTES / 4 };
+  int64_t words[WORDS + 4] = {0}, carried = 0;
+  for (int bin = 0; bin < SUM_BINS; ++bin)
+    for (int half = 0; half < 2; ++half) {
+      const int place = bin + (half == 0 ? 26 : 0);
+      int64_t value = bins[2 * bin + half];
+      /* a bit at a time, which is plain if slow */
+      for (int bit = 0; value != 0; ++bit, value /= 2)
+        words[(place + bit) / 32] += value % 2 * ((int64_t)1 << (place + bit) % 32);
+    }
+  for (int i = 0; i < WORDS; ++i) {
+    const int64_t word = words[i] + carried;
+    const int64_t kept = word & 0xFFFFFFFF;
+    const int64_t found = (int64_t)bytes[4 * i] | (int64_t)bytes[4 * i + 1] << 8 |
+                          (int64_t)bytes[4 * i + 2] << 16 | (int64_t)bytes[4 * i + 3] << 24;
+    carried = (word - kept) / ((int64_t)1 << 32);
+    CHECK(found == kept, "%s, word %d: %llx, expected %llx", name, i, (unsigned long long)found,
+          (unsigned long long)kept);
+  }
+}
+
+static void errors(uint64_t *state) {
+  static double x[COUNT], q[COUNT], off[COUNT];
+  static cf_errors found;
+  int64_t *bins = allocate(SUMS * sizeof *bins);
+  int finite = 0, saturated = 0, underflowed = 0, subnormal = 0, overflowed = 0;
+  double max_abs = 0, max_rel = 0;
+  for (int i = 0; i < COUNT; ++i) {
+    const double spread = ldexp((double)random_bits(state), (int)random_below(state, 1800) - 900);
+    x[i] = random_below(state, 2) == 0 ? spread : -spread;
+    q[i] = i % 7 == 0 ? 0 : x[i] * (1 + (double)random_below(state, 9) / 128);
+    if (i % 50 == 1) x[i] = i % 100 == 1 ? (double)NAN : -(double)INFINITY;
+    if (i % 50 == 2) q[i] = i % 100 == 2 ? (double)NAN : (double)INFINITY;
+    if (i % 50 == 3) x[i] = q[i] = 0;
+    off[i] = q[i] - x[i];
+  }
+  CHECK(cf_exact_errors(x, q, off, COUNT, 1e250, 1e-250, &found) == CF_OK, "status");
+  for (int i = 0; i < COUNT; ++i) {
+    if (!isfinite(x[i])) continue;
+    const double error = isfinite(off[i]) ? fabs(off[i]) : (double)INFINITY;
+    ++finite;
+    saturated += fabs(x[i]) > 1e250;
+    underflowed += x[i] != 0 && q[i] == 0;
+    subnormal += q[i] != 0 && fabs(q[i]) < 1e-250;
+    overflowed += isinf(error) ? 1 : 0;
+    max_abs = fmax(max_abs, error);
+    if (x[i] != 0) max_rel = fmax(max_rel, error / fabs(x[i]));
+  }
+  CHECK(found.finite == (uint64_t)finite && found.saturated == (uint64_t)saturated &&
+            found.underflowed == (uint64_t)underflowed && found.subnormal == (uint64_t)subnormal &&
+            found.overflowed == (uint64_t)overflowed,
+        "counts");
+  CHECK(finite < COUNT && saturated > 0 && underflowed > 0 && subnormal > 0 && overflowed > 0,
+        "elements of every kind");
+  CHECK(found.max_abs == max_abs && found.max_rel == max_rel, "%a, %a", found.max_abs,
+        found.max_rel);
+  for (int sum = 0; sum < CF_ERROR_SUMS; ++sum) {
+    static const char *const names[] = {"signal", "noise", "product", "rounded"};
+    memset(bins, 0, SUMS * sizeof *bins);
+    for (int i = 0; i < COUNT; ++i) {
+      const double a = sum == CF_NOISE ? off[i] : sum == CF_ROUNDED ? q[i] : x[i];
+      const double b = sum == CF_NOISE ? off[i] : sum == CF_SIGNAL ? x[i] : q[i];
+      if (isfinite(x[i]) && isfinite(a) && isfinite(b)) add_products(&a, &b, 1, bins);
+    }
+    same_sum(found.sums[sum], bins, names[sum]);
+  }
+  CHECK(cf_exact_errors(x, q, off, 0, 1, 1, &found) == CF_OK && found.finite == 0, "none");
+  CHECK(cf_exact_errors(x, q, off, (size_t)1 << 31, 1, 1, &found) == CF_BAD_LAYOUT, "too many");
+  free(bins);
 }
 
 void test_sums(void) {
@@ -75,4 +204,5 @@ void test_sums(void) {
   any_exponents(&state);
   extremes();
   orders(&state);
+  errors(&state);
 }
