@@ -298,8 +298,9 @@ typedef struct cf_errors {
   uint8_t sums[CF_ERROR_SUMS][CF_SUM_BYTES];
 } cf_errors;
 
-/* Find those of count elements, less than 2^31. off[i], whose sign does not matter, is q[i] - x[i];
- * NaN is taken as infinity. CF_BAD_LAYOUT: there are more. */
+/* Find those of count elements, less than 2^31. off[i], whose sign does not matter, is q[i] - x[i]
+ * where float64 does not have all of these; or off is NULL.  NaN is taken as infinity.
+ * CF_BAD_LAYOUT: there are more. */
 int cf_exact_errors(const double *x, const double *q, const double *off, size_t count, double max,
                     double smallest_normal, cf_errors *found);
 

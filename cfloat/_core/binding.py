@@ -363,6 +363,8 @@ def convert_nearest(
         bias = fmt.default_bias
     elif type(bias) is not int:
         return None
+    if not source.flags.c_contiguous:
+        return None
     if out is None:
         out = _empty(source.shape, dtype)
     elif (
@@ -377,7 +379,10 @@ def convert_nearest(
             fmt._struct, bias, from_type, _from_buffer(source), to_type, _from_buffer(out),
             source.size, get_num_threads(),
         )  # fmt: skip
-    except (ValueError, OverflowError):  # NumPy lends no memory that is not contiguous; of the bias
+    except (
+        ValueError,
+        OverflowError,
+    ):  # NumPy lends no memory of some dtypes; a bias of too many bits
         return None
     return None if status else out
 
@@ -1185,14 +1190,20 @@ class ExactErrors(NamedTuple):
 def exact_errors(
     x: NDArray[np.float64],
     q: NDArray[np.float64],
-    off: NDArray[np.float64],
+    off: NDArray[np.float64] | None,
     largest: float,
     smallest_normal: float,
 ) -> ExactErrors:
-    """Find what elements lost by rounding: contiguous ones before and after it, and their differences."""
+    """Find what elements lost by rounding: contiguous ones before and after it.
+
+    Their differences are given where float64 does not have all of the elements.
+    """
     found = ffi.new("cf_errors *")
-    pointers = (_from_buffer("double[]", each) for each in (x, q, off))
-    status = lib.cf_exact_errors(*pointers, x.size, largest, smallest_normal, found)
+    before, after = _from_buffer("double[]", x), _from_buffer("double[]", q)
+    differences = _NULL if off is None else _from_buffer("double[]", off)
+    status = lib.cf_exact_errors(
+        before, after, differences, x.size, largest, smallest_normal, found,
+    )  # fmt: skip
     if status:
         _check(status)
     sums = bytes(ffi.buffer(found.sums))

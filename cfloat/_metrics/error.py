@@ -238,7 +238,8 @@ class Sums:
         """Add a piece: contiguous arrays of one axis, and what float64 has lost of their elements."""
         if x.size == 0:
             return
-        off = difference(q, q_low, x, x_low)
+        is_exact = x_low is None and q_low is None
+        off = None if is_exact else difference(q, q_low, x, x_low)
         largest, normal = (
             (math.inf, 0.0) if limits is None else (limits.max, limits.smallest_normal)
         )

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cfloat.h"
+#include "cpu/compiler.h"
 #include "cpu/float_modes.h"
 
 enum {
@@ -61,27 +62,65 @@ static product product_of(double a, double b) {
   return product_of_bits(bits_of(mantissas), exponent_a + exponent_b);
 }
 
+static product square_of(double x) {
+  product result = product_of(x, x);
+  result.sign = 0; /* which a compiler can't know */
+  return result;
+}
+
 /* -1 negates: (n ^ -1) - -1 */
 static int64_t with_sign(int64_t magnitude, int64_t sign) { return (magnitude ^ sign) - sign; }
 
-/* A sum by words of 32 bits that carry nothing yet: 2^31 products fit. */
-enum { WORD_BITS = 32, SUM_WORDS = CF_SUM_BYTES / 4 };
-typedef int64_t loose_sum[SUM_WORDS];
+/* A sum by words of 32 bits that carry nothing yet, and what is yet to be added to it, on its way
+ * in registers: recent products that lie within 64 bins, as an integer of 128 bits in units of
+ * 2^(base - CF_SUM_ORIGIN). */
+enum { WORD_BITS = 32, SUM_WORDS = CF_SUM_BYTES / 4, RECENT_BINS = 64, RECENT_PRODUCTS = 1024 };
+typedef struct exact_sum {
+  uint64_t lower, upper;
+  int base, count;
+  int64_t words[SUM_WORDS];
+} exact_sum;
 
-static void add(product p, int64_t *sum) {
-  const uint64_t mask = 0xFFFFFFFFu, mantissa = (uint64_t)p.mantissa;
-  const int shift = p.bin % WORD_BITS;
-  const uint64_t lower = (mantissa & mask) << shift, upper = (mantissa >> WORD_BITS) << shift;
-  int64_t *word = sum + p.bin / WORD_BITS;
-  word[0] += with_sign((int64_t)(lower & mask), p.sign);
-  word[1] += with_sign((int64_t)((lower >> WORD_BITS) + (upper & mask)), p.sign);
-  word[2] += with_sign((int64_t)(upper >> WORD_BITS), p.sign);
+static CF_NOINLINE void add_recent(exact_sum *sum) {
+  const int is_negative = (int)(sum->upper >> 63);
+  const uint64_t mask = 0xFFFFFFFFu, flip = is_negative ? ~(uint64_t)0 : 0;
+  const uint64_t lower = (sum->lower ^ flip) + (is_negative ? 1 : 0);
+  const uint64_t upper = (sum->upper ^ flip) + (is_negative && lower == 0 ? 1 : 0);
+  const uint64_t parts[4] = {lower & mask, lower >> WORD_BITS, upper & mask, upper >> WORD_BITS};
+  int64_t *word = sum->words + sum->base / WORD_BITS;
+  for (int i = 0; i < 4; ++i, ++word) {
+    const uint64_t part = parts[i] << sum->base % WORD_BITS;
+    word[0] += with_sign((int64_t)(part & mask), -is_negative);
+    word[1] += with_sign((int64_t)(part >> WORD_BITS), -is_negative);
+  }
+  sum->lower = sum->upper = 0;
+  sum->count = 0;
 }
 
-static void carry(const int64_t *sum, uint8_t *bytes) {
+static void add(product p, exact_sum *sum) {
+  const uint64_t mantissa = (uint64_t)p.mantissa, flip = (uint64_t)p.sign, one = flip & 1;
+  unsigned shift = (unsigned)(p.bin - sum->base);
+  if (mantissa == 0) return;
+  if (shift >= RECENT_BINS || sum->count == RECENT_PRODUCTS) {
+    add_recent(sum);
+    sum->base = p.bin < RECENT_BINS / 2 ? 0 : p.bin - RECENT_BINS / 2;
+    shift = (unsigned)(p.bin - sum->base);
+  }
+  ++sum->count;
+  const uint64_t lower = (mantissa << shift) ^ flip;
+  const uint64_t upper = (mantissa >> 1 >> (RECENT_BINS - 1 - shift)) ^ flip;
+  sum->lower += lower;
+  sum->upper += upper + (sum->lower < lower);
+  sum->lower += one;
+  sum->upper += sum->lower < one;
+}
+
+/* The words of a sum to which everything was added, one after the other. */
+static void carry(exact_sum *sum, uint8_t *bytes) {
+  add_recent(sum);
   int64_t carried = 0;
   for (int i = 0; i < SUM_WORDS; ++i) {
-    const int64_t word = sum[i] + carried;
+    const int64_t word = sum->words[i] + carried;
     const uint32_t kept = (uint32_t)((uint64_t)word & 0xFFFFFFFFu);
     for (int j = 0; j < 4; ++j) bytes[4 * i + j] = (uint8_t)(kept >> 8 * j & 0xFF);
     carried = (word - (int64_t)kept) / ((int64_t)1 << WORD_BITS); /* there is no rest */
@@ -92,32 +131,37 @@ int cf_exact_errors(const double *x, const double *q, const double *off, size_t 
                     double smallest_normal, cf_errors *found) {
   const double infinity = (double)INFINITY;
   cf_errors here = {0};
-  loose_sum sums[CF_ERROR_SUMS];
+  exact_sum sums[CF_ERROR_SUMS];
   if (count >= (size_t)1 << 31) return CF_BAD_LAYOUT;
   memset(sums, 0, sizeof sums);
   const uint64_t modes = cf_set_default_float_modes();
   for (size_t i = 0; i < count; ++i) {
     const double value = x[i], rounded = q[i], magnitude = fabs(value), size = fabs(rounded);
-    const double error = fabs(off[i]) < infinity ? fabs(off[i]) : infinity;
+    const double lost = fabs(off == NULL ? rounded - value : off[i]);
+    const double error = lost < infinity ? lost : infinity;
     if (!(magnitude < infinity)) continue;
     ++here.finite;
     here.saturated += magnitude > max;
     here.underflowed += (magnitude > 0) & (size == 0);
     here.subnormal += (size > 0) & (size < smallest_normal);
     if (error > here.max_abs) here.max_abs = error;
-    if (magnitude > 0 && error / magnitude > here.max_rel) here.max_rel = error / magnitude;
-    add(product_of(value, value), sums[CF_SIGNAL]);
+    /* a division is slow, and seldom needed: less than this is no larger quotient, rounded or not
+     */
+    if (magnitude > 0 && error >= here.max_rel * magnitude * (1 - 0x1p-50) &&
+        error / magnitude > here.max_rel)
+      here.max_rel = error / magnitude;
+    add(square_of(value), &sums[CF_SIGNAL]);
     if (error < infinity) {
-      add(product_of(error, error), sums[CF_NOISE]);
+      add(square_of(error), &sums[CF_NOISE]);
     } else {
       ++here.overflowed;
     }
     if (!(size < infinity)) continue;
-    add(product_of(value, rounded), sums[CF_PRODUCT]);
-    add(product_of(rounded, rounded), sums[CF_ROUNDED]);
+    add(product_of(value, rounded), &sums[CF_PRODUCT]);
+    add(square_of(rounded), &sums[CF_ROUNDED]);
   }
   cf_restore_float_modes(modes);
-  for (int i = 0; i < CF_ERROR_SUMS; ++i) carry(sums[i], here.sums[i]);
+  for (int i = 0; i < CF_ERROR_SUMS; ++i) carry(&sums[i], here.sums[i]);
   *found = here;
   return CF_OK;
 }

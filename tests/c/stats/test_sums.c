@@ -194,8 +194,35 @@ static void errors(uint64_t *state) {
     }
     same_sum(found.sums[sum], bins, names[sum]);
   }
+  static cf_errors same;
+  CHECK(cf_exact_errors(x, q, NULL, COUNT, 1e250, 1e-250, &same) == CF_OK, "status");
+  CHECK(memcmp(&same, &found, sizeof same) == 0, "their own differences");
   CHECK(cf_exact_errors(x, q, off, 0, 1, 1, &found) == CF_OK && found.finite == 0, "none");
   CHECK(cf_exact_errors(x, q, off, (size_t)1 << 31, 1, 1, &found) == CF_BAD_LAYOUT, "too many");
+  free(bins);
+}
+
+/* Many products far above the first, of one sign, and negative ones whose lower half is zero: those
+ * that a register of 128 bits might not hold, or carry wrongly. */
+static void many_alike(void) {
+  enum { MANY = 5000 };
+  static double x[MANY], q[MANY];
+  static cf_errors found;
+  int64_t *bins = allocate(SUMS * sizeof *bins);
+  for (int kind = 0; kind < 2; ++kind) {
+    for (int i = 0; i < MANY; ++i) {
+      x[i] = kind == 0 && i > 0 ? 46340.9 : 1; /* whose square is near 2^31 */
+      q[i] = -x[i];
+    }
+    CHECK(cf_exact_errors(x, q, NULL, MANY, 1, 1, &found) == CF_OK, "status");
+    memset(bins, 0, SUMS * sizeof *bins);
+    add_products(x, x, MANY, bins);
+    same_sum(found.sums[CF_SIGNAL], bins, "many squares");
+    same_sum(found.sums[CF_ROUNDED], bins, "many squares of the rounded");
+    memset(bins, 0, SUMS * sizeof *bins);
+    add_products(x, q, MANY, bins);
+    same_sum(found.sums[CF_PRODUCT], bins, "many products");
+  }
   free(bins);
 }
 
@@ -205,4 +232,5 @@ void test_sums(void) {
   extremes();
   orders(&state);
   errors(&state);
+  many_alike();
 }
