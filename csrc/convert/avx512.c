@@ -84,6 +84,10 @@ static inline lanes v_load_codes(const char *p, size_t size) {
   _mm512_castps_si512(    \
       _mm512_cvt_roundph_ps(_mm256_loadu_si256((const __m256i *)(p)), _MM_FROUND_NO_EXC))
 
+/* in the default modes; results may be subnormal in any */
+#define V_TO_FLOAT16(v) \
+  _mm512_cvtepu16_epi32(_mm512_cvtps_ph(_mm512_castsi512_ps(v), _MM_FROUND_TO_NEAREST_INT))
+
 /* the lower halves of 32 lanes, in sequence */
 static inline __m512i narrow(lanes a, lanes b) {
   const __m512i in_sequence = _mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0);

@@ -22,16 +22,17 @@ static size_t element_size(int type, size_t code_size) {
   }
 }
 
-/* Whether results are to be had from float32, which decoding is faster to, and without another
- * flag: float16 by encoding, where flags are not counted; of normal numbers float64 as it is, and
- * bfloat16 by rounding where none is too large.  A processor may take subnormals for zeros. */
+/* Whether float64 is to be had from float32, which decoding is faster to.  A processor may take
+ * subnormals for zeros, in modes that are not known here. */
 static int goes_by_float32(const cf_format *format, int destination_type) {
-  if (destination_type == CF_FLOAT32 || destination_type == CF_CODES) return 0;
+#if defined(CF_X86_64) || defined(CF_ARM64)
+  const int takes_subnormals = 1;
+#else
+  const int takes_subnormals = 0;
+#endif
+  if (destination_type != CF_FLOAT64) return 0;
   if (cf_decode_kernel_of(format, CF_FLOAT32) == cf_kernels_portable.decode[CF_FLOAT32]) return 0;
-  if (destination_type == CF_FLOAT16) return 1;
-  if (cf_format_quantum(format) - format->bias_max < -126) return 0;
-  return destination_type == CF_FLOAT64 ||
-         (1 << format->exponent_bits) - 1 - format->bias_min < CF_BFLOAT16_BIAS;
+  return takes_subnormals || cf_format_quantum(format) - format->bias_max >= -126;
 }
 
 static void choose_kernels(cf_operation *op, const cf_format *format, int source_type,
@@ -100,60 +101,29 @@ enum { KERNEL_PIECE = 4 * CF_PIECE };
 /* Of fewer codes a table costs more than it saves. */
 enum { TABULATED_COUNT = 2048 };
 
-/* bfloat16 of float32 that goes_by_float32: to nearest, ties to even.  NaN has a lower half of
- * zeros. */
-static void narrow(const uint32_t *from, uint16_t *to, size_t count) {
-  for (size_t i = 0; i < count; ++i)
-    to[i] = (uint16_t)((from[i] + 0x7FFFu + (from[i] >> 16 & 1)) >> 16);
-}
-
-/* float64 of float32 that is normal, zero, or special; in the default modes, as another may take
- * the sign of a NaN. */
+/* float64 of float32; in the default modes, as another may take subnormals for zeros, or the sign
+ * of a NaN. */
 static CF_NOINLINE void widen(const float *from, double *to, size_t count) {
   for (size_t i = 0; i < count; ++i) to[i] = (double)from[i];
-}
-
-static int stages_float32(const cf_operation *op, const cf_flags *flags) {
-  return op->decode_float32 != NULL && (flags == NULL || op->destination_type != CF_FLOAT16);
 }
 
 /* As op->decode. */
 static void decode_piece(const cf_operation *op, const int16_t *bias, size_t bias_step,
                          const void *codes, void *values, size_t count, cf_flags *flags) {
-  static const cf_format float16 = {.exponent_bits = 5,
-                                    .mantissa_bits = 10,
-                                    .is_signed = 1,
-                                    .nonfinite = CF_NONFINITE_IEEE,
-                                    .subnormals = CF_SUBNORMALS_IEEE,
-                                    .bias_min = CF_FLOAT16_BIAS,
-                                    .bias_max = CF_FLOAT16_BIAS};
-  static const int16_t float16_bias = CF_FLOAT16_BIAS;
-  if (!stages_float32(op, flags)) {
+  if (op->decode_float32 == NULL) {
     op->decode(&op->rule, bias, bias_step, codes, values, count, flags);
     return;
   }
   float wide[KERNEL_PIECE];
+  double doubles[KERNEL_PIECE]; /* values need not be aligned */
+  const int is_aligned = (uintptr_t)values % sizeof *doubles == 0;
   cf_rule rule = op->rule;
   rule.streaming = 0;
   op->decode_float32(&rule, bias, bias_step, codes, wide, count, flags);
-  if (op->destination_type == CF_FLOAT16) {
-    const cf_rule rounding = cf_rule_of(&float16, CF_TIES_TO_EVEN, 0, NULL);
-    cf_encode_kernel_of(&float16, &rounding, CF_FLOAT32)(&rounding, &float16_bias, 0, wide, 0,
-                                                         values, count, NULL);
-  } else if (op->destination_type == CF_FLOAT64) {
-    double doubles[KERNEL_PIECE]; /* values need not be aligned */
-    const int is_aligned = (uintptr_t)values % sizeof *doubles == 0;
-    const uint64_t modes = cf_set_default_float_modes();
-    widen(wide, is_aligned ? values : doubles, count);
-    cf_restore_float_modes(modes);
-    if (!is_aligned) memcpy(values, doubles, count * sizeof *doubles);
-  } else {
-    uint32_t bits[KERNEL_PIECE];
-    uint16_t halves[KERNEL_PIECE];
-    memcpy(bits, wide, count * sizeof *bits);
-    narrow(bits, halves, count);
-    memcpy(values, halves, count * sizeof *halves);
-  }
+  const uint64_t modes = cf_set_default_float_modes();
+  widen(wide, is_aligned ? values : doubles, count);
+  cf_restore_float_modes(modes);
+  if (!is_aligned) memcpy(values, doubles, count * sizeof *doubles);
 }
 
 /* Decode codes of one bias by a table of its results. */
@@ -199,7 +169,7 @@ void cf_operation_run(const cf_operation *op, cf_bias_view bias_of, const char *
     look_up(op, bias, source, destination, count);
     return;
   }
-  if (op->encode == NULL && !stages_float32(op, flags)) {
+  if (op->encode == NULL && op->decode_float32 == NULL) {
     op->decode(&op->rule, bias, bias_step, source, destination, count, flags);
     return;
   }

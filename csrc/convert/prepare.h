@@ -51,8 +51,14 @@ static inline cf_encode_kernel *cf_encode_kernel_of(const cf_format *format, con
   return kernel != NULL ? kernel : cf_kernels_portable.encode[type];
 }
 
+/* bfloat16 is had from float32 by rounding where none is too large, nor inexact below its normal
+ * numbers, as some of a format without zeros could be. */
 static inline cf_decode_kernel *cf_decode_kernel_of(const cf_format *format, int type) {
-  const int in_lanes = cf_lanes_decode(format) || cf_is_upper_half(format);
+  const int fits =
+      type != CF_BFLOAT16 ||
+      ((1 << format->exponent_bits) - 1 - format->bias_min < CF_BFLOAT16_BIAS &&
+       (cf_format_quantum(format) - format->bias_max >= -126 || format->mantissa_bits <= 6));
+  const int in_lanes = (cf_lanes_decode(format) && fits) || cf_is_upper_half(format);
   cf_decode_kernel *kernel = in_lanes ? cf_active_kernels()->decode[type] : NULL;
   return kernel != NULL ? kernel : cf_kernels_portable.decode[type];
 }

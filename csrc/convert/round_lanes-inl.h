@@ -25,6 +25,7 @@
  *   v_load_biases(p)              LANES int16_t, sign-extended
  *   v_load_codes(p, size)         LANES codes of 1 or 2 bytes
  *   V_LOAD_FLOAT16(p)             LANES float16 as float32, any NaN for a NaN; or it is not defined
+ *   V_TO_FLOAT16(v)               the way back, to nearest; or it is not defined
  *   v_store_codes(p, size, a, b)  2 * LANES codes
  *   v_stream_codes(p, size, a, b) the same past the caches, p aligned to all of them
  *   wide                          a vector of LANES / 2 uint64_t, for philox-inl.h
