@@ -4,8 +4,9 @@
  * line; C code includes "cfloat.h" instead.
  *
  * Every function returns CF_OK or a negative cf_status and writes its results through pointers.
- * None prints, aborts or keeps a pointer it was given, and none but the matrix products calls
- * malloc.  All are safe to call from several threads at once, cf_isa_select excepted. */
+ * None prints, aborts or keeps a pointer it was given, and none calls malloc but the matrix
+ * products, cf_choose_biases and cf_least_error_of_counts.  All are safe to call from several
+ * threads at once, cf_isa_select excepted. */
 
 enum cf_status {
   CF_OK = 0,

@@ -6,7 +6,7 @@
  *   v_set1(u) v_load(p) v_store(p, v)
  *   v_stream(p, v)                a store past the caches, p aligned to a vector
  *   v_stream_end()                after the last one, before another thread looks
- *   v_add v_sub v_and v_or v_xor  two vectors; v_andnot (first and not second)
+ *   v_add v_sub v_and v_or        two vectors; v_andnot (first and not second)
  *   v_slli(v, n) v_srli(v, n)     all lanes by one constant count 1..31; v_srai with the sign
  *   v_sllv(v, n) v_srlv(v, n)     each lane by its own count, unsigned; 0 if that is 32 or more
  *   v_min_u v_min_s v_max_s       unsigned and signed minimum, signed maximum

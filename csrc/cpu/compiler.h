@@ -6,13 +6,15 @@
 
 enum { CF_CACHE_LINE = 64 };
 
-/* Fetch a line of the cache ahead of its use; an address that is not there does no harm. */
 /* A vector of memory is read once, and not by each instruction that uses it. */
 #if defined(CF_X86_64) && !defined(CF_MSVC)
 #define CF_READ_ONCE(vector) __asm__("" : "+v"(vector))
 #else
 #define CF_READ_ONCE(vector) ((void)0)
 #endif
+
+/* CF_PREFETCH fetches a line of the cache ahead of its use; an address that is not there does no
+ * harm. */
 #if defined(CF_MSVC)
 #define CF_PREFETCH(address) ((void)(address))
 #define CF_PREFETCH_TO_WRITE(address) ((void)(address))

@@ -50,7 +50,9 @@ static unsigned microseconds(void) {
   LARGE_INTEGER ticks, per_second;
   QueryPerformanceCounter(&ticks);
   QueryPerformanceFrequency(&per_second);
-  return (unsigned)((double)ticks.QuadPart * 1e6 / (double)per_second.QuadPart);
+  /* by an integer that has all of it: what is beyond 32 bits is to be dropped, and not to become
+   * the largest number, as it does where a float becomes an unsigned int */
+  return (unsigned)(uint64_t)((double)ticks.QuadPart * 1e6 / (double)per_second.QuadPart);
 }
 
 static unsigned __stdcall run_worker(void *argument) {

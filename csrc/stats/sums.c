@@ -55,7 +55,8 @@ static product product_of_bits(uint64_t bits, int exponent) {
 static product product_of(double a, double b) {
   const uint64_t bits = bits_of(a * b);
   const int field = exponent_field(bits);
-  if (field != 0 && field != 0x7FF) return product_of_bits(bits, 0);
+  /* one in the first binade of normal numbers may have been rounded up to it from below */
+  if (field > 1 && field != 0x7FF) return product_of_bits(bits, 0);
   if (a == 0 || b == 0) return (product){0, 0, CF_SUM_ORIGIN};
   int exponent_a, exponent_b; /* below or above the normal numbers */
   const double mantissas = normalised(a, &exponent_a) * normalised(b, &exponent_b);

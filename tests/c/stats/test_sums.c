@@ -55,7 +55,7 @@ static void add_products(const double *a, const double *b, size_t count, int64_t
   for (size_t i = 0; i < count; ++i) {
     const double product = a[i] * b[i];
     const int field = exponent_field(bits_of(product));
-    if (field != 0 && field != 0x7FF) {
+    if (field > 1 && field != 0x7FF) {
       add(product, 0, sums);
     } else if (a[i] != 0 && b[i] != 0) { /* below or above the normal numbers */
       int exponent_a, exponent_b;
@@ -226,7 +226,28 @@ static void many_alike(void) {
   free(bins);
 }
 
+/* Products a little below the smallest normal number have 53 bits like any others, although float64
+ * rounds them up to it. */
+static void below_normal_numbers(void) {
+  const double below_one = 1 - ldexp(1, -53);
+  for (int exponent = -1000; exponent <= -22; exponent += 163)
+    for (int sign = -1; sign <= 1; sign += 2) {
+      const double x = ldexp(below_one, exponent), q = sign * ldexp(1, -1022 - exponent), off = 0;
+      const int lowest = CF_SUM_ORIGIN - 1022 - 53, highest = lowest + 53;
+      cf_errors found;
+      CHECK(cf_exact_errors(&x, &q, &off, 1, 1e308, 0, &found) == CF_OK, "%a", x);
+      for (int i = 0; i < 8 * CF_SUM_BYTES; ++i) {
+        /* 53 ones; the negative number's are those that no carry from below reaches */
+        const int in_positive = lowest <= i && i < highest,
+                  in_negative = i == lowest || i >= highest;
+        const int bit = found.sums[CF_PRODUCT][i / 8] >> i % 8 & 1;
+        CHECK(bit == (sign > 0 ? in_positive : in_negative), "%a * %a: bit %d is %d", x, q, i, bit);
+      }
+    }
+}
+
 void test_sums(void) {
+  below_normal_numbers();
   uint64_t state = 4;
   any_exponents(&state);
   extremes();
