@@ -315,3 +315,23 @@ def test_linear_layers_keep_codes_in_a_row(order):
     assert layer.codes.is_contiguous()
     assert own.codes.is_contiguous()
     assert torch.equal(layer(x), ct.CFloatLinear(layer.weight.copy(order="C"))(x))
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_adamw_goes_on_after_a_step_in_inference_mode(loaded):
+    def stepped(modes):
+        parameter = torch.nn.Parameter(torch.linspace(-1, 1, 50))
+        optimizer = ct.AdamW([parameter], lr=0.1, seed=1)
+        for mode in modes:
+            parameter.grad = torch.full((50,), 0.5)
+            with torch.inference_mode(mode):
+                optimizer.step()
+                if loaded:
+                    optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        return parameter.detach(), optimizer.state[parameter]["exp_avg"]
+
+    expected, moment = stepped([False] * 3)
+    for modes in ((True, False, False), (True, True, False), (False, True, False)):
+        found, own = stepped(modes)
+        assert torch.allclose(found, expected, rtol=1e-6)
+        assert torch.equal(own, moment)
