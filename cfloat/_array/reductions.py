@@ -24,6 +24,11 @@ _LEAST_SIZE: Final = 1 << 12
 _LEAST_ROW: Final = 32
 _LEAST_COLUMNS: Final = 64
 
+# Of other sums but 0 NumPy knows more: it warns of what is too large or too small, makes NaNs, and knows the
+# sum of nothing but -0.
+_LEAST_SUM: Final = 2.0**-126
+_SUM_BOUND: Final = 2.0**127
+
 
 def total(a: Any, axis: Any, keepdims: Any, *, mean: bool = False) -> Any:
     """Add values up, or take their mean, rounded once to float32; None if this is not the way."""
@@ -35,17 +40,12 @@ def total(a: Any, axis: Any, keepdims: Any, *, mean: bool = False) -> Any:
         sums /= lengths[1]
     if sums.size == 1 and not keepdims and axis is None:
         one = float(sums[0])
-        return (
-            np.float32(one)
-            if 0 < abs(one) < 2.0**127 or (one == 0 and copysign(1, one) > 0)
-            else None
-        )
-    # NumPy warns of what is too large, makes NaNs, and knows the sum of nothing but -0
+        is_plain = _LEAST_SUM <= abs(one) < _SUM_BOUND or (one == 0 and copysign(1, one) > 0)
+        return np.float32(one) if is_plain else None
     magnitudes = np.abs(sums)
-    if not ((magnitudes > 0) & (magnitudes < 2.0**127)).all():
-        plus_zero = (magnitudes == 0) & ~np.signbit(sums)
-        if not (plus_zero | ((magnitudes > 0) & (magnitudes < 2.0**127))).all():
-            return None
+    are_plain = (magnitudes >= _LEAST_SUM) & (magnitudes < _SUM_BOUND)
+    if not are_plain.all() and not (are_plain | ((magnitudes == 0) & ~np.signbit(sums))).all():
+        return None
     return _in_shape(sums.astype(np.float32), a, axis, keepdims)
 
 
@@ -62,8 +62,7 @@ def extreme(a: Any, axis: Any, keepdims: Any, *, smallest: bool) -> Any:
     codes = _in_shape(found, a, axis, keepdims)
     if isinstance(codes, np.ndarray):
         return CFloatArray._of(codes, a._format, a._biases)
-    with flags.no_flags():
-        return CFloatArray._of(found, a._format, a._biases)._decode()[0]
+    return CFloatArray._of(found, a._format, a._biases)._decode()[0]
 
 
 def _lengths(a: Any, axis: Any, keepdims: Any) -> tuple[int, int, int] | None:
@@ -72,6 +71,7 @@ def _lengths(a: Any, axis: Any, keepdims: Any) -> tuple[int, int, int] | None:
         type(a) is not CFloatArray
         or type(a._biases.values) is not int
         or type(keepdims) is not bool
+        or flags.are_counted()  # each element's counts
     ):
         return None
     codes = a._codes
@@ -98,8 +98,11 @@ def _axes(axis: Any, ndim: int) -> list[int]:
         return list(range(ndim))
     if type(axis) is int:
         return [axis % ndim] if -ndim <= axis < ndim else []
+    each_axis = axis if type(axis) is tuple else (axis,)
+    if any(type(each) is bool for each in each_axis):
+        return []
     try:
-        given = sorted(index(each) for each in (axis if type(axis) is tuple else (axis,)))
+        given = sorted(index(each) for each in each_axis)
     except TypeError:
         return []
     if not given or given[0] < -ndim or given[-1] >= ndim:

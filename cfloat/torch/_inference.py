@@ -63,7 +63,7 @@ def _(
     )
     first: Any
     # all as the rows of one matrix; of no elements PyTorch cannot tell how many there are
-    rows = x.reshape(x.shape[:-1].numel(), x.shape[-1])
+    rows = x.reshape(x.shape[:-1].numel(), x.shape[-1]) if x.ndim else x
     if x_fmt:
         assert x_bias is not None
         first = CFloatArray(to_numpy(rows), from_text(x_fmt), to_numpy(x_bias))
@@ -208,7 +208,8 @@ class CFloatLinear(nn.Module):
                 f"bias is {shown(bias)}; it takes a tensor of shape ({self.out_features},)"
             )
         self._kept: tuple[Any, binding.Matrices] | None = None
-        self.register_buffer("codes", from_numpy(weight.codes))
+        # in a row, as safetensors takes tensors, and as they are multiplied at once
+        self.register_buffer("codes", from_numpy(np.ascontiguousarray(weight.codes)))
         self.register_buffer("weight_bias", torch.from_numpy(biases))
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
 

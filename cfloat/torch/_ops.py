@@ -111,10 +111,12 @@ def encode(x: Tensor, bias: Tensor, stream: Tensor, fmt: str, rounding: str) -> 
 
 @encode.register_kernel("cpu")
 def _(x: Tensor, bias: Tensor, stream: Tensor, fmt: str, rounding: str) -> Tensor:
-    codes = elementwise.encode(
-        to_numpy(x), from_text(fmt), to_numpy(bias), **_how(rounding, stream)
+    known = from_text(fmt)
+    codes = torch.empty(torch.broadcast_shapes(x.shape, bias.shape), dtype=code_dtype(known))
+    elementwise.encode(
+        to_numpy(x), known, to_numpy(bias), **_how(rounding, stream), out=to_numpy(codes)
     )
-    return torch.from_numpy(codes)
+    return codes
 
 
 @encode.register_fake

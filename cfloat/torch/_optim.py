@@ -264,10 +264,11 @@ class AdamW(Optimizer):
             scale = max(-_LARGEST_SCALE, min(scale, _LARGEST_SCALE))
         biases = (peak.bias_of_peak(of_mean, first), peak.bias_of_peak(of_square, second))
         if not state:
-            for name, fmt in (("exp_avg", first), ("exp_avg_sq", second)):
-                state[name] = torch.empty(parameter.shape, dtype=code_dtype(fmt), device="cpu")
-                state[f"{name}_bias"] = torch.empty((), dtype=torch.int16, device="cpu")
-            state["exp_avg_sq_scale"] = torch.empty((), dtype=torch.int16, device="cpu")
+            with torch.inference_mode(False):  # later steps write to them, in whichever mode
+                for name, fmt in (("exp_avg", first), ("exp_avg_sq", second)):
+                    state[name] = torch.empty(parameter.shape, dtype=code_dtype(fmt), device="cpu")
+                    state[f"{name}_bias"] = torch.empty((), dtype=torch.int16, device="cpu")
+                state["exp_avg_sq_scale"] = torch.empty((), dtype=torch.int16, device="cpu")
             addresses = (state["exp_avg"].data_ptr(), state["exp_avg_sq"].data_ptr())
         seeds = [derived_seed(group["seed"], 2 * place + part) for part in (0, 1)]
         binding.adamw_update(
@@ -350,6 +351,8 @@ def _are_in_memory(state: dict[str, Any], count: int) -> bool:
         and is_in_memory(first)
         and is_in_memory(second)
         and first.data_ptr() != second.data_ptr()
+        # made in inference mode, they are replaced
+        and not any(isinstance(each, Tensor) and each.is_inference() for each in state.values())
     )
 
 

@@ -323,3 +323,53 @@ def test_sums_that_float32_lacks_are_numpys():
     with pytest.warns(RuntimeWarning, match="overflow"):
         assert np.isinf(big.sum())
     assert np.isnan(cf.asarray([1.0, np.nan] * 50, cf.bfloat16).sum())
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "min"])
+def test_flags_of_what_is_reduced_are_counted(name):
+    """Whichever way: a subnormal operand's, and a NaN's."""
+    for fmt, code, flag in ((F8, 1, "denormal"), (cf.float8_e5m2, 0x7D, "invalid")):
+        a = cf.ones((100, 80), fmt)
+        a.codes[3, ::2] = code
+        for reduce in (getattr(np, name), lambda x, axis=None: getattr(x, name)(axis=axis)):
+            for axis in (None, 0):
+                with cf.record_flags() as expected, warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    reduce(apart(a), axis=axis)
+                with cf.record_flags() as flags, warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    reduce(a, axis=axis)
+                assert flags == expected
+                assert getattr(flags, flag) == 40
+
+
+@pytest.mark.parametrize("axis", [True, (True,), (0, False)])
+def test_a_bool_is_no_axis(axis):
+    a = finite(F8, (70, 70))
+    for reduce in (np.sum, np.mean, np.max, np.min):
+        with pytest.raises(TypeError, match="integer"):
+            reduce(a, axis=axis)
+
+
+def test_sums_and_means_that_float32_rounds_to_subnormals_are_numpys():
+    a = cf.asarray([2.0**-126, 2.0**-126, 2.0**-133] * 50, cf.bfloat16)
+    values = np.asarray(a)
+    for name in ("sum", "mean"):
+        with np.errstate(under="warn"), warnings.catch_warnings(record=True) as expected:
+            warnings.simplefilter("always")
+            of_values = getattr(values, name)()
+        with np.errstate(under="warn"), warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            assert getattr(a, name)() == of_values
+        assert [str(w.message) for w in found] == [str(w.message) for w in expected]
+    assert expected
+
+
+def test_numpy_tells_of_divisions_by_zero_before_invalid_ones():
+    a = cf.asarray([1.0, 0.0] * 8, F8)
+    for divide in (lambda: a / 0, lambda: np.divide(a, 0, out=a.copy())):
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            divide()
+        told = [str(w.message).split(" enc")[0] for w in found]
+        assert told == ["divide by zero", "invalid value"]

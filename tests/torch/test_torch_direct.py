@@ -291,3 +291,47 @@ def test_autograd_knows_what_adamw_changed():
     optimizer.step()
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+@pytest.mark.parametrize("activation", [None, FMT])
+def test_linear_layers_say_what_is_wrong_with_no_axes(activation):
+    layer = ct.CFloatLinear(cf.ones((3, 5), FMT), activation=activation)
+    with pytest.raises(cf.ArgumentValueError, match=r"shape \(\) .* at least one axis"):
+        layer(torch.tensor(1.0))
+    with pytest.raises(cf.ArgumentValueError, match="last length"):
+        layer(torch.ones(4))
+
+
+@pytest.mark.parametrize("order", ["transposed", "reversed"])
+def test_linear_layers_keep_codes_in_a_row(order):
+    """Whatever the order of the weights: safetensors saves no other tensors."""
+    values = torch.randn(5, 7)
+    weight = values.mT if order == "transposed" else values.flip(0)
+    given = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    given.weight = torch.nn.Parameter(weight)
+    layer = ct.CFloatLinear.from_linear(given, FMT)
+    own = ct.CFloatLinear(cf.asarray(values.numpy(), FMT)[::-1].T)
+    x = torch.randn(2, weight.shape[1])
+    assert layer.codes.is_contiguous()
+    assert own.codes.is_contiguous()
+    assert torch.equal(layer(x), ct.CFloatLinear(layer.weight.copy(order="C"))(x))
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_adamw_goes_on_after_a_step_in_inference_mode(loaded):
+    def stepped(modes):
+        parameter = torch.nn.Parameter(torch.linspace(-1, 1, 50))
+        optimizer = ct.AdamW([parameter], lr=0.1, seed=1)
+        for mode in modes:
+            parameter.grad = torch.full((50,), 0.5)
+            with torch.inference_mode(mode):
+                optimizer.step()
+                if loaded:
+                    optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        return parameter.detach(), optimizer.state[parameter]["exp_avg"]
+
+    expected, moment = stepped([False] * 3)
+    for modes in ((True, False, False), (True, True, False), (False, True, False)):
+        found, own = stepped(modes)
+        assert torch.allclose(found, expected, rtol=1e-6)
+        assert torch.equal(own, moment)

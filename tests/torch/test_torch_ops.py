@@ -269,6 +269,25 @@ def test_gradients_of_gradients():
 # Under torch.library and torch.compile
 
 
+@pytest.mark.parametrize(
+    "x",
+    [torch.randn(3, 7).mT, torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)],
+    ids=["transposed", "channels_last"],
+)
+def test_results_are_in_a_row_as_graphs_are_told(x):
+    text, bias = _formats.to_text(FMT), torch.tensor(7, dtype=torch.int16)
+    stream = torch.tensor([1, 5])
+    for operator, given in (
+        (torch.ops.cfloat.encode, (x, bias, stream, text, "ties_to_even")),
+        (torch.ops.cfloat.round_to, (x, bias, stream, text, "stochastic")),
+        (torch.ops.cfloat.decode, (x.byte(), bias, text, torch.float32)),
+    ):
+        result = operator(*given)
+        told = operator(*(a.to("meta") if isinstance(a, torch.Tensor) else a for a in given))
+        assert result.is_contiguous()
+        assert result.stride() == told.stride()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("rounding", ["ties_to_even", "stochastic"])
 def test_opcheck(rounding):

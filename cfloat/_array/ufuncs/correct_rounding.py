@@ -32,7 +32,9 @@ CORRECTLY_ROUNDED: Final[dict[str, Callable[..., tuple[Array, int]]]] = {
 # Operands of which NumPy warns as it does of those that the core has found, by the bit that tells of them.
 _INFINITY: Final = np.array([np.inf])
 _ZERO: Final = np.array([0.0])
+# in the order in which NumPy tells of them
 _WARNED: Final[dict[int, dict[str, tuple[Array, ...]]]] = {
+    binding.DIVIDE_BY_ZERO: {"divide": (_ZERO + 1, _ZERO), "reciprocal": (_ZERO,)},
     binding.INVALID: {
         "add": (_INFINITY, -_INFINITY),
         "subtract": (_INFINITY, _INFINITY),
@@ -40,7 +42,6 @@ _WARNED: Final[dict[int, dict[str, tuple[Array, ...]]]] = {
         "divide": (_ZERO, _ZERO),
         "sqrt": (-_INFINITY,),
     },
-    binding.DIVIDE_BY_ZERO: {"divide": (_ZERO + 1, _ZERO), "reciprocal": (_ZERO,)},
 }
 
 
