@@ -26,7 +26,6 @@ static inline lanes v_sub(lanes a, lanes b) { return _mm256_sub_epi32(a, b); }
 static inline lanes v_and(lanes a, lanes b) { return _mm256_and_si256(a, b); }
 static inline lanes v_andnot(lanes a, lanes b) { return _mm256_andnot_si256(b, a); }
 static inline lanes v_or(lanes a, lanes b) { return _mm256_or_si256(a, b); }
-static inline lanes v_xor(lanes a, lanes b) { return _mm256_xor_si256(a, b); }
 #define v_slli(v, n) _mm256_slli_epi32(v, n)
 #define v_srli(v, n) _mm256_srli_epi32(v, n)
 #define v_srai(v, n) _mm256_srai_epi32(v, n)

@@ -25,7 +25,6 @@ static inline lanes v_sub(lanes a, lanes b) { return _mm512_sub_epi32(a, b); }
 static inline lanes v_and(lanes a, lanes b) { return _mm512_and_si512(a, b); }
 static inline lanes v_andnot(lanes a, lanes b) { return _mm512_andnot_si512(b, a); }
 static inline lanes v_or(lanes a, lanes b) { return _mm512_or_si512(a, b); }
-static inline lanes v_xor(lanes a, lanes b) { return _mm512_xor_si512(a, b); }
 #define v_slli(v, n) _mm512_slli_epi32(v, n)
 #define v_srli(v, n) _mm512_srli_epi32(v, n)
 #define v_srai(v, n) _mm512_srai_epi32(v, n)

@@ -27,7 +27,6 @@ static inline lanes v_sub(lanes a, lanes b) { return vsubq_u32(a, b); }
 static inline lanes v_and(lanes a, lanes b) { return vandq_u32(a, b); }
 static inline lanes v_andnot(lanes a, lanes b) { return vbicq_u32(a, b); }
 static inline lanes v_or(lanes a, lanes b) { return vorrq_u32(a, b); }
-static inline lanes v_xor(lanes a, lanes b) { return veorq_u32(a, b); }
 #define v_slli(v, n) vshlq_n_u32(v, n)
 #define v_srli(v, n) vshrq_n_u32(v, n)
 #define v_srai(v, n) as_lanes(vshrq_n_s32(as_signed(v), n))
