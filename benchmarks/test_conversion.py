@@ -119,6 +119,64 @@ def test_encode_16_bits(benchmark, kernels, fmt, source):
     measure(benchmark, cf.encode, values(SIZES[kernels]).astype(dtype), fmt)
 
 
+@pytest.mark.parametrize("rounding", ["ties_to_away", "toward_zero", "stochastic"])
+@pytest.mark.parametrize("source", ["float64", "float16", "bfloat16"])
+def test_encode_otherwise(benchmark, kernels, source, rounding):
+    """Beside float32 to nearest, ties to even."""
+    group(benchmark, "float32 to 8 bits", kernels)
+    dtype = pytest.importorskip("ml_dtypes").bfloat16 if source == "bfloat16" else source
+    x = values(SIZES[kernels]).astype(dtype)
+    seed = 1 if rounding == "stochastic" else None
+    measure(benchmark, cf.encode, x, cf.CFloat8_1_4_3, rounding=rounding, seed=seed)
+
+
+@pytest.mark.parametrize("rounding", ["ties_to_even", "stochastic"])
+@pytest.mark.parametrize(
+    "source", [f"{sign}int{bits}" for bits in (8, 16, 32, 64) for sign in ("", "u")]
+)
+def test_encode_integers(benchmark, kernels, source, rounding):
+    """Beside float32, too."""
+    group(benchmark, "float32 to 8 bits", kernels)
+    limits = np.iinfo(source)
+    x = np.random.default_rng(0).integers(
+        limits.min, limits.max, SIZES[kernels], source, endpoint=True
+    )
+    seed = 1 if rounding == "stochastic" else None
+    measure(benchmark, cf.encode, x, cf.CFloat8_1_4_3, rounding=rounding, seed=seed)
+
+
+@pytest.mark.parametrize("variant", "ABC")
+@pytest.mark.parametrize("bits", [8, 32])
+def test_encode_by_random_bits(benchmark, kernels, bits, variant):
+    """P3109's variants, by words that are drawn."""
+    group(benchmark, "float32 to 8 bits", kernels)
+    measure(
+        benchmark, cf.encode, values(SIZES[kernels]), cf.CFloat8_1_4_3,
+        rounding="stochastic", seed=1, stochastic_bits=bits, stochastic_variant=variant,
+    )  # fmt: skip
+
+
+def test_encode_by_given_bits(benchmark, kernels):
+    """Words that are read."""
+    group(benchmark, "float32 to 8 bits", kernels)
+    size = SIZES[kernels]
+    words = np.random.default_rng(1).integers(0, 2**32, size, np.uint32)
+    measure(
+        benchmark, cf.encode, values(size), cf.CFloat8_1_4_3,
+        rounding="stochastic", random_bits=words,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("rounding", ["ties_to_even", "ties_to_away", "to_odd", "stochastic"])
+def test_encode_with_flags(benchmark, kernels, rounding):
+    """Counting what is raised."""
+    group(benchmark, "float32 to 8 bits", kernels)
+    seed = 1 if rounding == "stochastic" else None
+    with cf.record_flags():
+        x = values(SIZES[kernels])
+        measure(benchmark, cf.encode, x, cf.CFloat8_1_4_3, rounding=rounding, seed=seed)
+
+
 @pytest.mark.parametrize("fmt", [cf.CFloat8_1_4_3, cf.CFloat16_SHP], ids=str)
 @pytest.mark.parametrize("name", ["float64", "float16", "bfloat16"])
 def test_decode_to(benchmark, kernels, fmt, name):

@@ -20,10 +20,10 @@
 /* What is the same for all elements, spread over the lanes.  Values are the bits of a float32, at
  * bias 0. */
 typedef struct add_rule {
-  lanes scale, origin; /* the bias, in the place of a float32's exponent; that of bias 0 */
-  lanes limit;         /* the first value too large, if codes went on */
-  lanes lowest;        /* the binade of the smallest quantum */
-  lanes steps;         /* 23 - m, in the place of a float32's exponent */
+  lanes scale;  /* the bias, in the place of a float32's exponent */
+  lanes limit;  /* the first value too large, if codes went on */
+  lanes lowest; /* the binade of the smallest quantum */
+  lanes steps;  /* 23 - m, in the place of a float32's exponent */
   lanes drop, lowest_code;
   /* below `upper` + 1 what lies under the smallest normal number rounds down, from there on up */
   lanes upper, below_hole, below_hole_code, smallest_normal, smallest_normal_code, hole;
@@ -58,7 +58,6 @@ static inline add_rule add_rule_of(const cf_rule *rule, int bias) {
   if (whitepaper) upper = subnormal_bits(params, 2 * (gap - 2) + gap);
   if (flush) upper = subnormal_bits(params, 4u * (1u << m) - 2);
   r.scale = v_set1((uint32_t)bias << 23);
-  r.origin = v_set1(0);
   r.limit = v_set1(normal_bits(params, params->max_code + 1));
   r.lowest = v_set1(lowest);
   r.steps = v_set1((uint32_t)(23 - m) << 23);
@@ -133,7 +132,7 @@ static CF_ALWAYS_INLINE lanes round_by_addition(const add_rule *r, int counting,
 
   const mask special = m_gt_s(magnitude, r->float32_max);
   lanes signs = bits;
-  if (m_any(special)) {
+  if (m_any(counting ? overflow : special)) { /* what is special is beyond all values */
     invalid = m_gt_s(magnitude, r->infinity);
     if (!r->has_nan) signs = v_select(invalid, zero, signs);
     if (to_values) {

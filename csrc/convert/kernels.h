@@ -31,8 +31,8 @@ typedef struct cf_rule {
 
 /* bias[i * bias_step] is element i's bias; bias_step is 0 or 1.  Where rule->block is not 0, it is
  * bias[i / rule->block] instead; that is a power of two from CF_BLOCK_MIN to CF_BLOCK_MAX, count a
- * multiple of it, and the kernel one that goes by addition (cf_lanes_add), from float32 or a type
- * of 16 bits.  position is the random word of element 0. */
+ * multiple of it, and the kernel one of an instruction set, from float32 or, by addition
+ * (cf_adds_16_bits), from a type of 16 bits.  position is the random word of element 0. */
 typedef void cf_encode_kernel(const cf_rule *rule, const int16_t *bias, size_t bias_step,
                               const void *source, uint64_t position, void *codes, size_t count,
                               cf_flags *flags);

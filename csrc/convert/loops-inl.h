@@ -65,11 +65,10 @@ static inline void store_codes(char *destination, size_t size, lanes first, lane
 }
 
 /* The biases of the LANES elements from i on, in the place of a float32's exponent. */
-static inline lanes scales_at(lanes scale, lanes origin, const int16_t *bias, size_t bias_step,
+static inline lanes scales_at(const add_rule *r, const int16_t *bias, size_t bias_step,
                               int block_shift, size_t i) {
-  if (block_shift != 0)
-    return v_add(v_slli(v_set1((uint32_t)(int32_t)bias[i >> block_shift]), 23), origin);
-  return bias_step == 0 ? scale : v_add(v_slli(v_load_biases(bias + i), 23), origin);
+  if (block_shift != 0) return v_slli(v_set1((uint32_t)(int32_t)bias[i >> block_shift]), 23);
+  return bias_step == 0 ? r->scale : v_slli(v_load_biases(bias + i), 23);
 }
 
 /* Elements of a type as float32, of which each is one. */
@@ -108,73 +107,71 @@ static inline unsigned count_bfloat16_subnormals(lanes values) {
 
 /* Ties to even by addition: from a type of which each element is a float32, to codes or to
  * float32. */
-#define DEFINE_ADD_LOOP(name, type, source_size, counting, plain, to_values)                      \
-  static CF_ALWAYS_INLINE void ISA_NAME(name##_body)(                                             \
-      const add_rule *r, const int16_t *bias, size_t bias_step, int block_shift, size_t at,       \
-      size_t code_size, const char *source, char *destination, int streaming, tally *tally) {     \
-    const lanes scale0 = scales_at(r->scale, r->origin, bias, bias_step, block_shift, at);        \
-    const lanes scale1 = block_shift != 0                                                         \
-                             ? scale0                                                             \
-                             : scales_at(r->scale, r->origin, bias, bias_step, 0, at + LANES);    \
-    const lanes x0 = load_##type(source), x1 = load_##type(source + LANES * (source_size));       \
-    if (counting)                                                                                 \
-      tally->flags->denormal += count_##type##_subnormals(x0) + count_##type##_subnormals(x1);    \
-    const lanes result0 = round_by_addition(r, counting, plain, to_values, x0, scale0, tally);    \
-    const lanes result1 = round_by_addition(r, counting, plain, to_values, x1, scale1, tally);    \
-    if (to_values)                                                                                \
-      store_values(destination, result0, result1, streaming);                                     \
-    else                                                                                          \
-      store_codes(destination, code_size, result0, result1, streaming);                           \
-  }                                                                                               \
-  static CF_NOINLINE void ISA_NAME(name##_part)(                                                  \
-      const add_rule *r, const int16_t *bias, size_t bias_step, size_t code_size,                 \
-      const char *source, char *destination, size_t count, tally *tally) {                        \
-    const size_t size = (to_values) ? 4 : code_size;                                              \
-    char source_stage[BODY * (source_size)] = {0}, destination_stage[BODY * 4];                   \
-    int16_t bias_stage[BODY] = {0};                                                               \
-    memcpy(source_stage, source, count * (source_size));                                          \
-    if (bias_step != 0) memcpy(bias_stage, bias, count * sizeof *bias);                           \
-    ISA_NAME(name##_body)                                                                         \
-    (r, bias_stage, bias_step, 0, 0, code_size, source_stage, destination_stage, 0, tally);       \
-    memcpy(destination, destination_stage, count * size);                                         \
-  }                                                                                               \
-  static CF_NOINLINE void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias,                \
-                                         size_t bias_step, const char *source, char *destination, \
-                                         size_t count, cf_flags *flags) {                         \
-    const add_rule r = add_rule_of(rule, *bias);                                                  \
-    tally tally = {v_set1(0), flags};                                                             \
-    const size_t code_size = rule->code_size, size = (to_values) ? 4 : code_size;                 \
-    const int block_shift = rule->block == 0 ? 0 : cf_log2(rule->block);                          \
-    const int before = elements_before_stream(rule->streaming, source, destination, size, count); \
-    const int streaming = before >= 0 && block_shift == 0;                                        \
-    const int paired = rule->large && source != destination;                                      \
-    const size_t page = PAGE / (source_size);                                                     \
-    size_t at = 0;                                                                                \
-    if (streaming && before > 0) {                                                                \
-      at = (size_t)before;                                                                        \
-      ISA_NAME(name##_part)(&r, bias, bias_step, code_size, source, destination, at, &tally);     \
-    }                                                                                             \
-    for (; paired && count - at >= 2 * page; at += 2 * page) {                                    \
-      for (size_t first = at; first < at + page; first += BODY) {                                 \
-        for (size_t i = first; i < at + 2 * page; i += page) {                                    \
-          prefetch_ahead(source + i * (source_size), source_size);                                \
-          ISA_NAME(name##_body)                                                                   \
-          (&r, bias, bias_step, block_shift, i, code_size, source + i * (source_size),            \
-           destination + i * size, streaming, &tally);                                            \
-        }                                                                                         \
-      }                                                                                           \
-    }                                                                                             \
-    for (; count - at >= BODY; at += BODY) {                                                      \
-      if (paired) prefetch_ahead(source + at * (source_size), source_size);                       \
-      ISA_NAME(name##_body)                                                                       \
-      (&r, bias, bias_step, block_shift, at, code_size, source + at * (source_size),              \
-       destination + at * size, streaming, &tally);                                               \
-    }                                                                                             \
-    if (at < count) /* never where blocks share biases: they are whole bodies */                  \
-      ISA_NAME(name##_part)                                                                       \
-    (&r, bias + at * bias_step, bias_step, code_size, source + at * (source_size),                \
-     destination + at * size, count - at, &tally);                                                \
-    if (counting) tally_end(&tally);                                                              \
+#define DEFINE_ADD_LOOP(name, type, source_size, counting, plain, to_values)                       \
+  static CF_ALWAYS_INLINE void ISA_NAME(name##_body)(                                              \
+      const add_rule *r, const int16_t *bias, size_t bias_step, int block_shift, size_t at,        \
+      size_t code_size, const char *source, char *destination, int streaming, tally *tally) {      \
+    const lanes scale0 = scales_at(r, bias, bias_step, block_shift, at);                           \
+    const lanes scale1 = block_shift != 0 ? scale0 : scales_at(r, bias, bias_step, 0, at + LANES); \
+    const lanes x0 = load_##type(source), x1 = load_##type(source + LANES * (source_size));        \
+    if (counting)                                                                                  \
+      tally->flags->denormal += count_##type##_subnormals(x0) + count_##type##_subnormals(x1);     \
+    const lanes result0 = round_by_addition(r, counting, plain, to_values, x0, scale0, tally);     \
+    const lanes result1 = round_by_addition(r, counting, plain, to_values, x1, scale1, tally);     \
+    if (to_values)                                                                                 \
+      store_values(destination, result0, result1, streaming);                                      \
+    else                                                                                           \
+      store_codes(destination, code_size, result0, result1, streaming);                            \
+  }                                                                                                \
+  static CF_NOINLINE void ISA_NAME(name##_part)(                                                   \
+      const add_rule *r, const int16_t *bias, size_t bias_step, size_t code_size,                  \
+      const char *source, char *destination, size_t count, tally *tally) {                         \
+    const size_t size = (to_values) ? 4 : code_size;                                               \
+    char source_stage[BODY * (source_size)] = {0}, destination_stage[BODY * 4];                    \
+    int16_t bias_stage[BODY] = {0};                                                                \
+    memcpy(source_stage, source, count * (source_size));                                           \
+    if (bias_step != 0) memcpy(bias_stage, bias, count * sizeof *bias);                            \
+    ISA_NAME(name##_body)                                                                          \
+    (r, bias_stage, bias_step, 0, 0, code_size, source_stage, destination_stage, 0, tally);        \
+    memcpy(destination, destination_stage, count * size);                                          \
+  }                                                                                                \
+  static CF_NOINLINE void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias,                 \
+                                         size_t bias_step, const char *source, char *destination,  \
+                                         size_t count, cf_flags *flags) {                          \
+    const add_rule r = add_rule_of(rule, *bias);                                                   \
+    tally tally = {v_set1(0), flags};                                                              \
+    const size_t code_size = rule->code_size, size = (to_values) ? 4 : code_size;                  \
+    const int block_shift = rule->block == 0 ? 0 : cf_log2(rule->block);                           \
+    const int before = elements_before_stream(rule->streaming, source, destination, size, count);  \
+    const int streaming = before >= 0 && block_shift == 0;                                         \
+    const int paired = rule->large && source != destination;                                       \
+    const size_t page = PAGE / (source_size);                                                      \
+    size_t at = 0;                                                                                 \
+    if (streaming && before > 0) {                                                                 \
+      at = (size_t)before;                                                                         \
+      ISA_NAME(name##_part)(&r, bias, bias_step, code_size, source, destination, at, &tally);      \
+    }                                                                                              \
+    for (; paired && count - at >= 2 * page; at += 2 * page) {                                     \
+      for (size_t first = at; first < at + page; first += BODY) {                                  \
+        for (size_t i = first; i < at + 2 * page; i += page) {                                     \
+          prefetch_ahead(source + i * (source_size), source_size);                                 \
+          ISA_NAME(name##_body)                                                                    \
+          (&r, bias, bias_step, block_shift, i, code_size, source + i * (source_size),             \
+           destination + i * size, streaming, &tally);                                             \
+        }                                                                                          \
+      }                                                                                            \
+    }                                                                                              \
+    for (; count - at >= BODY; at += BODY) {                                                       \
+      if (paired) prefetch_ahead(source + at * (source_size), source_size);                        \
+      ISA_NAME(name##_body)                                                                        \
+      (&r, bias, bias_step, block_shift, at, code_size, source + at * (source_size),               \
+       destination + at * size, streaming, &tally);                                                \
+    }                                                                                              \
+    if (at < count) /* never where blocks share biases: they are whole bodies */                   \
+      ISA_NAME(name##_part)                                                                        \
+    (&r, bias + at * bias_step, bias_step, code_size, source + at * (source_size),                 \
+     destination + at * size, count - at, &tally);                                                 \
+    if (counting) tally_end(&tally);                                                               \
   }
 
 /* Those of formats that are plain, or not. */
@@ -221,6 +218,17 @@ typedef struct round_loop {
   tally tally;
 } round_loop;
 
+/* The biases of BODY elements, the first at `at`. */
+static inline void biases_of(const round_loop *l, const int16_t *bias, size_t at, lanes *first,
+                             lanes *second) {
+  if (l->block_shift != 0) {
+    *first = *second = v_set1((uint32_t)(int32_t)bias[at >> l->block_shift]);
+  } else {
+    *first = v_load_biases(bias + at);
+    *second = v_load_biases(bias + at + LANES);
+  }
+}
+
 /* BODY elements, the first at `at` for its bias. */
 static CF_ALWAYS_INLINE void round_body(round_loop *l, int rounding, int counting, int plain,
                                         const int16_t *bias, size_t at, const char *source,
@@ -240,8 +248,10 @@ static CF_ALWAYS_INLINE void round_body(round_loop *l, int rounding, int countin
   }
   lanes scale0 = r->scale, scale1 = r->scale;
   if (l->bias_step != 0 || l->block_shift != 0) {
-    scale0 = scales_at(scale0, r->origin, bias, l->bias_step, l->block_shift, at);
-    scale1 = scales_at(scale1, r->origin, bias, l->bias_step, l->block_shift, at + LANES);
+    lanes bias0, bias1;
+    biases_of(l, bias, at, &bias0, &bias1);
+    scale0 = v_add(r->origin, v_slli(bias0, 23));
+    scale1 = v_add(r->origin, v_slli(bias1, 23));
   }
   const lanes code0 = round_lanes(r, rounding, counting, plain, v_load(source), has_low, low0,
                                   scale0, word0, &l->tally);
@@ -250,12 +260,7 @@ static CF_ALWAYS_INLINE void round_body(round_loop *l, int rounding, int countin
   if (l->to_values) {
     const lane_rule *u = &l->unpacking;
     lanes bias0 = u->bias, bias1 = u->bias;
-    if (l->block_shift != 0) {
-      bias0 = bias1 = v_set1((uint32_t)(int32_t)bias[at >> l->block_shift]);
-    } else if (l->bias_step != 0) {
-      bias0 = v_load_biases(bias + at);
-      bias1 = v_load_biases(bias + at + LANES);
-    }
+    if (l->bias_step != 0 || l->block_shift != 0) biases_of(l, bias, at, &bias0, &bias1);
     store_values(destination, unpack(u, 0, plain, code0, bias0, NULL),
                  unpack(u, 0, plain, code1, bias1, NULL), streaming);
   } else {
@@ -490,7 +495,7 @@ static inline widened widen_integers(lanes high, lanes low, int is_signed, int i
     high = v_select(negative, negated, high);
     low = v_select(negative, v_sub(zero, low), low);
   }
-  lanes top = high, exponent = v_set1((uint32_t)(127 + (is_64_bits ? 32 : 0)) << 23);
+  lanes top = high, exponent = v_set1(is_64_bits ? 159u << 23 : 127u << 23);
   if (is_64_bits) {
     const mask is_low = m_eq(high, zero);
     top = v_select(is_low, low, high);

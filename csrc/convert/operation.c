@@ -51,13 +51,12 @@ static void choose_kernels(cf_operation *op, const cf_format *format, int source
   if (source_type == CF_FLOAT32 && destination_type == CF_FLOAT32 && isa->round_float32 != NULL &&
       lanes_encode && lanes_decode) {
     op->encode = isa->round_float32;
-    op->takes_blocks = cf_goes_by_addition(&op->rule);
+    op->takes_blocks = 1;
     return;
   }
   if (encodes) op->encode = cf_encode_kernel_of(format, &op->rule, source_type);
-  op->takes_blocks = encodes && !decodes && (source_type == CF_FLOAT32 || is_16_bits) &&
-                     op->encode != cf_kernels_portable.encode[source_type] &&
-                     (is_16_bits ? cf_adds_16_bits(&op->rule) : cf_goes_by_addition(&op->rule));
+  op->takes_blocks = encodes && !decodes && op->encode != cf_kernels_portable.encode[source_type] &&
+                     (source_type == CF_FLOAT32 || (is_16_bits && cf_adds_16_bits(&op->rule)));
   if (decodes) op->decode = cf_decode_kernel_of(format, destination_type);
   if (goes_by_float32(format, destination_type))
     op->decode_float32 = cf_decode_kernel_of(format, CF_FLOAT32);

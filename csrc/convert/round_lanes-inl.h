@@ -262,12 +262,17 @@ static CF_ALWAYS_INLINE lanes round_lanes(const round_rule *r, int rounding, int
   const int is_signed = plain || r->is_signed;
   const lanes zero = v_set1(0);
   const lanes magnitude = v_and(bits, r->all_but_sign);
+  const mask is_zero = m_eq(v_or(magnitude, low), zero);
   lanes significand = v_or(v_and(bits, r->fraction), r->implicit_one);
   lanes place = v_add(magnitude, scale), exponents = place;
   if (exact) {
     const mask small = m_gt_s(r->implicit_one, magnitude);
     const lanes twice = v_add(magnitude, magnitude);
     significand = v_select(small, twice, significand);
+    if (has_low) {
+      significand = v_select(small, v_or(twice, v_srli(low, 31)), significand);
+      low = v_select(small, v_add(low, low), low);
+    }
     if (r->reads_subnormals) { /* as if they were normal in one binade more */
       const lanes normalised = v_select(small, v_sub(twice, r->implicit_one), magnitude);
       exponents = v_add(v_max_s(normalised, zero), scale);
@@ -347,7 +352,6 @@ static CF_ALWAYS_INLINE lanes round_lanes(const round_rule *r, int rounding, int
     code = v_select(m_gt_s(r->smallest_normal, code), zero, code);
   }
 
-  const mask is_zero = m_eq(v_or(magnitude, low), zero);
   mask overflow = m_gt_s(zero, zero), underflow = overflow, invalid = overflow;
   if (counting) {
     const lanes exact = v_sllv(v_srlv(kept, shift), shift);
@@ -360,10 +364,13 @@ static CF_ALWAYS_INLINE lanes round_lanes(const round_rule *r, int rounding, int
   }
   const mask special = m_gt_s(magnitude, r->float32_max);
   lanes sign = bits, most = r->most;
-  if (counting) overflow = m_or(m_gt_s(code, r->max_code), special);
+  if (counting) { /* what is special is beyond all values, as far as places reach */
+    overflow = m_gt_s(code, r->max_code);
+    if (!plain) overflow = m_or(overflow, special);
+  }
   if (directed) most = v_select(m_gt_s(zero, bits), r->most_if_negative, r->most);
   code = v_min_s(code, most);
-  if (m_any(special)) {
+  if (m_any(counting ? overflow : special)) {
     invalid = m_gt_s(magnitude, v_set1(0x7F800000u));
     if (!r->has_nan) sign = v_select(invalid, zero, sign);
     code = v_select(invalid, r->nan_code, v_select(special, r->overflow_code, code));

@@ -1,5 +1,5 @@
 /* Floating-point modes: in those that are set here nothing traps, subnormals count, and sums are
- * rounded to nearest or, if asked for, toward zero. */
+ * rounded to nearest. */
 #ifndef CF_CPU_FLOAT_MODES_H
 #define CF_CPU_FLOAT_MODES_H
 
@@ -13,7 +13,6 @@
 static inline uint64_t cf_float_modes(void) { return _mm_getcsr(); }
 static inline void cf_restore_float_modes(uint64_t modes) { _mm_setcsr((unsigned)modes); }
 enum { CF_MODES_NEAREST = _MM_MASK_MASK | _MM_ROUND_NEAREST };
-enum { CF_MODES_TOWARD_ZERO = _MM_MASK_MASK | _MM_ROUND_TOWARD_ZERO };
 
 #elif defined(CF_ARM64)
 #if defined(CF_MSVC)
@@ -33,22 +32,21 @@ static inline void cf_restore_float_modes(uint64_t modes) {
   __asm__ volatile("msr fpcr, %0" : : "r"(modes) : "memory");
 }
 #endif
-enum { CF_MODES_NEAREST = 0, CF_MODES_TOWARD_ZERO = 3 << 22 /* the field RMode */ };
+enum { CF_MODES_NEAREST = 0 };
 
 #else
 /* What the caller has is left alone. */
 static inline uint64_t cf_float_modes(void) { return 0; }
 static inline void cf_restore_float_modes(uint64_t modes) { (void)modes; }
-enum { CF_MODES_NEAREST, CF_MODES_TOWARD_ZERO };
+enum { CF_MODES_NEAREST };
 #endif
 
 /* Set them, and return those before, which cf_restore_float_modes takes. */
-static inline uint64_t cf_set_float_modes(int toward_zero) {
+static inline uint64_t cf_set_default_float_modes(void) {
   const uint64_t before = cf_float_modes();
-  cf_restore_float_modes(toward_zero ? CF_MODES_TOWARD_ZERO : CF_MODES_NEAREST);
+  cf_restore_float_modes(CF_MODES_NEAREST);
   return before;
 }
-static inline uint64_t cf_set_default_float_modes(void) { return cf_set_float_modes(0); }
 
 /* These, and those of the unit for long double, which cf_float_modes_leave takes. */
 uint64_t cf_all_float_modes(void);

@@ -402,3 +402,85 @@ def test_flags_of_many_elements(isa):
             with cf.record_flags() as flags:
                 operation(many, cf.CFloat8_1_4_3, rounding=mode, seed=0)
             assert getattr(flags, flag) == many.size
+
+
+INTEGERS = [np.dtype(f"{sign}int{bits}") for bits in (8, 16, 32, 64) for sign in ("", "u")]
+
+
+def numbers_of(dtype, rng, size=3000):
+    """Numbers of a type: of every magnitude it has, near ties, and its ends."""
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        x = rng.integers(limits.min, limits.max, size, dtype, endpoint=True)
+        ends = np.array([0, 1, 2, limits.min, limits.min + 1, limits.max - 1, limits.max], dtype)
+        return np.concatenate([ends, x, x >> rng.integers(0, limits.bits, size).astype(dtype)])
+    signs = rng.choice([-1, 1], size)
+    near = np.ldexp(signs * (1 + rng.integers(0, 64, size) / 64), rng.integers(-14, 9, size))
+    anywhere = np.ldexp(signs * rng.uniform(1, 2, size), rng.integers(-190, 140, size))
+    with np.errstate(all="ignore"):
+        x = np.concatenate([near, near * (1 + np.ldexp(1.0, -rng.integers(8, 52, size))), anywhere])
+        ends = specials(dtype) if dtype.itemsize > 2 else specials(SOURCES[0]).astype(dtype)
+        return np.concatenate([ends, x.astype(dtype)])
+
+
+KINDS_OF_FORMATS = [
+    *(cf.CFloat8_1_4_3, cf.CFloat16_UHP, cf.float8_e4m3fnuz, cf.bfloat16, cf.float8_e8m0fnu),
+    cf.CFloat8_1_5_2.replace(name="flushing", subnormals="flush"),
+]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("dtype", [*SOURCES, *SHORT_SOURCES, *INTEGERS], ids=str)
+def test_every_source_and_mode(isa, dtype, rng):
+    x = numbers_of(dtype, rng)
+    for fmt, mode in itertools.product(KINDS_OF_FORMATS, cf.ROUNDING_MODES):
+        seed = 7 if mode == "stochastic" else None
+        assert_as_portable(
+            isa, lambda fmt=fmt, mode=mode, seed=seed: cf.encode(x, fmt, rounding=mode, seed=seed)
+        )
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("dtype", [*SOURCES, *SHORT_SOURCES, np.dtype(np.int64)], ids=str)
+@pytest.mark.parametrize("variant", "ABC")
+@pytest.mark.parametrize("bits", [1, 8, 31, 32])
+def test_every_kind_of_words(isa, dtype, variant, bits, rng):
+    """Given ones, also the least and the largest, and drawn ones where the counters' upper halves change."""
+    x = numbers_of(dtype, rng)
+    words = rng.integers(0, 2**bits, x.size, np.uint64)
+    words[::3] = 2**bits - 1
+    words[1::5] = 2**bits - 2 if bits > 1 else 0
+    how = {"rounding": "stochastic", "stochastic_bits": bits, "stochastic_variant": variant}
+    for fmt in KINDS_OF_FORMATS:
+        assert_as_portable(isa, lambda fmt=fmt: cf.encode(x, fmt, random_bits=words, **how))
+        assert_as_portable(isa, lambda fmt=fmt: cf.encode(x, fmt, seed=3, offset=2**34 - 99, **how))
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("mode", cf.ROUNDING_MODES)
+def test_every_mode_by_blocks(isa, mode, rng):
+    x = rng.standard_normal((40, 128)).astype(np.float32)
+    biases = rng.integers(4, 12, (40, 4), np.int16)
+    seed = 7 if mode == "stochastic" else None
+    blocks = x.reshape(40, 4, 32)
+    for fmt in (cf.CFloat8_1_4_3, cf.CFloat16_SHP):
+        for convert in (cf.encode, cf.round_to):
+            assert_as_portable(
+                isa,
+                lambda convert=convert, fmt=fmt: convert(
+                    blocks, fmt, biases[..., None], rounding=mode, seed=seed, offset=0
+                ),
+            )
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, ml_dtypes.bfloat16])
+def test_decoding_to_other_types(isa, dtype, rng):
+    """With flags, biases at both ends, and out of place by some bytes."""
+    for fmt in [*KINDS_OF_FORMATS, *CORNERS, cf.CFloat16_SHP, cf.float16]:
+        codes = all_codes(fmt, rng)
+        for bias in fmt.bias_range:
+            assert_as_portable(
+                isa,
+                lambda fmt=fmt, codes=codes, bias=bias: cf.decode(codes, fmt, bias, dtype=dtype),
+            )
