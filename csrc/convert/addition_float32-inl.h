@@ -1,4 +1,5 @@
-/* Rounding float32 by adding floats: the short way of convert/round_lanes-inl.h for ties to even.
+/* Rounding float32 by adding floats: the short way of convert/round_lanes-inl.h for ties to even,
+ * and from float32 to float32 for toward zero.
  *
  * Added to 2^(e + 23 - m), a number of exponent e keeps m bits of mantissa: the addition rounds it,
  * and the sum's last bits are its significand.  Below the smallest normal number e stays where it
@@ -31,7 +32,7 @@ typedef struct add_rule {
   lanes nan_code, overflow_code, negative_code, nan_value, overflow_value;
   lanes sign_shift, sign_mask;
   lanes all_but_sign, exponent_mask, float32_max, infinity, fraction, one;
-  int holed, is_signed, has_nan, keeps_infinity, overflows_to_max;
+  int holed, is_signed, has_nan, keeps_infinity, overflows_to_max, stops;
 } add_rule;
 
 /* The bits, as a float32, of the value of a normal number's code at bias 0. */
@@ -46,7 +47,7 @@ static inline uint32_t subnormal_bits(const cf_params *params, uint32_t twice_un
   return ((uint32_t)exponent << 23) + ((twice_units - (1u << top)) << (23 - top));
 }
 
-static inline add_rule add_rule_of(const cf_rule *rule, int bias) {
+static inline add_rule add_rule_of(const cf_rule *rule, int bias, int toward_zero) {
   const cf_params *params = &rule->params;
   const int m = params->mantissa_bits;
   const int whitepaper = params->subnormals == CF_SUBNORMALS_WHITEPAPER;
@@ -55,8 +56,8 @@ static inline add_rule add_rule_of(const cf_rule *rule, int bias) {
   const uint32_t lowest = whitepaper ? smallest_normal - 0x00800000u : smallest_normal;
   uint32_t upper = smallest_normal;
   add_rule r;
-  if (whitepaper) upper = subnormal_bits(params, 2 * (gap - 2) + gap);
-  if (flush) upper = subnormal_bits(params, 4u * (1u << m) - 2);
+  if (!toward_zero && whitepaper) upper = subnormal_bits(params, 2 * (gap - 2) + gap);
+  if (!toward_zero && flush) upper = subnormal_bits(params, 4u * (1u << m) - 2);
   r.scale = v_set1((uint32_t)bias << 23);
   r.limit = v_set1(normal_bits(params, params->max_code + 1));
   r.lowest = v_set1(lowest);
@@ -72,6 +73,7 @@ static inline add_rule add_rule_of(const cf_rule *rule, int bias) {
   r.max = v_set1(normal_bits(params, params->max_code));
   r.overflow_code = v_set1((uint32_t)params->overflow_code);
   r.overflows_to_max = params->overflow_code == params->max_code;
+  r.stops = toward_zero || r.overflows_to_max;
   r.has_nan = params->has_nan;
   r.nan_code = v_set1((uint32_t)(params->has_nan ? params->nan_code : params->max_code));
   r.negative_code = v_set1((uint32_t)(params->has_nan ? params->nan_code : 0));
@@ -91,10 +93,11 @@ static inline add_rule add_rule_of(const cf_rule *rule, int bias) {
   return r;
 }
 
-/* Of LANES float32, the codes or, if to_values, the values.  counting, plain (cf_rule) and
- * to_values are constants in the callers' loops; scale is add_rule's, or each element's own. */
-static CF_ALWAYS_INLINE lanes round_by_addition(const add_rule *r, int counting, int plain,
-                                                int to_values, lanes bits, lanes scale,
+/* Of LANES float32, the codes or, if to_values, the values.  counting, plain (cf_rule), to_values
+ * and, of values, toward_zero are constants in the callers' loops; scale is add_rule's, or each
+ * element's own. */
+static CF_ALWAYS_INLINE lanes round_by_addition(const add_rule *r, int toward_zero, int counting,
+                                                int plain, int to_values, lanes bits, lanes scale,
                                                 tally *tally) {
   const lanes zero = v_set1(0);
   const mask none = m_gt_s(zero, zero);
@@ -105,6 +108,9 @@ static CF_ALWAYS_INLINE lanes round_by_addition(const add_rule *r, int counting,
   const lanes sum = v_add_floats(scaled, anchor);
   lanes value = zero, code = zero;
   if (to_values || counting) value = v_sub_floats(sum, anchor);
+  /* of what became larger, the sum before has one quantum less */
+  if (toward_zero)
+    value = v_sub_floats(v_select(m_gt_s(value, scaled), v_sub(sum, r->one), sum), anchor);
   if (!to_values) code = v_sub(v_add(v_sub(sum, anchor), v_srlv(binade, r->drop)), r->lowest_code);
   if (r->holed) {
     const mask upper = m_gt_s(scaled, r->upper);
@@ -125,9 +131,9 @@ static CF_ALWAYS_INLINE lanes round_by_addition(const add_rule *r, int counting,
     code = v_min_s(code, r->overflow_code);
   } else {
     const mask beyond = m_gt_s(value, r->max);
-    if (r->overflows_to_max) value = v_min_s(value, r->max);
+    if (r->stops) value = v_min_s(value, r->max);
     value = v_select(m_gt_s(value, zero), v_sub(value, scale), zero);
-    if (!r->overflows_to_max) value = v_select(beyond, r->overflow_value, value);
+    if (!r->stops) value = v_select(beyond, r->overflow_value, value);
   }
 
   const mask special = m_gt_s(magnitude, r->float32_max);

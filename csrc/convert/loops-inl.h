@@ -107,7 +107,7 @@ static inline unsigned count_bfloat16_subnormals(lanes values) {
 
 /* Ties to even by addition: from a type of which each element is a float32, to codes or to
  * float32. */
-#define DEFINE_ADD_LOOP(name, type, source_size, counting, plain, to_values)                       \
+#define DEFINE_ADD_LOOP(name, type, source_size, toward_zero, counting, plain, to_values)          \
   static CF_ALWAYS_INLINE void ISA_NAME(name##_body)(                                              \
       const add_rule *r, const int16_t *bias, size_t bias_step, int block_shift, size_t at,        \
       size_t code_size, const char *source, char *destination, int streaming, tally *tally) {      \
@@ -116,8 +116,10 @@ static inline unsigned count_bfloat16_subnormals(lanes values) {
     const lanes x0 = load_##type(source), x1 = load_##type(source + LANES * (source_size));        \
     if (counting)                                                                                  \
       tally->flags->denormal += count_##type##_subnormals(x0) + count_##type##_subnormals(x1);     \
-    const lanes result0 = round_by_addition(r, counting, plain, to_values, x0, scale0, tally);     \
-    const lanes result1 = round_by_addition(r, counting, plain, to_values, x1, scale1, tally);     \
+    const lanes result0 =                                                                          \
+        round_by_addition(r, toward_zero, counting, plain, to_values, x0, scale0, tally);          \
+    const lanes result1 =                                                                          \
+        round_by_addition(r, toward_zero, counting, plain, to_values, x1, scale1, tally);          \
     if (to_values)                                                                                 \
       store_values(destination, result0, result1, streaming);                                      \
     else                                                                                           \
@@ -138,7 +140,7 @@ static inline unsigned count_bfloat16_subnormals(lanes values) {
   static CF_NOINLINE void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias,                 \
                                          size_t bias_step, const char *source, char *destination,  \
                                          size_t count, cf_flags *flags) {                          \
-    const add_rule r = add_rule_of(rule, *bias);                                                   \
+    const add_rule r = add_rule_of(rule, *bias, toward_zero);                                      \
     tally tally = {v_set1(0), flags};                                                              \
     const size_t code_size = rule->code_size, size = (to_values) ? 4 : code_size;                  \
     const int block_shift = rule->block == 0 ? 0 : cf_log2(rule->block);                           \
@@ -176,10 +178,10 @@ static inline unsigned count_bfloat16_subnormals(lanes values) {
 
 /* Those of formats that are plain, or not. */
 #define DEFINE_ADD(name, to_values)                                                              \
-  DEFINE_ADD_LOOP(name##_plain, float32, 4, 0, 1, to_values)                                     \
-  DEFINE_ADD_LOOP(name##_plain_counting, float32, 4, 1, 1, to_values)                            \
-  DEFINE_ADD_LOOP(name##_other, float32, 4, 0, 0, to_values)                                     \
-  DEFINE_ADD_LOOP(name##_other_counting, float32, 4, 1, 0, to_values)                            \
+  DEFINE_ADD_LOOP(name##_plain, float32, 4, 0, 0, 1, to_values)                                  \
+  DEFINE_ADD_LOOP(name##_plain_counting, float32, 4, 0, 1, 1, to_values)                         \
+  DEFINE_ADD_LOOP(name##_other, float32, 4, 0, 0, 0, to_values)                                  \
+  DEFINE_ADD_LOOP(name##_other_counting, float32, 4, 0, 1, 0, to_values)                         \
   static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,         \
                              const void *source, void *destination, size_t count,                \
                              cf_flags *flags) {                                                  \
@@ -193,6 +195,17 @@ static inline unsigned count_bfloat16_subnormals(lanes values) {
   }
 DEFINE_ADD(add_float32, 0)
 DEFINE_ADD(add_round_float32, 1)
+
+/* Toward zero where nothing is counted. */
+DEFINE_ADD_LOOP(add_round_zero_plain, float32, 4, 1, 0, 1, 1)
+DEFINE_ADD_LOOP(add_round_zero_other, float32, 4, 1, 0, 0, 1)
+static void ISA_NAME(add_round_zero)(const cf_rule *rule, const int16_t *bias, size_t bias_step,
+                                     const void *source, void *destination, size_t count) {
+  const uint64_t modes = float_enter();
+  (rule->plain ? ISA_NAME(add_round_zero_plain) : ISA_NAME(add_round_zero_other))(
+      rule, bias, bias_step, source, destination, count, NULL);
+  float_leave(modes);
+}
 
 /* What the general way reads and writes: float32, and what they have beyond that, which is NULL if
  * it is nothing; to codes or float32. */
@@ -397,12 +410,15 @@ static void ISA_NAME(round_generally)(const round_call *c) {
     other_loops[mode == CF_STOCHASTIC][counting](c);
 }
 
-#define DEFINE_SHORTEST(name, by_addition, to_values)                                    \
+#define DEFINE_SHORTEST(name, added, to_values)                                          \
   static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step, \
                              const void *source, uint64_t position, void *destination,   \
                              size_t count, cf_flags *flags) {                            \
     if (cf_goes_by_addition(rule)) {                                                     \
-      ISA_NAME(by_addition)(rule, bias, bias_step, source, destination, count, flags);   \
+      ISA_NAME(added)(rule, bias, bias_step, source, destination, count, flags);         \
+    } else if ((to_values) && rule->by_addition && rule->rounding == CF_TOWARD_ZERO &&   \
+               flags == NULL) {                                                          \
+      ISA_NAME(add_round_zero)(rule, bias, bias_step, source, destination, count);       \
     } else {                                                                             \
       const round_call call = {rule,     bias,        bias_step, source,    NULL,        \
                                position, destination, count,     to_values, flags};      \
@@ -645,8 +661,8 @@ DEFINE_ENCODE_WIDENED(encode_uint8, uint8, 1, 0)
 
 /* Types of 16 bits most often at once. */
 #define DEFINE_FROM_16_BITS(type)                                                                 \
-  DEFINE_ADD_LOOP(add_##type, type, 2, 0, 1, 0)                                                   \
-  DEFINE_ADD_LOOP(add_##type##_counting, type, 2, 1, 1, 0)                                        \
+  DEFINE_ADD_LOOP(add_##type, type, 2, 0, 0, 1, 0)                                                \
+  DEFINE_ADD_LOOP(add_##type##_counting, type, 2, 0, 1, 1, 0)                                     \
   DEFINE_ENCODE_WIDENED(encode_widened_##type, type, 2, 0)                                        \
   static void ISA_NAME(encode_##type)(const cf_rule *rule, const int16_t *bias, size_t bias_step, \
                                       const void *source, uint64_t position, void *codes,         \
