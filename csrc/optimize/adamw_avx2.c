@@ -38,5 +38,5 @@ CF_TARGET_END
 
 const cf_adamw_loops cf_adamw_loops_avx2 = CF_ADAMW_LOOPS;
 #else
-const cf_adamw_loops cf_adamw_loops_avx2 = {NULL, NULL};
+const cf_adamw_loops cf_adamw_loops_avx2 = {NULL, NULL, NULL};
 #endif

@@ -38,15 +38,62 @@ static CF_ALWAYS_INLINE void update_lanes(const cf_adamw_rule *rule, float *firs
   v_store(second, v_positive_nan(v_mul(new_second, v_set1(rule->after))));
 }
 
+/* The largest of a block, in plain C. */
+static CF_ALWAYS_INLINE int32_t largest_code(const char *codes, int size, uint16_t mask) {
+  if (size == 1) {
+    const uint8_t mask_8 = (uint8_t)mask;
+    uint8_t bytes[CF_ADAMW_BLOCK], largest = 0;
+    memcpy(bytes, codes, sizeof bytes);
+    for (int i = 0; i < CF_ADAMW_BLOCK; ++i) {
+      const uint8_t code = bytes[i] & mask_8;
+      largest = code > largest ? code : largest;
+    }
+    return largest;
+  }
+  uint16_t words[CF_ADAMW_BLOCK], largest = 0;
+  memcpy(words, codes, sizeof words);
+  for (int i = 0; i < CF_ADAMW_BLOCK; ++i) {
+    const uint16_t code = words[i] & mask;
+    largest = code > largest ? code : largest;
+  }
+  return largest;
+}
+
+static CF_ALWAYS_INLINE int32_t largest_magnitude(const float *values) {
+  int32_t bits[CF_ADAMW_BLOCK], largest = 0;
+  memcpy(bits, values, sizeof bits);
+  for (int i = 0; i < CF_ADAMW_BLOCK; ++i) {
+    const int32_t magnitude = bits[i] & 0x7FFFFFFF;
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  return largest;
+}
+
+static size_t ISA_NAME(below)(const cf_adamw_bounds *bounds, const char *const *codes,
+                              const float *gradient, size_t count) {
+  size_t at = 0;
+  for (; count - at >= CF_ADAMW_BLOCK; at += CF_ADAMW_BLOCK) {
+    if (largest_magnitude(gradient + at) > bounds->gradient) break;
+    int beyond = 0;
+    for (int k = 0; k < 2; ++k)
+      beyond |= largest_code(codes[k] + at * (size_t)bounds->size[k], bounds->size[k],
+                             bounds->mask[k]) > bounds->of[k];
+    if (beyond) break;
+  }
+  return at;
+}
+
 static void ISA_NAME(peaks)(const cf_adamw_rule *rule, const float *first, const float *second,
                             const float *gradient, size_t count, float *peaks) {
-  lanes found_first = v_set1(0), found_second = v_set1(0), new_first, new_second;
+  lanes found_first = v_set1(0), found_second = v_set1(0), found_gradient = v_set1(0);
+  lanes new_first, new_second;
   float stage[3][LANES] = {{0}}, of_lanes[LANES];
   const size_t whole = count / LANES * LANES, rest = count - whole;
   for (size_t i = 0; i < whole; i += LANES) {
     moments(rule, first + i, second + i, v_load(gradient + i), &new_first, &new_second);
     found_first = v_max(found_first, v_finite_magnitude(new_first));
     found_second = v_max(found_second, v_finite_magnitude(new_second));
+    found_gradient = v_max(found_gradient, v_finite_magnitude(v_load(gradient + i)));
   }
   if (rest > 0) { /* zeros have moments of 0 */
     memcpy(stage[0], first + whole, rest * sizeof *first);
@@ -55,13 +102,14 @@ static void ISA_NAME(peaks)(const cf_adamw_rule *rule, const float *first, const
     moments(rule, stage[0], stage[1], v_load(stage[2]), &new_first, &new_second);
     found_first = v_max(found_first, v_finite_magnitude(new_first));
     found_second = v_max(found_second, v_finite_magnitude(new_second));
+    found_gradient = v_max(found_gradient, v_finite_magnitude(v_load(stage[2])));
   }
-  v_store(of_lanes, found_first);
-  for (int i = 0; i < LANES; ++i)
-    if (of_lanes[i] > peaks[0]) peaks[0] = of_lanes[i];
-  v_store(of_lanes, found_second);
-  for (int i = 0; i < LANES; ++i)
-    if (of_lanes[i] > peaks[1]) peaks[1] = of_lanes[i];
+  const lanes found[3] = {found_first, found_second, found_gradient};
+  for (int k = 0; k < 3; ++k) {
+    v_store(of_lanes, found[k]);
+    for (int i = 0; i < LANES; ++i)
+      if (of_lanes[i] > peaks[k]) peaks[k] = of_lanes[i];
+  }
 }
 
 static void ISA_NAME(update)(const cf_adamw_rule *rule, float *first, float *second,
@@ -81,6 +129,6 @@ static void ISA_NAME(update)(const cf_adamw_rule *rule, float *first, float *sec
   memcpy(parameter + whole, stage[3], rest);
 }
 
-#define CF_ADAMW_LOOPS {ISA_NAME(peaks), ISA_NAME(update)}
+#define CF_ADAMW_LOOPS {ISA_NAME(below), ISA_NAME(peaks), ISA_NAME(update)}
 
 #endif

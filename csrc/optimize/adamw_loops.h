@@ -24,9 +24,24 @@ typedef struct cf_adamw_rule {
   float decay, rate, root_scale, eps;
 } cf_adamw_rule;
 
+/* A piece is looked through by blocks of so many. */
+enum { CF_ADAMW_BLOCK = 64 };
+
+/* Moments whose codes, as far as the mask goes, are at most these numbers, and gradients whose
+ * magnitude's bits are; -1 for none.  A code has 1 or 2 bytes. */
+typedef struct cf_adamw_bounds {
+  int32_t of[2], gradient;
+  int size[2];
+  uint16_t mask[2];
+} cf_adamw_bounds;
+
 typedef struct cf_adamw_loops {
-  /* Widen the largest finite magnitudes of moments as they will be: peaks[0] of the first, peaks[1]
-   * of the second before it is multiplied. */
+  /* How many elements, whole blocks, precede the first block of which any is beyond a bound, or the
+   * last block if that is not whole. */
+  size_t (*below)(const cf_adamw_bounds *bounds, const char *const *codes, const float *gradient,
+                  size_t count);
+  /* Widen the largest finite magnitudes of moments as they will be, and of gradients: peaks[0] of
+   * the first, peaks[1] of the second before it is multiplied, peaks[2] of the gradient. */
   void (*peaks)(const cf_adamw_rule *rule, const float *first, const float *second,
                 const float *gradient, size_t count, float *peaks);
   /* Update moments, which are float32 here, and parameters. */

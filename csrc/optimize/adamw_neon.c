@@ -36,5 +36,5 @@ static inline lanes v_positive_nan(lanes v) {
 
 const cf_adamw_loops cf_adamw_loops_neon = CF_ADAMW_LOOPS;
 #else
-const cf_adamw_loops cf_adamw_loops_neon = {NULL, NULL};
+const cf_adamw_loops cf_adamw_loops_neon = {NULL, NULL, NULL};
 #endif
