@@ -34,7 +34,7 @@ typedef struct step {
   const cf_adamw *given;
   cf_adamw_rule rule;
   moment of[2];
-  int threads, each;
+  int threads, each, is_fused;
   finding found[CF_MAX_THREADS];
 } step;
 
@@ -116,6 +116,22 @@ static void load(const step *made, int64_t at, float *first, float *second, int6
   }
 }
 
+/* Whether a step is for cf_adamw_loops.fused. */
+static int can_be_fused(const step *made) {
+  const cf_kernels *isa = cf_active_kernels();
+  if (!made->given->has_moments || cf_active_adamw_loops()->fused == NULL) return 0;
+  for (int k = 0; k < 2; ++k) {
+    const moment *of = &made->of[k];
+    const cf_rule *rule = &of->encode.rule;
+    if (of->decode.decode != isa->decode[CF_FLOAT32] ||
+        of->encode.encode != isa->encode[CF_FLOAT32] || rule->upper_half || rule->code_size != 2 ||
+        !rule->plain || rule->rounding != CF_STOCHASTIC)
+      return 0;
+  }
+  const cf_params *first = &made->of[0].encode.rule.params;
+  return first->sign_mask != 0 && first->subnormals != CF_SUBNORMALS_FLUSH;
+}
+
 static void update_share(void *context, int share, int thread) {
   const step *made = context;
   const cf_adamw *given = made->given;
@@ -125,6 +141,17 @@ static void update_share(void *context, int share, int thread) {
   (void)thread;
   cf_share_of(given->count, CF_ADAMW_PIECE, made->threads * made->each, share, &begin, &end);
   const uint64_t modes = cf_set_default_float_modes();
+  if (made->is_fused) {
+    cf_adamw_codes codes[2];
+    for (int k = 0; k < 2; ++k) {
+      const moment *of = &made->of[k];
+      codes[k] = (cf_adamw_codes){&of->encode.rule, of->before, of->after,
+                                  of->codes + (size_t)begin * sizeof(uint16_t)};
+    }
+    begin += (int64_t)loops->fused(&made->rule, codes, given->offset + (uint64_t)begin,
+                                   given->gradient + begin, given->parameter + begin,
+                                   (size_t)(end - begin));
+  }
   for (int64_t at = begin; at < end; at += CF_ADAMW_PIECE) {
     const int64_t count = cf_at_most(CF_ADAMW_PIECE, end - at);
     load(made, at, first, second, count);
@@ -282,6 +309,7 @@ int cf_adamw_update(const cf_adamw *given, int threads) {
   step made = {.threads = threads};
   const int status = prepare(&made, given, 1);
   if (status != CF_OK) return status;
+  made.is_fused = can_be_fused(&made);
   cf_run_shares(made.threads, made.each, update_share, &made);
   return CF_OK;
 }
