@@ -245,8 +245,15 @@ static inline mask hole_goes_up(const round_rule *r, int plain, lanes over, lane
   return m_gt_s(high, r->smallest_normal);
 }
 
-/* cf_round_pack: the codes of LANES float32.  rounding, counting and plain (signed, with subnormals
- * and both zeros) are constants in the callers' loops; a negative rounding stands for the rule's
+/* What round_lanes need not look after. */
+enum round_lanes_plain {
+  PLAIN_NOTHING,
+  PLAIN_ALL,  /* formats are signed and have subnormals and both zeros, and words are as here: */
+  PLAIN_WORDS /* 32 bits as they are; formats have zeros, but may be unsigned or flush subnormals */
+};
+
+/* cf_round_pack: the codes of LANES float32.  rounding, counting and plain (of the enumeration
+ * above) are constants in the callers' loops; a negative rounding stands for the rule's
  * own, if not by random words.  scale is round_rule's, or each element's own.  word holds the
  * random words; low, what elements have beyond float32's precision, is for them alone, as other
  * modes can have it in the last bit. */
@@ -258,8 +265,8 @@ static CF_ALWAYS_INLINE lanes round_lanes(const round_rule *r, int rounding, int
   const int directed = mode == CF_TOWARD_POSITIVE || mode == CF_TOWARD_NEGATIVE;
   /* zero must be told from what is tiny; elsewhere 2^-127 rounds as anything smaller does */
   const int exact = directed || mode == CF_TO_ODD || r->reads_subnormals;
-  const int flush = !plain && r->flush, no_zero = !plain && r->no_zero;
-  const int is_signed = plain || r->is_signed;
+  const int flush = plain != PLAIN_ALL && r->flush, no_zero = !plain && r->no_zero;
+  const int is_signed = plain == PLAIN_ALL || r->is_signed;
   const lanes zero = v_set1(0);
   const lanes magnitude = v_and(bits, r->all_but_sign);
   const mask is_zero = m_eq(v_or(magnitude, low), zero);

@@ -1,4 +1,5 @@
 /* A step of AdamW whose moments are codes. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -8,8 +9,12 @@
 #include "cpu/threads.h"
 #include "optimize/adamw_loops.h"
 
-/* Fewer are not worth a thread's start. */
-enum { ELEMENTS_PER_THREAD = 1 << 16 };
+/* Some ten microseconds of work. */
+enum { ELEMENTS_PER_THREAD = 1 << 12 };
+
+/* At most so many shares a thread, none of which is a single piece: one that comes late does less.
+ */
+enum { SHARES_EACH = 8, PIECES_PER_SHARE = 2 };
 
 /* One of the two moments, while a step is done. */
 typedef struct moment {
@@ -18,12 +23,19 @@ typedef struct moment {
   char *codes;
 } moment;
 
+/* What a thread has found: peaks as of cf_adamw_loops; the bounds that follow from them, and the
+ * peaks of which those are the bounds. */
+typedef struct finding {
+  float peaks[3], of_bounds[2];
+  cf_adamw_bounds bounds;
+} finding;
+
 typedef struct step {
   const cf_adamw *given;
   cf_adamw_rule rule;
   moment of[2];
-  int threads, updates;
-  float peaks[CF_MAX_THREADS][2];
+  int threads, each, is_fused;
+  finding found[CF_MAX_THREADS];
 } step;
 
 static int has_bias(const cf_format *format, int bias) {
@@ -44,7 +56,12 @@ static int prepare(step *made, const cf_adamw *given, int updates) {
     if (given->has_moments && !has_bias(format, moment_given->bias)) return CF_BAD_BIAS;
     of->before = (int16_t)moment_given->bias;
     of->codes = moment_given->codes;
-    if (!updates) continue;
+    if (!updates) {
+      status =
+          cf_operation_prepare(&of->encode, format, CF_FLOAT32, CF_TOWARD_ZERO, 0, NULL, CF_CODES);
+      if (status != CF_OK) return status;
+      continue;
+    }
     status = cf_operation_prepare(&of->encode, format, CF_FLOAT32, given->rounding,
                                   moment_given->seed, NULL, CF_CODES);
     if (status != CF_OK) return status;
@@ -67,8 +84,10 @@ static int prepare(step *made, const cf_adamw *given, int updates) {
   rule->root_scale = given->root_scale;
   rule->eps = given->eps;
   made->given = given;
-  made->updates = updates;
   made->threads = cf_useful_threads((double)given->count, ELEMENTS_PER_THREAD, made->threads);
+  const int64_t shares = given->count / (PIECES_PER_SHARE * CF_ADAMW_PIECE);
+  made->each = (int)cf_at_most(shares / made->threads, SHARES_EACH);
+  if (made->each < 1) made->each = 1;
   return CF_OK;
 }
 
@@ -86,45 +105,203 @@ static void encode(const step *made, const moment *of, int64_t at, const float *
                    codes, (size_t)count, NULL);
 }
 
-static void do_share(void *context, int index) {
-  step *made = context;
+/* Moments before the step. */
+static void load(const step *made, int64_t at, float *first, float *second, int64_t count) {
+  if (made->given->has_moments) {
+    decode(&made->of[0], at, first, count);
+    decode(&made->of[1], at, second, count);
+  } else {
+    memset(first, 0, (size_t)count * sizeof *first);
+    memset(second, 0, (size_t)count * sizeof *second);
+  }
+}
+
+/* Whether a step is for cf_adamw_loops.fused. */
+static int can_be_fused(const step *made) {
+  const cf_kernels *isa = cf_active_kernels();
+  if (!made->given->has_moments || cf_active_adamw_loops()->fused == NULL) return 0;
+  for (int k = 0; k < 2; ++k) {
+    const moment *of = &made->of[k];
+    const cf_rule *rule = &of->encode.rule;
+    if (of->decode.decode != isa->decode[CF_FLOAT32] ||
+        of->encode.encode != isa->encode[CF_FLOAT32] || rule->upper_half || rule->code_size != 2 ||
+        !rule->plain || rule->rounding != CF_STOCHASTIC)
+      return 0;
+  }
+  const cf_params *first = &made->of[0].encode.rule.params;
+  return first->sign_mask != 0 && first->subnormals != CF_SUBNORMALS_FLUSH;
+}
+
+static void update_share(void *context, int share, int thread) {
+  const step *made = context;
   const cf_adamw *given = made->given;
   const cf_adamw_loops *loops = cf_active_adamw_loops();
-  float first[CF_ADAMW_PIECE], second[CF_ADAMW_PIECE], peaks[2] = {0, 0};
+  float first[CF_ADAMW_PIECE], second[CF_ADAMW_PIECE];
   int64_t begin, end;
-  cf_share_of(given->count, CF_ADAMW_PIECE, made->threads, index, &begin, &end);
+  (void)thread;
+  cf_share_of(given->count, CF_ADAMW_PIECE, made->threads * made->each, share, &begin, &end);
   const uint64_t modes = cf_set_default_float_modes();
+  if (made->is_fused) {
+    cf_adamw_codes codes[2];
+    for (int k = 0; k < 2; ++k) {
+      const moment *of = &made->of[k];
+      codes[k] = (cf_adamw_codes){&of->encode.rule, of->before, of->after,
+                                  of->codes + (size_t)begin * sizeof(uint16_t)};
+    }
+    begin += (int64_t)loops->fused(&made->rule, codes, given->offset + (uint64_t)begin,
+                                   given->gradient + begin, given->parameter + begin,
+                                   (size_t)(end - begin));
+  }
   for (int64_t at = begin; at < end; at += CF_ADAMW_PIECE) {
     const int64_t count = cf_at_most(CF_ADAMW_PIECE, end - at);
-    if (given->has_moments) {
-      decode(&made->of[0], at, first, count);
-      decode(&made->of[1], at, second, count);
-    } else {
-      memset(first, 0, (size_t)count * sizeof *first);
-      memset(second, 0, (size_t)count * sizeof *second);
-    }
-    if (!made->updates) {
-      loops->peaks(&made->rule, first, second, given->gradient + at, (size_t)count, peaks);
-      continue;
-    }
+    load(made, at, first, second, count);
     loops->update(&made->rule, first, second, given->gradient + at, given->parameter + at,
                   (size_t)count);
     encode(made, &made->of[0], at, first, count);
     encode(made, &made->of[1], at, second, count);
   }
   cf_restore_float_modes(modes);
-  memcpy(made->peaks[index], peaks, sizeof peaks);
+}
+
+/* The magnitude bits of the largest code of a moment whose value is at most `bound`, and those of
+ * all codes with smaller values are less; -1 if there is none. */
+static int32_t code_bound(const moment *of, double bound) {
+  const cf_bias_view bias = {&of->before, 0, 0};
+  if (!(bound > 0)) return -1;
+  const float least = (float)(bound < FLT_MAX ? bound : FLT_MAX) * (1 - FLT_EPSILON);
+  float value;
+  union {
+    uint8_t of_8;
+    uint16_t of_16;
+  } code = {.of_16 = 0};
+  cf_operation_run(&of->encode, bias, (const char *)&least, 0, (char *)&code, 1, NULL);
+  cf_operation_run(&of->decode, bias, (const char *)&code, 0, (char *)&value, 1, NULL);
+  if (!(value <= least)) return -1; /* a format without zero, or so small a number */
+  return (int32_t)(of->encode.rule.code_size == 1 ? code.of_8 : code.of_16) &
+         (int32_t)of->encode.rule.params.magnitude_mask;
+}
+
+/* What bounds leave for rounding, as a part of a peak; the part of the largest gradient that they
+ * leave alone; how much peaks grow before there are new bounds; and the least weight of a square,
+ * below which its product by a gradient may lose more than that. */
+static const float SLACK = 1.0f / 1024, OF_LARGEST = 0.75f, NOT_MUCH = 1.02f, LEAST_WEIGHT = 1e-18f;
+
+/* Bounds below which nothing reaches a thread's peaks.  Gradients are bounded by a part of the
+ * largest one; what they leave of a peak, in the sum of magnitudes that a new moment is at most, is
+ * for the old moment.  What is lost and won by rounding is far less than SLACK,
+ * where nothing is subnormal. */
+static void bound(const step *made, finding *found) {
+  const cf_adamw *given = made->given;
+  const double first_weight = given->first_weight, decay = given->second_decay,
+               second_weight = given->second_weight;
+  cf_adamw_bounds *bounds = &found->bounds;
+  bounds->of[0] = bounds->of[1] = bounds->gradient = -1;
+  memcpy(found->of_bounds, found->peaks, sizeof found->of_bounds);
+  if (!(found->peaks[0] >= FLT_MIN && found->peaks[1] >= FLT_MIN)) return;
+  if (!(first_weight >= 0 && first_weight <= 1 && decay > 0 && decay <= 1)) return;
+  if (!(second_weight >= LEAST_WEIGHT && second_weight <= 1)) return;
+  const float gradient = OF_LARGEST * found->peaks[2];
+  const double rest[2] = {
+      (double)found->peaks[0] * (1 - (double)SLACK) - first_weight * (double)gradient,
+      (double)found->peaks[1] * (1 - (double)SLACK) -
+          second_weight * (double)gradient * (double)gradient,
+  };
+  memcpy(&bounds->gradient, &gradient, sizeof gradient);
+  bounds->of[0] = first_weight < 1 ? code_bound(&made->of[0], rest[0] / (1 - first_weight)) : -1;
+  bounds->of[1] = code_bound(&made->of[1], rest[1] / decay * ldexp(1, given->scale));
+}
+
+/* Elements that may be larger than the peaks so far, one after the other. */
+typedef struct gathered {
+  float gradient[CF_ADAMW_PIECE];
+  uint16_t codes[2][CF_ADAMW_PIECE]; /* of either size */
+  int64_t count;
+} gathered;
+
+static void widen_peaks(const step *made, const float *first, const float *second,
+                        const float *gradient, int64_t count, finding *found) {
+  cf_active_adamw_loops()->peaks(&made->rule, first, second, gradient, (size_t)count, found->peaks);
+}
+
+static void look_at(const step *made, gathered *more, finding *found) {
+  float values[2][CF_ADAMW_PIECE];
+  for (int k = 0; k < 2; ++k) {
+    moment of = made->of[k];
+    of.codes = (char *)more->codes[k];
+    decode(&of, 0, values[k], more->count);
+  }
+  widen_peaks(made, values[0], values[1], more->gradient, more->count, found);
+  more->count = 0;
+}
+
+static void gather(const step *made, int64_t at, int64_t count, gathered *more) {
+  memcpy(more->gradient + more->count, made->given->gradient + at,
+         (size_t)count * sizeof *more->gradient);
+  for (int k = 0; k < 2; ++k) {
+    const moment *of = &made->of[k];
+    const size_t size = of->decode.source_size;
+    memcpy((char *)more->codes[k] + (size_t)more->count * size, of->codes + (size_t)at * size,
+           (size_t)count * size);
+  }
+  more->count += count;
+}
+
+/* Most elements are far below the largest, which is told from codes as they are. */
+static void find_in_share(void *context, int share, int thread) {
+  step *made = context;
+  const cf_adamw *given = made->given;
+  const cf_adamw_loops *loops = cf_active_adamw_loops();
+  finding *found = &made->found[thread];
+  const size_t sizes[2] = {made->of[0].decode.source_size, made->of[1].decode.source_size};
+  gathered more;
+  int64_t at, end;
+  more.count = 0;
+  cf_share_of(given->count, CF_ADAMW_PIECE, made->threads * made->each, share, &at, &end);
+  const uint64_t modes = cf_set_default_float_modes();
+  while (at < end) {
+    if (!given->has_moments) {
+      static const float zeros[CF_ADAMW_PIECE];
+      const int64_t count = cf_at_most(CF_ADAMW_PIECE, end - at);
+      widen_peaks(made, zeros, zeros, given->gradient + at, count, found);
+      at += count;
+      continue;
+    }
+    /* not for every little that peaks grow */
+    if (more.count == 0 && (found->peaks[0] > found->of_bounds[0] * NOT_MUCH ||
+                            found->peaks[1] > found->of_bounds[1] * NOT_MUCH))
+      bound(made, found);
+    if (found->bounds.gradient >= 0) {
+      const char *codes[2] = {made->of[0].codes + (size_t)at * sizes[0],
+                              made->of[1].codes + (size_t)at * sizes[1]};
+      at += (int64_t)loops->below(&found->bounds, codes, given->gradient + at, (size_t)(end - at));
+    }
+    const int64_t count = cf_at_most(CF_ADAMW_BLOCK, end - at);
+    gather(made, at, count, &more);
+    at += count;
+    if (more.count > CF_ADAMW_PIECE - CF_ADAMW_BLOCK) look_at(made, &more, found);
+  }
+  if (more.count > 0) look_at(made, &more, found);
+  cf_restore_float_modes(modes);
 }
 
 int cf_adamw_peaks(const cf_adamw *given, float *peaks, int threads) {
   step made = {.threads = threads};
   const int status = prepare(&made, given, 0);
   if (status != CF_OK) return status;
-  cf_run_threads(made.threads, do_share, &made);
+  for (int i = 0; i < made.threads; ++i) {
+    finding *found = &made.found[i];
+    cf_adamw_bounds *bounds = &found->bounds;
+    bounds->gradient = bounds->of[0] = bounds->of[1] = -1;
+    for (int k = 0; k < 2; ++k) {
+      bounds->size[k] = (int)made.of[k].decode.source_size;
+      bounds->mask[k] = (uint16_t)made.of[k].decode.rule.params.magnitude_mask;
+    }
+  }
+  cf_run_shares(made.threads, made.each, find_in_share, &made);
   peaks[0] = peaks[1] = 0;
   for (int i = 0; i < made.threads; ++i)
     for (int k = 0; k < 2; ++k)
-      if (made.peaks[i][k] > peaks[k]) peaks[k] = made.peaks[i][k];
+      if (made.found[i].peaks[k] > peaks[k]) peaks[k] = made.found[i].peaks[k];
   return CF_OK;
 }
 
@@ -132,6 +309,7 @@ int cf_adamw_update(const cf_adamw *given, int threads) {
   step made = {.threads = threads};
   const int status = prepare(&made, given, 1);
   if (status != CF_OK) return status;
-  cf_run_threads(made.threads, do_share, &made);
+  made.is_fused = can_be_fused(&made);
+  cf_run_shares(made.threads, made.each, update_share, &made);
   return CF_OK;
 }

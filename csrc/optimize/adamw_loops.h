@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-#include "cfloat.h"
+#include "convert/kernels.h"
 
 /* A piece's elements; those of vectors that are longer than this are a divisor of it. */
 enum { CF_ADAMW_PIECE = 2048 };
@@ -24,14 +24,43 @@ typedef struct cf_adamw_rule {
   float decay, rate, root_scale, eps;
 } cf_adamw_rule;
 
+/* A piece is looked through by blocks of so many. */
+enum { CF_ADAMW_BLOCK = 64 };
+
+/* Moments whose codes, as far as the mask goes, are at most these numbers, and gradients whose
+ * magnitude's bits are; -1 for none.  A code has 1 or 2 bytes. */
+typedef struct cf_adamw_bounds {
+  int32_t of[2], gradient;
+  int size[2];
+  uint16_t mask[2];
+} cf_adamw_bounds;
+
+/* One of the two moments, of 16 bits, for a step that is done at once. */
+typedef struct cf_adamw_codes {
+  const cf_rule *rule;
+  int16_t before, after; /* biases */
+  char *codes;
+} cf_adamw_codes;
+
 typedef struct cf_adamw_loops {
-  /* Widen the largest finite magnitudes of moments as they will be: peaks[0] of the first, peaks[1]
-   * of the second before it is multiplied. */
+  /* How many elements, whole blocks, precede the first block of which any is beyond a bound, or the
+   * last block if that is not whole. */
+  size_t (*below)(const cf_adamw_bounds *bounds, const char *const *codes, const float *gradient,
+                  size_t count);
+  /* Widen the largest finite magnitudes of moments as they will be, and of gradients: peaks[0] of
+   * the first, peaks[1] of the second before it is multiplied, peaks[2] of the gradient. */
   void (*peaks)(const cf_adamw_rule *rule, const float *first, const float *second,
                 const float *gradient, size_t count, float *peaks);
   /* Update moments, which are float32 here, and parameters. */
   void (*update)(const cf_adamw_rule *rule, float *first, float *second, const float *gradient,
                  float *parameter, size_t count);
+  /* Decode the two moments, update them and the parameters, and encode them by random words, the
+   * first element's of number `position`, all in registers; NULL where there are none.  How many
+   * elements were done: the others, less than a vector or two, are not.  Rules are such as
+   * convert/kernels.h has for vectors, of codes of 2 bytes, plain, rounding by 32 random bits as
+   * they are; the first of a signed format with subnormals. */
+  size_t (*fused)(const cf_adamw_rule *rule, const cf_adamw_codes *moments, uint64_t position,
+                  const float *gradient, float *parameter, size_t count);
 } cf_adamw_loops;
 
 /* Without a single slot where the target architecture is another. */

@@ -6,26 +6,26 @@
 #include "optimize/adamw_loops.h"
 
 enum { LANES = 1 };
-typedef float lanes;
+typedef float floats;
 #define ISA_NAME(slot) slot##_portable
 
-static inline lanes v_set1(float x) { return x; }
-static inline lanes v_load(const float *p) {
+static inline floats f_set1(float x) { return x; }
+static inline floats f_load(const float *p) {
   float x;
   memcpy(&x, p, sizeof x);
   return x;
 }
-static inline void v_store(float *p, lanes v) { memcpy(p, &v, sizeof v); }
-static inline lanes v_add(lanes a, lanes b) { return a + b; }
-static inline lanes v_sub(lanes a, lanes b) { return a - b; }
-static inline lanes v_mul(lanes a, lanes b) { return a * b; }
-static inline lanes v_div(lanes a, lanes b) { return a / b; }
-static inline lanes v_max(lanes a, lanes b) { return a > b ? a : b; }
-static inline lanes v_sqrt(lanes v) { return sqrtf(v); }
+static inline void f_store(float *p, floats v) { memcpy(p, &v, sizeof v); }
+static inline floats f_add(floats a, floats b) { return a + b; }
+static inline floats f_sub(floats a, floats b) { return a - b; }
+static inline floats f_mul(floats a, floats b) { return a * b; }
+static inline floats f_div(floats a, floats b) { return a / b; }
+static inline floats f_max(floats a, floats b) { return a > b ? a : b; }
+static inline floats f_sqrt(floats v) { return sqrtf(v); }
 
 /* fmaf, which is slow where the processor has none: the product is exact in float64, and the sum,
  * rounded to odd there, rounds to float32 as the exact one does. */
-static inline lanes v_fma(lanes a, lanes b, lanes c) {
+static inline floats f_fma(floats a, floats b, floats c) {
   const double product = (double)a * (double)b, sum = product + (double)c;
   const double part = sum - product;
   const double lost = (product - (sum - part)) + ((double)c - part);
@@ -37,11 +37,11 @@ static inline lanes v_fma(lanes a, lanes b, lanes c) {
   return (float)to_odd;
 }
 
-static inline lanes v_finite_magnitude(lanes v) {
+static inline floats f_finite_magnitude(floats v) {
   const float magnitude = fabsf(v);
   return magnitude < INFINITY ? magnitude : 0;
 }
-static inline lanes v_positive_nan(lanes v) { return v == v ? v : CF_FLOAT32_NAN; }
+static inline floats f_positive_nan(floats v) { return v == v ? v : CF_FLOAT32_NAN; }
 
 #include "optimize/adamw_lanes-inl.h"
 

@@ -19,14 +19,17 @@ typedef struct setting {
   const cf_format *formats[2];
   int biases[2], new_biases[2], scale, new_scale, has_moments, rounding;
   float first_weight;
+  int close; /* all of some magnitudes, so that many elements come near the peaks */
 } setting;
 
 static const setting SETTINGS[] = {
-    {{&SHP, &UHP}, {20, 31}, {22, 31}, 12, -3, 1, CF_STOCHASTIC, 0.1f},
-    {{&SHP, &UHP}, {0, 0}, {15, 31}, 0, 20, 0, CF_STOCHASTIC, 0.1f},
-    {{&E5M2, &SHP}, {15, 63}, {15, 0}, 126, -126, 1, CF_TIES_TO_EVEN, 0.7f},
-    {{&WIDE, &E5M2}, {127, 15}, {127, 15}, 1, 1, 1, CF_TOWARD_POSITIVE, 0.5f},
-    {{&SHP, &UHP}, {20, 31}, {22, 31}, 12, -3, 1, CF_TO_ODD, 1.0f},
+    {{&SHP, &UHP}, {20, 31}, {22, 31}, 12, -3, 1, CF_STOCHASTIC, 0.1f, 0},
+    {{&SHP, &UHP}, {0, 0}, {15, 31}, 0, 20, 0, CF_STOCHASTIC, 0.1f, 0},
+    {{&E5M2, &SHP}, {15, 63}, {15, 0}, 126, -126, 1, CF_TIES_TO_EVEN, 0.7f, 0},
+    {{&WIDE, &E5M2}, {127, 15}, {127, 15}, 1, 1, 1, CF_TOWARD_POSITIVE, 0.5f, 0},
+    {{&SHP, &UHP}, {20, 31}, {22, 31}, 12, -3, 1, CF_TO_ODD, 1.0f, 0},
+    {{&SHP, &UHP}, {20, 31}, {22, 31}, 30, 20, 1, CF_STOCHASTIC, 0.1f, 1},
+    {{&E5M2, &UHP}, {15, 31}, {15, 31}, 28, 0, 1, CF_TIES_TO_EVEN, 0.9f, 1},
 };
 enum { SETTINGS_COUNT = sizeof SETTINGS / sizeof SETTINGS[0] };
 
@@ -44,6 +47,13 @@ static float number(uint64_t *state) {
   const uint64_t bits = random_bits(state);
   if (bits % 64 == 0) return special[bits / 64 % 8];
   return ldexpf((float)(int32_t)(bits >> 32), (int)(bits / 64 % 40) - 50);
+}
+
+/* Sums of some: most are far below the largest, and none is special. */
+static float close_number(uint64_t *state) {
+  float sum = 0;
+  for (int i = 0; i < 8; ++i) sum += ldexpf((float)(int32_t)(random_bits(state) >> 32), -31);
+  return sum;
 }
 
 static void adamw(const setting *how, size_t count, int threads) {
@@ -69,7 +79,7 @@ static void adamw(const setting *how, size_t count, int threads) {
                    .root_scale = 1.7f,
                    .eps = 1e-8f};
   for (size_t i = 0; i < count; ++i) {
-    gradient[i] = number(&state);
+    gradient[i] = how->close ? close_number(&state) : number(&state);
     expected[i] = parameter[i] = number(&state);
   }
   gradient[count] = parameter[count] = 12345;
@@ -83,6 +93,14 @@ static void adamw(const setting *how, size_t count, int threads) {
     memset(moments[k], 0, count * sizeof *moments[k]);
     for (size_t i = 0; how->has_moments && i < count * size; ++i)
       codes[k][i] = (unsigned char)random_bits(&state);
+    if (how->close) {
+      for (size_t i = 0; i < count; ++i) {
+        const float close = close_number(&state);
+        moments[k][i] = k == 0 ? close / 2 : ldexpf(close * close, how->scale);
+      }
+      cf_convert(format, how->biases[k], CF_FLOAT32, moments[k], CF_TIES_TO_EVEN, 0, 0, CF_CODES,
+                 codes[k], count, 1, NULL);
+    }
     if (how->has_moments)
       cf_convert(format, how->biases[k], CF_CODES, codes[k], CF_TIES_TO_EVEN, 0, 0, CF_FLOAT32,
                  moments[k], count, 1, NULL);

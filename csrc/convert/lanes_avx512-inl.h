@@ -1,0 +1,124 @@
+/* The operations on lanes of AVX-512 F, BW, DQ and VL that convert/round_lanes-inl.h
+ * names; to be included where these instructions are turned on. */
+#ifndef CF_CONVERT_LANES_AVX512_INL_H
+#define CF_CONVERT_LANES_AVX512_INL_H
+
+enum { LANES = 16 };
+typedef __m512i lanes;
+typedef __mmask16 mask;
+#define ISA_NAME(slot) slot##_avx512
+
+static inline lanes v_set1(uint32_t u) { return _mm512_set1_epi32((int)u); }
+static inline lanes v_load(const void *p) { return _mm512_loadu_si512(p); }
+static inline void v_store(void *p, lanes v) { _mm512_storeu_si512(p, v); }
+static inline void v_stream(void *p, lanes v) { _mm512_stream_si512(p, v); }
+static inline void v_stream_end(void) { _mm_sfence(); }
+static inline lanes v_add(lanes a, lanes b) { return _mm512_add_epi32(a, b); }
+static inline lanes v_sub(lanes a, lanes b) { return _mm512_sub_epi32(a, b); }
+static inline lanes v_and(lanes a, lanes b) { return _mm512_and_si512(a, b); }
+static inline lanes v_andnot(lanes a, lanes b) { return _mm512_andnot_si512(b, a); }
+static inline lanes v_or(lanes a, lanes b) { return _mm512_or_si512(a, b); }
+#define v_slli(v, n) _mm512_slli_epi32(v, n)
+#define v_srli(v, n) _mm512_srli_epi32(v, n)
+#define v_srai(v, n) _mm512_srai_epi32(v, n)
+static inline lanes v_sllv(lanes v, lanes n) { return _mm512_sllv_epi32(v, n); }
+static inline lanes v_srlv(lanes v, lanes n) { return _mm512_srlv_epi32(v, n); }
+static inline lanes v_min_u(lanes a, lanes b) { return _mm512_min_epu32(a, b); }
+static inline lanes v_min_s(lanes a, lanes b) { return _mm512_min_epi32(a, b); }
+static inline lanes v_max_s(lanes a, lanes b) { return _mm512_max_epi32(a, b); }
+static inline lanes v_select(mask m, lanes a, lanes b) { return _mm512_mask_blend_epi32(m, b, a); }
+static inline lanes v_increment(lanes v, mask m) {
+  return _mm512_mask_add_epi32(v, m, v, _mm512_set1_epi32(1));
+}
+static inline lanes v_to_float(lanes v) { return _mm512_castps_si512(_mm512_cvtepi32_ps(v)); }
+/* the rounding is part of the instruction, and nothing traps */
+static inline lanes v_add_floats(lanes a, lanes b) {
+  return _mm512_castps_si512(_mm512_add_round_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b),
+                                                 _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+static inline lanes v_sub_floats(lanes a, lanes b) {
+  return _mm512_castps_si512(_mm512_sub_round_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b),
+                                                 _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+static inline lanes v_mul_floats(lanes a, lanes b) {
+  return _mm512_castps_si512(_mm512_mul_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b)));
+}
+static inline uint64_t float_enter(void) { return 0; }
+static inline void float_leave(uint64_t modes) { (void)modes; }
+static inline mask m_eq(lanes a, lanes b) { return _mm512_cmpeq_epi32_mask(a, b); }
+static inline mask m_gt_u(lanes a, lanes b) { return _mm512_cmpgt_epu32_mask(a, b); }
+static inline mask m_gt_s(lanes a, lanes b) { return _mm512_cmpgt_epi32_mask(a, b); }
+static inline mask m_and(mask a, mask b) { return (mask)(a & b); }
+static inline mask m_or(mask a, mask b) { return (mask)(a | b); }
+static inline mask m_andnot(mask a, mask b) { return (mask)(a & ~b); }
+static inline int m_any(mask m) { return m != 0; }
+static inline unsigned m_count(mask m) { return (unsigned)_mm_popcnt_u32(m); }
+
+static inline void v_load_pairs(const void *p, lanes *low, lanes *high) {
+  const lanes even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  const lanes odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+  const lanes a = v_load(p), b = v_load((const char *)p + sizeof a);
+  *low = _mm512_permutex2var_epi32(a, even, b);
+  *high = _mm512_permutex2var_epi32(a, odd, b);
+}
+
+static inline lanes v_load_biases(const int16_t *p) {
+  return _mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)p));
+}
+
+static inline lanes v_load_codes(const char *p, size_t size) {
+  if (size == 1) return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+  return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
+}
+
+/* exceptions are suppressed, rounding there is none, and that subnormals are zeros it ignores */
+#define V_LOAD_FLOAT16(p) \
+  _mm512_castps_si512(    \
+      _mm512_cvt_roundph_ps(_mm256_loadu_si256((const __m256i *)(p)), _MM_FROUND_NO_EXC))
+
+/* in the default modes; results may be subnormal in any */
+#define V_TO_FLOAT16(v) \
+  _mm512_cvtepu16_epi32(_mm512_cvtps_ph(_mm512_castsi512_ps(v), _MM_FROUND_TO_NEAREST_INT))
+
+/* the lower halves of 32 lanes, in sequence */
+static inline __m512i narrow(lanes a, lanes b) {
+  const __m512i in_sequence = _mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0);
+  return _mm512_permutexvar_epi64(in_sequence, _mm512_packus_epi32(a, b));
+}
+
+static inline void v_store_codes(char *p, size_t size, lanes a, lanes b) {
+  const __m512i words = narrow(a, b);
+  if (size == 1)
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi16_epi8(words));
+  else
+    v_store(p, words);
+}
+
+static inline void v_stream_codes(char *p, size_t size, lanes a, lanes b) {
+  const __m512i words = narrow(a, b);
+  if (size == 1)
+    _mm256_stream_si256((__m256i *)p, _mm512_cvtepi16_epi8(words));
+  else
+    v_stream(p, words);
+}
+
+typedef __m512i wide;
+static inline wide w_set1(uint64_t u) { return _mm512_set1_epi64((long long)u); }
+static inline wide w_add(wide a, wide b) { return _mm512_add_epi64(a, b); }
+static inline wide w_upper(wide v) { return _mm512_srli_epi64(v, 32); }
+static inline wide w_multiply(wide a, wide b) { return _mm512_mul_epu32(a, b); }
+static inline wide w_xor3(wide a, wide b, wide c) {
+  return _mm512_ternarylogic_epi64(a, b, c, 0x96);
+}
+static inline wide w_xor(wide a, wide b) { return _mm512_xor_si512(a, b); }
+static inline wide w_swap_xor(wide p, wide a, wide b) {
+  return _mm512_mask_ternarylogic_epi32(_mm512_rol_epi64(p, 32), 0x5555, a, b, 0x96);
+}
+/* unpacking 64-bit lanes works on each quarter of a register */
+static inline wide w_order(void) { return _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0); }
+static inline void w_words(wide low, wide high, lanes *a, lanes *b) {
+  *a = _mm512_unpacklo_epi64(low, high);
+  *b = _mm512_unpackhi_epi64(low, high);
+}
+
+#endif

@@ -1,0 +1,105 @@
+/* The operations on lanes of NEON (Advanced SIMD of 64-bit Arm) that convert/round_lanes-inl.h
+ * names; to be included where these instructions are turned on. */
+#ifndef CF_CONVERT_LANES_NEON_INL_H
+#define CF_CONVERT_LANES_NEON_INL_H
+
+enum { LANES = 4 };
+typedef uint32x4_t lanes;
+typedef uint32x4_t mask;
+#define ISA_NAME(slot) slot##_neon
+
+static inline int32x4_t as_signed(lanes v) { return vreinterpretq_s32_u32(v); }
+static inline lanes as_lanes(int32x4_t v) { return vreinterpretq_u32_s32(v); }
+
+static inline lanes v_set1(uint32_t u) { return vdupq_n_u32(u); }
+static inline lanes v_load(const void *p) { return vreinterpretq_u32_u8(vld1q_u8(p)); }
+static inline void v_store(void *p, lanes v) { vst1q_u8(p, vreinterpretq_u8_u32(v)); }
+static inline void v_stream(void *p, lanes v) { v_store(p, v); }
+static inline void v_stream_end(void) {}
+static inline lanes v_add(lanes a, lanes b) { return vaddq_u32(a, b); }
+static inline lanes v_sub(lanes a, lanes b) { return vsubq_u32(a, b); }
+static inline lanes v_and(lanes a, lanes b) { return vandq_u32(a, b); }
+static inline lanes v_andnot(lanes a, lanes b) { return vbicq_u32(a, b); }
+static inline lanes v_or(lanes a, lanes b) { return vorrq_u32(a, b); }
+#define v_slli(v, n) vshlq_n_u32(v, n)
+#define v_srli(v, n) vshrq_n_u32(v, n)
+#define v_srai(v, n) as_lanes(vshrq_n_s32(as_signed(v), n))
+/* the instruction takes negative counts for the other direction, and 32 for all bits */
+static inline int32x4_t counts(lanes n) { return as_signed(vminq_u32(n, vdupq_n_u32(32))); }
+static inline lanes v_sllv(lanes v, lanes n) { return vshlq_u32(v, counts(n)); }
+static inline lanes v_srlv(lanes v, lanes n) { return vshlq_u32(v, vnegq_s32(counts(n))); }
+static inline lanes v_min_u(lanes a, lanes b) { return vminq_u32(a, b); }
+static inline lanes v_min_s(lanes a, lanes b) {
+  return as_lanes(vminq_s32(as_signed(a), as_signed(b)));
+}
+static inline lanes v_max_s(lanes a, lanes b) {
+  return as_lanes(vmaxq_s32(as_signed(a), as_signed(b)));
+}
+static inline lanes v_select(mask m, lanes a, lanes b) { return vbslq_u32(m, a, b); }
+static inline lanes v_increment(lanes v, mask m) { return vsubq_u32(v, m); }
+static inline lanes v_to_float(lanes v) { return vreinterpretq_u32_f32(vcvtq_f32_u32(v)); }
+static inline lanes v_add_floats(lanes a, lanes b) {
+  return vreinterpretq_u32_f32(vaddq_f32(vreinterpretq_f32_u32(a), vreinterpretq_f32_u32(b)));
+}
+static inline lanes v_sub_floats(lanes a, lanes b) {
+  return vreinterpretq_u32_f32(vsubq_f32(vreinterpretq_f32_u32(a), vreinterpretq_f32_u32(b)));
+}
+static inline lanes v_mul_floats(lanes a, lanes b) {
+  return vreinterpretq_u32_f32(vmulq_f32(vreinterpretq_f32_u32(a), vreinterpretq_f32_u32(b)));
+}
+static inline uint64_t float_enter(void) { return cf_set_default_float_modes(); }
+static inline void float_leave(uint64_t modes) { cf_restore_float_modes(modes); }
+static inline mask m_eq(lanes a, lanes b) { return vceqq_u32(a, b); }
+static inline mask m_gt_u(lanes a, lanes b) { return vcgtq_u32(a, b); }
+static inline mask m_gt_s(lanes a, lanes b) { return vcgtq_s32(as_signed(a), as_signed(b)); }
+static inline mask m_and(mask a, mask b) { return vandq_u32(a, b); }
+static inline mask m_or(mask a, mask b) { return vorrq_u32(a, b); }
+static inline mask m_andnot(mask a, mask b) { return vbicq_u32(a, b); }
+static inline int m_any(mask m) { return vmaxvq_u32(m) != 0; }
+static inline unsigned m_count(mask m) { return vaddvq_u32(vshrq_n_u32(m, 31)); }
+
+static inline void v_load_pairs(const void *p, lanes *low, lanes *high) {
+  const lanes a = v_load(p), b = v_load((const char *)p + sizeof a);
+  *low = vuzp1q_u32(a, b);
+  *high = vuzp2q_u32(a, b);
+}
+
+static inline lanes v_load_biases(const int16_t *p) { return as_lanes(vmovl_s16(vld1_s16(p))); }
+
+static inline lanes v_load_codes(const char *p, size_t size) {
+  uint32_t four;
+  if (size == 2) return vmovl_u16(vreinterpret_u16_u8(vld1_u8((const uint8_t *)p)));
+  memcpy(&four, p, sizeof four);
+  return vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four))));
+}
+
+static inline void v_store_codes(char *p, size_t size, lanes a, lanes b) {
+  const uint16x8_t words = vcombine_u16(vmovn_u32(a), vmovn_u32(b));
+  if (size == 1)
+    vst1_u8((uint8_t *)p, vmovn_u16(words));
+  else
+    vst1q_u8((uint8_t *)p, vreinterpretq_u8_u16(words));
+}
+
+static inline void v_stream_codes(char *p, size_t size, lanes a, lanes b) {
+  v_store_codes(p, size, a, b);
+}
+
+typedef uint64x2_t wide;
+static inline wide w_set1(uint64_t u) { return vdupq_n_u64(u); }
+static inline wide w_add(wide a, wide b) { return vaddq_u64(a, b); }
+static inline wide w_upper(wide v) { return vshrq_n_u64(v, 32); }
+static inline wide w_multiply(wide a, wide b) { return vmull_u32(vmovn_u64(a), vmovn_u64(b)); }
+static inline wide w_xor3(wide a, wide b, wide c) { return veorq_u64(veorq_u64(a, b), c); }
+static inline wide w_order(void) { return vcombine_u64(vcreate_u64(0), vcreate_u64(1)); }
+static inline wide w_xor(wide a, wide b) { return veorq_u64(a, b); }
+static inline wide w_swap_xor(wide p, wide a, wide b) {
+  const wide lower = vandq_u64(veorq_u64(a, b), vdupq_n_u64(0xFFFFFFFFu));
+  return veorq_u64(vreinterpretq_u64_u32(vrev64q_u32(vreinterpretq_u32_u64(p))), lower);
+}
+static inline void w_words(wide low, wide high, lanes *a, lanes *b) {
+  *a = vreinterpretq_u32_u64(vzip1q_u64(low, high));
+  *b = vreinterpretq_u32_u64(vzip2q_u64(low, high));
+}
+
+#endif
