@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from cfloat._bias.bias_layout import BiasLayout, along, check_blocks, check_layout
 from cfloat._bias.bias_methods import PeakRule
 from cfloat._bias.choose import choose_bias, choose_checked
-from cfloat._bias.peak import biases_of_peaks
+from cfloat._bias.peak import bias_of_peak, biases_of_peaks
 from cfloat._bias.squared_errors import PatternCounts
 from cfloat._convert.by_layout import BlockLayout, encode_layout
-from cfloat._convert.elementwise import as_float32
 from cfloat._core.binding import add_to_peaks
 from cfloat._core.flags import Flags, collected
 from cfloat._core.float_modes import in_default_modes
@@ -238,49 +237,64 @@ class Encoding:
     @in_default_modes
     def _choose_and_encode(self, pieces: list[Piece], writer: Writer, counter: Counter) -> Any:
         """Choose the biases and write the codes, piece by piece; once more where a piece's were others."""
-        shape = self._cut[1]
-        largest = np.zeros(shape, np.float64)
-        chosen = np.empty(shape, np.int16)
+        slices = self._cut[1]
+        largest = np.zeros(slices, np.float64)
         done: list[_Done] = []
         lock = threading.Lock()
-        fmt, axis = self._searched, None if self._axis is None else 1
-        method = self._plan.bias
+        fmt, rule, method = self._searched, self._rule, self._plan.bias
         assert isinstance(method, str)
         assert method != "default"
 
         def first(piece: Piece, worker: int) -> None:
             with refusing_contradictions(self._source.path, self.name):
                 values = self._read(piece, worker)
-                if self._rule is None:
-                    found = np.asarray(choose_bias(values, fmt, method, axis=axis))
+                found: Any
+                if rule is None:
+                    found = choose_checked(values, fmt, method, axis=1)
                 else:
                     own = _peaks(values)
                     with lock:
                         part = largest[piece.slices]
                         np.maximum(part, own, out=part)
-                        found = biases_of_peaks(part, fmt, self._rule)
+                        found = self._of_peaks(part, rule)
                 made = self._encoded(piece, worker, values, found, writer)
-            with lock:
-                chosen[piece.slices] = found
-                done.append(made)
-
-        def again(piece: Piece, worker: int) -> None:
-            with refusing_contradictions(self._source.path, self.name):
-                values = self._read(piece, worker)
-                made = self._encoded(piece, worker, values, chosen[piece.slices], writer)
             with lock:
                 done.append(made)
 
         self._do(first, pieces, lambda piece: self._advance(counter, piece, 1))
-        if self._rule is not None:
-            chosen[:] = biases_of_peaks(largest, fmt, self._rule)
-        right = [one for one in done if np.array_equal(one.biases, chosen[one.piece.slices])]
-        if len(right) < len(pieces):
-            starts = {one.piece.start for one in right}
-            done[:] = right
-            self._do(again, [piece for piece in pieces if piece.start not in starts])
+        if rule is None:
+            chosen = np.empty(slices, np.int16)
+            for one in done:
+                chosen[one.piece.slices] = one.biases
+            self._tell(done, counter)
+            return chosen
+        if len(pieces) == 1:
+            self._tell(done, counter)
+            return done[0].biases
+        biases = self._of_peaks(largest, rule)
+
+        def again(piece: Piece, worker: int) -> None:
+            with refusing_contradictions(self._source.path, self.name):
+                values = self._read(piece, worker)
+                made = self._encoded(piece, worker, values, self._part(biases, piece), writer)
+            with lock:
+                done.append(made)
+
+        done[:] = [one for one in done if np.array_equal(one.biases, self._part(biases, one.piece))]
+        right = {one.piece.start for one in done}
+        self._do(again, [piece for piece in pieces if piece.start not in right])
         self._tell(done, counter)
-        return chosen if self._axis is not None else int(chosen[0])
+        return biases
+
+    def _of_peaks(self, peaks: NDArray[np.float64], rule: PeakRule) -> Any:
+        """Tell the bias, or one a slice, that follows from the largest magnitudes."""
+        if self._axis is None:
+            return bias_of_peak(float(peaks[0]), self._searched, rule)
+        return biases_of_peaks(peaks, self._searched, rule)
+
+    def _part(self, biases: Any, piece: Piece) -> Any:
+        """Give the biases of a piece's slices, or the one of all."""
+        return biases if self._axis is None else biases[piece.slices]
 
     def _do(
         self,
@@ -289,6 +303,8 @@ class Encoding:
         tell: Callable[[Piece], None] | None = None,
     ) -> None:
         """Do pieces, by several threads if there may be and parts are read from anywhere."""
+        if not pieces:
+            return
         count = min(get_num_threads(), MAX_WORKERS, len(pieces))
         if not self._source.reads_anywhere:
             count = 1
@@ -403,8 +419,7 @@ class Encoding:
                 if self._block is not None:
                     made = self._encoded_blocks(piece, worker, values[0], writer, self._block)
                 else:
-                    part = biases if self._axis is None else biases[piece.slices]
-                    made = self._encoded(piece, worker, values, part, writer)
+                    made = self._encoded(piece, worker, values, self._part(biases, piece), writer)
             with lock:
                 done.append(made)
 
@@ -449,9 +464,7 @@ class Encoding:
         self, piece: Piece, worker: int, values: Array, biases: Any, writer: Writer
     ) -> _Done:
         """Write the codes of a piece's values at a bias, or at one for each of its slices."""
-        part = biases if self._axis is None else np.asarray(biases)[:, np.newaxis]
-        if self._axis is None and isinstance(part, np.ndarray):
-            part = int(part.reshape(-1)[0])
+        part = int(biases) if self._axis is None else np.asarray(biases)[:, np.newaxis]
         layout = check_layout(self._format, part, piece.shape)
         return self._write(piece, worker, values, biases, layout, writer)
 
@@ -495,11 +508,8 @@ class Encoding:
         method = self._plan.bias
         assert isinstance(method, str)
         assert method != "default"
-        if self._rule is not None:
-            found = self._of_block_maxima(values, block, self._rule)
-        else:
-            size = (self._rows, block) if self._rows > 1 else block
-            found = np.asarray(choose_checked(values, self._searched, method, block=size))
+        size = (self._rows, block) if self._rows > 1 else block
+        found = np.asarray(choose_checked(values, self._searched, method, block=size))
         # in one piece as well: whole rows, or a part of one
         across = -(-self._cut[2] // block)
         start = piece.slices.start // self._rows * across + piece.inner // block
@@ -514,21 +524,6 @@ class Encoding:
         else:
             biases = check_layout(self._format, found, values.shape, 0, self._rows)
         return self._write(piece, worker, values, found, biases, writer)
-
-    def _of_block_maxima(self, values: Array, block: int, rule: PeakRule) -> Array:
-        if values.itemsize == 2:
-            values = as_float32(values)
-        starts = np.arange(0, values.shape[1], block)
-        sizes = np.abs(values)
-        finite = np.isfinite(sizes)
-        if not finite.all():
-            sizes[~finite] = 0
-        largest = sizes if block == 1 else np.maximum.reduceat(sizes, starts, axis=1)
-        if self._rows > 1:
-            bands = np.arange(0, values.shape[0], self._rows)
-            largest = np.maximum.reduceat(largest, bands, axis=0)
-        flat = choose_bias(largest.reshape(-1), self._searched, rule, axis=0)
-        return np.asarray(flat).reshape(largest.shape)
 
 
 def _peaks(values: Array) -> NDArray[np.float64]:

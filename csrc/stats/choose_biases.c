@@ -35,6 +35,7 @@ typedef struct axis {
 typedef struct task {
   cf_search search; /* source_type is that of rows */
   int method, source_type, swapped, in_place;
+  int adjacent; /* whether groups follow each other as rows do, but of another type */
   double share;
   const char *values;
   int16_t *biases;
@@ -353,9 +354,11 @@ static void choose_rows(const task *t, const char *from, int16_t *biases, int64_
     made = NULL;
     pitch = along != NULL ? along->stride : 0;
   } else {
-    copy_rows(t, raw, from, rows, lengths);
-    if (made == NULL) made = raw;
-    if (made != raw) make_rows(t, raw, made, (rows - 1) * t->pitch + size);
+    if (!t->adjacent) copy_rows(t, raw, from, rows, lengths);
+    if (made != NULL)
+      make_rows(t, t->adjacent ? from : raw, made, (rows - 1) * t->pitch + size);
+    else
+      made = raw;
   }
   for (int64_t i = 0; i < rows; ++i)
     biases[along != NULL ? i * along->step : 0] =
@@ -372,12 +375,13 @@ static void choose_share(void *context, int thread) {
   t->failed[thread] = 0;
   if (!t->in_place) {
     const size_t elements = (size_t)(t->together * t->pitch);
-    raw = malloc(elements * (size_t)t->source_size);
-    if (t->source_type != t->search.source_type) made = malloc(elements * (size_t)t->row_size);
-    if (raw == NULL || (t->source_type != t->search.source_type && made == NULL)) {
+    const int is_made = t->source_type != t->search.source_type;
+    if (!t->adjacent) raw = malloc(elements * (size_t)t->source_size);
+    if (is_made) made = malloc(elements * (size_t)t->row_size);
+    if ((raw == NULL && !t->adjacent) || (made == NULL && is_made)) {
       t->failed[thread] = 1;
       end = begin;
-    } else if (made != NULL) {
+    } else if (made != NULL && raw != NULL) {
       memset(raw, 0,
              elements * (size_t)t->source_size); /* what is between rows is converted, too */
     }
@@ -487,6 +491,11 @@ static int are_contiguous(const task *t) {
   return (uintptr_t)t->values % (uintptr_t)t->source_size == 0;
 }
 
+/* Whether groups whose elements are contiguous follow each other along the nearest axis. */
+static int are_adjacent(const task *t) {
+  return t->group_axes == 0 || t->groups[t->group_axes - 1].stride == t->size * t->source_size;
+}
+
 static int64_t size_of(int type) {
   switch (type) {
     case CF_FLOAT64:
@@ -509,14 +518,14 @@ static void set_rows(task *t) {
   if (most > MOST_ROWS_BYTES) most = MOST_ROWS_BYTES;
   if (most < ROWS_BYTES) most = ROWS_BYTES;
   /* rows that begin a power of two from each other would share few lines of a cache */
-  t->pitch = cf_divide_up(t->size, LINE) * LINE + LINE / t->row_size;
+  t->pitch = t->adjacent ? t->size : cf_divide_up(t->size, LINE) * LINE + LINE / t->row_size;
   const double rows = most / ((double)t->pitch * (double)bytes);
   t->together = rows < 1 ? 1 : rows > 4096 ? 4096 : (int64_t)rows;
   /* no more than are in a few lines, where rows are long */
   const int64_t lines = 16 * LINE;
   const int64_t near = t->group_axes > 0 ? magnitude_of(t->groups[t->group_axes - 1].stride) : 1;
   const int64_t useful = t->size >= LINE ? cf_divide_up(lines, near > 0 ? near : 1) : 4096;
-  if (t->together > useful) t->together = useful;
+  if (t->together > useful && !t->adjacent) t->together = useful;
 }
 
 int cf_choose_biases(const cf_format *format, int default_bias, int method, double share,
@@ -549,7 +558,9 @@ int cf_choose_biases(const cf_format *format, int default_bias, int method, doub
   t.source_size = size_of(source_type);
   t.row_size = size_of(rows_type);
   set_axes(&t, ndim, shape, strides, blocks);
-  t.in_place = !swapped && source_type == rows_type && are_contiguous(&t);
+  const int are_rows = !swapped && are_contiguous(&t);
+  t.in_place = are_rows && source_type == rows_type;
+  t.adjacent = are_rows && !t.in_place && are_adjacent(&t);
   t.threads = cf_useful_threads((double)t.count * (double)t.size, ELEMENTS_PER_THREAD, threads);
   if (t.threads > t.count) {
     t.search.threads = t.threads / (int)t.count;

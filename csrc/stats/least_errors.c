@@ -29,7 +29,7 @@
 #include "stats/search.h"
 
 enum { ELEMENTS_PER_THREAD = 1 << 13, MOST_SUMS = 20 };
-enum { RUN = 256 * CF_ERROR_PIECE, RUNS = 64 };
+enum { RUN = 256 * CF_ERROR_PIECE, RUNS = 64, FEW = 128 };
 
 /* A group of values, and what its search has found so far. */
 typedef struct group {
@@ -398,16 +398,23 @@ static int value_loses_more(double x, const cf_grid *grid, const cf_grid *other)
   return fabs(cf_grid_round(grid, x) - x) > fabs(cf_grid_round(other, x) - x);
 }
 
-/* Whether a value loses more on a grid than on another, where it is a normal number. */
-static int loses_more(const group *g, const cf_grid *grid, const cf_grid *other) {
-  if (value_loses_more(g->magnitudes.least, grid, other)) return 1; /* most often that one does */
+/* Whether a value loses more on a grid than on another, where it is a normal number.  `witness` is
+ * the one to look at first: that which did so at another bias, and most often does so here. */
+static int loses_more(const group *g, const cf_grid *grid, const cf_grid *other, double *witness) {
+  if (value_loses_more(*witness, grid, other)) return 1;
   if (g->magnitudes.least >= grid->above) return 0;
   for (size_t begin = 0; begin < g->values.count; begin += CF_ERROR_PIECE) {
     const cf_values piece = piece_of(&g->values, begin);
     few_values room;
-    const cf_values few = values_below(g->kernels, &piece, grid->above, &room);
-    for (size_t i = 0; i < few.count; ++i)
-      if (value_loses_more(magnitude_at(&few, i), grid, other)) return 1;
+    const cf_values few =
+        g->values.count <= FEW ? piece : values_below(g->kernels, &piece, grid->above, &room);
+    for (size_t i = 0; i < few.count; ++i) {
+      const double x = magnitude_at(&few, i);
+      if (x < grid->above && value_loses_more(x, grid, other)) {
+        *witness = x;
+        return 1;
+      }
+    }
   }
   return 0;
 }
@@ -417,6 +424,7 @@ static int loses_more(const group *g, const cf_grid *grid, const cf_grid *other)
 static void try_equal(group *g, int start, int last) {
   const cf_grid first = cf_grid_at(g->grids, start);
   const double least = g->magnitudes.least;
+  double witness = least;
   /* down to here they are all normal */
   int bias = 1 - cf_exponent_of(least);
   if (bias < g->preferred) bias = g->preferred;
@@ -425,7 +433,7 @@ static void try_equal(group *g, int start, int last) {
   for (--bias; bias >= g->low; --bias) {
     const cf_grid grid = cf_grid_at(g->grids, bias);
     if (bias < g->preferred && !is_nearer(g, bias, g->best)) return;
-    if (!loses_more(g, &grid, &first)) {
+    if (!loses_more(g, &grid, &first, &witness)) {
       if (is_nearer(g, bias, g->best)) g->best = bias;
     } else if (!g->grids->whitepaper ||
                (cf_grid_round(&grid, least) == 0 && value_loses_more(least, &grid, &first))) {
