@@ -489,7 +489,7 @@ static inline widened widen_integers(lanes high, lanes low, int is_signed, int i
     high = v_select(negative, negated, high);
     low = v_select(negative, v_sub(zero, low), low);
   }
-  lanes top = high, exponent = v_set1((127 + (is_64_bits ? 32 : 0)) << 23);
+  lanes top = high, exponent = v_set1((127u + (is_64_bits ? 32u : 0u)) << 23);
   if (is_64_bits) {
     const mask is_low = m_eq(high, zero);
     top = v_select(is_low, low, high);
