@@ -28,8 +28,8 @@ static const setting SETTINGS[] = {
     {{&E5M2, &SHP}, {15, 63}, {15, 0}, 126, -126, 1, CF_TIES_TO_EVEN, 0.7f, 0},
     {{&WIDE, &E5M2}, {127, 15}, {127, 15}, 1, 1, 1, CF_TOWARD_POSITIVE, 0.5f, 0},
     {{&SHP, &UHP}, {20, 31}, {22, 31}, 12, -3, 1, CF_TO_ODD, 1.0f, 0},
-    {{&SHP, &UHP}, {20, 31}, {22, 31}, 30, 20, 1, CF_STOCHASTIC, 0.1f, 1},
-    {{&E5M2, &UHP}, {15, 31}, {15, 31}, 28, 0, 1, CF_TIES_TO_EVEN, 0.9f, 1},
+    {{&SHP, &UHP}, {20, 31}, {22, 31}, 20, 18, 1, CF_STOCHASTIC, 0.1f, 1},
+    {{&E5M2, &UHP}, {15, 31}, {15, 31}, 22, 0, 1, CF_TIES_TO_EVEN, 0.9f, 1},
 };
 enum { SETTINGS_COUNT = sizeof SETTINGS / sizeof SETTINGS[0] };
 
