@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from cfloat._array.array import CFloatArray
 from cfloat._convert import elementwise
-from cfloat._core.flags import collected
+from cfloat._core.flags import Flags, collected
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.presets import bfloat16, float16
+from cfloat._core.threads import get_num_threads
 
 from . import tensor_pieces
 from .checkpoint import Checkpoint
@@ -17,6 +19,7 @@ from .conversion_plan import FloatName
 from .conversion_summary import Summary
 from .dtypes import BY_COMMON_NAME
 from .file_errors import refusing_damage
+from .piece_workers import MAX_WORKERS, do_pieces
 from .tensor_entry import Entry
 from .tensor_metadata import Description
 
@@ -111,17 +114,27 @@ class Decoding:
     def run(self, writer: Writer, counter: Counter) -> None:
         """Write the values, a few rows at a time."""
         tensor = self._checkpoint[self.name]
-        with collected() as flags:
-            rows = len(tensor) if tensor.ndim else 1
-            step = max(1, tensor_pieces.PIECE_SIZE * rows // max(tensor.size, 1))
-            itemsize = self.entries[self.name].nbytes // max(tensor.size, 1)
-            for start in range(0, rows, step):
+        rows = len(tensor) if tensor.ndim else 1
+        step = max(1, tensor_pieces.PIECE_SIZE * rows // max(tensor.size, 1))
+        row_size = tensor.size // max(rows, 1)
+        itemsize = self.entries[self.name].nbytes // max(tensor.size, 1)
+        counted: list[Flags] = []
+
+        @in_default_modes
+        def decode(start: int, _: int) -> None:
+            with collected() as flags:
                 part = tensor[start : start + step] if tensor.ndim else tensor
-                values = self._values(part)
-                writer.write(self.name, start * (tensor.size // max(rows, 1)) * itemsize, values)
-                counter.advance(tensor.nbytes * values.size / max(tensor.size, 1))
-        flags.denormal = 0
-        counter.summary.flags.add(flags)
+                writer.write(self.name, start * row_size * itemsize, self._values(part))
+            counted.append(flags)
+
+        def tell(start: int) -> None:
+            counter.advance(tensor.nbytes * min(step, rows - start) / max(rows, 1))
+
+        starts = range(0, rows, step)
+        do_pieces(decode, starts, min(get_num_threads(), MAX_WORKERS, len(starts)), tell)
+        for flags in counted:
+            flags.denormal = 0
+            counter.summary.flags.add(flags)
         counter.summary.elements += tensor.size
         counter.summary.converted.append(self.name)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import cfloat as cf
-from cfloat._files import encoding, piece_workers, tensor_pieces
+from cfloat._files import copying, encoding, piece_workers, tensor_pieces
 from cfloat._files.conversion_plan import Plan
 from cfloat._files.convert import convert
 from cfloat._files.piece_workers import do_pieces
@@ -209,3 +209,44 @@ def test_an_error_of_a_piece_leaves_no_file(tmp_path, monkeypatch, threads):
         convert(source, target, Plan(cf.CFloat8_1_4_3))
     assert [path.name for path in tmp_path.iterdir()] == ["in.safetensors"]
     assert len(calls) <= 6
+
+
+@pytest.mark.parametrize("to", ["float32", "float16", "bfloat16"])
+def test_decoding_by_several_threads(tmp_path, monkeypatch, threads, to):
+    monkeypatch.setattr(tensor_pieces, "PIECE_SIZE", 100)
+    codes, target = tmp_path / "codes.safetensors", tmp_path / "out.safetensors"
+    x = growing()
+    x[40] *= 2.0**30  # beyond float16
+    cf.save(codes, {"a": cf.asarray(x, cf.CFloat8_1_5_2, "max", axis=0)})
+    whole = cf.load(codes)["a"]
+    told = []
+    summary = convert(codes, target, Plan(to=to), lambda *call: told.append(call))
+    made = cf.load(target)["a"]
+    values = np.asarray(whole)
+    if to == "float16":
+        finite = np.abs(values) < 65520
+        assert summary.flags.overflow == np.count_nonzero(~finite & ~np.isnan(values)) > 0
+        values, made = values[finite], made[finite]
+    np.testing.assert_array_equal(np.asarray(made, np.float32), values)
+    assert told[-1][0] == pytest.approx(x.size)  # bytes of codes
+
+
+def test_two_pieces_are_decoded_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(tensor_pieces, "PIECE_SIZE", 1500)
+    codes, target = tmp_path / "codes.safetensors", tmp_path / "out.safetensors"
+    cf.save(codes, {"a": cf.asarray(growing(), cf.CFloat8_1_4_3)})
+    both = threading.Barrier(2, timeout=30)
+    own = copying.Decoding._values
+
+    def values(self, part):
+        both.wait()
+        return own(self, part)
+
+    monkeypatch.setattr(copying.Decoding, "_values", values)
+    before = cf.get_num_threads()
+    cf.set_num_threads(2)
+    try:
+        convert(codes, target, Plan(to="float32"))
+    finally:
+        cf.set_num_threads(before)
+    np.testing.assert_array_equal(cf.load(target)["a"], np.asarray(cf.load(codes)["a"]))
