@@ -27,7 +27,9 @@ ROUNDING_MODES: tuple[RoundingMode, ...] = get_args(RoundingMode)
 
 StochasticVariant = Literal["A", "B", "C"]
 
-_LAST_WORD: Final = 2**64 - 1
+#: How many words a random stream has.
+WORDS: Final = 2**64
+_LAST_WORD: Final = WORDS - 1
 
 
 class Positions:

@@ -19,7 +19,7 @@ from torch.overrides import has_torch_function
 
 from cfloat._core import binding, flags
 from cfloat._core.format import Format
-from cfloat._core.rounding import RoundingMode
+from cfloat._core.rounding import WORDS, RoundingMode
 
 from ._arguments import FLOATS
 from ._formats import code_dtype
@@ -27,7 +27,6 @@ from ._formats import code_dtype
 _CODES: Final = binding.CODES
 _PLAIN: Final = (Tensor, nn.Parameter)
 _TYPES: Final = dict(zip(FLOATS, binding.VALUE_TYPES, strict=True))
-_WORDS: Final = 2**64
 _is_compiling: Final = torch.compiler.is_compiling
 _is_tracing: Final = torch.jit.is_tracing  # type: ignore[attr-defined]
 _is_profiling: Final = torch.autograd._profiler_enabled  # type: ignore[attr-defined]
@@ -80,7 +79,7 @@ def takes(
         return False
     if rounding != "stochastic":
         return seed is None and offset == 0
-    return type(seed) is int and 0 <= seed < _WORDS and 0 <= offset <= _WORDS - x.numel()
+    return type(seed) is int and 0 <= seed < WORDS and 0 <= offset <= WORDS - x.numel()
 
 
 def encode(

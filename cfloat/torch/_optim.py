@@ -15,7 +15,7 @@ from cfloat._core.finfo import finfo
 from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.presets import CFloat16_SHP, CFloat16_UHP, as_format
-from cfloat._core.rounding import RoundingMode, check_rounding, check_seed
+from cfloat._core.rounding import WORDS, RoundingMode, check_rounding, check_seed
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
@@ -29,7 +29,6 @@ from ._streams import derived_seed, drawn_seed
 
 # Second moments are multiplied by a power of two that is a normal float32, as is its inverse.
 _LARGEST_SCALE: Final = binding.ADAMW_MAX_SCALE
-_WORDS: Final = 2**64
 
 
 class AdamW(Optimizer):
@@ -198,7 +197,7 @@ class AdamW(Optimizer):
         offset = (step - 1) * parameter.numel()
         if (
             parameter.dtype == gradient.dtype == torch.float32
-            and offset + parameter.numel() <= _WORDS
+            and offset + parameter.numel() <= WORDS
             and not flags.are_counted()
             and not parameter.is_inference()
             and is_eager(parameter)
