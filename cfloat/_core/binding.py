@@ -787,6 +787,28 @@ def largest_codes(
     return None if nans[0] else found
 
 
+Comparison = Literal["equal", "not_equal", "less", "less_equal"]
+
+_COMPARISONS: Final[dict[Comparison, int]] = {
+    "equal": lib.CF_EQUAL,
+    "not_equal": lib.CF_NOT_EQUAL,
+    "less": lib.CF_LESS,
+    "less_equal": lib.CF_LESS_EQUAL,
+}
+
+
+def compare_codes(
+    comparison: Comparison, fmt: Any, a: Array, b: Array, results: NDArray[np.bool_]
+) -> None:
+    """Compare the values of codes of one format and bias (`cf_compare_codes`); all as those of `sum_codes`."""
+    status = lib.cf_compare_codes(
+        _COMPARISONS[comparison], fmt, ffi.from_buffer(a), ffi.from_buffer(b),
+        ffi.from_buffer("uint8_t[]", results), results.size, threads.get_num_threads(),
+    )  # fmt: skip
+    if status:
+        _check(status)
+
+
 def arithmetic_at(
     function: Literal["add", "subtract", "multiply", "divide"],
     fmt: Any,
