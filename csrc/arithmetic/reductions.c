@@ -145,6 +145,14 @@ static void sum_rows(void *context, int index) {
   cf_restore_float_modes(modes);
 }
 
+/* Codes that are needed next, which are not behind those that were needed last, nor maybe on their
+ * page. */
+static void prefetch(const reduction *r, int64_t first, int64_t count) {
+  const char *from = r->codes + (size_t)first * r->code_size;
+  const int64_t size = count * (int64_t)r->code_size;
+  for (int64_t i = 0; i < size; i += CF_CACHE_LINE) CF_PREFETCH(from + i);
+}
+
 /* Add rows of `width` columns from `base` on, `most` of which are decoded at a time. */
 static void add_rows(const reduction *r, const cf_arithmetic_loops *loops, int64_t base,
                      int64_t width, int64_t most, int64_t row, int64_t last, double *sums) {
@@ -154,6 +162,7 @@ static void add_rows(const reduction *r, const cf_arithmetic_loops *loops, int64
     const int64_t rows = cf_at_most(last - row, most);
     decode(r, base + row * r->inner, rows * width, values);
     row += rows;
+    if (rows == 1 && row < last) prefetch(r, base + row * r->inner, width);
     for (int64_t i = 0; i < rows; ++i) {
       const float *own = values + i * width;
       if (r->group == 1) {
@@ -253,8 +262,25 @@ static int integers_of(const cf_format *format, const cf_params *params, cf_inte
   return 1;
 }
 
+static int round_sums(const double *sums, int64_t count, double divisor, float *results) {
+  const uint64_t modes = cf_set_default_float_modes();
+  int others = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const double value = sums[i] / divisor;
+    uint64_t bits;
+    memcpy(&bits, &value, 8);
+    const uint64_t exponent = bits >> 52 & 0x7FF;
+    const int is_usual = (exponent >= 1023 - 126 && exponent < 1023 + 127) || bits == 0;
+    results[i] = is_usual ? (float)value : 0;
+    others |= !is_usual;
+  }
+  cf_restore_float_modes(modes);
+  return others;
+}
+
 int cf_sum_codes(const cf_format *format, int bias, const void *codes, int64_t outer,
-                 int64_t length, int64_t inner, double *sums, int threads) {
+                 int64_t length, int64_t inner, double divisor, double *sums, float *results,
+                 int *others, int threads) {
   reduction r;
   const int status = set_shape(&r, format, codes, outer, length, inner, threads);
   if (status != CF_OK) return status;
@@ -294,6 +320,7 @@ int cf_sum_codes(const cf_format *format, int bias, const void *codes, int64_t o
     }
     sums[0] = r.is_exact ? to_odd(sum, low) : sum;
   }
+  *others = round_sums(sums, outer * inner, divisor, results);
   return CF_OK;
 }
 
@@ -353,6 +380,7 @@ static void find_in_columns(void *context, int index) {
     for (int64_t row = 0; row < r->length; ++row) {
       const int64_t first = (begin / tiles * r->length + row) * r->inner + column;
       const char *codes = r->codes + (size_t)first * r->code_size;
+      if (width < r->inner && row + 1 < r->length) prefetch(r, first + r->inner, width);
       if (r->code_size == 1)
         loops->larger_keys8((const uint8_t *)codes, (size_t)width, r->keys, bytes,
                             &r->magnitudes[index]);
