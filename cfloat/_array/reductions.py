@@ -1,7 +1,8 @@
 """Sums, means and extremes of whole arrays of codes, in one pass over the codes.
 
 What is contiguous, in C or Fortran order, of one bias, and reduced along neighbouring axes goes this way; of
-all others the functions give None, and NumPy reduces the decoded values.  docs/spec.md 5.13 has the order of sums.
+all others the functions give None, and NumPy reduces the decoded values.  docs/spec.md 5.13 has the order
+of sums.
 """
 
 from collections.abc import Callable

@@ -761,7 +761,11 @@ def sum_codes(
     is neither 0 nor a normal number below 2**127.
     """
     count = outer * inner
-    sums, results, others = ffi.new("double[]", count), np.empty(count, np.float32), ffi.new("int *")
+    sums, results, others = (
+        ffi.new("double[]", count),
+        np.empty(count, np.float32),
+        ffi.new("int *"),
+    )
     status = lib.cf_sum_codes(
         fmt, bias, ffi.from_buffer(codes), outer, length, inner, divisor, sums,
         ffi.from_buffer("float[]", results), others, threads.get_num_threads(),
@@ -802,7 +806,7 @@ _COMPARISONS: Final[dict[Comparison, int]] = {
 def compare_codes(
     comparison: Comparison, fmt: Any, a: Array, b: Array, results: NDArray[np.bool_]
 ) -> None:
-    """Compare the values of codes of one format and bias (`cf_compare_codes`); all as those of `sum_codes`."""
+    """Compare the values of codes of one format and bias, like `sum_codes`'s (`cf_compare_codes`)."""
     status = lib.cf_compare_codes(
         _COMPARISONS[comparison], fmt, ffi.from_buffer(a), ffi.from_buffer(b),
         ffi.from_buffer("uint8_t[]", results), results.size, threads.get_num_threads(),
