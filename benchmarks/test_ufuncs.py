@@ -89,3 +89,13 @@ def test_reduction(benchmark, values, name, kind, axis):
     expected = getattr(np.asarray(a, np.float64), name)(axis=axis)
     assert np.allclose(np.asarray(reduce(axis=axis)), expected, rtol=1e-5, atol=1e-2)
     benchmark(reduce, axis=axis)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("other", ["array", "number"])
+def test_comparison(benchmark, values, other, kind):
+    a, b = (of_kind(kind, x) for x in values)
+    b = b if other == "array" else 0.5
+    benchmark.group = f"<, {other}, {a.size} elements"
+    assert np.array_equal(np.less(a, b), np.less(np.asarray(a), np.asarray(b)))
+    benchmark(np.less, a, b)

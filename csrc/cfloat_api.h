@@ -493,24 +493,36 @@ int cf_adamw_peaks(const cf_adamw *step, float *peaks, int threads);
 int cf_adamw_update(const cf_adamw *step, int threads);
 
 /* sums[o * inner + i], of the values of codes[(o * length + k) * inner + i] for all k: of codes of
- * one format at one bias, contiguous, of outer * length * inner.
+ * one format at one bias, contiguous, of outer * length * inner.  Divided by `divisor` they are
+ * rounded to results, and *others becomes whether any is neither +0 nor a normal number below
+ * 2^127.
  *
- * Additions are of float64, in this order.  Where inner is not 1, one after the other.  Else, of
- * each 4096 values, value k is added to sum k % 16; those are added up as sums 0 to 7 + sums 8 to
- * 15, and so on by halves; these one after the other, for 2^20 values at a time; and those
- * likewise.  All of them begin at -0.  So neither the instruction set nor the number of threads
- * matters; and where the sum needs no more than 53 bits on the way, it is exact.
+ * Of 8-bit formats whose values are multiples of the smallest one of less than 2^34 times it, sums
+ * are exact, and rounded to odd.  Of others additions are of float64, in this order.  Where inner
+ * is not 1, one after the other.  Else, of each 4096 values, value k is added to sum k % 16; those
+ * are added up as sums 0 to 7 + sums 8 to 15, and so on by halves; these one after the other, for
+ * 2^20 values at a time; and those likewise.  All of them begin at -0.  So neither the instruction
+ * set nor the number of threads matters.
  *
  * CF_BAD_FORMAT, CF_BAD_BIAS; CF_BAD_LAYOUT: a length is negative, or that of the axis 0.  Nothing
  * was written then. */
 int cf_sum_codes(const cf_format *format, int bias, const void *codes, int64_t outer,
-                 int64_t length, int64_t inner, double *sums, int threads);
+                 int64_t length, int64_t inner, double divisor, double *sums, float *results,
+                 int *others, int threads);
 
 /* results[o * inner + i], the code of the largest of those values, or of the smallest; of zeros -0
  * is the smaller.  16-bit codes are aligned.  *nans becomes whether there is any NaN: then results
  * are of no use.  As cf_sum_codes; CF_BAD_FORMAT also for formats without a -0 of their own. */
 int cf_largest_codes(const cf_format *format, int smallest, const void *codes, int64_t outer,
                      int64_t length, int64_t inner, void *results, int *nans, int threads);
+
+enum { CF_EQUAL, CF_NOT_EQUAL, CF_LESS, CF_LESS_EQUAL };
+
+/* results[i] = whether the values of a[i] and b[i] compare so, of codes of one format at one bias,
+ * 16-bit ones aligned: 0 or 1.  -0 is 0, and NaN is not equal to anything, nor less. CF_BAD_FORMAT;
+ * CF_BAD_TYPE: no comparison.  Nothing was written then. */
+int cf_compare_codes(int comparison, const cf_format *format, const void *a, const void *b,
+                     uint8_t *results, size_t count, int threads);
 
 /* A stack of matrices: the operands of matrix products.  The arrays of strides count the axes of
  * the stack first, then rows, then columns. */

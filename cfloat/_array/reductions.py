@@ -1,10 +1,13 @@
 """Sums, means and extremes of whole arrays of codes, in one pass over the codes.
 
-What is contiguous, of one bias, and reduced along neighbouring axes goes this way; of all others the
-functions give None, and NumPy reduces the decoded values.  docs/spec.md 5.13 has the order of sums.
+What is contiguous, in C or Fortran order, of one bias, and reduced along neighbouring axes goes this way; of
+all others the functions give None, and NumPy reduces the decoded values.  docs/spec.md 5.13 has the order
+of sums.
 """
 
-from math import copysign, prod
+from collections.abc import Callable
+from functools import partial
+from math import prod
 from operator import index
 from typing import Any, Final
 
@@ -17,52 +20,51 @@ from .array import CFloatArray
 
 Array = NDArray[Any]
 
-# Of fewer codes NumPy finds the largest value faster; it is the same.
-_LEAST_SIZE: Final = 1 << 12
-
-# Rows and columns of fewer elements are not worth the way to the core, one by one.
+# Of arrays of more elements than a few, rows and columns that have fewer than these are not worth the way
+# to the core, one by one.
+_FEW: Final = 1 << 12
 _LEAST_ROW: Final = 32
 _LEAST_COLUMNS: Final = 64
-
-# Of other sums but 0 NumPy knows more: it warns of what is too large or too small, makes NaNs, and knows the
-# sum of nothing but -0.
-_LEAST_SUM: Final = 2.0**-126
-_SUM_BOUND: Final = 2.0**127
 
 
 def total(a: Any, axis: Any, keepdims: Any, *, mean: bool = False) -> Any:
     """Add values up, or take their mean, rounded once to float32; None if this is not the way."""
     lengths = _lengths(a, axis, keepdims)
     if lengths is None:
-        return None
-    sums = binding.sum_codes(a._format._struct, a._biases.values, a._codes, *lengths)
-    if mean:
-        sums /= lengths[1]
-    if sums.size == 1 and not keepdims and axis is None:
-        one = float(sums[0])
-        is_plain = _LEAST_SUM <= abs(one) < _SUM_BOUND or (one == 0 and copysign(1, one) > 0)
-        return np.float32(one) if is_plain else None
-    magnitudes = np.abs(sums)
-    are_plain = (magnitudes >= _LEAST_SUM) & (magnitudes < _SUM_BOUND)
-    if not are_plain.all() and not (are_plain | ((magnitudes == 0) & ~np.signbit(sums))).all():
-        return None
-    return _in_shape(sums.astype(np.float32), a, axis, keepdims)
+        return _of_transposed(partial(total, mean=mean), a, axis, keepdims)
+    divisor = lengths[1] if mean else 1
+    sums = binding.sum_codes(a._format._struct, a._biases.values, a._codes, *lengths, divisor)
+    # NumPy warns of what is too large, makes NaNs, and knows the sum of nothing but -0
+    return None if sums is None else _in_shape(sums, a, axis, keepdims)
 
 
 def extreme(a: Any, axis: Any, keepdims: Any, *, smallest: bool) -> Any:
     """Find the largest or smallest values: a float32, or an array of codes; None if this is not the way."""
-    if type(a) is not CFloatArray or a._codes.size < _LEAST_SIZE or a._format._no_negative_zero:
+    if type(a) is not CFloatArray or a._format._no_negative_zero:
         return None
     lengths = _lengths(a, axis, keepdims)
     if lengths is None:
-        return None
+        return _of_transposed(partial(extreme, smallest=smallest), a, axis, keepdims)
     found = binding.largest_codes(a._format._struct, a._codes, *lengths, smallest=smallest)
     if found is None:
         return None
     codes = _in_shape(found, a, axis, keepdims)
-    if isinstance(codes, np.ndarray):
+    if type(codes) is np.ndarray:
         return CFloatArray._of(codes, a._format, a._biases)
-    return CFloatArray._of(found, a._format, a._biases)._decode()[0]
+    return a._value(codes, a._biases)
+
+
+def _of_transposed(reduce: Callable[..., Any], a: Any, axis: Any, keepdims: Any) -> Any:
+    """Reduce an array in Fortran order as its transpose, if it is one."""
+    if type(a) is not CFloatArray or a._codes.flags.c_contiguous or not a._codes.flags.f_contiguous:
+        return None
+    if axis is not None:
+        axes = _axes(axis, a._codes.ndim)
+        if not axes:
+            return None
+        axis = tuple(a._codes.ndim - 1 - each for each in axes)
+    found = reduce(a.T, axis, keepdims)
+    return found.T if isinstance(found, np.ndarray | CFloatArray) else found
 
 
 def _lengths(a: Any, axis: Any, keepdims: Any) -> tuple[int, int, int] | None:
@@ -83,10 +85,14 @@ def _lengths(a: Any, axis: Any, keepdims: Any) -> tuple[int, int, int] | None:
     axes = _axes(axis, len(shape))
     if not axes or axes[-1] - axes[0] + 1 != len(axes):
         return None
-    outer, inner = prod(shape[: axes[0]]), prod(shape[axes[-1] + 1 :])
-    length = codes.size // (outer * inner)
-    if (outer > 1 and inner == 1 and length < _LEAST_ROW) or 1 < inner < _LEAST_COLUMNS:
-        return None
+    if len(axes) == len(shape):
+        outer, length, inner = 1, codes.size, 1
+    else:
+        outer, inner = prod(shape[: axes[0]]), prod(shape[axes[-1] + 1 :])
+        length = codes.size // (outer * inner)
+        few = (outer > 1 and inner == 1 and length < _LEAST_ROW) or 1 < inner < _LEAST_COLUMNS
+        if few and codes.size > _FEW:
+            return None
     if not a._format._fills_storage:
         a._check_codes()
     return outer, length, inner
@@ -114,6 +120,8 @@ def _axes(axis: Any, ndim: int) -> list[int]:
 def _in_shape(reduced: Array, a: CFloatArray, axis: Any, keepdims: bool) -> Any:
     """Give results the shape that NumPy gives them: a number where no axis is left."""
     shape = a._codes.shape
+    if axis is None and not keepdims:
+        return reduced[0]
     if type(axis) is int and not keepdims:
         axis %= len(shape)
         left = (*shape[:axis], *shape[axis + 1 :])

@@ -758,20 +758,26 @@ def _mode(rounding: Rounding) -> int:
 
 
 def sum_codes(
-    fmt: Any, bias: int, codes: Array, outer: int, length: int, inner: int
-) -> NDArray[np.float64]:
-    """Add up the values of codes along the middle axis of three, in float64 (`cf_sum_codes` has the order).
+    fmt: Any, bias: int, codes: Array, outer: int, length: int, inner: int, divisor: int
+) -> NDArray[np.float32] | None:
+    """Add up the values of codes along the middle axis of three, divide, and round (`cf_sum_codes`).
 
-    Codes are valid, contiguous and of native byte order; `fmt` is their `format_struct`.
+    Codes are valid, contiguous and of native byte order; `fmt` is their `format_struct`.  None if any result
+    is neither 0 nor a normal number below 2**127.
     """
-    sums = np.empty(outer * inner)
-    pointer = ffi.from_buffer("double[]", sums)
-    status = lib.cf_sum_codes(
-        fmt, bias, ffi.from_buffer(codes), outer, length, inner, pointer, threads.get_num_threads()
+    count = outer * inner
+    sums, results, others = (
+        ffi.new("double[]", count),
+        np.empty(count, np.float32),
+        ffi.new("int *"),
     )
+    status = lib.cf_sum_codes(
+        fmt, bias, ffi.from_buffer(codes), outer, length, inner, divisor, sums,
+        ffi.from_buffer("float[]", results), others, threads.get_num_threads(),
+    )  # fmt: skip
     if status:
         _check(status)
-    return sums
+    return None if others[0] else results
 
 
 def largest_codes(
@@ -790,6 +796,28 @@ def largest_codes(
     if status:
         _check(status)
     return None if nans[0] else found
+
+
+Comparison = Literal["equal", "not_equal", "less", "less_equal"]
+
+_COMPARISONS: Final[dict[Comparison, int]] = {
+    "equal": lib.CF_EQUAL,
+    "not_equal": lib.CF_NOT_EQUAL,
+    "less": lib.CF_LESS,
+    "less_equal": lib.CF_LESS_EQUAL,
+}
+
+
+def compare_codes(
+    comparison: Comparison, fmt: Any, a: Array, b: Array, results: NDArray[np.bool_]
+) -> None:
+    """Compare the values of codes of one format and bias, like `sum_codes`'s (`cf_compare_codes`)."""
+    status = lib.cf_compare_codes(
+        _COMPARISONS[comparison], fmt, ffi.from_buffer(a), ffi.from_buffer(b),
+        ffi.from_buffer("uint8_t[]", results), results.size, threads.get_num_threads(),
+    )  # fmt: skip
+    if status:
+        _check(status)
 
 
 def arithmetic_at(

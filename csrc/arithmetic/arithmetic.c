@@ -15,7 +15,7 @@
 enum { MAX_OPERANDS = 3 };
 
 /* Threads of fewer elements are not worth it: of such that go by the definition, and of others. */
-enum { ELEMENTS_PER_THREAD = 1 << 14, FAST_ELEMENTS_PER_THREAD = 1 << 17 };
+enum { ELEMENTS_PER_THREAD = 1 << 13, FAST_ELEMENTS_PER_THREAD = 1 << 15 };
 
 /* An operand, and what is known of its values, which are codes' or a number's: finite ones are
  * multiples of 2^lowest below 2^top, of so many bits.  Nothing is known if digits is 0. */

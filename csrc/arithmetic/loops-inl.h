@@ -130,6 +130,34 @@ static void ISA_NAME(add_to_sums)(const float *values, size_t count, double *sum
 DEFINE_KEYS(8, uint8_t, int8_t)
 DEFINE_KEYS(16, uint16_t, int16_t)
 
+#define DEFINE_COMPARISONS(bits, code_t, key_t)                                                    \
+  static inline key_t ISA_NAME(comparable##bits)(code_t code, const cf_compare_rule *rule,         \
+                                                 int nan) {                                        \
+    const key_t whole = (key_t)code, masked = (key_t)(whole & (key_t)rule->magnitude);             \
+    const key_t magnitude = masked < (key_t)rule->least ? 0 : masked;                              \
+    const key_t negative = (key_t)(-(key_t)((whole & (key_t)rule->sign) != 0));                    \
+    const key_t key = (key_t)((magnitude ^ negative) + (negative & (key_t)rule->has_zero));        \
+    return (masked > (key_t)rule->top) | (whole == (key_t)rule->nan) ? (key_t)nan : key;           \
+  }                                                                                                \
+  static void ISA_NAME(compare##bits)(const code_t *a, const code_t *b,                            \
+                                      const cf_compare_rule *given, uint8_t *results,              \
+                                      size_t count) {                                              \
+    const cf_compare_rule rule = *given;                                                           \
+    for (size_t i = 0; i < count; ++i) {                                                           \
+      const key_t x = ISA_NAME(comparable##bits)(a[i], &rule, rule.nan_a);                         \
+      const key_t y = ISA_NAME(comparable##bits)(b[i], &rule, rule.nan_b);                         \
+      results[i] =                                                                                 \
+          (uint8_t)(((x == y) & rule.if_equal) | ((x < y) & rule.if_less)) ^ (uint8_t)rule.turned; \
+    }                                                                                              \
+  }
+DEFINE_COMPARISONS(8, uint8_t, int16_t)
+DEFINE_COMPARISONS(16, uint16_t, int32_t)
+
+/* An instruction set that has no way to sum integers of its own. */
+#ifndef SUM_INTEGERS
+#define SUM_INTEGERS NULL
+#endif
+
 #define ARITHMETIC_LOOPS                                    \
   {                                                         \
       .add = ISA_NAME(add),                                 \
@@ -146,6 +174,9 @@ DEFINE_KEYS(16, uint16_t, int16_t)
       .largest_key16 = ISA_NAME(largest_key16),             \
       .larger_keys8 = ISA_NAME(larger_keys8),               \
       .larger_keys16 = ISA_NAME(larger_keys16),             \
+      .compare8 = ISA_NAME(compare8),                       \
+      .compare16 = ISA_NAME(compare16),                     \
+      .sum_integers = SUM_INTEGERS,                         \
   }
 
 #endif

@@ -22,6 +22,26 @@ typedef struct cf_key_rule {
   int shift, low, turned, mask;
 } cf_key_rule;
 
+/* The keys of codes that are compared: those whose magnitude, code & magnitude, is below `least`
+ * are zeros, those with the bit `sign` negative, and those above `top`, and `nan`, are NaN, whose
+ * keys are nan_a and nan_b.  Of two zeros neither is less if has_zero is 1. */
+typedef struct cf_compare_rule {
+  int sign, magnitude, least, top, nan, has_zero, nan_a, nan_b, if_equal, if_less, turned;
+} cf_compare_rule;
+
+typedef void cf_compare8_loop(const uint8_t *a, const uint8_t *b, const cf_compare_rule *rule,
+                              uint8_t *results, size_t count);
+typedef void cf_compare16_loop(const uint16_t *a, const uint16_t *b, const cf_compare_rule *rule,
+                               uint8_t *results, size_t count);
+
+/* Values of 8-bit codes as integers: of exponent field e and mantissa m, the sum over p of
+ * (e < 16 ? multipliers[p][0][e] : multipliers[p][1][e - 16]) * 2^(8 * p) times m | hidden[...],
+ * both below 32, with the sign that is the first bit. */
+typedef struct cf_integer_rule {
+  int mantissa_bits, planes;
+  uint8_t hidden[2][16], multipliers[4][2][16];
+} cf_integer_rule;
+
 typedef struct cf_arithmetic_loops {
   /* Rounded to nearest, as IEEE 754 has it. */
   cf_binary_loop *add, *multiply, *divide;
@@ -49,11 +69,22 @@ typedef struct cf_arithmetic_loops {
                        int *magnitude);
   void (*larger_keys16)(const uint16_t *codes, size_t count, cf_key_rule rule, int16_t *keys,
                         int *magnitude);
+  /* results[i] = (the key of a[i] is that of b[i], if if_equal, or less, if if_less) ^ turned */
+  cf_compare8_loop *compare8;
+  cf_compare16_loop *compare16;
+  /* The sum of those integers, of at most 2^20 codes; *magnitude as above, of code & 127.  NULL if
+   * there is nothing faster than adding floats. */
+  int64_t (*sum_integers)(const uint8_t *codes, size_t count, const cf_integer_rule *rule,
+                          int *magnitude);
 } cf_arithmetic_loops;
 
 /* An instruction set that is not of the target architecture has none. */
 extern const cf_arithmetic_loops cf_arithmetic_loops_portable, cf_arithmetic_loops_avx2,
     cf_arithmetic_loops_avx512;
+
+/* The sums of AVX2, which memory is no faster than. */
+int64_t cf_sum_integers_avx2(const uint8_t *codes, size_t count, const cf_integer_rule *rule,
+                             int *magnitude);
 
 /* Those in use. */
 const cf_arithmetic_loops *cf_active_arithmetic_loops(void);

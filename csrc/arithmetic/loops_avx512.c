@@ -8,6 +8,7 @@
 
 CF_TARGET_BEGIN(CF_TARGET_AVX512)
 #define ISA_NAME(slot) slot##_avx512
+#define SUM_INTEGERS cf_sum_integers_avx2
 #include "arithmetic/loops-inl.h"
 CF_TARGET_END
 

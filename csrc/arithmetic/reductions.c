@@ -1,16 +1,18 @@
-/* Sums and extremes of codes along the middle axis of three. */
+/* Sums and extremes of codes along the middle axis of three, and comparisons of codes. */
 #include <string.h>
 
 #include "arithmetic/loops.h"
 #include "convert/prepare.h"
+#include "cpu/compiler.h"
 #include "cpu/float_modes.h"
 #include "cpu/threads.h"
 
 /* Codes that are decoded at a time; what is summed up before it is added to the rest, and what
- * threads share of one sum (cfloat_api.h). */
-enum { BLOCK = 4096, CHUNK = 1 << 20 };
+ * threads share of one sum (cfloat_api.h).  An exact sum of EXACT_CHUNK values below 2^EXACT_BITS
+ * units is a float64. */
+enum { BLOCK = 4096, CHUNK = 1 << 20, EXACT_BITS = 34, EXACT_CHUNK = 1 << (53 - EXACT_BITS) };
 
-enum { ELEMENTS_PER_THREAD = 1 << 18 };
+enum { ELEMENTS_PER_THREAD = 1 << 16 };
 
 /* Columns that have their sums at a time, or their largest keys. */
 enum { COLUMNS = 2048 };
@@ -24,6 +26,11 @@ typedef struct reduction {
   /* sums */
   int bias;
   size_t group; /* so many values add up exactly in float32 */
+  int is_exact;
+  int64_t chunk;
+  const cf_integer_rule *integers; /* NULL if codes are not added as integers */
+  double unit;                     /* of integers */
+  int max_magnitude;               /* the largest one of finite codes */
   double *sums;
   int64_t first_chunk, chunks;
   double of_chunks[CF_MAX_THREADS];
@@ -56,9 +63,38 @@ static double sum_of_block(const reduction *r, const float *values, int64_t coun
   return lanes[0];
 }
 
+/* What was added to *sum and lost is added to *low (Knuth). */
+static void add_exactly(double *sum, double *low, double addend) {
+  const double x = *sum, total = x + addend, from_addend = total - x;
+  *low += (x - (total - from_addend)) + (addend - from_addend);
+  *sum = total;
+}
+
+/* sum + low, rounded to odd. */
+static double to_odd(double sum, double low) {
+  double total = sum, rest = 0;
+  uint64_t bits, sign;
+  add_exactly(&total, &rest, low);
+  /* of an infinity or NaN the rest is NaN */
+  if (!(rest != 0) || rest != rest) return low != low ? sum : total;
+  memcpy(&bits, &total, 8);
+  memcpy(&sign, &rest, 8);
+  bits = (bits - ((bits ^ sign) >> 63)) | 1;
+  memcpy(&total, &bits, 8);
+  return total;
+}
+
 static double sum_of_chunk(const reduction *r, int64_t first, int64_t count) {
   float values[BLOCK];
   double sum = -0.0;
+  if (r->integers != NULL) {
+    int magnitude = 0;
+    const uint8_t *codes = (const uint8_t *)r->codes + first;
+    const int64_t units =
+        cf_active_arithmetic_loops()->sum_integers(codes, (size_t)count, r->integers, &magnitude);
+    /* the sign of zero, and what is not finite, floats know */
+    if (units != 0 && magnitude <= r->max_magnitude) return (double)units * r->unit;
+  }
   for (int64_t i = 0; i < count; i += BLOCK) {
     const int64_t part = cf_at_most(count - i, BLOCK);
     decode(r, first + i, part, values);
@@ -67,13 +103,20 @@ static double sum_of_chunk(const reduction *r, int64_t first, int64_t count) {
   return sum;
 }
 
+static void add_chunk(const reduction *r, double *sum, double *low, double addend) {
+  if (r->is_exact)
+    add_exactly(sum, low, addend);
+  else
+    *sum += addend;
+}
+
 /* Chunks of the one sum there is. */
 static void sum_chunks(void *context, int index) {
   reduction *r = context;
   const uint64_t modes = cf_set_default_float_modes();
   for (int64_t i = index; i < r->chunks; i += r->threads) {
-    const int64_t first = (r->first_chunk + i) * CHUNK;
-    r->of_chunks[i] = sum_of_chunk(r, first, cf_at_most(r->length - first, CHUNK));
+    const int64_t first = (r->first_chunk + i) * r->chunk;
+    r->of_chunks[i] = sum_of_chunk(r, first, cf_at_most(r->length - first, r->chunk));
   }
   cf_restore_float_modes(modes);
 }
@@ -86,11 +129,12 @@ static void sum_rows(void *context, int index) {
   cf_share_of(r->outer, 1, r->threads, index, &begin, &end);
   while (begin < end) {
     float values[BLOCK];
-    if (r->length > BLOCK) {
-      double sum = -0.0;
-      for (int64_t i = 0; i < r->length; i += CHUNK)
-        sum += sum_of_chunk(r, begin * r->length + i, cf_at_most(r->length - i, CHUNK));
-      r->sums[begin++] = sum;
+    if (r->length > BLOCK || r->integers != NULL) {
+      double sum = -0.0, low = 0;
+      for (int64_t i = 0; i < r->length; i += r->chunk)
+        add_chunk(r, &sum, &low,
+                  sum_of_chunk(r, begin * r->length + i, cf_at_most(r->length - i, r->chunk)));
+      r->sums[begin++] = r->is_exact ? to_odd(sum, low) : sum;
       continue;
     }
     const int64_t rows = cf_at_most(end - begin, BLOCK / r->length);
@@ -101,9 +145,47 @@ static void sum_rows(void *context, int index) {
   cf_restore_float_modes(modes);
 }
 
-/* Sums of columns: each adds its values one after the other. */
+/* Codes that are needed next, which are not behind those that were needed last, nor maybe on their
+ * page. */
+static void prefetch(const reduction *r, int64_t first, int64_t count) {
+  const char *from = r->codes + (size_t)first * r->code_size;
+  const int64_t size = count * (int64_t)r->code_size;
+  for (int64_t i = 0; i < size; i += CF_CACHE_LINE) CF_PREFETCH(from + i);
+}
+
+/* Add rows of `width` columns from `base` on, `most` of which are decoded at a time. */
+static void add_rows(const reduction *r, const cf_arithmetic_loops *loops, int64_t base,
+                     int64_t width, int64_t most, int64_t row, int64_t last, double *sums) {
+  float values[BLOCK], narrow[COLUMNS];
+  size_t in_narrow = 0;
+  while (row < last) {
+    const int64_t rows = cf_at_most(last - row, most);
+    decode(r, base + row * r->inner, rows * width, values);
+    row += rows;
+    if (rows == 1 && row < last) prefetch(r, base + row * r->inner, width);
+    for (int64_t i = 0; i < rows; ++i) {
+      const float *own = values + i * width;
+      if (r->group == 1) {
+        loops->add_to_sums(own, (size_t)width, sums);
+        continue;
+      }
+      if (in_narrow == 0)
+        memcpy(narrow, own, (size_t)width * sizeof *narrow);
+      else
+        loops->add(narrow, own, narrow, (size_t)width);
+      if (++in_narrow < r->group) continue;
+      loops->add_to_sums(narrow, (size_t)width, sums);
+      in_narrow = 0;
+    }
+  }
+  if (in_narrow != 0) loops->add_to_sums(narrow, (size_t)width, sums);
+}
+
+/* Sums of columns: each adds its values one after the other, those that add up exactly as float32
+ * so many at a time. */
 static void sum_columns(void *context, int index) {
   const reduction *r = context;
+  const cf_arithmetic_loops *loops = cf_active_arithmetic_loops();
   const uint64_t modes = cf_set_default_float_modes();
   const int64_t tiles = cf_divide_up(r->inner, COLUMNS);
   int64_t begin, end;
@@ -114,15 +196,21 @@ static void sum_columns(void *context, int index) {
     const int64_t base = begin / tiles * r->length * r->inner + column;
     const int64_t most = width == r->inner ? BLOCK / width : 1;
     double *sums = r->sums + begin / tiles * r->inner + column;
+    double of_chunk[COLUMNS], low[COLUMNS];
     for (int64_t i = 0; i < width; ++i) sums[i] = -0.0;
+    for (int64_t i = 0; i < width; ++i) low[i] = 0;
     for (int64_t row = 0; row < r->length;) {
-      float values[BLOCK];
-      const int64_t rows = cf_at_most(r->length - row, most);
-      decode(r, base + row * r->inner, rows * width, values);
-      for (int64_t i = 0; i < rows; ++i)
-        cf_active_arithmetic_loops()->add_to_sums(values + i * width, (size_t)width, sums);
-      row += rows;
+      /* the first chunk, mostly the only one, is not added to anything */
+      const int64_t last = r->is_exact ? cf_at_most(r->length, row + EXACT_CHUNK) : r->length;
+      double *to = row == 0 ? sums : of_chunk;
+      for (int64_t i = 0; i < width; ++i) to[i] = -0.0;
+      add_rows(r, loops, base, width, most, row, last, to);
+      if (row != 0)
+        for (int64_t i = 0; i < width; ++i) add_exactly(&sums[i], &low[i], of_chunk[i]);
+      row = last;
     }
+    if (r->length > EXACT_CHUNK && r->is_exact)
+      for (int64_t i = 0; i < width; ++i) sums[i] = to_odd(sums[i], low[i]);
   }
   cf_restore_float_modes(modes);
 }
@@ -143,8 +231,56 @@ static int set_shape(reduction *r, const cf_format *format, const void *codes, i
   return CF_OK;
 }
 
+/* What 8-bit codes are as multiples of the quantum; 0 if that takes other integers. */
+static int integers_of(const cf_format *format, const cf_params *params, cf_integer_rule *rule) {
+  const int m = format->mantissa_bits, fields = 128 >> m;
+  if (params->sign_mask != 0x80 || params->no_negative_zero ||
+      params->subnormals == CF_SUBNORMALS_NORMAL || m < 1 || m > 4 || fields > 32)
+    return 0;
+  memset(rule, 0, sizeof *rule);
+  rule->mantissa_bits = m;
+  for (int field = 0; field < fields; ++field) {
+    uint8_t *hidden = &rule->hidden[field / 16][field % 16];
+    uint64_t units[32];
+    for (int i = 0; i < 1 << m; ++i) {
+      const cf_real value = cf_unpack(params, 0, (uint64_t)(field << m | i));
+      const int up = value.exponent - cf_format_quantum(format);
+      units[i] = 0;
+      if (value.kind != CF_KIND_FINITE || value.significand == 0) continue;
+      units[i] = up >= 0 ? value.significand << up : value.significand >> -up;
+    }
+    /* a field that has an infinity or NaN has them last */
+    if (cf_unpack(params, 0, (uint64_t)(field << m | 1)).kind != CF_KIND_FINITE) continue;
+    const uint64_t step = units[1] - units[0];
+    if (step == 0) continue; /* subnormal numbers that are flushed */
+    const int shift = cf_log2(step);
+    if (shift > 31) return 0;
+    *hidden = (uint8_t)(units[0] >> shift);
+    rule->multipliers[shift / 8][field / 16][field % 16] = (uint8_t)(1 << shift % 8);
+    if (shift / 8 + 1 > rule->planes) rule->planes = shift / 8 + 1;
+  }
+  return 1;
+}
+
+static int round_sums(const double *sums, int64_t count, double divisor, float *results) {
+  const uint64_t modes = cf_set_default_float_modes();
+  int others = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const double value = sums[i] / divisor;
+    uint64_t bits;
+    memcpy(&bits, &value, 8);
+    const uint64_t exponent = bits >> 52 & 0x7FF;
+    const int is_usual = (exponent >= 1023 - 126 && exponent < 1023 + 127) || bits == 0;
+    results[i] = is_usual ? (float)value : 0;
+    others |= !is_usual;
+  }
+  cf_restore_float_modes(modes);
+  return others;
+}
+
 int cf_sum_codes(const cf_format *format, int bias, const void *codes, int64_t outer,
-                 int64_t length, int64_t inner, double *sums, int threads) {
+                 int64_t length, int64_t inner, double divisor, double *sums, float *results,
+                 int *others, int threads) {
   reduction r;
   const int status = set_shape(&r, format, codes, outer, length, inner, threads);
   if (status != CF_OK) return status;
@@ -155,21 +291,36 @@ int cf_sum_codes(const cf_format *format, int bias, const void *codes, int64_t o
   const int lowest = cf_format_quantum(format) - bias, room = 24 - (top - lowest);
   const int is_narrow = room > 0 && lowest >= -126 && top <= 100;
   r.group = is_narrow ? (size_t)1 << cf_at_most(room, 8) : 1;
+  r.is_exact = r.code_size == 1 && top - lowest <= EXACT_BITS;
+  r.chunk = r.is_exact ? EXACT_CHUNK : CHUNK;
+  r.integers = NULL;
+  cf_integer_rule integers;
+  const cf_params params = cf_format_params(format);
+  if (inner == 1 && r.is_exact && cf_active_arithmetic_loops()->sum_integers != NULL &&
+      integers_of(format, &params, &integers)) {
+    const uint64_t bits = (uint64_t)(1023 + lowest) << 52;
+    r.integers = &integers;
+    memcpy(&r.unit, &bits, 8);
+    r.max_magnitude = (int)params.max_code;
+  }
   if (inner != 1) {
     cf_run_threads(r.threads, sum_columns, &r);
   } else if (outer != 1) {
     cf_run_threads(r.threads, sum_rows, &r);
   } else {
-    const int64_t chunks = cf_divide_up(length, CHUNK);
-    double sum = -0.0;
+    const int64_t chunks = cf_divide_up(length, r.chunk);
+    double sum = -0.0, low = 0;
     for (r.first_chunk = 0; r.first_chunk < chunks; r.first_chunk += r.chunks) {
       r.chunks = cf_at_most(chunks - r.first_chunk, CF_MAX_THREADS);
       if (r.threads > r.chunks) r.threads = (int)r.chunks;
       cf_run_threads(r.threads, sum_chunks, &r);
-      for (int64_t i = 0; i < r.chunks; ++i) sum += r.of_chunks[i];
+      const uint64_t modes = cf_set_default_float_modes();
+      for (int64_t i = 0; i < r.chunks; ++i) add_chunk(&r, &sum, &low, r.of_chunks[i]);
+      cf_restore_float_modes(modes);
     }
-    sums[0] = sum;
+    sums[0] = r.is_exact ? to_odd(sum, low) : sum;
   }
+  *others = round_sums(sums, outer * inner, divisor, results);
   return CF_OK;
 }
 
@@ -229,6 +380,7 @@ static void find_in_columns(void *context, int index) {
     for (int64_t row = 0; row < r->length; ++row) {
       const int64_t first = (begin / tiles * r->length + row) * r->inner + column;
       const char *codes = r->codes + (size_t)first * r->code_size;
+      if (width < r->inner && row + 1 < r->length) prefetch(r, first + r->inner, width);
       if (r->code_size == 1)
         loops->larger_keys8((const uint8_t *)codes, (size_t)width, r->keys, bytes,
                             &r->magnitudes[index]);
@@ -270,5 +422,59 @@ int cf_largest_codes(const cf_format *format, int smallest, const void *codes, i
   *nans = 0;
   for (int i = 0; i < r.threads; ++i)
     *nans |= r.magnitudes[i] > (int)params.max_code + params.has_infinity;
+  return CF_OK;
+}
+
+/* No key is as large, be it of 8 bits or of 16. */
+enum { KEYS8 = INT16_MAX, KEYS16 = INT32_MAX };
+
+typedef struct comparison {
+  int threads;
+  cf_compare_rule rule;
+  size_t code_size;
+  const char *a, *b;
+  uint8_t *results;
+  int64_t count;
+} comparison;
+
+static void compare_share(void *context, int index) {
+  const comparison *c = context;
+  const cf_arithmetic_loops *loops = cf_active_arithmetic_loops();
+  int64_t begin, end;
+  cf_share_of(c->count, CF_CACHE_LINE, c->threads, index, &begin, &end);
+  const char *a = c->a + begin * (int64_t)c->code_size, *b = c->b + begin * (int64_t)c->code_size;
+  const size_t count = (size_t)(end - begin);
+  if (c->code_size == 1)
+    loops->compare8((const uint8_t *)a, (const uint8_t *)b, &c->rule, c->results + begin, count);
+  else
+    loops->compare16((const uint16_t *)a, (const uint16_t *)b, &c->rule, c->results + begin, count);
+}
+
+int cf_compare_codes(int compared_as, const cf_format *format, const void *a, const void *b,
+                     uint8_t *results, size_t count, int threads) {
+  if (compared_as < CF_EQUAL || compared_as > CF_LESS_EQUAL) return CF_BAD_TYPE;
+  const int status = cf_format_check(format);
+  if (status != CF_OK) return status;
+  const cf_params params = cf_format_params(format);
+  comparison c;
+  c.rule.if_equal = compared_as != CF_LESS;
+  c.rule.if_less = compared_as == CF_LESS || compared_as == CF_LESS_EQUAL;
+  c.rule.turned = compared_as == CF_NOT_EQUAL;
+  /* a NaN is neither like any of the other array, nor less */
+  c.rule.nan_a = cf_code_size(format) == 1 ? KEYS8 : KEYS16;
+  c.rule.nan_b = -c.rule.nan_a;
+  c.rule.sign = (int)params.sign_mask;
+  c.rule.magnitude = (int)params.magnitude_mask;
+  c.rule.has_zero = format->subnormals != CF_SUBNORMALS_NORMAL;
+  c.rule.least = format->subnormals == CF_SUBNORMALS_FLUSH ? 1 << format->mantissa_bits : 0;
+  c.rule.top = (int)params.max_code + params.has_infinity;
+  c.rule.nan = params.no_negative_zero ? (int)params.sign_mask : -1;
+  c.code_size = cf_code_size(format);
+  c.a = a;
+  c.b = b;
+  c.results = results;
+  c.count = (int64_t)count;
+  c.threads = cf_useful_threads((double)count, ELEMENTS_PER_THREAD, threads);
+  cf_run_threads(c.threads, compare_share, &c);
   return CF_OK;
 }

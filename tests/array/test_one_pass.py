@@ -1,8 +1,8 @@
 """The short ways of ufuncs and reductions: one call of the core, and the same results as the general ones."""
 
 import contextlib
-import math
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -242,17 +242,39 @@ def test_sums_have_one_order(fmt, isa, threads):
         assert a.sum() == np.float32(in_order(np.asarray(a)))
         assert np.add.reduce(a) == a.sum()
         assert a.mean() == np.float32(in_order(np.asarray(a)) / size)
-    a = finite(fmt, (3, 50, 100))
-    values = np.asarray(a)
-    rows = [[np.float32(in_order(row)) for row in matrix] for matrix in values]
-    assert np.array_equal(a.sum(-1), rows)
-    assert np.array_equal(a.sum((1, 2)), [np.float32(in_order(m.reshape(-1))) for m in values])
-    columns = np.full((3, 100), -0.0)
-    for k in range(50):
-        columns = columns + values[:, k]
-    assert np.array_equal(a.sum(1), columns.astype(np.float32))
-    assert a.sum(1, keepdims=True).shape == (3, 1, 100)
-    assert np.array_equal(a.mean(1), (columns / 50).astype(np.float32))
+    for shape in ((3, 50, 100), (3, 7, 5)):
+        a = finite(fmt, shape)
+        values = np.asarray(a)
+        rows = [[np.float32(in_order(row)) for row in matrix] for matrix in values]
+        assert np.array_equal(a.sum(-1), rows)
+        assert np.array_equal(a.sum((1, 2)), [np.float32(in_order(m.reshape(-1))) for m in values])
+        columns = np.full((3, shape[2]), -0.0)
+        for k in range(shape[1]):
+            columns = columns + values[:, k]
+        assert np.array_equal(a.sum(1), columns.astype(np.float32))
+        assert a.sum(1, keepdims=True).shape == (3, 1, shape[2])
+        assert np.array_equal(a.mean(1), (columns / shape[1]).astype(np.float32))
+
+
+@pytest.mark.parametrize("fmt", [F52, SHP, UHP, cf.float8_e4m3fn], ids=str)
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "min"])
+def test_arrays_in_fortran_order_are_reduced_as_their_transposes(fmt, name, isa):
+    """A sum follows the memory (docs/spec.md 5.13)."""
+    a = finite(fmt, (90, 3, 110))
+    turned = cf.CFloatArray(a.codes.T, fmt)
+    for axis, other in ((None, None), (0, 2), (-1, 0), (1, 1), ((0, 1), (1, 2))):
+        expected = getattr(a, name)(axis=other)
+        found = getattr(turned, name)(axis=axis)
+        assert type(found) is type(expected)
+        assert np.array_equal(np.asarray(found), np.asarray(expected).T, equal_nan=True)
+        kept = getattr(turned, name)(axis=axis, keepdims=True)
+        assert kept.shape == getattr(np.zeros((110, 3, 90)), name)(axis=axis, keepdims=True).shape
+    with pytest.raises(ValueError, match="axis"):
+        getattr(turned, name)(axis=3)
+    values = np.zeros((64, 64), np.float32)
+    values.flat[[0, 1, 4090]] = 2.0**100, 1, -(2.0**100)  # in another order 1 is lost
+    far = cf.asarray(values, cf.bfloat16)
+    assert far.sum() == far.T.sum() == 1
 
 
 @pytest.mark.quick
@@ -272,10 +294,60 @@ def test_the_order_shows_where_sums_are_not_exact(isa, threads):
     assert set(columns.sum(0).tolist()) == {3.0}
 
 
-@pytest.mark.parametrize("fmt", [F8, F52], ids=str)
+EXACT = (
+    F8,
+    F52,
+    IEEE8,
+    cf.float8_e4m3fn,
+    cf.float8_e5m2,
+    cf.float8_e4m3fnuz,
+    cf.float8_e5m2fnuz,
+    cf.Format("flushed", exponent_bits=5, mantissa_bits=2, subnormals="flush"),
+    cf.Format("unsigned", exponent_bits=4, mantissa_bits=4, signed=False),
+    cf.Format("four", exponent_bits=3, mantissa_bits=4),
+    cf.Format("no zero", exponent_bits=4, mantissa_bits=3, subnormals="normal"),
+    cf.Format("six bits", exponent_bits=3, mantissa_bits=2),
+)
+
+
+def exact(values):
+    """The exact sum, rounded to float32 once."""
+    total = sum(
+        Fraction(float(x)) * int(count)
+        for x, count in zip(*np.unique(values, return_counts=True), strict=True)
+    )
+    return nearest(total)
+
+
+def nearest(total):
+    """Round a fraction to float32: to odd to float64 first, and so once."""
+    near = float(total)
+    if Fraction(near) != total and np.frombuffer(np.float64(near)).view(np.uint64)[0] % 2 == 0:
+        near = np.nextafter(near, np.inf if total > Fraction(near) else -np.inf)
+    return np.float32(near)
+
+
+@pytest.mark.parametrize("fmt", EXACT, ids=str)
 def test_sums_of_8_bits_are_exact(fmt, isa, threads):
-    a = finite(fmt, (1 << 20) + 4099)
-    assert a.sum() == np.float32(math.fsum(np.asarray(a).tolist()))
+    for size in (1, 127, 128, 1000, 5001, (1 << 20) + 4099):
+        a = finite(fmt, size, size)
+        assert a.sum() == exact(np.asarray(a))
+    a = finite(fmt, (70, 5, 65))
+    values = np.asarray(a)
+    assert np.array_equal(a.sum(2), [[exact(row) for row in rows] for rows in values])
+    assert np.array_equal(a.sum(0).ravel(), [exact(v) for v in values.reshape(70, -1).T])
+
+
+@pytest.mark.quick
+def test_no_chunk_of_an_exact_sum_loses_anything(isa, threads):
+    """Sums that need more than 53 bits: large values, of which one small one decides how they round."""
+    many = 9 << 19
+    codes = np.zeros(many, np.uint8)
+    large = np.asarray(cf.asarray([1e9], F52).codes)[0]
+    codes[: 1 << 20] = large
+    codes[1 << 20 : (1 << 20) + 1] = 1
+    a = cf.CFloatArray(codes, F52)
+    assert a.sum() == exact(np.asarray(a))
 
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=str)
@@ -373,3 +445,68 @@ def test_numpy_tells_of_divisions_by_zero_before_invalid_ones():
             divide()
         told = [str(w.message).split(" enc")[0] for w in found]
         assert told == ["divide by zero", "invalid value"]
+
+
+# Comparisons
+
+COMPARISONS = {
+    "==": np.equal,
+    "!=": np.not_equal,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+}
+
+
+@pytest.mark.parametrize("fmt", [*FORMATS, *EXACT[6:]], ids=str)
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_comparisons_are_those_of_the_values(name, fmt, isa, threads):
+    compare = COMPARISONS[name]
+    if fmt.bits <= 8:  # all pairs
+        every = np.arange(1 << fmt.bits, dtype=np.uint8)
+        pairs = [np.repeat(every, every.size), np.tile(every, every.size)]
+        arrays = [tuple(cf.CFloatArray(codes, fmt) for codes in pairs)]
+    else:
+        arrays = []
+    a, b = codes_of(fmt, (37, 29), 1), codes_of(fmt, (37, 29), 2)
+    b.codes[::2] = a.codes[::2] ^ (1 << (fmt.bits - 1))  # of which some are zeros
+    b.codes[::3] = a.codes[::3]
+    a.codes[5], b.codes[5] = 0, 1 << (fmt.bits - 1)
+    for x, y in [*arrays, (a, b), (a, a), (a[3:4], b[3:4]), (a[0, :0], b[0, :0])]:
+        expected = compare(np.asarray(x), np.asarray(y))
+        found = compare(x, y)
+        assert found.dtype == np.bool_
+        assert np.array_equal(found, expected)
+    assert np.array_equal(compare(a.T, b.T), compare(np.asarray(a.T), np.asarray(b.T)))
+    nothing = cf.CFloatArray(np.array(a.codes[0, 0]), fmt)
+    assert type(compare(nothing, nothing)) is np.bool_
+
+
+@pytest.mark.parametrize("other", [0, -0.0, 1, 0.3, np.inf, np.nan, np.float32(2), np.float64(0.1)])
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_comparisons_with_a_number(name, other, isa):
+    compare = COMPARISONS[name]
+    for fmt in (F8, cf.float8_e4m3fn, EXACT[-1], UHP):
+        for size in (100, 5000):
+            a = codes_of(fmt, size)
+            assert np.array_equal(compare(a, other), compare(np.asarray(a), other))
+            assert np.array_equal(compare(other, a), compare(other, np.asarray(a)))
+
+
+@pytest.mark.quick
+def test_comparisons_of_arrays_that_differ_in_more_than_codes():
+    a = codes_of(F8, 500)
+    for b in (
+        cf.CFloatArray(a.codes, F8, bias=3),
+        cf.CFloatArray(a.codes, F8, bias=np.arange(500) % 20),
+        cf.CFloatArray(a.codes, cf.float8_e4m3fn),
+        a[:1],
+        apart(a),
+    ):
+        assert np.array_equal(a == b, np.asarray(a) == np.asarray(b))
+        assert np.array_equal(a < b, np.asarray(a) < np.asarray(b))
+    wrong = cf.CFloatArray(np.zeros(500, np.uint8), EXACT[-1])
+    wrong.codes[3] = 200
+    with pytest.raises(cf.ArgumentValueError, match="200"):
+        wrong == wrong  # noqa: B015

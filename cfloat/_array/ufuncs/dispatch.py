@@ -30,6 +30,8 @@ def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str
             return computed
         if (computed := in_one_pass.into_float32(ufunc, inputs)) is not None:
             return computed
+        if (computed := in_one_pass.compared(ufunc, inputs)) is not None:
+            return computed
         if _is_plain(ufunc, inputs):
             results = ufunc(*_values_of_all(inputs))
             return with_positive_nans(results) if makes_nans(ufunc, inputs) else results

@@ -133,6 +133,73 @@ def rounded_into(
     return binding.arithmetic_codes(function, operands, out._format._struct, bias, codes, how)
 
 
+# The core's comparison of the operands, or of the operands in reverse order.
+_COMPARISONS: Final[dict[np.ufunc, tuple[binding.Comparison, bool]]] = {
+    np.equal: ("equal", False),
+    np.not_equal: ("not_equal", False),
+    np.less: ("less", False),
+    np.less_equal: ("less_equal", False),
+    np.greater: ("less", True),
+    np.greater_equal: ("less_equal", True),
+}
+
+# Codes of 8 bits, so many, are compared with a number by a table of what that gives for each code.
+_LEAST_TABULATED: Final = 1 << 12
+
+
+def compared(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Any:
+    """Compare arrays of one format and bias, or 8-bit codes with a number; None if this is not the way."""
+    how = _COMPARISONS.get(ufunc)
+    if how is None:
+        return None
+    a, b = inputs
+    if type(a) is not CFloatArray:
+        return _compared_with_number(ufunc, b, inputs)
+    if type(b) is not CFloatArray:
+        return _compared_with_number(ufunc, a, inputs)
+    fmt, bias, own, other = a._format, a._biases.values, a._codes, b._codes
+    if type(bias) is not int or type(b._biases.values) is not int or bias != b._biases.values:
+        return None
+    if (fmt is not b._format and fmt != b._format) or own.shape != other.shape:
+        return None
+    if not (_is_behaved(own) and (own is other or _is_behaved(other))) or flags.are_counted():
+        return None
+    if not fmt._fills_storage:
+        a._check_codes()
+        b._check_codes()
+    results = np.empty(own.shape, np.bool_)
+    if how[1]:
+        own, other = other, own
+    binding.compare_codes(how[0], fmt._struct, own, other, results)
+    return results if own.shape else results[()]
+
+
+def _is_behaved(codes: Array) -> bool:
+    layout = codes.flags
+    return layout.c_contiguous and layout.aligned and codes.dtype.isnative
+
+
+def _compared_with_number(ufunc: np.ufunc, a: CFloatArray, inputs: tuple[Any, ...]) -> Any:
+    codes, bias = a._codes, a._biases.values
+    if codes.size < _LEAST_TABULATED or codes.itemsize > 1 or type(bias) is not int:
+        return None
+    if not codes.flags.c_contiguous or flags.are_counted():
+        return None
+    number = inputs[0] if inputs[1] is a else inputs[1]
+    if type(number) not in _NUMBERS:
+        return None
+    a._check_codes()
+    values = a._format.values(bias)
+    values = np.concatenate([values, np.zeros(256 - values.size, values.dtype)])
+    results = np.empty(codes.shape, np.bool_)
+    table = ufunc(number, values) if inputs[1] is a else ufunc(values, number)
+    binding.map_codes(table, codes, results)
+    return results
+
+
+_NUMBERS: Final = frozenset((int, float, np.float32, np.float64))
+
+
 def _is_float(x: Array) -> bool:
     return x.ndim == 0 and x.dtype.kind == "f" and x.itemsize in (4, 8)
 
