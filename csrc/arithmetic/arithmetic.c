@@ -771,6 +771,7 @@ int cf_arithmetic_at(int function, const cf_format *format, const int16_t *bias,
   if (status != CF_OK) return status;
   const cf_params params = cf_format_params(format);
   operand other;
+  memset(&other, 0, sizeof other); /* which has no codes */
   other.at = *elements;
   const size_t size = params.sign_mask + params.magnitude_mask > 0xFF ? 2 : 1;
   cf_flags counted = {0, 0, 0, 0};

@@ -137,7 +137,8 @@ DEFINE_KEYS(16, uint16_t, int16_t)
     const key_t magnitude = masked < (key_t)rule->least ? 0 : masked;                              \
     const key_t negative = (key_t)(-(key_t)((whole & (key_t)rule->sign) != 0));                    \
     const key_t key = (key_t)((magnitude ^ negative) + (negative & (key_t)rule->has_zero));        \
-    return (masked > (key_t)rule->top) | (whole == (key_t)rule->nan) ? (key_t)nan : key;           \
+    const int is_nan = (masked > (key_t)rule->top) | (whole == (key_t)rule->nan);                  \
+    return is_nan ? (key_t)nan : key;                                                              \
   }                                                                                                \
   static void ISA_NAME(compare##bits)(const code_t *a, const code_t *b,                            \
                                       const cf_compare_rule *given, uint8_t *results,              \
