@@ -227,7 +227,7 @@ typedef struct round_loop {
   round_rule r;
   lane_rule unpacking; /* to_values */
   size_t code_size, bias_step;
-  int block_shift, to_values, has_low;
+  int block_shift, to_values;
   tally tally;
 } round_loop;
 
@@ -244,12 +244,11 @@ static inline void biases_of(const round_loop *l, const int16_t *bias, size_t at
 
 /* BODY elements, the first at `at` for its bias. */
 static CF_ALWAYS_INLINE void round_body(round_loop *l, int rounding, int counting, int plain,
-                                        const int16_t *bias, size_t at, const char *source,
-                                        const uint32_t *low, const uint32_t *words,
-                                        char *destination, int streaming) {
+                                        int has_low, const int16_t *bias, size_t at,
+                                        const char *source, const uint32_t *low,
+                                        const uint32_t *words, char *destination, int streaming) {
   const round_rule *r = &l->r;
   const lanes zero = v_set1(0);
-  const int has_low = rounding == CF_STOCHASTIC && !plain && l->has_low;
   lanes word0 = zero, word1 = zero, low0 = zero, low1 = zero;
   if (rounding == CF_STOCHASTIC) {
     word0 = v_load(words);
@@ -286,7 +285,9 @@ static CF_ALWAYS_INLINE void round_body(round_loop *l, int rounding, int countin
  * at a time. */
 enum { WORDS_PIECE = 1024 };
 
-static CF_ALWAYS_INLINE void round_all(const round_call *c, int rounding, int counting, int plain) {
+static CF_ALWAYS_INLINE void round_all(const round_call *c, int rounding, int counting, int plain,
+                                       int takes_low) {
+  const int has_low = takes_low && (plain || c->low != NULL);
   const cf_rule *rule = c->rule;
   const int draws = rounding == CF_STOCHASTIC && rule->words == NULL;
   const size_t count = c->count, bias_step = c->bias_step;
@@ -298,7 +299,6 @@ static CF_ALWAYS_INLINE void round_all(const round_call *c, int rounding, int co
   l.bias_step = bias_step;
   l.block_shift = rule->block == 0 ? 0 : cf_log2(rule->block);
   l.to_values = c->to_values;
-  l.has_low = c->low != NULL;
   l.tally.underflow = v_set1(0);
   l.tally.flags = c->flags;
   const int before =
@@ -318,7 +318,7 @@ static CF_ALWAYS_INLINE void round_all(const round_call *c, int rounding, int co
     if (draws && bodies > WORDS_PIECE / BODY) bodies = WORDS_PIECE / BODY;
     const size_t elements = part == 0 ? bodies * BODY : part;
     const char *source = c->source + at * 4;
-    const uint32_t *low = l.has_low ? c->low + at : NULL, *word = NULL;
+    const uint32_t *low = has_low ? c->low + at : NULL, *word = NULL;
     const int16_t *bias = c->bias;
     char *destination = c->destination + at * size;
     if (draws) {
@@ -345,8 +345,8 @@ static CF_ALWAYS_INLINE void round_all(const round_call *c, int rounding, int co
     }
     for (; bodies > 0; --bodies) {
       if (far) prefetch_ahead(source, 4);
-      round_body(&l, rounding, counting, plain, bias, first, source, low, word, destination,
-                 streaming && part == 0);
+      round_body(&l, rounding, counting, plain, has_low, bias, first, source, low, word,
+                 destination, streaming && part == 0);
       source += BODY * 4;
       if (low != NULL) low += BODY;
       if (word != NULL) word += BODY;
@@ -365,23 +365,24 @@ static CF_ALWAYS_INLINE void round_all(const round_call *c, int rounding, int co
   if (counting) tally_end(&l.tally);
 }
 
-#define DEFINE_ROUND(name, rounding, plain)                                \
+#define DEFINE_ROUND(name, rounding, plain, takes_low)                     \
   static CF_NOINLINE void ISA_NAME(name)(const round_call *c) {            \
-    round_all(c, rounding, 0, plain);                                      \
+    round_all(c, rounding, 0, plain, takes_low);                           \
   }                                                                        \
   static CF_NOINLINE void ISA_NAME(name##_counting)(const round_call *c) { \
-    round_all(c, rounding, 1, plain);                                      \
+    round_all(c, rounding, 1, plain, takes_low);                           \
   }
-DEFINE_ROUND(round_even, CF_TIES_TO_EVEN, 1)
-DEFINE_ROUND(round_away, CF_TIES_TO_AWAY, 1)
-DEFINE_ROUND(round_zero, CF_TOWARD_ZERO, 1)
-DEFINE_ROUND(round_up, CF_TOWARD_POSITIVE, 1)
-DEFINE_ROUND(round_down, CF_TOWARD_NEGATIVE, 1)
-DEFINE_ROUND(round_random, CF_STOCHASTIC, 1)
-DEFINE_ROUND(round_odd, CF_TO_ODD, 1)
-DEFINE_ROUND(round_ties_to_zero, CF_TIES_TO_ZERO, 1)
-DEFINE_ROUND(round_other, -1, 0)
-DEFINE_ROUND(round_other_random, CF_STOCHASTIC, 0)
+DEFINE_ROUND(round_even, CF_TIES_TO_EVEN, 1, 0)
+DEFINE_ROUND(round_away, CF_TIES_TO_AWAY, 1, 0)
+DEFINE_ROUND(round_zero, CF_TOWARD_ZERO, 1, 0)
+DEFINE_ROUND(round_up, CF_TOWARD_POSITIVE, 1, 0)
+DEFINE_ROUND(round_down, CF_TOWARD_NEGATIVE, 1, 0)
+DEFINE_ROUND(round_random, CF_STOCHASTIC, 1, 0)
+DEFINE_ROUND(round_long_random, CF_STOCHASTIC, 1, 1)
+DEFINE_ROUND(round_odd, CF_TO_ODD, 1, 0)
+DEFINE_ROUND(round_ties_to_zero, CF_TIES_TO_ZERO, 1, 0)
+DEFINE_ROUND(round_other, -1, 0, 0)
+DEFINE_ROUND(round_other_random, CF_STOCHASTIC, 0, 1)
 
 #define ROUND_LOOPS(name) {ISA_NAME(name), ISA_NAME(name##_counting)}
 
@@ -397,17 +398,19 @@ static void ISA_NAME(round_generally)(const round_call *c) {
       [CF_TIES_TO_ZERO] = ROUND_LOOPS(round_ties_to_zero)};
   static void (*const other_loops[2][2])(const round_call *) = {ROUND_LOOPS(round_other),
                                                                 ROUND_LOOPS(round_other_random)};
+  static void (*const long_loops[2])(const round_call *) = ROUND_LOOPS(round_long_random);
   const cf_params *params = &c->rule->params;
   const int mode = cf_rounding_mode(c->rule->rounding), counting = c->flags != NULL;
-  const int usual_words =
-      c->low == NULL &&
-      (c->rule->rounding == mode ||
-       (cf_rounding_bits(c->rule->rounding) == 32 && cf_rounding_variant(c->rule->rounding) == 0));
-  if (c->rule->plain && params->sign_mask != 0 && params->subnormals != CF_SUBNORMALS_FLUSH &&
-      usual_words)
-    plain_loops[mode][counting](c);
+  const int usual_words = cf_rounding_bits(c->rule->rounding) == 32 &&
+                          cf_rounding_variant(c->rule->rounding) == CF_STOCHASTIC_A;
+  const int plain =
+      c->rule->plain && params->sign_mask != 0 && params->subnormals != CF_SUBNORMALS_FLUSH;
+  if (mode != CF_STOCHASTIC)
+    (plain ? plain_loops[mode] : other_loops[0])[counting](c);
+  else if (plain && usual_words)
+    (c->low != NULL ? long_loops : plain_loops[mode])[counting](c);
   else
-    other_loops[mode == CF_STOCHASTIC][counting](c);
+    other_loops[1][counting](c);
 }
 
 #define DEFINE_SHORTEST(name, added, to_values)                                          \
@@ -470,10 +473,15 @@ static inline widened widen_float64(const char *source) {
   widened w = {v_add(v_slli(exponent, 23), fraction), v_slli(low, 3), none, none};
   w.bits = v_select(small, zero, w.bits);
   w.low = v_select(small, zero, w.low);
-  if (m_any(m_and(small, nonzero))) {
+  const mask tiny = m_and(small, nonzero);
+  if (!m_any(m_or(tiny, large))) {
+    w.bits = v_or(w.bits, v_andnot(high, v_set1(0x7FFFFFFFu)));
+    return w;
+  }
+  if (m_any(tiny)) {
     const lanes shift = v_sub(v_set1(1), exponent), left = v_sub(thirty_two, shift);
     const lanes significand = v_or(fraction, implicit_one), next = v_slli(low, 3);
-    const mask tiny = m_and(small, nonzero), far = m_gt_s(shift, v_set1(31));
+    const mask far = m_gt_s(shift, v_set1(31));
     lanes lost = v_or(next, v_sllv(significand, v_add(left, thirty_two)));
     lost = v_select(far, lost, v_sllv(next, left));
     lost = v_select(m_gt_s(shift, v_set1(63)), v_set1(1), lost);
@@ -581,16 +589,17 @@ enum { WIDEN_PIECE = 1024 };
 typedef struct stage {
   uint32_t bits[WIDEN_PIECE], low[WIDEN_PIECE];
   uint64_t subnormals;
-  int beyond;
+  int counting, beyond;
 } stage;
 
 /* Vectors of elements, as many as hold `count` from number `first` of the stage on. */
 typedef void widen_all(const char *source, size_t first, size_t count, int is_random, stage *s);
 
-/* has_low: the type has elements that are no float32. */
+/* has_low: the type has elements that are no float32; counts: or subnormals. */
 static void encode_widened(const cf_rule *rule, const int16_t *bias, size_t bias_step,
                            const char *source, uint64_t position, char *codes, size_t count,
-                           cf_flags *flags, widen_all *widen, size_t size, int has_low) {
+                           cf_flags *flags, widen_all *widen, size_t size, int has_low,
+                           int counts) {
   const int is_random = cf_rounding_mode(rule->rounding) == CF_STOCHASTIC && has_low;
   cf_rule staged = *rule;
   staged.large = staged.streaming = 0;
@@ -600,13 +609,14 @@ static void encode_widened(const cf_rule *rule, const int16_t *bias, size_t bias
     const size_t piece = count < WIDEN_PIECE ? count : WIDEN_PIECE, whole = piece / LANES * LANES;
     cf_flags counted = {0, 0, 0, 0}, *counting = flags != NULL ? &counted : NULL;
     s.subnormals = 0;
+    s.counting = flags != NULL && counts;
     s.beyond = 0;
     widen(source, 0, whole, is_random, &s);
     if (whole < piece) {
       memcpy(tail, source + whole * size, (piece - whole) * size);
       widen(tail, whole, LANES, is_random, &s);
     }
-    if (s.beyond && flags != NULL) {
+    if (s.beyond) {
       cf_kernels_portable.encode[CF_FLOAT64](rule, bias, bias_step, source, position, codes, piece,
                                              flags);
     } else if (cf_goes_by_addition(rule)) {
@@ -629,41 +639,52 @@ static void encode_widened(const cf_rule *rule, const int16_t *bias, size_t bias
   }
 }
 
-#define DEFINE_ENCODE_WIDENED(name, type, size, has_low)                                       \
-  static CF_NOINLINE void ISA_NAME(widen_all_##type)(const char *source, size_t first,         \
-                                                     size_t count, int is_random, stage *s) {  \
-    for (size_t i = first; i < first + count; i += LANES, source += LANES * (size)) {          \
-      widened w = widen_##type(source);                                                        \
-      if (is_random)                                                                           \
-        v_store(s->low + i, w.low);                                                            \
-      else if (has_low)                                                                        \
-        w.bits = v_or(w.bits, v_min_u(w.low, v_set1(1)));                                      \
-      v_store(s->bits + i, w.bits);                                                            \
-      s->subnormals += m_count(w.subnormal);                                                   \
-      s->beyond |= m_any(w.beyond);                                                            \
-    }                                                                                          \
-  }                                                                                            \
-  static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,       \
-                             const void *source, uint64_t position, void *codes, size_t count, \
-                             cf_flags *flags) {                                                \
-    encode_widened(rule, bias, bias_step, source, position, codes, count, flags,               \
-                   ISA_NAME(widen_all_##type), size, has_low);                                 \
+#define DEFINE_ENCODE_WIDENED(name, type, size, has_low, counts)                                 \
+  static CF_ALWAYS_INLINE void widen_each_##type(const char *source, size_t first, size_t count, \
+                                                 int is_random, int counting, stage *s) {        \
+    for (size_t i = first; i < first + count; i += LANES, source += LANES * (size)) {            \
+      widened w = widen_##type(source);                                                          \
+      if (is_random)                                                                             \
+        v_store(s->low + i, w.low);                                                              \
+      else if (has_low)                                                                          \
+        w.bits = v_or(w.bits, v_min_u(w.low, v_set1(1)));                                        \
+      v_store(s->bits + i, w.bits);                                                              \
+      if (counting) {                                                                            \
+        s->subnormals += m_count(w.subnormal);                                                   \
+        s->beyond |= m_any(w.beyond);                                                            \
+      }                                                                                          \
+    }                                                                                            \
+  }                                                                                              \
+  static CF_NOINLINE void ISA_NAME(widen_all_##type)(const char *source, size_t first,           \
+                                                     size_t count, int is_random, stage *s) {    \
+    if ((counts) && s->counting)                                                                 \
+      widen_each_##type(source, first, count, is_random, 1, s);                                  \
+    else if ((has_low) && is_random)                                                             \
+      widen_each_##type(source, first, count, 1, 0, s);                                          \
+    else                                                                                         \
+      widen_each_##type(source, first, count, 0, 0, s);                                          \
+  }                                                                                              \
+  static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,         \
+                             const void *source, uint64_t position, void *codes, size_t count,   \
+                             cf_flags *flags) {                                                  \
+    encode_widened(rule, bias, bias_step, source, position, codes, count, flags,                 \
+                   ISA_NAME(widen_all_##type), size, has_low, counts);                           \
   }
-DEFINE_ENCODE_WIDENED(encode_float64, float64, 8, 1)
-DEFINE_ENCODE_WIDENED(encode_int64, int64, 8, 1)
-DEFINE_ENCODE_WIDENED(encode_int32, int32, 4, 1)
-DEFINE_ENCODE_WIDENED(encode_int16, int16, 2, 0)
-DEFINE_ENCODE_WIDENED(encode_int8, int8, 1, 0)
-DEFINE_ENCODE_WIDENED(encode_uint64, uint64, 8, 1)
-DEFINE_ENCODE_WIDENED(encode_uint32, uint32, 4, 1)
-DEFINE_ENCODE_WIDENED(encode_uint16, uint16, 2, 0)
-DEFINE_ENCODE_WIDENED(encode_uint8, uint8, 1, 0)
+DEFINE_ENCODE_WIDENED(encode_float64, float64, 8, 1, 1)
+DEFINE_ENCODE_WIDENED(encode_int64, int64, 8, 1, 0)
+DEFINE_ENCODE_WIDENED(encode_int32, int32, 4, 1, 0)
+DEFINE_ENCODE_WIDENED(encode_int16, int16, 2, 0, 0)
+DEFINE_ENCODE_WIDENED(encode_int8, int8, 1, 0, 0)
+DEFINE_ENCODE_WIDENED(encode_uint64, uint64, 8, 1, 0)
+DEFINE_ENCODE_WIDENED(encode_uint32, uint32, 4, 1, 0)
+DEFINE_ENCODE_WIDENED(encode_uint16, uint16, 2, 0, 0)
+DEFINE_ENCODE_WIDENED(encode_uint8, uint8, 1, 0, 0)
 
 /* Types of 16 bits most often at once. */
 #define DEFINE_FROM_16_BITS(type)                                                                 \
   DEFINE_ADD_LOOP(add_##type, type, 2, 0, 0, 1, 0)                                                \
   DEFINE_ADD_LOOP(add_##type##_counting, type, 2, 0, 1, 1, 0)                                     \
-  DEFINE_ENCODE_WIDENED(encode_widened_##type, type, 2, 0)                                        \
+  DEFINE_ENCODE_WIDENED(encode_widened_##type, type, 2, 0, 1)                                     \
   static void ISA_NAME(encode_##type)(const cf_rule *rule, const int16_t *bias, size_t bias_step, \
                                       const void *source, uint64_t position, void *codes,         \
                                       size_t count, cf_flags *flags) {                            \
@@ -775,9 +796,9 @@ static CF_ALWAYS_INLINE void decode_all(const lane_rule *r, int counting, int ho
       to = value_stage;
       bodies = 1;
     }
+    const int streaming = before >= 0 && part == 0;
     for (; bodies > 0; --bodies) {
-      decode_body(r, counting, how, type, bias_from, bias_step, from, to, before >= 0 && part == 0,
-                  &tally);
+      decode_body(r, counting, how, type, bias_from, bias_step, from, to, streaming, &tally);
       from += BODY * r->code_size;
       to += BODY * size;
       bias_from += BODY * bias_step;
