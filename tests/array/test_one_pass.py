@@ -340,13 +340,12 @@ def test_sums_of_8_bits_are_exact(fmt, isa, threads):
 
 @pytest.mark.quick
 def test_no_chunk_of_an_exact_sum_loses_anything(isa, threads):
-    """Sums that need more than 53 bits: large values, of which one small one decides how they round."""
-    many = 9 << 19
-    codes = np.zeros(many, np.uint8)
-    large = np.asarray(cf.asarray([1e9], F52).codes)[0]
-    codes[: 1 << 20] = large
-    codes[1 << 20 : (1 << 20) + 1] = 1
+    """A sum of 54 bits that is a tie between two of float32 but for its last bit."""
+    codes = np.zeros(9 << 19, np.uint8)
+    codes[: 1 << 20] = 127  # 7 * 2**31 units each
+    codes[1 << 20 :][:2] = 27 << 2, 1  # 2**29 of them, and 1
     a = cf.CFloatArray(codes, F52)
+    assert a.sum() > exact(np.asarray(a[: 1 << 20]))
     assert a.sum() == exact(np.asarray(a))
 
 
