@@ -12,7 +12,7 @@
  * units is a float64. */
 enum { BLOCK = 4096, CHUNK = 1 << 20, EXACT_BITS = 34, EXACT_CHUNK = 1 << (53 - EXACT_BITS) };
 
-enum { ELEMENTS_PER_THREAD = 1 << 16 };
+enum { ELEMENTS_PER_THREAD = 1 << 17 };
 
 /* Columns that have their sums at a time, or their largest keys. */
 enum { COLUMNS = 2048 };
