@@ -7,21 +7,6 @@
 #include "cpu/compiler.h"
 #include "cpu/float_modes.h"
 
-static size_t element_size(int type, size_t code_size) {
-  switch (type) {
-    case CF_CODES: return code_size;
-    case CF_FLOAT64:
-    case CF_INT64:
-    case CF_UINT64: return 8;
-    case CF_FLOAT32:
-    case CF_INT32:
-    case CF_UINT32: return 4;
-    case CF_INT8:
-    case CF_UINT8: return 1;
-    default: return 2;
-  }
-}
-
 /* Whether float64 is to be had from float32, which decoding is faster to.  A processor may take
  * subnormals for zeros, in modes that are not known here. */
 static int goes_by_float32(const cf_format *format, int destination_type) {
@@ -75,8 +60,8 @@ int cf_operation_prepare(cf_operation *op, const cf_format *format, int source_t
   op->rule = cf_rule_of(format, rounding, seed, words);
   op->bias_min = format->bias_min;
   op->bias_max = format->bias_max;
-  op->source_size = element_size(source_type, op->rule.code_size);
-  op->destination_size = element_size(destination_type, op->rule.code_size);
+  op->source_size = cf_element_size(source_type, format);
+  op->destination_size = cf_element_size(destination_type, format);
   choose_kernels(op, format, source_type, destination_type);
   return CF_OK;
 }

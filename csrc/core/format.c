@@ -100,3 +100,18 @@ cf_params cf_format_params(const cf_format *format) {
   if (format->saturating) params.overflow_code = params.max_code;
   return params;
 }
+
+size_t cf_element_size(int type, const cf_format *format) {
+  switch (type) {
+    case CF_CODES: return cf_code_size(format);
+    case CF_FLOAT64:
+    case CF_INT64:
+    case CF_UINT64: return 8;
+    case CF_FLOAT32:
+    case CF_INT32:
+    case CF_UINT32: return 4;
+    case CF_INT8:
+    case CF_UINT8: return 1;
+    default: return 2;
+  }
+}

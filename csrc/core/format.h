@@ -70,4 +70,7 @@ static inline size_t cf_code_size(const cf_format *format) {
   return format->exponent_bits + format->mantissa_bits + (format->is_signed != 0) <= 8 ? 1 : 2;
 }
 
+/* Bytes of an element of a type, of a format where it is CF_CODES; else it is not looked at. */
+size_t cf_element_size(int type, const cf_format *format);
+
 #endif

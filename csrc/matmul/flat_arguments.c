@@ -56,21 +56,12 @@ int cf_matmul_flat(int32_t accumulate, int64_t rows, int64_t inner, int64_t colu
   return (accumulate == CF_ACCUMULATE_EXACT ? cf_matmul_exact : cf_matmul)(&product, threads);
 }
 
-/* Bytes of an element; 0 of a type that is not taken. */
-static int64_t element_size(int32_t type, const cf_format *format) {
-  switch (type) {
-    case CF_CODES: return (int64_t)cf_code_size(format);
-    case CF_FLOAT32: return 4;
-    case CF_BFLOAT16: return 2;
-    default: return 0;
-  }
-}
-
 int cf_matmul_contiguous(int32_t accumulate, int64_t rows, int64_t inner, int64_t columns,
                          int32_t a_type, const cf_format *a_format, int a_bias, const void *a,
                          int32_t b_type, const cf_format *b_format, int b_bias, const void *b,
                          void *results, int threads) {
-  const int64_t a_size = element_size(a_type, a_format), b_size = element_size(b_type, b_format);
+  const int64_t a_size = (int64_t)cf_element_size(a_type, a_format);
+  const int64_t b_size = (int64_t)cf_element_size(b_type, b_format);
   const int64_t result_size = sizeof(float);
   return cf_matmul_flat(accumulate, rows, inner, columns, a_type, a_format, a_bias, a,
                         inner * a_size, a_size, b_type, b_format, b_bias, b, columns * b_size,

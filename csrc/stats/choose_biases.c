@@ -496,20 +496,6 @@ static int are_adjacent(const task *t) {
   return t->group_axes == 0 || t->groups[t->group_axes - 1].stride == t->size * t->source_size;
 }
 
-static int64_t size_of(int type) {
-  switch (type) {
-    case CF_FLOAT64:
-    case CF_INT64:
-    case CF_UINT64: return 8;
-    case CF_FLOAT32:
-    case CF_INT32:
-    case CF_UINT32: return 4;
-    case CF_INT8:
-    case CF_UINT8: return 1;
-    default: return 2;
-  }
-}
-
 /* How many groups are copied at a time. */
 static void set_rows(task *t) {
   const int64_t bytes = t->row_size > t->source_size ? t->row_size : t->source_size;
@@ -555,8 +541,8 @@ int cf_choose_biases(const cf_format *format, int default_bias, int method, doub
   t.swapped = swapped;
   t.values = values;
   t.biases = biases;
-  t.source_size = size_of(source_type);
-  t.row_size = size_of(rows_type);
+  t.source_size = (int64_t)cf_element_size(source_type, NULL);
+  t.row_size = (int64_t)cf_element_size(rows_type, NULL);
   set_axes(&t, ndim, shape, strides, blocks);
   const int are_rows = !swapped && are_contiguous(&t);
   t.in_place = are_rows && source_type == rows_type;
