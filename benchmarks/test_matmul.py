@@ -146,13 +146,17 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+VECTOR_CASES = [
+    *((fmt, layout) for fmt in (F8, SHP, UHP) for layout in LAYOUTS),
+    (cf.bfloat16, "one"),
+    (cf.float8_e4m3fnuz, "one"),
+]
+
+
+@pytest.mark.parametrize(("fmt", "layout"), VECTOR_CASES, ids=str)
 @pytest.mark.parametrize("across", [False, True], ids=["weights @ x", "x @ weights"])
-@pytest.mark.parametrize("fmt", [F8, SHP, UHP, cf.bfloat16, cf.float8_e4m3fnuz], ids=str)
 def test_vector_by_layout(benchmark, threads, fmt, across, layout):
     weights, x = values(VECTOR[0])
-    if layout != "one" and fmt in (cf.bfloat16, cf.float8_e4m3fnuz):
-        pytest.skip("one bias")
     q = cf.asarray(weights if fmt.signed else np.abs(weights), fmt, **LAYOUTS[layout])
     operands = (x, q) if across else (q, x)
     out = np.zeros(4096, np.float32)
