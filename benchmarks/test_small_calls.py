@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import cfloat as cf
-from cfloat._core import binding
+from cfloat._core.binding import elements
 
 F8, SHP = cf.CFloat8_1_4_3, cf.CFloat16_SHP
 RNG = np.random.default_rng(0)
@@ -31,9 +31,8 @@ UINT8, FLOAT32 = np.dtype(np.uint8), np.dtype(np.float32)
 
 def floor():
     made = np.empty(THREE.shape, UINT8)
-    return binding.lib.cf_convert_nearest(
-        F8._struct, -1, 1, binding.ffi.from_buffer(THREE), binding.CODES, binding.ffi.from_buffer(made), 3, 1
-    )  # fmt: skip
+    source, out = elements.from_buffer(THREE), elements.from_buffer(made)
+    return elements.lib.cf_convert_nearest(F8._struct, -1, 1, source, elements.CODES, out, 3, 1)
 
 
 def assign(array, key, value):

@@ -242,10 +242,9 @@ def test_flags_are_counted_and_acted_upon():
 @pytest.mark.quick
 def test_number_of_threads(monkeypatch):
     asked = []
-    core = binding._cf_convert_nearest
-    monkeypatch.setattr(
-        binding, "_cf_convert_nearest", lambda *args: (asked.append(args[-1]), core(*args))[1]
-    )
+    core = binding.conversions._cf_convert_nearest
+    spy = lambda *args: (asked.append(args[-1]), core(*args))[1]  # noqa: E731
+    monkeypatch.setattr(binding.conversions, "_cf_convert_nearest", spy)
     before = cf.get_num_threads()
     try:
         for n in (3, 1):

@@ -1,0 +1,94 @@
+"""Steps of optimizers."""
+
+from typing import Any, Final
+
+from cfloat._core import threads
+from cfloat._core._cfloat import ffi, lib
+from cfloat._core.rounding import RoundingMode
+
+from .conversions import ROUNDING_NUMBERS
+from .elements import check_status
+
+#: The largest magnitude of the exponents `scale` and `new_scale` of an `adamw_step`.
+ADAMW_MAX_SCALE: Final[int] = lib.CF_ADAMW_MAX_SCALE
+
+
+def adamw_step(
+    count: int,
+    gradient: int,
+    parameter: int,
+    first: tuple[Any, int, int],
+    second: tuple[Any, int, int],
+    scale: int,
+    weights: tuple[float, float, float],
+    change: tuple[float, float, float, float],
+) -> Any:
+    """Describe a step of AdamW to the core, for `adamw_peaks` and `adamw_update`.
+
+    Parameters
+    ----------
+    count : int
+        The number of elements.
+    gradient, parameter : int
+        The addresses of as many float32, which must outlive the description, as must the codes.
+    first, second : (cdata, int, int)
+        Of a moment the `format_struct`, the address of the codes and their bias.  An address of 0 stands for
+        moments of 0, which are read nowhere.
+    scale : int
+        The second moment's codes are of the moment times 2 to this power.
+    weights : (float, float, float)
+        Of the gradient in the first moment, and of the moment and of the square in the second.
+    change : (float, float, float, float)
+        The core's ``decay``, ``rate``, ``root_scale`` and ``eps``.
+
+    Returns
+    -------
+    cdata
+    """
+    step = ffi.new("cf_adamw *")
+    step.count = count
+    step.gradient = ffi.cast("float *", gradient)
+    step.parameter = ffi.cast("float *", parameter)
+    step.has_moments, step.scale = first[1] != 0, scale
+    moment, other = step.moments[0], step.moments[1]
+    moment.format, moment.codes, moment.bias = first[0], ffi.cast("void *", first[1]), first[2]
+    other.format, other.codes, other.bias = second[0], ffi.cast("void *", second[1]), second[2]
+    step.first_weight, step.second_decay, step.second_weight = weights
+    step.decay, step.rate, step.root_scale, step.eps = change
+    return step
+
+
+def adamw_peaks(step: Any) -> tuple[float, float]:
+    """Find the largest finite magnitudes of the moments that a step will give."""
+    peaks = ffi.new("float[2]")
+    check_status(lib.cf_adamw_peaks(step, peaks, threads.get_num_threads()))
+    return peaks[0], peaks[1]
+
+
+def adamw_update(
+    step: Any,
+    first: tuple[int, int, int],
+    second: tuple[int, int, int],
+    new_scale: int,
+    rounding: RoundingMode,
+    offset: int,
+) -> None:
+    """Do a step of an `adamw_step`.
+
+    Parameters
+    ----------
+    step : cdata
+        The `adamw_step`.
+    first, second : (int, int, int)
+        Of a moment the address of the codes, the new bias, and the seed of its random stream.
+    new_scale : int
+        As the step's `scale`, of the new second moment.
+    rounding : str
+        How moments are rounded.
+    offset : int
+        The position of the first element's random word in both streams.
+    """
+    for moment, (codes, bias, seed) in zip(step.moments, (first, second), strict=True):
+        moment.codes, moment.new_bias, moment.seed = ffi.cast("void *", codes), bias, seed
+    step.new_scale, step.rounding, step.offset = new_scale, ROUNDING_NUMBERS[rounding], offset
+    check_status(lib.cf_adamw_update(step, threads.get_num_threads()))

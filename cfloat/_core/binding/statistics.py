@@ -1,0 +1,290 @@
+"""Peaks, counts, errors, and biases that follow from them."""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cfloat._core import threads
+from cfloat._core._cfloat import ffi, lib
+
+from .elements import (
+    NULL,
+    VOID,
+    Array,
+    address_of,
+    cast,
+    check_status,
+    element_type,
+    from_buffer,
+    pointer_to,
+)
+
+_METHODS: Final = {
+    "mse": lib.CF_CHOOSE_MSE,
+    "max": lib.CF_CHOOSE_MAX,
+    "mx": lib.CF_CHOOSE_MX,
+    "percentile": lib.CF_CHOOSE_PERCENTILE,
+}
+
+#: Sums of `exact_errors` are in units of 2 to the power of minus this.
+SUM_ORIGIN: Final[int] = lib.CF_SUM_ORIGIN
+
+# As in `elements`, for calls of a few elements.
+_cf_add_to_peaks: Final = lib.cf_add_to_peaks
+
+
+def add_to_peaks(values: Array, peaks: NDArray[np.float64]) -> None:
+    """Widen magnitudes to the largest finite ones of the slices along the middle axis of three.
+
+    The values are contiguous, floating, of native byte order and of 16 bits or more; `peaks` has an element a
+    slice.
+    """
+    outer, slices, inner = values.shape
+    pointer = ffi.from_buffer("double[]", peaks, require_writable=True)
+    source_type = element_type(values.dtype)
+    check_status(
+        lib.cf_add_to_peaks(source_type, pointer_to(values), outer, slices, inner, pointer)
+    )
+
+
+def peak_of_memory(source_type: int, values: int, count: int) -> float:
+    """Find the largest finite magnitude of contiguous values at an address; 0 if there is none."""
+    found = ffi.new("double[1]")
+    check_status(_cf_add_to_peaks(source_type, cast(VOID, values), 1, 1, count, found))
+    peak: float = found[0]
+    return peak
+
+
+def count_binades(values: Array, added: int, counts: NDArray[np.uint64]) -> int:
+    """Count finite magnitudes of contiguous float32 or float64 by binades, and tell how many are 0.
+
+    ``counts[(bits + added) >> mantissa_bits]`` gains 1 for each; it has 256 elements, or 2048 of float64.
+    """
+    zeros = ffi.new("uint64_t *")
+    check_status(
+        lib.cf_count_binades(
+            element_type(values.dtype), address_of(values), values.size, added,
+            ffi.from_buffer("uint64_t[]", counts, require_writable=True), zeros,
+        )
+    )  # fmt: skip
+    return int(zeros[0])
+
+
+def add_to_histogram(
+    values: NDArray[np.float32], lower_bits: int, bins: NDArray[np.uint64]
+) -> None:
+    """Add contiguous float32 to bins of values that have their upper bits in common.
+
+    Each row of `bins`, of shape (2**(32 - lower_bits), 3), has the count of its values, and the sums of their
+    lower bits and of the squares of those.
+    """
+    check_status(
+        lib.cf_add_to_histogram(
+            ffi.from_buffer("float[]", values), values.size, lower_bits,
+            ffi.from_buffer("uint64_t[]", bins, require_writable=True), threads.get_num_threads(),
+        )
+    )  # fmt: skip
+
+
+def errors_of_bins(
+    fmt: Any,
+    inside: NDArray[np.float32],
+    edges: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    sums: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Sum up the squared errors of bins, less their own squares, at every bias of a `format_struct`.
+
+    Arrays are contiguous and of one length; cfloat_api.h says what they are.
+    """
+    errors = np.empty(fmt.bias_max - fmt.bias_min + 1)
+    pointers = (ffi.from_buffer("double[]", each) for each in (edges, counts, sums))
+    check_status(
+        lib.cf_errors_of_bins(
+            fmt, ffi.from_buffer("float[]", inside), *pointers, edges.size,
+            ffi.from_buffer("double[]", errors), threads.get_num_threads(),
+        )
+    )  # fmt: skip
+    return errors
+
+
+def least_errors(
+    fmt: Any, default_bias: int, values: Array, block: int, scale: int = 0
+) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
+    """Find, for groups of elements, the biases of the least squared errors, and these.
+
+    Parameters
+    ----------
+    fmt : cdata
+        The `format_struct`.
+    default_bias : int
+        Of equally good biases it is the nearest to this that is found.
+    values : ndarray of float32 or float64, shape (rows, length)
+        Of native byte order; the elements of a row are contiguous.
+    block : int
+        So many elements of a row are a group, 1 or more; its last may have fewer.
+    scale : int, optional
+        Errors of float64 are in units of ``4**scale``.
+
+    Returns
+    -------
+    biases : ndarray of int16, shape (rows, groups)
+    errors : ndarray of float64, shape (rows, groups)
+        Infinite where an element becomes infinite or NaN at every bias.
+    """
+    rows, length = values.shape
+    shape = (rows, -(-length // block))
+    biases, errors = np.empty(shape, np.int16), np.empty(shape)
+    check_status(
+        lib.cf_least_errors(
+            fmt, default_bias, element_type(values.dtype), address_of(values), rows, length,
+            values.strides[0], block, scale, ffi.from_buffer("int16_t[]", biases),
+            ffi.from_buffer("double[]", errors), threads.get_num_threads(),
+        )
+    )  # fmt: skip
+    return biases, errors
+
+
+def choose_biases(
+    fmt: Any,
+    default_bias: int,
+    method: str,
+    share: float,
+    values: Array,
+    blocks: Sequence[int],
+    shape: tuple[int, ...],
+) -> NDArray[np.int16]:
+    """Choose a bias for each group of an array's elements.
+
+    Parameters
+    ----------
+    fmt : cdata
+        The `format_struct`.
+    default_bias : int
+        Of equally good biases the nearest to this is chosen; and this for zeros.
+    method : {"mse", "max", "mx", "percentile"}
+        How, as in `cfloat.choose_bias`.
+    share : float
+        Of "percentile", from 0 to 1.
+    values : ndarray
+        Of a dtype that the core takes, in any layout and byte order.
+    blocks : sequence of int, one an axis
+        How many consecutive elements along it are of one group.
+    shape : tuple of int
+        That of the biases: the axes' lengths by these, rounded up.
+
+    Returns
+    -------
+    ndarray of int16, shape `shape`
+    """
+    biases = np.empty(shape, np.int16)
+    check_status(
+        lib.cf_choose_biases(
+            fmt, default_bias, _METHODS[method], share, element_type(values.dtype),
+            not values.dtype.isnative, address_of(values), values.ndim, values.shape, values.strides,
+            blocks, ffi.from_buffer("int16_t[]", biases), threads.get_num_threads(),
+        )
+    )  # fmt: skip
+    return biases
+
+
+def count_16_bits(values: Array, counts: NDArray[np.uint64]) -> None:
+    """Add to counts, one for each pattern of 16 bits, those of contiguous values of native byte order."""
+    pointer = ffi.from_buffer("uint64_t[]", counts, require_writable=True)
+    check_status(lib.cf_count_16_bits(pointer_to(values), values.size, pointer))
+
+
+def least_error_of_counts(
+    fmt: Any, default_bias: int, dtype: np.dtype[Any], counts: NDArray[np.uint64]
+) -> int:
+    """Find the bias of the least squared error of values of float16 or bfloat16, by how often each occurs."""
+    bias = ffi.new("int16_t *")
+    check_status(
+        lib.cf_least_error_of_counts(
+            fmt, default_bias, element_type(dtype), ffi.from_buffer("uint64_t[]", counts), bias
+        )
+    )
+    return int(bias[0])
+
+
+def errors_at_biases(fmt: Any, count: int, values: Array, scale: int = 0) -> NDArray[np.float64]:
+    """Sum up the squared errors of contiguous float32 or float64 at each of a format's `count` biases."""
+    errors = np.empty(count)
+    check_status(
+        lib.cf_errors_at_biases(
+            fmt, element_type(values.dtype), pointer_to(values), values.size, scale,
+            ffi.from_buffer("double[]", errors), threads.get_num_threads(),
+        )
+    )  # fmt: skip
+    return errors
+
+
+class RoundingStats(NamedTuple):
+    """The fields of `cf_rounding_stats`."""
+
+    signal: float
+    noise: float
+    product: float
+    rounded: float
+    max_abs: float
+    max_rel: float
+    finite: int
+    overflowed: int
+    saturated: int
+    underflowed: int
+    subnormal: int
+
+
+def rounding_errors(fmt: Any, bias: int, values: NDArray[np.float32]) -> RoundingStats:
+    """Sum up what rounding contiguous float32 to nearest does to them."""
+    found = ffi.new("cf_rounding_stats *")
+    check_status(
+        lib.cf_rounding_errors(fmt, bias, ffi.from_buffer("float[]", values), values.size, found)
+    )
+    return RoundingStats(*(getattr(found, name) for name in RoundingStats._fields))
+
+
+class ExactErrors(NamedTuple):
+    """The fields of `cf_errors`, its sums as integers in units of 2 to the power of minus `SUM_ORIGIN`."""
+
+    max_abs: float
+    max_rel: float
+    finite: int
+    overflowed: int
+    saturated: int
+    underflowed: int
+    subnormal: int
+    signal: int
+    noise: int
+    product: int
+    rounded: int
+
+
+def exact_errors(
+    x: NDArray[np.float64],
+    q: NDArray[np.float64],
+    off: NDArray[np.float64] | None,
+    largest: float,
+    smallest_normal: float,
+) -> ExactErrors:
+    """Find what elements lost by rounding: contiguous ones before and after it.
+
+    Their differences are given where float64 does not have all of the elements.
+    """
+    found = ffi.new("cf_errors *")
+    before, after = from_buffer("double[]", x), from_buffer("double[]", q)
+    differences = NULL if off is None else from_buffer("double[]", off)
+    status = lib.cf_exact_errors(
+        before, after, differences, x.size, largest, smallest_normal, found,
+    )  # fmt: skip
+    if status:
+        check_status(status)
+    sums = bytes(ffi.buffer(found.sums))
+    size = lib.CF_SUM_BYTES
+    return ExactErrors(
+        found.max_abs, found.max_rel, found.finite, found.overflowed, found.saturated,
+        found.underflowed, found.subnormal,
+        *(int.from_bytes(sums[i : i + size], "little", signed=True) for i in range(0, len(sums), size)),
+    )  # fmt: skip
