@@ -639,11 +639,19 @@ static void encode_widened(const cf_rule *rule, const int16_t *bias, size_t bias
   }
 }
 
+/* Random words take so long that what is read next would not be on its way otherwise. */
+static inline void prefetch_next_piece(const char *source, size_t size) {
+  const uintptr_t address = (uintptr_t)source + WIDEN_PIECE * size;
+  for (size_t line = 0; line < LANES * size; line += CF_CACHE_LINE)
+    CF_PREFETCH((const void *)(address + line));
+}
+
 #define DEFINE_ENCODE_WIDENED(name, type, size, has_low, counts)                                 \
   static CF_ALWAYS_INLINE void widen_each_##type(const char *source, size_t first, size_t count, \
                                                  int is_random, int counting, stage *s) {        \
     for (size_t i = first; i < first + count; i += LANES, source += LANES * (size)) {            \
       widened w = widen_##type(source);                                                          \
+      if (is_random) prefetch_next_piece(source, size);                                          \
       if (is_random)                                                                             \
         v_store(s->low + i, w.low);                                                              \
       else if (has_low)                                                                          \
