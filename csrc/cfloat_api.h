@@ -223,6 +223,10 @@ int cf_least_errors(const cf_format *format, int default_bias, int source_type, 
                     int64_t rows, int64_t length, int64_t row_stride, int64_t block, int scale,
                     int16_t *biases, double *errors, int threads);
 
+/* The least count, 1 at least, that is so many per cent of `count`, above 0 and at most 100;
+ * exactly, of the decimal number that `percentile` was read from.  Of no elements, 0. */
+int cf_count_of_percentile(double percentile, int64_t count, int64_t *needed);
+
 /* A bias for each group of an array's elements, which are at values + i0*strides[0] + ..., strides
  * in bytes; any type but CF_CODES, of the other byte order if `swapped`, and of any alignment.
  * Along axis i each blocks[i] consecutive elements are of one group, the last of which may have
@@ -232,14 +236,14 @@ int cf_least_errors(const cf_format *format, int default_bias, int source_type, 
  * CF_CHOOSE_MSE is the bias of the least error, as of cf_least_errors; of integers as float64. The
  * others go by finite magnitudes, exactly: CF_CHOOSE_MAX by the largest, which is not above the
  * format's largest value; CF_CHOOSE_MX too, but it is in the binade of that value;
- * CF_CHOOSE_PERCENTILE by that of which a `share` of them, in order, is not above. default_bias is
+ * CF_CHOOSE_PERCENTILE by that of the first, in order, of cf_count_of_percentile.  default_bias is
  * that of zeros, and of what is not finite; others are the nearest that the format allows.
  *
  * CF_BAD_FORMAT; CF_BAD_BIAS: as of cf_least_errors; CF_BAD_TYPE: of source_type or method;
  * CF_BAD_LAYOUT: ndim, a negative length, or a block less than 1.  Nothing was written then.
  * CF_NO_MEMORY: for copies of groups that are not contiguous. */
 enum cf_choose { CF_CHOOSE_MSE, CF_CHOOSE_MAX, CF_CHOOSE_MX, CF_CHOOSE_PERCENTILE };
-int cf_choose_biases(const cf_format *format, int default_bias, int method, double share,
+int cf_choose_biases(const cf_format *format, int default_bias, int method, double percentile,
                      int source_type, int swapped, const void *values, int ndim,
                      const int64_t *shape, const int64_t *strides, const int64_t *blocks,
                      int16_t *biases, int threads);

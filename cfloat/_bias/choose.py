@@ -17,7 +17,7 @@ from .bias_layout import Axis, check_axis, check_blocks
 from .bias_methods import BiasMethod, check_method, check_percentile
 from .masked import present_values, with_nothing_masked
 from .peak import bias_of_peak, largest_magnitude
-from .percentile import bias_of_share
+from .percentile import bias_of_percentile
 from .squared_errors import best_bias
 
 Array = NDArray[Any]
@@ -56,7 +56,8 @@ def choose_bias(
         Choose a bias for each `block` consecutive elements of the last axis, or along `axis`; the last may
         have fewer.
     percentile : float, optional
-        Above 0 and at most 100; of "percentile" only.
+        Above 0 and at most 100, of "percentile" only: the decimal number that was written, so that 99.9 of
+        1000 elements leaves out one.
 
     Returns
     -------
@@ -99,19 +100,21 @@ def choose_bias(
     """
     fmt = as_format(fmt)
     method = check_method("method", method, fmt)
-    share = check_percentile(percentile) / 100.0
+    percentile = check_percentile(percentile)
     if axis is None and block is None:
-        return _choose_one(present_values("x", x), fmt, method, share)
+        return _choose_one(present_values("x", x), fmt, method, percentile)
     array = with_nothing_masked("x", x, method)
     if axis is not None and block is None:
-        return choose_checked(array, fmt, method, check_axis(axis, array.ndim), share=share)
+        return choose_checked(
+            array, fmt, method, check_axis(axis, array.ndim), percentile=percentile
+        )
     assert block is not None
-    return choose_along(array, fmt, method, check_blocks(block, array.shape, axis), share)
+    return choose_along(array, fmt, method, check_blocks(block, array.shape, axis), percentile)
 
 
 @in_default_modes
 def choose_along(
-    x: Array, fmt: Format, method: BiasMethod, blocks: BlockLayout, share: float = 0.999
+    x: Array, fmt: Format, method: BiasMethod, blocks: BlockLayout, percentile: float = 99.9
 ) -> BiasArray:
     """Choose a bias for each block along some axes, as `choose_checked`.
 
@@ -123,7 +126,7 @@ def choose_along(
         As in `choose_bias`.
     blocks : BlockLayout
         That are no longer than what they run along.
-    share : float, optional
+    percentile : float, optional
         As in `choose_checked`.
 
     Returns
@@ -135,7 +138,7 @@ def choose_along(
         x = x.reshape(blocks.with_row(x.shape, blocks.row(x.shape)))
     lengths = [1] * x.ndim
     lengths[first] = blocks.length
-    return _choose_groups(x, fmt, method, lengths, share)
+    return _choose_groups(x, fmt, method, lengths, percentile)
 
 
 @in_default_modes
@@ -145,7 +148,7 @@ def choose_checked(
     method: BiasMethod = "mse",
     axis: int | None = None,
     block: int | tuple[int, int] | None = None,
-    share: float = 0.999,
+    percentile: float = 99.9,
 ) -> int | BiasArray:
     """Choose as `choose_bias`, from arguments that are known to fit together.
 
@@ -158,8 +161,8 @@ def choose_checked(
     axis, block : int, optional
         One of them at most: an axis counted from the first, or a length of blocks.  The blocks of a matrix
         may be of so many rows and columns, (int, int).
-    share : float, optional
-        The share of the elements, up to 1, that "percentile" keeps within the range.
+    percentile : float, optional
+        Above 0 and at most 100; of "percentile" only.
 
     Returns
     -------
@@ -170,26 +173,28 @@ def choose_checked(
             return np.full(x.shape[axis], fmt.default_bias, np.int16)
         lengths = list(x.shape)
         lengths[axis] = 1
-        return _choose_groups(x, fmt, method, lengths, share).reshape(x.shape[axis])
+        return _choose_groups(x, fmt, method, lengths, percentile).reshape(x.shape[axis])
     if isinstance(block, tuple):
-        return _choose_groups(x, fmt, method, block, share)
+        return _choose_groups(x, fmt, method, block, percentile)
     if block is not None:
-        return choose_along(x, fmt, method, BlockLayout(block, (x.ndim - 1,)), share)
-    return _choose_one(x, fmt, method, share)
+        return choose_along(x, fmt, method, BlockLayout(block, (x.ndim - 1,)), percentile)
+    return _choose_one(x, fmt, method, percentile)
 
 
 def _choose_groups(
-    x: Array, fmt: Format, method: BiasMethod, lengths: Sequence[int], share: float
+    x: Array, fmt: Format, method: BiasMethod, lengths: Sequence[int], percentile: float
 ) -> BiasArray:
     """Choose a bias for each group of so many elements along each axis."""
     shape = tuple(-(-own // length) for own, length in zip(x.shape, lengths, strict=True))
-    return binding.choose_biases(fmt._struct, fmt.default_bias, method, share, x, lengths, shape)
+    return binding.choose_biases(
+        fmt._struct, fmt.default_bias, method, percentile, x, lengths, shape
+    )
 
 
-def _choose_one(x: Array, fmt: Format, method: BiasMethod, share: float) -> int:
+def _choose_one(x: Array, fmt: Format, method: BiasMethod, percentile: float) -> int:
     if method == "mse":
         return best_bias(x, fmt)
     flat = x.reshape(-1)
     if method == "percentile":
-        return bias_of_share(flat, fmt, share)
+        return bias_of_percentile(flat, fmt, percentile)
     return bias_of_peak(largest_magnitude(flat), fmt, method)

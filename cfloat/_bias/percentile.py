@@ -1,6 +1,5 @@
-"""The bias at which a share of a tensor's elements is within a format's range."""
+"""The bias at which a percentage of a tensor's elements is within a format's range."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Self
 
@@ -77,21 +76,16 @@ class BinadeCounts:
         self.counts = self.counts + other.counts
         self.zeros += other.zeros
 
-    def bias(self, fmt: Format, share: float) -> int:
-        """Tell the largest bias that keeps a share of the elements within the range; of zeros the default."""
+    def bias(self, fmt: Format, percentile: float) -> int:
+        """Tell the largest bias that keeps so many per cent of elements in range; of zeros the default."""
         reached = self.counts.cumsum()
-        needed = rank(share, int(reached[-1])) + 1
+        needed = binding.count_of_percentile(percentile, int(reached[-1]))
         if needed <= self.zeros:  # as 0 is of no elements
             return fmt.default_bias
         low, high = fmt.bias_range
         return max(low, min(self.first - int(reached.searchsorted(needed)), high))
 
 
-def bias_of_share(flat: Array, fmt: Format, share: float) -> int:
-    """Tell the largest bias at which a share of the finite elements of a flat array is within the range."""
-    return BinadeCounts.of(flat, fmt).bias(fmt, share)
-
-
-def rank(share: float, count: int) -> int:
-    """Tell the place, in order, of the least of so many that a share does not exceed."""
-    return min(max(math.ceil(share * count) - 1, 0), count - 1)
+def bias_of_percentile(flat: Array, fmt: Format, percentile: float) -> int:
+    """Tell the largest bias at which so many per cent of a flat array's finite elements are in range."""
+    return BinadeCounts.of(flat, fmt).bias(fmt, percentile)

@@ -72,9 +72,9 @@ def choose_bias(
     x = check_values("x", x)
     fmt = as_format(fmt)
     method = check_method("method", method, fmt)
-    share = check_percentile(percentile) / 100.0
+    percentile = check_percentile(percentile)
     if axis is None and block is None:
-        return _choose_one(x, fmt, method, share)
+        return _choose_one(x, fmt, method, percentile)
     check_not_both(axis, block)
     check_known(x)
     if axis is not None:
@@ -93,13 +93,13 @@ def choose_bias(
     )
 
 
-def _choose_one(x: Any, fmt: Format, method: BiasMethod, share: float) -> Any:
+def _choose_one(x: Any, fmt: Format, method: BiasMethod, percentile: float) -> Any:
     if method == "mse" and not Histogram.takes(fmt):
         whole = merged(max, x.rechunk(-1))  # the only one
         return per_chunk(_on_workers.best_bias, whole, fmt, dtype=np.int16)
     if method == "percentile":
         counts = merged(_on_workers.merge_counts, per_chunk(_on_workers.count_binades, x, fmt))
-        return per_chunk(_on_workers.bias_of_counts, counts, fmt, share, dtype=np.int16)
+        return per_chunk(_on_workers.bias_of_counts, counts, fmt, percentile, dtype=np.int16)
     if method == "mse" and fits_float32(x.dtype):
         scale = 0
     else:

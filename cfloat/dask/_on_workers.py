@@ -160,9 +160,9 @@ def merge_counts(parts: list[BinadeCounts]) -> BinadeCounts:
 
 
 @in_default_modes
-def bias_of_counts(counts: BinadeCounts, fmt: Format, share: float) -> NDArray[np.int16]:
-    """Return the largest bias at which a share of the elements is within the range."""
-    return np.array(counts.bias(fmt, share), np.int16)
+def bias_of_counts(counts: BinadeCounts, fmt: Format, percentile: float) -> NDArray[np.int16]:
+    """Return the largest bias at which so many per cent of the elements are within the range."""
+    return np.array(counts.bias(fmt, percentile), np.int16)
 
 
 def choose_bias(x: Any, **how: Any) -> NDArray[np.int16]:

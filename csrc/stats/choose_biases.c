@@ -36,7 +36,7 @@ typedef struct task {
   cf_search search; /* source_type is that of rows */
   int method, source_type, swapped, in_place;
   int adjacent; /* whether groups follow each other as rows do, but of another type */
-  double share;
+  double percentile;
   const char *values;
   int16_t *biases;
   axis groups[CF_MAX_NDIM], members[CF_MAX_NDIM]; /* the nearest in memory last */
@@ -117,15 +117,21 @@ static int64_t count_up_to(const void *values, int64_t count, int is_float64, do
   return found;
 }
 
-static int bias_of_share(const task *t, const void *values, int64_t count) {
+/* The slack of a few last places takes a percentage as the decimal number that it was written as:
+ * 99.9 of 1000 elements is 999 of them, although its double is a little above. */
+static int64_t count_of_percentile(double percentile, int64_t count) {
+  const double needed = ceil(percentile * (double)count / 100 * (1 - 0x1p-50));
+  return needed<1 ? count > 0 : needed>(double) count ? count : (int64_t)needed;
+}
+
+static int bias_of_percentile(const task *t, const void *values, int64_t count) {
   const int is_float64 = t->search.source_type == CF_FLOAT64;
   const int high = t->search.format->bias_max, low = t->search.format->bias_min;
   double peak;
   const int64_t finite = find_peak(values, count, is_float64, &peak);
   if (peak <= 0) return t->search.default_bias;
   if (t->method != CF_CHOOSE_PERCENTILE) return bias_of_magnitude(t, peak);
-  const double rank = ceil(t->share * (double)finite);
-  const int64_t needed = rank<1 ? 1 : rank>(double) finite ? finite : (int64_t)rank;
+  const int64_t needed = count_of_percentile(t->percentile, finite);
   /* at `within` so many are within the range, or it is the least; at `beyond` they are not */
   int within = bias_of_magnitude(t, peak), beyond = high + 1;
   if (needed < finite) {
@@ -146,7 +152,7 @@ static int bias_of_share(const task *t, const void *values, int64_t count) {
       else
         within = bias;
     }
-    /* a share of zeros alone */
+    /* zeros alone are enough */
     if (within == high && count_up_to(values, count, is_float64, 0) >= needed)
       return t->search.default_bias;
   }
@@ -158,7 +164,7 @@ static int16_t choose(const task *t, const void *values, int64_t count) {
   int scale;
   if (t->method == CF_CHOOSE_MSE)
     return (int16_t)cf_search_group(&t->search, values, (size_t)count, &error, &scale);
-  return (int16_t)bias_of_share(t, values, count);
+  return (int16_t)bias_of_percentile(t, values, count);
 }
 
 /* Rows of float32 or float64. */
@@ -514,7 +520,12 @@ static void set_rows(task *t) {
   if (t->together > useful && !t->adjacent) t->together = useful;
 }
 
-int cf_choose_biases(const cf_format *format, int default_bias, int method, double share,
+int cf_count_of_percentile(double percentile, int64_t count, int64_t *needed) {
+  *needed = count_of_percentile(percentile, count);
+  return CF_OK;
+}
+
+int cf_choose_biases(const cf_format *format, int default_bias, int method, double percentile,
                      int source_type, int swapped, const void *values, int ndim,
                      const int64_t *shape, const int64_t *strides, const int64_t *blocks,
                      int16_t *biases, int threads) {
@@ -536,7 +547,7 @@ int cf_choose_biases(const cf_format *format, int default_bias, int method, doub
       source_type == CF_FLOAT32 || is_16_bits(source_type) ? CF_FLOAT32 : CF_FLOAT64;
   t.search = cf_search_of(format, default_bias, rows_type);
   t.method = method;
-  t.share = share;
+  t.percentile = percentile;
   t.source_type = source_type;
   t.swapped = swapped;
   t.values = values;

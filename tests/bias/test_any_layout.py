@@ -113,8 +113,7 @@ def test_groups_have_the_biases_of_each_by_itself(case, method, order, percentil
     assert blocks.tolist() == expected.tolist()
     if x.ndim == 2:
         tile = (int(rng.integers(1, shape[0] + 1)), int(rng.integers(1, shape[1] + 1)))
-        share = percentile / 100
-        tiles = choose_checked(laid, fmt, method, block=tile, share=share)
+        tiles = choose_checked(laid, fmt, method, block=tile, percentile=percentile)
         expected = one_by_one(x, fmt, method, tile, percentile)
         assert tiles.tolist() == expected.tolist()
 

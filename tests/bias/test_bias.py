@@ -504,3 +504,24 @@ def test_errors_are_the_same_bits_on_any_threads_and_however_rows_are_cut():
     finally:
         cf.set_num_threads(threads)
     assert all(each == found[0] for each in found)
+
+
+# percentages, counts, and how many may be beyond: by float64, 99.9 / 100 * 1000 is above 999, and so on
+PERCENTILES = [(99.9, 1000, 1), (66.7, 3000, 999), (99.9, 17000, 17)]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2"])
+@pytest.mark.parametrize(("percentile", "count", "beyond"), PERCENTILES)
+def test_a_percentile_is_the_decimal_number_that_was_written(dtype, percentile, count, beyond):
+    fmt = cf.CFloat8_1_4_3
+    how = {"method": "percentile", "percentile": percentile}
+    for others, bias in [(beyond, 15), (beyond + 1, 14)]:
+        x = np.full(count, 1.875, dtype)
+        x[:others] = 2
+        assert cf.choose_bias(x, fmt, **how) == bias
+        assert cf.choose_bias(np.stack([x, x]), fmt, axis=0, **how).tolist() == [bias, bias]
+        assert cf.choose_bias(x, fmt, block=count, **how).tolist() == [bias]
+        if percentile == 99.9:  # the default
+            assert cf.choose_bias(x, fmt, "percentile") == bias
+            assert cf.round_to(x, fmt, bias="percentile")[-1] == 1.875
+            assert cf.round_to(x, fmt, bias="percentile")[0] == (1.875 if bias == 15 else 2)

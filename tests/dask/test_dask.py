@@ -865,3 +865,13 @@ def test_8_bit_floats_are_their_values(dtype):
     codes = cd.encode(chunked, cf.CFloat16_SHP)
     back = cd.decode(codes, cf.CFloat16_SHP, dtype=dtype).compute()
     np.testing.assert_array_equal(back.view(np.uint8), x.view(np.uint8))
+
+
+@pytest.mark.parametrize(("beyond", "bias"), [(1, 15), (2, 14)])
+def test_a_percentile_of_chunks_is_the_decimal_number_that_was_written(beyond, bias):
+    x = np.full((2, 1000), 1.875)
+    x[:, :beyond] = 2
+    for chunks in [(2, 300), (1, 1000)]:
+        chunked = da.from_array(x, chunks=chunks)
+        assert cd.choose_bias(chunked, FMT, "percentile", axis=0).compute().tolist() == [bias] * 2
+        assert cd.choose_bias(chunked[0], FMT, "percentile").compute() == bias

@@ -49,7 +49,7 @@ def test_biases_of_blocks_are_those_of_each_by_itself(method, block, special):
     x = X.copy()
     if special:
         x[0, 0], x[5, 6], x[11, 29] = np.nan, np.inf, -np.inf
-    found = choose_checked(x, FMT, method, block=block, share=0.8)
+    found = choose_checked(x, FMT, method, block=block, percentile=80)
     assert found.shape == (-(-12 // block[0]), -(-30 // block[1]))
     for place, part in blocks_of(x, *block).items():
         row = part.reshape(1, -1)

@@ -569,3 +569,22 @@ def test_a_new_folder_goes_with_what_was_to_be_in_it(source, tmp_path, monkeypat
     with pytest.raises(KeyboardInterrupt):
         convert(source, tmp_path / "new", Plan(FMT))
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2"])
+@pytest.mark.parametrize("how", [{}, {"axis": 0}, {"axis": 1}, {"block": 1000}], ids=str)
+def test_a_percentile_leaves_out_as_many_as_choose_bias(tmp_path, dtype, how):
+    """Of each row's 1000 elements one may be beyond: so many it leaves out, and not two."""
+    x = np.full((2, 1000), 1.875, dtype)
+    x[0, 0] = x[1, :2] = 2
+    save_file({"x": x}, tmp_path / "in.safetensors")
+    convert(
+        tmp_path / "in.safetensors",
+        tmp_path / "out.safetensors",
+        Plan(FMT, bias="percentile", **how),
+    )
+    found = np.asarray(cf.load(tmp_path / "out.safetensors")["x"].bias).ravel()
+    chosen = np.asarray(cf.choose_bias(x, FMT, "percentile", **how)).ravel()
+    assert found.tolist() == chosen.tolist()
+    if how == {"axis": 0}:
+        assert found.tolist() == [15, 14]

@@ -147,11 +147,18 @@ def least_errors(
     return biases, errors
 
 
+def count_of_percentile(percentile: float, count: int) -> int:
+    """Tell the least number of elements that is so many per cent of a count."""
+    needed = ffi.new("int64_t *")
+    check_status(lib.cf_count_of_percentile(percentile, count, needed))
+    return int(needed[0])
+
+
 def choose_biases(
     fmt: Any,
     default_bias: int,
     method: str,
-    share: float,
+    percentile: float,
     values: Array,
     blocks: Sequence[int],
     shape: tuple[int, ...],
@@ -166,8 +173,8 @@ def choose_biases(
         Of equally good biases the nearest to this is chosen; and this for zeros.
     method : {"mse", "max", "mx", "percentile"}
         How, as in `cfloat.choose_bias`.
-    share : float
-        Of "percentile", from 0 to 1.
+    percentile : float
+        Of "percentile", above 0 and at most 100.
     values : ndarray
         Of a dtype that the core takes, in any layout and byte order.
     blocks : sequence of int, one an axis
@@ -182,7 +189,7 @@ def choose_biases(
     biases = np.empty(shape, np.int16)
     check_status(
         lib.cf_choose_biases(
-            fmt, default_bias, _METHODS[method], share, element_type(values.dtype),
+            fmt, default_bias, _METHODS[method], percentile, element_type(values.dtype),
             not values.dtype.isnative, address_of(values), values.ndim, values.shape, values.strides,
             blocks, ffi.from_buffer("int16_t[]", biases), threads.get_num_threads(),
         )

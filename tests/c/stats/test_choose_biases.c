@@ -28,10 +28,10 @@ static double element(int type, const char *values, const int64_t *strides, cons
   return x;
 }
 
-static int largest_bias(const double *values, size_t count, int method, double share) {
+static int largest_bias(const double *values, size_t count, int method, double percentile) {
   int16_t bias;
   const int64_t shape = (int64_t)count, stride = sizeof *values;
-  CHECK(cf_choose_biases(&FORMAT, 7, method, share, CF_FLOAT64, 0, values, 1, &shape, &stride,
+  CHECK(cf_choose_biases(&FORMAT, 7, method, percentile, CF_FLOAT64, 0, values, 1, &shape, &stride,
                          &shape, &bias, 1) == CF_OK,
         "refused");
   return bias;
@@ -67,7 +67,7 @@ static void compare(int type, int64_t size, int method, uint64_t *state) {
                               : (const void *)&x,
            (size_t)size);
   }
-  CHECK(cf_choose_biases(&FORMAT, 7, method, 0.8, type, 0, values, NDIM, shape, strides, blocks,
+  CHECK(cf_choose_biases(&FORMAT, 7, method, 80, type, 0, values, NDIM, shape, strides, blocks,
                          biases, 3) == CF_OK,
         "refused");
   for (int64_t group = 0; group < groups; ++group) {
@@ -91,7 +91,7 @@ static void compare(int type, int64_t size, int method, uint64_t *state) {
                       &error, 1);
       expected = bias;
     } else {
-      expected = largest_bias(own, count, method, 0.8);
+      expected = largest_bias(own, count, method, 80);
     }
     CHECK(biases[group] == expected, "group %d of %d: bias %d, and not %d", (int)group, (int)groups,
           biases[group], expected);
@@ -101,12 +101,30 @@ static void compare(int type, int64_t size, int method, uint64_t *state) {
   free(own);
 }
 
+/* A percentage is the decimal number that was written, whichever way its double lies. */
+static void test_counts_of_percentiles(void) {
+  const struct {
+    double percentile;
+    int64_t count, needed;
+  } cases[] = {{99.9, 1000, 999},  {99.9, 1001, 1000},   {99.9, 17000, 16983},
+               {66.7, 3000, 2001}, {99.99, 10000, 9999}, {50, 3, 2},
+               {100, 7, 7},        {1e-9, 5, 1},         {100, 1LL << 40, 1LL << 40},
+               {99.9, 1, 1},       {99.9, 0, 0}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+    int64_t needed = -1;
+    CHECK(cf_count_of_percentile(cases[i].percentile, cases[i].count, &needed) == CF_OK &&
+              needed == cases[i].needed,
+          "%g of %lld: %lld", cases[i].percentile, (long long)cases[i].count, (long long)needed);
+  }
+}
+
 void test_choose_biases(void) {
   const int types[] = {CF_FLOAT32, CF_FLOAT64, CF_INT16};
   const int64_t sizes[] = {4, 8, 2};
   const int64_t one = 1, none = 0;
   uint64_t state = 5;
   int16_t bias = 99;
+  test_counts_of_percentiles();
   for (int trial = 0; trial < (is_brief() ? 4 : 40); ++trial)
     for (int i = 0; i < 3; ++i)
       for (int method = CF_CHOOSE_MSE; method <= CF_CHOOSE_PERCENTILE; ++method)
