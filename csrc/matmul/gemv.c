@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/compiler.h"
 #include "cpu/threads.h"
 #include "matmul/multiplication.h"
 
@@ -15,6 +16,11 @@ enum { LINE_PIECE = 2048, INNER_PIECE = 1024, BLOCK_LINES = 16, SUMS_OF_LINES = 
 enum { SCALED_PLACES = 256 };
 /* Inner elements of a panel of lines. */
 enum { PANEL_INNER = 128 };
+/* As many rows' sums are held in registers, twice, in no more time than a panel takes. */
+enum { ROWS_WORTH = 2 * CF_PANEL_ROWS };
+/* Rows of a are so much longer than a multiple of a page: else their elements would share sets of
+ * the nearest cache. */
+enum { ROW_UNIT = 1024, ROW_SHIFT = 128 };
 /* Blocks of so many places have sums whose scaling costs less than that of the places. */
 enum { SUMS_WORTH = 64 };
 enum { SUMS = SUMS_OF_LINES + CF_GEMV_ROWS_MAX * CF_GEMV_CODES };
@@ -51,17 +57,23 @@ static int is_by_line(const cf_multiplication *m) {
   return m->b.of.inner_stride == (int64_t)m->b.of.size;
 }
 
-static void put_results(const gemv_task *task, int64_t line, int64_t lines, const float *sums,
+/* Sums, which are scaled where they are. */
+static void put_results(const gemv_task *task, int64_t line, int64_t lines, float *sums,
                         int64_t sums_step) {
   const cf_multiplication *m = task->m;
-  for (int64_t r = 0; r < m->rows; ++r)
-    for (int64_t i = 0; i < lines; ++i) {
-      float result = sums[r * sums_step + i] * task->codes.scale;
-      if (m->row_scale != NULL && !m->scaled_apart)
-        result *= m->row_scale[r] * m->column_scale[line + i];
-      if (isnan(result)) result = CF_FLOAT32_NAN;
-      memcpy(cf_result_at(m, r, line + i), &result, sizeof result);
+  for (int64_t r = 0; r < m->rows; ++r, sums += sums_step) {
+    const int scales = m->row_scale != NULL && !m->scaled_apart;
+    const float *column_scale = m->column_scale + line;
+    for (int64_t i = 0; i < lines; ++i) sums[i] *= task->codes.scale;
+    for (int64_t i = 0; scales && i < lines; ++i) sums[i] *= m->row_scale[r] * column_scale[i];
+    for (int64_t i = 0; i < lines; ++i) sums[i] = sums[i] == sums[i] ? sums[i] : CF_FLOAT32_NAN;
+    if (m->column_step == sizeof *sums) {
+      memcpy(cf_result_at(m, r, line), sums, (size_t)lines * sizeof *sums);
+      continue;
     }
+    for (int64_t i = 0; i < lines; ++i)
+      memcpy(cf_result_at(m, r, line + i), sums + i, sizeof *sums);
+  }
 }
 
 /* Lines along which the inner elements are contiguous. */
@@ -179,10 +191,11 @@ static const char *biases_of_place(const cf_operand *of, int64_t k) {
   return of->biases + k / of->inner_block * of->inner_bias_stride;
 }
 
-/* Whether codes are decoded into panels: for more rows than have their sums in registers, or if it
- * is there that values of several rows get their scales, which then have all their bits. */
+/* Whether codes are decoded into panels: for so many rows that decoding them again for each few
+ * would take longer, or if it is there that values of several rows get their scales, which then
+ * have all their bits. */
 static int takes_panels(const gemv_task *task, const cf_gemv *gemv) {
-  return gemv->rows > CF_PANEL_ROWS ||
+  return gemv->rows > ROWS_WORTH ||
          (gemv->rows > 1 && gemv->scales != NULL && task->m->b.is_centred);
 }
 
@@ -559,14 +572,15 @@ static void set_scales_step(gemv_task *task) {
 
 int cf_matmul_gemv(cf_multiplication *m) {
   gemv_task task = {.m = m, .values = cf_active_tiles(CF_PACKED_FLOAT32)};
-  task.x_step = cf_multiple(m->inner, CF_GEMV_CODES);
+  task.x_step = cf_multiple(m->inner, ROW_UNIT) + ROW_SHIFT;
   const uint64_t most =
       (CF_GEMV_ROWS_MAX + 1) * (1 + CF_MAX_THREADS) * 2 * (uint64_t)sizeof *task.x;
   if ((uint64_t)task.x_step > SIZE_MAX / most) return CF_NO_MEMORY;
   /* and one row to arrange the others */
   const int64_t rows = cf_multiple(m->rows, CF_PANEL_ROWS);
-  float *x = malloc((size_t)((rows + 1) * task.x_step) * sizeof *x);
-  if (x == NULL) return CF_NO_MEMORY;
+  void *const memory = malloc((size_t)((rows + 1) * task.x_step) * sizeof *task.x + CF_CACHE_LINE);
+  if (memory == NULL) return CF_NO_MEMORY;
+  float *x = (float *)(void *)((char *)memory + CF_CACHE_LINE - (uintptr_t)memory % CF_CACHE_LINE);
   memset(x + m->rows * task.x_step, 0, (size_t)((rows - m->rows) * task.x_step) * sizeof *x);
   task.x = x;
   decode_rows(&task, x);
@@ -584,7 +598,7 @@ int cf_matmul_gemv(cf_multiplication *m) {
   if (task.each > 0) {
     task.scales = malloc((size_t)(m->threads * task.each) * sizeof *task.scales);
     if (task.scales == NULL) {
-      free(x);
+      free(memory);
       return CF_NO_MEMORY;
     }
   }
@@ -596,6 +610,6 @@ int cf_matmul_gemv(cf_multiplication *m) {
   m->shares = m->threads * (each < 1 ? 1 : (int)each);
   cf_run_shares(m->threads, m->shares / m->threads, multiply_lines, &task);
   free(task.scales);
-  free(x);
+  free(memory);
   return CF_OK;
 }

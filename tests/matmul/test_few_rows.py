@@ -102,3 +102,38 @@ def test_wherever_codes_begin(matmul_isa, rng, fmt, columns):
             codes = memory[offset : offset + 80 * step].reshape(80, step)[:, :columns]
             codes[...] = cf.encode(values, fmt)
             np.testing.assert_array_equal(cf.matmul(x, cf.CFloatArray(codes, fmt)), x @ values)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 9, 16])
+@pytest.mark.parametrize("block", [1, 3, 16, 32, 48, 128])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("fmt", [cf.CFloat8_1_4_3, cf.CFloat8_1_5_2, cf.CFloat16_SHP], ids=str)
+def test_blocks_along_either_axis(matmul_isa, rng, fmt, axis, block, rows):
+    # integers times powers of two that differ from block to block: all sums are exact
+    shape = (200, 330)
+    biases = np.array(shape)
+    biases[axis] = -(-shape[axis] // block)
+    powers = np.repeat(2.0 ** rng.integers(-3, 4, biases), block, axis)
+    values = rng.integers(-3, 4, shape) * powers[: shape[0], : shape[1]]
+    q = cf.asarray(values, fmt, "max", block=block, axis=axis)
+    np.testing.assert_array_equal(np.asarray(q), values)
+    assert np.unique(q.bias).size > 1
+    x = rng.integers(-7, 8, (rows, shape[0])).astype(np.float32)
+    np.testing.assert_array_equal(cf.matmul(x, q), x @ values)
+    y = rng.integers(-7, 8, (shape[1], rows)).astype(np.float32)
+    np.testing.assert_array_equal(cf.matmul(q, y), values @ y)
+
+
+@pytest.mark.parametrize("exponent", [-120, -60, 60, 100])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_scales_that_take_a_vector_out_of_range(matmul_isa, rng, axis, exponent):
+    # values of 2**-20 to 2**20, which a's elements times scales need not have room for
+    values = np.exp2(rng.integers(-20, 21, (96, 160)))
+    q = cf.asarray(values, cf.CFloat8_1_5_2, "max", block=32, axis=axis)
+    for width, product in ((96, lambda x: cf.matmul(x, q)), (160, lambda x: cf.matmul(q, x.T).T)):
+        x = np.zeros((3, width), np.float32)
+        x[[0, 1, 2], [5, 40, 90]] = np.float32(2.0**exponent) * np.float32([1, -1.5, 1.25])
+        wide = np.asarray(q, np.float64)
+        expected = x @ wide if width == 96 else (wide @ x.T).T
+        with np.errstate(over="ignore", under="ignore"):
+            np.testing.assert_array_equal(product(x), expected.astype(np.float32))

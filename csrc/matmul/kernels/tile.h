@@ -163,7 +163,7 @@ typedef void cf_arrange_kernel(int size, const float *x, int64_t count, float *t
  * Some lines, or places, of codes from `codes` on, `count` of each, times scales if there are any:
  * those of CF_GEMV_BLOCK neighbouring ones, scales_step from one line to the next.  They are put
  * CF_PANEL_STEP apart, in the order of arrange, filled up to a multiple of CF_GEMV_CODES. */
-enum { CF_PANEL_STEP = 256, CF_PANEL_LINES = 8, CF_PANEL_PLACES = 16, CF_PANEL_ROWS = 4 };
+enum { CF_PANEL_STEP = 144, CF_PANEL_LINES = 8, CF_PANEL_PLACES = 16, CF_PANEL_ROWS = 4 };
 typedef void cf_decode_panel_kernel(const cf_gemv *gemv, const uint8_t *codes, int64_t lines,
                                     int64_t count, const float *scales, float *panel);
 /* Rows, a multiple of CF_PANEL_ROWS, times a panel: of CF_PANEL_LINES lines, `count` elements of
