@@ -124,11 +124,12 @@ def test_blocks_along_either_axis(matmul_isa, rng, fmt, axis, block, rows):
     np.testing.assert_array_equal(cf.matmul(q, y), values @ y)
 
 
-@pytest.mark.parametrize("exponent", [-120, -60, 60, 100])
+@pytest.mark.parametrize("exponent", [-120, -90, -60, 60, 94, 100])
 @pytest.mark.parametrize("axis", [0, 1])
 def test_scales_that_take_a_vector_out_of_range(matmul_isa, rng, axis, exponent):
-    # values of 2**-20 to 2**20, which a's elements times scales need not have room for
-    values = np.exp2(rng.integers(-20, 21, (96, 160)))
+    # blocks of about 2**-33 and of 2**17: a's elements times their scales may leave float32
+    powers = rng.choice([2.0**-33, 2.0**17], (3, 160) if axis == 0 else (96, 5))
+    values = np.exp2(rng.integers(-2, 3, (96, 160))) * np.repeat(powers, 32, axis)
     q = cf.asarray(values, cf.CFloat8_1_5_2, "max", block=32, axis=axis)
     for width, product in ((96, lambda x: cf.matmul(x, q)), (160, lambda x: cf.matmul(q, x.T).T)):
         x = np.zeros((3, width), np.float32)
@@ -137,3 +138,5 @@ def test_scales_that_take_a_vector_out_of_range(matmul_isa, rng, axis, exponent)
         expected = x @ wide if width == 96 else (wide @ x.T).T
         with np.errstate(over="ignore", under="ignore"):
             np.testing.assert_array_equal(product(x), expected.astype(np.float32))
+            one = product(x[:1])  # which another kernel has
+            np.testing.assert_array_equal(one, expected[:1].astype(np.float32))
