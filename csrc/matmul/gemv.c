@@ -151,33 +151,36 @@ static inline float power_of_two(int exponent) {
   return power;
 }
 
+static inline float scale_of(const char *bias, int exponent) {
+  int16_t own;
+  memcpy(&own, bias, sizeof own);
+  return power_of_two(exponent - own);
+}
+
 /* The scales of `count` places of an axis from `first` on, of which `block` neighbouring ones share
  * a bias, `stride` bytes from the next. */
 static void fill_scales(const gemv_task *task, const char *biases, int64_t stride, int64_t block,
-                        int64_t first, int64_t count, float *to) {
-  const int exponent = task->codes.block_exponent;
-  int64_t left = block - first % block;
-  biases += first / block * stride;
-  if (stride == sizeof(int16_t) && block <= 2 && left == block) { /* in vectors */
-    const int64_t whole = count / block;
-    for (int64_t i = 0; i < whole; ++i) {
-      int16_t bias;
-      memcpy(&bias, biases + i * (int64_t)sizeof bias, sizeof bias);
-      const float scale = power_of_two(exponent - bias);
-      if (block == 1) {
-        to[i] = scale;
-      } else {
-        to[2 * i] = to[2 * i + 1] = scale;
-      }
-    }
-    biases += whole * stride;
-    to += whole * block;
-    count -= whole * block;
+                        int64_t first, int64_t count, float *restrict to) {
+  const int exponent = task->codes.block_exponent, size = sizeof(int16_t);
+  int64_t left = block, done = 0;
+  if (block == 1) {
+    biases += first * stride;
+  } else {
+    left -= first % block;
+    biases += first / block * stride;
   }
-  for (int64_t i = 0; i < count; biases += stride, left = block) {
-    int16_t bias;
-    memcpy(&bias, biases, sizeof bias);
-    const float scale = power_of_two(exponent - bias);
+  if (stride == size && left == block && block <= 2) { /* in vectors */
+    const int64_t whole = block == 1 ? count : count / 2;
+    if (block == 1)
+      for (int64_t i = 0; i < whole; ++i) to[i] = scale_of(biases + i * size, exponent);
+    else
+      for (int64_t i = 0; i < whole; ++i)
+        to[2 * i] = to[2 * i + 1] = scale_of(biases + i * size, exponent);
+    biases += whole * stride;
+    done = whole * block;
+  }
+  for (int64_t i = done; i < count; biases += stride, left = block) {
+    const float scale = scale_of(biases, exponent);
     const int64_t end = left > count - i ? count : i + left;
     for (; i < end; ++i) to[i] = scale;
   }

@@ -147,11 +147,10 @@ typedef void cf_gemv_kernel(const cf_gemv *gemv);
 static inline int64_t cf_gemv_lines_together(const cf_gemv *gemv, int64_t line, int size,
                                              int bytes) {
   const uintptr_t address = (uintptr_t)(gemv->codes + line * size);
-  /* whose places are in the scales */
-  if (gemv->scales != NULL) return cf_at_most(bytes / size, gemv->lines - line);
-  const int64_t most =
+  int64_t most =
       (gemv->step % bytes == 0 ? bytes - (int64_t)(address % (uintptr_t)bytes) : (int64_t)bytes) /
       size;
+  if (gemv->scales != NULL && most % CF_GEMV_BLOCK != 0) most = bytes / size;
   return most < gemv->lines - line ? most : gemv->lines - line;
 }
 /* x in the order in which the kernels have the elements of lines of codes of 1 or 2 bytes; zeros
