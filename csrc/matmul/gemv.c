@@ -465,7 +465,8 @@ static int scale_places(const gemv_task *task, float *x) {
         const float element = fabsf(row[i]);
         row[i] *= scales[i];
         const float product = fabsf(row[i]);
-        exact &= !((element > 0) & (element <= FLT_MAX)) | ((product > 0) & (product <= FLT_MAX));
+        const int is_number = (element > 0) & (element <= FLT_MAX);
+        exact &= (is_number ^ 1) | ((product > 0) & (product <= FLT_MAX));
       }
     }
   }
