@@ -141,3 +141,25 @@ def test_scales_that_take_a_vector_out_of_range(matmul_isa, rng, axis, biases, e
             expected = (wide @ rows.T).T if transposed else rows @ wide
             with np.errstate(over="ignore", under="ignore"):
                 np.testing.assert_array_equal(got, expected.astype(np.float32))
+
+
+@pytest.mark.parametrize("rows", [1, 3, 12])
+@pytest.mark.parametrize("layout", [{"axis": 0}, {"block": 32}, {"block": 48, "axis": 0}], ids=str)
+@pytest.mark.parametrize("fmt", [cf.CFloat8_1_4_3, cf.CFloat16_SHP], ids=str)
+def test_threads_make_no_difference(matmul_isa, rng, fmt, layout, rows):
+    q = cf.asarray(rng.standard_normal((1210, 1090)), fmt, "max", **layout)
+    x = rng.standard_normal((rows, 1210)).astype(np.float32)
+    y = rng.standard_normal((1090, rows)).astype(np.float32)
+    before = cf.get_num_threads()
+    got = []
+    try:
+        for threads in (1, 3):
+            cf.set_num_threads(threads)
+            got.append((cf.matmul(x, q), cf.matmul(q, y)))
+    finally:
+        cf.set_num_threads(before)
+    for one, other in zip(*got, strict=True):
+        np.testing.assert_array_equal(one, other)
+    wide = np.asarray(q).astype(np.float64)
+    for result, expected in zip(got[0], (x @ wide, wide @ y), strict=True):
+        np.testing.assert_allclose(result, expected, atol=1e-3)
