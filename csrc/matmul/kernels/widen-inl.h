@@ -123,7 +123,10 @@ static inline void dot_lines(const byte_tables *tables, const cf_gemv *gemv, int
 #pragma GCC unroll 4
     for (int i = 0; i < lines; ++i) {
       _mm_prefetch((const char *)codes + i * gemv->step + ahead, _MM_HINT_T0);
-      widen_to_float32(tables, _mm512_maskz_loadu_epi8(there, codes + i * gemv->step), values);
+      const __m512i group = done + 64 <= count
+                                ? _mm512_loadu_si512(codes + i * gemv->step)
+                                : _mm512_maskz_loadu_epi8(there, codes + i * gemv->step);
+      widen_to_float32(tables, group, values);
       __m512 scales = _mm512_setzero_ps();
       if (scaled)
         scales = scales_of_64(gemv->scales + (line + i) * gemv->scales_step +
@@ -161,8 +164,16 @@ static inline void update_lines(const byte_tables *tables, const cf_gemv *gemv, 
                                 int64_t count, int64_t line, int64_t lines, int64_t at, int row,
                                 int rows, int scaled) {
   const float *scales = scaled ? gemv->scales + k * gemv->scales_step + line / CF_GEMV_BLOCK : NULL;
-  const __mmask64 there = first_of_64(lines);
   const uint8_t *codes = gemv->codes + k * gemv->step + line;
+  int64_t step = gemv->step;
+  CF_ALIGNED(64) uint8_t padded[UPDATE_PIECE * 64];
+  if (CF_UNLIKELY(lines < 64)) {
+    for (int64_t i = 0; i < count; ++i)
+      _mm512_store_si512(padded + 64 * i,
+                         _mm512_maskz_loadu_epi8(first_of_64(lines), codes + i * step));
+    codes = padded;
+    step = 64;
+  }
   const float *x = gemv->x + row * gemv->x_step + k;
   float *to = gemv->sums + row * gemv->sums_step + at;
   __m512 sums[ROW_PIECE][4], values[4];
@@ -172,9 +183,9 @@ static inline void update_lines(const byte_tables *tables, const cf_gemv *gemv, 
     for (int q = 0; q < 4; ++q)
       sums[r][q] =
           k == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(to + r * gemv->sums_step + 16 * q);
-  for (int64_t i = 0; i < count; ++i, codes += gemv->step) {
-    _mm_prefetch((const char *)codes + UPDATE_PIECE * gemv->step, _MM_HINT_T0);
-    widen_to_float32(tables, _mm512_maskz_loadu_epi8(there, codes), values);
+  for (int64_t i = 0; i < count; ++i, codes += step) {
+    _mm_prefetch((const char *)codes + UPDATE_PIECE * step, _MM_HINT_T0);
+    widen_to_float32(tables, _mm512_loadu_si512(codes), values);
     const __m512 scale =
         scaled ? scales_of_64(scales + i * gemv->scales_step) : _mm512_setzero_ps();
 #pragma GCC unroll 4
@@ -230,14 +241,16 @@ static void dot_codes(const cf_gemv *gemv) {
  * streams. */
 static void update_codes(const cf_gemv *gemv) {
   const byte_tables tables = byte_tables_of(gemv->table);
-#define UPDATE(rows)                                                      \
-  if ((rows) > 1 || gemv->scales == NULL)                                 \
-    update_lines(&tables, gemv, k, count, line, lines, at, row, rows, 0); \
-  else                                                                    \
-    update_lines(&tables, gemv, k, count, line, lines, at, row, 1, 1)
+#define UPDATE(rows) update_lines(&tables, gemv, k, count, line, lines, at, row, rows, 0)
   for (int64_t k = 0; k < gemv->inner; k += UPDATE_PIECE) {
     const int64_t rest = gemv->inner - k, count = rest < UPDATE_PIECE ? rest : UPDATE_PIECE;
-    for (int64_t line = 0, at = 0, lines; line < gemv->lines; line += lines, at += 64) {
+    int64_t line = 0, at = 0, lines;
+    /* of one row */
+    for (; gemv->scales != NULL && line < gemv->lines; line += lines, at += 64) {
+      lines = cf_gemv_lines_together(gemv, line, 1, 64);
+      update_lines(&tables, gemv, k, count, line, lines, at, 0, 1, 1);
+    }
+    for (; line < gemv->lines; line += lines, at += 64) {
       lines = cf_gemv_lines_together(gemv, line, 1, 64);
       IN_ROWS(UPDATE)
     }
