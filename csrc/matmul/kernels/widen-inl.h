@@ -167,10 +167,11 @@ static inline void update_lines(const byte_tables *tables, const cf_gemv *gemv, 
   const uint8_t *codes = gemv->codes + k * gemv->step + line;
   int64_t step = gemv->step;
   CF_ALIGNED(64) uint8_t padded[UPDATE_PIECE * 64];
-  if (CF_UNLIKELY(lines < 64)) {
+  /* a mask costs one row more than it does several */
+  const __mmask64 there = first_of_64(lines);
+  if (rows == 1 && CF_UNLIKELY(lines < 64)) {
     for (int64_t i = 0; i < count; ++i)
-      _mm512_store_si512(padded + 64 * i,
-                         _mm512_maskz_loadu_epi8(first_of_64(lines), codes + i * step));
+      _mm512_store_si512(padded + 64 * i, _mm512_maskz_loadu_epi8(there, codes + i * step));
     codes = padded;
     step = 64;
   }
@@ -185,7 +186,9 @@ static inline void update_lines(const byte_tables *tables, const cf_gemv *gemv, 
           k == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(to + r * gemv->sums_step + 16 * q);
   for (int64_t i = 0; i < count; ++i, codes += step) {
     _mm_prefetch((const char *)codes + UPDATE_PIECE * step, _MM_HINT_T0);
-    widen_to_float32(tables, _mm512_loadu_si512(codes), values);
+    widen_to_float32(tables,
+                     rows == 1 ? _mm512_loadu_si512(codes) : _mm512_maskz_loadu_epi8(there, codes),
+                     values);
     const __m512 scale =
         scaled ? scales_of_64(scales + i * gemv->scales_step) : _mm512_setzero_ps();
 #pragma GCC unroll 4
