@@ -102,7 +102,8 @@ def matmul(
       above; with avx512bf16 and amx two k at a time, as avx512bf16, if k is even, both operands are codes of
       8 bits and each has 256 elements or more.
     - Of others, sixteen rows or columns or fewer are summed in vectors, each lane by itself, where the other
-      operand is contiguous along an axis; the order then depends on which axis that is.
+      operand is contiguous along an axis; the order then depends on which axis that is, and on how many
+      they are.
 
     ``a @ b``, `numpy.matmul` and NumPy's other products (`numpy.dot`, `numpy.einsum`, ...) come here if no
     operand is wider.  With an operand that NumPy computes in float64 with, they compute in float64 on the

@@ -1,8 +1,10 @@
 /* Products of few rows: the other operand is read once, and not packed. */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/compiler.h"
 #include "cpu/threads.h"
 #include "matmul/multiplication.h"
 
@@ -10,16 +12,32 @@ enum { SHARES_EACH = 4, LEAST_LINES = 64 }; /* of a thread, and of a share */
 /* at a time; and as many lines as have sums that stay in the nearest cache, in the order of memory
  */
 enum { LINE_PIECE = 2048, INNER_PIECE = 1024, BLOCK_LINES = 16, SUMS_OF_LINES = 8192 };
+/* and as many places of lines whose scales are computed together */
+enum { SCALED_PLACES = 256 };
+/* Inner elements of a panel of lines. */
+enum { PANEL_INNER = 128 };
+/* As many rows' sums are held in registers, twice, in no more time than a panel takes. */
+enum { ROWS_WORTH = 2 * CF_PANEL_ROWS };
+/* Rows of a are so much longer than a multiple of a page: else their elements would share sets of
+ * the nearest cache. */
+enum { ROW_UNIT = 1024, ROW_SHIFT = 128 };
+/* Blocks of so many places have sums whose scaling costs less than that of the places. */
+enum { SUMS_WORTH = 64 };
 enum { SUMS = SUMS_OF_LINES + CF_GEMV_ROWS_MAX * CF_GEMV_CODES };
+
+/* Where biases within lines come in, if they do: sums of blocks are scaled, or a's elements before
+ * they are multiplied. */
+typedef enum scaling { SCALES_NOTHING, SCALES_SUMS, SCALES_PLACES } scaling;
 
 /* The kernels of codes as they are, and what becomes of them. */
 typedef struct code_kernels {
   cf_gemv_kernel *dot, *update; /* or NULL: codes become float32 first */
+  cf_decode_panel_kernel *decode_panel;
   const cf_bytes *table;
   cf_fields fields;
-  float scale;  /* of sums */
-  int by_block; /* sums of blocks are scaled by 2^(block_exponent - bias) each */
-  int block_exponent;
+  float scale; /* of sums */
+  scaling scaling;
+  int block_exponent; /* scales of blocks are 2^(block_exponent - bias) */
 } code_kernels;
 
 typedef struct gemv_task {
@@ -29,25 +47,33 @@ typedef struct gemv_task {
   const float *x; /* a's values, rows x_step apart, in the order of the kernel */
   int64_t x_step;
   int64_t line_piece, sums_step;
-  float *scales; /* for BLOCK_LINES lines of each thread, scales_step apart; or NULL */
-  int64_t scales_step;
+  /* of each thread, `each` or NULL: scales, scales_step apart, of BLOCK_LINES lines or of
+   * SCALED_PLACES places; or of all places, with a's elements times them */
+  float *scales;
+  int64_t scales_step, each;
 } gemv_task;
 
 static int is_by_line(const cf_multiplication *m) {
   return m->b.of.inner_stride == (int64_t)m->b.of.size;
 }
 
-static void put_results(const gemv_task *task, int64_t line, int64_t lines, const float *sums,
+/* Sums, which are scaled where they are. */
+static void put_results(const gemv_task *task, int64_t line, int64_t lines, float *sums,
                         int64_t sums_step) {
   const cf_multiplication *m = task->m;
-  for (int64_t r = 0; r < m->rows; ++r)
-    for (int64_t i = 0; i < lines; ++i) {
-      float result = sums[r * sums_step + i] * task->codes.scale;
-      if (m->row_scale != NULL && !m->scaled_apart)
-        result *= m->row_scale[r] * m->column_scale[line + i];
-      if (isnan(result)) result = CF_FLOAT32_NAN;
-      memcpy(cf_result_at(m, r, line + i), &result, sizeof result);
+  for (int64_t r = 0; r < m->rows; ++r, sums += sums_step) {
+    const int scales = m->row_scale != NULL && !m->scaled_apart;
+    const float *column_scale = m->column_scale + line;
+    for (int64_t i = 0; i < lines; ++i) sums[i] *= task->codes.scale;
+    for (int64_t i = 0; scales && i < lines; ++i) sums[i] *= m->row_scale[r] * column_scale[i];
+    for (int64_t i = 0; i < lines; ++i) sums[i] = sums[i] == sums[i] ? sums[i] : CF_FLOAT32_NAN;
+    if (m->column_step == sizeof *sums) {
+      memcpy(cf_result_at(m, r, line), sums, (size_t)lines * sizeof *sums);
+      continue;
     }
+    for (int64_t i = 0; i < lines; ++i)
+      memcpy(cf_result_at(m, r, line + i), sums + i, sizeof *sums);
+  }
 }
 
 /* Lines along which the inner elements are contiguous. */
@@ -92,6 +118,12 @@ static void update_lines(const gemv_task *task, int64_t line, int64_t lines, flo
   }
 }
 
+/* Put a row of a into the order that the kernel for lines has. */
+static void arrange_row(const gemv_task *task, const float *row, float *to) {
+  const int64_t inner = task->m->inner;
+  task->values->arrange((int)task->m->b.of.size, row, inner, to);
+}
+
 static cf_gemv gemv_of(const gemv_task *task, int64_t line, int64_t lines, float *sums) {
   const cf_multiplication *m = task->m;
   const cf_operand *of = &m->b.of;
@@ -111,14 +143,147 @@ static cf_gemv gemv_of(const gemv_task *task, int64_t line, int64_t lines, float
   return gemv;
 }
 
-/* The scale of a block, whose bias this is. */
-static float block_scale(const gemv_task *task, const char *bias) {
+/* 2^exponent, of a normal number */
+static inline float power_of_two(int exponent) {
+  const uint32_t bits = (uint32_t)(127 + exponent) << 23;
+  float power;
+  memcpy(&power, &bits, sizeof power);
+  return power;
+}
+
+static inline float scale_of(const char *bias, int exponent) {
   int16_t own;
   memcpy(&own, bias, sizeof own);
-  const uint32_t bits = (uint32_t)(127 + task->codes.block_exponent - own) << 23;
-  float scale;
-  memcpy(&scale, &bits, sizeof scale);
-  return scale;
+  return power_of_two(exponent - own);
+}
+
+/* The scales of `count` places of an axis from `first` on, of which `block` neighbouring ones share
+ * a bias, `stride` bytes from the next. */
+static void fill_scales(const gemv_task *task, const char *biases, int64_t stride, int64_t block,
+                        int64_t first, int64_t count, float *restrict to) {
+  const int exponent = task->codes.block_exponent, size = sizeof(int16_t);
+  int64_t left = block, done = 0;
+  if (block == 1) {
+    biases += first * stride;
+  } else {
+    left -= first % block;
+    biases += first / block * stride;
+  }
+  if (stride == size && left == block && block <= 2) { /* in vectors */
+    const int64_t whole = block == 1 ? count : count / 2;
+    if (block == 1)
+      for (int64_t i = 0; i < whole; ++i) to[i] = scale_of(biases + i * size, exponent);
+    else
+      for (int64_t i = 0; i < whole; ++i)
+        to[2 * i] = to[2 * i + 1] = scale_of(biases + i * size, exponent);
+    biases += whole * stride;
+    done = whole * block;
+  }
+  for (int64_t i = done; i < count; biases += stride, left = block) {
+    const float scale = scale_of(biases, exponent);
+    const int64_t end = left > count - i ? count : i + left;
+    for (; i < end; ++i) to[i] = scale;
+  }
+}
+
+/* Where the biases of a line, or of a place of all lines, begin. */
+static const char *biases_of_line(const cf_operand *of, int64_t line) {
+  return of->biases + line / of->line_block * of->line_bias_stride;
+}
+static const char *biases_of_place(const cf_operand *of, int64_t k) {
+  return of->biases + k / of->inner_block * of->inner_bias_stride;
+}
+
+/* Whether codes are decoded into panels: for so many rows that decoding them again for each few
+ * would take longer, or if it is there that values of several rows get their scales, which then
+ * have all their bits. */
+static int takes_panels(const gemv_task *task, const cf_gemv *gemv) {
+  return gemv->rows > ROWS_WORTH ||
+         (gemv->rows > 1 && gemv->scales != NULL && task->m->b.is_centred);
+}
+
+/* The product of lines, by panels. */
+static void dot_panels(const gemv_task *task, cf_gemv *gemv) {
+  const int size = (int)task->m->b.of.size;
+  CF_ALIGNED(64) float panel[CF_PANEL_LINES * CF_PANEL_STEP] = {0};
+  CF_ALIGNED(64) float sums[CF_GEMV_ROWS_MAX * CF_PANEL_LINES * (CF_GEMV_CODES / 4)];
+  gemv->ahead = PANEL_INNER * size;
+  for (int64_t line = 0; line < gemv->lines; line += CF_PANEL_LINES) {
+    const int64_t lines = cf_at_most(CF_PANEL_LINES, gemv->lines - line);
+    for (int64_t k = 0; k < gemv->inner; k += PANEL_INNER) {
+      const int64_t count = cf_at_most(PANEL_INNER, gemv->inner - k);
+      const float *scales = gemv->scales;
+      if (scales != NULL) scales += line * gemv->scales_step + k / CF_GEMV_BLOCK;
+      task->codes.decode_panel(gemv, gemv->codes + line * gemv->step + k * size, lines, count,
+                               scales, panel);
+      const cf_panel p = {
+          .x = gemv->x + k,
+          .panel = panel,
+          .x_step = gemv->x_step,
+          .count = cf_multiple(count, CF_GEMV_CODES),
+          .rows = (int)cf_multiple(gemv->rows, CF_PANEL_ROWS),
+          .first = k == 0,
+          .sums = sums,
+          .results = k + count == gemv->inner ? gemv->sums + line : NULL,
+          .results_step = gemv->sums_step,
+          .result_rows = gemv->rows,
+          .result_lines = (int)lines,
+      };
+      task->values->dot_panel(&p);
+    }
+  }
+}
+
+/* And of places. */
+static void update_panels(const gemv_task *task, cf_gemv *gemv) {
+  const int size = (int)task->m->b.of.size;
+  CF_ALIGNED(64) float panel[CF_PANEL_PLACES * CF_PANEL_STEP];
+  float places[CF_GEMV_CODES], order[CF_GEMV_CODES];
+  gemv->ahead = CF_PANEL_PLACES * gemv->step;
+  for (int64_t k = 0; k < gemv->inner; k += CF_PANEL_PLACES) {
+    const int64_t count = cf_at_most(CF_PANEL_PLACES, gemv->inner - k);
+    for (int64_t line = 0; line < gemv->lines; line += CF_GEMV_CODES) {
+      const float *scales = gemv->scales;
+      if (scales != NULL) scales += k * gemv->scales_step + line / CF_GEMV_BLOCK;
+      task->codes.decode_panel(gemv, gemv->codes + k * gemv->step + line * size, count,
+                               cf_at_most(CF_GEMV_CODES, gemv->lines - line), scales, panel);
+      const cf_panel p = {
+          .x = gemv->x + k,
+          .panel = panel,
+          .x_step = gemv->x_step,
+          .count = count,
+          .rows = (int)cf_multiple(gemv->rows, CF_PANEL_ROWS),
+          .first = k == 0,
+          .sums = gemv->sums + line,
+          .sums_step = gemv->sums_step,
+      };
+      task->values->update_panel(&p);
+    }
+  }
+  for (int i = 0; i < CF_GEMV_CODES; ++i) places[i] = (float)i;
+  task->values->arrange(size, places, CF_GEMV_CODES, order);
+  for (int r = 0; r < gemv->rows; ++r)
+    for (int64_t line = 0; line < gemv->lines; line += CF_GEMV_CODES) {
+      float *sums = gemv->sums + r * gemv->sums_step + line;
+      memcpy(places, sums, sizeof places);
+      for (int i = 0; i < CF_GEMV_CODES; ++i) sums[(int)order[i]] = places[i];
+    }
+}
+
+/* The product that is described, by whichever kernels are for it. */
+static void run_kernels(const gemv_task *task, cf_gemv *gemv) {
+  const int by_line = is_by_line(task->m);
+  if (takes_panels(task, gemv)) {
+    (by_line ? dot_panels : update_panels)(task, gemv);
+    return;
+  }
+  const int rows = gemv->rows, at_once = gemv->scales != NULL ? 1 : rows;
+  gemv->rows = at_once;
+  for (int row = 0; row < rows; row += at_once) {
+    (by_line ? task->codes.dot : task->codes.update)(gemv);
+    gemv->x += gemv->x_step;
+    gemv->sums += gemv->sums_step;
+  }
 }
 
 /* Blocks along lines: the kernel scales them. */
@@ -126,23 +291,75 @@ static void dot_blocks(const gemv_task *task, int thread, int64_t line, int64_t 
                        float *sums) {
   const cf_multiplication *m = task->m;
   const cf_operand *of = &m->b.of;
-  float *scales = task->scales + thread * BLOCK_LINES * task->scales_step;
+  float *scales = task->scales + thread * task->each;
+  const int64_t count = cf_divide_up(m->inner, CF_GEMV_BLOCK);
+  const int64_t block =
+      of->inner_block < m->inner ? of->inner_block / CF_GEMV_BLOCK : count; /* or one bias */
   for (int64_t i = 0; i < lines; i += BLOCK_LINES) {
     const int64_t some = cf_at_most(BLOCK_LINES, lines - i);
     for (int64_t j = 0; j < some; ++j) {
       float *to = scales + j * task->scales_step;
-      const char *bias = of->biases + (line + i + j) / of->line_block * of->line_bias_stride;
-      for (int64_t k = 0; k < m->inner; bias += of->inner_bias_stride) {
-        const float scale = block_scale(task, bias);
-        const int64_t end = of->inner_block > m->inner - k ? m->inner : k + of->inner_block;
-        for (; k < end; k += CF_GEMV_BLOCK) *to++ = scale;
-      }
-      *to = 0;
+      fill_scales(task, biases_of_line(of, line + i + j), of->inner_bias_stride, block, 0, count,
+                  to);
+      memset(to + count, 0, (CF_GEMV_SCALES - 1) * sizeof *to);
     }
     cf_gemv gemv = gemv_of(task, line + i, some, sums + i);
     gemv.scales = scales;
     gemv.scales_step = task->scales_step;
-    task->codes.dot(&gemv);
+    run_kernels(task, &gemv);
+  }
+}
+
+/* Lines that share biases at a time, which a's elements are multiplied by. */
+static void dot_places(const gemv_task *task, int thread, int64_t line, int64_t lines,
+                       float *sums) {
+  const cf_multiplication *m = task->m;
+  const cf_operand *of = &m->b.of;
+  const int64_t rows = cf_multiple(m->rows, CF_PANEL_ROWS);
+  float *scales = task->scales + thread * task->each, *x = scales + task->x_step,
+        *row = x + rows * task->x_step;
+  memset(x + m->rows * task->x_step, 0, (size_t)((rows - m->rows) * task->x_step) * sizeof *x);
+  int64_t left = of->line_block - line % of->line_block;
+  for (int64_t i = 0, some; i < lines; i += some, left = of->line_block) {
+    some = cf_at_most(left, lines - i);
+    fill_scales(task, biases_of_line(of, line + i), of->inner_bias_stride, of->inner_block, 0,
+                m->inner, scales);
+    for (int64_t r = 0; r < m->rows; ++r) {
+      const float *from = task->x + r * task->x_step;
+      for (int64_t k = 0; k < m->inner; ++k) row[k] = from[k] * scales[k];
+      arrange_row(task, row, x + r * task->x_step);
+    }
+    cf_gemv gemv = gemv_of(task, line + i, some, sums + i);
+    gemv.x = x;
+    run_kernels(task, &gemv);
+  }
+}
+
+/* Places of which a's elements are multiplied by scales for so many lines each. */
+static void update_places(const gemv_task *task, int thread, int64_t line, int64_t lines,
+                          float *sums) {
+  const cf_multiplication *m = task->m;
+  const cf_operand *of = &m->b.of;
+  CF_ALIGNED(64) float part[SUMS];
+  float *scales = task->scales + thread * task->each;
+  const int64_t count = cf_divide_up(lines, CF_GEMV_BLOCK);
+  for (int64_t k = 0; k < m->inner; k += SCALED_PLACES) {
+    cf_gemv gemv = gemv_of(task, line, lines, k == 0 ? sums : part);
+    gemv.codes += k * gemv.step;
+    gemv.x += k;
+    gemv.inner = cf_at_most(SCALED_PLACES, m->inner - k);
+    gemv.scales = scales;
+    gemv.scales_step = task->scales_step;
+    for (int64_t i = 0; i < gemv.inner; ++i) {
+      float *to = scales + i * task->scales_step;
+      fill_scales(task, biases_of_place(of, k + i), of->line_bias_stride,
+                  of->line_block / CF_GEMV_BLOCK, line / CF_GEMV_BLOCK, count, to);
+      memset(to + count, 0, (CF_GEMV_SCALES - 1) * sizeof *to);
+    }
+    run_kernels(task, &gemv);
+    for (int64_t r = 0; r < m->rows && k > 0; ++r)
+      for (int64_t i = 0; i < lines; ++i)
+        sums[r * task->sums_step + i] += part[r * task->sums_step + i];
   }
 }
 
@@ -161,15 +378,9 @@ static void update_blocks(const gemv_task *task, int64_t line, int64_t lines, fl
     gemv.codes += k * gemv.step;
     gemv.x += k;
     gemv.inner = count;
-    task->codes.update(&gemv);
-    const char *bias = of->biases + k / of->inner_block * of->inner_bias_stride +
-                       line / of->line_block * of->line_bias_stride;
-    int64_t left = of->line_block - line % of->line_block; /* of the first block */
-    for (int64_t i = 0; i < lines; bias += of->line_bias_stride, left = of->line_block) {
-      const float scale = block_scale(task, bias);
-      const int64_t end = left > lines - i ? lines : i + left;
-      for (; i < end; ++i) scales[i] = scale;
-    }
+    run_kernels(task, &gemv);
+    fill_scales(task, biases_of_place(of, k), of->line_bias_stride, of->line_block, line, lines,
+                scales);
     for (int64_t r = 0; r < m->rows; ++r)
       for (int64_t i = 0; i < lines; ++i)
         sums[r * task->sums_step + i] += part[r * task->sums_step + i] * scales[i];
@@ -183,15 +394,18 @@ static void multiply_lines(void *context, int share, int thread) {
   const int by_line = is_by_line(m);
   CF_ALIGNED(64) float sums[SUMS];
   int64_t begin, end;
-  cf_share_of(m->columns, 1, m->shares, share, &begin, &end);
+  cf_share_of(m->columns, task->codes.scaling == SCALES_PLACES ? CF_GEMV_CODES : 1, m->shares,
+              share, &begin, &end);
   const uint64_t state = task->values->enter();
   for (int64_t line = begin; line < end; line += task->line_piece) {
     const int64_t lines = cf_at_most(task->line_piece, end - line);
     if (task->codes.dot == NULL) {
       (by_line ? dot_lines : update_lines)(task, line, lines, sums);
-    } else if (!task->codes.by_block) {
-      const cf_gemv gemv = gemv_of(task, line, lines, sums);
-      (by_line ? task->codes.dot : task->codes.update)(&gemv);
+    } else if (task->codes.scaling == SCALES_NOTHING) {
+      cf_gemv gemv = gemv_of(task, line, lines, sums);
+      run_kernels(task, &gemv);
+    } else if (task->codes.scaling == SCALES_PLACES) {
+      (by_line ? dot_places : update_places)(task, thread, line, lines, sums);
     } else if (by_line) {
       dot_blocks(task, thread, line, lines, sums);
     } else {
@@ -241,16 +455,33 @@ static int scale_places(const gemv_task *task, float *x) {
   const cf_multiplication *m = task->m;
   int exact = 1;
   const cf_operand *of = &m->b.of;
-  for (int64_t k = 0; k < m->inner; ++k) {
-    const float scale = block_scale(task, of->biases + k / of->inner_block * of->inner_bias_stride);
+  float scales[INNER_PIECE];
+  for (int64_t k = 0; k < m->inner; k += INNER_PIECE) {
+    const int64_t count = cf_at_most(INNER_PIECE, m->inner - k);
+    fill_scales(task, of->biases, of->inner_bias_stride, of->inner_block, k, count, scales);
     for (int64_t r = 0; r < m->rows; ++r) {
-      float *element = x + r * task->x_step + k;
-      const float product = *element * scale;
-      if (*element != 0 && isfinite(*element)) exact &= product != 0 && isfinite(product);
-      *element = product;
+      float *row = x + r * task->x_step + k;
+      for (int64_t i = 0; i < count; ++i) {
+        const float element = fabsf(row[i]);
+        row[i] *= scales[i];
+        const float product = fabsf(row[i]);
+        const int is_number = (element > 0) & (element <= FLT_MAX);
+        exact &= (is_number ^ 1) | ((product > 0) & (product <= FLT_MAX));
+      }
     }
   }
   return exact;
+}
+
+/* What is scaled where biases differ in lines and from line to line: of blocks of a multiple of
+ * what the kernels take, whatever costs less.  SCALES_NOTHING if neither can be. */
+static scaling scaling_of(const cf_multiplication *m, int along_inner) {
+  const cf_operand *of = &m->b.of;
+  if (is_by_line(m))
+    return !along_inner || of->inner_block % CF_GEMV_BLOCK == 0 ? SCALES_SUMS : SCALES_PLACES;
+  if (!along_inner || of->inner_block >= SUMS_WORTH) return SCALES_SUMS;
+  if (of->line_block % CF_GEMV_BLOCK == 0) return SCALES_PLACES;
+  return of->inner_block >= CF_UPDATES ? SCALES_SUMS : SCALES_NOTHING;
 }
 
 /* The kernels for b's codes, if there are any that decode all with one bias, whatever theirs, and
@@ -266,24 +497,31 @@ static int choose_kernels(gemv_task *task, cf_multiplication *m, float *x) {
     codes->table = &m->table_b;
     codes->dot = bfloat16->dot_codes;
     codes->update = bfloat16->update_codes;
+    codes->decode_panel = bfloat16->decode_panel_codes;
     return 1;
   }
   if (task->values->dot_fields == NULL || !cf_scaled_fields(&m->b, &codes->fields)) return 0;
   const int bias = codes->fields.bias, lowest = of->quantum - bias;
+  int low = -126 - (lowest < 0 ? lowest : 0), high = 127 - 32; /* of a's elements */
   int own = 0; /* whether values are decoded as they are */
   if (m->b.decodes_biases) {
     const int along_inner = of->inner_bias_stride != 0 && of->inner_block < of->inner,
               along_lines = of->line_bias_stride != 0 && of->line_block < of->lines;
-    const int64_t least = is_by_line(m) ? CF_GEMV_BLOCK : CF_UPDATES;
     codes->block_exponent = bias + m->b.shift;
     if (codes->block_exponent - of->bias_min > 127 || codes->block_exponent - of->bias_max < -126)
       return 0;
-    codes->by_block = along_lines;
     own = codes->block_exponent == of->bias_min && of->bias_min == of->bias_max;
-    if (along_lines && along_inner &&
-        (of->inner_block < least || (is_by_line(m) && of->inner_block % least != 0)))
+    if (along_lines) {
+      codes->scaling = scaling_of(m, along_inner);
+      if (codes->scaling == SCALES_NOTHING) return 0;
+    } else if (!scale_places(task, x)) {
       return 0;
-    if (!along_lines && !scale_places(task, x)) return 0;
+    }
+    if (codes->scaling == SCALES_PLACES) { /* of all biases that a format has */
+      low += of->bias_max - codes->block_exponent;
+      high += of->bias_min - codes->block_exponent;
+      own = 0;
+    }
   } else {
     const int exponent = of->type == CF_BFLOAT16 ? 0 : bias - m->b.bias;
     if (exponent < -126 || exponent > 127) return 0;
@@ -291,9 +529,10 @@ static int choose_kernels(gemv_task *task, cf_multiplication *m, float *x) {
     codes->scale = ldexpf(1, exponent);
   }
   for (int64_t r = 0; r < m->rows && !own; ++r)
-    if (!are_within(x + r * task->x_step, m->inner, -126 - lowest, 127 - 32)) return 0;
+    if (!are_within(x + r * task->x_step, m->inner, low, high)) return 0;
   codes->dot = task->values->dot_fields;
   codes->update = task->values->update_fields;
+  codes->decode_panel = task->values->decode_panel_fields;
   if (looks_up) {
     cf_scaled scaled = m->b;
     scaled.decodes_biases = 0;
@@ -303,6 +542,7 @@ static int choose_kernels(gemv_task *task, cf_multiplication *m, float *x) {
       codes->table = &m->table_b;
       codes->dot = bfloat16->dot_codes;
       codes->update = bfloat16->update_codes;
+      codes->decode_panel = bfloat16->decode_panel_codes;
     }
   }
   return 1;
@@ -310,15 +550,10 @@ static int choose_kernels(gemv_task *task, cf_multiplication *m, float *x) {
 
 /* Put a's rows, one after the other, into the order that the kernel for lines has. */
 static void arrange(const gemv_task *task, float *x, float *spare) {
-  const cf_multiplication *m = task->m;
-  const cf_tiles *bfloat16 = cf_active_tiles(CF_PACKED_BFLOAT16);
-  for (int64_t r = 0; r < m->rows; ++r) {
+  for (int64_t r = 0; r < task->m->rows; ++r) {
     float *row = x + r * task->x_step;
-    memcpy(spare, row, (size_t)m->inner * sizeof *spare);
-    if (task->codes.table != NULL)
-      bfloat16->arrange_codes(spare, m->inner, row);
-    else
-      task->values->arrange_fields(task->codes.fields.size, spare, m->inner, row);
+    memcpy(spare, row, (size_t)task->m->inner * sizeof *spare);
+    arrange_row(task, spare, row);
   }
 }
 
@@ -326,40 +561,59 @@ static void decode_rows(const gemv_task *task, float *x) {
   for (int64_t r = 0; r < task->m->rows; ++r) decode_row(task->m, r, x + r * task->x_step);
 }
 
+/* What each thread needs for scales. */
+static void set_scales_step(gemv_task *task) {
+  const int by_line = is_by_line(task->m);
+  const int64_t rows = cf_multiple(task->m->rows, CF_PANEL_ROWS);
+  const int64_t along = by_line ? task->m->inner : task->line_piece;
+  task->scales_step = cf_divide_up(along, CF_GEMV_BLOCK) + CF_GEMV_SCALES;
+  task->each = 0;
+  if (task->codes.scaling == SCALES_PLACES)
+    task->each = by_line ? (rows + 2) * task->x_step : SCALED_PLACES * task->scales_step;
+  else if (task->codes.scaling == SCALES_SUMS && by_line)
+    task->each = BLOCK_LINES * task->scales_step;
+}
+
 int cf_matmul_gemv(cf_multiplication *m) {
   gemv_task task = {.m = m, .values = cf_active_tiles(CF_PACKED_FLOAT32)};
-  task.x_step = cf_multiple(m->inner, CF_GEMV_CODES);
-  task.scales_step = m->inner / CF_GEMV_BLOCK + 2;
-  const uint64_t most = (CF_GEMV_ROWS_MAX + 1 + CF_MAX_THREADS) * (uint64_t)sizeof *task.x;
+  task.x_step = cf_multiple(m->inner, ROW_UNIT) + ROW_SHIFT;
+  const uint64_t most =
+      (CF_GEMV_ROWS_MAX + 1) * (1 + CF_MAX_THREADS) * 2 * (uint64_t)sizeof *task.x;
   if ((uint64_t)task.x_step > SIZE_MAX / most) return CF_NO_MEMORY;
   /* and one row to arrange the others */
-  float *x = malloc((size_t)((m->rows + 1) * task.x_step) * sizeof *x);
-  if (x == NULL) return CF_NO_MEMORY;
+  const int64_t rows = cf_multiple(m->rows, CF_PANEL_ROWS);
+  void *const memory = malloc((size_t)((rows + 1) * task.x_step) * sizeof *task.x + CF_CACHE_LINE);
+  if (memory == NULL) return CF_NO_MEMORY;
+  float *x = (float *)(void *)((char *)memory + CF_CACHE_LINE - (uintptr_t)memory % CF_CACHE_LINE);
+  memset(x + m->rows * task.x_step, 0, (size_t)((rows - m->rows) * task.x_step) * sizeof *x);
   task.x = x;
   decode_rows(&task, x);
   if (!choose_kernels(&task, m, x)) {
     task.codes = (code_kernels){.scale = 1};
     decode_rows(&task, x);
   }
-  task.line_piece = SUMS_OF_LINES / m->rows / CF_GEMV_CODES * CF_GEMV_CODES;
-  if (task.line_piece > LINE_PIECE && (task.codes.dot == NULL || task.codes.by_block))
+  task.line_piece =
+      SUMS_OF_LINES / (m->rows > CF_PANEL_ROWS ? rows : m->rows) / CF_GEMV_CODES * CF_GEMV_CODES;
+  if (task.line_piece > LINE_PIECE &&
+      (task.codes.dot == NULL || task.codes.scaling != SCALES_NOTHING))
     task.line_piece = LINE_PIECE;
   task.sums_step = task.line_piece + CF_GEMV_CODES;
-  if (task.codes.by_block && is_by_line(m)) {
-    const size_t count = (size_t)(m->threads * BLOCK_LINES * task.scales_step);
-    task.scales = malloc(count * sizeof *task.scales);
+  set_scales_step(&task);
+  if (task.each > 0) {
+    task.scales = malloc((size_t)(m->threads * task.each) * sizeof *task.scales);
     if (task.scales == NULL) {
-      free(x);
+      free(memory);
       return CF_NO_MEMORY;
     }
   }
-  if (task.codes.dot != NULL && is_by_line(m)) arrange(&task, x, x + m->rows * task.x_step);
+  if (task.codes.dot != NULL && is_by_line(m) && task.codes.scaling != SCALES_PLACES)
+    arrange(&task, x, x + rows * task.x_step);
   /* where lines are contiguous, as many shares as are no work to begin */
   const int64_t each =
       is_by_line(m) ? cf_at_most(SHARES_EACH, m->columns / LEAST_LINES / m->threads) : 1;
   m->shares = m->threads * (each < 1 ? 1 : (int)each);
   cf_run_shares(m->threads, m->shares / m->threads, multiply_lines, &task);
   free(task.scales);
-  free(x);
+  free(memory);
   return CF_OK;
 }

@@ -29,28 +29,16 @@ static void zero_results(const cf_multiplication *m) {
     for (int64_t j = 0; j < m->columns; ++j) memcpy(cf_result_at(m, i, j), &zero, sizeof zero);
 }
 
-/* The scales of lines, of which there are `padded`, and the range of their exponents. */
-static void set_scales(const cf_scaled *operand, int64_t lines, int64_t padded, float *scale,
-                       int *low, int *high) {
-  for (int64_t i = 0; i < padded; ++i) {
-    const int exponent = i < lines ? cf_scaled_exponent(operand, i) : 0;
-    scale[i] = exponent < -126 || exponent > 127 ? 0 : ldexpf(1, exponent);
-    if (i >= lines) continue;
-    if (i == 0 || exponent < *low) *low = exponent;
-    if (i == 0 || exponent > *high) *high = exponent;
-  }
-}
-
 static int prepare_scales(cf_multiplication *m) {
   const int64_t padded_rows = m->rows + CF_TILE_LINES_MAX,
                 padded_columns = m->columns + CF_TILE_LINES_MAX;
-  int low_a = 0, high_a = 0, low_b = 0, high_b = 0;
+  int low_a, high_a, low_b, high_b;
   m->scaled_apart = 0;
   m->row_scale = malloc((size_t)(padded_rows + padded_columns) * sizeof *m->row_scale);
   if (m->row_scale == NULL) return CF_NO_MEMORY;
   m->column_scale = m->row_scale + padded_rows;
-  set_scales(&m->a, m->rows, padded_rows, m->row_scale, &low_a, &high_a);
-  set_scales(&m->b, m->columns, padded_columns, m->column_scale, &low_b, &high_b);
+  cf_scaled_scales(&m->a, m->row_scale, &low_a, &high_a);
+  cf_scaled_scales(&m->b, m->column_scale, &low_b, &high_b);
   if (low_a == 0 && high_a == 0 && low_b == 0 && high_b == 0) {
     free(m->row_scale);
     m->row_scale = NULL;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/format.h"
+#include "core/integers.h"
 #include "matmul/transpose.h"
 
 /* Powers of two within which the values of an operand are, whatever their biases, so that no
@@ -94,6 +95,32 @@ int cf_scaled_exponent(const cf_scaled *scaled, int64_t line) {
   if (scaled->of.type != CF_CODES) return 0;
   return scaled->decodes_biases ? -scaled->shift
                                 : scaled->bias - cf_operand_bias(&scaled->of, line, 0);
+}
+
+void cf_scaled_scales(const cf_scaled *scaled, float *scale, int *low, int *high) {
+  const cf_operand *of = &scaled->of;
+  const int differ = of->type == CF_CODES && !scaled->decodes_biases && of->line_bias_stride != 0;
+  const int64_t lines = of->lines, block = differ ? of->line_block : lines;
+  int exponent = cf_scaled_exponent(scaled, 0);
+  const char *own = of->biases;
+  *low = INT16_MAX;
+  *high = INT16_MIN;
+  for (int64_t i = 0; i < lines;) {
+    if (differ) {
+      int16_t bias;
+      memcpy(&bias, own, sizeof bias);
+      exponent = scaled->bias - bias;
+      own += of->line_bias_stride;
+    }
+    const uint32_t bits = exponent < -126 || exponent > 127 ? 0 : (uint32_t)(exponent + 127) << 23;
+    const int64_t end = block > lines - i ? lines : i + block;
+    float each;
+    memcpy(&each, &bits, sizeof each);
+    if (exponent < *low) *low = exponent;
+    if (exponent > *high) *high = exponent;
+    for (; i < end; ++i) scale[i] = each;
+  }
+  memset(scale + lines, 0, CF_TILE_LINES_MAX * sizeof *scale);
 }
 
 int cf_scaled_table(const cf_scaled *scaled, int must_be_finite, cf_bytes *table) {
@@ -209,14 +236,20 @@ void cf_scaled_decode(const cf_scaled *scaled, cf_direction direction, int64_t l
     scaled->decode(&of->rule, biases, 0, from, to, (size_t)count, NULL);
     return;
   }
+  const char *own = of->biases + line / of->line_block * of->line_bias_stride +
+                    k / of->inner_block * of->inner_bias_stride;
+  int64_t left = block - place % block; /* of the block */
   for (int64_t done = 0; done < count; done += BIAS_PIECE) {
-    const int64_t part = count - done < BIAS_PIECE ? count - done : BIAS_PIECE;
-    for (int64_t i = done; i < done + part;) {
-      const int bias = cf_operand_bias(of, across ? line + i : line, across ? k : k + i);
-      /* to the end of the block */
-      const int64_t next = block - (place + i) % block,
-                    end = next < done + part - i ? i + next : done + part;
-      for (; i < end; ++i) biases[i - done] = (int16_t)(bias - scaled->shift);
+    const int64_t part = cf_at_most(BIAS_PIECE, count - done);
+    for (int64_t i = 0; i < part;) {
+      int16_t bias;
+      memcpy(&bias, own, sizeof bias);
+      const int64_t end = i + cf_at_most(left, part - i);
+      left -= end - i;
+      for (; i < end; ++i) biases[i] = (int16_t)(bias - scaled->shift);
+      if (left > 0) continue;
+      left = block;
+      own += stride;
     }
     scaled->decode(&of->rule, biases, 1, from + (size_t)done * of->size, to + done, (size_t)part,
                    NULL);

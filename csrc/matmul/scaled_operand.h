@@ -35,6 +35,10 @@ void cf_scaled_keep_biases(cf_scaled *scaled, const cf_operand *other);
 /* The exponent by which results of a line are to be scaled. */
 int cf_scaled_exponent(const cf_scaled *scaled, int64_t line);
 
+/* The scales of all results of lines, 0 where no float holds one, with CF_TILE_LINES_MAX zeros
+ * after them; and the range of their exponents. */
+void cf_scaled_scales(const cf_scaled *scaled, float *scale, int *low, int *high);
+
 /* Fill a table of all codes as bfloat16.  0 if there is none to be had: if codes are not of 8 bits,
  * all with one bias and exactly bfloat16, zero first and the upper half the lower with the sign
  * set; or if one is not finite, and all must be. */

@@ -98,25 +98,6 @@ typedef struct line_scales {
   int low, high;
 } line_scales;
 
-static void set_scales(const cf_scaled *scaled, line_scales *to) {
-  const int64_t lines = scaled->of.lines;
-  const int alike = scaled->of.type != CF_CODES || scaled->decodes_biases ||
-                    scaled->of.line_bias_stride == 0 || scaled->of.line_block >= lines;
-  to->low = INT16_MAX;
-  to->high = INT16_MIN;
-  for (int64_t i = 0; i < lines;) {
-    const int exponent = cf_scaled_exponent(scaled, i);
-    const uint32_t bits = exponent < -126 || exponent > 127 ? 0 : (uint32_t)(exponent + 127) << 23;
-    const int64_t end = alike ? lines : i + 1;
-    float scale;
-    memcpy(&scale, &bits, sizeof scale);
-    if (exponent < to->low) to->low = exponent;
-    if (exponent > to->high) to->high = exponent;
-    for (; i < end; ++i) to->scale[i] = scale;
-  }
-  for (int64_t i = 0; i < CF_TILE_LINES_MAX; ++i) to->scale[lines + i] = 0;
-}
-
 /* An operand, and the matrices of the stack that are decoded. */
 typedef struct operand {
   cf_scaled scaled;
@@ -195,8 +176,8 @@ static void scale_apart(const workspace *w, const cf_small *small) {
 }
 
 static void choose_scales(workspace *w) {
-  set_scales(&w->a.scaled, &w->rows);
-  set_scales(&w->b.scaled, &w->columns);
+  cf_scaled_scales(&w->a.scaled, w->rows.scale, &w->rows.low, &w->rows.high);
+  cf_scaled_scales(&w->b.scaled, w->columns.scale, &w->columns.low, &w->columns.high);
   const int low_a = w->rows.low, high_a = w->rows.high, low_b = w->columns.low,
             high_b = w->columns.high;
   w->scales = low_a != 0 || high_a != 0 || low_b != 0 || high_b != 0;

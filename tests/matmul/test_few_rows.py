@@ -102,3 +102,64 @@ def test_wherever_codes_begin(matmul_isa, rng, fmt, columns):
             codes = memory[offset : offset + 80 * step].reshape(80, step)[:, :columns]
             codes[...] = cf.encode(values, fmt)
             np.testing.assert_array_equal(cf.matmul(x, cf.CFloatArray(codes, fmt)), x @ values)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 9, 16])
+@pytest.mark.parametrize("block", [1, 3, 16, 32, 48, 128])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("fmt", [cf.CFloat8_1_4_3, cf.CFloat8_1_5_2, cf.CFloat16_SHP], ids=str)
+def test_blocks_along_either_axis(matmul_isa, rng, fmt, axis, block, rows):
+    # integers times powers of two that differ from block to block: all sums are exact
+    shape = (200, 330)
+    biases = np.array(shape)
+    biases[axis] = -(-shape[axis] // block)
+    powers = np.repeat(2.0 ** rng.integers(-3, 4, biases), block, axis)
+    values = rng.integers(-3, 4, shape) * powers[: shape[0], : shape[1]]
+    q = cf.asarray(values, fmt, "max", block=block, axis=axis)
+    np.testing.assert_array_equal(np.asarray(q), values)
+    assert np.unique(q.bias).size > 1
+    x = rng.integers(-7, 8, (rows, shape[0])).astype(np.float32)
+    np.testing.assert_array_equal(cf.matmul(x, q), x @ values)
+    y = rng.integers(-7, 8, (shape[1], rows)).astype(np.float32)
+    np.testing.assert_array_equal(cf.matmul(q, y), values @ y)
+
+
+@pytest.mark.parametrize(("biases", "exponent"), [((60, 120), -60), ((-90, -30), 20)])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_scales_that_take_a_vector_out_of_range(matmul_isa, rng, axis, biases, exponent):
+    # the scale of a block times an element of x is no float32, where the product is one
+    fmt = cf.Format("far", exponent_bits=5, mantissa_bits=2, bias=biases)
+    codes = rng.integers(0, 256, (96, 160)).astype(np.uint8)
+    given = rng.choice(biases, (3, 160) if axis == 0 else (96, 5))
+    q = cf.CFloatArray(codes, fmt, given, block=32, axis=axis)
+    wide = np.asarray(q).astype(np.float64)
+    for length, transposed in ((96, False), (160, True)):
+        x = np.zeros((3, length), np.float32)
+        x[[0, 1, 2], [5, 40, 90]] = np.float32([1.5, -1.25, 1.75]) * np.float32(2.0**exponent)
+        for rows in (x, x[:1]):  # which other kernels have
+            got = cf.matmul(q, rows.T).T if transposed else cf.matmul(rows, q)
+            expected = (wide @ rows.T).T if transposed else rows @ wide
+            with np.errstate(over="ignore", under="ignore"):
+                np.testing.assert_array_equal(got, expected.astype(np.float32))
+
+
+@pytest.mark.parametrize("rows", [1, 3, 12])
+@pytest.mark.parametrize("layout", [{"axis": 0}, {"block": 32}, {"block": 48, "axis": 0}], ids=str)
+@pytest.mark.parametrize("fmt", [cf.CFloat8_1_4_3, cf.CFloat16_SHP], ids=str)
+def test_threads_make_no_difference(matmul_isa, rng, fmt, layout, rows):
+    q = cf.asarray(rng.standard_normal((1210, 1090)), fmt, "max", **layout)
+    x = rng.standard_normal((rows, 1210)).astype(np.float32)
+    y = rng.standard_normal((1090, rows)).astype(np.float32)
+    before = cf.get_num_threads()
+    got = []
+    try:
+        for threads in (1, 3):
+            cf.set_num_threads(threads)
+            got.append((cf.matmul(x, q), cf.matmul(q, y)))
+    finally:
+        cf.set_num_threads(before)
+    for one, other in zip(*got, strict=True):
+        np.testing.assert_array_equal(one, other)
+    wide = np.asarray(q).astype(np.float64)
+    for result, expected in zip(got[0], (x @ wide, wide @ y), strict=True):
+        np.testing.assert_allclose(result, expected, atol=1e-3)

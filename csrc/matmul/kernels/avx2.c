@@ -89,13 +89,12 @@ static inline vector f_subtract_at(vector a, vector b, words n, words test) {
   return _mm256_sub_ps(_mm256_blendv_ps(f_of(n), a, there), _mm256_and_ps(there, b));
 }
 static inline vector f_scales(const float *p, int codes) {
-  (void)codes; /* CF_GEMV_BLOCK at most */
-  return f_set1(p[0]);
+  return codes == 32 ? _mm256_blend_ps(f_set1(p[0]), f_set1(p[1]), 0xF0) : f_set1(p[0]);
 }
+static inline vector f_multiply(vector a, vector b) { return _mm256_mul_ps(a, b); }
 #define GEMV_FIELDS
 #include "matmul/kernels/gemv-inl.h"
 
-static inline vector f_multiply(vector a, vector b) { return _mm256_mul_ps(a, b); }
 static inline vector f_one_nan(vector v) {
   return _mm256_blendv_ps(v, _mm256_set1_ps(CF_FLOAT32_NAN), _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
 }

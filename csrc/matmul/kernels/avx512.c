@@ -88,13 +88,14 @@ static inline vector f_subtract_at(vector a, vector b, words n, words test) {
 }
 /* of 64 codes, or of 32 */
 static inline vector f_scales(const float *p, int codes) {
-  return codes == 64 ? _mm512_mask_blend_ps(0xFF00, _mm512_set1_ps(p[0]), _mm512_set1_ps(p[1]))
-                     : _mm512_set1_ps(p[0]);
+  const __m512i of_64 = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3),
+                of_32 = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+  return _mm512_permutevar_ps(_mm512_broadcast_f32x4(_mm_loadu_ps(p)), codes == 64 ? of_64 : of_32);
 }
+static inline vector f_multiply(vector a, vector b) { return _mm512_mul_ps(a, b); }
 #define GEMV_FIELDS
 #include "matmul/kernels/gemv-inl.h"
 
-static inline vector f_multiply(vector a, vector b) { return _mm512_mul_ps(a, b); }
 static inline vector f_one_nan(vector v) {
   return _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q),
                             _mm512_set1_ps(CF_FLOAT32_NAN));

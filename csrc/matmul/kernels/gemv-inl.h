@@ -19,6 +19,7 @@
  *   words_and(a, b)
  *   f_of(v)                        the same bits
  *   f_subtract_at(a, b, n, t)      a - b where n & t is 0, elsewhere n
+ *   f_multiply(a, b)
  *   f_scales(p, codes)             p[i / CF_GEMV_BLOCK] for each word of a group of so many codes,
  *                                  i being the place of its first */
 #ifndef CF_MATMUL_KERNELS_GEMV_INL_H
@@ -65,6 +66,8 @@ static void update(const float *x, int64_t x_step, int rows, const float *values
  * codes of all words. */
 
 enum { GEMV_ROWS = 4, GEMV_LINES = 4, GEMV_UPDATES = 8 };
+/* The lines, or vectors of lines, whose sums with CF_PANEL_ROWS rows are held in registers. */
+enum { PANEL_SIDE = VECTOR == 8 ? 2 : 4 };
 
 typedef struct field_words {
   words right, mask, offset, test, kept, set, sign, one;
@@ -135,11 +138,22 @@ static CF_ALWAYS_INLINE void values_of(const field_words *of, words group, int s
   for (int place = 0; place < places; ++place) values[place] = f_of(numbers[place]);
 }
 
-static void arrange_fields(int size, const float *x, int64_t count, float *to) {
-  const int places = 4 / size, group = places * VECTOR;
-  for (int64_t i = 0; i < cf_multiple(count, CF_GEMV_CODES); ++i) {
-    const int64_t in_group = i % group;
-    to[i - in_group + in_group % places * VECTOR + in_group / places] = i < count ? x[i] : 0;
+static CF_ALWAYS_INLINE void arrange_groups(int places, const float *x, int64_t groups, float *to) {
+  for (int64_t i = 0; i < groups; ++i, x += places * VECTOR, to += places * VECTOR)
+    for (int place = 0; place < places; ++place)
+      for (int j = 0; j < VECTOR; ++j) to[place * VECTOR + j] = x[places * j + place];
+}
+
+static void arrange(int size, const float *x, int64_t count, float *to) {
+  const int64_t whole = count / CF_GEMV_CODES * CF_GEMV_CODES, rest = count - whole;
+  float padded[CF_GEMV_CODES] = {0};
+  memcpy(padded, x + whole, (size_t)rest * sizeof *padded);
+  if (size == 1) {
+    arrange_groups(4, x, whole / (4 * VECTOR), to);
+    if (rest > 0) arrange_groups(4, padded, CF_GEMV_CODES / (4 * VECTOR), to + whole);
+  } else {
+    arrange_groups(2, x, whole / (2 * VECTOR), to);
+    if (rest > 0) arrange_groups(2, padded, CF_GEMV_CODES / (2 * VECTOR), to + whole);
   }
 }
 
@@ -225,8 +239,9 @@ static CF_ALWAYS_INLINE void dot_fields_rows(const cf_gemv *gemv, const field_wo
 static CF_ALWAYS_INLINE void update_fields_rows(const cf_gemv *gemv, const field_words *of,
                                                 int64_t k, int64_t count, int64_t line,
                                                 int64_t lines, int64_t at, int row, int size,
-                                                int plain, int rows) {
+                                                int plain, int rows, int scaled) {
   const int places = 4 / size, bytes = 4 * VECTOR;
+  const float *scales = scaled ? gemv->scales + k * gemv->scales_step + line / CF_GEMV_BLOCK : NULL;
   const int64_t there = lines * size;
   const uint8_t *codes = gemv->codes + k * gemv->step + line * size;
   int64_t step = gemv->step;
@@ -249,12 +264,16 @@ static CF_ALWAYS_INLINE void update_fields_rows(const cf_gemv *gemv, const field
     vector values[4];
     CF_PREFETCH(codes + GEMV_UPDATES * step);
     values_of(of, words_load(codes), size, plain, values);
+    const vector scale =
+        scaled ? f_scales(scales + i * gemv->scales_step, places * VECTOR) : f_zero();
 #pragma GCC unroll 4
-    for (int place = 0; place < places; ++place)
+    for (int r = 0; r < rows; ++r) {
+      const vector broadcast = f_set1(x[r * gemv->x_step + i]),
+                   element = scaled ? f_multiply(broadcast, scale) : broadcast;
 #pragma GCC unroll 4
-      for (int r = 0; r < rows; ++r)
-        sums[r][place] =
-            f_multiply_add(values[place], f_set1(x[r * gemv->x_step + i]), sums[r][place]);
+      for (int place = 0; place < places; ++place)
+        sums[r][place] = f_multiply_add(values[place], element, sums[r][place]);
+    }
   }
 #pragma GCC unroll 4
   for (int r = 0; r < rows; ++r)
@@ -295,10 +314,10 @@ static void dot_fields(const cf_gemv *gemv) {
   const field_words of = field_words_of(gemv->fields);
 #define DOT_FIELDS(size, plain, together, count)                               \
   for (int64_t at = line; at < line + 4 && at < gemv->lines; at += together) { \
-    if (gemv->scales == NULL)                                                  \
+    if ((count) > 1 || gemv->scales == NULL)                                   \
       dot_fields_rows(gemv, &of, at, row, size, plain, together, count, 0);    \
     else                                                                       \
-      dot_fields_rows(gemv, &of, at, row, size, plain, together, count, 1);    \
+      dot_fields_rows(gemv, &of, at, row, size, plain, together, 1, 1);        \
   }
   for (int64_t line = 0; line < gemv->lines; line += 4) {
     GEMV_OF_FIELDS(DOT_FIELDS)
@@ -308,8 +327,11 @@ static void dot_fields(const cf_gemv *gemv) {
 static void update_fields(const cf_gemv *gemv) {
   const field_words of = field_words_of(gemv->fields);
   const int64_t group = 4 / gemv->fields->size * VECTOR;
-#define UPDATE_FIELDS(size, plain, together, rows) \
-  update_fields_rows(gemv, &of, k, count, line, lines, at, row, size, plain, rows)
+#define UPDATE_FIELDS(size, plain, together, rows)                                       \
+  if ((rows) > 1 || gemv->scales == NULL)                                                \
+    update_fields_rows(gemv, &of, k, count, line, lines, at, row, size, plain, rows, 0); \
+  else                                                                                   \
+    update_fields_rows(gemv, &of, k, count, line, lines, at, row, size, plain, 1, 1)
   for (int64_t k = 0; k < gemv->inner; k += GEMV_UPDATES) {
     const int64_t count = cf_at_most(GEMV_UPDATES, gemv->inner - k);
     for (int64_t line = 0, at = 0, lines; line < gemv->lines; line += lines, at += group) {
@@ -321,8 +343,124 @@ static void update_fields(const cf_gemv *gemv) {
     put_in_sequence(gemv, gemv->sums + row * gemv->sums_step);
 }
 
-#define CF_GEMV_OF_FIELDS \
-  .dot_fields = dot_fields, .update_fields = update_fields, .arrange_fields = arrange_fields,
+/* Panels */
+
+static CF_ALWAYS_INLINE void decode_groups(const cf_gemv *gemv, const field_words *of,
+                                           const uint8_t *codes, int64_t lines, int64_t count,
+                                           const float *scales, float *panel, int size, int plain) {
+  const int places = 4 / size, bytes = 4 * VECTOR;
+  const int64_t length = count * size, padded = cf_multiple(count, CF_GEMV_CODES) * size;
+  for (int64_t i = 0; i < lines; ++i, codes += gemv->step, panel += CF_PANEL_STEP) {
+    for (int64_t at = 0; at < padded; at += bytes) {
+      uint8_t rest[4 * VECTOR] = {0};
+      const uint8_t *from = rest;
+      vector values[4];
+      if (length - at >= bytes) {
+        from = codes + at;
+        CF_PREFETCH(from + gemv->ahead);
+      } else if (length > at) {
+        memcpy(rest, codes + at, (size_t)(length - at));
+      }
+      values_of(of, words_load(from), size, plain, values);
+      const vector scale =
+          scales != NULL ? f_scales(scales + i * gemv->scales_step + at / size / CF_GEMV_BLOCK,
+                                    places * VECTOR)
+                         : f_zero();
+#pragma GCC unroll 4
+      for (int place = 0; place < places; ++place)
+        f_store(panel + at / size + place * VECTOR,
+                scales != NULL ? f_multiply(values[place], scale) : values[place]);
+    }
+  }
+}
+
+static void decode_panel_fields(const cf_gemv *gemv, const uint8_t *codes, int64_t lines,
+                                int64_t count, const float *scales, float *panel) {
+  const field_words of = field_words_of(gemv->fields);
+  if (gemv->fields->size == 1)
+    decode_groups(gemv, &of, codes, lines, count, scales, panel, 1, 0);
+  else if (gemv->fields->plain)
+    decode_groups(gemv, &of, codes, lines, count, scales, panel, 2, 1);
+  else
+    decode_groups(gemv, &of, codes, lines, count, scales, panel, 2, 0);
+}
+
+static void dot_panel(const cf_panel *p) {
+  for (int row = 0; row < p->rows; row += CF_PANEL_ROWS)
+    for (int line = 0; line < CF_PANEL_LINES; line += PANEL_SIDE) {
+      const float *x = p->x + row * p->x_step, *from = p->panel + line * CF_PANEL_STEP;
+      float *to = p->sums + (row * CF_PANEL_LINES + line) * (CF_GEMV_CODES / 4);
+      vector sums[CF_PANEL_ROWS][PANEL_SIDE];
+#pragma GCC unroll 4
+      for (int r = 0; r < CF_PANEL_ROWS; ++r)
+#pragma GCC unroll 4
+        for (int i = 0; i < PANEL_SIDE; ++i)
+          sums[r][i] =
+              p->first ? f_zero() : f_load(to + (r * CF_PANEL_LINES + i) * (CF_GEMV_CODES / 4));
+      for (int64_t k = 0; k < p->count; k += VECTOR, x += VECTOR, from += VECTOR) {
+        vector values[PANEL_SIDE];
+#pragma GCC unroll 4
+        for (int i = 0; i < PANEL_SIDE; ++i) values[i] = f_load(from + i * CF_PANEL_STEP);
+#pragma GCC unroll 4
+        for (int r = 0; r < CF_PANEL_ROWS; ++r) {
+          const vector element = f_load(x + r * p->x_step);
+#pragma GCC unroll 4
+          for (int i = 0; i < PANEL_SIDE; ++i)
+            sums[r][i] = f_multiply_add(element, values[i], sums[r][i]);
+        }
+      }
+      if (p->results == NULL) {
+#pragma GCC unroll 4
+        for (int r = 0; r < CF_PANEL_ROWS; ++r)
+#pragma GCC unroll 4
+          for (int i = 0; i < PANEL_SIDE; ++i)
+            f_store(to + (r * CF_PANEL_LINES + i) * (CF_GEMV_CODES / 4), sums[r][i]);
+      } else {
+#pragma GCC unroll 4
+        for (int r = 0; r < CF_PANEL_ROWS; ++r)
+#pragma GCC unroll 4
+          for (int i = 0; i < PANEL_SIDE; ++i)
+            if (row + r < p->result_rows && line + i < p->result_lines)
+              p->results[(row + r) * p->results_step + line + i] = f_sum(sums[r][i]);
+      }
+    }
+}
+
+static void update_panel(const cf_panel *p) {
+  for (int row = 0; row < p->rows; row += CF_PANEL_ROWS)
+    for (int line = 0; line < CF_GEMV_CODES; line += PANEL_SIDE * VECTOR) {
+      const float *x = p->x + row * p->x_step, *from = p->panel + line;
+      float *to = p->sums + row * p->sums_step + line;
+      vector sums[CF_PANEL_ROWS][PANEL_SIDE];
+#pragma GCC unroll 4
+      for (int r = 0; r < CF_PANEL_ROWS; ++r)
+#pragma GCC unroll 4
+        for (int i = 0; i < PANEL_SIDE; ++i)
+          sums[r][i] = p->first ? f_zero() : f_load(to + r * p->sums_step + i * VECTOR);
+      for (int64_t k = 0; k < p->count; ++k, ++x, from += CF_PANEL_STEP) {
+        vector values[PANEL_SIDE];
+#pragma GCC unroll 4
+        for (int i = 0; i < PANEL_SIDE; ++i) values[i] = f_load(from + i * VECTOR);
+#pragma GCC unroll 4
+        for (int r = 0; r < CF_PANEL_ROWS; ++r) {
+          const vector element = f_set1(x[r * p->x_step]);
+#pragma GCC unroll 4
+          for (int i = 0; i < PANEL_SIDE; ++i)
+            sums[r][i] = f_multiply_add(values[i], element, sums[r][i]);
+        }
+      }
+#pragma GCC unroll 4
+      for (int r = 0; r < CF_PANEL_ROWS; ++r)
+#pragma GCC unroll 4
+        for (int i = 0; i < PANEL_SIDE; ++i)
+          f_store(to + r * p->sums_step + i * VECTOR, sums[r][i]);
+    }
+}
+
+#define CF_GEMV_OF_FIELDS                                                       \
+  .dot_fields = dot_fields, .update_fields = update_fields, .arrange = arrange, \
+  .decode_panel_fields = decode_panel_fields, .dot_panel = dot_panel,           \
+  .update_panel = update_panel,
 #else
 #define CF_GEMV_OF_FIELDS
 #endif

@@ -78,10 +78,10 @@ static inline vector f_scales(const float *p, int codes) {
   (void)codes; /* CF_GEMV_BLOCK at most */
   return f_set1(p[0]);
 }
+static inline vector f_multiply(vector a, vector b) { return vmulq_f32(a, b); }
 #define GEMV_FIELDS
 #include "matmul/kernels/gemv-inl.h"
 
-static inline vector f_multiply(vector a, vector b) { return vmulq_f32(a, b); }
 static inline vector f_one_nan(vector v) {
   return vbslq_f32(vceqq_f32(v, v), v, vdupq_n_f32(CF_FLOAT32_NAN));
 }

@@ -1,7 +1,6 @@
 /* Products of small matrices of float32 that are not packed: included by an instruction set's file,
- * which defines what gemv-inl.h asks for, and
+ * which defines what gemv-inl.h asks for, f_multiply among it, and
  *
- *   f_multiply(a, b)
  *   f_one_nan(v)                   every NaN is CF_FLOAT32_NAN
  *   f_store_some(p, v, n)          the first n of a vector, fewer than it has */
 #ifndef CF_MATMUL_KERNELS_SMALL_INL_H

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "core/format.h"
+#include "core/integers.h"
 #include "cpu/compiler.h"
 
 /* Elements as packed.  CF_PACKED_BFLOAT16 splits a value into the sum of up to three bfloat16, its
@@ -132,29 +133,53 @@ typedef struct cf_gemv {
   int rows;
   float *sums;
   int64_t sums_step;
-  /* NULL, or of lines' elements: of so many each, and `scales_step` from one line to the next;
-   * there is one more than there are elements for */
+  /* NULL, or of CF_GEMV_BLOCK neighbouring elements each, of every line, which the sums of those
+   * are multiplied by; or of such lines, of every place, which x is multiplied by: `scales_step`
+   * from one line, or place, to the next; CF_GEMV_SCALES can be read wherever there is one */
   const float *scales;
   int64_t scales_step;
+  int64_t ahead; /* bytes from codes that become a panel to those that will be next */
 } cf_gemv;
-enum { CF_GEMV_BLOCK = 32 };
+enum { CF_GEMV_BLOCK = 16, CF_GEMV_SCALES = 4 };
 typedef void cf_gemv_kernel(const cf_gemv *gemv);
 /* How many neighbouring lines from `line` on go together, where `bytes` of codes are a vector: no
  * load of those that follow should need two cache lines. */
 static inline int64_t cf_gemv_lines_together(const cf_gemv *gemv, int64_t line, int size,
                                              int bytes) {
   const uintptr_t address = (uintptr_t)(gemv->codes + line * size);
-  const int64_t most =
+  int64_t most =
       (gemv->step % bytes == 0 ? bytes - (int64_t)(address % (uintptr_t)bytes) : (int64_t)bytes) /
       size;
+  if (gemv->scales != NULL && most % CF_GEMV_BLOCK != 0) most = bytes / size;
   return most < gemv->lines - line ? most : gemv->lines - line;
 }
-/* x in the order in which a kernel has the elements of lines; zeros fill it up to a multiple of
- * CF_GEMV_CODES. */
+/* x in the order in which the kernels have the elements of lines of codes of 1 or 2 bytes; zeros
+ * fill it up to a multiple of CF_GEMV_CODES. */
 enum { CF_GEMV_CODES = 64 };
-typedef void cf_arrange_kernel(const float *x, int64_t count, float *to);
-/* And for codes of 1 or 2 bytes whose fields are moved into a float32's place. */
-typedef void cf_arrange_fields_kernel(int size, const float *x, int64_t count, float *to);
+typedef void cf_arrange_kernel(int size, const float *x, int64_t count, float *to);
+
+/* More rows: codes are decoded once for all of them, into a panel that stays in the nearest cache.
+ * Some lines, or places, of codes from `codes` on, `count` of each, times scales if there are any:
+ * those of CF_GEMV_BLOCK neighbouring ones, scales_step from one line to the next.  They are put
+ * CF_PANEL_STEP apart, in the order of arrange, filled up to a multiple of CF_GEMV_CODES. */
+enum { CF_PANEL_STEP = 144, CF_PANEL_LINES = 8, CF_PANEL_PLACES = 16, CF_PANEL_ROWS = 4 };
+typedef void cf_decode_panel_kernel(const cf_gemv *gemv, const uint8_t *codes, int64_t lines,
+                                    int64_t count, const float *scales, float *panel);
+/* Rows, a multiple of CF_PANEL_ROWS, times a panel: of CF_PANEL_LINES lines, `count` elements of
+ * each, into sums[row][line] of CF_GEMV_CODES / 4 lanes, which are added up to results[row][line]
+ * if those are not NULL; or of `count` places of CF_GEMV_CODES lines, into sums[row] of these.
+ * Sums are from zero if `first`. */
+typedef struct cf_panel {
+  const float *x, *panel;
+  int64_t x_step, count;
+  int rows, first;
+  float *sums;
+  int64_t sums_step; /* of places */
+  float *results;    /* of lines, of which there may be fewer, and of rows */
+  int64_t results_step;
+  int result_rows, result_lines;
+} cf_panel;
+typedef void cf_panel_kernel(const cf_panel *panel);
 
 /* Small matrices, decoded and not packed: rows of elements, one after the other, float32 or
  * bfloat16, of which inner is even.  results = a @ b, in the order of the inner axis, rows `step`
@@ -186,11 +211,13 @@ typedef struct cf_tiles {
   cf_widen_kernel *widen;
   cf_widen_columns_kernel *widen_columns;
   cf_gemv_kernel *dot_codes, *update_codes;
-  cf_arrange_kernel *arrange_codes; /* for dot_codes */
-  cf_dot_kernel *dot;               /* these of float32 only */
+  cf_decode_panel_kernel *decode_panel_codes;
+  cf_dot_kernel *dot; /* these of float32 only */
   cf_update_kernel *update;
   cf_gemv_kernel *dot_fields, *update_fields; /* or NULL */
-  cf_arrange_fields_kernel *arrange_fields;   /* for dot_fields */
+  cf_arrange_kernel *arrange;                 /* for dot_fields and dot_codes */
+  cf_decode_panel_kernel *decode_panel_fields;
+  cf_panel_kernel *dot_panel, *update_panel;
   uint64_t (*enter)(void);
   void (*leave)(uint64_t state);
 } cf_tiles;
@@ -224,7 +251,7 @@ typedef struct cf_tiles {
    .widen_columns = widen_columns,                              \
    .dot_codes = dot_codes,                                      \
    .update_codes = update_codes,                                \
-   .arrange_codes = arrange_codes,                              \
+   .decode_panel_codes = decode_panel_codes,                    \
    .enter = enter_modes,                                        \
    .leave = leave_modes}
 

@@ -93,18 +93,15 @@ static inline __mmask64 first_of_64(int64_t count) {
 
 enum { ROW_PIECE = 4, UPDATE_PIECE = 8, DOT_PIECE = 16384 };
 
-/* 64 elements in the order of widen_to_float32; zeros beyond `count`. */
-static inline void order_64(const float *from, int64_t count, float *to) {
-  for (int64_t i = 0; i < 64; ++i) to[i % 4 * 16 + i / 4] = i < count ? from[i] : 0;
-}
-
-/* And back: no more than `count`. */
+/* From the order of widen_to_float32: no more than `count`. */
 static inline void put_64(const float *from, int64_t count, float *to) {
   for (int64_t i = 0; i < 64 && i < count; ++i) to[i] = from[i % 4 * 16 + i / 4];
 }
 
-static void arrange_codes(const float *x, int64_t count, float *to) {
-  for (int64_t i = 0; i < count; i += 64) order_64(x + i, count - i, to + i);
+/* The scale of each element, in any of the vectors of widen_to_float32. */
+static inline __m512 scales_of_64(const float *scales) {
+  const __m512i order = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+  return _mm512_permutevar_ps(_mm512_broadcast_f32x4(_mm_loadu_ps(scales)), order);
 }
 
 /* Some rows times a part of some lines, from k on.  The sums are of as many lines as share the
@@ -126,12 +123,14 @@ static inline void dot_lines(const byte_tables *tables, const cf_gemv *gemv, int
 #pragma GCC unroll 4
     for (int i = 0; i < lines; ++i) {
       _mm_prefetch((const char *)codes + i * gemv->step + ahead, _MM_HINT_T0);
-      widen_to_float32(tables, _mm512_maskz_loadu_epi8(there, codes + i * gemv->step), values);
+      const __m512i group = done + 64 <= count
+                                ? _mm512_loadu_si512(codes + i * gemv->step)
+                                : _mm512_maskz_loadu_epi8(there, codes + i * gemv->step);
+      widen_to_float32(tables, group, values);
       __m512 scales = _mm512_setzero_ps();
-      if (scaled) {
-        const float *of = gemv->scales + (line + i) * gemv->scales_step + (k + done) / 32;
-        scales = _mm512_mask_blend_ps(0xFF00, _mm512_set1_ps(of[0]), _mm512_set1_ps(of[1]));
-      }
+      if (scaled)
+        scales = scales_of_64(gemv->scales + (line + i) * gemv->scales_step +
+                              (k + done) / CF_GEMV_BLOCK);
 #pragma GCC unroll 4
       for (int r = 0; r < rows; ++r) {
         __m512 parts[2];
@@ -163,9 +162,19 @@ static inline void dot_lines(const byte_tables *tables, const cf_gemv *gemv, int
  * sums are in the order of widen_to_float32. */
 static inline void update_lines(const byte_tables *tables, const cf_gemv *gemv, int64_t k,
                                 int64_t count, int64_t line, int64_t lines, int64_t at, int row,
-                                int rows) {
-  const __mmask64 there = first_of_64(lines);
+                                int rows, int scaled) {
+  const float *scales = scaled ? gemv->scales + k * gemv->scales_step + line / CF_GEMV_BLOCK : NULL;
   const uint8_t *codes = gemv->codes + k * gemv->step + line;
+  int64_t step = gemv->step;
+  CF_ALIGNED(64) uint8_t padded[UPDATE_PIECE * 64];
+  /* a mask costs one row more than it does several */
+  const __mmask64 there = first_of_64(lines);
+  if (rows == 1 && CF_UNLIKELY(lines < 64)) {
+    for (int64_t i = 0; i < count; ++i)
+      _mm512_store_si512(padded + 64 * i, _mm512_maskz_loadu_epi8(there, codes + i * step));
+    codes = padded;
+    step = 64;
+  }
   const float *x = gemv->x + row * gemv->x_step + k;
   float *to = gemv->sums + row * gemv->sums_step + at;
   __m512 sums[ROW_PIECE][4], values[4];
@@ -175,12 +184,17 @@ static inline void update_lines(const byte_tables *tables, const cf_gemv *gemv, 
     for (int q = 0; q < 4; ++q)
       sums[r][q] =
           k == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(to + r * gemv->sums_step + 16 * q);
-  for (int64_t i = 0; i < count; ++i, codes += gemv->step) {
-    _mm_prefetch((const char *)codes + UPDATE_PIECE * gemv->step, _MM_HINT_T0);
-    widen_to_float32(tables, _mm512_maskz_loadu_epi8(there, codes), values);
+  for (int64_t i = 0; i < count; ++i, codes += step) {
+    _mm_prefetch((const char *)codes + UPDATE_PIECE * step, _MM_HINT_T0);
+    widen_to_float32(tables,
+                     rows == 1 ? _mm512_loadu_si512(codes) : _mm512_maskz_loadu_epi8(there, codes),
+                     values);
+    const __m512 scale =
+        scaled ? scales_of_64(scales + i * gemv->scales_step) : _mm512_setzero_ps();
 #pragma GCC unroll 4
     for (int r = 0; r < rows; ++r) {
-      const __m512 element = _mm512_set1_ps(x[r * gemv->x_step + i]);
+      const __m512 broadcast = _mm512_set1_ps(x[r * gemv->x_step + i]),
+                   element = scaled ? _mm512_mul_ps(broadcast, scale) : broadcast;
 #pragma GCC unroll 4
       for (int q = 0; q < 4; ++q) sums[r][q] = _mm512_fmadd_ps(values[q], element, sums[r][q]);
     }
@@ -205,10 +219,10 @@ static inline void update_lines(const byte_tables *tables, const cf_gemv *gemv, 
 static void dot_codes(const cf_gemv *gemv) {
   const byte_tables tables = byte_tables_of(gemv->table);
 #define DOT_LINES(lines, rows)                                   \
-  if (gemv->scales == NULL)                                      \
+  if ((rows) > 1 || gemv->scales == NULL)                        \
     dot_lines(&tables, gemv, k, count, at, lines, row, rows, 0); \
   else                                                           \
-    dot_lines(&tables, gemv, k, count, at, lines, row, rows, 1)
+    dot_lines(&tables, gemv, k, count, at, lines, row, 1, 1)
 #define DOT(rows)                                                     \
   for (int64_t at = line; at < line + 4; at += (rows) <= 2 ? 4 : 2) { \
     DOT_LINES((rows) <= 2 ? 4 : 2, rows);                             \
@@ -230,10 +244,16 @@ static void dot_codes(const cf_gemv *gemv) {
  * streams. */
 static void update_codes(const cf_gemv *gemv) {
   const byte_tables tables = byte_tables_of(gemv->table);
-#define UPDATE(rows) update_lines(&tables, gemv, k, count, line, lines, at, row, rows)
+#define UPDATE(rows) update_lines(&tables, gemv, k, count, line, lines, at, row, rows, 0)
   for (int64_t k = 0; k < gemv->inner; k += UPDATE_PIECE) {
     const int64_t rest = gemv->inner - k, count = rest < UPDATE_PIECE ? rest : UPDATE_PIECE;
-    for (int64_t line = 0, at = 0, lines; line < gemv->lines; line += lines, at += 64) {
+    int64_t line = 0, at = 0, lines;
+    /* of one row */
+    for (; gemv->scales != NULL && line < gemv->lines; line += lines, at += 64) {
+      lines = cf_gemv_lines_together(gemv, line, 1, 64);
+      update_lines(&tables, gemv, k, count, line, lines, at, 0, 1, 1);
+    }
+    for (; line < gemv->lines; line += lines, at += 64) {
       lines = cf_gemv_lines_together(gemv, line, 1, 64);
       IN_ROWS(UPDATE)
     }
@@ -246,6 +266,25 @@ static void update_codes(const cf_gemv *gemv) {
       put_64(ordered, lines, sums + line);
     }
   }
+}
+
+static void decode_panel_codes(const cf_gemv *gemv, const uint8_t *codes, int64_t lines,
+                               int64_t count, const float *scales, float *panel) {
+  const byte_tables tables = byte_tables_of(gemv->table);
+  for (int64_t i = 0; i < lines; ++i, codes += gemv->step, panel += CF_PANEL_STEP)
+    for (int64_t at = 0; at < count; at += 64) {
+      __m512 values[4];
+      _mm_prefetch((const char *)codes + at + gemv->ahead, _MM_HINT_T0);
+      widen_to_float32(&tables, _mm512_maskz_loadu_epi8(first_of_64(count - at), codes + at),
+                       values);
+      if (scales != NULL) {
+        const __m512 scale = scales_of_64(scales + i * gemv->scales_step + at / CF_GEMV_BLOCK);
+#pragma GCC unroll 4
+        for (int q = 0; q < 4; ++q) values[q] = _mm512_mul_ps(values[q], scale);
+      }
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; ++q) _mm512_storeu_ps(panel + at + 16 * q, values[q]);
+    }
 }
 
 #endif
