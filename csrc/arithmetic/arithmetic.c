@@ -31,6 +31,7 @@ typedef struct operand {
 typedef struct arithmetic {
   int function, result_type, rounding; /* the type may be CF_CODES */
   int in_lanes;                        /* takes_lanes */
+  int in_pairs;                        /* takes_pairs */
   int may_be_nonfinite;                /* so may results in lanes */
   operand operands[MAX_OPERANDS];
   const cf_format *format; /* of results that are codes */
@@ -361,6 +362,59 @@ static int takes_lanes(const arithmetic *work) {
   }
 }
 
+/* Whether a format's codes are such as arithmetic/pairs.h has for operands. */
+static int is_plain_operand(const arithmetic *work, const operand *x, size_t size) {
+  return x->at.type == CF_CODES && x->at.stride == (int64_t)size &&
+         x->params.sign_mask + x->params.magnitude_mask == (size == 1 ? 0xFF : 0xFFFF) &&
+         x->format->is_signed == work->format->is_signed &&
+         x->format->subnormals != CF_SUBNORMALS_NORMAL && !x->params.no_negative_zero &&
+         cf_lanes_decode(x->format);
+}
+
+/* Whether the operand's finite values are results too. */
+static int is_result(const arithmetic *work, const operand *x) {
+  const cf_format *own = x->format, *format = work->format;
+  return x->bias == work->bias && own->exponent_bits == format->exponent_bits &&
+         own->mantissa_bits == format->mantissa_bits && own->subnormals == format->subnormals &&
+         own->nonfinite == format->nonfinite;
+}
+
+/* Whether work that takes_lanes is for the loops of arithmetic/pairs.h.
+ *
+ * These do not round sums to odd.  Where the larger addend is itself a result, of 11 bits or fewer,
+ * what is lost by rounding a sum to 24 bits lies beyond all decisions: something is only lost if
+ * the other addend is below 2^-12 of it, and the sum then rounds to the larger one
+ * (Figueroa, 1995, for formats without an end). */
+static int takes_pairs(const arithmetic *work) {
+  if (!work->in_lanes || work->counts_flags || work->result_type != CF_CODES ||
+      operand_count(work->function) != 2 || cf_active_arithmetic_loops()->pairs == NULL)
+    return 0;
+  const cf_rule rule = cf_rule_of(work->format, work->rounding, 0, NULL);
+  const operand *a = &work->operands[0], *b = &work->operands[1];
+  if (!cf_adds_16_bits(&rule) || !is_plain_operand(work, a, rule.code_size) ||
+      !is_plain_operand(work, b, rule.code_size) ||
+      rule.params.sign_mask + rule.params.magnitude_mask != (rule.code_size == 1 ? 0xFF : 0xFFFF))
+    return 0;
+  const int adds = work->function == CF_ADD || work->function == CF_SUBTRACT;
+  return !adds || (work->format->mantissa_bits <= 10 && is_result(work, a) && is_result(work, b));
+}
+
+static void compute_pairs(const arithmetic *work, int64_t begin, int64_t end, char *results,
+                          unsigned *signals) {
+  const operand *a = &work->operands[0], *b = &work->operands[1];
+  const cf_format *const formats[2] = {a->format, b->format};
+  const int biases[2] = {a->bias, b->bias};
+  const char *const from_a = (const char *)a->at.elements + begin * a->at.stride;
+  const char *const from_b = (const char *)b->at.elements + begin * b->at.stride;
+  cf_pair_rule rule = cf_pair_rule_of(work->function, formats, biases, work->format, work->bias);
+  rule.streaming = (size_t)work->count >= CF_STREAMED_BYTES / rule.code_size && results != from_a &&
+                   results != from_b;
+  const uint64_t modes = cf_set_default_float_modes();
+  cf_active_arithmetic_loops()->pairs(&rule, from_a, from_b, results, (size_t)(end - begin),
+                                      signals);
+  cf_restore_float_modes(modes);
+}
+
 /* Elements that are worked on at a time, in the nearest cache. */
 enum { TILE = 1024 };
 
@@ -496,7 +550,9 @@ static void compute_share(void *context, int index) {
                                                         : cf_code_size(work->format);
   cf_share_of(work->count, 1, work->threads, index, &begin, &end);
   char *results = work->results + begin * (int64_t)size;
-  if (goes_in_tiles(work))
+  if (work->in_pairs)
+    compute_pairs(work, begin, end, results, &signals);
+  else if (goes_in_tiles(work))
     compute_tiles(work, begin, end, results, work->counts_flags ? &flags : NULL, &signals);
   else
     compute_values(work, begin, end, results, &flags, &signals);
@@ -519,6 +575,7 @@ static void choose_way(arithmetic *work, int counts_flags) {
   work->counts_flags = counts_flags;
   work->in_lanes = takes_lanes(work);
   work->may_be_nonfinite = may_be_nonfinite(work);
+  work->in_pairs = takes_pairs(work);
 }
 
 static void compute_all(arithmetic *work, int threads, cf_flags *flags, uint32_t *signals) {
@@ -718,7 +775,9 @@ static int compute_by_table(arithmetic *work, int threads, uint32_t *signals) {
   }
   choose_way(work, 0);
   if (many == 1 && work->count >= TABULATED_CODES) return map_one(work, of, threads, signals);
-  if (many != 2 || operand_count(work->function) != 2 || work->count < TABULATED_PAIRS) return 0;
+  if (many != 2 || operand_count(work->function) != 2 || work->count < TABULATED_PAIRS ||
+      work->in_pairs)
+    return 0;
   return map_two(work, threads);
 }
 

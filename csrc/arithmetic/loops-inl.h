@@ -158,6 +158,9 @@ DEFINE_COMPARISONS(16, uint16_t, int32_t)
 #ifndef SUM_INTEGERS
 #define SUM_INTEGERS NULL
 #endif
+#ifndef PAIRS
+#define PAIRS NULL
+#endif
 
 #define ARITHMETIC_LOOPS                                    \
   {                                                         \
@@ -178,6 +181,7 @@ DEFINE_COMPARISONS(16, uint16_t, int32_t)
       .compare8 = ISA_NAME(compare8),                       \
       .compare16 = ISA_NAME(compare16),                     \
       .sum_integers = SUM_INTEGERS,                         \
+      .pairs = PAIRS,                                       \
   }
 
 #endif

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arithmetic/pairs.h"
+
 /* Sums have so many partial ones: element i is added to number i % CF_SUM_LANES. */
 enum { CF_SUM_LANES = 16 };
 
@@ -76,6 +78,7 @@ typedef struct cf_arithmetic_loops {
    * there is nothing faster than adding floats. */
   int64_t (*sum_integers)(const uint8_t *codes, size_t count, const cf_integer_rule *rule,
                           int *magnitude);
+  cf_pair_loop *pairs; /* NULL if there is none */
 } cf_arithmetic_loops;
 
 /* An instruction set that is not of the target architecture has none. */

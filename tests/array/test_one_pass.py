@@ -114,6 +114,58 @@ def test_one_array(name, fmt, isa):
             assert_same(UNARY[name], (a,), a.copy(), counted)
 
 
+FLUSH8 = cf.Format("flush8", exponent_bits=5, mantissa_bits=2, subnormals="flush")
+UNSIGNED8 = cf.Format("unsigned8", exponent_bits=5, mantissa_bits=3, signed=False)
+
+
+@pytest.mark.parametrize(
+    "fmt", [F8, F52, IEEE8, FLUSH8, UNSIGNED8, cf.float8_e4m3fn, cf.float8_e5m2], ids=str
+)
+@pytest.mark.parametrize("name", BINARY)
+def test_all_pairs_of_8_bits(name, fmt, isa):
+    """Also those alone that signal nothing, which would leave it to others."""
+    every = np.arange(256, dtype=np.uint8)
+    a, b = (cf.CFloatArray(c, fmt) for c in (np.repeat(every, 256), np.tile(every, 256)))
+    assert_same(BINARY[name], (a, b), a.copy(), counted=False)
+    values = np.isfinite(np.asarray(a)) & np.isfinite(np.asarray(b)) & (np.asarray(b) != 0)
+    tame = [cf.CFloatArray(x.codes[values], fmt) for x in (a, b)]
+    assert_same(BINARY[name], tame, tame[0].copy(), counted=False)
+
+
+@pytest.mark.parametrize(
+    ("fmt", "bias"), [(SHP, 15), (SHP, 2), (UHP, 31), (cf.float16, 15)], ids=str
+)
+@pytest.mark.parametrize("name", BINARY)
+def test_all_codes_of_16_bits_with_some(name, fmt, bias, isa):
+    """Those at both ends of all binades, near each code itself, and at random."""
+    every = np.arange(1 << 16, dtype=np.uint16)
+    m = 1 << fmt.mantissa_bits
+    rng = np.random.default_rng(3)
+    others = [0, 1, 2, m - 1, m, m + 1, 2 * m, 9 * m - 1, 15 * m, 15 * m + 1, 16 * m - 1, 31 * m]
+    others += [x | 1 << 15 for x in others] + rng.integers(0, 1 << 16, 12).tolist()
+    near = [every ^ x for x in (0, 1, 1 << 15, 1 << 15 | 1, m, 3 * m, 1 << 15 | 12 * m | 5)]
+    a = cf.CFloatArray(every, fmt, bias)
+    for codes in [np.full_like(every, x) for x in others] + near:
+        b = cf.CFloatArray(codes.astype(np.uint16), fmt, bias)
+        assert_same(BINARY[name], (a, b), a.copy(), counted=False)
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_results_that_bypass_the_caches(name):
+    """Those of much memory, that begin anywhere, and of several threads."""
+    size = (1 << 23) + 77
+    for fmt, dtype in ((F8, np.uint8), (SHP, np.uint16)):
+        room = np.random.default_rng(1).integers(0, 256, size + 200).astype(dtype)
+        a = cf.CFloatArray(room[1 : size + 1], fmt)
+        b = cf.CFloatArray(room[100 : size + 100], fmt)
+        out = cf.CFloatArray(np.zeros(size + 3, dtype)[3:], fmt)
+        with np.errstate(all="ignore"):
+            BINARY[name](a, b, out=out)
+            for part in (slice(0, 500), slice(4_194_000, 4_195_000), slice(size - 500, size)):
+                expected = BINARY[name](apart(a[part]), apart(b[part]), out=a[part].copy())
+                assert np.array_equal(out[part].codes, expected.codes)
+
+
 @pytest.mark.parametrize("fmt", [F8, cf.float8_e5m2], ids=str)
 @pytest.mark.parametrize("name", BINARY)
 def test_pairs_that_are_looked_up(name, fmt, isa):
