@@ -1,7 +1,10 @@
-/* What operations on two arrays of codes need to know. */
+/* Operations on two arrays of codes in registers: which ones, and what they need to know. */
 #include "arithmetic/pairs.h"
 
-#include <string.h>
+#include "arithmetic/loops.h"
+#include "arithmetic/work.h"
+#include "convert/prepare.h"
+#include "cpu/float_modes.h"
 
 static uint32_t bits_of(float x) {
   uint32_t bits;
@@ -82,4 +85,57 @@ cf_pair_rule cf_pair_rule_of(int function, const cf_format *const *operands, con
     rule.is_watched |= rule.negation != 0;
   }
   return rule;
+}
+
+/* Whether a format's codes are such as arithmetic/pairs.h has for operands. */
+static int is_plain_operand(const cf_work *work, const cf_work_operand *x, size_t size) {
+  return x->at.type == CF_CODES && x->at.stride == (int64_t)size &&
+         x->params.sign_mask + x->params.magnitude_mask == (size == 1 ? 0xFF : 0xFFFF) &&
+         x->format->is_signed == work->format->is_signed &&
+         x->format->subnormals != CF_SUBNORMALS_NORMAL && !x->params.no_negative_zero &&
+         cf_lanes_decode(x->format);
+}
+
+/* Whether the operand's finite values are results too. */
+static int is_result(const cf_work *work, const cf_work_operand *x) {
+  const cf_format *own = x->format, *format = work->format;
+  return x->bias == work->bias && own->exponent_bits == format->exponent_bits &&
+         own->mantissa_bits == format->mantissa_bits && own->subnormals == format->subnormals &&
+         own->nonfinite == format->nonfinite;
+}
+
+/* Whether work that cf_takes_lanes is for the loops of arithmetic/pairs.h.
+ *
+ * These do not round sums to odd.  Where the larger addend is itself a result, of 11 bits or fewer,
+ * what is lost by rounding a sum to 24 bits lies beyond all decisions: something is only lost if
+ * the other addend is below 2^-12 of it, and the sum then rounds to the larger one
+ * (Figueroa, 1995, for formats without an end). */
+int cf_takes_pairs(const cf_work *work) {
+  if (!work->in_lanes || work->counts_flags || work->result_type != CF_CODES ||
+      cf_operand_count(work->function) != 2 || cf_active_arithmetic_loops()->pairs == NULL)
+    return 0;
+  const cf_rule rule = cf_rule_of(work->format, work->rounding, 0, NULL);
+  const cf_work_operand *a = &work->operands[0], *b = &work->operands[1];
+  if (!cf_adds_16_bits(&rule) || !is_plain_operand(work, a, rule.code_size) ||
+      !is_plain_operand(work, b, rule.code_size) ||
+      rule.params.sign_mask + rule.params.magnitude_mask != (rule.code_size == 1 ? 0xFF : 0xFFFF))
+    return 0;
+  const int adds = work->function == CF_ADD || work->function == CF_SUBTRACT;
+  return !adds || (work->format->mantissa_bits <= 10 && is_result(work, a) && is_result(work, b));
+}
+
+void cf_compute_pairs(const cf_work *work, int64_t begin, int64_t end, char *results,
+                      unsigned *signals) {
+  const cf_work_operand *a = &work->operands[0], *b = &work->operands[1];
+  const cf_format *const formats[2] = {a->format, b->format};
+  const int biases[2] = {a->bias, b->bias};
+  const char *const from_a = (const char *)a->at.elements + begin * a->at.stride;
+  const char *const from_b = (const char *)b->at.elements + begin * b->at.stride;
+  cf_pair_rule rule = cf_pair_rule_of(work->function, formats, biases, work->format, work->bias);
+  rule.streaming = (size_t)work->count >= CF_STREAMED_BYTES / rule.code_size && results != from_a &&
+                   results != from_b;
+  const uint64_t modes = cf_set_default_float_modes();
+  cf_active_arithmetic_loops()->pairs(&rule, from_a, from_b, results, (size_t)(end - begin),
+                                      signals);
+  cf_restore_float_modes(modes);
 }
