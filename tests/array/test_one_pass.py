@@ -150,6 +150,20 @@ def test_all_codes_of_16_bits_with_some(name, fmt, bias, isa):
         assert_same(BINARY[name], (a, b), a.copy(), counted=False)
 
 
+@pytest.mark.quick
+def test_a_product_in_the_middle_of_the_hole(isa):
+    """37 * 83 half quanta, between the largest subnormal number and the smallest normal one."""
+    a = cf.asarray(np.full(100, 37 * 2.0**-13), SHP)
+    b = cf.asarray(np.resize([83 * 2.0**-13, -83 * 2.0**-13], 100), SHP)
+    assert (np.asarray(a, np.float64) * np.asarray(b, np.float64))[0] == (
+        1023 + 1024 * 2
+    ) * 2.0**-26
+    product = np.multiply(a, b, out=a.copy())
+    assert product.codes.tolist() == [0x400, 0x8400] * 50
+    a.codes[:] -= 1
+    assert np.multiply(a, b, out=a.copy()).codes.tolist() == [0x3FF, 0x83FF] * 50
+
+
 @pytest.mark.parametrize("name", BINARY)
 def test_results_that_bypass_the_caches(name):
     """Those of much memory, that begin anywhere, and of several threads."""
