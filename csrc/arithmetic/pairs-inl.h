@@ -21,7 +21,7 @@ typedef struct source_lanes {
 typedef struct pair_lanes {
   source_lanes operands[2];
   lanes last_bit, step, drop, smallest_normal, upper, anchor, below, largest;
-  lanes sign, sign_code, signs, flip, negation, smallest_normal_float32;
+  lanes sign, sign_code, signs, flip, negation, negative_code, smallest_normal_float32;
 } pair_lanes;
 
 static CF_ALWAYS_INLINE lanes float_lanes(float x) {
@@ -59,12 +59,13 @@ static CF_ALWAYS_INLINE pair_lanes pair_lanes_of(const cf_pair_rule *rule) {
   l.signs = v_set1(rule->signs);
   l.flip = v_set1(rule->flip);
   l.negation = v_set1(rule->negation);
+  l.negative_code = v_set1(rule->negative_code);
   l.smallest_normal_float32 = v_set1(1u << 23);
   return l;
 }
 
-/* What is looked out for: nothing, or results that are neither finite nor zero, or negative and of
- * a format without a sign; or operands that are neither finite nor zero, too. */
+/* What is looked out for: nothing, or results that are neither finite nor zero; or such operands,
+ * too, and sums that are negative and of a format without a sign. */
 enum watch { WATCH_NOTHING, WATCH_RESULTS, WATCH_ALL };
 
 /* The largest that was seen. */
@@ -126,9 +127,13 @@ static CF_ALWAYS_INLINE lanes pair_code(const pair_lanes *l, int function, int w
   }
   const lanes result = operate(function, x, y);
   const lanes magnitude = function == CF_ADD ? v_andnot(result, l->sign) : result;
-  if (watch != WATCH_NOTHING) most->result = v_max_u(most->result, magnitude);
+  /* sums of finite numbers are finite */
+  if (watch != WATCH_NOTHING && function != CF_ADD) most->result = v_max_u(most->result, magnitude);
   lanes code = result_code(l, magnitude);
-  if (function == CF_ADD) code = v_or(code, v_and(v_srli(result, 32 - bits), l->sign_code));
+  if (function == CF_ADD) {
+    if (watch == WATCH_ALL) code = v_select(m_gt_s(v_set1(0), magnitude), l->negative_code, code);
+    code = v_or(code, v_and(v_srli(result, 32 - bits), l->sign_code));
+  }
   return i != 0 ? v_slli(code, i * bits) : code;
 }
 
@@ -163,8 +168,7 @@ static CF_NOINLINE lanes ISA_NAME(unusual_vector)(const cf_pair_rule *rule, lane
       if (m_any(m_and(by_zero, finite))) *signals |= CF_SIGNAL_DIVIDE_BY_ZERO;
     }
     lanes code = result_code(&l, v_select(no_number, infinity, magnitude));
-    if (rule->sign_code == 0)
-      code = v_select(m_gt_s(zero, result), v_set1(rule->negative_code), code);
+    if (rule->sign_code == 0) code = v_select(m_gt_s(zero, result), l.negative_code, code);
     code = v_or(code, v_and(v_srlv(result, v_set1((uint32_t)(32 - bits))), l.sign_code));
     code = v_select(no_number, v_set1(rule->nan_code), code);
     codes = v_or(codes, v_sllv(code, v_set1((uint32_t)(i * bits))));

@@ -111,8 +111,9 @@ static int is_result(const cf_work *work, const cf_work_operand *x) {
  * the other addend is below 2^-12 of it, and the sum then rounds to the larger one
  * (Figueroa, 1995, for formats without an end). */
 int cf_takes_pairs(const cf_work *work) {
-  if (!work->in_lanes || work->counts_flags || work->result_type != CF_CODES ||
-      cf_operand_count(work->function) != 2 || cf_active_arithmetic_loops()->pairs == NULL)
+  if (work->count < CF_LEAST_PAIRS || !work->in_lanes || work->counts_flags ||
+      work->result_type != CF_CODES || cf_operand_count(work->function) != 2 ||
+      cf_active_arithmetic_loops()->pairs == NULL)
     return 0;
   const cf_rule rule = cf_rule_of(work->format, work->rounding, 0, NULL);
   const cf_work_operand *a = &work->operands[0], *b = &work->operands[1];

@@ -7,6 +7,9 @@
 
 enum { CF_MOST_CODES = 4 }; /* of 32 bits */
 
+/* Fewer are done before the rule is made. */
+enum { CF_LEAST_PAIRS = 64 };
+
 /* What is the same for all codes of an operand.  Their magnitudes are shifted to where float32 has
  * exponent and mantissa, and are values then but for `exponent`; where they have no leading one,
  * they get one, and the value is that times a factor, and an addend. */

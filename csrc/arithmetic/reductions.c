@@ -15,6 +15,9 @@ enum { EXACT_BLOCK = 1 << (53 - EXACT_BITS), FEW_BITS = 53 - 19 };
 
 enum { ELEMENTS_PER_THREAD = 1 << 17 };
 
+/* Fewer are added as floats before there are multipliers. */
+enum { LEAST_INTEGERS = 512 };
+
 /* Columns that have their sums at a time, or their largest keys. */
 enum { COLUMNS = 2048 };
 
@@ -346,7 +349,8 @@ int cf_sum_codes(const cf_format *format, int bias, const void *codes, int64_t o
   r.integers = NULL;
   cf_integer_rule integers;
   const cf_params params = cf_format_params(format);
-  if (inner == 1 && r.is_exact && integers_of(format, &params, &integers)) {
+  if (inner == 1 && outer * length >= LEAST_INTEGERS && r.is_exact &&
+      integers_of(format, &params, &integers)) {
     const uint64_t bits = (uint64_t)(1023 + lowest) << 52;
     r.integers = &integers;
     memcpy(&r.unit, &bits, 8);
