@@ -115,11 +115,12 @@ int cf_takes_pairs(const cf_work *work) {
       work->result_type != CF_CODES || cf_operand_count(work->function) != 2 ||
       cf_active_arithmetic_loops()->pairs == NULL)
     return 0;
-  const cf_rule rule = cf_rule_of(work->format, work->rounding, 0, NULL);
+  const size_t size = cf_code_size(work->format);
   const cf_work_operand *a = &work->operands[0], *b = &work->operands[1];
-  if (!cf_adds_16_bits(&rule) || !is_plain_operand(work, a, rule.code_size) ||
-      !is_plain_operand(work, b, rule.code_size) ||
-      rule.params.sign_mask + rule.params.magnitude_mask != (rule.code_size == 1 ? 0xFF : 0xFFFF))
+  if (!is_plain_operand(work, a, size) || !is_plain_operand(work, b, size)) return 0;
+  const cf_rule rule = cf_rule_of(work->format, work->rounding, 0, NULL);
+  if (!cf_adds_16_bits(&rule) ||
+      rule.params.sign_mask + rule.params.magnitude_mask != (size == 1 ? 0xFF : 0xFFFF))
     return 0;
   const int adds = work->function == CF_ADD || work->function == CF_SUBTRACT;
   return !adds || (work->format->mantissa_bits <= 10 && is_result(work, a) && is_result(work, b));

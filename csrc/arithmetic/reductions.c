@@ -16,7 +16,7 @@ enum { EXACT_BLOCK = 1 << (53 - EXACT_BITS), FEW_BITS = 53 - 19 };
 enum { ELEMENTS_PER_THREAD = 1 << 17 };
 
 /* Fewer are added as floats before there are multipliers. */
-enum { LEAST_INTEGERS = 512 };
+enum { LEAST_INTEGERS = 2048 };
 
 /* Columns that have their sums at a time, or their largest keys. */
 enum { COLUMNS = 2048 };
