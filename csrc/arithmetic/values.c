@@ -4,6 +4,7 @@
 
 #include "convert/kernels.h"
 #include "convert/prepare.h"
+#include "cpu/compiler.h"
 #include "cpu/float_modes.h"
 
 static inline cf_real load(const cf_work_operand *operand, int64_t i) {
@@ -189,7 +190,7 @@ static inline uint64_t is_middling(double x) { return exponent_field(x) - 123 <=
 static inline uint64_t is_zero(double x) { return bits_of(x) << 1 == 0; }
 
 /* Of one element the result rounded to odd; *other is set where it takes compute_range. */
-static inline uint64_t double_to_odd(int function, double a, double b, uint64_t *other) {
+static CF_ALWAYS_INLINE uint64_t double_to_odd(int function, double a, double b, uint64_t *other) {
   double result, rest;
   uint64_t outside;
   switch (function) {
@@ -227,8 +228,8 @@ static inline uint64_t double_to_odd(int function, double a, double b, uint64_t 
 }
 
 /* function is a constant in each of the calls. */
-static inline void compute_doubles(const cf_work *work, int function, int64_t begin, int64_t end,
-                                   char *results, unsigned *signals) {
+static CF_ALWAYS_INLINE void compute_doubles(const cf_work *work, int function, int64_t begin,
+                                             int64_t end, char *results, unsigned *signals) {
   const uint64_t modes = cf_set_default_float_modes();
   const uint64_t flip = work->function == CF_SUBTRACT ? CF_FLOAT64_PARAMS.sign_mask : 0;
   cf_flags none = {0, 0, 0, 0};
