@@ -501,8 +501,8 @@ int cf_adamw_update(const cf_adamw *step, int threads);
  * rounded to results, and *others becomes whether any is neither +0 nor a normal number below
  * 2^127.
  *
- * Of 8-bit formats whose values are multiples of the smallest one of less than 2^34 times it, sums
- * are exact, and rounded to odd.  Of others additions are of float64, in this order.  Where inner
+ * Of formats whose values are multiples of the smallest one of less than 2^42 times it, sums are
+ * exact, and rounded to odd.  Of others additions are of float64, in this order.  Where inner
  * is not 1, one after the other.  Else, of each 4096 values, value k is added to sum k % 16; those
  * are added up as sums 0 to 7 + sums 8 to 15, and so on by halves; these one after the other, for
  * 2^20 values at a time; and those likewise.  All of them begin at -0.  So neither the instruction

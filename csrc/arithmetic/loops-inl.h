@@ -98,6 +98,24 @@ static void ISA_NAME(add_to_sums)(const float *values, size_t count, double *sum
   for (size_t i = 0; i < count; ++i) sums[i] += (double)values[i];
 }
 
+#define DEFINE_EXTREMES(bits, code_t, signed_t)                                         \
+  static cf_extreme_codes ISA_NAME(extremes##bits)(const code_t *codes, size_t count) { \
+    code_t least = codes[0], most = codes[0];                                           \
+    signed_t least_signed = (signed_t)codes[0], most_signed = (signed_t)codes[0];       \
+    for (size_t i = 0; i < count; ++i) {                                                \
+      const code_t code = codes[i];                                                     \
+      const signed_t as_signed = (signed_t)code;                                        \
+      least = code < least ? code : least;                                              \
+      most = code > most ? code : most;                                                 \
+      least_signed = as_signed < least_signed ? as_signed : least_signed;               \
+      most_signed = as_signed > most_signed ? as_signed : most_signed;                  \
+    }                                                                                   \
+    const cf_extreme_codes found = {least_signed, most_signed, least, most};            \
+    return found;                                                                       \
+  }
+DEFINE_EXTREMES(8, uint8_t, int8_t)
+DEFINE_EXTREMES(16, uint16_t, int16_t)
+
 #define DEFINE_KEYS(bits, code_t, key_t)                                                       \
   static inline key_t ISA_NAME(key##bits)(code_t code, cf_key_rule rule) {                     \
     const key_t placed = (key_t)(code_t)(code << rule.shift);                                  \
@@ -158,6 +176,12 @@ DEFINE_COMPARISONS(16, uint16_t, int32_t)
 #ifndef SUM_INTEGERS
 #define SUM_INTEGERS NULL
 #endif
+#ifndef SUM_WIDE_INTEGERS
+#define SUM_WIDE_INTEGERS NULL
+#endif
+#ifndef PAIRS
+#define PAIRS NULL
+#endif
 
 #define ARITHMETIC_LOOPS                                    \
   {                                                         \
@@ -171,6 +195,8 @@ DEFINE_COMPARISONS(16, uint16_t, int32_t)
       .add_to_lanes = ISA_NAME(add_to_lanes),               \
       .add_groups_to_lanes = ISA_NAME(add_groups_to_lanes), \
       .add_to_sums = ISA_NAME(add_to_sums),                 \
+      .extremes8 = ISA_NAME(extremes8),                     \
+      .extremes16 = ISA_NAME(extremes16),                   \
       .largest_key8 = ISA_NAME(largest_key8),               \
       .largest_key16 = ISA_NAME(largest_key16),             \
       .larger_keys8 = ISA_NAME(larger_keys8),               \
@@ -178,6 +204,8 @@ DEFINE_COMPARISONS(16, uint16_t, int32_t)
       .compare8 = ISA_NAME(compare8),                       \
       .compare16 = ISA_NAME(compare16),                     \
       .sum_integers = SUM_INTEGERS,                         \
+      .sum_wide_integers = SUM_WIDE_INTEGERS,               \
+      .pairs = PAIRS,                                       \
   }
 
 #endif

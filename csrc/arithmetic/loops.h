@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arithmetic/pairs.h"
+
 /* Sums have so many partial ones: element i is added to number i % CF_SUM_LANES. */
 enum { CF_SUM_LANES = 16 };
 
@@ -40,7 +42,16 @@ typedef void cf_compare16_loop(const uint16_t *a, const uint16_t *b, const cf_co
 typedef struct cf_integer_rule {
   int mantissa_bits, planes;
   uint8_t hidden[2][16], multipliers[4][2][16];
+  /* Of 16-bit codes with 5 and 10 bits after the sign: the sum over p of wide_multipliers[p][e] *
+   * 2^(CF_WIDE_PLANE * p) times m, and 2^10 more where e is not 0. */
+  int16_t wide_multipliers[3][32];
 } cf_integer_rule;
+enum { CF_WIDE_PLANE = 15 };
+
+/* The smallest and largest codes, as signed and unsigned integers. */
+typedef struct cf_extreme_codes {
+  int min_signed, max_signed, min_unsigned, max_unsigned;
+} cf_extreme_codes;
 
 typedef struct cf_arithmetic_loops {
   /* Rounded to nearest, as IEEE 754 has it. */
@@ -58,6 +69,9 @@ typedef struct cf_arithmetic_loops {
   void (*add_groups_to_lanes)(const float *values, size_t count, size_t group, double *sums);
   /* sums[i] += values[i] */
   void (*add_to_sums)(const float *values, size_t count, double *sums);
+  /* Of codes, one or more. */
+  cf_extreme_codes (*extremes8)(const uint8_t *codes, size_t count);
+  cf_extreme_codes (*extremes16)(const uint16_t *codes, size_t count);
   /* The largest of `least` and the keys of codes; *magnitude becomes the largest of it and code &
    * mask. */
   int (*largest_key8)(const uint8_t *codes, size_t count, cf_key_rule rule, int least,
@@ -76,6 +90,10 @@ typedef struct cf_arithmetic_loops {
    * there is nothing faster than adding floats. */
   int64_t (*sum_integers)(const uint8_t *codes, size_t count, const cf_integer_rule *rule,
                           int *magnitude);
+  /* The same of those 16-bit codes, magnitudes being code & 0x7FFF; NULL likewise. */
+  int64_t (*sum_wide_integers)(const uint16_t *codes, size_t count, const cf_integer_rule *rule,
+                               int *magnitude);
+  cf_pair_loop *pairs; /* NULL if there is none */
 } cf_arithmetic_loops;
 
 /* An instruction set that is not of the target architecture has none. */

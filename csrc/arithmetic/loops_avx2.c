@@ -1,5 +1,7 @@
 /* The loops of operations and reductions, for AVX2. */
 #include "arithmetic/loops.h"
+#include "core/scalar.h"
+#include "cpu/float_modes.h"
 #include "cpu/target.h"
 
 #if defined(CF_X86_64)
@@ -8,8 +10,10 @@
 #include <string.h>
 
 CF_TARGET_BEGIN(CF_TARGET_AVX2)
-#define ISA_NAME(slot) slot##_avx2
+#include "convert/lanes_avx2-inl.h"
 #define SUM_INTEGERS cf_sum_integers_avx2
+#define PAIRS pairs_avx2
+#include "arithmetic/pairs-inl.h"
 #include "arithmetic/loops-inl.h"
 
 /* Multipliers of exponents are found by permutation of bytes, significands multiplied by them and

@@ -8,11 +8,15 @@
 #include "cpu/threads.h"
 
 /* Codes that are decoded at a time; what is summed up before it is added to the rest, and what
- * threads share of one sum (cfloat_api.h).  An exact sum of EXACT_CHUNK values below 2^EXACT_BITS
- * units is a float64. */
-enum { BLOCK = 4096, CHUNK = 1 << 20, EXACT_BITS = 34, EXACT_CHUNK = 1 << (53 - EXACT_BITS) };
+ * threads share of one sum (cfloat_api.h).  Sums of values below 2^EXACT_BITS units are exact; 2^53
+ * units are a float64, so that those of so many values, or of values of few bits, need no care. */
+enum { BLOCK = 4096, CHUNK = 1 << 20, EXACT_BITS = 42, EXACT_CHUNK = 1 << 19 };
+enum { EXACT_BLOCK = 1 << (53 - EXACT_BITS), FEW_BITS = 53 - 19 };
 
 enum { ELEMENTS_PER_THREAD = 1 << 17 };
+
+/* Fewer are added as floats before there are multipliers. */
+enum { LEAST_INTEGERS = 2048 };
 
 /* Columns that have their sums at a time, or their largest keys. */
 enum { COLUMNS = 2048 };
@@ -27,13 +31,14 @@ typedef struct reduction {
   int bias;
   size_t group; /* so many values add up exactly in float32 */
   int is_exact;
+  int64_t exact_block; /* the sum of so many values is a float64 */
   int64_t chunk;
   const cf_integer_rule *integers; /* NULL if codes are not added as integers */
   double unit;                     /* of integers */
   int max_magnitude;               /* the largest one of finite codes */
   double *sums;
   int64_t first_chunk, chunks;
-  double of_chunks[CF_MAX_THREADS];
+  double of_chunks[CF_MAX_THREADS], low_of_chunks[CF_MAX_THREADS];
   /* the largest */
   cf_key_rule keys;
   char *results;
@@ -84,30 +89,52 @@ static double to_odd(double sum, double low) {
   return total;
 }
 
-static double sum_of_chunk(const reduction *r, int64_t first, int64_t count) {
-  float values[BLOCK];
-  double sum = -0.0;
-  if (r->integers != NULL) {
-    int magnitude = 0;
-    const uint8_t *codes = (const uint8_t *)r->codes + first;
-    const int64_t units =
-        cf_active_arithmetic_loops()->sum_integers(codes, (size_t)count, r->integers, &magnitude);
-    /* the sign of zero, and what is not finite, floats know */
-    if (units != 0 && magnitude <= r->max_magnitude) return (double)units * r->unit;
-  }
-  for (int64_t i = 0; i < count; i += BLOCK) {
-    const int64_t part = cf_at_most(count - i, BLOCK);
-    decode(r, first + i, part, values);
-    sum += sum_of_block(r, values, part);
-  }
-  return sum;
-}
-
-static void add_chunk(const reduction *r, double *sum, double *low, double addend) {
+static void add(const reduction *r, double *sum, double *low, double addend) {
   if (r->is_exact)
     add_exactly(sum, low, addend);
   else
     *sum += addend;
+}
+
+/* As integers, if that is a way: 1 if it was.  The sign of zero, and what is not finite, floats
+ * know. */
+static int sum_as_integers(const reduction *r, int64_t first, int64_t count, double *sum,
+                           double *low) {
+  const cf_arithmetic_loops *loops = cf_active_arithmetic_loops();
+  const char *codes = r->codes + (size_t)first * r->code_size;
+  int magnitude = 0;
+  if (r->integers == NULL) return 0;
+  const int64_t units =
+      r->code_size == 1
+          ? loops->sum_integers((const uint8_t *)codes, (size_t)count, r->integers, &magnitude)
+          : loops->sum_wide_integers((const uint16_t *)codes, (size_t)count, r->integers,
+                                     &magnitude);
+  if (units == 0 || magnitude > r->max_magnitude) return 0;
+  const int64_t lower = units & 0xFFFFFFFF;
+  *sum = (double)(units - lower) * r->unit;
+  add_exactly(sum, low, (double)lower * r->unit);
+  return 1;
+}
+
+/* The sum is *sum + *low. */
+static void sum_of_chunk(const reduction *r, int64_t first, int64_t count, double *sum,
+                         double *low) {
+  float values[BLOCK];
+  *sum = -0.0;
+  *low = 0;
+  if (sum_as_integers(r, first, count, sum, low)) return;
+  const int64_t block = cf_at_most(BLOCK, r->exact_block);
+  for (int64_t i = 0; i < count; i += block) {
+    const int64_t part = cf_at_most(count - i, block);
+    decode(r, first + i, part, values);
+    add(r, sum, low, sum_of_block(r, values, part));
+  }
+}
+
+static void add_chunk(const reduction *r, double *sum, double *low, double of_chunk,
+                      double low_of_chunk) {
+  add(r, sum, low, of_chunk);
+  *low += low_of_chunk;
 }
 
 /* Chunks of the one sum there is. */
@@ -116,7 +143,8 @@ static void sum_chunks(void *context, int index) {
   const uint64_t modes = cf_set_default_float_modes();
   for (int64_t i = index; i < r->chunks; i += r->threads) {
     const int64_t first = (r->first_chunk + i) * r->chunk;
-    r->of_chunks[i] = sum_of_chunk(r, first, cf_at_most(r->length - first, r->chunk));
+    sum_of_chunk(r, first, cf_at_most(r->length - first, r->chunk), &r->of_chunks[i],
+                 &r->low_of_chunks[i]);
   }
   cf_restore_float_modes(modes);
 }
@@ -129,11 +157,14 @@ static void sum_rows(void *context, int index) {
   cf_share_of(r->outer, 1, r->threads, index, &begin, &end);
   while (begin < end) {
     float values[BLOCK];
-    if (r->length > BLOCK || r->integers != NULL) {
+    if (r->length > BLOCK || r->length > r->exact_block || r->integers != NULL) {
       double sum = -0.0, low = 0;
-      for (int64_t i = 0; i < r->length; i += r->chunk)
-        add_chunk(r, &sum, &low,
-                  sum_of_chunk(r, begin * r->length + i, cf_at_most(r->length - i, r->chunk)));
+      for (int64_t i = 0; i < r->length; i += r->chunk) {
+        double of_chunk, low_of_chunk;
+        sum_of_chunk(r, begin * r->length + i, cf_at_most(r->length - i, r->chunk), &of_chunk,
+                     &low_of_chunk);
+        add_chunk(r, &sum, &low, of_chunk, low_of_chunk);
+      }
       r->sums[begin++] = r->is_exact ? to_odd(sum, low) : sum;
       continue;
     }
@@ -201,7 +232,7 @@ static void sum_columns(void *context, int index) {
     for (int64_t i = 0; i < width; ++i) low[i] = 0;
     for (int64_t row = 0; row < r->length;) {
       /* the first chunk, mostly the only one, is not added to anything */
-      const int64_t last = r->is_exact ? cf_at_most(r->length, row + EXACT_CHUNK) : r->length;
+      const int64_t last = cf_at_most(r->length, row + r->exact_block);
       double *to = row == 0 ? sums : of_chunk;
       for (int64_t i = 0; i < width; ++i) to[i] = -0.0;
       add_rows(r, loops, base, width, most, row, last, to);
@@ -209,7 +240,7 @@ static void sum_columns(void *context, int index) {
         for (int64_t i = 0; i < width; ++i) add_exactly(&sums[i], &low[i], of_chunk[i]);
       row = last;
     }
-    if (r->length > EXACT_CHUNK && r->is_exact)
+    if (r->length > r->exact_block)
       for (int64_t i = 0; i < width; ++i) sums[i] = to_odd(sums[i], low[i]);
   }
   cf_restore_float_modes(modes);
@@ -231,31 +262,50 @@ static int set_shape(reduction *r, const cf_format *format, const void *codes, i
   return CF_OK;
 }
 
-/* What 8-bit codes are as multiples of the quantum; 0 if that takes other integers. */
+/* The multiplier of an exponent field, as a shift; -1 if all its values are 0 or none is finite. */
+static int shift_of_field(const cf_format *format, const cf_params *params, int field) {
+  const int m = format->mantissa_bits;
+  uint64_t units[2];
+  for (int i = 0; i < 2; ++i) {
+    const cf_real value = cf_unpack(params, 0, (uint64_t)(field << m | i));
+    const int up = value.exponent - cf_format_quantum(format);
+    /* a field that has an infinity or NaN has them last */
+    if (value.kind != CF_KIND_FINITE) return -1;
+    units[i] = value.significand == 0 ? 0
+               : up >= 0              ? value.significand << up
+                                      : value.significand >> -up;
+  }
+  /* subnormal numbers that are flushed have no step */
+  return units[1] == units[0] ? -1 : cf_log2(units[1] - units[0]);
+}
+
+/* What codes are as multiples of the quantum; 0 if that takes other integers, or there are no
+ * loops for it. */
 static int integers_of(const cf_format *format, const cf_params *params, cf_integer_rule *rule) {
-  const int m = format->mantissa_bits, fields = 128 >> m;
-  if (params->sign_mask != 0x80 || params->no_negative_zero ||
-      params->subnormals == CF_SUBNORMALS_NORMAL || m < 1 || m > 4 || fields > 32)
-    return 0;
+  const cf_arithmetic_loops *loops = cf_active_arithmetic_loops();
+  const int m = format->mantissa_bits, is_wide = params->sign_mask == 0x8000;
+  if (params->no_negative_zero || params->subnormals == CF_SUBNORMALS_NORMAL) return 0;
   memset(rule, 0, sizeof *rule);
   rule->mantissa_bits = m;
-  for (int field = 0; field < fields; ++field) {
-    uint8_t *hidden = &rule->hidden[field / 16][field % 16];
-    uint64_t units[32];
-    for (int i = 0; i < 1 << m; ++i) {
-      const cf_real value = cf_unpack(params, 0, (uint64_t)(field << m | i));
-      const int up = value.exponent - cf_format_quantum(format);
-      units[i] = 0;
-      if (value.kind != CF_KIND_FINITE || value.significand == 0) continue;
-      units[i] = up >= 0 ? value.significand << up : value.significand >> -up;
+  if (is_wide) {
+    if (loops->sum_wide_integers == NULL || m != 10) return 0;
+    for (int field = 0; field < 32; ++field) {
+      const int shift = shift_of_field(format, params, field);
+      if (shift >= 0)
+        rule->wide_multipliers[shift / CF_WIDE_PLANE][field] =
+            (int16_t)(1 << shift % CF_WIDE_PLANE);
     }
-    /* a field that has an infinity or NaN has them last */
-    if (cf_unpack(params, 0, (uint64_t)(field << m | 1)).kind != CF_KIND_FINITE) continue;
-    const uint64_t step = units[1] - units[0];
-    if (step == 0) continue; /* subnormal numbers that are flushed */
-    const int shift = cf_log2(step);
+    return 1;
+  }
+  const int fields = 128 >> m;
+  if (loops->sum_integers == NULL || params->sign_mask != 0x80 || m < 1 || m > 4 || fields > 32)
+    return 0;
+  for (int field = 0; field < fields; ++field) {
+    const int shift = shift_of_field(format, params, field);
+    if (shift < 0) continue;
     if (shift > 31) return 0;
-    *hidden = (uint8_t)(units[0] >> shift);
+    rule->hidden[field / 16][field % 16] =
+        (uint8_t)(field >= cf_first_normal_field(params->subnormals) ? 1 << m : 0);
     rule->multipliers[shift / 8][field / 16][field % 16] = (uint8_t)(1 << shift % 8);
     if (shift / 8 + 1 > rule->planes) rule->planes = shift / 8 + 1;
   }
@@ -291,12 +341,15 @@ int cf_sum_codes(const cf_format *format, int bias, const void *codes, int64_t o
   const int lowest = cf_format_quantum(format) - bias, room = 24 - (top - lowest);
   const int is_narrow = room > 0 && lowest >= -126 && top <= 100;
   r.group = is_narrow ? (size_t)1 << cf_at_most(room, 8) : 1;
-  r.is_exact = r.code_size == 1 && top - lowest <= EXACT_BITS;
+  r.is_exact = top - lowest <= EXACT_BITS;
+  r.exact_block = !r.is_exact                ? INT64_MAX / 2
+                  : top - lowest <= FEW_BITS ? EXACT_CHUNK
+                                             : EXACT_BLOCK;
   r.chunk = r.is_exact ? EXACT_CHUNK : CHUNK;
   r.integers = NULL;
   cf_integer_rule integers;
   const cf_params params = cf_format_params(format);
-  if (inner == 1 && r.is_exact && cf_active_arithmetic_loops()->sum_integers != NULL &&
+  if (inner == 1 && outer * length >= LEAST_INTEGERS && r.is_exact &&
       integers_of(format, &params, &integers)) {
     const uint64_t bits = (uint64_t)(1023 + lowest) << 52;
     r.integers = &integers;
@@ -315,7 +368,8 @@ int cf_sum_codes(const cf_format *format, int bias, const void *codes, int64_t o
       if (r.threads > r.chunks) r.threads = (int)r.chunks;
       cf_run_threads(r.threads, sum_chunks, &r);
       const uint64_t modes = cf_set_default_float_modes();
-      for (int64_t i = 0; i < r.chunks; ++i) add_chunk(&r, &sum, &low, r.of_chunks[i]);
+      for (int64_t i = 0; i < r.chunks; ++i)
+        add_chunk(&r, &sum, &low, r.of_chunks[i], r.low_of_chunks[i]);
       cf_restore_float_modes(modes);
     }
     sums[0] = r.is_exact ? to_odd(sum, low) : sum;
@@ -327,14 +381,35 @@ int cf_sum_codes(const cf_format *format, int bias, const void *codes, int64_t o
 /* The key of no code is smaller. */
 static int least_key(const reduction *r) { return r->code_size == 1 ? INT8_MIN : INT16_MIN; }
 
+static int key_of(const reduction *r, int code) {
+  const int bits = (int)r->code_size * 8, placed = code << r->keys.shift;
+  const int is_first = placed >> (bits - 1) & 1;
+  const int key = (placed ^ (is_first ? r->keys.low : 0) ^ r->keys.turned) & ((1 << bits) - 1);
+  return key - ((key >> (bits - 1)) << bits);
+}
+
 static int largest_key(const reduction *r, int64_t first, int64_t count, int *magnitude) {
   const cf_arithmetic_loops *loops = cf_active_arithmetic_loops();
   const char *codes = r->codes + (size_t)first * r->code_size;
-  if (r->code_size == 1)
-    return loops->largest_key8((const uint8_t *)codes, (size_t)count, r->keys, least_key(r),
-                               magnitude);
-  return loops->largest_key16((const uint16_t *)codes, (size_t)count, r->keys, least_key(r),
-                              magnitude);
+  const uint8_t *narrow = (const uint8_t *)codes;
+  const uint16_t *wide = (const uint16_t *)codes;
+  if (r->keys.shift != 0)
+    return r->code_size == 1
+               ? loops->largest_key8(narrow, (size_t)count, r->keys, least_key(r), magnitude)
+               : loops->largest_key16(wide, (size_t)count, r->keys, least_key(r), magnitude);
+  /* the largest key, and the largest magnitude, are of one of these */
+  const cf_extreme_codes found = r->code_size == 1 ? loops->extremes8(narrow, (size_t)count)
+                                                   : loops->extremes16(wide, (size_t)count);
+  const int all = (1 << (r->code_size * 8)) - 1;
+  const int of_any[4] = {found.min_signed & all, found.max_signed & all, found.min_unsigned,
+                         found.max_unsigned};
+  int largest = least_key(r);
+  for (int i = 0; i < 4; ++i) {
+    const int key = key_of(r, of_any[i]), own = of_any[i] & r->keys.mask;
+    largest = key > largest ? key : largest;
+    *magnitude = own > *magnitude ? own : *magnitude;
+  }
+  return largest;
 }
 
 static void put_code(const reduction *r, int64_t place, int key) {

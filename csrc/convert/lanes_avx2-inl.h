@@ -24,9 +24,11 @@ static inline lanes v_or(lanes a, lanes b) { return _mm256_or_si256(a, b); }
 static inline lanes v_sllv(lanes v, lanes n) { return _mm256_sllv_epi32(v, n); }
 static inline lanes v_srlv(lanes v, lanes n) { return _mm256_srlv_epi32(v, n); }
 static inline lanes v_min_u(lanes a, lanes b) { return _mm256_min_epu32(a, b); }
+static inline lanes v_max_u(lanes a, lanes b) { return _mm256_max_epu32(a, b); }
 static inline lanes v_min_s(lanes a, lanes b) { return _mm256_min_epi32(a, b); }
 static inline lanes v_max_s(lanes a, lanes b) { return _mm256_max_epi32(a, b); }
 static inline lanes v_select(mask m, lanes a, lanes b) { return _mm256_blendv_epi8(b, a, m); }
+static inline lanes v_xor(lanes a, lanes b) { return _mm256_xor_si256(a, b); }
 static inline lanes v_increment(lanes v, mask m) { return _mm256_sub_epi32(v, m); }
 static inline lanes v_to_float(lanes v) { return _mm256_castps_si256(_mm256_cvtepi32_ps(v)); }
 static inline lanes v_add_floats(lanes a, lanes b) {
@@ -38,9 +40,21 @@ static inline lanes v_sub_floats(lanes a, lanes b) {
 static inline lanes v_mul_floats(lanes a, lanes b) {
   return _mm256_castps_si256(_mm256_mul_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b)));
 }
+static inline lanes v_div_floats(lanes a, lanes b) {
+  return _mm256_castps_si256(_mm256_div_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b)));
+}
+static inline lanes v_fma_where(mask m, lanes v, lanes factor, lanes addend) {
+  const __m256 value = _mm256_castsi256_ps(v);
+  const __m256 fused =
+      _mm256_fmadd_ps(value, _mm256_castsi256_ps(factor), _mm256_castsi256_ps(addend));
+  return _mm256_castps_si256(_mm256_blendv_ps(value, fused, _mm256_castsi256_ps(m)));
+}
 static inline uint64_t float_enter(void) { return cf_set_default_float_modes(); }
 static inline void float_leave(uint64_t modes) { cf_restore_float_modes(modes); }
 static inline mask m_eq(lanes a, lanes b) { return _mm256_cmpeq_epi32(a, b); }
+static inline mask m_has(lanes v, lanes bit) {
+  return _mm256_cmpeq_epi32(_mm256_and_si256(v, bit), bit);
+}
 static inline mask m_gt_s(lanes a, lanes b) { return _mm256_cmpgt_epi32(a, b); }
 static inline mask m_gt_u(lanes a, lanes b) {
   const lanes top = _mm256_set1_epi32(INT32_MIN);

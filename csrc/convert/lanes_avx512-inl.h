@@ -18,15 +18,17 @@ static inline lanes v_sub(lanes a, lanes b) { return _mm512_sub_epi32(a, b); }
 static inline lanes v_and(lanes a, lanes b) { return _mm512_and_si512(a, b); }
 static inline lanes v_andnot(lanes a, lanes b) { return _mm512_andnot_si512(b, a); }
 static inline lanes v_or(lanes a, lanes b) { return _mm512_or_si512(a, b); }
-#define v_slli(v, n) _mm512_slli_epi32(v, n)
-#define v_srli(v, n) _mm512_srli_epi32(v, n)
+#define v_slli(v, n) _mm512_slli_epi32(v, (unsigned)(n))
+#define v_srli(v, n) _mm512_srli_epi32(v, (unsigned)(n))
 #define v_srai(v, n) _mm512_srai_epi32(v, n)
 static inline lanes v_sllv(lanes v, lanes n) { return _mm512_sllv_epi32(v, n); }
 static inline lanes v_srlv(lanes v, lanes n) { return _mm512_srlv_epi32(v, n); }
 static inline lanes v_min_u(lanes a, lanes b) { return _mm512_min_epu32(a, b); }
+static inline lanes v_max_u(lanes a, lanes b) { return _mm512_max_epu32(a, b); }
 static inline lanes v_min_s(lanes a, lanes b) { return _mm512_min_epi32(a, b); }
 static inline lanes v_max_s(lanes a, lanes b) { return _mm512_max_epi32(a, b); }
 static inline lanes v_select(mask m, lanes a, lanes b) { return _mm512_mask_blend_epi32(m, b, a); }
+static inline lanes v_xor(lanes a, lanes b) { return _mm512_xor_si512(a, b); }
 static inline lanes v_increment(lanes v, mask m) {
   return _mm512_mask_add_epi32(v, m, v, _mm512_set1_epi32(1));
 }
@@ -43,10 +45,18 @@ static inline lanes v_sub_floats(lanes a, lanes b) {
 static inline lanes v_mul_floats(lanes a, lanes b) {
   return _mm512_castps_si512(_mm512_mul_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b)));
 }
+static inline lanes v_div_floats(lanes a, lanes b) {
+  return _mm512_castps_si512(_mm512_div_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b)));
+}
+static inline lanes v_fma_where(mask m, lanes v, lanes factor, lanes addend) {
+  return _mm512_castps_si512(_mm512_mask_fmadd_ps(
+      _mm512_castsi512_ps(v), m, _mm512_castsi512_ps(factor), _mm512_castsi512_ps(addend)));
+}
 static inline uint64_t float_enter(void) { return 0; }
 static inline void float_leave(uint64_t modes) { (void)modes; }
 static inline mask m_eq(lanes a, lanes b) { return _mm512_cmpeq_epi32_mask(a, b); }
 static inline mask m_gt_u(lanes a, lanes b) { return _mm512_cmpgt_epu32_mask(a, b); }
+static inline mask m_has(lanes v, lanes bit) { return _mm512_test_epi32_mask(v, bit); }
 static inline mask m_gt_s(lanes a, lanes b) { return _mm512_cmpgt_epi32_mask(a, b); }
 static inline mask m_and(mask a, mask b) { return (mask)(a & b); }
 static inline mask m_or(mask a, mask b) { return (mask)(a | b); }

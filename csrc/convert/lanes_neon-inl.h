@@ -47,6 +47,18 @@ static inline lanes v_sub_floats(lanes a, lanes b) {
 static inline lanes v_mul_floats(lanes a, lanes b) {
   return vreinterpretq_u32_f32(vmulq_f32(vreinterpretq_f32_u32(a), vreinterpretq_f32_u32(b)));
 }
+static inline lanes v_div_floats(lanes a, lanes b) {
+  return vreinterpretq_u32_f32(vdivq_f32(vreinterpretq_f32_u32(a), vreinterpretq_f32_u32(b)));
+}
+static inline lanes v_max_u(lanes a, lanes b) { return vmaxq_u32(a, b); }
+static inline lanes v_xor(lanes a, lanes b) { return veorq_u32(a, b); }
+static inline lanes v_fma_where(mask m, lanes v, lanes factor, lanes addend) {
+  const float32x4_t value = vreinterpretq_f32_u32(v);
+  const float32x4_t fused =
+      vfmaq_f32(vreinterpretq_f32_u32(addend), value, vreinterpretq_f32_u32(factor));
+  return vbslq_u32(m, vreinterpretq_u32_f32(fused), v);
+}
+static inline mask m_has(lanes v, lanes bit) { return vtstq_u32(v, bit); }
 static inline uint64_t float_enter(void) { return cf_set_default_float_modes(); }
 static inline void float_leave(uint64_t modes) { cf_restore_float_modes(modes); }
 static inline mask m_eq(lanes a, lanes b) { return vceqq_u32(a, b); }

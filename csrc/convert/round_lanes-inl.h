@@ -9,17 +9,21 @@
  *   v_add v_sub v_and v_or        two vectors; v_andnot (first and not second)
  *   v_slli(v, n) v_srli(v, n)     all lanes by one constant count 1..31; v_srai with the sign
  *   v_sllv(v, n) v_srlv(v, n)     each lane by its own count, unsigned; 0 if that is 32 or more
- *   v_min_u v_min_s v_max_s       unsigned and signed minimum, signed maximum
+ *   v_min_u v_max_u               unsigned minimum and maximum; signed v_min_s, v_max_s
  *   v_select(m, a, b)             m ? a : b
  *   v_increment(v, m)             v + (m ? 1 : 0)
  *   v_to_float(v)                 the bits of (float)v, v < 2^24
  *   v_add_floats(a, b)            the bits of a sum of floats, rounded to nearest even
  *   v_sub_floats(a, b)            an exact difference
- *   v_mul_floats(a, b)            an exact product
+ *   v_mul_floats(a, b)            a product that is exact, or rounded in the modes there are
+ *   v_div_floats(a, b)            a quotient, rounded in the modes there are
+ *   v_xor(a, b)
+ *   v_fma_where(m, v, f, a)       the bits of v * f + a, rounded once, if m, else v
  *   float_enter()                 before adding floats: sees to that rounding, and that nothing
  *                                 traps
  *   float_leave(modes)            after it, with what float_enter returned
  *   m_eq m_gt_u m_gt_s            comparisons; m_and m_or m_andnot (first and not second)
+ *   m_has(v, bit)                 whether that bit is set
  *   m_any(m) m_count(m)           whether, and how many, are true
  *   v_load_pairs(p, low, high)    the lower and upper halves of LANES uint64_t
  *   v_load_biases(p)              LANES int16_t, sign-extended
