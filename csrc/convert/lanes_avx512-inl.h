@@ -112,6 +112,84 @@ static inline void v_stream_codes(char *p, size_t size, lanes a, lanes b) {
     v_stream(p, words);
 }
 
+/* lanes of 16 bits, for convert/round_halves-inl.h */
+#define HAS_HALVES
+enum { HALVES = 32 };
+typedef __m512i halves;
+typedef __mmask32 half_mask;
+static inline halves h_set1(uint32_t u) { return _mm512_set1_epi16((short)u); }
+static inline halves h_load(const void *p) { return _mm512_loadu_si512(p); }
+static inline halves h_add(halves a, halves b) { return _mm512_add_epi16(a, b); }
+static inline halves h_sub(halves a, halves b) { return _mm512_sub_epi16(a, b); }
+static inline halves h_and(halves a, halves b) { return _mm512_and_si512(a, b); }
+static inline halves h_and_or(halves a, halves b, halves c) {
+  return _mm512_ternarylogic_epi32(a, b, c, 0xEA);
+}
+static inline halves h_and_xor(halves a, halves b, halves c) {
+  return _mm512_ternarylogic_epi32(a, b, c, 0x6A);
+}
+#define h_slli(v, n) _mm512_slli_epi16(v, n)
+#define h_srai(v, n) _mm512_srai_epi16(v, n)
+static inline halves h_sllv(halves v, halves n) { return _mm512_sllv_epi16(v, n); }
+static inline halves h_srlv(halves v, halves n) { return _mm512_srlv_epi16(v, n); }
+static inline halves h_min_u(halves a, halves b) { return _mm512_min_epu16(a, b); }
+static inline halves h_min_s(halves a, halves b) { return _mm512_min_epi16(a, b); }
+static inline halves h_max_u(halves a, halves b) { return _mm512_max_epu16(a, b); }
+static inline halves h_max_s(halves a, halves b) { return _mm512_max_epi16(a, b); }
+static inline halves h_select(half_mask m, halves a, halves b) {
+  return _mm512_mask_blend_epi16(m, b, a);
+}
+static inline halves h_half(halves v) { return _mm512_avg_epu16(v, _mm512_setzero_si512()); }
+static inline halves h_sub_if(half_mask m, halves a, halves b) {
+  return _mm512_mask_sub_epi16(a, m, a, b);
+}
+static inline half_mask hm_lacks(halves v, halves bits) { return _mm512_testn_epi16_mask(v, bits); }
+static inline half_mask hm_differ(halves a, halves b) { return _mm512_cmpneq_epu16_mask(a, b); }
+static inline half_mask hm_gt_u(halves a, halves b) { return _mm512_cmpgt_epu16_mask(a, b); }
+static inline half_mask hm_gt_s(halves a, halves b) { return _mm512_cmpgt_epi16_mask(a, b); }
+static inline half_mask hm_and(half_mask a, half_mask b) { return a & b; }
+static inline half_mask hm_or(half_mask a, half_mask b) { return a | b; }
+static inline half_mask hm_andnot(half_mask a, half_mask b) { return a & ~b; }
+static inline int hm_any(half_mask m) { return m != 0; }
+static inline unsigned hm_count(half_mask m) { return (unsigned)_mm_popcnt_u32(m); }
+
+static inline void h_load_pairs(const void *p, halves *low, halves *high) {
+  const __m512i even =
+      _mm512_add_epi32(_mm512_set1_epi32(0x00020000),
+                       _mm512_set_epi32(0x3C003C, 0x380038, 0x340034, 0x300030, 0x2C002C, 0x280028,
+                                        0x240024, 0x200020, 0x1C001C, 0x180018, 0x140014, 0x100010,
+                                        0xC000C, 0x80008, 0x40004, 0));
+  const __m512i odd = _mm512_add_epi16(even, _mm512_set1_epi16(1));
+  const __m512i a = v_load(p), b = v_load((const char *)p + sizeof a);
+  *low = _mm512_permutex2var_epi16(a, even, b);
+  *high = _mm512_permutex2var_epi16(a, odd, b);
+}
+
+typedef struct sign_place {
+  int down; /* from bit 7 */
+  __m512i mask;
+} sign_place;
+
+static inline sign_place h_sign_place(uint8_t sign_mask) {
+  return (sign_place){7 - cf_log2(sign_mask), _mm512_set1_epi8((char)sign_mask)};
+}
+
+static inline void h_store_codes(char *p, halves a, halves b, halves signs_a, halves signs_b,
+                                 sign_place place, int bare, int streaming) {
+  const __m512i in_sequence = _mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0);
+  const __m512i codes = _mm512_packus_epi16(a, b);
+  __m512i signs = _mm512_packs_epi16(signs_a, signs_b);
+  /* bits of neighbours that come down with it are masked out */
+  if (place.down != 0) signs = _mm512_srl_epi16(signs, _mm_cvtsi32_si128(place.down));
+  __m512i result = h_and_or(signs, place.mask, codes);
+  if (bare) result = _mm512_maskz_mov_epi8(_mm512_test_epi8_mask(codes, codes), result);
+  result = _mm512_permutexvar_epi64(in_sequence, result);
+  if (streaming)
+    v_stream(p, result);
+  else
+    v_store(p, result);
+}
+
 typedef __m512i wide;
 static inline wide w_set1(uint64_t u) { return _mm512_set1_epi64((long long)u); }
 static inline wide w_add(wide a, wide b) { return _mm512_add_epi64(a, b); }

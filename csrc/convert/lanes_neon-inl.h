@@ -97,6 +97,77 @@ static inline void v_stream_codes(char *p, size_t size, lanes a, lanes b) {
   v_store_codes(p, size, a, b);
 }
 
+/* lanes of 16 bits, for convert/round_halves-inl.h */
+#define HAS_HALVES
+enum { HALVES = 8 };
+typedef uint16x8_t halves;
+typedef uint16x8_t half_mask;
+static inline int16x8_t h_signed(halves v) { return vreinterpretq_s16_u16(v); }
+static inline halves h_unsigned(int16x8_t v) { return vreinterpretq_u16_s16(v); }
+static inline halves h_set1(uint32_t u) { return vdupq_n_u16((uint16_t)u); }
+static inline halves h_load(const void *p) { return vreinterpretq_u16_u8(vld1q_u8(p)); }
+static inline halves h_add(halves a, halves b) { return vaddq_u16(a, b); }
+static inline halves h_sub(halves a, halves b) { return vsubq_u16(a, b); }
+static inline halves h_and(halves a, halves b) { return vandq_u16(a, b); }
+static inline halves h_and_or(halves a, halves b, halves c) {
+  return vorrq_u16(vandq_u16(a, b), c);
+}
+static inline halves h_and_xor(halves a, halves b, halves c) {
+  return veorq_u16(vandq_u16(a, b), c);
+}
+#define h_slli(v, n) vshlq_n_u16(v, n)
+#define h_srai(v, n) h_unsigned(vshrq_n_s16(h_signed(v), n))
+static inline int16x8_t h_counts(halves n) { return h_signed(vminq_u16(n, vdupq_n_u16(16))); }
+static inline halves h_sllv(halves v, halves n) { return vshlq_u16(v, h_counts(n)); }
+static inline halves h_srlv(halves v, halves n) { return vshlq_u16(v, vnegq_s16(h_counts(n))); }
+static inline halves h_half(halves v) { return vrshrq_n_u16(v, 1); }
+static inline halves h_min_u(halves a, halves b) { return vminq_u16(a, b); }
+static inline halves h_min_s(halves a, halves b) {
+  return h_unsigned(vminq_s16(h_signed(a), h_signed(b)));
+}
+static inline halves h_max_u(halves a, halves b) { return vmaxq_u16(a, b); }
+static inline halves h_max_s(halves a, halves b) {
+  return h_unsigned(vmaxq_s16(h_signed(a), h_signed(b)));
+}
+static inline halves h_select(half_mask m, halves a, halves b) { return vbslq_u16(m, a, b); }
+static inline halves h_sub_if(half_mask m, halves a, halves b) {
+  return vsubq_u16(a, vandq_u16(m, b));
+}
+static inline half_mask hm_lacks(halves v, halves bits) { return vceqzq_u16(vandq_u16(v, bits)); }
+static inline half_mask hm_differ(halves a, halves b) { return vmvnq_u16(vceqq_u16(a, b)); }
+static inline half_mask hm_gt_u(halves a, halves b) { return vcgtq_u16(a, b); }
+static inline half_mask hm_gt_s(halves a, halves b) { return vcgtq_s16(h_signed(a), h_signed(b)); }
+static inline half_mask hm_and(half_mask a, half_mask b) { return vandq_u16(a, b); }
+static inline half_mask hm_or(half_mask a, half_mask b) { return vorrq_u16(a, b); }
+static inline half_mask hm_andnot(half_mask a, half_mask b) { return vbicq_u16(a, b); }
+static inline int hm_any(half_mask m) { return vmaxvq_u16(m) != 0; }
+static inline unsigned hm_count(half_mask m) { return vaddvq_u16(vshrq_n_u16(m, 15)); }
+
+static inline void h_load_pairs(const void *p, halves *low, halves *high) {
+  const halves a = h_load(p), b = h_load((const char *)p + sizeof a);
+  *low = vuzp1q_u16(a, b);
+  *high = vuzp2q_u16(a, b);
+}
+
+typedef struct sign_place {
+  int8x16_t down; /* minus how far, from bit 7 */
+  uint8x16_t mask;
+} sign_place;
+
+static inline sign_place h_sign_place(uint8_t sign_mask) {
+  return (sign_place){vdupq_n_s8((int8_t)(cf_log2(sign_mask) - 7)), vdupq_n_u8(sign_mask)};
+}
+
+static inline void h_store_codes(char *p, halves a, halves b, halves signs_a, halves signs_b,
+                                 sign_place place, int bare, int streaming) {
+  (void)streaming;
+  const uint8x16_t codes = vcombine_u8(vmovn_u16(a), vmovn_u16(b));
+  const uint8x16_t signs = vcombine_u8(vshrn_n_u16(signs_a, 8), vshrn_n_u16(signs_b, 8));
+  uint8x16_t result = vorrq_u8(codes, vandq_u8(vshlq_u8(signs, place.down), place.mask));
+  if (bare) result = vbicq_u8(result, vceqzq_u8(codes));
+  vst1q_u8((uint8_t *)p, result);
+}
+
 typedef uint64x2_t wide;
 static inline wide w_set1(uint64_t u) { return vdupq_n_u64(u); }
 static inline wide w_add(wide a, wide b) { return vaddq_u64(a, b); }

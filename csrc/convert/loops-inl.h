@@ -28,21 +28,21 @@ enum { PAGE = 4096 };
  * length. */
 enum { STREAMED_COUNT = 1 << 15 };
 
-/* How many elements of a size precede the first aligned body, if results are to bypass the caches;
- * -1 if not. */
+/* How many elements of a size precede the first aligned body of some, if results are to bypass the
+ * caches; -1 if not. */
 static inline int elements_before_stream(int streaming, const void *source, const void *destination,
-                                         size_t size, size_t count) {
-  const size_t alignment = BODY * size, beyond = (uintptr_t)destination % alignment;
+                                         size_t body, size_t size, size_t count) {
+  const size_t alignment = body * size, beyond = (uintptr_t)destination % alignment;
   if (!streaming || count < STREAMED_COUNT || source == destination || beyond % size != 0)
     return -1;
   return beyond == 0 ? 0 : (int)((alignment - beyond) / size);
 }
 
-/* Fetch a body of elements of a size two pages ahead of time; beyond the end of the array nothing
- * comes of it. */
+/* Fetch a body of so many bytes two pages ahead of time; beyond the end of the array nothing comes
+ * of it. */
 static inline void prefetch_ahead(const char *source, size_t size) {
   const uintptr_t address = (uintptr_t)source + 2 * PAGE;
-  for (size_t line = 0; line < BODY * size; line += CF_CACHE_LINE)
+  for (size_t line = 0; line < size; line += CF_CACHE_LINE)
     CF_PREFETCH((const void *)(address + line));
 }
 
@@ -63,6 +63,20 @@ static inline void store_codes(char *destination, size_t size, lanes first, lane
   else
     v_store_codes(destination, size, first, second);
 }
+
+#ifdef HAS_HALVES
+#include "convert/round_halves-inl.h"
+#define ENCODE_HALVES(type, rule, bias, bias_step, source, codes, count, flags)         \
+  if (goes_by_halves(rule)) {                                                           \
+    ISA_NAME(encode_halves_##type)(rule, bias, bias_step, source, codes, count, flags); \
+    return;                                                                             \
+  }
+#else
+#define ENCODE_HALVES(type, rule, bias, bias_step, source, codes, count, flags)
+#endif
+#define ENCODE_HALVES_float32(...) ENCODE_HALVES(float32, __VA_ARGS__)
+#define ENCODE_HALVES_bfloat16(...) ENCODE_HALVES(bfloat16, __VA_ARGS__)
+#define ENCODE_HALVES_float16(...)
 
 /* The biases of the LANES elements from i on, in the place of a float32's exponent. */
 static inline lanes scales_at(const add_rule *r, const int16_t *bias, size_t bias_step,
@@ -144,7 +158,8 @@ static inline unsigned count_bfloat16_subnormals(lanes values) {
     tally tally = {v_set1(0), flags};                                                              \
     const size_t code_size = rule->code_size, size = (to_values) ? 4 : code_size;                  \
     const int block_shift = rule->block == 0 ? 0 : cf_log2(rule->block);                           \
-    const int before = elements_before_stream(rule->streaming, source, destination, size, count);  \
+    const int before =                                                                             \
+        elements_before_stream(rule->streaming, source, destination, BODY, size, count);           \
     const int streaming = before >= 0 && block_shift == 0;                                         \
     const int paired = rule->large && source != destination;                                       \
     const size_t page = PAGE / (source_size);                                                      \
@@ -156,7 +171,7 @@ static inline unsigned count_bfloat16_subnormals(lanes values) {
     for (; paired && count - at >= 2 * page; at += 2 * page) {                                     \
       for (size_t first = at; first < at + page; first += BODY) {                                  \
         for (size_t i = first; i < at + 2 * page; i += page) {                                     \
-          prefetch_ahead(source + i * (source_size), source_size);                                 \
+          prefetch_ahead(source + i * (source_size), BODY * (source_size));                        \
           ISA_NAME(name##_body)                                                                    \
           (&r, bias, bias_step, block_shift, i, code_size, source + i * (source_size),             \
            destination + i * size, streaming, &tally);                                             \
@@ -164,7 +179,7 @@ static inline unsigned count_bfloat16_subnormals(lanes values) {
       }                                                                                            \
     }                                                                                              \
     for (; count - at >= BODY; at += BODY) {                                                       \
-      if (paired) prefetch_ahead(source + at * (source_size), source_size);                        \
+      if (paired) prefetch_ahead(source + at * (source_size), BODY * (source_size));               \
       ISA_NAME(name##_body)                                                                        \
       (&r, bias, bias_step, block_shift, at, code_size, source + at * (source_size),               \
        destination + at * size, streaming, &tally);                                                \
@@ -302,7 +317,7 @@ static CF_ALWAYS_INLINE void round_all(const round_call *c, int rounding, int co
   l.tally.underflow = v_set1(0);
   l.tally.flags = c->flags;
   const int before =
-      elements_before_stream(rule->streaming, c->source, c->destination, size, count);
+      elements_before_stream(rule->streaming, c->source, c->destination, BODY, size, count);
   const int streaming = before >= 0 && l.block_shift == 0;
   const int far = rule->large && c->source != c->destination;
   uint32_t drawn[WORDS_PIECE + RANDOM_WORDS];
@@ -344,7 +359,7 @@ static CF_ALWAYS_INLINE void round_all(const round_call *c, int rounding, int co
       bodies = 1;
     }
     for (; bodies > 0; --bodies) {
-      if (far) prefetch_ahead(source, 4);
+      if (far) prefetch_ahead(source, BODY * 4);
       round_body(&l, rounding, counting, plain, has_low, bias, first, source, low, word,
                  destination, streaming && part == 0);
       source += BODY * 4;
@@ -417,6 +432,9 @@ static void ISA_NAME(round_generally)(const round_call *c) {
   static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step, \
                              const void *source, uint64_t position, void *destination,   \
                              size_t count, cf_flags *flags) {                            \
+    if (!(to_values)) {                                                                  \
+      ENCODE_HALVES_float32(rule, bias, bias_step, source, destination, count, flags)    \
+    }                                                                                    \
     if (cf_goes_by_addition(rule)) {                                                     \
       ISA_NAME(added)(rule, bias, bias_step, source, destination, count, flags);         \
     } else if ((to_values) && rule->by_addition && rule->rounding == CF_TOWARD_ZERO &&   \
@@ -696,7 +714,8 @@ DEFINE_ENCODE_WIDENED(encode_uint8, uint8, 1, 0, 0)
   static void ISA_NAME(encode_##type)(const cf_rule *rule, const int16_t *bias, size_t bias_step, \
                                       const void *source, uint64_t position, void *codes,         \
                                       size_t count, cf_flags *flags) {                            \
-    if (!cf_adds_16_bits(rule)) {                                                                 \
+    ENCODE_HALVES_##type(rule, bias, bias_step, source, codes, count,                             \
+                         flags) if (!cf_adds_16_bits(rule)) {                                     \
       ISA_NAME(encode_widened_##type)(rule, bias, bias_step, source, position, codes, count,      \
                                       flags);                                                     \
       return;                                                                                     \
@@ -784,7 +803,7 @@ static CF_ALWAYS_INLINE void decode_all(const lane_rule *r, int counting, int ho
                                         const int16_t *bias, size_t bias_step, const char *codes,
                                         char *values, size_t count, cf_flags *flags) {
   const size_t size = type == CF_FLOAT32 ? 4 : 2;
-  const int before = elements_before_stream(r->streaming, codes, values, size, count);
+  const int before = elements_before_stream(r->streaming, codes, values, BODY, size, count);
   tally tally = {v_set1(0), flags};
   size_t part = before > 0 ? (size_t)before : 0;
   while (count > 0) {
