@@ -223,16 +223,19 @@ class Carried:
 _adding = threading.Lock()
 
 
-@contextmanager
-def collected() -> Generator[Flags]:
+class collected:  # noqa: N801 - used as a function
     """Count the flags of the parts of an operation, of which its own `report` will tell."""
-    flags = Flags()
-    recorder = _Recorder(flags, threading.get_ident())
-    token = _environment.set(_Environment((recorder,)))
-    try:
-        yield flags
-    finally:
-        _environment.reset(token)
+
+    __slots__ = ("_flags", "_token")
+
+    def __enter__(self) -> Flags:
+        self._flags = Flags()
+        recorder = _Recorder(self._flags, threading.get_ident())
+        self._token = _environment.set(_Environment((recorder,)))
+        return self._flags
+
+    def __exit__(self, *_: object) -> None:
+        _environment.reset(self._token)
 
 
 #: What the code that runs now has asked for; None if nothing, as in most programs.

@@ -111,6 +111,9 @@ class Encoding:
         self._biases_shape = self._shape_of_biases(shape)
         self._scratch = scratch or Scratch()
         self._table = fp8.recoded(plan.format) if plan.export else None
+        # where nothing is drawn it is the same for all pieces
+        is_random = plan.rounding == "stochastic"
+        self._how = None if is_random else check_rounding(plan.rounding, shape)
         # the search looks at what can be stored
         self._searched = plan.format
         if plan.export:
@@ -130,12 +133,11 @@ class Encoding:
         if self._biases_shape is not None:
             bias = name + BIAS_SUFFIX
             self.entries[bias] = Entry.of("I16", self._biases_shape)
-        stochastic = plan.rounding == "stochastic"
         blocks = self._blocks
         self.longest_description = Description(
             self._format, bias, self._axis if blocks is None else along(blocks, len(shape)),
             None if blocks is None else blocks.length, self._entry.dtype, plan.rounding,
-            plan.seed if stochastic else None, offset if stochastic else None,
+            plan.seed if is_random else None, offset if is_random else None,
         )  # fmt: skip
 
     def _is_one(self, shape: tuple[int, ...]) -> bool:
@@ -478,8 +480,8 @@ class Encoding:
         writer: Writer,
     ) -> _Done:
         plan = self._plan
-        how = check_rounding(plan.rounding, values.shape)
-        if plan.rounding == "stochastic":
+        how = self._how
+        if how is None:
             offset = self._offset + piece.start
             how = check_rounding(plan.rounding, values.shape, plan.seed, offset)
         out = self._scratch.of(worker).codes(values.size, self._format).reshape(values.shape)

@@ -1,8 +1,7 @@
 """What readers raise, whatever it is, as a FileError of one line that names the file and the tensor."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 
 from cfloat._core.text import printable
 from cfloat.errors import FileError, MissingExtraError
@@ -19,31 +18,53 @@ def copy_of(error: Exception) -> Exception:
     return type(error)(*error.args)
 
 
-@contextmanager
-def refusing_damage(path: Path, name: str | None = None) -> Iterator[None]:
+class _Refusing:
+    """What the two below share; classes, as each piece of a tensor enters them and generators take longer."""
+
+    __slots__ = ("_name", "_path")
+
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        self._path, self._name = path, name
+
+    def __enter__(self) -> None:
+        pass
+
+    def _refused(self, reason: str) -> FileError:
+        where = shown_path(self._path)
+        if self._name is not None:
+            where += f": {printable(self._name)}"
+        return FileError(f"{where}: {reason}")
+
+
+class refusing_damage(_Refusing):  # noqa: N801 - used as a function
     """Turn whatever a reader raises on a bad file, or a bad tensor in it, into a FileError."""
-    where = shown_path(path) if name is None else f"{shown_path(path)}: {printable(name)}"
-    try:
-        yield
-    except (MemoryError, FileError, MissingExtraError):
-        raise
-    except OSError as error:
-        raise FileError(f"{where}: {error.strerror or error}") from None
-    except NotSupportedError as error:
-        raise FileError(f"{where}: {error}") from None
-    except Exception as error:
+
+    __slots__ = ()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if not isinstance(error, Exception):
+            return
+        if isinstance(error, MemoryError | FileError | MissingExtraError):
+            return
+        if isinstance(error, OSError):
+            raise self._refused(str(error.strerror or error)) from None
+        if isinstance(error, NotSupportedError):
+            raise self._refused(str(error)) from None
         # the readers' parsers raise whatever comes: tokenize.TokenError, zlib.error, RecursionError, ...
         reason = printable(" ".join(str(error).split())) or type(error).__name__
-        raise FileError(f"{where}: damaged or not what its name says: {reason[:300]}") from None
+        raise self._refused(f"damaged or not what its name says: {reason[:300]}") from None
 
 
-@contextmanager
-def refusing_contradictions(path: Path, name: str) -> Iterator[None]:
+class refusing_contradictions(_Refusing):  # noqa: N801 - used as a function
     """Turn what a tensor raises that contradicts what is said of it into a FileError."""
-    try:
-        yield
-    except (FileError, MemoryError):
-        raise
-    except (ValueError, TypeError) as error:
-        reason = printable(" ".join(str(error).split()))[:300]
-        raise FileError(f"{shown_path(path)}: {printable(name)}: {reason}") from None
+
+    __slots__ = ()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if isinstance(error, ValueError | TypeError) and not isinstance(error, FileError):
+            reason = printable(" ".join(str(error).split()))[:300]
+            raise self._refused(reason) from None

@@ -49,6 +49,15 @@ class Stamp(NamedTuple):
         """Take it from what the system says."""
         return cls(platform.node(), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
 
+    def is_of(self, state: os.stat_result) -> bool:
+        """Whether it was taken, on this machine, of a file that is still as it was then."""
+        return (
+            state.st_mtime_ns == self.mtime_ns
+            and state.st_size == self.size
+            and state.st_ino == self.inode
+            and state.st_dev == self.device
+        )
+
     def fits(self, other: "Stamp") -> bool:
         """Whether both are of one file that has not changed.
 
@@ -136,15 +145,20 @@ class OpenedFile:
 
     def read_some(self, start: int, out: Bytes) -> int:
         """Read bytes from `start` on into `out`, as many as there are; FileError after a change."""
-        view = out.data
+        if self._kept is not None:  # the short way, for each piece of a tensor
+            return self._read_some(self._kept, start, out)
         with self._descriptor() as descriptor:
-            while view:
-                count = self._read(descriptor, start, view)
-                if not count:
-                    break
-                start += count
-                view = view[count:]
-            self._check(descriptor)
+            return self._read_some(descriptor, start, out)
+
+    def _read_some(self, descriptor: int, start: int, out: Bytes) -> int:
+        view = out.data
+        while view:
+            count = self._read(descriptor, start, view)
+            if not count:
+                break
+            start += count
+            view = view[count:]
+        self._check(descriptor)
         return out.size - len(view)
 
     @contextmanager
@@ -182,7 +196,7 @@ class OpenedFile:
             self._check(descriptor)
 
     def _check(self, descriptor: int) -> None:
-        if Stamp.of(os.fstat(descriptor)) != self.stamp:
+        if not self.stamp.is_of(os.fstat(descriptor)):
             raise self._change()
 
     def _change(self) -> FileError:

@@ -90,8 +90,10 @@ class SafetensorsWriter:
         raw = as_bytes(data)
         assert start + raw.size <= self._entries[name].nbytes
         assert self._stream is not None
-        with _system_errors(self.path):
+        try:
             _write_at(self._stream, self._data_start + self._offsets[name] + start, raw.data)
+        except OSError as error:
+            raise _refused(self.path, error) from None
 
     def part(self, names: Iterable[str]) -> "Part":
         """Give the way to some of the tensors for another process that has the same file system."""
@@ -161,8 +163,11 @@ def _system_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = printable(error.strerror or str(error))
-        raise FileError(f"{shown_path(path)}: {reason}") from None
+        raise _refused(path, error) from None
+
+
+def _refused(path: str | os.PathLike[str], error: OSError) -> FileError:
+    return FileError(f"{shown_path(path)}: {printable(error.strerror or str(error))}")
 
 
 class Part:

@@ -1,7 +1,7 @@
 """Error statistics: what a tensor lost when it was rounded."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final, SupportsIndex
 
 import numpy as np
@@ -27,7 +27,6 @@ from .wide_integers import Low, difference, float64_parts
 
 Floats = NDArray[np.float64]
 
-_MAXIMA: Final = ("max_abs", "max_rel")
 _SUMS: Final = ("signal", "noise", "product", "rounded")
 
 
@@ -251,9 +250,17 @@ class Sums:
 
     def merge(self, other: "Sums") -> None:
         """Add the sums of other pieces."""
-        for each in fields(self):
-            mine, its = getattr(self, each.name), getattr(other, each.name)
-            setattr(self, each.name, max(mine, its) if each.name in _MAXIMA else mine + its)
+        self.signal += other.signal
+        self.noise += other.noise
+        self.product += other.product
+        self.rounded += other.rounded
+        self.max_abs = max(self.max_abs, other.max_abs)
+        self.max_rel = max(self.max_rel, other.max_rel)
+        self.finite += other.finite
+        self.overflowed += other.overflowed
+        self.saturated += other.saturated
+        self.underflowed += other.underflowed
+        self.subnormal += other.subnormal
 
     def stats(self, size: int, has_format: bool) -> ErrorStats:
         """Return the statistics of all that was added."""

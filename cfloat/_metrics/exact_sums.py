@@ -26,5 +26,9 @@ def cosine(product: int, a: int, b: int) -> float:
     Sums are of products that were rounded, so that theirs may exceed what Cauchy and Schwarz allow it; what
     it exceeds it by is rounding.
     """
+    # most of their bits are zeros below the last that counts, which the root would be taken of
+    least = product | a | b
+    unused = (least & -least).bit_length() - 1
+    product, a, b = product >> unused, a >> unused, b >> unused
     most = math.isqrt((a * b) << 2 * _GUARD_BITS)
     return quotient(max(-most, min(product << _GUARD_BITS, most)), most)

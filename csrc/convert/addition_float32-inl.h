@@ -28,7 +28,7 @@ typedef struct add_rule {
   lanes drop, lowest_code;
   /* below `upper` + 1 what lies under the smallest normal number rounds down, from there on up */
   lanes upper, below_hole, below_hole_code, smallest_normal, smallest_normal_code, hole;
-  lanes max;
+  lanes max, normals; /* from the smallest normal number to the largest */
   lanes nan_code, overflow_code, negative_code, nan_value, overflow_value;
   lanes sign_shift, sign_mask;
   lanes all_but_sign, exponent_mask, float32_max, infinity, fraction, one;
@@ -71,6 +71,7 @@ static inline add_rule add_rule_of(const cf_rule *rule, int bias, int toward_zer
   r.smallest_normal_code = v_set1(1u << m);
   r.hole = v_set1(whitepaper ? 1u << m : 0);
   r.max = v_set1(normal_bits(params, params->max_code));
+  r.normals = v_set1(normal_bits(params, params->max_code) - smallest_normal);
   r.overflow_code = v_set1((uint32_t)params->overflow_code);
   r.overflows_to_max = params->overflow_code == params->max_code;
   r.stops = toward_zero || r.overflows_to_max;
@@ -91,6 +92,21 @@ static inline add_rule add_rule_of(const cf_rule *rule, int bias, int toward_zer
   r.fraction = v_set1(0x007FFFFFu);
   r.one = v_set1(1);
   return r;
+}
+
+/* Count those below the smallest normal number, of magnitudes that round to values, all times
+ * 2^bias: underflows, and denormal operands, which are below it at every bias that is taken here.
+ */
+static CF_ALWAYS_INLINE void count_tiny(const add_rule *r, lanes bits, lanes scaled, lanes value,
+                                        tally *tally) {
+  const lanes zero = v_set1(0);
+  const lanes magnitude = v_and(bits, r->all_but_sign);
+  const mask tiny = m_andnot(m_gt_s(r->smallest_normal, scaled), m_eq(magnitude, zero));
+  const mask denormal = m_gt_u(r->fraction, v_sub(magnitude, r->one));
+  mask underflow = m_andnot(tiny, m_eq(value, scaled));
+  if (!r->is_signed) underflow = m_andnot(underflow, m_gt_s(zero, bits)); /* those are invalid */
+  tally->underflow = v_increment(tally->underflow, underflow);
+  if (m_any(denormal)) tally->flags->denormal += m_count(denormal);
 }
 
 /* Of LANES float32, the codes or, if to_values, the values.  counting, plain (cf_rule), to_values
@@ -121,12 +137,7 @@ static CF_ALWAYS_INLINE lanes round_by_addition(const add_rule *r, int toward_ze
                       v_min_s(code, r->below_hole_code));
   }
 
-  mask underflow = none, overflow = none, invalid = none;
-  if (counting) {
-    const mask tiny = m_andnot(m_gt_s(r->smallest_normal, scaled), m_eq(magnitude, zero));
-    underflow = m_andnot(tiny, m_eq(value, scaled));
-    overflow = m_gt_s(value, r->max);
-  }
+  const lanes rounded = value;
   if (!to_values) {
     code = v_min_s(code, r->overflow_code);
   } else {
@@ -136,9 +147,15 @@ static CF_ALWAYS_INLINE lanes round_by_addition(const add_rule *r, int toward_ze
     if (!r->stops) value = v_select(beyond, r->overflow_value, value);
   }
 
+  /* where there is something to count, or special, which is beyond all values: in few vectors */
   const mask special = m_gt_s(magnitude, r->float32_max);
+  mask overflow = none, invalid = none;
   lanes signs = bits;
-  if (m_any(counting ? overflow : special)) { /* what is special is beyond all values */
+  if (counting && m_any(m_gt_u(v_sub(scaled, r->smallest_normal), r->normals))) {
+    count_tiny(r, bits, scaled, rounded, tally);
+    overflow = m_gt_s(rounded, r->max);
+  }
+  if (m_any(counting ? overflow : special)) {
     invalid = m_gt_s(magnitude, r->infinity);
     if (!r->has_nan) signs = v_select(invalid, zero, signs);
     if (to_values) {
@@ -149,6 +166,7 @@ static CF_ALWAYS_INLINE lanes round_by_addition(const add_rule *r, int toward_ze
       code = v_select(invalid, r->nan_code, v_select(special, r->overflow_code, code));
     }
     overflow = m_andnot(overflow, r->keeps_infinity ? special : invalid);
+    if (counting && r->is_signed) count_raised(tally->flags, invalid, none, overflow);
   }
   lanes result = to_values ? value : code;
   if (r->is_signed) {
@@ -169,13 +187,8 @@ static CF_ALWAYS_INLINE lanes round_by_addition(const add_rule *r, int toward_ze
       result = v_select(negative, to_values ? negative_value : r->negative_code, result);
       invalid = m_or(invalid, negative);
       overflow = m_andnot(overflow, negative);
-      underflow = m_andnot(underflow, negative);
     }
-  }
-  if (counting) {
-    const mask denormal = m_gt_u(r->fraction, v_sub(magnitude, r->one));
-    tally->underflow = v_increment(tally->underflow, underflow);
-    count_raised(tally->flags, invalid, denormal, overflow);
+    if (counting) count_raised(tally->flags, invalid, none, overflow);
   }
   return result;
 }

@@ -131,6 +131,17 @@ def test_the_cosine_is_no_more_than_one():
     assert exact_sums.cosine(-(2**60) - 2**10, 2**60, 2**60) == -1.0
 
 
+@pytest.mark.parametrize("zeros", [1, 31, 2200])
+@pytest.mark.parametrize("product", [1, 3, 2**70 + 1, -(2**70) - 1, -5])
+def test_cosines_do_not_depend_on_the_unit(zeros, product):
+    a, b = 2**71 + 2**9 + 1, 2**69 + 3
+    shifted = exact_sums.cosine(product << zeros, a << zeros, b << zeros)
+    assert shifted == exact_sums.cosine(product, a, b)
+    exact = Fraction(product) ** 2 / (a * b)
+    assert Fraction(shifted) ** 2 == pytest.approx(exact, rel=2**-50)
+    assert (shifted < 0) == (product < 0)
+
+
 @pytest.mark.parametrize("scale", [1e-300, 1e-160, 1.0, 1e200])
 def test_the_cosine_of_equal_arrays_is_one(scale):
     x = np.random.default_rng(3).standard_normal(1000) * scale
