@@ -30,15 +30,17 @@ from ._layers import (
     QuantizedConv2d,
     QuantizedConv3d,
     QuantizedLinear,
-    quantize,
 )
+from ._notices import QuantizationWarning
 from ._optim import AdamW
+from ._quantize import quantize
 from ._rounder import Rounder
 from ._sensitivity import sensitivity
 
 __all__ = [
     "AdamW",
     "CFloatLinear",
+    "QuantizationWarning",
     "QuantizedConv1d",
     "QuantizedConv2d",
     "QuantizedConv3d",
