@@ -6,6 +6,7 @@
   ``torch.compile``; `asarray` and `to_torch` lead to `CFloatArray` and back.
 - `quantize`: lets a model's layers round weights, activations and output gradients, with biases that are
   learnt; `Rounder` is what they round with.
+- `calibrate` learns the biases of activations from batches, without training.
 - `CFloatLinear` and `to_inference`: layers that hold codes and multiply them.
 - `AdamW`: moments in 16 bits, rounded stochastically.
 - `sensitivity`: how an error of each weight shows in what a model computes, for `cfloat.plan`.
@@ -23,6 +24,7 @@ if not hasattr(_torch.library, "custom_op"):
     )
 
 from ._arrays import asarray, to_torch
+from ._calibrate import calibrate
 from ._conversion import decode, encode, round_to
 from ._inference import CFloatLinear, to_inference
 from ._layers import (
@@ -47,6 +49,7 @@ __all__ = [
     "QuantizedLinear",
     "Rounder",
     "asarray",
+    "calibrate",
     "decode",
     "encode",
     "quantize",

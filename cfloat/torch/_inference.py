@@ -329,10 +329,19 @@ class CFloatLinear(nn.Module):
             self._look_whether_learnt()
         if self._is_at_once(x):
             return self._multiplied(x)
-        given, x_bias, x_fmt = x, None, ""
-        if self.activation is not None:
-            x_fmt, x_bias = to_text(self.activation), self._activation_bias(x)
-            given = torch.ops.cfloat.encode(x, x_bias, no_stream(), x_fmt, "ties_to_even")
+        if self.activation is None:
+            return self._multiplied_as_it_is(x)
+        x_fmt, x_bias = to_text(self.activation), self._activation_bias(x)
+        given = torch.ops.cfloat.encode(x, x_bias, no_stream(), x_fmt, "ties_to_even")
+        return self._product(given, x_bias, x_fmt, x.dtype)
+
+    def _multiplied_as_it_is(self, x: Tensor) -> Tensor:
+        """Multiply inputs that are not rounded."""
+        return self._product(check_values(x), None, "", x.dtype)
+
+    def _product(
+        self, given: Tensor, x_bias: Tensor | None, x_fmt: str, dtype: torch.dtype
+    ) -> Tensor:
         y: Tensor = torch.ops.cfloat.matmul(
             given,
             x_bias,
@@ -345,7 +354,7 @@ class CFloatLinear(nn.Module):
         )
         if self.bias is not None:
             y = y + self.bias
-        return y.to(x.dtype)
+        return y.to(dtype)
 
     def _look_whether_learnt(self) -> None:
         assert self.activation is not None
