@@ -1,6 +1,6 @@
 """`CFloatLinear`: a Linear layer that holds codes and multiplies them where they are."""
 
-from typing import Any, Self, SupportsIndex
+from typing import Any, Self, SupportsIndex, cast
 
 import numpy as np
 import torch
@@ -388,17 +388,20 @@ class CFloatLinear(nn.Module):
             and _direct.is_in_memory(x)
             and _direct.is_in_memory(self.codes)
             and _direct.is_in_memory(self.weight_bias)
-            and (self._rule is not None or not self.activation_biases.ndim)
+            and (
+                self._rule is not None or not cast(Tensor, self._buffers["activation_biases"]).ndim
+            )
             and not flags.are_counted()
         )
 
     def _multiplied(self, x: Tensor) -> Tensor:
         """Multiply as `forward` what `_is_at_once`."""
         rows, dtype = x.numel() // self.in_features, x.dtype
-        x_fmt, x_bias = self.activation, 0
+        x_fmt = self.activation
+        x_bias: Any = 0
         if x_fmt is not None:
             if self._rule is None:
-                x_bias = int(self.activation_biases)
+                x_bias = cast(Tensor, self._buffers["activation_biases"]).item()
             else:
                 x_bias = peak.bias_of_peak(_direct.largest_magnitude(x), x_fmt, self._rule)
             x = _direct.encode(x, x_fmt, x_bias, "ties_to_even", None, 0, rounds=False)

@@ -1,6 +1,6 @@
 """Where the biases of a tensor lie: one for all of it, one a slice along an axis, or one a block."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,15 +16,16 @@ class BiasLayout:
         One bias a slice along an axis; or with `block` what blocks run along: adjacent axes as one.
     block : int or None
         One bias for so many consecutive elements of the last axis, or along `axis`.
+    is_one : bool
+        Whether there is one bias for all.
     """
 
     axis: int | tuple[int, ...] | None = None
     block: int | None = None
+    is_one: bool = field(init=False, compare=False, repr=False)
 
-    @property
-    def is_one(self) -> bool:
-        """Whether there is one bias for all."""
-        return self.axis is None and self.block is None
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_one", self.axis is None and self.block is None)
 
     def shape_of(self, shape: torch.Size | tuple[int, ...]) -> tuple[int, ...]:
         """Give the shape of the biases of a tensor of a shape."""

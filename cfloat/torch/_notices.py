@@ -44,9 +44,14 @@ def tell_unlearnt(observed: Tensor, model: int, role: str, bias: int) -> None:
         _tell(observed, model, role, bias)
 
 
+def is_traced() -> bool:
+    """Whether a mode sees what PyTorch does, whose tensors may have no values."""
+    return bool(_len_torch_dispatch_stack())
+
+
 def has_values(tensor: Tensor) -> bool:
     """Whether a tensor can be looked at: it is not traced."""
-    return type(tensor) is Tensor and not tensor.is_meta and not _len_torch_dispatch_stack()
+    return type(tensor) is Tensor and not tensor.is_meta and not is_traced()
 
 
 def _tell(observed: Tensor, model: int, role: str, bias: int) -> int:

@@ -1,6 +1,7 @@
 """`Rounder`: a module that rounds tensors, and learns their bias as `cfloat.BiasTracker` does."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Self, SupportsIndex
 
 import torch
@@ -21,7 +22,7 @@ from . import _direct, _ops
 from ._arguments import check_bias_or_rule, check_values
 from ._formats import to_text
 from ._layout import BiasLayout
-from ._notices import has_values, new_model, tell_unlearnt
+from ._notices import has_values, is_traced, new_model, tell_unlearnt
 from ._peaks import bias_of_peak, largest_magnitudes
 from ._streams import drawn_seed, no_stream, signed
 
@@ -182,13 +183,14 @@ class Rounder(nn.Module):
         with torch.no_grad():
             if not self._layout.is_one:
                 self._check_shape(x)
+            history, observed = self.history, self.observed
             peaks = largest_magnitudes(x, self._layout)
-            self.history.copy_(torch.cat((peaks.unsqueeze(0), self.history[:-1])))
-            if self.observed.is_cpu and not torch.compiler.is_compiling():
-                self.observed.add_(torch.tensor((x.numel(), 1)))
+            history.copy_(torch.cat((peaks.unsqueeze(0), history[:-1])))
+            if observed.is_cpu and not (torch.compiler.is_compiling() or is_traced()):
+                observed.add_(_one_more(x.numel()))
             else:
-                self.observed[0] += x.numel()
-                self.observed[1] += 1
+                observed[0] += x.numel()
+                observed[1] += 1
 
     def _check_shape(self, x: Tensor) -> None:
         """Refuse a tensor whose biases are not those learnt so far; the first says how many there are."""
@@ -268,9 +270,10 @@ class Rounder(nn.Module):
         """Give the bias as `_bias` does, if it is one and no device need be waited for."""
         if not self.learns:
             return self._fixed
-        if self.history.ndim > 1 or not self.history.is_cpu:
+        history = self.history
+        if not self._layout.is_one or not history.is_cpu:
             return None
-        largest = float(self.history.amax())
+        largest = float(history.amax())
         if largest < 0:
             return int(self.biases)
         return peak.bias_of_peak(largest, self.format, self._rule, self._margin)
@@ -346,6 +349,12 @@ class Rounder(nn.Module):
         if not has_values(self.history):
             return f"bias=learnt{by}"
         return in_words(self._bias(), self.observed, by)
+
+
+@lru_cache(maxsize=256)
+def _one_more(elements: int) -> Tensor:
+    """Give what a tensor of so many elements adds to the counts."""
+    return torch.tensor((elements, 1), device="cpu")
 
 
 def counts_of_history(history: Tensor) -> Tensor:
