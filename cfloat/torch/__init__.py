@@ -7,6 +7,7 @@
 - `quantize`: lets a model's layers round weights, activations and output gradients, with biases that are
   learnt; `Rounder` is what they round with.
 - `calibrate` learns the biases of activations from batches, without training.
+- `summary`: what each layer rounds, and what is not rounded and why.
 - `CFloatLinear` and `to_inference`: layers that hold codes and multiply them.
 - `AdamW`: moments in 16 bits, rounded stochastically.
 - `sensitivity`: how an error of each weight shows in what a model computes, for `cfloat.plan`.
@@ -38,10 +39,13 @@ from ._optim import AdamW
 from ._quantize import quantize
 from ._rounder import Rounder
 from ._sensitivity import sensitivity
+from ._summary import LayerSummary, ModelSummary, summary
 
 __all__ = [
     "AdamW",
     "CFloatLinear",
+    "LayerSummary",
+    "ModelSummary",
     "QuantizationWarning",
     "QuantizedConv1d",
     "QuantizedConv2d",
@@ -55,6 +59,7 @@ __all__ = [
     "quantize",
     "round_to",
     "sensitivity",
+    "summary",
     "to_inference",
     "to_torch",
 ]
