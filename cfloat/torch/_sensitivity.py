@@ -22,6 +22,7 @@ from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from ._arguments import FLOATS
 from ._input_moments import InputMoments, is_known
+from ._memory import to_numpy
 from ._running import called, check_batches, evaluating, mask_of
 
 Output = Callable[[Any, Any], Tensor]
@@ -277,7 +278,7 @@ def _replaced(places: Places, tensor: Tensor, other: Tensor) -> Iterator[None]:
 
 def _array(tensor: Tensor) -> np.ndarray[Any, Any]:
     values = tensor.detach().cpu()
-    return (values if values.dtype == torch.float64 else values.float()).numpy()
+    return to_numpy(values if values.dtype == torch.float64 else values.float())
 
 
 def _error(
