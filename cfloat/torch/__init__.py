@@ -36,6 +36,7 @@ from ._layers import (
 )
 from ._notices import QuantizationWarning
 from ._optim import AdamW
+from ._plain_states import plain_state_dict
 from ._quantize import quantize
 from ._rounder import Rounder
 from ._sensitivity import sensitivity
@@ -56,6 +57,7 @@ __all__ = [
     "calibrate",
     "decode",
     "encode",
+    "plain_state_dict",
     "quantize",
     "round_to",
     "sensitivity",

@@ -257,3 +257,33 @@ def test_it_is_told_of_a_compiled_model():
         assert torch.equal(compiled(x), model(x))
         exported = torch.export.export(model, (x,)).module()
         assert torch.equal(exported(x), model(x))
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "granularity", ["tensor", "axis 0", "axis 1", "block 4", "block 6 along 0-1"]
+)
+def test_plain_models_load_what_was_quantized(granularity):
+    model = quantized(granularity=granularity)
+    model(torch.randn(5, 8)).sum().backward()
+    other = plain()
+    other.load_state_dict(ct.plain_state_dict(model), strict=True)
+    for (name, one), (_, two) in zip(
+        other.named_parameters(), model.named_parameters(), strict=True
+    ):
+        assert torch.equal(one, two), name
+    values = [model.eval()[i].weight_rounder(model[i].weight).detach() for i in (0, 2)]
+    codes = inference(model)
+    for source in (codes, codes.state_dict()):
+        other = plain()
+        other.load_state_dict(ct.plain_state_dict(source), strict=True)
+        assert torch.equal(other[0].weight, values[0])
+        assert torch.equal(other[2].weight, values[1])
+    assert ct.plain_state_dict(codes, dtype=torch.bfloat16)["0.weight"].dtype == torch.bfloat16
+    with pytest.raises(cf.ArgumentTypeError, match="source is 3; it takes a torch"):
+        ct.plain_state_dict(3)
+    old = safetensors_torch.load_file(DATA / "inference_before_counts.safetensors")
+    with pytest.raises(cf.ArgumentValueError, match=r"0\.formats is missing"):
+        ct.plain_state_dict(old)
+    with pytest.raises(cf.ArgumentTypeError, match=r"dtype is torch\.int8"):
+        ct.plain_state_dict(codes, dtype=torch.int8)
