@@ -323,3 +323,27 @@ def test_they_compile_whole_and_are_exported(kind):
         compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
         torch.testing.assert_close(compiled(x), expected)
         torch.testing.assert_close(torch.export.export(model, (x,)).module()(x), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # by Dynamo
+def test_a_small_gpt_is_rounded_whole():
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    config = transformers.GPT2Config(
+        n_layer=2, n_head=2, n_embd=32, vocab_size=100, n_positions=32, bos_token_id=0, eos_token_id=0
+    )  # fmt: skip
+    model = transformers.GPT2LMHeadModel(config).eval()
+    ids = torch.randint(0, 100, (2, 16))
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    exact = with_rounded_weights(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ct.QuantizationWarning)
+        ct.quantize(model, weight=E4)
+    with torch.no_grad():
+        y = model(**batch)[0]
+        torch.testing.assert_close(y, exact(**batch)[0])
+    matrices = sum(each.numel() for each in model.parameters() if each.ndim > 1)
+    assert ct.summary(model).rounded_elements == matrices
+    with torch.no_grad():
+        compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(compiled(**batch)[0], y)
