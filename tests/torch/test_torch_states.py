@@ -4,6 +4,7 @@ import copy
 import importlib
 import itertools
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,10 @@ BEFORE = [(17, 9), (17, 11)]
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
+    if (
+        "torch._dynamo" in sys.modules
+    ):  # which compiles one function, as Sequential's, so often and no more
+        torch.compiler.reset()
 
 
 def plain(width=16):
