@@ -9,8 +9,7 @@ from cfloat._bench.bench import DEFAULT_SECTIONS, SECONDS, SECTIONS, SIZES, benc
 from cfloat._core.isa import isa_names
 from cfloat._files.paths import check_writable
 from cfloat._files.replace import write_text
-
-from .progress import progress_bar
+from cfloat._report.progress import progress_bar
 
 
 def add(commands: Any) -> None:

@@ -13,9 +13,9 @@ from cfloat._core.text import shown
 from cfloat._files.conversion_plan import BIAS_METHODS, FLOAT_NAMES, REDUCTION, Plan
 from cfloat._files.convert import Runner, convert, run_here
 from cfloat._files.plan_file import EXPORTS, TensorChoice, read_plan
+from cfloat._report.progress import progress_bar
 from cfloat.errors import ArgumentValueError, MissingExtraError
 
-from .progress import progress_bar
 from .shared_options import OTHER_FORMATS, READABLE, add_subnormals, format_name, format_of
 
 

@@ -14,10 +14,10 @@ from cfloat._files.paths import check_writable, is_special, shown_path
 from cfloat._files.plan_file import EXPORTS
 from cfloat._files.replace import write_text
 from cfloat._report.plan import plan
+from cfloat._report.progress import progress_bar
 from cfloat._report.weighing import MEASURES
 from cfloat.errors import FileError
 
-from .progress import progress_bar
 from .shared_options import OTHER_FORMATS, READABLE
 
 

@@ -18,12 +18,12 @@ from cfloat._report.carried_tensors import carried_tensors
 from cfloat._report.conclusion import DEFAULT_MIN_DB
 from cfloat._report.conclusion_text import compared
 from cfloat._report.html_page import compare_page
+from cfloat._report.progress import progress_bar
 from cfloat._report.report import Report, report
 from cfloat._report.saved_reports import read_report
 from cfloat._report.tensor_costs import SORTS
 from cfloat.errors import ArgumentValueError, FileError
 
-from .progress import progress_bar
 from .shared_options import OTHER_FORMATS, READABLE, add_patterns, format_name
 from .terminal import print_report
 

@@ -314,7 +314,7 @@ def _choice(name: str, said: Any, where: str, layout: fp8.ScaleLayout | None) ->
                 f"{shown(choice.granularity)} for all that an export changes"
             )
         return choice
-    axis, block = _parts(what, said["granularity"])
+    axis, block = granularity_parts(what, said["granularity"])
     return TensorChoice(fmt, axis, block, where=where)
 
 
@@ -346,7 +346,9 @@ def _check_types(what: str, said: Mapping[str, Any]) -> None:
         raise FileError(f"{what}: there is no format")
 
 
-def _parts(what: str, granularity: str) -> tuple[int | tuple[int, ...] | None, int | None]:
+def granularity_parts(
+    what: str, granularity: str
+) -> tuple[int | tuple[int, ...] | None, int | None]:
     """Give the axis and the block that a granularity stands for."""
     if granularity == "tensor":
         return None, None

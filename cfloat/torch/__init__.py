@@ -6,6 +6,8 @@
   ``torch.compile``; `asarray` and `to_torch` lead to `CFloatArray` and back.
 - `quantize`: lets a model's layers round weights, activations and output gradients, with biases that are
   learnt; `Rounder` is what they round with.
+- `calibrate` learns the biases of activations from batches, without training.
+- `summary`: what each layer rounds, and what is not rounded and why.
 - `CFloatLinear` and `to_inference`: layers that hold codes and multiply them.
 - `AdamW`: moments in 16 bits, rounded stochastically.
 - `sensitivity`: how an error of each weight shows in what a model computes, for `cfloat.plan`.
@@ -23,6 +25,7 @@ if not hasattr(_torch.library, "custom_op"):
     )
 
 from ._arrays import asarray, to_torch
+from ._calibrate import calibrate
 from ._conversion import decode, encode, round_to
 from ._inference import CFloatLinear, to_inference
 from ._layers import (
@@ -30,26 +33,35 @@ from ._layers import (
     QuantizedConv2d,
     QuantizedConv3d,
     QuantizedLinear,
-    quantize,
 )
+from ._notices import QuantizationWarning
 from ._optim import AdamW
+from ._plain_states import plain_state_dict
+from ._quantize import quantize
 from ._rounder import Rounder
 from ._sensitivity import sensitivity
+from ._summary import LayerSummary, ModelSummary, summary
 
 __all__ = [
     "AdamW",
     "CFloatLinear",
+    "LayerSummary",
+    "ModelSummary",
+    "QuantizationWarning",
     "QuantizedConv1d",
     "QuantizedConv2d",
     "QuantizedConv3d",
     "QuantizedLinear",
     "Rounder",
     "asarray",
+    "calibrate",
     "decode",
     "encode",
+    "plain_state_dict",
     "quantize",
     "round_to",
     "sensitivity",
+    "summary",
     "to_inference",
     "to_torch",
 ]

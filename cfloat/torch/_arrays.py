@@ -17,6 +17,7 @@ from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError
 
 from ._arguments import FLOATS, check_layout, check_values, names
+from ._memory import for_numpy, to_numpy
 
 
 def asarray(
@@ -61,8 +62,11 @@ def asarray(
                  [0.1015625, 0.203125 ]], CFloat8_1_4_3, bias=[[14], [18]])
     """
     check_layout("x has", check_values(x))
+    # where they are, if NumPy has their dtype
+    values = to_numpy(x) if x.is_cpu and x.dtype != torch.bfloat16 else for_numpy(x)
     return creation.asarray(
-        x.cpu(), as_format(fmt), bias, axis=axis, block=block, rounding=rounding, seed=seed, offset=offset,
+        values, as_format(fmt), bias, axis=axis, block=block, rounding=rounding, seed=seed,
+        offset=offset,
     )  # fmt: skip
 
 

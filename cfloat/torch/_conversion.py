@@ -59,9 +59,9 @@ def round_to(
     Returns
     -------
     Tensor
-        Of the dtype and device of `x`, and the shape to which `x` and `bias` broadcast; contiguous.  float32
-        and float64 hold every value of every format; what float16 and bfloat16 do not hold is rounded a
-        second time, to nearest.
+        Of the dtype and device of `x`, and the shape to which `x` and `bias` broadcast; in the memory order
+        of `x`, as channels_last, if that is its shape, else contiguous.  float32 and float64 hold every value
+        of every format; what float16 and bfloat16 do not hold is rounded a second time, to nearest.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """`CFloatLinear`: a Linear layer that holds codes and multiplies them where they are."""
 
-from typing import Any, Self, SupportsIndex
+from typing import Any, Self, SupportsIndex, cast
 
 import numpy as np
 import torch
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from cfloat._array.array import CFloatArray
 from cfloat._bias import peak
 from cfloat._bias.bias_layout import Axis
-from cfloat._bias.bias_methods import PeakRule
+from cfloat._bias.bias_methods import PeakRule, check_method
+from cfloat._bias.choose import choose_bias
 from cfloat._core import binding, flags
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
@@ -22,11 +23,16 @@ from cfloat.errors import ArgumentTypeError, ArgumentValueError
 from . import _direct
 from ._arguments import check_bias_or_rule, check_values
 from ._arrays import asarray
+from ._codes_in_states import GIVEN, Written, different, matrix_layout
 from ._conversion import decode
 from ._formats import from_text, to_text
-from ._layers import AnyModule, QuantizedLinear
-from ._memory import from_numpy, to_numpy
+from ._layers import QuantizedLinear
+from ._layout import BiasLayout
+from ._memory import for_numpy, from_numpy, to_numpy
+from ._notices import has_values, new_model, tell_unlearnt
 from ._peaks import bias_of_peak, largest_magnitude
+from ._quantize import AnyModule
+from ._rounder import counts_of_history, in_words
 from ._streams import no_stream
 
 
@@ -66,7 +72,10 @@ def _(
     rows = x.reshape(x.shape[:-1].numel(), x.shape[-1]) if x.ndim else x
     if x_fmt:
         assert x_bias is not None
-        first = CFloatArray(to_numpy(rows), from_text(x_fmt), to_numpy(x_bias))
+        biases = to_numpy(x_bias)
+        first = CFloatArray(
+            to_numpy(rows), from_text(x_fmt), biases[None] if biases.ndim else biases
+        )
     else:
         first = to_numpy(rows if x.dtype in (torch.float32, torch.bfloat16) else rows.float())
     product: NDArray[np.float32] = matmul(first, array.T if transposed else array)
@@ -128,7 +137,7 @@ class CFloatLinear(nn.Module):
     activation_bias : "max", "mx", int or None, default "max"
         The exponent bias of rounded inputs: "max" takes the largest at which no element of an input is too
         large, "mx" that of OCP MX's rule, anew for each call; or an integer, or None for the format's default
-        bias.
+        bias.  `to_inference` gives what was learnt.
 
     Attributes
     ----------
@@ -138,6 +147,11 @@ class CFloatLinear(nn.Module):
         A buffer: their exponent biases, one, or as `CFloatArray.bias` has them.
     bias : Tensor or None
         A buffer.
+    activation_biases, activation_observed : Tensor of int16, and Tensor of int64, shape (2,)
+        Buffers, of inputs whose bias does not follow from each: the bias, or one for each channel; and of how
+        many elements and tensors it was learnt, the latter -1 if it was given.
+    formats : Tensor of uint8
+        A buffer: text that says of what formats the codes and inputs are.
     weight : CFloatArray
         The weights, in the buffers' memory; on the CPU.
 
@@ -171,6 +185,19 @@ class CFloatLinear(nn.Module):
     codes: Tensor
     weight_bias: Tensor
     bias: Tensor | None
+    activation_biases: Tensor
+    activation_observed: Tensor
+    formats: Tensor
+
+    # how weights of a plain layer are rounded that are loaded: the bias, and the binades to keep free
+    _method: ArrayLike | None = "max"
+    _margin = 0
+    # by what rule, and with how many binades kept free, the quantized layer learnt the bias of inputs
+    _learns_by: tuple[PeakRule, int] = ("max", 0)
+    # whether it is known that something was learnt; looked up in eager mode alone
+    _was_learnt = False
+    # what a warning calls the bias
+    _called = "the bias of a CFloatLinear's inputs"
 
     def __init__(
         self,
@@ -193,16 +220,19 @@ class CFloatLinear(nn.Module):
             self.block = None
             biases = np.array(weight._biases.spread(weight.shape), np.int16)
         self.activation = None if activation is None else as_format(activation, "activation")
-        self.activation_bias: PeakRule | int = "max"
+        self._rule: PeakRule | None = "max"
+        given = None
         if self.activation is None:
             if not (isinstance(activation_bias, str) and activation_bias == "max"):
                 raise ArgumentValueError(
                     "activation_bias is given, and no activation; it takes both"
                 )
         else:
-            self.activation_bias = check_bias_or_rule(
-                "activation_bias", activation_bias, self.activation
-            )
+            checked = check_bias_or_rule("activation_bias", activation_bias, self.activation)
+            if isinstance(checked, int):
+                self._rule, given = None, checked
+            else:
+                self._rule = checked
         if bias is not None and (not isinstance(bias, Tensor) or bias.shape != weight.shape[:1]):
             raise ArgumentValueError(
                 f"bias is {shown(bias)}; it takes a tensor of shape ({self.out_features},)"
@@ -212,6 +242,12 @@ class CFloatLinear(nn.Module):
         self.register_buffer("codes", from_numpy(np.ascontiguousarray(weight.codes)))
         self.register_buffer("weight_bias", torch.from_numpy(biases))
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
+        if given is not None:
+            self.register_buffer("activation_biases", torch.tensor(given, dtype=torch.int16))
+            self.register_buffer("activation_observed", torch.tensor([0, GIVEN]))
+        written = Written(self.format, self.activation, self.block)
+        self.register_buffer("formats", written.to_tensor())
+        self._model = new_model()
 
     @classmethod
     def from_linear(
@@ -253,6 +289,7 @@ class CFloatLinear(nn.Module):
             raise ArgumentTypeError(f"layer is {shown(layer)}; it takes a torch.nn.Linear")
         weight = asarray(layer.weight, fmt, bias, axis=axis, block=block)
         made = cls(weight, layer.bias, activation=activation, activation_bias=activation_bias)
+        made._method = bias
         return made.to(layer.weight.device).train(layer.training)
 
     @property
@@ -263,6 +300,15 @@ class CFloatLinear(nn.Module):
             self.format,
             to_numpy(self.weight_bias.cpu()),
             block=self.block,
+        )
+
+    @property
+    def activation_bias(self) -> PeakRule | int | Tensor:
+        """The bias of rounded inputs, or one for each channel; or the rule by which it follows from each."""
+        if self._rule is not None:
+            return self._rule
+        return (
+            self.activation_biases if self.activation_biases.ndim else int(self.activation_biases)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -279,12 +325,23 @@ class CFloatLinear(nn.Module):
             Of the dtype of `x`.
         """
         check_values(x)
+        if self._rule is None and (torch.compiler.is_compiling() or not self._was_learnt):
+            self._look_whether_learnt()
         if self._is_at_once(x):
             return self._multiplied(x)
-        given, x_bias, x_fmt = x, None, ""
-        if self.activation is not None:
-            x_fmt, x_bias = to_text(self.activation), self._activation_bias(x)
-            given = torch.ops.cfloat.encode(x, x_bias, no_stream(), x_fmt, "ties_to_even")
+        if self.activation is None:
+            return self._multiplied_as_it_is(x)
+        x_fmt, x_bias = to_text(self.activation), self._activation_bias(x)
+        given = torch.ops.cfloat.encode(x, x_bias, no_stream(), x_fmt, "ties_to_even")
+        return self._product(given, x_bias, x_fmt, x.dtype)
+
+    def _multiplied_as_it_is(self, x: Tensor) -> Tensor:
+        """Multiply inputs that are not rounded."""
+        return self._product(check_values(x), None, "", x.dtype)
+
+    def _product(
+        self, given: Tensor, x_bias: Tensor | None, x_fmt: str, dtype: torch.dtype
+    ) -> Tensor:
         y: Tensor = torch.ops.cfloat.matmul(
             given,
             x_bias,
@@ -297,7 +354,27 @@ class CFloatLinear(nn.Module):
         )
         if self.bias is not None:
             y = y + self.bias
-        return y.to(x.dtype)
+        return y.to(dtype)
+
+    def _look_whether_learnt(self) -> None:
+        assert self.activation is not None
+        observed = self.activation_observed
+        tell_unlearnt(observed, self._model, self._called, self.activation.default_bias)
+        if not torch.compiler.is_compiling() and has_values(observed):
+            self._was_learnt = int(observed[1]) != 0
+
+    def _settle(
+        self, layout: BiasLayout, *, peaks: Tensor | None, biases: Tensor | None, observed: Tensor
+    ) -> None:
+        """Take what was found of many tensors at once: magnitudes from which biases follow, or biases."""
+        assert self.activation is not None
+        if peaks is not None:
+            biases = bias_of_peak(peaks, self.activation, *self._learns_by)
+        assert biases is not None
+        device = self.activation_biases.device
+        self.activation_biases = biases.to(device, torch.int16)
+        self.activation_observed = observed.to(device)
+        self._was_learnt = False
 
     def _is_at_once(self, x: Tensor) -> bool:
         """Whether the core multiplies at once, past PyTorch's dispatcher (`_direct`)."""
@@ -311,19 +388,22 @@ class CFloatLinear(nn.Module):
             and _direct.is_in_memory(x)
             and _direct.is_in_memory(self.codes)
             and _direct.is_in_memory(self.weight_bias)
+            and (
+                self._rule is not None or not cast(Tensor, self._buffers["activation_biases"]).ndim
+            )
             and not flags.are_counted()
         )
 
     def _multiplied(self, x: Tensor) -> Tensor:
         """Multiply as `forward` what `_is_at_once`."""
         rows, dtype = x.numel() // self.in_features, x.dtype
-        x_fmt, x_bias = self.activation, 0
+        x_fmt = self.activation
+        x_bias: Any = 0
         if x_fmt is not None:
-            rule = self.activation_bias
-            if isinstance(rule, int):
-                x_bias = rule
+            if self._rule is None:
+                x_bias = cast(Tensor, self._buffers["activation_biases"]).item()
             else:
-                x_bias = peak.bias_of_peak(_direct.largest_magnitude(x), x_fmt, rule)
+                x_bias = peak.bias_of_peak(_direct.largest_magnitude(x), x_fmt, self._rule)
             x = _direct.encode(x, x_fmt, x_bias, "ties_to_even", None, 0, rounds=False)
         elif dtype not in (torch.float32, torch.bfloat16):
             x = x.float()
@@ -355,11 +435,117 @@ class CFloatLinear(nn.Module):
         """Give the state of a copy, which makes its own description of the weights."""
         return self.__dict__ | {"_kept": None}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore, also what was pickled before activations' biases were buffers."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        if "formats" in self._buffers:
+            return
+        given = self.__dict__.pop("activation_bias", "max")
+        self._rule = None if isinstance(given, int) else given
+        if self._rule is None:
+            self.register_buffer("activation_biases", torch.tensor(given, dtype=torch.int16))
+            self.register_buffer("activation_observed", torch.tensor([0, GIVEN]))
+        self.register_buffer(
+            "formats", Written(self.format, self.activation, self.block).to_tensor()
+        )
+        self._model = new_model()
+
     def _activation_bias(self, x: Tensor) -> Tensor:
         assert self.activation is not None
-        if isinstance(self.activation_bias, int):
-            return torch.tensor(self.activation_bias, dtype=torch.int16, device="cpu")
-        return bias_of_peak(largest_magnitude(x), self.activation, self.activation_bias)
+        if self._rule is None:
+            return self.activation_biases
+        return bias_of_peak(largest_magnitude(x), self.activation, self._rule)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *how: Any) -> None:
+        """Load a state, or that of a quantized or plain layer, whose weights are rounded."""
+        errors = how[-1]
+        self._was_learnt = False
+        try:
+            self._translate(state_dict, prefix)
+        except ValueError as error:
+            errors.append(f"{prefix or 'the layer'}: {error}")
+            for key in [key for key in state_dict if key.startswith(prefix)]:
+                del state_dict[key]
+            state_dict.update(
+                {prefix + key: each for key, each in self._buffers.items() if each is not None}
+            )
+        super()._load_from_state_dict(state_dict, prefix, *how)  # type: ignore[no-untyped-call]
+
+    def _translate(self, state: Any, prefix: str) -> None:
+        """Make of a state, in place, one that this layer has."""
+        formats = state.get(f"{prefix}formats")
+        if formats is not None:
+            written = Written.of_tensor(formats)
+            problem = different(written, self.format, self.activation)
+            if problem:
+                raise ValueError(problem)
+            state[f"{prefix}formats"] = self.formats
+        if f"{prefix}codes" not in state and f"{prefix}weight" in state:
+            self._encode(state, prefix)
+        elif f"{prefix}codes" in state and formats is None:
+            # written before formats and activations' biases were: they are as the layer has them
+            state[f"{prefix}formats"] = self.formats
+            for key in ("activation_biases", "activation_observed"):
+                if key in self._buffers:
+                    state.setdefault(prefix + key, self._buffers[key])
+        biases = state.get(f"{prefix}activation_biases")
+        if (
+            biases is not None
+            and self._rule is None
+            and biases.shape != self.activation_biases.shape
+        ):
+            if tuple(biases.shape) not in ((), (self.in_features,)):
+                raise ValueError(
+                    f"activation_biases has shape {tuple(biases.shape)}; it takes one, or "
+                    f"{self.in_features}"
+                )
+            self.activation_biases = self.activation_biases.new_zeros(biases.shape)
+
+    def _encode(self, state: Any, prefix: str) -> None:
+        """Round the weights of a state: with the biases that it has for them, or as the layer's were."""
+        own = [key for key in state if key.startswith(prefix)]
+        given = {key[len(prefix) :]: state.pop(key) for key in own}
+        weight = given.pop("weight")
+        if tuple(weight.shape) != tuple(self.codes.shape):
+            raise ValueError(
+                f"weight has shape {tuple(weight.shape)}; it takes {tuple(self.codes.shape)}"
+            )
+        rule: PeakRule = "mx" if self._method == "mx" else "max"
+        _complete(given, "weight_rounder.", self.format, rule, self._margin)
+        if self.activation is not None:
+            _complete(given, "activation_rounder.", self.activation, *self._learns_by)
+        layout = matrix_layout(self.weight_bias, self.block)
+        biases = given.pop("weight_rounder.biases", None)
+        how: Any = self._method if biases is None else to_numpy(biases.cpu())
+        if biases is not None and tuple(biases.shape) != layout.shape_of(weight.shape):
+            raise ValueError(
+                f"the weights have biases of shape {tuple(biases.shape)}; the layer's have "
+                f"{layout.shape_of(weight.shape)}"
+            )
+        if biases is None and self._margin and isinstance(how, str):
+            low, high = self.format.bias_range
+            method = check_method("bias", how, self.format)
+            chosen = choose_bias(
+                for_numpy(weight), self.format, method, axis=layout.axis, block=layout.block
+            )
+            how = np.clip(np.asarray(chosen) - self._margin, low, high)
+        array = asarray(
+            weight,
+            self.format,
+            how,
+            axis=None if layout.is_one else layout.axis,
+            block=layout.block,
+        )
+        made = CFloatLinear(array)
+        state[f"{prefix}codes"], state[f"{prefix}weight_bias"] = made.codes, made.weight_bias
+        state[f"{prefix}formats"] = self.formats
+        for key in ("activation_biases", "activation_observed"):
+            if key in self._buffers:
+                part = f"activation_rounder.{key.removeprefix('activation_')}"
+                state[prefix + key] = given.pop(part, self._buffers[key])
+        for key, value in given.items():
+            if not key.startswith(("weight_rounder.", "activation_rounder.", "gradient_rounder.")):
+                state[prefix + key] = value
 
     def extra_repr(self) -> str:
         """Give the words that ``repr`` shows in parentheses."""
@@ -367,8 +553,28 @@ class CFloatLinear(nn.Module):
             f"in_features={self.in_features}, out_features={self.out_features}, {self.format.name}"
         )
         if self.activation is not None:
-            parts += f", activation={self.activation.name}, activation_bias={self.activation_bias}"
+            parts += f", activation={self.activation.name}, activation_{self._bias_in_words()}"
         return parts
+
+    def _bias_in_words(self) -> str:
+        if self._rule is not None:
+            return f"bias={self._rule}"
+        biases, observed = self.activation_biases, self.activation_observed
+        if not has_values(observed):
+            return "bias=learnt"
+        if int(observed[1]) == GIVEN:
+            return f"bias={int(biases)}"
+        return in_words(biases, observed)
+
+
+def _complete(state: dict[str, Any], name: str, fmt: Format, rule: PeakRule, margin: int) -> None:
+    """Add to a rounder's state, written before they were in it, its biases and of how much they are."""
+    history = state.get(f"{name}history")
+    if history is None or f"{name}biases" in state:
+        return
+    peaks = history.to(torch.float64).amax(0)
+    state[f"{name}biases"] = bias_of_peak(peaks, fmt, rule, margin).to(torch.int16)
+    state[f"{name}observed"] = counts_of_history(history)
 
 
 def to_inference(module: AnyModule) -> AnyModule | CFloatLinear:
@@ -442,5 +648,22 @@ def _with_codes(layer: QuantizedLinear) -> CFloatLinear:
     assert weights is not None
     how: dict[str, Any] = {}
     if inputs is not None:
-        how = {"activation": inputs.format, "activation_bias": inputs.bias}
-    return CFloatLinear.from_linear(layer, weights.format, weights.bias, **how).eval()
+        how = {
+            "activation": inputs.format,
+            "activation_bias": None if inputs.learns else inputs.bias,
+        }
+    biases = weights.bias
+    made = CFloatLinear.from_linear(
+        layer, weights.format, biases if isinstance(biases, int) else to_numpy(biases.cpu()),
+        axis=weights.axis, block=weights.block, **how,
+    ).eval()  # fmt: skip
+    if weights.learns:
+        made._method, made._margin = weights._rule, weights._margin
+    made._model = weights._model
+    if inputs is not None:
+        made._called = inputs._called
+        made._learns_by = inputs._rule, inputs._margin
+        if inputs.learns:
+            bias = inputs._bias().to(torch.int16)
+            made._settle(inputs._layout, peaks=None, biases=bias, observed=inputs.observed.clone())
+    return made

@@ -1,5 +1,6 @@
 """Tensors as NumPy arrays and back, without a copy."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,35 @@ from cfloat._core.dtypes import check_memory
 
 # The C core takes bfloat16 by its dtype's name; ml_dtypes, which has a NumPy dtype for it, need not be there.
 _BFLOAT16 = np.dtype((type("bfloat16", (np.void,), {}), 2))
+
+
+class _Memory:
+    """A tensor's memory as NumPy takes it, which keeps the tensor.
+
+    ``Tensor.numpy`` gives the same, and takes from the tensor's storage for good that it can be resized, as
+    FSDP does with parameters.
+    """
+
+    __slots__ = ("__array_interface__", "tensor")
+
+    def __init__(self, tensor: Tensor) -> None:
+        size = tensor.element_size()
+        self.tensor = tensor
+        self.__array_interface__ = {
+            "version": 3,
+            "typestr": _typestr(tensor.dtype),
+            "shape": tuple(tensor.shape),
+            "strides": tuple([size * step for step in tensor.stride()]),
+            "data": (tensor.data_ptr(), False),
+        }
+
+
+@cache
+def _typestr(dtype: torch.dtype) -> str:
+    if dtype == torch.bfloat16:
+        dtype = torch.int16
+    text: str = torch.empty(0, dtype=dtype, device="cpu").numpy().dtype.str
+    return text
 
 
 def to_numpy(tensor: Tensor) -> NDArray[Any]:
@@ -27,12 +57,15 @@ def to_numpy(tensor: Tensor) -> NDArray[Any]:
         Of the tensor's shape and strides.
     """
     check_memory("a tensor", tensor)
-    tensor = tensor.detach().resolve_conj().resolve_neg()
-    if tensor.dtype == torch.bfloat16:
-        tensor = tensor.view(torch.int16)
-        return tensor.numpy().view(_BFLOAT16)
-    array: NDArray[Any] = tensor.numpy()
-    return array
+    if tensor.is_conj() or tensor.is_neg() or tensor.requires_grad or type(tensor) is not Tensor:
+        tensor = tensor.detach().resolve_conj().resolve_neg()
+    is_bfloat16 = tensor.dtype == torch.bfloat16
+    array: NDArray[Any]
+    if not tensor.numel() or not tensor.is_cpu or type(tensor) is not Tensor:
+        array = (tensor.view(torch.int16) if is_bfloat16 else tensor).numpy()
+    else:
+        array = np.asarray(_Memory(tensor))
+    return array.view(_BFLOAT16) if is_bfloat16 else array
 
 
 def from_numpy(array: NDArray[Any]) -> Tensor:

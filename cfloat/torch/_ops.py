@@ -27,12 +27,13 @@ from ._memory import to_numpy
 def round_to(x: Tensor, bias: Tensor, stream: Tensor, fmt: str, rounding: str) -> Tensor:
     mode, known = cast(RoundingMode, rounding), from_text(fmt)
     codes = _arithmetic.encode(x, known, bias, mode, stream)
-    return _arithmetic.decode(codes, known, bias, x.dtype)
+    rounded, values = _empty_for(x, bias), _arithmetic.decode(codes, known, bias, x.dtype)
+    return values if values.stride() == rounded.stride() else rounded.copy_(values)
 
 
 @round_to.register_kernel("cpu")
 def _(x: Tensor, bias: Tensor, stream: Tensor, fmt: str, rounding: str) -> Tensor:
-    rounded = torch.empty(torch.broadcast_shapes(x.shape, bias.shape), dtype=x.dtype)
+    rounded = _empty_for(x, bias)
     round_array(
         to_numpy(x), from_text(fmt), to_numpy(bias), **_how(rounding, stream), out=to_numpy(rounded)
     )
@@ -41,7 +42,13 @@ def _(x: Tensor, bias: Tensor, stream: Tensor, fmt: str, rounding: str) -> Tenso
 
 @round_to.register_fake
 def _(x: Tensor, bias: Tensor, stream: Tensor, fmt: str, rounding: str) -> Tensor:
-    return x.new_empty(torch.broadcast_shapes(x.shape, bias.shape))
+    return _empty_for(x, bias)
+
+
+def _empty_for(x: Tensor, bias: Tensor) -> Tensor:
+    """Give memory for what `x` is rounded to: in its own order, as channels_last is, if it has its shape."""
+    shape = torch.broadcast_shapes(x.shape, bias.shape)
+    return torch.empty_like(x) if shape == x.shape else x.new_empty(shape)
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

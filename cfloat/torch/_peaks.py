@@ -1,4 +1,4 @@
-"""The largest magnitude of a tensor, and the bias that goes with it, in PyTorch's own operators.
+"""The largest magnitudes of a tensor, and the biases that go with them, in PyTorch's own operators.
 
 `cfloat._bias` has the same of arrays and numbers.  Training can use neither: these here are traced by
 ``torch.compile``, and wait for no device.  Tests compare the two.
@@ -11,6 +11,8 @@ from cfloat._bias.bias_methods import PeakRule
 from cfloat._bias.peak import unbounded_bias
 from cfloat._core.format import Format
 
+from ._layout import BiasLayout
+
 # more than there are between any two magnitudes
 _MOST_BINADES = 1 << 20
 
@@ -22,13 +24,22 @@ def largest_magnitude(x: Tensor) -> Tensor:
     return x.detach().abs().nan_to_num(nan=0.0, posinf=0.0).amax().double()
 
 
+def largest_magnitudes(x: Tensor, layout: BiasLayout) -> Tensor:
+    """Give the largest finite magnitude of what shares a bias, as float64; 0 where there is none."""
+    if layout.is_one:
+        return largest_magnitude(x)
+    if x.numel() == 0:
+        return x.new_zeros(layout.shape_of(x.shape), dtype=torch.float64)
+    return layout.maxima(x.detach().abs().nan_to_num(nan=0.0, posinf=0.0)).double()
+
+
 def bias_of_peak(peak: Tensor, fmt: Format, rule: PeakRule = "max", margin: int = 0) -> Tensor:
-    """Give the bias that follows from a magnitude by a rule, within a format's range; for 0 the default.
+    """Give the biases that follow from magnitudes by a rule, within a format's range; for 0 the default.
 
     Parameters
     ----------
-    peak : Tensor of float64, shape ()
-        A finite magnitude.
+    peak : Tensor of float64
+        Finite magnitudes.
     fmt : Format
         The format.
     rule : {"max", "mx"}, default "max"
@@ -38,7 +49,8 @@ def bias_of_peak(peak: Tensor, fmt: Format, rule: PeakRule = "max", margin: int 
 
     Returns
     -------
-    Tensor of int64, shape ()
+    Tensor of int64
+        Of the shape of `peak`.
     """
     low, high = fmt.bias_range
     fraction = ((peak.view(torch.int64) & (2**52 - 1)) | (1022 << 52)).view(torch.float64)

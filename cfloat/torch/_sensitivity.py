@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,9 +22,8 @@ from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from ._arguments import FLOATS
 from ._input_moments import InputMoments, is_known
-
-#: The key of a batch under which transformers' tokenizers say which positions are no padding.
-MASK: Final = "attention_mask"
+from ._memory import to_numpy
+from ._running import called, check_batches, evaluating, mask_of
 
 Output = Callable[[Any, Any], Tensor]
 
@@ -85,8 +84,7 @@ def sensitivity(
     """
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"model is {shown(model)}; it takes a torch.nn.Module")
-    if isinstance(batches, Tensor | Mapping | str) or not isinstance(batches, Iterable):
-        raise ArgumentTypeError(f"batches is {shown(batches)}; it takes several, as a list")
+    check_batches(batches)
     if by not in ("layer", "model"):
         raise ArgumentValueError(f"by is {shown(by)}; it takes 'layer' or 'model'")
     if output is not None and by == "layer":
@@ -101,7 +99,7 @@ def sensitivity(
     gathering = _Gathering(model)
     changes = _Changes(model, output, fmt) if by == "model" else None
     count = 0
-    with _evaluating(model):
+    with evaluating(model):
         for batch in batches:
             result = gathering.run(batch)
             if changes is not None:
@@ -115,37 +113,6 @@ def sensitivity(
     return Sensitivity(moments, changes.gains(moments), fmt.name, notes)
 
 
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode, without gradients, and each module back into its own."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-def _called(model: Callable[..., Any], batch: Any) -> Any:
-    if isinstance(batch, Mapping):
-        return model(**batch)
-    if isinstance(batch, tuple | list):
-        return model(*batch)
-    if isinstance(batch, Tensor):
-        return model(batch)
-    raise ArgumentTypeError(
-        f"a batch is {shown(batch)}; it takes a mapping, a tuple, a list or a torch.Tensor"
-    )
-
-
-def _mask(batch: Any) -> Tensor | None:
-    """Give which of a batch's positions count, if it says so."""
-    mask = batch.get(MASK) if isinstance(batch, Mapping) else None
-    return mask != 0 if isinstance(mask, Tensor) and mask.ndim == 2 else None
-
-
 class _Gathering:
     """The inputs of a model's layers, as it runs."""
 
@@ -157,14 +124,14 @@ class _Gathering:
 
     def run(self, batch: Any) -> Any:
         """Run a batch, and add what the layers get."""
-        self._mask = _mask(batch)
+        self._mask = mask_of(batch)
         hooks = [
             module.register_forward_pre_hook(self._see, with_kwargs=True)
             for module in self._model.modules()
             if is_known(module)
         ]
         try:
-            return _called(self._model, batch)
+            return called(self._model, batch)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -229,7 +196,7 @@ class _Changes:
             if rounded is None:
                 continue
             with _replaced(self._places[id(tensor)], tensor, rounded):
-                changed = _called(self._model, batch)
+                changed = called(self._model, batch)
             self._squares[name] += float((self._values(changed, batch) - kept).square().sum())
 
     def _values(self, result: Any, batch: Any) -> Tensor:
@@ -241,7 +208,7 @@ class _Changes:
                 f"{what} is {shown(found)}; it takes a torch.Tensor of floating-point numbers"
                 + ", as output=lambda result, batch: ... may give" * (self._output is None)
             )
-        mask = _mask(batch) if self._output is None else None
+        mask = mask_of(batch) if self._output is None else None
         if mask is not None and found.shape[:2] == mask.shape:
             found = found[mask.to(found.device)]
         return found.detach().cpu().to(torch.float64)
@@ -311,7 +278,7 @@ def _replaced(places: Places, tensor: Tensor, other: Tensor) -> Iterator[None]:
 
 def _array(tensor: Tensor) -> np.ndarray[Any, Any]:
     values = tensor.detach().cpu()
-    return (values if values.dtype == torch.float64 else values.float()).numpy()
+    return to_numpy(values if values.dtype == torch.float64 else values.float())
 
 
 def _error(

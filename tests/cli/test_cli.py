@@ -17,8 +17,9 @@ from commands import CFLOAT, cfloat, refused, succeeded
 from safetensors.numpy import save_file
 
 import cfloat as cf
-from cfloat._cli import main, progress
+from cfloat._cli import main
 from cfloat._cli import report as report_command
+from cfloat._report import progress
 from cfloat._report.html_page import compare_page
 
 X = np.random.default_rng(0).standard_normal((8, 16)).astype(np.float32)

@@ -199,7 +199,7 @@ def test_any_strides_and_shapes():
     ):
         got = ct.round_to(view, FMT, **how)
         np.testing.assert_array_equal(got.numpy(), cf.round_to(view.numpy(), FMT, **how))
-        assert got.is_contiguous()
+        assert got.stride() == torch.empty_like(view).stride()
     got = ct.round_to(x, FMT, bias)
     np.testing.assert_array_equal(got.numpy(), cf.round_to(x.numpy(), FMT, bias.numpy()))
     assert ct.round_to(x[0, 0], FMT, bias).shape == (8, 10)
@@ -274,7 +274,7 @@ def test_gradients_of_gradients():
     [torch.randn(3, 7).mT, torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)],
     ids=["transposed", "channels_last"],
 )
-def test_results_are_in_a_row_as_graphs_are_told(x):
+def test_results_lie_as_graphs_are_told(x):
     text, bias = _formats.to_text(FMT), torch.tensor(7, dtype=torch.int16)
     stream = torch.tensor([1, 5])
     for operator, given in (
@@ -284,7 +284,10 @@ def test_results_are_in_a_row_as_graphs_are_told(x):
     ):
         result = operator(*given)
         told = operator(*(a.to("meta") if isinstance(a, torch.Tensor) else a for a in given))
-        assert result.is_contiguous()
+        if operator is torch.ops.cfloat.round_to:
+            assert result.stride() == x.stride()
+        else:
+            assert result.is_contiguous()
         assert result.stride() == told.stride()
 
 

@@ -1,0 +1,251 @@
+"""Layers of any class whose weights are rounded where their own forward pass reads them, by name.
+
+Each class gets a subclass whose weights are properties: outside of a forward pass they are the parameters,
+inside what these are rounded to.  So attention, recurrent layers, subclasses and parametrizations compute as
+their classes do.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from ._input_moments import is_conv1d
+from ._layers import Quantized, round_gradient
+from ._rounder import Rounder
+
+_local: Final = threading.local()
+
+TRANSPOSED: Final = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+CONVOLUTIONS: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
+_EMBEDDINGS: Final = (nn.Embedding, nn.EmbeddingBag)
+_OF_ATTENTION: Final = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+_OF_CELLS: Final = ("weight_ih", "weight_hh")
+_COVERED: Final = (
+    nn.Linear, *CONVOLUTIONS, *_EMBEDDINGS, nn.Bilinear, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase,
+)  # fmt: skip
+
+
+def is_covered(layer: nn.Module) -> bool:
+    """Whether a layer is of a class, or of a subclass of one, whose weights can be rounded."""
+    return isinstance(layer, _COVERED) or is_conv1d(layer)
+
+
+def why_not(layer: nn.Module) -> str | None:
+    """Say why a layer of a covered class is left alone all the same; None if it isn't."""
+    if isinstance(layer, _EMBEDDINGS) and layer.max_norm is not None:
+        return "max_norm changes its weights in each forward pass"
+    return None
+
+
+def weight_names(layer: nn.Module) -> tuple[str, ...]:
+    """Give the names of the weights that a layer has."""
+    if isinstance(layer, nn.RNNBase):
+        return tuple(name for name in layer._flat_weights_names if name.startswith("weight"))
+    names = _names_of_class(type(layer))
+    return tuple(name for name in names if getattr(layer, name, None) is not None)
+
+
+def _names_of_class(kind: type[nn.Module]) -> tuple[str, ...]:
+    if issubclass(kind, nn.MultiheadAttention):
+        return _OF_ATTENTION
+    if issubclass(kind, nn.RNNCellBase):
+        return _OF_CELLS
+    return ("weight",)
+
+
+def input_channels(layer: nn.Module) -> tuple[int, int] | None:
+    """Give the axis of a layer's input that channels lie along, from the last, and their number."""
+    if isinstance(layer, nn.Linear):
+        return -1, layer.in_features
+    if isinstance(layer, CONVOLUTIONS):
+        return -1 - len(layer.kernel_size), layer.in_channels
+    if is_conv1d(layer):
+        return -1, cast(Tensor, layer.weight).shape[0]
+    return None
+
+
+def has_inputs(layer: nn.Module) -> bool:
+    """Whether a layer's inputs are numbers that can be rounded: those of an Embedding are indices."""
+    return not isinstance(layer, _EMBEDDINGS)
+
+
+def read_by_others(module: nn.Module) -> dict[int, nn.Module]:
+    """Find the layers that are never called, by id, with the attention that reads their weights itself."""
+    return {
+        id(layer.out_proj): layer
+        for layer in module.modules()
+        if isinstance(layer, nn.MultiheadAttention)
+    }
+
+
+def note_on(layer: nn.Module) -> str:
+    """Say what of a layer's activations is not rounded."""
+    if isinstance(layer, nn.MultiheadAttention):
+        return "attention's own products, and the input of out_proj, are not rounded"
+    if isinstance(layer, nn.RNNBase):
+        return "the hidden state, and inputs of further layers, are not rounded"
+    if isinstance(layer, nn.RNNCellBase):
+        return "the hidden state is not rounded"
+    return ""
+
+
+class QuantizedByName(Quantized):
+    """A layer of another class, in whose forward pass weights are rounded."""
+
+    _of: type[nn.Module]
+    _is_inside = False
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute what the layer's class does, of rounded weights and inputs."""
+        if self.activation_rounder is not None:
+            args, kwargs = _rounded_inputs(self.activation_rounder, self._of, args, kwargs)
+        parts: list[Any] = [self]
+        if isinstance(self, nn.MultiheadAttention) and isinstance(self.out_proj, QuantizedByName):
+            parts.append(self.out_proj)  # whose weight it reads
+        if torch.compiler.is_compiling():
+            for part in parts:
+                part._is_inside = True
+            y = self._of.forward(self, *args, **kwargs)
+            for part in parts:
+                part._is_inside = False
+        else:
+            with _inside(parts):
+                y = self._of.forward(self, *args, **kwargs)
+        if self.gradient_rounder is None:
+            return y
+        return _with_rounded_gradient(y, self.gradient_rounder)
+
+    def _reads_rounded(self) -> bool:
+        """Whether weights are read by the forward pass that runs, in this thread."""
+        if torch.compiler.is_compiling():
+            return self._is_inside
+        return id(self) in getattr(_local, "inside", ())
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle by the class that it is made of."""
+        return _unpickled, (self._of,), self.__getstate__()  # type: ignore[attr-defined,no-untyped-call]
+
+
+@contextmanager
+def _inside(parts: list[Any]) -> Iterator[None]:
+    before: frozenset[int] = getattr(_local, "inside", frozenset())
+    _local.inside = before | {id(part) for part in parts}
+    try:
+        yield
+    finally:
+        _local.inside = before
+
+
+_made: Final[dict[type[nn.Module], type[QuantizedByName]]] = {}
+
+
+def by_name(kind: type[nn.Module]) -> type[QuantizedByName]:
+    """Give the subclass of a class whose weights are rounded by name."""
+    if kind not in _made:
+        _made[kind] = _subclass(kind)
+    return _made[kind]
+
+
+def _subclass(kind: type[nn.Module]) -> type[QuantizedByName]:
+    members: dict[str, Any] = {
+        "_of": kind,
+        "__module__": "cfloat.torch",
+        "__doc__": f"A {kind.__name__} that rounds its weights; made by `quantize`.",
+    }
+    if issubclass(kind, nn.RNNBase):
+        members["_flat_weights"] = property(_flat_weights, _set_flat_weights)
+    else:
+        members |= {name: _weight(name, kind) for name in _names_of_class(kind)}
+    return type(f"Quantized{kind.__name__}", (QuantizedByName, kind), members)
+
+
+def _unpickled(kind: type[nn.Module]) -> Any:
+    made = by_name(kind)
+    return made.__new__(made)
+
+
+def _weight(name: str, kind: type[nn.Module]) -> Any:
+    computed = getattr(kind, name, None)  # a parametrization's
+    computes = computed.fget if isinstance(computed, property) else None
+
+    def get(self: Any) -> Any:
+        if computes is not None:
+            value = computes(self)
+        elif name in self._parameters:
+            value = self._parameters[name]
+        elif name in self.__dict__:
+            value = self.__dict__[name]
+        else:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        rounder = self._modules.get(f"{name}_rounder")
+        if value is None or rounder is None or not self._reads_rounded():
+            return value
+        return rounder(value)
+
+    def put(self: Any, value: Any) -> None:
+        if isinstance(computed, property):
+            computed.__set__(self, value)
+        else:  # as torch.nn.utils.weight_norm sets it
+            self.__dict__[name] = value
+
+    return property(get, put)
+
+
+def _flat_weights(self: Any) -> Any:
+    weights = self.__dict__["_flat_weights"]
+    if not self._reads_rounded():
+        return weights
+    rounders = [self._modules.get(f"{name}_rounder") for name in self._flat_weights_names]
+    return [
+        weight if rounder is None or weight is None else rounder(weight)
+        for weight, rounder in zip(weights, rounders, strict=True)
+    ]
+
+
+def _set_flat_weights(self: Any, weights: Any) -> None:
+    self.__dict__["_flat_weights"] = weights
+
+
+def _rounded_inputs(
+    rounder: Rounder, kind: type[nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Round what a layer multiplies by its weights: each tensor once, however often it is given."""
+    count = 1
+    keys: tuple[str, ...] = ("input", "x")
+    if issubclass(kind, nn.MultiheadAttention):
+        count, keys = 3, ("query", "key", "value")
+    elif issubclass(kind, nn.Bilinear):
+        count, keys = 2, ("input1", "input2")
+    done: list[tuple[Any, Any]] = []
+
+    def one(x: Any) -> Any:
+        for given, rounded in done:
+            if given is x:
+                return rounded
+        if isinstance(x, PackedSequence):
+            y: Any = PackedSequence(rounder(x.data), *x[1:])
+        elif isinstance(x, Tensor) and x.is_floating_point():
+            y = rounder(x)
+        else:
+            y = x
+        done.append((x, y))
+        return y
+
+    new = tuple(one(x) if i < count else x for i, x in enumerate(args))
+    return new, {key: one(x) if key in keys else x for key, x in kwargs.items()}
+
+
+def _with_rounded_gradient(y: Any, rounder: Rounder) -> Any:
+    """Round the gradient of a layer's output, which is the first of several."""
+    if isinstance(y, PackedSequence):
+        return PackedSequence(_with_rounded_gradient(y.data, rounder), *y[1:])
+    if isinstance(y, tuple) and y:
+        return (_with_rounded_gradient(y[0], rounder), *y[1:])
+    if isinstance(y, Tensor) and y.requires_grad:
+        return round_gradient(y, rounder)
+    return y

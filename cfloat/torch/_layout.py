@@ -1,0 +1,74 @@
+"""Where the biases of a tensor lie: one for all of it, one a slice along an axis, or one a block."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class BiasLayout:
+    """Where biases lie, as `cfloat.asarray` takes `axis` and `block`; axes may count from the last.
+
+    Attributes
+    ----------
+    axis : int, tuple of int or None
+        One bias a slice along an axis; or with `block` what blocks run along: adjacent axes as one.
+    block : int or None
+        One bias for so many consecutive elements of the last axis, or along `axis`.
+    is_one : bool
+        Whether there is one bias for all.
+    """
+
+    axis: int | tuple[int, ...] | None = None
+    block: int | None = None
+    is_one: bool = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_one", self.axis is None and self.block is None)
+
+    def shape_of(self, shape: torch.Size | tuple[int, ...]) -> tuple[int, ...]:
+        """Give the shape of the biases of a tensor of a shape."""
+        if self.is_one:
+            return ()
+        if self.block is None:
+            assert isinstance(self.axis, int)
+            return (shape[self.axis],)
+        first, last = self._axes(len(shape))
+        length = 1
+        for n in shape[first : last + 1]:
+            length *= n
+        return (*shape[:first], -(-length // self.block), *shape[last + 1 :])
+
+    def maxima(self, x: Tensor) -> Tensor:
+        """Give the largest of what shares a bias, of a tensor of no negative elements."""
+        if self.block is None:
+            assert isinstance(self.axis, int)
+            rows = x.movedim(self.axis, 0)
+            return rows.reshape(rows.shape[0], -1).amax(-1)
+        first, last = self._axes(x.ndim)
+        lines = x.flatten(first, last).movedim(first, -1)
+        missing = -lines.shape[-1] % self.block
+        blocks = torch.nn.functional.pad(lines, (0, missing)).unflatten(-1, (-1, self.block))
+        return blocks.amax(-1).movedim(-1, first)
+
+    def spread(self, biases: Tensor, shape: torch.Size) -> Tensor:
+        """Give biases such that they broadcast with a tensor of a shape."""
+        if biases.ndim == 0:
+            return biases
+        if self.block is None:
+            assert isinstance(self.axis, int)
+            axis = self.axis % len(shape)
+            return biases.reshape(-1, *(1,) * (len(shape) - 1 - axis))
+        first, last = self._axes(len(shape))
+        length = 1
+        for n in shape[first : last + 1]:
+            length *= n
+        lines = biases.movedim(first, -1).repeat_interleave(self.block, -1)[..., :length]
+        return lines.movedim(-1, first).unflatten(first, shape[first : last + 1])
+
+    def _axes(self, ndim: int) -> tuple[int, int]:
+        """Give the first and the last of the axes that blocks run along, counted from the first."""
+        axis = -1 if self.axis is None else self.axis
+        axes = (axis,) if isinstance(axis, int) else axis
+        return axes[0] % ndim, axes[-1] % ndim

@@ -1,0 +1,354 @@
+"""Layers of every class with weights, beside the plain layer with weights and inputs that NumPy rounded."""
+
+import copy
+import importlib
+import pickle
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+import cfloat as cf
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+ct = importlib.import_module("cfloat.torch")
+nn = torch.nn
+
+E4, E5 = cf.CFloat8_1_4_3, cf.CFloat8_1_5_2
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+    if (
+        "torch._dynamo" in sys.modules
+    ):  # which compiles one function, as Sequential's, so often and no more
+        torch.compiler.reset()
+
+
+class Scaled(nn.Linear):
+    """A subclass with a forward pass of its own."""
+
+    def forward(self, x):
+        return 3 * nn.functional.linear(x, self.weight.abs(), self.bias)
+
+
+class Ids(nn.Sequential):
+    """Takes indices."""
+
+
+def weight_normed():
+    return nn.utils.parametrizations.weight_norm(nn.Linear(6, 4))
+
+
+FLOATS, IDS = (5, 6), (5,)
+LAYERS = {
+    "subclass": (lambda: Scaled(6, 4), lambda: torch.randn(5, 6)),
+    "not dynamic": (
+        lambda: nn.modules.linear.NonDynamicallyQuantizableLinear(6, 4),
+        lambda: torch.randn(5, 6),
+    ),
+    "embedding": (lambda: nn.Embedding(9, 4, padding_idx=0), lambda: torch.arange(9)),
+    "bag": (lambda: nn.EmbeddingBag(9, 4), lambda: torch.arange(9).reshape(3, 3)),
+    "transposed1": (lambda: nn.ConvTranspose1d(2, 3, 3), lambda: torch.randn(2, 2, 5)),
+    "transposed2": (
+        lambda: nn.ConvTranspose2d(2, 4, 3, stride=2, groups=2),
+        lambda: torch.randn(2, 2, 5, 5),
+    ),
+    "transposed3": (lambda: nn.ConvTranspose3d(2, 3, 2), lambda: torch.randn(1, 2, 3, 3, 3)),
+    "normed": (weight_normed, lambda: torch.randn(5, 6)),
+    "lstm": (
+        lambda: nn.LSTM(6, 4, 2, bidirectional=True),
+        lambda: torch.randn(5, 2, 6),
+    ),
+    "gru": (lambda: nn.GRU(6, 4, batch_first=True), lambda: torch.randn(5, 2, 6)),
+    "rnn": (lambda: nn.RNN(6, 4), lambda: torch.randn(5, 2, 6)),
+    "cell": (lambda: nn.LSTMCell(6, 4), lambda: torch.randn(5, 6)),
+}
+
+
+def rounded(x, bias="max"):
+    return torch.from_numpy(cf.round_to(x.detach().numpy(), E4, bias))
+
+
+def with_rounded_weights(layer):
+    """Return a copy of a plain layer, whose weights are what NumPy's function rounds them to."""
+    other = copy.deepcopy(layer)
+    if nn.utils.parametrize.is_parametrized(other):
+        plain = nn.Linear(other.in_features, other.out_features)
+        plain.weight, plain.bias = nn.Parameter(rounded(other.weight)), other.bias
+        return plain
+    for name, parameter in other.named_parameters():
+        if "weight" in name and parameter.ndim > 1:
+            parameter.data = rounded(parameter)
+    return other
+
+
+def first(y):
+    return y[0] if isinstance(y, tuple) else y
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("kind", LAYERS)
+def test_layers_compute_with_rounded_weights(kind):
+    make, inputs = LAYERS[kind]
+    layer, x = make(), inputs()
+    plain, exact = copy.deepcopy(layer), with_rounded_weights(layer)
+    before = [name for name, _ in layer.named_parameters()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = ct.quantize(nn.Sequential(layer), weight=E4, activation=E4, gradient=E5)
+    model(x)
+    assert [name for name, _ in model[0].named_parameters()] == before
+    for (name, own), (_, other) in zip(
+        model[0].named_parameters(), plain.named_parameters(), strict=True
+    ):
+        assert torch.equal(own, other), name
+    if x.is_floating_point():
+        x = x.clone().requires_grad_()
+        given = rounded(x).requires_grad_()
+    else:
+        given = x
+    y, expected = first(model(x)), first(exact(given))
+    assert torch.equal(y, expected)
+    assert not torch.equal(y, first(plain(x)))
+    assert type(model[0]).__name__ == f"Quantized{type(plain).__name__}"
+    assert isinstance(model[0], type(plain).__mro__[1] if kind == "normed" else type(plain))
+    # gradients are rounded on their way in, and pass the weights' rounding
+    y.sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    # copies, and states
+    model.eval()
+    y = first(model(x))
+    assert torch.equal(first(copy.deepcopy(model)(x)), y)
+    fresh = ct.quantize(nn.Sequential(make()), weight=E4, activation=E4, gradient=E5).eval()
+    fresh.load_state_dict(model.state_dict(), strict=True)
+    assert torch.equal(first(fresh(x)), y)
+    # a plain layer's state brings biases of its own
+    other = make()
+    if kind not in ("normed",):
+        with torch.no_grad():
+            for parameter in other.parameters():
+                parameter.mul_(8)
+    fresh.load_state_dict({f"0.{k}": v for k, v in other.state_dict().items()}, strict=True)
+    assert torch.equal(first(fresh(x)), first(with_rounded_weights(other)(given)))
+    if kind != "normed":  # PyTorch pickles no parametrizations
+        assert torch.equal(first(pickle.loads(pickle.dumps(model))(x)), y)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("kdim", [None, 5])
+def test_attention(batch_first, kdim):
+    attention = nn.MultiheadAttention(8, 2, kdim=kdim, vdim=kdim, batch_first=batch_first)
+    exact = with_rounded_weights(attention)
+    q = torch.randn(3, 4, 8)
+    k = torch.randn(3, 4, kdim or 8)
+    model = ct.quantize(nn.ModuleList([attention]), weight=E4)[0]
+    for mode in (True, False):
+        exact.train(mode)
+        model.train(mode)
+        for weights in (True, False):
+            y, found = model(q, k, k, need_weights=weights)
+            expected, other = exact(q, k, k, need_weights=weights)
+            torch.testing.assert_close(y, expected)
+            assert (found is None) == (other is None)
+        with torch.no_grad():  # the fast path
+            torch.testing.assert_close(model(q, k, k)[0], exact(q, k, k)[0])
+    with_inputs = ct.quantize(
+        copy.deepcopy(attention := nn.MultiheadAttention(8, 2)), activation=E4
+    )
+    with_inputs(q, q, q)
+    expected = attention(rounded(q), rounded(q), rounded(q))[0]
+    torch.testing.assert_close(with_inputs(q, q, q)[0], expected)
+
+
+@pytest.mark.filterwarnings("ignore:.*nested tensors:UserWarning")
+def test_a_transformer_is_rounded_whole():
+    encoder = nn.TransformerEncoder(
+        nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True), 2
+    )
+    exact = with_rounded_weights(encoder)
+    x = torch.randn(3, 5, 16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ct.quantize(encoder, weight=E4)
+    for mode in (True, False):
+        torch.testing.assert_close(encoder.train(mode)(x), exact.train(mode)(x))
+        with torch.no_grad():
+            torch.testing.assert_close(encoder(x), exact(x))
+    encoder = ct.quantize(exact, activation=E4, skip=["*.self_attn"]).eval()
+    ct.calibrate(encoder, [x])
+    encoder(x)
+
+
+def test_packed_sequences():
+    layer = nn.LSTM(6, 4)
+    packed = nn.utils.rnn.pack_padded_sequence(torch.randn(5, 2, 6), [5, 3])
+    exact = with_rounded_weights(layer)
+    ct.quantize(layer, weight=E4, activation=E4, gradient=E5)
+    y, _ = layer(packed)
+    data = nn.utils.rnn.PackedSequence(rounded(packed.data), *packed[1:])
+    assert torch.equal(y.data, exact(data)[0].data)
+    y.data.sum().backward()
+
+
+@pytest.mark.quick
+def test_what_is_left_alone_is_named():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Parameter(torch.randn(3, 4))
+
+    model = nn.ModuleDict(
+        {
+            "a": nn.Linear(3, 2),
+            "own": Own(),
+            "e": nn.Embedding(5, 2, max_norm=1.0),
+            "n": nn.LayerNorm(3),
+        }
+    )
+    with pytest.warns(ct.QuantizationWarning, match="not rounded") as caught:
+        ct.quantize(copy.deepcopy(model), weight=E4)
+    assert len(caught) == 1
+    message = str(caught[0].message)
+    assert "'own' (of class Own)" in message
+    assert "'e' (max_norm changes its weights" in message
+    assert "'n'" not in message
+    ct.quantize(copy.deepcopy(model), weight=E4, skip=["own", "e"])
+    ct.quantize(copy.deepcopy(model), weight=E4, skip=lambda name, layer: name in ("own", "e"))
+
+
+@pytest.mark.parametrize("granularity", ["axis 0", "axis 1", "block 4", "block 6 along 0-1"])
+def test_granularities_of_weights(granularity):
+    axis = int(granularity[-1]) if granularity.startswith("axis") else None
+    how = {"axis": axis} if axis is not None else {"block": 4}
+    if "along" in granularity:
+        how = {"axis": (0, 1), "block": 6}
+    layer = nn.Linear(10, 6)
+    with torch.no_grad():
+        layer.weight.mul_(torch.logspace(-3, 3, 6)[:, None])
+    weight = layer.weight.detach().numpy().copy()
+    model = ct.quantize(nn.Sequential(layer), weight=E4, activation=E4, granularity=granularity)
+    values = np.asarray(cf.asarray(weight, E4, "max", **how))
+    x = torch.randn(5, 10)
+    model(x)
+    expected = nn.functional.linear(rounded(x), torch.from_numpy(values), layer.bias)
+    assert torch.equal(model(x), expected)
+    np.testing.assert_array_equal(
+        np.asarray(model[0].weight_rounder.bias).ravel(),
+        np.asarray(cf.choose_bias(weight, E4, "max", **how)).ravel(),
+    )
+    fresh = ct.quantize(
+        nn.Sequential(nn.Linear(10, 6)), weight=E4, activation=E4, granularity=granularity
+    )
+    fresh.load_state_dict(model.state_dict(), strict=True)
+    assert torch.equal(fresh.eval()(x), expected)
+    codes = ct.to_inference(copy.deepcopy(model))
+    np.testing.assert_array_equal(np.asarray(codes[0].weight), values)
+    torch.testing.assert_close(codes(x), expected, rtol=1e-5, atol=1e-3)
+    if "along" not in granularity:
+        fresh.load_state_dict(codes.state_dict(), strict=True)
+        torch.testing.assert_close(fresh(x), expected, rtol=1e-5, atol=1e-3)
+    rounder = ct.Rounder(E4, **how)
+    assert torch.equal(rounder(torch.from_numpy(weight)), torch.from_numpy(values))
+    assert (rounder.axis, rounder.block) == (how.get("axis"), how.get("block"))
+
+
+def test_convolutions_by_channel():
+    layer = nn.Conv2d(3, 4, 3)
+    weight = layer.weight.detach().numpy().copy()
+    ct.quantize(layer, weight=E4, granularity="block 9 along 1-3")
+    values = np.asarray(cf.asarray(weight, E4, "max", axis=(1, 2, 3), block=9))
+    assert torch.equal(layer.weight_rounder(layer.weight), torch.from_numpy(values))
+
+
+@pytest.mark.quick
+def test_rules():
+    model = nn.ModuleDict(
+        {"head": nn.Linear(3, 3), "body": nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))}
+    )
+    ct.quantize(
+        model, weight=E4,
+        rules={"body.1": {"weight": E5, "granularity": "axis 0"}, "body.*": {"activation": E5}, "head": None},
+    )  # fmt: skip
+    assert type(model["head"]) is nn.Linear
+    first, second = model["body"]
+    assert (first.weight_rounder.format, first.activation_rounder.format) == (E4, E5)
+    assert (second.weight_rounder.format, second.activation_rounder) == (E5, None)
+    assert second.weight_rounder.axis == 0
+    for rules, message in (
+        ({"tail": None}, "rules has 'tail', which fits no layer's name"),
+        ({"head": {"size": 3}}, r"rules\['head'\] has the key 'size'; it takes weight, activation"),
+        ({"head": 3}, r"rules\['head'\] is 3; it takes a mapping"),
+        (3, "rules is 3; it takes a mapping"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            ct.quantize(nn.ModuleDict({"head": nn.Linear(3, 3)}), weight=E4, rules=rules)
+    for granularity, message in (
+        ("axis", "granularity is 'axis'; it takes"),
+        ("axis 2", r"takes an axis from 0 to 1"),
+        (3, "granularity is 3; it takes a string"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            ct.quantize(nn.Linear(3, 3), weight=E4, granularity=granularity)
+
+
+def test_plans(tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text(
+        'version = 1\n[tensors]\n"0.weight" = { format = "CFloat8_1_5_2", granularity = "axis 0" }\n'
+        '"2.weight" = { format = "unchanged" }\n'
+        '"9.weight" = { format = "CFloat8_1_4_3", granularity = "tensor" }\n'
+    )
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    with pytest.warns(ct.QuantizationWarning, match=r"in the plan, and no weight .*: '9\.weight'"):
+        ct.quantize(model, plan=path)
+    assert (model[0].weight_rounder.format, model[0].weight_rounder.axis) == (E5, 0)
+    assert type(model[2]) is nn.Linear
+    with pytest.raises(cf.FileError, match="missing"):
+        ct.quantize(nn.Linear(2, 2), plan=tmp_path / "missing.toml")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # by Dynamo
+@pytest.mark.filterwarnings("ignore:.*nested tensors:UserWarning")
+@pytest.mark.parametrize("kind", ["subclass", "embedding", "transposed2", "normed", "transformer"])
+def test_they_compile_whole_and_are_exported(kind):
+    if kind == "transformer":
+        layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        x = torch.randn(3, 5, 16)
+    else:
+        layer, x = LAYERS[kind][0](), LAYERS[kind][1]()
+    model = ct.quantize(nn.Sequential(layer), weight=E4, activation=E4)
+    with torch.no_grad():
+        model(x)
+        model.eval()
+        expected = model(x)
+        compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(compiled(x), expected)
+        torch.testing.assert_close(torch.export.export(model, (x,)).module()(x), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # by Dynamo
+def test_a_small_gpt_is_rounded_whole():
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    config = transformers.GPT2Config(
+        n_layer=2, n_head=2, n_embd=32, vocab_size=100, n_positions=32, bos_token_id=0, eos_token_id=0
+    )  # fmt: skip
+    model = transformers.GPT2LMHeadModel(config).eval()
+    ids = torch.randint(0, 100, (2, 16))
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    exact = with_rounded_weights(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ct.QuantizationWarning)
+        ct.quantize(model, weight=E4)
+    with torch.no_grad():
+        y = model(**batch)[0]
+        torch.testing.assert_close(y, exact(**batch)[0])
+    matrices = sum(each.numel() for each in model.parameters() if each.ndim > 1)
+    assert ct.summary(model).rounded_elements == matrices
+    with torch.no_grad():
+        compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(compiled(**batch)[0], y)

@@ -1,0 +1,294 @@
+"""State dicts of quantized models, of codes, of plain models, of files written before: each loads in each."""
+
+import copy
+import importlib
+import itertools
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cfloat as cf
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+ct = importlib.import_module("cfloat.torch")
+safetensors_torch = importlib.import_module("safetensors.torch")
+nn = torch.nn
+
+E4, E5 = cf.CFloat8_1_4_3, cf.CFloat8_1_5_2
+FORMATS = {"weight": E4, "activation": E4, "gradient": E5}
+# files of one model, written before states had counts, formats and the biases of activations; and the biases
+# of its layers' weights and activations
+DATA = Path(__file__).parent / "data"
+BEFORE = [(17, 9), (17, 11)]
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+    if (
+        "torch._dynamo" in sys.modules
+    ):  # which compiles one function, as Sequential's, so often and no more
+        torch.compiler.reset()
+
+
+def plain(width=16):
+    return nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, 4))
+
+
+def quantized(**how):
+    return ct.quantize(plain(), **FORMATS, **how)
+
+
+def trained(**how):
+    model = quantized(**how)
+    for scale in (1.0, 40.0, 3.0):
+        model(torch.randn(5, 8) * scale).sum().backward()
+    return model
+
+
+def inference(model=None):
+    return ct.to_inference(copy.deepcopy(model) if model is not None else quantized())
+
+
+MAKE = {
+    "quantized": trained,
+    "inference": lambda: inference(trained()),
+    "plain": lambda: nn.Sequential(*plain()),
+}
+
+
+def results(model, x):
+    with torch.no_grad():
+        return model.eval()(x)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("assign", [False, True])
+def test_codes_keep_their_activation_biases(assign):
+    model = inference(trained())
+    biases = [model[i].activation_bias for i in (0, 2)]
+    assert biases != [E4.default_bias] * 2
+    other = inference()
+    other.load_state_dict(model.state_dict(), strict=True, assign=assign)
+    assert [other[i].activation_bias for i in (0, 2)] == biases
+    x = torch.randn(6, 8)
+    assert torch.equal(results(other, x), results(model, x))
+    assert repr(other) == repr(model)
+    assert "in 3 batches" in repr(other)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), list(itertools.product(["quantized", "inference"], repeat=2))
+)
+def test_states_of_one_kind_load_in_another(source, target):
+    """Results are the quantized model's bits, in the same kind of layer."""
+    reference = trained()
+    given = reference if source == "quantized" else inference(reference)
+    fresh = quantized() if target == "quantized" else inference()
+    fresh.load_state_dict(given.state_dict(), strict=True)
+    expected = reference if target == "quantized" else inference(reference)
+    x = torch.randn(6, 8) * 20
+    # weights of codes are rounded already, and are so to themselves
+    assert torch.equal(results(fresh, x), results(expected, x))
+    again = quantized() if source == "quantized" else inference()
+    again.load_state_dict(fresh.state_dict(), strict=True)
+    assert torch.equal(results(again, x), results(given, x))
+
+
+@pytest.mark.parametrize("rule", ["max", "mx"])
+@pytest.mark.parametrize("target", ["quantized", "inference"])
+def test_a_plain_state_loads_strictly(target, rule):
+    float_model = plain()
+    with torch.no_grad():
+        float_model[0].weight *= 100
+    model = trained(bias=rule, margin=1)
+    before = [model[i].activation_rounder.bias for i in (0, 2)]
+    expected = copy.deepcopy(model)
+    with torch.no_grad():
+        for i in (0, 2):
+            expected[i].weight.copy_(float_model[i].weight)
+            expected[i].bias.copy_(float_model[i].bias)
+            expected[i].weight_rounder.history.zero_()
+            expected[i].weight_rounder.observe(float_model[i].weight)
+    if target == "inference":
+        model, expected = inference(model), inference(expected)
+    model.load_state_dict(float_model.state_dict(), strict=True)
+    x = torch.randn(6, 8)
+    assert torch.equal(results(model, x), results(expected, x))
+    if target == "quantized":  # what was learnt of activations stays
+        assert [model[i].activation_rounder.bias for i in (0, 2)] == before
+        assert model[0].weight_rounder.observed.tolist() == [128, 1]
+        wrong = {**float_model.state_dict(), "0.weight": torch.zeros(3, 3)}
+        with pytest.raises(RuntimeError, match="size mismatch"):
+            model.load_state_dict(wrong)
+    else:
+        wrong = {**float_model.state_dict(), "0.weight": torch.zeros(3, 3)}
+        with pytest.raises(RuntimeError, match=r"weight has shape \(3, 3\); it takes \(16, 8\)"):
+            model.load_state_dict(wrong)
+
+
+def small(**how):
+    model = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2))
+    return ct.quantize(model, **FORMATS, **how)
+
+
+@pytest.mark.parametrize("target", ["quantized", "inference"])
+def test_files_written_before(target):
+    old = safetensors_torch.load_file(DATA / "quantized_before_counts.safetensors")
+    assert not any("observed" in key for key in old)
+    model = small(window=4)
+    model = model if target == "quantized" else inference(model)
+    model.load_state_dict(old, strict=True)
+    layers = (model[0], model[2])
+    if target == "quantized":
+        biases = [(each.weight_rounder.bias, each.activation_rounder.bias) for each in layers]
+        assert "from 3 batches" in repr(model[0].activation_rounder)
+    else:
+        biases = [(int(each.weight_bias), each.activation_bias) for each in layers]
+        assert "from 3 batches" in repr(model[0])
+    assert biases == BEFORE
+
+
+@pytest.mark.parametrize("target", ["quantized", "inference"])
+def test_codes_written_before_lack_biases_and_it_is_told(target):
+    old = safetensors_torch.load_file(DATA / "inference_before_counts.safetensors")
+    model = small(window=4)
+    model = model if target == "quantized" else inference(model)
+    model.load_state_dict(old, strict=True)
+    with pytest.warns(
+        ct.QuantizationWarning, match="of the activations of layer '0' was not learnt"
+    ):
+        results(model, torch.randn(3, 8))
+    if target == "quantized":
+        assert torch.equal(ct.encode(model[0].weight, E4, BEFORE[0][0]), old["0.codes"])
+        assert model[0].weight_rounder.bias == BEFORE[0][0]
+    # of the quantized file beside it, what is lacking comes back
+    model = small(window=4)
+    model.load_state_dict(safetensors_torch.load_file(DATA / "quantized_before_counts.safetensors"))
+    model = inference(model)
+    model.load_state_dict(old, strict=True)
+    assert [model[i].activation_bias for i in (0, 2)] == [bias for _, bias in BEFORE]
+
+
+def test_codes_of_other_formats_and_given_biases_are_refused():
+    model = inference(trained())
+    others = ct.quantize(plain(), weight=E5, activation=E4)
+    for other in (others, ct.to_inference(copy.deepcopy(others))):
+        with pytest.raises(
+            RuntimeError, match="weights are of CFloat8_1_4_3; the layer's are of CFloat8_1_5_2"
+        ):
+            other.load_state_dict(model.state_dict())
+    given = quantized(bias={"activation": 3})
+    with pytest.raises(RuntimeError, match=r"activations have bias \d+; the layer's is given as 3"):
+        given.load_state_dict(model.state_dict())
+    broken = {**model.state_dict(), "0.formats": torch.zeros(3, dtype=torch.uint8)}
+    with pytest.raises(RuntimeError, match="formats is no text of formats"):
+        inference().load_state_dict(broken)
+    # and a model that was refused is as it was
+    before = copy.deepcopy(others.state_dict())
+    with pytest.raises(RuntimeError):
+        others.load_state_dict(model.state_dict())
+    assert all(torch.equal(value, before[key]) for key, value in others.state_dict().items())
+
+
+def test_a_given_bias_stays_given():
+    model = inference(quantized(bias={"activation": 5}))
+    results(model, torch.randn(3, 8))  # without a warning
+    assert "activation_bias=5" in repr(model)
+    other = inference()
+    other.load_state_dict(model.state_dict())
+    assert other[0].activation_bias == 5
+    results(other, torch.randn(3, 8))
+
+
+def test_states_say_the_biases_in_use():
+    model = trained()
+    state = model.state_dict()
+    for i in (0, 2):
+        for role in ("weight", "activation", "gradient"):
+            rounder = getattr(model[i], f"{role}_rounder")
+            assert int(state[f"{i}.{role}_rounder.biases"]) == rounder.bias
+    assert model[0].activation_rounder.observed.tolist() == [120, 3]
+
+
+@pytest.mark.parametrize("how", [{"axis": 0}, {"block": 4}], ids=str)
+def test_codes_of_several_biases(how):
+    layer = nn.Linear(8, 6)
+    made = ct.CFloatLinear.from_linear(layer, E4, "mse", **how)
+    other = ct.CFloatLinear.from_linear(nn.Linear(8, 6), E4, "mse", **how)
+    other.load_state_dict(layer.state_dict(), strict=True)
+    np.testing.assert_array_equal(other.weight.codes, made.weight.codes)
+    np.testing.assert_array_equal(other.weight.bias, made.weight.bias)
+    third = ct.CFloatLinear.from_linear(nn.Linear(8, 6), E4, "mse", **how)
+    third.load_state_dict(made.state_dict(), strict=True)
+    np.testing.assert_array_equal(third.weight.codes, made.weight.codes)
+    assert pickle.loads(pickle.dumps(made)).weight.bias.shape == made.weight.bias.shape
+
+
+@pytest.mark.quick
+def test_what_nobody_learnt_is_told_once_a_model():
+    model = quantized().eval()
+    assert "bias not learnt yet" in repr(model[0].activation_rounder)
+    x = torch.randn(3, 8)
+    both = nn.ModuleList([model, model, copy.deepcopy(model), inference(model)])
+    with pytest.warns(ct.QuantizationWarning, match="of the activations of layer '0'") as caught:
+        ys = [each(x) for each in both]
+    assert len(caught) == 1
+    assert torch.equal(ys[0], ys[2])
+    with pytest.warns(
+        ct.QuantizationWarning, match="the bias of a Rounder was not learnt yet, and 7"
+    ):
+        ct.Rounder(E4).eval()(x)
+    with pytest.warns(ct.QuantizationWarning, match="said once a model"):
+        inference(quantized())(x)
+    model = trained().eval()
+    model(x).sum().backward()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # by Dynamo
+def test_it_is_told_of_a_compiled_model():
+    x = torch.randn(3, 8)
+    for model in (quantized().eval(), inference()):
+        compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+        with pytest.warns(ct.QuantizationWarning, match="of the activations of layer '0'"):
+            y = compiled(x)
+        assert torch.equal(y, model(x))
+    for model in (trained().eval(), inference(trained())):
+        compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+        assert torch.equal(compiled(x), model(x))
+        exported = torch.export.export(model, (x,)).module()
+        assert torch.equal(exported(x), model(x))
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "granularity", ["tensor", "axis 0", "axis 1", "block 4", "block 6 along 0-1"]
+)
+def test_plain_models_load_what_was_quantized(granularity):
+    model = quantized(granularity=granularity)
+    model(torch.randn(5, 8)).sum().backward()
+    other = plain()
+    other.load_state_dict(ct.plain_state_dict(model), strict=True)
+    for (name, one), (_, two) in zip(
+        other.named_parameters(), model.named_parameters(), strict=True
+    ):
+        assert torch.equal(one, two), name
+    values = [model.eval()[i].weight_rounder(model[i].weight).detach() for i in (0, 2)]
+    codes = inference(model)
+    for source in (codes, codes.state_dict()):
+        other = plain()
+        other.load_state_dict(ct.plain_state_dict(source), strict=True)
+        assert torch.equal(other[0].weight, values[0])
+        assert torch.equal(other[2].weight, values[1])
+    assert ct.plain_state_dict(codes, dtype=torch.bfloat16)["0.weight"].dtype == torch.bfloat16
+    with pytest.raises(cf.ArgumentTypeError, match="source is 3; it takes a torch"):
+        ct.plain_state_dict(3)
+    old = safetensors_torch.load_file(DATA / "inference_before_counts.safetensors")
+    with pytest.raises(cf.ArgumentValueError, match=r"0\.formats is missing"):
+        ct.plain_state_dict(old)
+    with pytest.raises(cf.ArgumentTypeError, match=r"dtype is torch\.int8"):
+        ct.plain_state_dict(codes, dtype=torch.int8)
