@@ -7,7 +7,7 @@
 - `quantize`: lets a model's layers round weights, activations and output gradients, with biases that are
   learnt; `Rounder` is what they round with.
 - `CFloatLinear` and `to_inference`: layers that hold codes and multiply them.
-- `AdamW`: moments in 16 bits, rounded stochastically.
+- `AdamW` and `SGD`: moments in 16 bits, rounded stochastically.
 - `sensitivity`: how an error of each weight shows in what a model computes, for `cfloat.plan`.
 """
 
@@ -35,8 +35,10 @@ from ._layers import (
 from ._optim import AdamW
 from ._rounder import Rounder
 from ._sensitivity import sensitivity
+from ._sgd import SGD
 
 __all__ = [
+    "SGD",
     "AdamW",
     "CFloatLinear",
     "QuantizedConv1d",
