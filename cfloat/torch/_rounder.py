@@ -15,6 +15,7 @@ from cfloat._core.rounding import RoundingMode, check_rounding, check_seed
 
 from . import _direct, _ops
 from ._arguments import check_bias_or_rule, check_values
+from ._distributed import largest_of_ranks
 from ._formats import to_text
 from ._peaks import bias_of_peak, largest_magnitude
 from ._streams import drawn_seed, no_stream, signed
@@ -56,6 +57,12 @@ class Rounder(nn.Module):
     ------
     ArgumentTypeError, ArgumentValueError
         If an argument is not as above.
+
+    Notes
+    -----
+    Where a process group of several ranks is initialised, a bias that is learnt is the same on all of them:
+    in training mode, each tensor that is rounded takes the largest magnitude of all ranks, which must round
+    as many tensors each, in the same order.
 
     Examples
     --------
@@ -123,13 +130,18 @@ class Rounder(nn.Module):
         check_values(x)
         if not self.learns:
             return
+        self._remember(largest_magnitude(x))
+
+    def _remember(self, peak: Tensor) -> None:
         with torch.no_grad():
-            self.history.copy_(torch.cat((largest_magnitude(x).reshape(1), self.history[:-1])))
+            self.history.copy_(torch.cat((peak.reshape(1), self.history[:-1])))
 
     def forward(self, x: Tensor) -> Tensor:
         """Round a tensor; in training mode, take note of it first."""
         if self.training:
-            self.observe(x)
+            check_values(x)
+            if self.learns:
+                self._remember(largest_of_ranks(largest_magnitude(x)))
         if self.rounding != "stochastic" and isinstance(x, Tensor) and _direct.is_eager(x):
             bias = self._known_bias()
             if bias is not None and _direct.takes(x, self.format, bias, self.rounding, None, 0):
