@@ -146,5 +146,24 @@ def fsdp_training(rank, folder):
     }
 
 
+def columns(rank, folder):
+    """Steps of a parameter that is sharded along its last axis, whose elements do not follow each other."""
+    from torch.distributed.tensor import Shard, distribute_tensor, init_device_mesh
+
+    values = torch.arange(35.0).reshape(5, 7) / 10
+    mesh = init_device_mesh("cpu", (2,))
+    p, q = nn.Parameter(distribute_tensor(values, mesh, [Shard(1)])), nn.Parameter(values.clone())
+    sharded, whole = ct.AdamW([p], lr=0.1, seed=1), ct.AdamW([q], lr=0.1, seed=1)
+    stepped(sharded, [p], 0, 4)
+    stepped(whole, [q], 0, 4)
+    moment = sharded.torch_state_dict()["state"][0]["exp_avg"].full_tensor()
+    biases = [int(sharded.state[p]["exp_avg_bias"]), int(whole.state[q]["exp_avg_bias"])]
+    return {
+        "parameters": (p.detach().full_tensor(), q.detach()),
+        "moments": (moment, whole.torch_state_dict()["state"][0]["exp_avg"]),
+        "biases": biases,
+    }
+
+
 def all_work(rank, folder):
-    return {work.__name__: work(rank, folder) for work in (ddp, fsdp, fsdp_training)}
+    return {work.__name__: work(rank, folder) for work in (ddp, fsdp, fsdp_training, columns)}

@@ -51,3 +51,15 @@ def test_ranks_of_fsdp_stay_together(found):
     assert one["seed"] == other["seed"]
     assert one["biases"] == other["biases"]
     assert all(map(torch.equal, one["parameters"], other["parameters"]))
+
+
+def test_shards_of_columns_have_the_biases_of_whole_parameters(found):
+    """And words of their own."""
+    for each in found:
+        one = each["columns"]
+        assert one["biases"][0] == one["biases"][1]
+        for sharded, whole in (one["parameters"], one["moments"]):
+            assert not torch.equal(sharded, whole)
+            assert torch.allclose(sharded, whole, rtol=2e-3, atol=1e-3)
+    one, other = (each["columns"] for each in found)
+    assert torch.equal(one["parameters"][0], other["parameters"][0])
