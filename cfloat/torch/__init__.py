@@ -9,7 +9,7 @@
 - `calibrate` learns the biases of activations from batches, without training.
 - `summary`: what each layer rounds, and what is not rounded and why.
 - `CFloatLinear` and `to_inference`: layers that hold codes and multiply them.
-- `AdamW`: moments in 16 bits, rounded stochastically.
+- `AdamW` and `SGD`: moments in 16 bits, rounded stochastically.
 - `sensitivity`: how an error of each weight shows in what a model computes, for `cfloat.plan`.
 """
 
@@ -40,9 +40,11 @@ from ._plain_states import plain_state_dict
 from ._quantize import quantize
 from ._rounder import Rounder
 from ._sensitivity import sensitivity
+from ._sgd import SGD
 from ._summary import LayerSummary, ModelSummary, summary
 
 __all__ = [
+    "SGD",
     "AdamW",
     "CFloatLinear",
     "LayerSummary",

@@ -114,7 +114,7 @@ def calibrate(
     check_batches(batches)
     check_choice("method", method, _METHODS)
     check_choice("per", per, _GRANULARITIES)
-    share = check_percentile(percentile) / 100
+    percentile = check_percentile(percentile)
     weight = _check_momentum(momentum)
     if forward is not None and not callable(forward):
         raise ArgumentTypeError(f"forward is {shown(forward)}; it takes a function")
@@ -126,7 +126,7 @@ def calibrate(
             "model has no activations whose bias is learnt; quantize(model, activation=...) gives it some"
         )
     seen = {
-        id(one): _Seen(one, _made(method, share, weight, one, per), _layout(one, per))
+        id(one): _Seen(one, _made(method, percentile, weight, one, per), _layout(one, per))
         for one in learners.values()
     }
     run = forward if forward is not None else lambda batch: called(inner, batch)
@@ -240,13 +240,13 @@ def _layout(learner: Learner, per: Granularity) -> BiasLayout:
 
 
 def _made(
-    method: CalibrationMethod, share: float, momentum: float, learner: Learner, per: Granularity
+    method: CalibrationMethod, percentile: float, momentum: float, learner: Learner, per: Granularity
 ) -> Observer:
     layout = _layout(learner, per)
     fmt = learner.format if isinstance(learner, Rounder) else learner.activation
     assert fmt is not None
     if method == "percentile":
-        return Percentile(layout, fmt, share)
+        return Percentile(layout, fmt, percentile)
     if method == "mse":
         return SquaredErrors(layout, fmt)
     return Peaks(layout, momentum if method == "moving_average" else None)

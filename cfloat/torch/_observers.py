@@ -7,8 +7,8 @@ from torch import Tensor
 
 from cfloat._bias.bias_methods import PeakRule
 from cfloat._bias.peak import unbounded_bias
-from cfloat._bias.percentile import rank
 from cfloat._bias.squared_errors import least_error, squared_errors
+from cfloat._core import binding
 from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 
@@ -54,8 +54,8 @@ class Peaks:
 class Percentile:
     """Counts of elements by the largest bias at which each is within a format's range."""
 
-    def __init__(self, layout: BiasLayout, fmt: Format, share: float) -> None:
-        self._layout, self._format, self._share = layout, fmt, share
+    def __init__(self, layout: BiasLayout, fmt: Format, percentile: float) -> None:
+        self._layout, self._format, self._percentile = layout, fmt, percentile
         self._counts: Tensor | None = None
 
     def see(self, x: Tensor) -> None:
@@ -81,7 +81,7 @@ class Percentile:
         assert self._counts is not None
         reached = self._counts.cumsum(1)
         needed = torch.tensor(
-            [rank(self._share, total) + 1 for total in reached[:, -1].tolist()],
+            [binding.count_of_percentile(self._percentile, total) for total in reached[:, -1].tolist()],
             device=reached.device,
         )
         place = (reached < needed[:, None]).sum(1)

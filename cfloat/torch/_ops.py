@@ -7,6 +7,7 @@ Formats are text here, which `_formats` writes and reads, and `stream` is the ra
 modulo 2**64: int64 of shape (2,).  Arguments are not checked: `_conversion` does it.
 """
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -17,6 +18,7 @@ from cfloat._convert import elementwise
 from cfloat._core.finfo import finfo
 from cfloat._core.format import Format
 from cfloat._core.rounding import RoundingMode
+from cfloat.errors import ArgumentValueError
 
 from . import _arithmetic, _direct
 from ._formats import code_dtype, from_text
@@ -147,6 +149,60 @@ def _(codes: Tensor, bias: Tensor, fmt: str, dtype: torch.dtype) -> Tensor:
 @decode.register_fake
 def _(codes: Tensor, bias: Tensor, fmt: str, dtype: torch.dtype) -> Tensor:
     return codes.new_empty(torch.broadcast_shapes(codes.shape, bias.shape), dtype=dtype)
+
+
+def _rows(operator: Any) -> Callable[..., tuple[Tensor, int]]:
+    """Give what `torch.vmap` does with an operator that rounds: of all rows at once.
+
+    Where rows share one stream, they draw as its `randomness` says: "different" rows take words one after
+    the other, as a whole tensor does whose first axis they are; the "same" words; or it is an "error".
+    """
+
+    def of_rows(
+        info: Any,
+        in_dims: tuple[int | None, ...],
+        x: Tensor,
+        bias: Tensor,
+        stream: Tensor,
+        fmt: str,
+        rounding: str,
+    ) -> tuple[Tensor, int]:
+        x_axis, bias_axis, stream_axis = in_dims[:3]
+        draws = rounding == "stochastic"
+        if draws and stream_axis is None and info.randomness == "error":
+            raise ArgumentValueError(
+                "rounding is 'stochastic' in torch.vmap with randomness='error'; "
+                "it takes randomness='different' or 'same'"
+            )
+        ndim = max(x.dim() - (x_axis is not None), bias.dim() - (bias_axis is not None))
+        x, bias = _first_axis(x, x_axis, ndim), _first_axis(bias, bias_axis, ndim)
+        if not draws or (stream_axis is None and info.randomness == "different"):
+            if x_axis is None and bias_axis is None:
+                x = x.expand(info.batch_size, *(1,) * (ndim - x.dim()), *x.shape)
+            return operator(x, bias, stream, fmt, rounding), 0
+        # as many streams as rows, or one that begins anew with each
+        each: list[Any] = [
+            [tensor] * info.batch_size if axis is None else tensor.unbind()
+            for tensor, axis in ((x, x_axis), (bias, bias_axis))
+        ]
+        streams = [stream] * info.batch_size if stream_axis is None else stream.unbind(stream_axis)
+        rows = zip(*each, streams, strict=True)
+        return torch.stack([operator(*row, fmt, rounding) for row in rows]), 0
+
+    return of_rows
+
+
+def _first_axis(tensor: Tensor, axis: int | None, ndim: int) -> Tensor:
+    """Move the axis of rows to the front, of `ndim` others."""
+    if axis is None:
+        return tensor
+    tensor = tensor.movedim(axis, 0)
+    return tensor.reshape(len(tensor), *(1,) * (ndim + 1 - tensor.dim()), *tensor.shape[1:])
+
+
+if hasattr(torch.library, "register_vmap"):  # from PyTorch 2.5 on
+    round_to.register_vmap(_rows(round_to))
+    encode.register_vmap(_rows(encode))
 
 
 def _how(rounding: str, stream: Tensor) -> dict[str, Any]:

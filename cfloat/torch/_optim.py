@@ -1,37 +1,40 @@
 """`AdamW` whose moments are stored in 16 bits: the first in SHP, the second in UHP."""
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, Final, SupportsIndex, overload
+from collections.abc import Iterable
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
-from torch.optim import Optimizer
 
 from cfloat._bias import peak
 from cfloat._core import binding, flags
-from cfloat._core.finfo import finfo
 from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.presets import CFloat16_SHP, CFloat16_UHP, as_format
-from cfloat._core.rounding import WORDS, RoundingMode, check_rounding, check_seed
+from cfloat._core.rounding import WORDS, RoundingMode
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
-from . import _arithmetic
-from ._arguments import FLOATS, check_codes, names
-from ._conversion import decode, encode
 from ._direct import is_eager, is_in_memory
-from ._formats import code_dtype, to_text
-from ._peaks import bias_of_peak, frexp_exponent, largest_magnitude
-from ._streams import derived_seed, drawn_seed
+from ._distributed import Part, Work, local, placed_as
+from ._formats import code_dtype
+from ._optimizer import (
+    StoredMoment,
+    StoringOptimizer,
+    check_number,
+    how_to_round,
+    largest_magnitude,
+    parameter_stream,
+    refuse,
+    signed_format,
+    stream_of,
+    wide_dtype,
+)
 
-# Second moments are multiplied by a power of two that is a normal float32, as is its inverse.
-_LARGEST_SCALE: Final = binding.ADAMW_MAX_SCALE
 
-
-class AdamW(Optimizer):
+class AdamW(StoringOptimizer):
     """AdamW (Loshchilov and Hutter) with moments of 16 bits, rounded stochastically: half the memory.
 
     Parameters
@@ -47,38 +50,71 @@ class AdamW(Optimizer):
         Added to the denominator.
     weight_decay : float, default 1e-2
         Decoupled from the gradient.
+    amsgrad : bool, default False
+        Whether the denominator is of the largest second moment so far, which is kept as a third moment, in
+        the second's format, rounded to nearest: it does not decay, so that no step is lost.
+    maximize : bool, default False
+        Whether the parameters go along the gradient, not against it.
+    foreach, fused : bool, optional
+        Taken because PyTorch's optimizer takes them; they change nothing, as each parameter has one pass of
+        its own.  Not both are True.
+    capturable, differentiable : bool, default False
+        False: a step cannot be captured in a CUDA graph, nor differentiated.
     first, second : Format or str, default CFloat16_SHP and CFloat16_UHP
         The formats of the moments.
     rounding : str, default "stochastic"
         How moments are rounded, as in `cfloat.encode`.
     seed : int, optional
         Seed of stochastic rounding, from which each parameter and moment gets a stream of its own; PyTorch's
-        default generator draws it if None.  It is in the state dict.
+        default generator draws it if None, and where a process group is initialised at the first step, all
+        ranks then take what rank 0 drew.  It is in the state dict.
+    parameter_format : Format or str, optional
+        The format to which parameters are rounded at the end of each step, at the largest bias that has them
+        within its range: of parameters of float64 or float32, which hold such numbers.  None leaves these
+        dtypes as they are.
+    parameter_rounding : str, default "stochastic"
+        How parameters of `parameter_format`, bfloat16 and float16 are rounded at the end of a step.  To
+        nearest, an update of less than half of an ulp is lost, each time anew.
 
     Raises
     ------
     ArgumentTypeError, ArgumentValueError
-        If an argument is not as above, or `first` is unsigned.
+        If an argument is not as above, or `first` or `parameter_format` is unsigned.
+
+    See Also
+    --------
+    SGD : The same for momentum.
 
     Notes
     -----
     A step computes in float32 (float64 for parameters of float64): moments are decoded, updated and used,
-    and then rounded once.  State, for each parameter: ``exp_avg`` and ``exp_avg_sq``, their codes, and
-    ``exp_avg_bias``, ``exp_avg_sq_bias`` and ``exp_avg_sq_scale``.  Exponent biases are chosen anew in each
+    and then rounded once, and so is the parameter.  State, for each parameter: ``exp_avg_codes`` and
+    ``exp_avg_sq_codes``, ``exp_avg_bias``, ``exp_avg_sq_bias`` and ``exp_avg_sq_scale``, with `amsgrad` those
+    of ``max_exp_avg_sq`` as well, and ``steps``.  PyTorch's optimizer looks for other names, and does not
+    load it; `torch_state_dict` is for that, and `load_state_dict` takes PyTorch's states as well.
+
+    Exponent biases are chosen anew in each
     step, so that the largest element is within the range; a first moment beyond that of the smallest bias, as
     SHP's 2**32, saturates.  UHP's bias is fixed, and squares of small
     gradients are below its smallest number, 2**-30: a second moment in a format of one bias is stored
     multiplied by two to the power of ``exp_avg_sq_scale``, chosen anew as well, such that its largest element
     is in the last binade but one, from 2**30 to 2**31 in UHP.
 
-    Parameters of float32 that are contiguous on the CPU are updated by the core, as are their states, where
-    they are: ``first + (1 - beta1) * (g - first)`` and ``(1 - beta2) * g * g + beta2 * second``, and then
+    Parameters of float32, bfloat16 and float16 that are contiguous on the CPU are updated by the core, as
+    are their states, where they are: ``first + (1 - beta1) * (g - first)`` and
+    ``(1 - beta2) * g * g + beta2 * second``, and then
     ``parameter * (1 - lr * weight_decay) - rate * (first / (sqrt(second) * s + eps))``, where ``rate`` is
     ``lr / (1 - beta1**step)`` and ``s`` is ``1 / sqrt(1 - beta2**step)``; the product by ``1 - beta1``, by
     the second ``g``, and by ``rate`` is fused with its sum.  With the same gradients these are the same bits
-    on every machine.  Others, and all while flags are counted, are updated by PyTorch's operators, which
-    round as the machine does: moments are the same bits where PyTorch fuses as above, and the last bits of
-    parameters differ, as PyTorch's square root may be an ulp off.
+    on every machine.  Others, all with `amsgrad`, and all while flags are counted, are updated by PyTorch's
+    operators, which round as the machine does: moments are the same bits where PyTorch fuses as above, and
+    the last bits of parameters differ, as PyTorch's square root may be an ulp off.
+
+    Of parameters that are DTensors, as FSDP2's ``fully_shard`` makes them, each rank updates its shard.
+    Random words go by the place of an element in the whole parameter, and biases by the largest element of
+    the whole, for which ranks exchange magnitudes once a step: results are the bits of one rank alone.  Of
+    shards along another axis than the first, elements do not follow each other; these take words by their
+    place in the shard.  States are DTensors, which ``torch.distributed.checkpoint`` saves and loads.
 
     ``state_dict()`` holds the states themselves, as those of PyTorch's optimizers do, and the next step
     changes them; `copy.deepcopy` keeps them as they are.
@@ -93,9 +129,12 @@ class AdamW(Optimizer):
     >>> layer(torch.ones(8, 16)).square().mean().backward()
     >>> optimizer.step()
     >>> state = optimizer.state[layer.weight]
-    >>> state["exp_avg"].dtype, state["exp_avg_sq"].dtype
+    >>> state["exp_avg_codes"].dtype, state["exp_avg_sq_codes"].dtype
     (torch.uint16, torch.uint16)
     """
+
+    _of_torch = torch.optim.AdamW
+    _known_by = ("lr", "betas", "eps", "weight_decay", "amsgrad")
 
     def __init__(
         self,
@@ -104,150 +143,172 @@ class AdamW(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
         *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
         first: Format | str = CFloat16_SHP,
         second: Format | str = CFloat16_UHP,
         rounding: RoundingMode = "stochastic",
         seed: SupportsIndex | None = None,
+        parameter_format: Format | str | None = None,
+        parameter_rounding: RoundingMode = "stochastic",
     ) -> None:
-        self.first, self.second = as_format(first, "first"), as_format(second, "second")
-        if not self.first.signed:
-            raise ArgumentValueError(f"first is {self.first}; it takes a signed format")
-        self._top_exponent = math.frexp(finfo(self.second).max)[1]
-        check_rounding(rounding, (), 0, 0)
-        self.rounding: RoundingMode = rounding
-        drawn = int(drawn_seed()) % 2**64 if seed is None else check_seed(seed)
+        refuse(capturable=capturable, differentiable=differentiable)
+        self.first, self.second = signed_format(first, "first"), as_format(second, "second")
+        self._formats = {"first": self.first, "second": self.second}
+        self._moments = {
+            "exp_avg": StoredMoment("exp_avg", self.first),
+            "exp_avg_sq": StoredMoment("exp_avg_sq", self.second, has_scale=True),
+            "max_exp_avg_sq": StoredMoment("max_exp_avg_sq", self.second, has_scale=True),
+        }
         defaults = {
-            "lr": _check("lr", lr), "betas": _check_betas(betas), "eps": _check("eps", eps),
-            "weight_decay": _check("weight_decay", weight_decay), "seed": drawn,
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
+            "maximize": maximize, "foreach": foreach, "fused": fused,
         }  # fmt: skip
-        # for load_state_dict to compare
-        formats = {"first_format": to_text(self.first), "second_format": to_text(self.second)}
-        super().__init__(params, defaults | formats)
+        super().__init__(
+            params, defaults, rounding=rounding, parameter_format=parameter_format,
+            parameter_rounding=parameter_rounding, seed=seed,
+        )  # fmt: skip
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Give the state of a copy, which is more than all of PyTorch's optimizers have."""
-        own = {
-            "first": self.first, "second": self.second, "rounding": self.rounding,
-            "_top_exponent": self._top_exponent,
-        }  # fmt: skip
-        return super().__getstate__() | own
+    def _check_group(self, group: dict[str, Any]) -> None:
+        _check_betas(group["betas"])
+        check_number("eps", group["eps"])
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters with settings of their own, as all of PyTorch's optimizers do."""
-        super().add_param_group(param_group)
-        group = self.param_groups[-1]
-        try:
-            _check_betas(group["betas"])
-            for name in ("lr", "eps", "weight_decay"):
-                _check(name, group[name])
-            group["seed"] = check_seed(group["seed"])
-            for parameter in group["params"]:
-                if parameter.dtype not in FLOATS:
-                    raise ArgumentTypeError(
-                        f"a parameter has dtype {parameter.dtype}; it takes {names(FLOATS)}"
-                    )
-        except (TypeError, ValueError):
-            self.param_groups.pop()
-            raise
+    def _of_torchs_own(self, steps: int) -> dict[str, Any]:
+        return {"step": torch.tensor(float(steps), device="cpu")}
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Change the parameters by one step.
-
-        Parameters
-        ----------
-        closure : callable, optional
-            Computes the loss and its gradients anew.
-
-        Returns
-        -------
-        float or None
-            What `closure` returned.
-
-        Raises
-        ------
-        ArgumentTypeError
-            If a gradient is sparse.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        place = 0
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, group, place)
-                place += 1
-        return loss
-
-    def _update(self, parameter: Tensor, group: dict[str, Any], place: int) -> None:
-        gradient = parameter.grad
-        assert gradient is not None
-        if gradient.layout != torch.strided:
-            raise ArgumentTypeError(f"a gradient has layout {gradient.layout}; it takes dense ones")
-        state = self.state.get(parameter, {})
-        step = state.get("step", 0) + 1
-        offset = (step - 1) * parameter.numel()
+    def _work(
+        self, parameter: Tensor, part: Part, gradient: Tensor, group: dict[str, Any], place: int
+    ) -> Work:
+        own, state = part.tensor, self.state.get(parameter)
+        steps, codes = 0, None
+        if state:
+            steps, codes = state["steps"], (state["exp_avg_codes"], state["exp_avg_sq_codes"])
+            if own is not parameter:
+                codes = (local(codes[0]), local(codes[1]))
+        streams = (
+            stream_of(group, part, steps, 2 * place),
+            stream_of(group, part, steps, 2 * place + 1),
+        )
         if (
-            parameter.dtype == gradient.dtype == torch.float32
-            and offset + parameter.numel() <= WORDS
+            own.dtype is not torch.float64
+            and not group["amsgrad"]
+            and streams[0][1] + own.numel() <= WORDS
             and not flags.are_counted()
-            and not parameter.is_inference()
-            and is_eager(parameter)
-            and is_in_memory(parameter)
+            and not own.is_inference()
+            and is_eager(own)
+            and is_in_memory(own)
             and is_in_memory(gradient)
-            and (not state or _are_in_memory(state, parameter.numel()))
+            and (codes is None or _are_in_memory(codes, state, own.numel()))
         ):
-            self._update_in_core(parameter, gradient, group, place)
-            return
-        wide = torch.float64 if parameter.dtype == torch.float64 else torch.float32
+            return self._work_in_core(parameter, part, gradient, group, place, streams, codes)
+        return self._work_of_operators(parameter, part, gradient, group, place, streams)
+
+    def _work_of_operators(
+        self,
+        parameter: Tensor,
+        part: Part,
+        gradient: Tensor,
+        group: dict[str, Any],
+        place: int,
+        streams: tuple[tuple[int, int], tuple[int, int]],
+    ) -> Work:
+        own, state = part.tensor, self.state.get(parameter, {})
+        steps = state.get("steps", 0)
+        first, second, greatest = self._moments.values()
+        wide = wide_dtype(own.dtype)
         gradient = gradient.to(wide)
+        if group["maximize"]:
+            gradient = gradient.neg()
         beta1, beta2 = group["betas"]
         if state:
-            mean = decode(state["exp_avg"], self.first, state["exp_avg_bias"], dtype=wide)
-            square = decode(state["exp_avg_sq"], self.second, state["exp_avg_sq_bias"], dtype=wide)
-            square *= _power(-state["exp_avg_sq_scale"], wide)
+            mean, square = first.decoded(state, wide), second.decoded(state, wide)
         else:
             mean, square = torch.zeros_like(gradient), torch.zeros_like(gradient)
         mean.lerp_(gradient, 1 - beta1)
         square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        kept_by, stored = square, [(first, mean), (second, square)]
+        if group["amsgrad"]:
+            kept_by = square.clone()
+            if greatest.codes in state:
+                kept_by = torch.maximum(greatest.decoded(state, wide), square)
+            stored.append((greatest, kept_by))
+        peaks = yield tuple(largest_magnitude(value) for _, value in stored)
 
-        lr = float(group["lr"])
-        denominator = (square / (1 - beta2**step)).sqrt_().add_(group["eps"])
+        lr, step = float(group["lr"]), steps + 1
+        denominator = (kept_by / (1 - beta2**step)).sqrt_().add_(group["eps"])
         change = mean / (1 - beta1**step) / denominator
         # before anything is changed: a flag may be raised here
-        kept = self._stored(mean, square, group["seed"], place, offset)
-        if parameter.dtype == wide:
-            parameter.mul_(1 - lr * group["weight_decay"]).sub_(change, alpha=lr)
-        else:  # rounded once
-            updated = parameter.to(wide).mul_(1 - lr * group["weight_decay"]).sub_(change, alpha=lr)
-            parameter.copy_(updated)
-        self.state[parameter] = {"step": step, **kept}
+        kept: dict[str, Any] = {"steps": step}
+        for number, ((moment, value), largest) in enumerate(zip(stored, peaks, strict=True)):
+            how: dict[str, Any] = {"rounding": "ties_to_even"}
+            if moment is not greatest:
+                how = how_to_round(self.rounding, streams[number])
+            kept |= moment.encoded(value, largest, parameter, **how)
+        if self._is_rounded(own.dtype):
+            updated = own.to(wide, copy=True).mul_(1 - lr * group["weight_decay"])
+            updated.sub_(change, alpha=lr)
+            stream = parameter_stream(group, part, steps, place)
+            own.copy_((yield from self._rounded(updated, own.dtype, stream)))
+        else:
+            own.mul_(1 - lr * group["weight_decay"]).sub_(change, alpha=lr)
+        self.state[parameter] = kept
+
+    def _work_in_core(
+        self,
+        parameter: Tensor,
+        part: Part,
+        gradient: Tensor,
+        group: dict[str, Any],
+        place: int,
+        streams: tuple[tuple[int, int], tuple[int, int]],
+        codes: tuple[Tensor, Tensor] | None,
+    ) -> Work:
+        """Update a parameter and its state where they are; one that is rounded, in float32 first."""
+        own, state = part.tensor, self.state[parameter]
+        is_rounded = self._is_rounded(own.dtype)
+        updated = own.to(torch.float32, copy=True) if is_rounded else own
+        if gradient.dtype is not torch.float32:
+            gradient = gradient.to(torch.float32)
+        if group["maximize"]:
+            gradient = gradient.neg()
+        given, peaks = self._described(updated, gradient, group, state, codes)
+        peaks = yield peaks
+        steps = state.get("steps", 0)
+        if codes is None:
+            codes = self._new_codes(parameter, own, state)
+        self._stepped(given, peaks, state, codes, streams)
+        state["steps"] = steps + 1
+        if is_rounded:
+            stream = parameter_stream(group, part, steps, place)
+            own.copy_((yield from self._rounded(updated, own.dtype, stream)))
+        else:
+            increment_version(own)  # for autograd, which may have kept the parameter
 
     @in_default_modes
-    def _update_in_core(
-        self, parameter: Tensor, gradient: Tensor, group: dict[str, Any], place: int
-    ) -> None:
-        """Update a parameter of float32, and its state, where they are."""
-        state = self.state[parameter]
-        step, count = state.get("step", 0) + 1, parameter.numel()
-        (beta1, beta2), lr = group["betas"], float(group["lr"])
-        first, second = self.first, self.second
+    def _described(
+        self,
+        updated: Tensor,
+        gradient: Tensor,
+        group: dict[str, Any],
+        state: dict[str, Any],
+        codes: tuple[Tensor, Tensor] | None,
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """Describe a step to the core, and find the largest moments that it gives."""
+        (beta1, beta2), lr, step = group["betas"], float(group["lr"]), state.get("steps", 0) + 1
         addresses, biases, scale = (0, 0), (0, 0), 0
-        if state:
-            addresses = (state["exp_avg"].data_ptr(), state["exp_avg_sq"].data_ptr())
+        if codes is not None:
+            addresses = (codes[0].data_ptr(), codes[1].data_ptr())
             biases = (int(state["exp_avg_bias"]), int(state["exp_avg_sq_bias"]))
             scale = int(state["exp_avg_sq_scale"])
         given = binding.adamw_step(
-            count, gradient.data_ptr(), parameter.data_ptr(),
-            (first._struct, addresses[0], biases[0]), (second._struct, addresses[1], biases[1]), scale,
+            updated.numel(), gradient.data_ptr(), updated.data_ptr(),
+            (self.first._struct, addresses[0], biases[0]),
+            (self.second._struct, addresses[1], biases[1]), scale,
             (1 - beta1, beta2, 1 - beta2),
             (
                 1 - lr * group["weight_decay"],
@@ -256,127 +317,63 @@ class AdamW(Optimizer):
                 group["eps"],
             ),
         )  # fmt: skip
-        of_mean, of_square = binding.adamw_peaks(given)
-        scale = 0
-        if second.bias_range[0] == second.bias_range[1] and of_square:
-            scale = self._top_exponent - 1 - math.frexp(of_square)[1]
-            scale = max(-_LARGEST_SCALE, min(scale, _LARGEST_SCALE))
-        biases = (peak.bias_of_peak(of_mean, first), peak.bias_of_peak(of_square, second))
-        if not state:
-            with torch.inference_mode(False):  # later steps write to them, in whichever mode
-                for name, fmt in (("exp_avg", first), ("exp_avg_sq", second)):
-                    state[name] = torch.empty(parameter.shape, dtype=code_dtype(fmt), device="cpu")
-                    state[f"{name}_bias"] = torch.empty((), dtype=torch.int16, device="cpu")
-                state["exp_avg_sq_scale"] = torch.empty((), dtype=torch.int16, device="cpu")
-            addresses = (state["exp_avg"].data_ptr(), state["exp_avg_sq"].data_ptr())
-        seeds = [derived_seed(group["seed"], 2 * place + part) for part in (0, 1)]
-        binding.adamw_update(
-            given, (addresses[0], biases[0], seeds[0]), (addresses[1], biases[1], seeds[1]), scale,
-            self.rounding, (step - 1) * count,
-        )  # fmt: skip
-        # for autograd, which may have kept the parameter
-        increment_version(parameter)
-        state["exp_avg_bias"].fill_(biases[0])
-        state["exp_avg_sq_bias"].fill_(biases[1])
-        state["exp_avg_sq_scale"].fill_(scale)
-        state["step"] = step
+        return given, binding.adamw_peaks(given)
 
-    def _stored(
-        self, mean: Tensor, square: Tensor, seed: int, place: int, offset: int
-    ) -> dict[str, Tensor]:
-        """Return moments as they are kept; `square` is changed."""
-        scale = torch.zeros((), dtype=torch.int64, device=square.device)
-        if self.second.bias_range[0] == self.second.bias_range[1]:
-            scale = _scale_for(largest_magnitude(square), self.second)
-            square *= _power(scale, square.dtype)
-        kept = {"exp_avg_sq_scale": scale.to(torch.int16)}
-        for part, (name, fmt, moment) in enumerate(
-            (("exp_avg", self.first, mean), ("exp_avg_sq", self.second, square))
-        ):
-            bias = bias_of_peak(largest_magnitude(moment), fmt)
-            kept[f"{name}_bias"] = bias.to(torch.int16)
-            kept[name] = encode(
-                moment, fmt, bias, rounding=self.rounding,
-                seed=derived_seed(seed, 2 * place + part), offset=offset,
-            )  # fmt: skip
-        return kept
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a state that `state_dict` returned.
-
-        Parameters
-        ----------
-        state_dict : dict
-            The state, of an optimizer with the same formats.
-
-        Raises
-        ------
-        ArgumentTypeError
-            If codes are not of the formats' storage dtypes.
-        ArgumentValueError
-            If it is of other formats, or of another optimizer.
-        ValueError
-            If it is of other groups of parameters.
-        """
-        kept = {number: dict(state) for number, state in state_dict["state"].items()}
-        for state in kept.values():
+    def _new_codes(
+        self, parameter: Tensor, own: Tensor, state: dict[str, Any]
+    ) -> tuple[Tensor, Tensor]:
+        """Make room for moments, which the core writes."""
+        made = []
+        with torch.inference_mode(False):  # later steps write to them, in whichever mode
             for name, fmt in (("exp_avg", self.first), ("exp_avg_sq", self.second)):
-                check_codes(state.get(name), fmt)
-        for group in state_dict["param_groups"]:
-            for name in ("first_format", "second_format"):
-                if group.get(name) != self.defaults[name]:
-                    raise ArgumentValueError(
-                        f"state has {name} {shown(group.get(name))}; it takes {shown(self.defaults[name])}"
-                    )
-        super().load_state_dict(state_dict)
-        # where parameters are floats, PyTorch has made floats of the codes
-        numbers = [number for group in state_dict["param_groups"] for number in group["params"]]
-        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
-        for number, parameter in zip(numbers, parameters, strict=True):
-            if number in kept:
-                self.state[parameter] = {
-                    name: value.to(parameter.device, copy=True)
-                    if isinstance(value, Tensor)
-                    else value
-                    for name, value in kept[number].items()
-                }
+                codes = torch.empty(own.shape, dtype=code_dtype(fmt), device="cpu")
+                made.append(codes)
+                state[f"{name}_codes"] = placed_as(codes, parameter)
+                state[f"{name}_bias"] = torch.empty((), dtype=torch.int16, device="cpu")
+            state["exp_avg_sq_scale"] = torch.empty((), dtype=torch.int16, device="cpu")
+        return made[0], made[1]
+
+    @in_default_modes
+    def _stepped(
+        self,
+        given: Any,
+        peaks: tuple[float, ...],
+        state: dict[str, Any],
+        codes: tuple[Tensor, Tensor],
+        streams: tuple[tuple[int, int], tuple[int, int]],
+    ) -> None:
+        """Do the step that was described; the largest moments are those of the whole parameter."""
+        of_mean, of_square = peaks
+        scale = self._moments["exp_avg_sq"].scale_of(of_square)
+        bias = peak.bias_of_peak(of_mean, self.first)
+        other_bias = peak.bias_of_peak(of_square, self.second)
+        (seed, offset), (other_seed, _) = streams
+        binding.adamw_update(
+            given, (codes[0].data_ptr(), bias, seed), (codes[1].data_ptr(), other_bias, other_seed),
+            scale, self.rounding, offset,
+        )  # fmt: skip
+        state["exp_avg_bias"].fill_(bias)
+        state["exp_avg_sq_bias"].fill_(other_bias)
+        state["exp_avg_sq_scale"].fill_(scale)
 
 
-def _are_in_memory(state: dict[str, Any], count: int) -> bool:
+def _are_in_memory(codes: tuple[Tensor, Tensor], state: Any, count: int) -> bool:
     """Whether the core can update the moments of a state where they are."""
-    first, second = state["exp_avg"], state["exp_avg_sq"]
+    first, second = codes
     return (
         first.numel() == second.numel() == count
         and is_in_memory(first)
         and is_in_memory(second)
-        and first.data_ptr() != second.data_ptr()
-        # made in inference mode, they are replaced
-        and not any(isinstance(each, Tensor) and each.is_inference() for each in state.values())
+        and (first.data_ptr() != second.data_ptr() or count == 0)
+        # made in inference mode, as all of a state are or none, they are replaced
+        and not first.is_inference()
+        and not state["exp_avg_bias"].is_inference()
     )
 
 
-def _power(exponent: Tensor, dtype: torch.dtype) -> Tensor:
-    return _arithmetic.power_of_two(exponent.long()).to(dtype)
-
-
-def _scale_for(peak: Tensor, fmt: Format) -> Tensor:
-    """Give the exponent of the power of two that brings a magnitude into a format's last binade but one."""
-    _, top_exponent = math.frexp(finfo(fmt).max)
-    scale = (top_exponent - 1 - frexp_exponent(peak)).clamp(-_LARGEST_SCALE, _LARGEST_SCALE)
-    return torch.where(peak == 0, 0, scale)
-
-
-def _check(name: str, value: Any) -> Any:
-    number = float(value) if isinstance(value, int | float | Tensor) else math.nan
-    if not 0 <= number < math.inf:
-        raise ArgumentValueError(f"{name} is {shown(value)}; it takes a number, 0 or more")
-    return value
-
-
-def _check_betas(betas: Any) -> tuple[float, float]:
+def _check_betas(betas: Any) -> None:
     if not isinstance(betas, tuple | list) or len(betas) != 2:
         raise ArgumentTypeError(f"betas is {shown(betas)}; it takes two numbers")
-    first, second = (_check("betas", beta) for beta in betas)
+    first, second = (check_number("betas", beta) for beta in betas)
     if first >= 1 or second >= 1:
         raise ArgumentValueError(f"betas is {shown(betas)}; they are less than 1")
-    return first, second

@@ -20,6 +20,7 @@ from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from . import _direct, _ops
 from ._arguments import check_bias_or_rule, check_values
+from ._distributed import largest_of_ranks
 from ._formats import to_text
 from ._layout import BiasLayout
 from ._notices import has_values, is_traced, new_model, tell_unlearnt
@@ -71,6 +72,12 @@ class Rounder(nn.Module):
     ------
     ArgumentTypeError, ArgumentValueError
         If an argument is not as above.
+
+    Notes
+    -----
+    Where a process group of several ranks is initialised, a bias that is learnt is the same on all of them:
+    in training mode, each tensor that is rounded takes the largest magnitude of all ranks, which must round
+    as many tensors each, in the same order.
 
     Examples
     --------
@@ -180,11 +187,16 @@ class Rounder(nn.Module):
         check_values(x)
         if not self.learns:
             return
+        self._remember(x)
+
+    def _remember(self, x: Tensor, *, of_all_ranks: bool = False) -> None:
         with torch.no_grad():
             if not self._layout.is_one:
                 self._check_shape(x)
             history, observed = self.history, self.observed
             peaks = largest_magnitudes(x, self._layout)
+            if of_all_ranks:
+                peaks = largest_of_ranks(peaks)
             history.copy_(torch.cat((peaks.unsqueeze(0), history[:-1])))
             if observed.is_cpu and not (torch.compiler.is_compiling() or is_traced()):
                 observed.add_(_one_more(x.numel()))
@@ -240,7 +252,9 @@ class Rounder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Round a tensor; in training mode, take note of it first."""
         if self.training:
-            self.observe(x)
+            check_values(x)
+            if self.learns:
+                self._remember(x, of_all_ranks=True)
         elif self.learns and (torch.compiler.is_compiling() or not self._was_learnt):
             self._look_whether_learnt()
         if self.rounding != "stochastic" and isinstance(x, Tensor) and _direct.is_eager(x):

@@ -1,0 +1,180 @@
+"""States of `AdamW` and `SGD`, and of PyTorch's optimizers of these names: what goes over, and what not."""
+
+import copy
+import importlib
+
+import numpy as np
+import pytest
+
+import cfloat as cf
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+ct = importlib.import_module("cfloat.torch")
+
+HOW = {
+    "AdamW": {"lr": 0.01, "betas": (0.9, 0.99), "weight_decay": 0.1},
+    "SGD": {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.1},
+}
+MOMENTS = {"AdamW": ("exp_avg", "exp_avg_sq"), "SGD": ("momentum_buffer",)}
+each = pytest.mark.parametrize("name", HOW)
+
+
+def trained(make, steps=3, start=0, params=None, dtype=torch.float32, **how):
+    """Parameters and their optimizer after some steps."""
+    if params is None:
+        generator = torch.Generator().manual_seed(7)
+        sizes = ((30, 5), (9,))
+        params = [torch.nn.Parameter(torch.randn(n, generator=generator).to(dtype)) for n in sizes]
+    optimizer = make(params, **how) if callable(make) else make
+    for step in range(start, start + steps):
+        generator = torch.Generator().manual_seed(step)
+        for p in params:
+            p.grad = torch.randn(p.shape, generator=generator).to(p.dtype) * 0.01
+        optimizer.step()
+    return params, optimizer
+
+
+def copies(params):
+    return [torch.nn.Parameter(p.detach().clone()) for p in params]
+
+
+@each
+def test_pytorchs_optimizer_never_takes_codes_for_moments(name):
+    """It took 57439.0, a code, for a moment."""
+    params, own = trained(getattr(ct, name), **HOW[name])
+    others = copies(params)
+    theirs = getattr(torch.optim, name)(others, **HOW[name])
+    if name == "AdamW":
+        with pytest.raises(KeyError, match="step"):
+            theirs.load_state_dict(own.state_dict())
+        return
+    theirs.load_state_dict(own.state_dict())
+    trained(theirs, 1, start=3, params=others)
+    fresh_params = copies(params)
+    fresh = getattr(torch.optim, name)(fresh_params, **HOW[name])
+    trained(fresh, 1, start=3, params=fresh_params)
+    assert all(map(torch.equal, others, fresh_params))
+
+
+def test_nor_do_others_of_pytorchs_take_them():
+    params, own = trained(ct.AdamW, **HOW["AdamW"])
+    for name in ("Adam", "NAdam", "RAdam", "Adamax"):
+        with pytest.raises(KeyError):
+            getattr(torch.optim, name)(copies(params)).load_state_dict(own.state_dict())
+
+
+@each
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_from_pytorchs_and_back(name, dtype):
+    params, theirs = trained(getattr(torch.optim, name), dtype=dtype, **HOW[name])
+    others = copies(params)
+    own = getattr(ct, name)(others, lr=1.0, momentum=0.5, seed=4) if name == "SGD" else (
+        ct.AdamW(others, lr=1.0, seed=4)
+    )  # fmt: skip
+    own.load_state_dict(copy.deepcopy(theirs.state_dict()))
+    assert own.param_groups[0]["lr"] == 0.01
+    assert own.param_groups[0]["seed"] == 4
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    back = own.torch_state_dict()
+    assert back["param_groups"] == theirs.state_dict()["param_groups"]
+    for number, state in theirs.state_dict()["state"].items():
+        assert back["state"][number].keys() == state.keys()
+        assert name == "SGD" or back["state"][number]["step"] == 3
+        for moment in MOMENTS[name]:
+            found = back["state"][number][moment]
+            assert found.dtype == wide
+            # half an ulp of 11 significant bits, and what the largest element leaves of subnormals
+            bound = 2.0**-11 * state[moment].abs() + 2.0**-24 * state[moment].abs().max()
+            assert ((found - state[moment]).abs() <= bound).all()
+    # and on both go, near each other, until PyTorch's goes on from ours
+    third = copies(others)
+    last = getattr(torch.optim, name)(third, **HOW[name])
+    last.load_state_dict(back)
+    for optimizer, of in ((theirs, params), (own, others), (last, third)):
+        trained(optimizer, 3, start=3, params=of)
+    for a, b, c in zip(params, others, third, strict=True):
+        # an ulp of bfloat16 a step
+        how = {"rtol": 3 * 2.0**-7 if dtype == torch.bfloat16 else 0, "atol": 1e-3 * 3 * 0.01}
+        assert torch.allclose(a, b, **how)
+        assert torch.allclose(a, c, **how)
+
+
+def test_pytorchs_state_keeps_three_moments():
+    params, theirs = trained(torch.optim.AdamW, amsgrad=True)
+    own = ct.AdamW(copies(params), seed=0)
+    own.load_state_dict(theirs.state_dict())
+    assert own.param_groups[0]["amsgrad"] is True
+    back = own.torch_state_dict()["state"][0]["max_exp_avg_sq"]
+    expected = theirs.state_dict()["state"][0]["max_exp_avg_sq"]
+    assert torch.allclose(back, expected, rtol=2.0**-11, atol=0)
+
+
+def test_states_of_other_optimizers_are_refused():
+    params, _ = trained(torch.optim.AdamW)
+    own = {"AdamW": ct.AdamW(params, seed=0), "SGD": ct.SGD(params, momentum=0.9, seed=0)}
+    states = {
+        name: trained(getattr(torch.optim, name), params=copies(params), **how)[1].state_dict()
+        for name, how in (("SGD", {"momentum": 0.9}), ("RMSprop", {}), ("RAdam", {}), ("AdamW", {}))
+    }
+    for name, other in (
+        ("AdamW", "SGD"),
+        ("AdamW", "RMSprop"),
+        ("AdamW", "RAdam"),
+        ("SGD", "AdamW"),
+        ("SGD", "RMSprop"),
+    ):
+        with pytest.raises(cf.ArgumentValueError, match=f"torch.optim.{name}$"):
+            own[name].load_state_dict(states[other])
+    for name, other in (("AdamW", "SGD"), ("SGD", "AdamW")):
+        with pytest.raises(cf.ArgumentValueError, match=f"cfloat.torch.{name} or"):
+            own[name].load_state_dict(own[other].state_dict())
+    adam = trained(torch.optim.Adam, params=copies(params), weight_decay=0.1)[1].state_dict()
+    with pytest.raises(cf.ArgumentValueError, match="a part of the gradient"):
+        own["AdamW"].load_state_dict(adam)
+    wrong = copy.deepcopy(states["AdamW"])
+    wrong["state"][0]["exp_avg"] = wrong["state"][0]["exp_avg"].int()
+    with pytest.raises(cf.ArgumentTypeError, match=r"state has exp_avg of torch\.int32"):
+        own["AdamW"].load_state_dict(wrong)
+
+
+def test_states_written_before_names_changed_are_loaded():
+    """As 0.1.0 had them at first: PyTorch's names for codes, and groups without the newer options."""
+    params, own = trained(ct.AdamW, **HOW["AdamW"], seed=5)
+    old = copy.deepcopy(own.state_dict())
+    for group in old["param_groups"]:
+        for option in ("amsgrad", "maximize", "foreach", "fused"):
+            del group[option]
+    for state in old["state"].values():
+        state["step"] = state.pop("steps")
+        for moment in MOMENTS["AdamW"]:
+            state[moment] = state.pop(f"{moment}_codes")
+    assert sorted(old["state"][0]) == [
+        "exp_avg", "exp_avg_bias", "exp_avg_sq", "exp_avg_sq_bias", "exp_avg_sq_scale", "step",
+    ]  # fmt: skip
+    others = copies(params)
+    other = ct.AdamW(others)
+    other.load_state_dict(old)
+    for optimizer, of in ((own, params), (other, others)):
+        trained(optimizer, 3, start=3, params=of)
+    assert all(map(torch.equal, params, others))
+
+
+@each
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("more", [{}, {"maximize": True}, {"amsgrad": True}], ids=str)
+def test_what_is_resumed_has_the_bits_of_what_was_not_interrupted(name, dtype, more, tmp_path):
+    if name == "SGD" and "amsgrad" in more:
+        more = {"nesterov": True}
+    params, own = trained(getattr(ct, name), 6, dtype=dtype, **HOW[name], **more, seed=1)
+    before, first = trained(getattr(ct, name), 3, dtype=dtype, **HOW[name], **more, seed=1)
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    others = copies(before)
+    resumed = getattr(ct, name)(others)
+    resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    trained(resumed, 3, start=3, params=others)
+    assert all(map(torch.equal, params, others))
+    for p, q in zip(params, others, strict=True):
+        state, other = own.state[p], resumed.state[q]
+        assert state.keys() == other.keys()
+        for key, value in state.items():
+            assert np.array_equal(np.asarray(value), np.asarray(other[key]))
