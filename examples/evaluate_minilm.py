@@ -288,8 +288,7 @@ def with_activations(
 ) -> None:
     """Let layers round what goes in too, with a bias a layer that is learnt of the calibration's texts."""
     quantized = cf.torch.quantize(copy.deepcopy(network), activation=fmt)
-    if hasattr(cf.torch, "calibrate"):
-        cf.torch.calibrate(quantized, batches, progress=False)
+    cf.torch.calibrate(quantized, batches, progress=False)
     add(f"{name or fmt.name}: and activations", quantized, nbytes)
 
 

@@ -240,7 +240,11 @@ def _layout(learner: Learner, per: Granularity) -> BiasLayout:
 
 
 def _made(
-    method: CalibrationMethod, percentile: float, momentum: float, learner: Learner, per: Granularity
+    method: CalibrationMethod,
+    percentile: float,
+    momentum: float,
+    learner: Learner,
+    per: Granularity,
 ) -> Observer:
     layout = _layout(learner, per)
     fmt = learner.format if isinstance(learner, Rounder) else learner.activation

@@ -81,7 +81,10 @@ class Percentile:
         assert self._counts is not None
         reached = self._counts.cumsum(1)
         needed = torch.tensor(
-            [binding.count_of_percentile(self._percentile, total) for total in reached[:, -1].tolist()],
+            [
+                binding.count_of_percentile(self._percentile, total)
+                for total in reached[:, -1].tolist()
+            ],
             device=reached.device,
         )
         place = (reached < needed[:, None]).sum(1)
