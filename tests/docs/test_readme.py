@@ -78,7 +78,11 @@ def test_the_examples_of_public_names_are_among_them(name):
     known = {docstring for path in PACKAGE.rglob("*.py") for _, docstring, _ in _docstrings(path)}
     for public in module.__all__:
         thing = getattr(module, public)
-        members = vars(thing).items() if inspect.isclass(thing) else ()
+        members = [
+            (key, value)
+            for key, value in (vars(thing).items() if inspect.isclass(thing) else ())
+            if key.startswith("__") or not key.startswith("_")
+        ]
         for place, one in (
             (public, thing),
             *((f"{public}.{key}", value) for key, value in members),
