@@ -295,7 +295,7 @@ def with_activations(
 def show(row: Row) -> None:
     """Print a line of the table."""
     print(
-        f"{row.what:34}{row.nbytes / 1e6:>8.1f}{row.cosine:>10.5f}{row.rank:>9.4f}"
+        f"{row.what:36}{row.nbytes / 1e6:>8.1f}{row.cosine:>10.5f}{row.rank:>9.4f}"
         f"{100 * row.nearest:>9.1f}{100 * row.found:>8.1f}{row.one_ms:>9.1f}{row.each_ms:>9.1f}",
         flush=True,
     )
@@ -321,7 +321,7 @@ def main() -> None:
     print(
         f"{len(known.questions)} questions, {len(known.paragraphs)} paragraphs, "
         f"{torch.get_num_threads()} threads\n"
-        f"{'':34}{'MB':>8}{'cosine':>10}{'rank':>9}{'of 10 %':>9}{'found %':>8}{'1 ms':>9}{'each ms':>9}"
+        f"{'':36}{'MB':>8}{'cosine':>10}{'rank':>9}{'of 10 %':>9}{'found %':>8}{'1 ms':>9}{'each ms':>9}"
     )
     warnings.simplefilter("ignore", FutureWarning)
     rows = compared(MiniLM(folder), known, show)

@@ -62,7 +62,7 @@ class Rounder(nn.Module):
         a bias that is learnt.  All are -1 if `biases` counts in its place.
     observed : Tensor of int64, shape (2,)
         A buffer: of how many elements, and of how many tensors, the bias was learnt.
-    biases : Tensor of int16
+    biases : Tensor of int32
         A buffer: the biases that `calibrate` chose, or a state dict brought; in a state dict, those in use.
     stream : Tensor of int64, shape (2,)
         A buffer: the random stream's seed, and how many words were taken, modulo 2**64; of stochastic
@@ -145,7 +145,8 @@ class Rounder(nn.Module):
     def _register_counts(self) -> None:
         device, shape = self.history.device, self.history.shape[1:]
         self.register_buffer("observed", torch.zeros(2, dtype=torch.int64, device=device))
-        default = torch.full(shape, self.format.default_bias, dtype=torch.int16, device=device)
+        # of 32 bits, as gloo and NCCL, which DDP sends buffers by, have none of 16
+        default = torch.full(shape, self.format.default_bias, dtype=torch.int32, device=device)
         self.register_buffer("biases", default)
 
     @property
