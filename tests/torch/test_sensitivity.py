@@ -18,11 +18,6 @@ ct = importlib.import_module("cfloat.torch")
 nn = torch.nn
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    torch.manual_seed(0)
-
-
 def of(x):
     """The oracle: the mean of x·xᵀ, and how many there are."""
     flat = np.asarray(x.detach().double()).reshape(-1, x.shape[-1])

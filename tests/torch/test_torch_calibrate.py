@@ -17,15 +17,6 @@ nn = torch.nn
 E4, E5 = cf.CFloat8_1_4_3, cf.CFloat8_1_5_2
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    torch.manual_seed(0)
-    if (
-        "torch._dynamo" in sys.modules
-    ):  # which compiles one function, as Sequential's, so often and no more
-        torch.compiler.reset()
-
-
 class Conv(nn.Module):
     """What calibration must not change: BatchNorm, dropout, and parts in different modes."""
 

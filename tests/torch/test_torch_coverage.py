@@ -3,7 +3,6 @@
 import copy
 import importlib
 import pickle
-import sys
 import warnings
 
 import numpy as np
@@ -16,15 +15,6 @@ ct = importlib.import_module("cfloat.torch")
 nn = torch.nn
 
 E4, E5 = cf.CFloat8_1_4_3, cf.CFloat8_1_5_2
-
-
-@pytest.fixture(autouse=True)
-def _seeded():
-    torch.manual_seed(0)
-    if (
-        "torch._dynamo" in sys.modules
-    ):  # which compiles one function, as Sequential's, so often and no more
-        torch.compiler.reset()
 
 
 class Scaled(nn.Linear):

@@ -20,11 +20,6 @@ FP6 = cf.Format("fp6_e3m2", exponent_bits=3, mantissa_bits=2, bias=(0, 63))
 ALL = {"weight": E4, "activation": E4, "gradient": E5}
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    torch.manual_seed(0)
-
-
 def linears():
     return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
 

@@ -4,7 +4,6 @@ import copy
 import importlib
 import itertools
 import pickle
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +22,6 @@ FORMATS = {"weight": E4, "activation": E4, "gradient": E5}
 # of its layers' weights and activations
 DATA = Path(__file__).parent / "data"
 BEFORE = [(17, 9), (17, 11)]
-
-
-@pytest.fixture(autouse=True)
-def _seeded():
-    torch.manual_seed(0)
-    if (
-        "torch._dynamo" in sys.modules
-    ):  # which compiles one function, as Sequential's, so often and no more
-        torch.compiler.reset()
 
 
 def plain(width=16):
