@@ -122,7 +122,8 @@ class QuantizedByName(Quantized):
 
     def _reads_rounded(self) -> bool:
         """Whether weights are read by the forward pass that runs, in this thread."""
-        if torch.compiler.is_compiling():
+        # set while a compiled pass runs, also where a part of it is not compiled
+        if torch.compiler.is_compiling() or self._is_inside:
             return self._is_inside
         return id(self) in getattr(_local, "inside", ())
 

@@ -13,6 +13,7 @@ from cfloat._core.arguments import check_choice
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
+from ._distributed import of_other_ranks
 from ._inference import CFloatLinear
 from ._layers import Quantized
 from ._layout import BiasLayout
@@ -143,6 +144,10 @@ def calibrate(
             run(batch)
             count += 1
             advance(count, max(total, count))
+    for others, others_count in of_other_ranks(([one.kept() for one in seen.values()], count)):
+        count += others_count
+        for each, kept in zip(seen.values(), others, strict=True):
+            each.merge(*kept)
     if not count:
         raise ArgumentValueError("batches is empty; it takes at least one batch")
     for each in seen.values():
@@ -179,6 +184,8 @@ class _Seen:
                 f"inputs of {channels} channels follow ones of {self._width}; per='channel' takes the same"
             )
         self._width = channels
+        if not x.numel():  # an expert that no token went to, or padding alone: nothing was seen
+            return
         self._observer.see(x)
         self.elements += x.numel()
         self.tensors += 1
@@ -188,8 +195,23 @@ class _Seen:
         if not self.tensors:
             return
         peaks, biases = self._observer.found()
-        observed = torch.tensor([self.elements, self.tensors])
-        self._learner._settle(self._layout, peaks=peaks, biases=biases, observed=observed)
+        with torch.inference_mode(False):  # buffers are for any mode, whichever this is
+            self._learner._settle(
+                self._layout,
+                peaks=None if peaks is None else peaks.clone(),
+                biases=None if biases is None else biases.clone(),
+                observed=torch.tensor([self.elements, self.tensors]),
+            )
+
+    def kept(self) -> tuple[Any, int, int]:
+        """Give what other ranks are told of what was seen."""
+        return self._observer.kept, self.elements, self.tensors
+
+    def merge(self, kept: Any, elements: int, tensors: int) -> None:
+        """Take note of what another rank has seen."""
+        self._observer.merge(kept)
+        self.elements += elements
+        self.tensors += tensors
 
 
 def _axis(layout: BiasLayout) -> int:

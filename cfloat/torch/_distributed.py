@@ -49,6 +49,15 @@ def largest_of_ranks(peak: Tensor) -> Tensor:
     return found
 
 
+def of_other_ranks(own: Any) -> list[Any]:
+    """Give what each other rank gives, in their order; all ranks call it."""
+    if not has_ranks():
+        return []
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, own)
+    return found[: dist.get_rank()] + found[dist.get_rank() + 1 :]
+
+
 class Part(NamedTuple):
     """What this rank has of a tensor.
 

@@ -32,7 +32,7 @@ from ._memory import for_numpy, from_numpy, to_numpy
 from ._notices import has_values, new_model, tell_unlearnt
 from ._peaks import bias_of_peak, largest_magnitude
 from ._quantize import AnyModule
-from ._rounder import counts_of_history, in_words
+from ._rounder import counts_of_history, in_words, learnt_magnitudes, written_otherwise
 from ._streams import no_stream
 
 
@@ -568,13 +568,20 @@ class CFloatLinear(nn.Module):
 
 
 def _complete(state: dict[str, Any], name: str, fmt: Format, rule: PeakRule, margin: int) -> None:
-    """Add to a rounder's state, written before they were in it, its biases and of how much they are."""
+    """Add to a rounder's state its biases, if it has none of this format, and of how much they are."""
     history = state.get(f"{name}history")
-    if history is None or f"{name}biases" in state:
+    if history is None:
         return
-    peaks = history.to(torch.float64).amax(0)
-    state[f"{name}biases"] = bias_of_peak(peaks, fmt, rule, margin).to(torch.int16)
-    state[f"{name}observed"] = counts_of_history(history)
+    is_other = written_otherwise(state, name, fmt)
+    if is_other or f"{name}biases" not in state:
+        peaks = learnt_magnitudes(history)
+        if peaks is None:
+            raise ValueError(
+                f"{name}biases are of another format than {fmt.name}, and not by the largest magnitudes"
+            )
+        state[f"{name}biases"] = bias_of_peak(peaks, fmt, rule, margin).to(torch.int16)
+    if f"{name}observed" not in state:
+        state[f"{name}observed"] = counts_of_history(history)
 
 
 def to_inference(module: AnyModule) -> AnyModule | CFloatLinear:

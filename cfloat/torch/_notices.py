@@ -1,7 +1,9 @@
 """Warnings of what would otherwise be found out late: of biases that nobody learnt, and layers left alone."""
 
 import secrets
+import sys
 import warnings
+from types import FrameType
 
 import torch
 from torch import Tensor
@@ -54,15 +56,26 @@ def has_values(tensor: Tensor) -> bool:
     return type(tensor) is Tensor and not tensor.is_meta and not is_traced()
 
 
+def _users_line() -> tuple[str, int]:
+    """Find the line that called the model: the nearest outside of this package and PyTorch."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if not frame.f_globals.get("__name__", "").startswith(("torch.", "cfloat.")):
+            return frame.f_code.co_filename, frame.f_lineno
+        frame = frame.f_back
+    return "<unknown>", 1
+
+
 def _tell(observed: Tensor, model: int, role: str, bias: int) -> int:
     if not has_values(observed) or model in _told or int(observed[1]):
         return 0
     _told.add(model)
-    warnings.warn(
+    # without the registry by which Python would tell of one model only, as the text is the same
+    warnings.warn_explicit(
         f"{role} was not learnt yet, and {bias}, the format's default, is used in its place: run "
         "cfloat.torch.calibrate(model, batches), or the model in training mode (said once a model)",
         QuantizationWarning,
-        stacklevel=2,
+        *_users_line(),
     )
     return 0
 

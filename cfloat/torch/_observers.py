@@ -28,35 +28,62 @@ class Observer(Protocol):
     def found(self) -> tuple[Tensor | None, Tensor | None]:
         """Give magnitudes from which biases follow, or else biases."""
 
+    @property
+    def kept(self) -> Any:
+        """What is kept of the tensors so far, on the CPU; None of none."""
 
-class Peaks:
+    def merge(self, kept: Any) -> None:
+        """Take note of tensors by what another observer has kept of them, which is in its own process."""
+
+
+class _Keeping:
+    """What keeps one thing, and has that of others put to it by `_join`."""
+
+    _kept: Any = None
+
+    @property
+    def kept(self) -> Any:
+        """What is kept of the tensors so far, on the CPU; None of none."""
+        return self._kept.cpu() if isinstance(self._kept, Tensor) else self._kept
+
+    def merge(self, kept: Any) -> None:
+        """Take note of tensors by what another observer has kept of them."""
+        if kept is not None and isinstance(self._kept, Tensor):
+            kept = kept.to(self._kept.device)
+        if kept is not None:
+            self._kept = kept if self._kept is None else self._join(self._kept, kept)
+
+    def _join(self, own: Any, other: Any) -> Any:
+        return own + other
+
+
+class Peaks(_Keeping):
     """The largest magnitudes, or a moving average of those of each tensor."""
 
     def __init__(self, layout: BiasLayout, momentum: float | None) -> None:
         self._layout, self._momentum = layout, momentum
-        self._peaks: Tensor | None = None
 
     def see(self, x: Tensor) -> None:
         """Take note of a tensor."""
         peaks = largest_magnitudes(x, self._layout)
-        if self._peaks is None:
-            self._peaks = peaks
-        elif self._momentum is None:
-            self._peaks = torch.maximum(self._peaks, peaks)
+        if self._kept is None or self._momentum is None:
+            self.merge(peaks)
         else:
-            self._peaks = torch.lerp(self._peaks, peaks, self._momentum)
+            self._kept = torch.lerp(self._kept, peaks, self._momentum)
+
+    def _join(self, own: Tensor, other: Tensor) -> Tensor:
+        return torch.maximum(own, other)
 
     def found(self) -> tuple[Tensor | None, Tensor | None]:
         """Give the magnitudes."""
-        return self._peaks, None
+        return self._kept, None
 
 
-class Percentile:
+class Percentile(_Keeping):
     """Counts of elements by the largest bias at which each is within a format's range."""
 
     def __init__(self, layout: BiasLayout, fmt: Format, percentile: float) -> None:
         self._layout, self._format, self._percentile = layout, fmt, percentile
-        self._counts: Tensor | None = None
 
     def see(self, x: Tensor) -> None:
         """Take note of a tensor."""
@@ -73,13 +100,11 @@ class Percentile:
         size, rows = high - low + 2, magnitudes.shape[0]
         place = place + size * torch.arange(rows, device=x.device)[:, None]
         kept = place[magnitudes.isfinite()]
-        counts = torch.bincount(kept, minlength=rows * size).reshape(rows, size)
-        self._counts = counts if self._counts is None else self._counts + counts
+        self.merge(torch.bincount(kept, minlength=rows * size).reshape(rows, size))
 
     def found(self) -> tuple[Tensor | None, Tensor | None]:
         """Give the biases."""
-        assert self._counts is not None
-        reached = self._counts.cumsum(1)
+        reached = self._kept.cumsum(1)
         needed = torch.tensor(
             [
                 binding.count_of_percentile(self._percentile, total)
@@ -94,12 +119,11 @@ class Percentile:
         return None, biases.reshape(()) if self._layout.is_one else biases
 
 
-class SquaredErrors:
+class SquaredErrors(_Keeping):
     """The sums of squared errors of rounding to nearest, at every bias."""
 
     def __init__(self, layout: BiasLayout, fmt: Format) -> None:
         self._layout, self._format = layout, fmt
-        self._errors: Any = None
 
     def see(self, x: Tensor) -> None:
         """Take note of a tensor."""
@@ -110,8 +134,10 @@ class SquaredErrors:
             with no_flags():
                 errors: Any = squared_errors(for_numpy(x), self._format)
         else:
-            errors = self._of_rows(_rows(x, self._layout))
-        self._errors = errors if self._errors is None else self._errors + errors
+            with no_flags():
+                # float32 has every value of a format, and so the errors of rounding to it alone
+                errors = self._of_rows(_rows(x.float(), self._layout))
+        self.merge(errors)
 
     def _of_rows(self, rows: Tensor) -> Tensor:
         low, high = self._format.bias_range
@@ -129,10 +155,10 @@ class SquaredErrors:
         """Give the biases."""
         fmt = self._format
         if self._layout.is_one:
-            return None, torch.tensor(least_error(self._errors, fmt))
+            return None, torch.tensor(least_error(self._kept, fmt))
         # of several that are equally good the one nearest the default
         low, high = fmt.bias_range
-        errors = self._errors.nan_to_num(nan=torch.inf)
+        errors = self._kept.nan_to_num(nan=torch.inf)
         biases = torch.arange(low, high + 1, device=errors.device)
         distance = torch.where(
             errors == errors.amin(1, keepdim=True),

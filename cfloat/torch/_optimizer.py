@@ -326,7 +326,9 @@ class StoringOptimizer(Optimizer):
                 name: value for name, value in group.items() if name not in _OF_TORCH_ALONE
             }
         super().load_state_dict(state_dict | {"state": kept, "param_groups": groups})
-        if is_own:
+        if is_own and self._drawn is not None:
+            # groups to come go on with the seed that was loaded, as they would have without a state
+            self.defaults["seed"] = self.param_groups[0]["seed"]
             self._drawn = None
         # where parameters are floats, PyTorch has made floats of the codes
         for number, parameter in self._numbered(groups):

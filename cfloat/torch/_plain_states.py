@@ -13,7 +13,7 @@ from ._arguments import FLOATS, names
 from ._codes_in_states import KEYS, Written, matrix_layout
 from ._conversion import decode
 
-_OF_ROUNDERS: Final = ("history", "observed", "biases", "stream")
+_OF_ROUNDERS: Final = ("history", "observed", "biases", "format_text", "stream")
 
 
 def plain_state_dict(

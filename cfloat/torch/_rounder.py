@@ -64,6 +64,8 @@ class Rounder(nn.Module):
         A buffer: of how many elements, and of how many tensors, the bias was learnt.
     biases : Tensor of int32
         A buffer: the biases that `calibrate` chose, or a state dict brought; in a state dict, those in use.
+    format_text : Tensor of uint8
+        A buffer: the format, as a state dict says it.
     stream : Tensor of int64, shape (2,)
         A buffer: the random stream's seed, and how many words were taken, modulo 2**64; of stochastic
         rounding.  All buffers are in the state dict, so that training goes on from it with the same bits.
@@ -94,6 +96,7 @@ class Rounder(nn.Module):
     history: Tensor
     observed: Tensor
     biases: Tensor
+    format_text: Tensor
     stream: Tensor
 
     # whether it is known that something was learnt; looked up in eager mode alone
@@ -148,6 +151,8 @@ class Rounder(nn.Module):
         # of 32 bits, as gloo and NCCL, which DDP sends buffers by, have none of 16
         default = torch.full(shape, self.format.default_bias, dtype=torch.int32, device=device)
         self.register_buffer("biases", default)
+        text = torch.tensor(list(to_text(self.format).encode()), dtype=torch.uint8, device=device)
+        self.register_buffer("format_text", text)
 
     @property
     def axis(self) -> int | tuple[int, ...] | None:
@@ -319,6 +324,16 @@ class Rounder(nn.Module):
         """Load; of a state without counts, written before there were any, they are what the history says."""
         history = state_dict.get(f"{prefix}history")
         if self.learns and isinstance(history, Tensor):
+            if written_otherwise(state_dict, prefix, self.format):
+                if learnt_magnitudes(history) is None:
+                    how[-1].append(
+                        f"{prefix}biases are of another format than {self.format.name}, and not by the "
+                        "largest magnitudes: calibrate the model, or let it be of that format"
+                    )
+                    state_dict.update({f"{prefix}{key}": own for key, own in self._buffers.items()})
+                    history = self.history
+                state_dict.pop(f"{prefix}biases", None)
+            state_dict[f"{prefix}format_text"] = self.format_text
             if f"{prefix}observed" not in state_dict:
                 state_dict[f"{prefix}observed"] = counts_of_history(history)
             shape = tuple(history.shape[1:])
@@ -370,6 +385,22 @@ class Rounder(nn.Module):
 def _one_more(elements: int) -> Tensor:
     """Give what a tensor of so many elements adds to the counts."""
     return torch.tensor((elements, 1), device="cpu")
+
+
+def written_otherwise(state: Any, prefix: str, fmt: Format) -> bool:
+    """Whether a rounder's state says that it is of another format."""
+    text = state.get(f"{prefix}format_text")
+    return (
+        isinstance(text, Tensor)
+        and has_values(text)
+        and bytes(text.tolist()).decode() != to_text(fmt)
+    )
+
+
+def learnt_magnitudes(history: Tensor) -> Tensor | None:
+    """Give the magnitudes from which biases of any format follow; None if a history has none."""
+    largest = history.to(torch.float64).amax(0)
+    return None if has_values(largest) and bool((largest < 0).any()) else largest
 
 
 def counts_of_history(history: Tensor) -> Tensor:

@@ -165,5 +165,26 @@ def columns(rank, folder):
     }
 
 
+def calibration(rank, folder):
+    """Biases of batches that go by the rank; rank 1's don't reach the second layer."""
+    found = {}
+    for method in ("max", "percentile", "mse", "moving_average"):
+        for per in ("tensor", "channel"):
+            model = ct.quantize(network(), activation="CFloat8_1_4_3")
+            batches = [torch.randn(16, 7) * 30.0**rank for _ in range(rank + 1)]
+            ct.calibrate(
+                model, batches, method=method, per=per, progress=False,
+                forward=model if rank == 0 else model[:2],
+            )  # fmt: skip
+            rounders = [model[0].activation_rounder, model[2].activation_rounder]
+            found[method, per] = (
+                [torch.as_tensor(each.bias) for each in rounders],
+                [each.observed for each in rounders],
+                torch.stack([x for batch in batches for x in batch]),
+            )
+    return found
+
+
 def all_work(rank, folder):
-    return {work.__name__: work(rank, folder) for work in (ddp, fsdp, fsdp_training, columns)}
+    works = (ddp, fsdp, fsdp_training, columns, calibration)
+    return {work.__name__: work(rank, folder) for work in works}

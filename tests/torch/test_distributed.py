@@ -2,7 +2,10 @@
 
 import importlib
 
+import numpy as np
 import pytest
+
+import cfloat as cf
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 if not (torch.distributed.is_available() and torch.distributed.is_gloo_available()):
@@ -63,3 +66,19 @@ def test_shards_of_columns_have_the_biases_of_whole_parameters(found):
             assert torch.allclose(sharded, whole, rtol=2e-3, atol=1e-3)
     one, other = (each["columns"] for each in found)
     assert torch.equal(one["parameters"][0], other["parameters"][0])
+
+
+@pytest.mark.parametrize("per", ["tensor", "channel"])
+@pytest.mark.parametrize("method", ["max", "percentile", "mse", "moving_average"])
+def test_ranks_calibrate_together(found, method, per):
+    """Each has the biases of all ranks' batches."""
+    one, other = (each["calibration"][method, per] for each in found)
+    for mine, theirs in zip(one[0] + one[1], other[0] + other[1], strict=True):
+        assert torch.equal(mine, theirs)
+    assert one[1][0].tolist() == [3 * 16 * 7, 3]
+    assert one[1][1].tolist() == [16 * 33, 1]
+    if method != "moving_average":
+        every = torch.cat([one[2], other[2]]).numpy()
+        axis = None if per == "tensor" else 1
+        chosen = cf.choose_bias(every, cf.CFloat8_1_4_3, method, axis=axis)
+        assert one[0][0].tolist() == np.asarray(chosen).tolist()

@@ -178,3 +178,28 @@ def test_what_is_resumed_has_the_bits_of_what_was_not_interrupted(name, dtype, m
         assert state.keys() == other.keys()
         for key, value in state.items():
             assert np.array_equal(np.asarray(value), np.asarray(other[key]))
+
+
+@each
+def test_groups_to_come_go_on_with_the_seed_that_was_loaded(name):
+    """So that ranks, and what resumes, draw the same words for them."""
+    make = getattr(ct, name)
+    params, optimizer = trained(make, **HOW[name])
+    state = copy.deepcopy(optimizer.state_dict())
+    later = [torch.nn.Parameter(torch.ones(400, dtype=torch.bfloat16))]
+    ends = []
+    for resumed in (
+        optimizer,
+        make(copies(params), **HOW[name]),
+        make(copies(params), **HOW[name]),
+    ):
+        if resumed is not optimizer:
+            resumed.load_state_dict(copy.deepcopy(state))
+        (added,) = copies(later)
+        resumed.add_param_group({"params": [added]})
+        every = [p for group in resumed.param_groups for p in group["params"]]
+        trained(resumed, 3, 3, every)
+        assert len({group["seed"] for group in resumed.param_groups}) == 1
+        ends.append(added)
+    assert torch.equal(ends[0], ends[1])
+    assert torch.equal(ends[1], ends[2])

@@ -4,6 +4,7 @@ import copy
 import importlib
 import io
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -286,3 +287,47 @@ def test_refused(change, error, message):
     with pytest.raises(error, match=message) as caught:
         ct.calibrate(how.pop("model"), how.pop("batches"), **how)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["moving_average", "max", "percentile", "mse"])
+def test_empty_batches_are_not_seen(method):
+    """As of an expert that no token went to, or of padding alone."""
+    full, mask = torch.randn(4, 6, 3), torch.ones(4, 6, dtype=torch.bool)
+    one, other = (
+        ct.quantize(nn.Sequential(nn.Linear(3, 2)).eval(), activation=E4) for _ in range(2)
+    )
+    batches = [{"input": full, "attention_mask": mask}]
+    empty = [{"input": full * 100, "attention_mask": ~mask}, {"input": full[:0]}] * 5
+
+    def called(model):
+        return lambda batch: model(batch["input"])
+
+    ct.calibrate(one, batches, method=method, forward=called(one))
+    ct.calibrate(other, empty + batches + empty, method=method, forward=called(other))
+    assert repr(one[0].activation_rounder) == repr(other[0].activation_rounder)
+    third = ct.quantize(nn.Sequential(nn.Linear(3, 2)).eval(), activation=E4)
+    with pytest.warns(ct.QuantizationWarning, match="no batch reached"):
+        ct.calibrate(third, empty, method=method, forward=called(third))
+    assert not third[0].activation_rounder.is_learnt
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_mse_by_channels_of_few_bits_is_that_of_choose_bias(dtype):
+    """Errors are of the rounding to the format, and not of another to the dtype; no flag is raised."""
+    x = (torch.randn(200, 5) * torch.tensor([2.0**-17, 1e-3, 1.0, 30.0, 2.0**-10])).to(dtype)
+    model = ct.quantize(nn.Sequential(nn.Linear(5, 2).to(dtype)).eval(), activation="CFloat16_SHP")
+    with cf.errstate(all="raise"):
+        ct.calibrate(model, [x], method="mse", per="channel")
+    expected = cf.choose_bias(x.float().numpy(), "CFloat16_SHP", "mse", axis=1)
+    assert model[0].activation_rounder.bias.tolist() == expected.tolist()
+
+
+def test_each_model_is_told_of_on_the_users_line():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.resetwarnings()
+        warnings.simplefilter("default")
+        for _ in range(3):
+            model = ct.quantize(nn.Sequential(nn.Linear(3, 2)).eval(), activation=E4)
+            model(torch.ones(1, 3))
+            model(torch.ones(1, 3))
+    assert [each.filename for each in caught] == [__file__] * 3

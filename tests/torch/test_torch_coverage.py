@@ -342,3 +342,22 @@ def test_a_small_gpt_is_rounded_whole():
     with torch.no_grad():
         compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
         torch.testing.assert_close(compiled(**batch)[0], y)
+
+
+class Disabled(nn.Linear):
+    """A layer that is not compiled."""
+
+    @torch.compiler.disable
+    def forward(self, x):
+        return nn.functional.linear(x, self.weight, self.bias)
+
+
+def test_what_is_not_compiled_of_a_compiled_model_rounds_too():
+    model = nn.Sequential(Disabled(8, 4), nn.Tanh(), Disabled(4, 2)).eval()
+    x = torch.randn(5, 8)
+    plain = model(x)
+    ct.quantize(model, weight=E5)
+    expected = model(x)
+    found = torch.compile(model, backend="eager")(x)
+    assert torch.equal(found, expected)
+    assert not torch.equal(found, plain)

@@ -282,3 +282,41 @@ def test_plain_models_load_what_was_quantized(granularity):
         ct.plain_state_dict(old)
     with pytest.raises(cf.ArgumentTypeError, match=r"dtype is torch\.int8"):
         ct.plain_state_dict(codes, dtype=torch.int8)
+
+
+def learnt_of(fmt, method, x):
+    torch.manual_seed(3)
+    model = ct.quantize(nn.Sequential(nn.Linear(8, 4)).eval(), weight=fmt, activation=fmt)
+    return ct.calibrate(model, [x], method=method) if method else model
+
+
+@pytest.mark.parametrize("make", [lambda model: model, ct.to_inference], ids=["quantized", "codes"])
+@pytest.mark.parametrize(("here", "there"), [(E4, E5), (E5, E4)])
+def test_a_state_of_another_format_gives_its_own_biases_or_is_refused(make, here, there):
+    """Magnitudes say what the biases of any format are; a bias says nothing of another format."""
+    x = torch.randn(64, 8)
+    model = make(learnt_of(here, None, x))
+    model.load_state_dict(learnt_of(there, "max", x).state_dict())
+    expected = make(learnt_of(here, "max", x))
+    assert torch.equal(results(model, x), results(expected, x))
+    for method in ("percentile", "mse"):
+        state = learnt_of(there, method, x).state_dict()
+        with pytest.raises(RuntimeError, match=f"of another format than {here.name}"):
+            make(learnt_of(here, None, x)).load_state_dict(state)
+        own = make(learnt_of(here, None, x))
+        own.load_state_dict(learnt_of(here, method, x).state_dict())
+        assert torch.equal(results(own, x), results(make(learnt_of(here, method, x)), x))
+
+
+@pytest.mark.parametrize("make", [lambda model: model, ct.to_inference], ids=["quantized", "codes"])
+@pytest.mark.parametrize("per", ["tensor", "channel"])
+def test_what_was_calibrated_in_inference_mode_can_be_saved_and_loaded(make, per):
+    x = torch.randn(64, 8)
+    model = make(learnt_of(E4, None, x))
+    with torch.inference_mode():
+        ct.calibrate(model, [x], per=per)
+    state = copy.deepcopy(model.state_dict())
+    model.load_state_dict(state)
+    model.train()(x)
+    assert all(torch.equal(state[key], value) or "history" in key or "observed" in key
+               for key, value in model.state_dict().items())  # fmt: skip
