@@ -224,7 +224,7 @@ int cf_least_errors(const cf_format *format, int default_bias, int source_type, 
                     int16_t *biases, double *errors, int threads);
 
 /* The least count, 1 at least, that is so many per cent of `count`, above 0 and at most 100;
- * exactly, of the decimal number that `percentile` was read from.  Of no elements, 0. */
+ * of the decimal number of up to 15 digits that `percentile` was read from.  Of no elements, 0. */
 int cf_count_of_percentile(double percentile, int64_t count, int64_t *needed);
 
 /* A bias for each group of an array's elements, which are at values + i0*strides[0] + ..., strides

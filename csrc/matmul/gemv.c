@@ -1,4 +1,5 @@
-/* Products of few rows: the other operand is read once, and not packed. */
+/* Products of few rows: the other operand is read once, and no more than a panel of it is decoded
+ * at a time. */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -63,9 +64,9 @@ static void put_results(const gemv_task *task, int64_t line, int64_t lines, floa
   const cf_multiplication *m = task->m;
   for (int64_t r = 0; r < m->rows; ++r, sums += sums_step) {
     const int scales = m->row_scale != NULL && !m->scaled_apart;
-    const float *column_scale = m->column_scale + line;
     for (int64_t i = 0; i < lines; ++i) sums[i] *= task->codes.scale;
-    for (int64_t i = 0; scales && i < lines; ++i) sums[i] *= m->row_scale[r] * column_scale[i];
+    for (int64_t i = 0; scales && i < lines; ++i)
+      sums[i] *= m->row_scale[r] * m->column_scale[line + i];
     for (int64_t i = 0; i < lines; ++i) sums[i] = sums[i] == sums[i] ? sums[i] : CF_FLOAT32_NAN;
     if (m->column_step == sizeof *sums) {
       memcpy(cf_result_at(m, r, line), sums, (size_t)lines * sizeof *sums);
@@ -436,6 +437,7 @@ static void decode_row(const cf_multiplication *m, int64_t row, float *to) {
 static int are_within(const float *x, int64_t count, int low, int high) {
   if (low < -126) low = -126;
   if (high > 128) high = 128;
+  if (low >= high) return 0; /* as where a format's biases range over more than float32 */
   const uint32_t first = (uint32_t)(low + 127) << 23,
                  count_of_bits = ((uint32_t)(high + 127) << 23) - first;
   uint32_t beyond = 0;
@@ -477,8 +479,11 @@ static int scale_places(const gemv_task *task, float *x) {
  * what the kernels take, whatever costs less.  SCALES_NOTHING if neither can be. */
 static scaling scaling_of(const cf_multiplication *m, int along_inner) {
   const cf_operand *of = &m->b.of;
-  if (is_by_line(m))
-    return !along_inner || of->inner_block % CF_GEMV_BLOCK == 0 ? SCALES_SUMS : SCALES_PLACES;
+  if (is_by_line(m)) {
+    if (!along_inner || of->inner_block % CF_GEMV_BLOCK == 0) return SCALES_SUMS;
+    /* rows are scaled and laid out anew for the lines of each block */
+    return of->line_block >= 4 * m->rows ? SCALES_PLACES : SCALES_NOTHING;
+  }
   if (!along_inner || of->inner_block >= SUMS_WORTH) return SCALES_SUMS;
   if (of->line_block % CF_GEMV_BLOCK == 0) return SCALES_PLACES;
   return of->inner_block >= CF_UPDATES ? SCALES_SUMS : SCALES_NOTHING;

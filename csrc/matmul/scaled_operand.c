@@ -51,6 +51,7 @@ static int are_within(const cf_operand *operand, int low, int high) {
   const int by_line = direction == CF_ALONG_LINE;
   const int64_t runs = by_line ? operand->lines : operand->inner,
                 length = by_line ? operand->inner : operand->lines;
+  if (low >= high) return 0;
   const uint32_t first = (uint32_t)(low + 127) << 23,
                  count_of_bits = ((uint32_t)(high + 127) << 23) - first;
   uint32_t values[CF_RUN_PIECE], beyond = 0;

@@ -163,3 +163,24 @@ def test_threads_make_no_difference(matmul_isa, rng, fmt, layout, rows):
     wide = np.asarray(q).astype(np.float64)
     for result, expected in zip(got[0], (x @ wide, wide @ y), strict=True):
         np.testing.assert_allclose(result, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 16])
+@pytest.mark.parametrize(("axis", "block"), [(0, 3), (0, 32), (1, 16), (1, 5)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_format_whose_biases_range_over_more_than_float32(matmul_isa, order, axis, block, rows):
+    """Zeros at a bias whose scale would take the other operand out of range are zeros."""
+    fmt = cf.Format("wide", exponent_bits=4, mantissa_bits=3, bias=(-110, 140))
+    shape = [96, 80]
+    codes = np.zeros(shape, np.uint8)
+    codes[:3] = 0x40
+    shape[axis] //= block
+    biases = np.full(shape, -110, np.int16)
+    biases[:1] = 60
+    if axis == 1:
+        biases[:3] = 60
+    b = cf.CFloatArray(np.asarray(codes, order=order), fmt, biases, axis=axis, block=block)
+    a = np.full((rows, 96), 2.0**30, np.float32)
+    expected = a.astype(np.float64) @ np.asarray(b).astype(np.float64)
+    assert np.array_equal(cf.matmul(a, b), expected)
+    assert np.array_equal(cf.matmul(b.T, a.T), expected.T)
