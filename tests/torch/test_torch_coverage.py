@@ -352,6 +352,7 @@ class Disabled(nn.Linear):
         return nn.functional.linear(x, self.weight, self.bias)
 
 
+@torch.no_grad()  # PyTorch warns of gradients between the parts
 def test_what_is_not_compiled_of_a_compiled_model_rounds_too():
     model = nn.Sequential(Disabled(8, 4), nn.Tanh(), Disabled(4, 2)).eval()
     x = torch.randn(5, 8)
