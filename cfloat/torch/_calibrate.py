@@ -98,6 +98,9 @@ def calibrate(
     magnitude, and learns anew after "percentile" and "mse".  Biases of gradients are learnt in training mode
     alone, and those of weights from the weights.
 
+    Where a process group is initialised, all ranks call this together, and the biases are those of all their
+    batches; of moving averages, the largest.
+
     Examples
     --------
     >>> import torch
