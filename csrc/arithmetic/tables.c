@@ -73,11 +73,11 @@ static unsigned signals_of(const cf_work *work, int of, int code) {
 }
 
 static int map_one(const cf_work *work, int of, int threads, uint32_t *signals) {
-  uint8_t table[CF_CODES8], asked[CF_CODES8];
+  uint8_t table[CF_CODES8], asked[CF_CODES8] = {0};
   unsigned of_any = 0;
   tabulate(work, of, table, &of_any);
-  for (int code = 0; code < CF_CODES8; ++code)
-    asked[code] = (uint8_t)(of_any != 0 && signals_of(work, of, code) != 0);
+  for (int code = 0; of_any != 0 && code < CF_CODES8; ++code)
+    asked[code] = signals_of(work, of, code) != 0;
   const int status = cf_map_codes(table, 1, work->operands[of].at.elements, (size_t)work->count,
                                   work->results, of_any != 0 ? asked : NULL, threads);
   for (int code = 0; code < CF_CODES8; ++code)
