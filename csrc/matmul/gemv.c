@@ -294,8 +294,8 @@ static void dot_blocks(const gemv_task *task, int thread, int64_t line, int64_t 
   const cf_operand *of = &m->b.of;
   float *scales = task->scales + thread * task->each;
   const int64_t count = cf_divide_up(m->inner, CF_GEMV_BLOCK);
-  const int64_t block =
-      of->inner_block < m->inner ? of->inner_block / CF_GEMV_BLOCK : count; /* or one bias */
+  const int differ = of->inner_bias_stride != 0 && of->inner_block < m->inner;
+  const int64_t block = differ ? of->inner_block / CF_GEMV_BLOCK : INT64_MAX; /* or one bias */
   for (int64_t i = 0; i < lines; i += BLOCK_LINES) {
     const int64_t some = cf_at_most(BLOCK_LINES, lines - i);
     for (int64_t j = 0; j < some; ++j) {

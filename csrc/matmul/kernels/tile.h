@@ -140,7 +140,8 @@ typedef struct cf_gemv {
   int64_t scales_step;
   int64_t ahead; /* bytes from codes that become a panel to those that will be next */
 } cf_gemv;
-enum { CF_GEMV_BLOCK = 16, CF_GEMV_SCALES = 4 };
+/* a group's four scales, and those of the places that fill up a panel, less the first */
+enum { CF_GEMV_BLOCK = 16, CF_GEMV_SCALES = 7 };
 typedef void cf_gemv_kernel(const cf_gemv *gemv);
 /* How many neighbouring lines from `line` on go together, where `bytes` of codes are a vector: no
  * load of those that follow should need two cache lines. */
