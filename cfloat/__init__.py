@@ -20,6 +20,8 @@ if _typing.TYPE_CHECKING:
     from ._bias.histogram import CodeUse
     from ._bias.round_to import round_to
     from ._bias.tracker import BiasTracker
+    from ._compensate.round_compensated import CompensationStats, round_compensated
+    from ._compensate.second_moments import SecondMoment
     from ._convert.elementwise import decode, encode
     from ._core.finfo import finfo
     from ._core.flags import Flags, errstate, record_flags
@@ -79,7 +81,6 @@ if _typing.TYPE_CHECKING:
     )
     from ._report.report import Report, report
     from ._report.schemes import Comparison
-    from ._report.second_moments import SecondMoment
     from ._report.sensitivity import Sensitivity
     from ._report.stored_model import StoredModel, StoredTensor
     from .errors import (
@@ -108,6 +109,8 @@ _HOMES: _typing.Final = {
         "_bias.histogram": "CodeUse",
         "_bias.round_to": "round_to",
         "_bias.tracker": "BiasTracker",
+        "_compensate.round_compensated": "CompensationStats round_compensated",
+        "_compensate.second_moments": "SecondMoment",
         "_convert.elementwise": "decode encode",
         "_core.finfo": "finfo",
         "_core.flags": "Flags errstate record_flags",
@@ -140,7 +143,6 @@ _HOMES: _typing.Final = {
         ),
         "_report.report": "Report report",
         "_report.stored_model": "StoredModel StoredTensor",
-        "_report.second_moments": "SecondMoment",
         "_report.sensitivity": "Sensitivity",
         "errors": (
             "ArgumentTypeError ArgumentValueError CFloatError ClusterError FileError FlagError "
@@ -168,6 +170,7 @@ __all__ = [
     "ClusterError",
     "CodeUse",
     "Comparison",
+    "CompensationStats",
     "CompressionPlan",
     "Conclusion",
     "Configuration",
@@ -237,6 +240,7 @@ __all__ = [
     "plan",
     "record_flags",
     "report",
+    "round_compensated",
     "round_to",
     "save",
     "set_num_threads",

@@ -496,6 +496,35 @@ typedef struct cf_adamw {
 int cf_adamw_peaks(const cf_adamw *step, float *peaks, int threads);
 int cf_adamw_update(const cf_adamw *step, int threads);
 
+/* Some columns of rows of weights, rounded to nearest, ties to even, from the last to the first,
+ * where the errors of those that were rounded go into the others:
+ *
+ *   target[k] = weights[k] + (errors[k] + the sum of errors[j] * factor[j][k] for j > k)
+ *   codes[k]  = the code of target[k]; of what is beyond the largest finite magnitude, that
+ *   errors[k] = weights[k] - the code's value
+ *
+ * for each row, in float64, the largest j first; products and sums are rounded by themselves, so
+ * that nothing depends on instructions or the number of threads.  What errors has at first is what
+ * other columns' errors add.  A NaN gets what conversion gives it. Steps count elements, from one
+ * row to the next; those of biases, of rows and of columns, may be 0.  All is aligned to its
+ * elements, and what is written overlaps nothing. */
+typedef struct cf_compensation {
+  int64_t rows, columns;
+  const double *weights;
+  int64_t weights_step;
+  const double *factor; /* below its diagonal, columns x columns; the rest is not read */
+  int64_t factor_step;
+  const int16_t *biases; /* each within the format's range */
+  int64_t bias_steps[2];
+  double *errors;
+  int64_t errors_step;
+  void *codes;
+  int64_t codes_step;
+} cf_compensation;
+
+/* CF_BAD_FORMAT; CF_BAD_LAYOUT: a length is negative.  Nothing was written then. */
+int cf_round_compensated(const cf_format *format, const cf_compensation *task, int threads);
+
 /* sums[o * inner + i], of the values of codes[(o * length + k) * inner + i] for all k: of codes of
  * one format at one bias, contiguous, of outer * length * inner.  Divided by `divisor` they are
  * rounded to results, and *others becomes whether any is neither +0 nor a normal number below

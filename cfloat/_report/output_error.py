@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cfloat._array.creation import asarray
 from cfloat._bias.choose import choose_checked
+from cfloat._compensate.second_moments import SecondMoment
 from cfloat._convert.elementwise import round_checked
 from cfloat._core.flags import no_flags
 from cfloat._core.text import printable
@@ -19,7 +20,6 @@ from cfloat._files.reader import read_values
 from cfloat.errors import FileError
 
 from .candidates import Candidate, Candidates
-from .second_moments import SecondMoment
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

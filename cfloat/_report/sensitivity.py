@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cfloat._compensate.second_moments import SecondMoment, matrix_moment, row_moment
 from cfloat._core.arguments import check_not_masked
 from cfloat._core.public_names import public
 from cfloat._core.text import printable, shown
@@ -30,8 +31,6 @@ from cfloat._files.stored_values import StoredValues
 from cfloat._files.strict_json import parse_json
 from cfloat._files.transposed_weights import transposed_by_signs
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, CFloatError, FileError
-
-from .second_moments import SecondMoment, matrix_moment, row_moment
 
 VERSION: Final = 1
 

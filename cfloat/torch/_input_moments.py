@@ -9,7 +9,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from cfloat._report.second_moments import SecondMoment, moment_of_sum
+from cfloat._compensate.second_moments import SecondMoment, moment_of_sum
 
 #: Elements of inputs that are widened to float64 at a time, about.
 _PIECE_SIZE: Final = 1 << 22

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cfloat._bias.squared_errors import best_bias
+from cfloat._compensate.second_moments import SecondMoment
 from cfloat._convert.elementwise import round_checked
 from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
@@ -16,7 +17,6 @@ from cfloat._core.presets import CFloat8_1_4_3, as_format
 from cfloat._core.text import shown
 from cfloat._files.names_by_reason import in_one_line
 from cfloat._report.output_error import OutputError
-from cfloat._report.second_moments import SecondMoment
 from cfloat._report.sensitivity import Sensitivity
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 

@@ -24,6 +24,7 @@ static const test ONCE[] = {
     {"test_formats", test_formats},
     {"test_isa", test_isa},
     {"test_pool", test_pool},
+    {"test_compensate", test_compensate},
 };
 static const test ON_EACH_ISA[] = {
     {"test_decode", test_decode},

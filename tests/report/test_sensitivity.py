@@ -13,13 +13,13 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 import cfloat as cf
+from cfloat._compensate.second_moments import matrix_moment, row_moment
 from cfloat._files.conversion_plan import Plan
 from cfloat._files.convert import convert
 from cfloat._files.plan_file import TensorChoice, read_plan
 from cfloat._report import output_error
 from cfloat._report.candidates import Measuring
 from cfloat._report.output_error import by_outputs
-from cfloat._report.second_moments import matrix_moment, row_moment
 
 RNG = np.random.default_rng(16)
 

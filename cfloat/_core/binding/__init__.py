@@ -4,6 +4,7 @@ What C cannot check is checked here: dtypes, contiguity, writability, overlap.  
 of native byte order and of one bias take a short way; all others go through the core's strided entries.
 """
 
+from .compensation import compensate_columns
 from .conversions import (
     convert,
     convert_memory,
@@ -110,6 +111,7 @@ __all__ = [
     "choose_biases",
     "codes_operand",
     "compare_codes",
+    "compensate_columns",
     "convert",
     "convert_memory",
     "convert_nearest",

@@ -13,6 +13,7 @@ void test_arithmetic(void);
 void test_formats(void);
 void test_isa(void);
 void test_pool(void);
+void test_compensate(void);
 
 /* on each instruction set */
 void test_decode(void);

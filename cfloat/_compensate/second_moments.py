@@ -7,7 +7,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cfloat._core.arguments import integer
+from cfloat._core.arguments import check_not_masked, integer
+from cfloat._core.dtypes import real_array
 from cfloat._core.public_names import public
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
@@ -70,6 +71,43 @@ class SecondMoment:
         diagonal = np.diagonal(self.values, axis1=-2, axis2=-1) if len(shape) > 1 else self.values
         if (diagonal < 0).any():
             raise ArgumentValueError("values has a diagonal with negative elements")
+
+    @classmethod
+    def of(cls, inputs: ArrayLike, axis: int = 1) -> "SecondMoment":
+        """Compute the second moments of inputs, in pieces of float64.
+
+        Parameters
+        ----------
+        inputs : array_like, shape (..., n)
+            Inputs of a weight of n columns; of a convolution those of each product, all the elements that one
+            output is the sum of.
+        axis : {1, 0}, optional
+            Where the weight's inputs are, as of this class.
+
+        Raises
+        ------
+        ArgumentTypeError, ArgumentValueError
+            If inputs are not real numbers, are none, or are not finite everywhere.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import cfloat as cf
+        >>> cf.SecondMoment.of(np.array([[1.0, 2.0], [3.0, 0.0]])).values
+        array([[5., 1.],
+               [1., 2.]])
+        """
+        check_not_masked("inputs", inputs)
+        x = real_array("inputs", inputs)
+        if not x.ndim or not x.size:
+            raise ArgumentValueError(
+                f"inputs have shape {x.shape}; it takes (..., n), none of them 0"
+            )
+        with np.errstate(all="ignore"):
+            total = _sum_of_products(x.reshape(-1, x.shape[-1]))
+        if not np.isfinite(total).all():
+            raise ArgumentValueError("inputs are not finite everywhere, or their squares are not")
+        return moment_of_sum(total, x.size // x.shape[-1], axis)
 
     @property
     def is_diagonal(self) -> bool:
@@ -135,12 +173,16 @@ def matrix_moment(inputs: ArrayLike, axis: int = 1) -> SecondMoment:
     """
     x = np.asarray(inputs)
     x = x.reshape(-1, x.shape[-1])
+    return moment_of_sum(_sum_of_products(x), len(x), axis)
+
+
+def _sum_of_products(x: Array) -> Floats:
     total = np.zeros((x.shape[1], x.shape[1]))
     step = max(1, _PIECE_SIZE // max(1, x.shape[1]))
     for start in range(0, len(x), step):
         piece = x[start : start + step].astype(np.float64)
         total += piece.T @ piece
-    return moment_of_sum(total, len(x), axis)
+    return total
 
 
 def moment_of_sum(total: Floats, count: int, axis: int = 1) -> SecondMoment:

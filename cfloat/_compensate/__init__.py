@@ -1,0 +1,1 @@
+"""Rounding weights so that the outputs of their products lose least."""
