@@ -6,7 +6,7 @@ their classes do.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from ._input_moments import is_conv1d
+from ._attention import attention_of_torch, kind_of_class, register, rounds_products
+from ._input_moments import is_conv1d, is_kind_of_conv1d
 from ._layers import Quantized, round_gradient
 from ._rounder import Rounder
 
@@ -46,7 +47,7 @@ def weight_names(layer: nn.Module) -> tuple[str, ...]:
     """Give the names of the weights that a layer has."""
     if isinstance(layer, nn.RNNBase):
         return tuple(name for name in layer._flat_weights_names if name.startswith("weight"))
-    names = _names_of_class(type(layer))
+    names = _names_of_class(getattr(type(layer), "_of", type(layer)))
     return tuple(name for name in names if getattr(layer, name, None) is not None)
 
 
@@ -55,7 +56,7 @@ def _names_of_class(kind: type[nn.Module]) -> tuple[str, ...]:
         return _OF_ATTENTION
     if issubclass(kind, nn.RNNCellBase):
         return _OF_CELLS
-    return ("weight",)
+    return ("weight",) if issubclass(kind, _COVERED) or is_kind_of_conv1d(kind) else ()
 
 
 def input_channels(layer: nn.Module) -> tuple[int, int] | None:
@@ -85,7 +86,7 @@ def read_by_others(module: nn.Module) -> dict[int, nn.Module]:
 
 def note_on(layer: nn.Module) -> str:
     """Say what of a layer's activations is not rounded."""
-    if isinstance(layer, nn.MultiheadAttention):
+    if isinstance(layer, nn.MultiheadAttention) and not rounds_products(layer):
         return "attention's own products, and the input of out_proj, are not rounded"
     if isinstance(layer, nn.RNNBase):
         return "the hidden state, and inputs of further layers, are not rounded"
@@ -107,15 +108,17 @@ class QuantizedByName(Quantized):
         parts: list[Any] = [self]
         if isinstance(self, nn.MultiheadAttention) and isinstance(self.out_proj, QuantizedByName):
             parts.append(self.out_proj)  # whose weight it reads
+        own = rounds_products(self) and isinstance(self, nn.MultiheadAttention)
+        compute: Callable[..., Any] = attention_of_torch if own else self._of.forward
         if torch.compiler.is_compiling():
             for part in parts:
                 part._is_inside = True
-            y = self._of.forward(self, *args, **kwargs)
+            y = compute(self, *args, **kwargs)
             for part in parts:
                 part._is_inside = False
         else:
             with _inside(parts):
-                y = self._of.forward(self, *args, **kwargs)
+                y = compute(self, *args, **kwargs)
         if self.gradient_rounder is None:
             return y
         return _with_rounded_gradient(y, self.gradient_rounder)
@@ -165,8 +168,10 @@ def _subclass(kind: type[nn.Module]) -> type[QuantizedByName]:
     return type(f"Quantized{kind.__name__}", (QuantizedByName, kind), members)
 
 
-def _unpickled(kind: type[nn.Module]) -> Any:
+def _unpickled(kind: Any) -> Any:
     made = by_name(kind)
+    if kind_of_class(kind) == "transformers":
+        register()  # in a process in which nothing was quantized
     return made.__new__(made)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ._codes_in_states import take_codes
-from ._rounder import Rounder
+from ._rounder import KEYS_OF_ROUNDERS, Rounder
 
 ROLES: Final = ("weight", "activation", "gradient")
 
@@ -65,10 +65,14 @@ def rounders_of(layer: nn.Module) -> Iterator[tuple[str, Rounder]]:
 
 
 def is_plain(state_dict: Any, prefix: str, own: dict[str, Rounder]) -> bool:
-    """Whether a state has a layer, and nothing of its rounders."""
-    kept = [key for key in state_dict if key.startswith(prefix)]
+    """Whether a state has a layer, and nothing of its rounders, nor of those of layers within it."""
+    kept = [key.removeprefix(prefix) for key in state_dict if key.startswith(prefix)]
+    if any(key.startswith(f"{name}.") for name in own for key in kept):
+        return False
+    paths = [key.rpartition(".") for key in kept]
     return bool(kept) and not any(
-        key.startswith(f"{prefix}{name}.") for name in own for key in kept
+        last == "codes" or (path.endswith("_rounder") and last in KEYS_OF_ROUNDERS)
+        for path, _, last in paths
     )
 
 

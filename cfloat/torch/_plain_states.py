@@ -1,7 +1,7 @@
 """`plain_state_dict`: the state of a quantized model, or of one of codes, as the plain model has it."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,7 @@ from cfloat.errors import ArgumentTypeError, ArgumentValueError
 from ._arguments import FLOATS, names
 from ._codes_in_states import KEYS, Written, matrix_layout
 from ._conversion import decode
-
-_OF_ROUNDERS: Final = ("history", "observed", "biases", "format_text", "stream")
+from ._rounder import KEYS_OF_ROUNDERS
 
 
 def plain_state_dict(
@@ -68,7 +67,7 @@ def plain_state_dict(
             found[f"{prefix}weight"] = _decoded(state, prefix, dtype)
         elif last in KEYS and f"{prefix}codes" in state:
             continue
-        elif not (path.endswith("_rounder") and last in _OF_ROUNDERS):
+        elif not (path.endswith("_rounder") and last in KEYS_OF_ROUNDERS):
             found[key] = value
     return found
 
