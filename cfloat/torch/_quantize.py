@@ -241,8 +241,8 @@ def quantize(
     if not made:
         raise ArgumentValueError("no layer is given a format by rules or plan")
     for layer, parts, rounders in made:
-        _change(layer, parts, rounders)
-    _leave_fast_paths(module)
+        change(layer, parts, rounders)
+    leave_fast_paths(module)
     _tell_left(left, unrounded, found, made, planned)
     return module
 
@@ -360,7 +360,7 @@ def _check_granularity(layout: BiasLayout, shape: tuple[int, ...], name: str) ->
         raise ArgumentValueError(str(error)) from None
 
 
-def _change(layer: Any, parts: tuple[str, ...], rounders: dict[str, Rounder]) -> None:
+def change(layer: Any, parts: tuple[str, ...], rounders: dict[str, Rounder]) -> None:
     """Let a layer round."""
     owned = next(layer.parameters(), None)
     device = getattr(layer, parts[0]).device if parts else None if owned is None else owned.device
@@ -479,7 +479,7 @@ def _shown_name(name: str) -> str:
     return f"layer {shown(name)}" if name else "the layer"
 
 
-def _leave_fast_paths(module: nn.Module) -> None:
+def leave_fast_paths(module: nn.Module) -> None:
     """Let transformers call their layers: their fast path reads the layers' weights as they are."""
     for part in module.modules():
         if isinstance(part, nn.TransformerEncoder):
