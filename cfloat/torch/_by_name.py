@@ -95,7 +95,26 @@ def note_on(layer: nn.Module) -> str:
     return ""
 
 
-class QuantizedByName(Quantized):
+class _Weight(property):
+    """A weight that is rounded where a forward pass reads it."""
+
+
+class _OfRounded(type):
+    """Let weights be rounded that come to be computed from others.
+
+    A parametrization gives a layer a subclass of its own, and that properties of the weights' names.
+    """
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        """Set an attribute of a class; a property of a weight's name comes to round."""
+        kind: Any = getattr(cls, "_of", None)
+        is_weight = kind is not None and name in _names_of_class(kind)
+        if is_weight and isinstance(value, property) and not isinstance(value, _Weight):
+            value = _rounded_property(name, value)
+        super().__setattr__(name, value)
+
+
+class QuantizedByName(Quantized, metaclass=_OfRounded):
     """A layer of another class, in whose forward pass weights are rounded."""
 
     _of: type[nn.Module]
@@ -165,7 +184,35 @@ def _subclass(kind: type[nn.Module]) -> type[QuantizedByName]:
         members["_flat_weights"] = property(_flat_weights, _set_flat_weights)
     else:
         members |= {name: _weight(name, kind) for name in _names_of_class(kind)}
-    return type(f"Quantized{kind.__name__}", (QuantizedByName, kind), members)
+    meta: type = _OfRounded
+    if type(kind) is not type:
+        meta = type("_OfRounded", (_OfRounded, type(kind)), {})
+    made: type[QuantizedByName] = meta(
+        f"Quantized{kind.__name__}", (QuantizedByName, kind), members
+    )
+    return made
+
+
+def with_parametrizations(made: type[Quantized], parametrized: type[nn.Module]) -> type[Quantized]:
+    """Give a subclass of one that rounds that computes weights as a parametrized class does.
+
+    It takes the place of the parametrized one as PyTorch made that, so that PyTorch can add and remove
+    parametrizations.
+    """
+    members = {
+        name: each
+        for name, each in vars(parametrized).items()
+        if name not in ("__dict__", "__doc__", "__weakref__")
+    }
+    properties = {name: each for name, each in members.items() if isinstance(each, property)}
+    for name in properties:
+        del members[name]
+    meta: Any = type(made)
+    found: Any = meta(f"Quantized{parametrized.__name__}", (made,), members)
+    for name, each in properties.items():
+        setattr(found, name, each)
+    result: type[Quantized] = found
+    return result
 
 
 def _unpickled(kind: Any) -> Any:
@@ -176,7 +223,7 @@ def _unpickled(kind: Any) -> Any:
 
 
 def _weight(name: str, kind: type[nn.Module]) -> Any:
-    computed = getattr(kind, name, None)  # a parametrization's
+    computed = getattr(kind, name, None)  # by the class itself
     computes = computed.fget if isinstance(computed, property) else None
 
     def get(self: Any) -> Any:
@@ -188,10 +235,7 @@ def _weight(name: str, kind: type[nn.Module]) -> Any:
             value = self.__dict__[name]
         else:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        rounder = self._modules.get(f"{name}_rounder")
-        if value is None or rounder is None or not self._reads_rounded():
-            return value
-        return rounder(value)
+        return _read(self, name, value)
 
     def put(self: Any, value: Any) -> None:
         if isinstance(computed, property):
@@ -199,7 +243,20 @@ def _weight(name: str, kind: type[nn.Module]) -> Any:
         else:  # as torch.nn.utils.weight_norm sets it
             self.__dict__[name] = value
 
-    return property(get, put)
+    return _Weight(get, put)
+
+
+def _rounded_property(name: str, computed: Any) -> _Weight:
+    """Give a property that rounds what another computes."""
+    return _Weight(lambda self: _read(self, name, computed.fget(self)), computed.fset)
+
+
+def _read(layer: Any, name: str, value: Any) -> Any:
+    """Give a weight to whoever reads it: rounded to a forward pass."""
+    rounder = layer._modules.get(f"{name}_rounder")
+    if value is None or rounder is None or not layer._reads_rounded():
+        return value
+    return rounder(value)
 
 
 def _flat_weights(self: Any) -> Any:

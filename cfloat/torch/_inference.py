@@ -650,6 +650,8 @@ def to_inference(module: AnyModule) -> AnyModule | CFloatLinear:
 def _is_ready(layer: nn.Module) -> bool:
     if not isinstance(layer, QuantizedLinear) or layer.weight_rounder is None:
         return False
+    if "parametrizations" in layer._modules:  # whose weight is computed from others
+        return False
     rounders = (layer.weight_rounder, layer.activation_rounder)
     return all(one is None or one.rounding == "ties_to_even" for one in rounders)
 

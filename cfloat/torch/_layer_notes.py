@@ -8,10 +8,8 @@ from typing import Any, Final
 
 from torch import nn
 
-from ._attention import OPERANDS
-from ._by_name import weight_names
 from ._formats import to_text
-from ._layers import ROLES, Quantized
+from ._layers import Quantized, slots_of
 from ._rounder import Rounder
 
 #: The key of transformers for what a model's weights are; without a `quant_method` it loads no model.
@@ -48,15 +46,11 @@ def _layers(module: nn.Module, of_codes: type[nn.Module]) -> Iterator[tuple[str,
         if isinstance(layer, of_codes):
             yield name, _of_codes(layer)
         elif isinstance(layer, Quantized):
-            slots = {slot: layer._modules.get(f"{slot}_rounder") for slot in _slots(layer)}
+            slots = {slot: layer._modules.get(f"{slot}_rounder") for slot in slots_of(layer)}
             rounders = {
                 slot: _of_rounder(each) for slot, each in slots.items() if isinstance(each, Rounder)
             }
             yield name, {"rounders": rounders}
-
-
-def _slots(layer: nn.Module) -> tuple[str, ...]:
-    return (*weight_names(layer), *ROLES[1:], *OPERANDS)
 
 
 def _of_rounder(rounder: Rounder) -> dict[str, Any]:

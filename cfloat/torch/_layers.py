@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 import torch
 from torch import Tensor, nn
 
+from ._attention import OPERANDS
 from ._codes_in_states import take_codes
 from ._rounder import KEYS_OF_ROUNDERS, Rounder
 
@@ -55,6 +56,11 @@ class Quantized(nn.Module):
             add_current(state_dict, prefix, own)
             self._has_new_weights = True
         super()._load_from_state_dict(state_dict, prefix, *how)
+
+
+def slots_of(layer: Quantized) -> tuple[str, ...]:
+    """Give the names of what a layer may round, each beside its rounder."""
+    return (*layer._weight_names, *ROLES[1:], *OPERANDS)
 
 
 def rounders_of(layer: nn.Module) -> Iterator[tuple[str, Rounder]]:

@@ -29,6 +29,7 @@ from ._by_name import (
     read_by_others,
     weight_names,
     why_not,
+    with_parametrizations,
 )
 from ._layers import (
     ROLES,
@@ -366,7 +367,11 @@ def change(layer: Any, parts: tuple[str, ...], rounders: dict[str, Rounder]) -> 
     device = getattr(layer, parts[0]).device if parts else None if owned is None else owned.device
     if OPERANDS[0] in rounders:
         take_over(layer)
-    layer.__class__ = _QUANTIZED.get(type(layer)) or by_name(type(layer))
+    kind = type(layer)
+    is_parametrized = "parametrizations" in layer._modules
+    base = kind.__bases__[0] if is_parametrized else kind
+    made = _QUANTIZED.get(base) or by_name(base)
+    layer.__class__ = with_parametrizations(made, kind) if is_parametrized else made
     layer._weight_names = parts
     for slot in (*parts, *ROLES[1:], *(each for each in OPERANDS if each in rounders)):
         rounder = rounders.get(slot)

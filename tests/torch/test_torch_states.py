@@ -464,3 +464,29 @@ def test_folders_that_are_none_of_codes_are_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(cf.FileError, match=str(tmp_path)):
         ct.load_pretrained(kind, tmp_path)
+
+
+class OwnRounders(nn.Module):
+    """A model that has rounders of its own, and a module that is called as one."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+        self.own_rounder = ct.Rounder(E4)
+        self.activation_rounder = nn.Module()
+        self.activation_rounder.register_buffer("history", torch.ones(3))
+
+    def forward(self, x):
+        return self.own_rounder(self.layer(x)) + self.activation_rounder.history[0]
+
+
+@pytest.mark.quick
+def test_plain_states_keep_what_a_model_has_of_its_own():
+    model = ct.quantize(OwnRounders(), weight=E4, activation=E4)
+    model(torch.randn(5, 4))
+    for source in (model, model.state_dict(), ct.to_inference(copy.deepcopy(model))):
+        plain = OwnRounders()
+        plain.load_state_dict(ct.plain_state_dict(source), strict=True)
+        assert plain.own_rounder.bias == model.own_rounder.bias
+    old = safetensors_torch.load_file(DATA / "quantized_before_counts.safetensors")
+    assert list(ct.plain_state_dict(old)) == ["0.bias", "0.weight", "2.bias", "2.weight"]
