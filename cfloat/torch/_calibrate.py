@@ -53,7 +53,8 @@ def calibrate(
         activations or weights; each of its modules is then back in the mode that it was in.
     batches : iterable of mapping, tuple, list or Tensor
         Its inputs: by names, in their order, or one.  If a batch has ``attention_mask``, of two axes, tensors
-        whose first two axes have these lengths count where it is not 0, and all others do.
+        whose first two axes have these lengths count where it is not 0, and all others do; of the operands of
+        attention's products the first axis and the third.
     method : {"max", "percentile", "mse", "moving_average"}, optional
         What the biases follow from.  "max": the largest magnitude of all batches.  "moving_average": the
         average of the largest magnitudes of each, by `momentum`.  From both by the rule and with the margin
