@@ -286,7 +286,9 @@ def with_activations(
     name: str | None = None,
 ) -> None:
     """Let layers round what goes in too, with a bias a layer that is learnt of the calibration's texts."""
-    quantized = cf.torch.quantize(copy.deepcopy(network), activation=fmt)
+    # attention's own products go on in float32: attention=fmt would round them, too
+    rest = {"*": {"attention": None}}
+    quantized = cf.torch.quantize(copy.deepcopy(network), activation=fmt, rules=rest)
     cf.torch.calibrate(quantized, batches, progress=False)
     add(f"{name or fmt.name}: and activations", quantized, nbytes)
 

@@ -8,7 +8,8 @@
   learnt; `Rounder` is what they round with.
 - `calibrate` learns the biases of activations from batches, without training.
 - `summary`: what each layer rounds, and what is not rounded and why.
-- `CFloatLinear` and `to_inference`: layers that hold codes and multiply them.
+- `CFloatLinear` and `to_inference`: layers that hold codes and multiply them; `load_pretrained` loads what
+  models of transformers save that have such layers.
 - `AdamW` and `SGD`: moments in 16 bits, rounded stochastically.
 - `sensitivity`: how an error of each weight shows in what a model computes, for `cfloat.plan`.
 """
@@ -37,6 +38,7 @@ from ._layers import (
 from ._notices import QuantizationWarning
 from ._optim import AdamW
 from ._plain_states import plain_state_dict
+from ._pretrained import load_pretrained
 from ._quantize import quantize
 from ._rounder import Rounder
 from ._sensitivity import sensitivity
@@ -59,6 +61,7 @@ __all__ = [
     "calibrate",
     "decode",
     "encode",
+    "load_pretrained",
     "plain_state_dict",
     "quantize",
     "round_to",

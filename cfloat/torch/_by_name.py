@@ -6,7 +6,7 @@ their classes do.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from ._input_moments import is_conv1d
+from ._attention import attention_of_torch, kind_of_class, register, rounds_products
+from ._input_moments import is_conv1d, is_kind_of_conv1d
 from ._layers import Quantized, round_gradient
 from ._rounder import Rounder
 
@@ -46,7 +47,7 @@ def weight_names(layer: nn.Module) -> tuple[str, ...]:
     """Give the names of the weights that a layer has."""
     if isinstance(layer, nn.RNNBase):
         return tuple(name for name in layer._flat_weights_names if name.startswith("weight"))
-    names = _names_of_class(type(layer))
+    names = _names_of_class(getattr(type(layer), "_of", type(layer)))
     return tuple(name for name in names if getattr(layer, name, None) is not None)
 
 
@@ -55,7 +56,7 @@ def _names_of_class(kind: type[nn.Module]) -> tuple[str, ...]:
         return _OF_ATTENTION
     if issubclass(kind, nn.RNNCellBase):
         return _OF_CELLS
-    return ("weight",)
+    return ("weight",) if issubclass(kind, _COVERED) or is_kind_of_conv1d(kind) else ()
 
 
 def input_channels(layer: nn.Module) -> tuple[int, int] | None:
@@ -85,7 +86,7 @@ def read_by_others(module: nn.Module) -> dict[int, nn.Module]:
 
 def note_on(layer: nn.Module) -> str:
     """Say what of a layer's activations is not rounded."""
-    if isinstance(layer, nn.MultiheadAttention):
+    if isinstance(layer, nn.MultiheadAttention) and not rounds_products(layer):
         return "attention's own products, and the input of out_proj, are not rounded"
     if isinstance(layer, nn.RNNBase):
         return "the hidden state, and inputs of further layers, are not rounded"
@@ -94,7 +95,26 @@ def note_on(layer: nn.Module) -> str:
     return ""
 
 
-class QuantizedByName(Quantized):
+class _Weight(property):
+    """A weight that is rounded where a forward pass reads it."""
+
+
+class _OfRounded(type):
+    """Let weights be rounded that come to be computed from others.
+
+    A parametrization gives a layer a subclass of its own, and that properties of the weights' names.
+    """
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        """Set an attribute of a class; a property of a weight's name comes to round."""
+        kind: Any = getattr(cls, "_of", None)
+        is_weight = kind is not None and name in _names_of_class(kind)
+        if is_weight and isinstance(value, property) and not isinstance(value, _Weight):
+            value = _rounded_property(name, value)
+        super().__setattr__(name, value)
+
+
+class QuantizedByName(Quantized, metaclass=_OfRounded):
     """A layer of another class, in whose forward pass weights are rounded."""
 
     _of: type[nn.Module]
@@ -107,15 +127,17 @@ class QuantizedByName(Quantized):
         parts: list[Any] = [self]
         if isinstance(self, nn.MultiheadAttention) and isinstance(self.out_proj, QuantizedByName):
             parts.append(self.out_proj)  # whose weight it reads
+        own = rounds_products(self) and isinstance(self, nn.MultiheadAttention)
+        compute: Callable[..., Any] = attention_of_torch if own else self._of.forward
         if torch.compiler.is_compiling():
             for part in parts:
                 part._is_inside = True
-            y = self._of.forward(self, *args, **kwargs)
+            y = compute(self, *args, **kwargs)
             for part in parts:
                 part._is_inside = False
         else:
             with _inside(parts):
-                y = self._of.forward(self, *args, **kwargs)
+                y = compute(self, *args, **kwargs)
         if self.gradient_rounder is None:
             return y
         return _with_rounded_gradient(y, self.gradient_rounder)
@@ -162,16 +184,46 @@ def _subclass(kind: type[nn.Module]) -> type[QuantizedByName]:
         members["_flat_weights"] = property(_flat_weights, _set_flat_weights)
     else:
         members |= {name: _weight(name, kind) for name in _names_of_class(kind)}
-    return type(f"Quantized{kind.__name__}", (QuantizedByName, kind), members)
+    meta: type = _OfRounded
+    if type(kind) is not type:
+        meta = type("_OfRounded", (_OfRounded, type(kind)), {})
+    made: type[QuantizedByName] = meta(
+        f"Quantized{kind.__name__}", (QuantizedByName, kind), members
+    )
+    return made
 
 
-def _unpickled(kind: type[nn.Module]) -> Any:
+def with_parametrizations(made: type[Quantized], parametrized: type[nn.Module]) -> type[Quantized]:
+    """Give a subclass of one that rounds that computes weights as a parametrized class does.
+
+    It takes the place of the parametrized one as PyTorch made that, so that PyTorch can add and remove
+    parametrizations.
+    """
+    members = {
+        name: each
+        for name, each in vars(parametrized).items()
+        if name not in ("__dict__", "__doc__", "__weakref__")
+    }
+    properties = {name: each for name, each in members.items() if isinstance(each, property)}
+    for name in properties:
+        del members[name]
+    meta: Any = type(made)
+    found: Any = meta(f"Quantized{parametrized.__name__}", (made,), members)
+    for name, each in properties.items():
+        setattr(found, name, each)
+    result: type[Quantized] = found
+    return result
+
+
+def _unpickled(kind: Any) -> Any:
     made = by_name(kind)
+    if kind_of_class(kind) == "transformers":
+        register()  # in a process in which nothing was quantized
     return made.__new__(made)
 
 
 def _weight(name: str, kind: type[nn.Module]) -> Any:
-    computed = getattr(kind, name, None)  # a parametrization's
+    computed = getattr(kind, name, None)  # by the class itself
     computes = computed.fget if isinstance(computed, property) else None
 
     def get(self: Any) -> Any:
@@ -183,10 +235,7 @@ def _weight(name: str, kind: type[nn.Module]) -> Any:
             value = self.__dict__[name]
         else:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        rounder = self._modules.get(f"{name}_rounder")
-        if value is None or rounder is None or not self._reads_rounded():
-            return value
-        return rounder(value)
+        return _read(self, name, value)
 
     def put(self: Any, value: Any) -> None:
         if isinstance(computed, property):
@@ -194,7 +243,20 @@ def _weight(name: str, kind: type[nn.Module]) -> Any:
         else:  # as torch.nn.utils.weight_norm sets it
             self.__dict__[name] = value
 
-    return property(get, put)
+    return _Weight(get, put)
+
+
+def _rounded_property(name: str, computed: Any) -> _Weight:
+    """Give a property that rounds what another computes."""
+    return _Weight(lambda self: _read(self, name, computed.fget(self)), computed.fset)
+
+
+def _read(layer: Any, name: str, value: Any) -> Any:
+    """Give a weight to whoever reads it: rounded to a forward pass."""
+    rounder = layer._modules.get(f"{name}_rounder")
+    if value is None or rounder is None or not layer._reads_rounded():
+        return value
+    return rounder(value)
 
 
 def _flat_weights(self: Any) -> Any:

@@ -13,6 +13,7 @@ from cfloat._core.arguments import check_choice
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
+from ._attention import OPERANDS
 from ._distributed import of_other_ranks
 from ._inference import CFloatLinear
 from ._layers import Quantized
@@ -52,7 +53,8 @@ def calibrate(
         activations or weights; each of its modules is then back in the mode that it was in.
     batches : iterable of mapping, tuple, list or Tensor
         Its inputs: by names, in their order, or one.  If a batch has ``attention_mask``, of two axes, tensors
-        whose first two axes have these lengths count where it is not 0, and all others do.
+        whose first two axes have these lengths count where it is not 0, and all others do; of the operands of
+        attention's products the first axis and the third.
     method : {"max", "percentile", "mse", "moving_average"}, optional
         What the biases follow from.  "max": the largest magnitude of all batches.  "moving_average": the
         average of the largest magnitudes of each, by `momentum`.  From both by the rule and with the margin
@@ -174,14 +176,17 @@ class _Seen:
         # of a convolution the second axis is no position
         own = learner._channels if isinstance(learner, Rounder) else None
         self._has_rows = own is None or own[0] == -1
+        self._positions = learner._positions if isinstance(learner, Rounder) else 1
         self.elements = self.tensors = 0
         self._width: int | None = None
 
     def see(self, x: Tensor, mask: Tensor | None) -> None:
         """Take note of a tensor, where the mask says that it counts."""
         channels = None if self._layout.is_one else x.shape[_axis(self._layout)]
-        if mask is not None and self._has_rows and x.ndim > 2 and x.shape[:2] == mask.shape:
-            x = x[mask.to(x.device)]
+        if mask is not None and self._has_rows and x.ndim > self._positions + 1:
+            x = x.movedim(self._positions, 1)
+            if x.shape[:2] == mask.shape:
+                x = x[mask.to(x.device)]
         if channels is not None and self._width not in (None, channels):
             raise ArgumentValueError(
                 f"inputs of {channels} channels follow ones of {self._width}; per='channel' takes the same"
@@ -240,9 +245,10 @@ def _learners(model: nn.Module) -> dict[str, Learner]:
             if module._rule is None and int(module.activation_observed[1]) >= 0:
                 found[name] = module
         elif isinstance(module, Quantized):
-            rounder = module.activation_rounder
-            if rounder is not None and rounder.learns:
-                found[name] = rounder
+            for role in ("activation", *OPERANDS):
+                rounder = module._modules.get(f"{role}_rounder")
+                if isinstance(rounder, Rounder) and rounder.learns:
+                    found[name if role == "activation" else f"{name}.{role}"] = rounder
     if found:
         return found
     # rounders that a model calls by itself

@@ -26,6 +26,7 @@ from ._arrays import asarray
 from ._codes_in_states import GIVEN, Written, different, matrix_layout
 from ._conversion import decode
 from ._formats import from_text, to_text
+from ._layer_notes import note_layers
 from ._layers import QuantizedLinear
 from ._layout import BiasLayout
 from ._memory import for_numpy, from_numpy, to_numpy
@@ -610,6 +611,8 @@ def to_inference(module: AnyModule) -> AnyModule | CFloatLinear:
     Inputs are rounded with the biases that were learnt.  Results are those of the quantized model but for the
     order of the sums.
 
+    What ``save_pretrained`` of a model of transformers then writes, `load_pretrained` loads.
+
     Examples
     --------
     >>> import torch
@@ -640,11 +643,14 @@ def to_inference(module: AnyModule) -> AnyModule | CFloatLinear:
         if not name:
             return made[layer]
         module.set_submodule(name, made[layer])
+    note_layers(module, CFloatLinear)
     return module
 
 
 def _is_ready(layer: nn.Module) -> bool:
     if not isinstance(layer, QuantizedLinear) or layer.weight_rounder is None:
+        return False
+    if "parametrizations" in layer._modules:  # whose weight is computed from others
         return False
     rounders = (layer.weight_rounder, layer.activation_rounder)
     return all(one is None or one.rounding == "ties_to_even" for one in rounders)

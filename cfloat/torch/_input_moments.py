@@ -19,9 +19,14 @@ _CONVOLUTIONS: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 def is_conv1d(layer: nn.Module) -> bool:
     """Whether a layer is transformers' Conv1D, a Linear layer whose weight is transposed."""
+    return is_kind_of_conv1d(type(layer))
+
+
+def is_kind_of_conv1d(kind: type[nn.Module]) -> bool:
+    """Whether a class is transformers' Conv1D, or a subclass of it."""
     return any(
         (each.__module__, each.__name__) == ("transformers.pytorch_utils", "Conv1D")
-        for each in type(layer).__mro__
+        for each in kind.__mro__
     )
 
 

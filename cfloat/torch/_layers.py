@@ -9,8 +9,9 @@ from typing import Any, Final, cast
 import torch
 from torch import Tensor, nn
 
+from ._attention import OPERANDS
 from ._codes_in_states import take_codes
-from ._rounder import Rounder
+from ._rounder import KEYS_OF_ROUNDERS, Rounder
 
 ROLES: Final = ("weight", "activation", "gradient")
 
@@ -57,6 +58,11 @@ class Quantized(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *how)
 
 
+def slots_of(layer: Quantized) -> tuple[str, ...]:
+    """Give the names of what a layer may round, each beside its rounder."""
+    return (*layer._weight_names, *ROLES[1:], *OPERANDS)
+
+
 def rounders_of(layer: nn.Module) -> Iterator[tuple[str, Rounder]]:
     """Yield a layer's own rounders, by the names of its attributes."""
     for name, part in layer._modules.items():
@@ -65,10 +71,14 @@ def rounders_of(layer: nn.Module) -> Iterator[tuple[str, Rounder]]:
 
 
 def is_plain(state_dict: Any, prefix: str, own: dict[str, Rounder]) -> bool:
-    """Whether a state has a layer, and nothing of its rounders."""
-    kept = [key for key in state_dict if key.startswith(prefix)]
+    """Whether a state has a layer, and nothing of its rounders, nor of those of layers within it."""
+    kept = [key.removeprefix(prefix) for key in state_dict if key.startswith(prefix)]
+    if any(key.startswith(f"{name}.") for name in own for key in kept):
+        return False
+    paths = [key.rpartition(".") for key in kept]
     return bool(kept) and not any(
-        key.startswith(f"{prefix}{name}.") for name in own for key in kept
+        last == "codes" or (path.endswith("_rounder") and last in KEYS_OF_ROUNDERS)
+        for path, _, last in paths
     )
 
 

@@ -1,7 +1,7 @@
 """`plain_state_dict`: the state of a quantized model, or of one of codes, as the plain model has it."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,10 +10,11 @@ from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from ._arguments import FLOATS, names
+from ._attention import OPERANDS
 from ._codes_in_states import KEYS, Written, matrix_layout
 from ._conversion import decode
-
-_OF_ROUNDERS: Final = ("history", "observed", "biases", "format_text", "stream")
+from ._layers import ROLES, Quantized, slots_of
+from ._rounder import KEYS_OF_ROUNDERS, Rounder
 
 
 def plain_state_dict(
@@ -55,6 +56,7 @@ def plain_state_dict(
     """
     if dtype not in FLOATS:
         raise ArgumentTypeError(f"dtype is {shown(dtype)}; it takes {names(FLOATS)}")
+    placed = _placed_by_quantize(source) if isinstance(source, nn.Module) else None
     state: Any = source.state_dict() if isinstance(source, nn.Module) else source
     if not isinstance(state, Mapping):
         raise ArgumentTypeError(
@@ -68,9 +70,35 @@ def plain_state_dict(
             found[f"{prefix}weight"] = _decoded(state, prefix, dtype)
         elif last in KEYS and f"{prefix}codes" in state:
             continue
-        elif not (path.endswith("_rounder") and last in _OF_ROUNDERS):
+        elif not (_is_rounder(state, path) if placed is None else path in placed):
             found[key] = value
     return found
+
+
+def _placed_by_quantize(model: nn.Module) -> set[str]:
+    """Find the rounders that quantized layers have, and not those that a model has of its own."""
+    return {
+        f"{name}.{slot}_rounder" if name else f"{slot}_rounder"
+        for name, layer in model.named_modules(remove_duplicate=False)
+        if isinstance(layer, Quantized)
+        for slot in slots_of(layer)
+        if isinstance(layer._modules.get(f"{slot}_rounder"), Rounder)
+    }
+
+
+def _is_rounder(state: Mapping[str, Tensor], path: str) -> bool:
+    """Whether a state has a rounder of a quantized layer at a path, by its name and by what is there."""
+    slot = path.rpartition(".")[2].removesuffix("_rounder")
+    is_slot = slot in (*ROLES, *OPERANDS) or "weight" in slot
+    if not (path.endswith("_rounder") and is_slot):
+        return False
+    own = {key.removeprefix(f"{path}.") for key in state if key.startswith(f"{path}.")}
+    # written before there were texts of formats, a history is of float64, and a stream of two words
+    history, stream = state.get(f"{path}.history"), state.get(f"{path}.stream")
+    is_old = (history is not None and history.dtype == torch.float64) or (
+        stream is not None and stream.dtype == torch.int64 and tuple(stream.shape) == (2,)
+    )
+    return own <= set(KEYS_OF_ROUNDERS) and ("format_text" in own or is_old)
 
 
 def _decoded(state: Mapping[str, Tensor], prefix: str, dtype: torch.dtype) -> Tensor:

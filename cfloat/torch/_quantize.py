@@ -3,8 +3,9 @@
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any, Final, SupportsIndex, TypeVar
 
 from torch import nn
@@ -19,6 +20,7 @@ from cfloat._files.plan_file import TensorChoice, granularity_parts, read_plan
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError
 
 from ._arguments import FLOATS, names
+from ._attention import OPERANDS, kind_of_attention, take_over, why_no_products
 from ._by_name import (
     by_name,
     has_inputs,
@@ -27,6 +29,7 @@ from ._by_name import (
     read_by_others,
     weight_names,
     why_not,
+    with_parametrizations,
 )
 from ._layers import (
     ROLES,
@@ -46,6 +49,10 @@ Bias = PeakRule | SupportsIndex | None
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 Argument = TypeVar("Argument")
 
+#: What takes a format.
+_ARGUMENTS: Final = (*ROLES, "attention")
+#: The first of the parts of a seed that attention's products have.
+_PRODUCTS: Final = 1 << 32
 
 _QUANTIZED: Final[dict[type[nn.Module], type[Quantized]]] = {
     nn.Linear: QuantizedLinear,
@@ -61,6 +68,7 @@ def quantize(
     weight: Format | str | None = None,
     activation: Format | str | None = None,
     gradient: Format | str | None = None,
+    attention: Format | str | None = None,
     bias: Bias | Mapping[str, Bias] = "max",
     window: SupportsIndex = 16,
     margin: SupportsIndex = 0,
@@ -90,13 +98,18 @@ def quantize(
     weight, activation, gradient : Format or str, optional
         The formats to which a layer rounds its weights, its input, and the gradient of its output, from
         which those of its weights and its input are computed; None leaves them alone.
-    bias : "max", "mx", int or None, or a mapping from "weight", "activation" and "gradient" to these
-        As in `Rounder`: learnt in training mode ("max", the default, or "mx"), given, or the format's
-        default.
+    attention : Format or str, optional
+        The format to which the operands of attention's two products are rounded: queries and keys, and
+        probabilities and values, each once; with biases that are learnt as those of activations.  Of
+        MultiheadAttention, whose out_proj then rounds its input to `activation`, too, and of layers of
+        transformers that compute by its attention interface, by "sdpa" or "eager".  None leaves them alone.
+    bias : "max", "mx", int or None, or a mapping to these
+        Of all, or by "weight", "activation", "gradient" and "attention".  As in `Rounder`: learnt in training
+        mode ("max", the default, or "mx"), given, or the format's default.
     window, margin : int
         As in `Rounder`.
-    rounding : str, or a mapping from "weight", "activation" and "gradient" to str
-        As in `cfloat.round_to`; to nearest, ties to even, by default.
+    rounding : str, or a mapping to str
+        Of all, or by the same names.  As in `cfloat.round_to`; to nearest, ties to even, by default.
     seed : int, optional
         Seed of stochastic rounding, from which each layer and role gets a stream of its own; PyTorch's
         default generator draws them if None.
@@ -109,8 +122,8 @@ def quantize(
         along 1-3", of others.
     rules : mapping from str to mapping or None, optional
         For layers whose names fit a pattern, as a shell's, other arguments than for the rest: of `weight`,
-        `activation`, `gradient`, `bias`, `window`, `margin`, `rounding` and `granularity`; None to leave them
-        alone.  Of several patterns that fit, the first counts.
+        `activation`, `gradient`, `attention`, `bias`, `window`, `margin`, `rounding` and `granularity`; None
+        to leave them alone.  Of several patterns that fit, the first counts.
     plan : str or path-like, optional
         A file of `cfloat plan`, that says of each weight by its name in the state dict which format and
         granularity it has, or that it is unchanged.  It counts before `weight` and `granularity`.
@@ -133,8 +146,9 @@ def quantize(
     Warns
     -----
     QuantizationWarning
-        Once, with the names of what holds weights and is left alone without being asked for, and of what a
-        plan gives a format to and no layer rounds.
+        Once, with the names of what holds weights and is left alone without being asked for; of what computes
+        attention and does not round its products, though it is asked for, or activations are rounded; and of
+        what a plan gives a format to and no layer rounds.
 
     See Also
     --------
@@ -149,8 +163,12 @@ def quantize(
     after the first tensors in training mode; a `QuantizationWarning` tells if one is used before.
 
     A layer's own `bias`, which is added, is not rounded.  `TransformerEncoderLayer` does not use its fast
-    path any more, which calls no layers.  Of attention and recurrent layers the inputs are rounded, and not
-    what they compute in between: `summary` says so.
+    path any more, which calls no layers.  Of recurrent layers the inputs are rounded, and not what they
+    compute in between, nor of attention without `attention`: `summary` says so.
+
+    With `attention`, rounded queries are multiplied by rounded keys, and the product is scaled; probabilities
+    are computed of it in float32, or a wider dtype; some are dropped in training mode, what is left is
+    rounded, and multiplied by rounded values.  A query that may look at nothing comes to zeros.
 
     Examples
     --------
@@ -171,20 +189,34 @@ def quantize(
     base = None if seed is None else check_seed(seed)
     common = _Settings.of(
         weight=weight, activation=activation, gradient=gradient, bias=bias, window=window, margin=margin,
-        rounding=rounding, granularity=granularity,
+        rounding=rounding, granularity=granularity, attention=attention,
     )  # fmt: skip
     planned = {} if plan is None else read_plan(plan)
     if not common.formats and not rules and plan is None:
-        raise ArgumentValueError("no format is given; it takes one of weight, activation, gradient")
-    found, left = _layers(module, skip)
-    ruled, inner = _ruled(common, rules, found), read_by_others(module)
+        raise ArgumentValueError("no format is given; it takes one of {', '.join(_ARGUMENTS)}")
+    found, attending, left = _layers(module, skip)
+    ruled, inner = _ruled(common, rules, {**found, **attending}), read_by_others(module)
+    unrounded = _unrounded_products(ruled, attending)
+    rounding_products = {
+        id(layer)
+        for name, layer in attending.items()
+        if name not in unrounded and _format_of(ruled[name], "attention") is not None
+    }
+    if attention is not None and not attending:
+        raise ArgumentValueError(
+            "attention is given, and module has no layer that computes attention and is not skipped"
+        )
     model, part, made = new_model(), 0, []
     for name, layer in found.items():
         parts, settings = weight_names(layer), ruled[name]
         slots = (*parts, *ROLES[1:])
         rounders: dict[str, Rounder] = {}
         for i, slot in enumerate(slots):
-            is_read = id(layer) in inner and slot in ROLES[1:]
+            is_read = (
+                id(layer) in inner
+                and slot in ROLES[1:]
+                and (slot == "gradient" or id(inner[id(layer)]) not in rounding_products)
+            )
             rounder = _rounder(
                 None if is_read else settings, slot, layer, f"{name}.{slot}" if name else slot, planned,
                 None if base is None else derived_seed(base, part + i),
@@ -197,12 +229,22 @@ def quantize(
         part += len(slots)
         if rounders:
             made.append((layer, parts, rounders))
+    by_layer = {id(each[0]): each for each in made}
+    for i, (name, layer) in enumerate(attending.items()):
+        if id(layer) in rounding_products:
+            # streams of their own, so that those of other layers are what they are without
+            first = None if base is None else partial(derived_seed, base)
+            rounders = _for_products(ruled[name], name, model, first, _PRODUCTS + i * len(OPERANDS))
+            if id(layer) in by_layer:
+                by_layer[id(layer)][2].update(rounders)
+            else:
+                made.append((layer, weight_names(layer), rounders))
     if not made:
         raise ArgumentValueError("no layer is given a format by rules or plan")
     for layer, parts, rounders in made:
-        _change(layer, parts, rounders)
-    _leave_fast_paths(module)
-    _tell_left(module, left, found, made, planned)
+        change(layer, parts, rounders)
+    leave_fast_paths(module)
+    _tell_left(left, unrounded, found, made, planned)
     return module
 
 
@@ -217,11 +259,15 @@ class _Settings:
     margin: SupportsIndex
     layout: BiasLayout
     given: dict[str, Any]
+    # whether a rule says what becomes of attention's products
+    says_of_attention: bool = False
 
     @classmethod
     def of(cls, **given: Any) -> "_Settings":
         """Check arguments, and take them."""
-        formats = {role: as_format(given[role], role) for role in ROLES if given[role] is not None}
+        formats = {
+            role: as_format(given[role], role) for role in _ARGUMENTS if given[role] is not None
+        }
         biases: dict[str, Bias] = _by_role("bias", given["bias"], "max")
         modes: dict[str, RoundingMode] = _by_role("rounding", given["rounding"], "ties_to_even")
         window, margin = given["window"], given["margin"]
@@ -263,6 +309,7 @@ def _ruled(
                     f"{', '.join(common.given)}"
                 )
             settings = _Settings.of(**{**common.given, **rule})
+            settings = replace(settings, says_of_attention="attention" in rule)
         for name in found:
             if name in fitting:
                 chosen.setdefault(name, settings)
@@ -314,12 +361,19 @@ def _check_granularity(layout: BiasLayout, shape: tuple[int, ...], name: str) ->
         raise ArgumentValueError(str(error)) from None
 
 
-def _change(layer: Any, parts: tuple[str, ...], rounders: dict[str, Rounder]) -> None:
+def change(layer: Any, parts: tuple[str, ...], rounders: dict[str, Rounder]) -> None:
     """Let a layer round."""
-    device = getattr(layer, parts[0]).device if parts else None
-    layer.__class__ = _QUANTIZED.get(type(layer)) or by_name(type(layer))
+    owned = next(layer.parameters(), None)
+    device = getattr(layer, parts[0]).device if parts else None if owned is None else owned.device
+    if OPERANDS[0] in rounders:
+        take_over(layer)
+    kind = type(layer)
+    is_parametrized = "parametrizations" in layer._modules
+    base = kind.__bases__[0] if is_parametrized else kind
+    made = _QUANTIZED.get(base) or by_name(base)
+    layer.__class__ = with_parametrizations(made, kind) if is_parametrized else made
     layer._weight_names = parts
-    for slot in (*parts, *ROLES[1:]):
+    for slot in (*parts, *ROLES[1:], *(each for each in OPERANDS if each in rounders)):
         rounder = rounders.get(slot)
         layer.register_module(
             f"{slot}_rounder", rounder and rounder.to(device).train(layer.training)
@@ -331,9 +385,53 @@ def _change(layer: Any, parts: tuple[str, ...], rounders: dict[str, Rounder]) ->
     layer.register_load_state_dict_post_hook(learn_new_weights)
 
 
+def _format_of(settings: _Settings | None, role: str) -> Format | None:
+    return None if settings is None else settings.formats.get(role)
+
+
+def _unrounded_products(
+    ruled: Mapping[str, _Settings | None], attending: Mapping[str, nn.Module]
+) -> dict[str, str]:
+    """Find what computes attention and does not round its products, with the reason."""
+    found = {}
+    for name, layer in attending.items():
+        settings = ruled[name]
+        if settings is None:
+            continue
+        if "attention" in settings.formats:
+            reason = why_no_products(layer)
+            if reason is not None:
+                found[name] = reason
+        elif "activation" in settings.formats and not settings.says_of_attention:
+            found[name] = "no format is given for attention"
+    return found
+
+
+def _for_products(
+    settings: _Settings | None,
+    name: str,
+    model: int,
+    seed: Callable[[int], int] | None,
+    part: int,
+) -> dict[str, Rounder]:
+    """Make what rounds the operands of attention's products."""
+    assert settings is not None
+    made = {}
+    for i, operand in enumerate(OPERANDS):
+        rounder = Rounder(
+            settings.formats["attention"], bias=settings.biases["attention"], window=settings.window,
+            margin=settings.margin, rounding=settings.modes["attention"],
+            seed=None if seed is None else seed(part + i),
+        )  # fmt: skip
+        rounder._model, rounder._positions = model, 2
+        rounder._called = f"the bias of the {_PLURALS[operand]} of {_shown_name(name)}"
+        made[operand] = rounder
+    return made
+
+
 def _tell_left(
-    module: nn.Module,
     left: Mapping[str, str],
+    unrounded: Mapping[str, str],
     found: Mapping[str, nn.Module],
     made: Iterable[tuple[nn.Module, tuple[str, ...], dict[str, Rounder]]],
     planned: Mapping[str, TensorChoice],
@@ -354,6 +452,16 @@ def _tell_left(
             + "; ".join(f"{shown(name)} ({why})" for name, why in reasons.items())
             + "; skip=[...] says that it is meant"
         )
+    if unrounded:
+        by_reason: dict[str, list[str]] = {}
+        for name, why in unrounded.items():
+            by_reason.setdefault(why, []).append(name)
+        said.append(
+            "the products of attention are not rounded in "
+            + "; ".join(f"{in_names(names)} ({why})" for why, names in by_reason.items())
+            + "; rules={'*': {'attention': None}}, or skip=[...] of a layer without weights of its own, says "
+            "that it is meant"
+        )
     if lost:
         said.append(f"in the plan, and no weight of a layer that rounds: {in_names(lost)}")
     if said:
@@ -366,14 +474,17 @@ def in_names(names: list[str], most: int = 8) -> str:
     return ", ".join(map(shown, names[:most])) + more
 
 
-_PLURALS: Final = {"weight": "weights", "activation": "activations", "gradient": "gradients"}
+_PLURALS: Final = {
+    "weight": "weights", "activation": "activations", "gradient": "gradients", "query": "queries",
+    "key": "keys", "value": "values", "probability": "probabilities",
+}  # fmt: skip
 
 
 def _shown_name(name: str) -> str:
     return f"layer {shown(name)}" if name else "the layer"
 
 
-def _leave_fast_paths(module: nn.Module) -> None:
+def leave_fast_paths(module: nn.Module) -> None:
     """Let transformers call their layers: their fast path reads the layers' weights as they are."""
     for part in module.modules():
         if isinstance(part, nn.TransformerEncoder):
@@ -391,13 +502,13 @@ def _by_role(
 ) -> dict[str, Argument]:
     """Return an argument for each role."""
     if not isinstance(given, Mapping):
-        return dict.fromkeys(ROLES, given)
-    unknown = [role for role in given if role not in ROLES]
+        return dict.fromkeys(_ARGUMENTS, given)
+    unknown = [role for role in given if role not in _ARGUMENTS]
     if unknown:
         raise ArgumentValueError(
-            f"{name} has the key {shown(unknown[0])}; it takes {', '.join(ROLES)}"
+            f"{name} has the key {shown(unknown[0])}; it takes {', '.join(_ARGUMENTS)}"
         )
-    return {role: given.get(role, default) for role in ROLES}
+    return {role: given.get(role, default) for role in _ARGUMENTS}
 
 
 def holders(module: nn.Module) -> dict[str, nn.Module]:
@@ -412,8 +523,8 @@ def holders(module: nn.Module) -> dict[str, nn.Module]:
 
 def _layers(
     module: nn.Module, skip: Iterable[str] | Callable[[str, nn.Module], bool]
-) -> tuple[dict[str, nn.Module], dict[str, str]]:
-    """Find the layers to quantize, by name; and what else holds weights, with why it is left alone."""
+) -> tuple[dict[str, nn.Module], dict[str, nn.Module], dict[str, str]]:
+    """Find the layers to quantize, those of attention, and why others with weights are left alone."""
     known = {
         name: layer
         for name, layer in module.named_modules()
@@ -424,12 +535,18 @@ def _layers(
         for name, layer in holders(module).items()
         if name not in known and not _is_of_parametrization(name)
     }
-    both = {**known, **others}
+    attending = {
+        name: layer
+        for name, layer in module.named_modules()
+        if kind_of_attention(layer) is not None and not isinstance(layer, Quantized)
+    }
+    both = {**known, **others, **attending}
     if callable(skip):
         left_alone = {name for name, layer in both.items() if skip(name, layer)}
     else:
         left_alone = _matching(both, skip)
     found = {name: layer for name, layer in known.items() if name not in left_alone}
+    attending = {name: layer for name, layer in attending.items() if name not in left_alone}
     # what attention alone reads, goes with it
     inner, taken = read_by_others(module), {id(layer) for layer in found.values()}
     for name, layer in list(found.items()):
@@ -457,12 +574,12 @@ def _layers(
         if reason is not None:
             left[name] = reason
             del found[name]
-    if not found:
+    if not (found or attending):
         raise ArgumentValueError(
             f"module has no Linear or Conv layer{' that is not skipped' if known else ''}, nor another that "
             "can be rounded"
         )
-    return found, left
+    return found, attending, left
 
 
 def _is_of_parametrization(name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Self, SupportsIndex
+from typing import Any, Final, Self, SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,9 @@ from ._layout import BiasLayout
 from ._notices import has_values, is_traced, new_model, tell_unlearnt
 from ._peaks import bias_of_peak, largest_magnitudes
 from ._streams import drawn_seed, no_stream, signed
+
+#: The keys that a Rounder may have in a state.
+KEYS_OF_ROUNDERS: Final = ("history", "observed", "biases", "format_text", "stream")
 
 
 class Rounder(nn.Module):
@@ -105,6 +108,8 @@ class Rounder(nn.Module):
     _called = "the bias of a Rounder"
     # the axis of channels, and how many there are, where biases may come to be one a channel
     _channels: tuple[int, int] | None = None
+    # the axis of positions, which a mask of a batch's positions may leave out
+    _positions = 1
 
     def __init__(
         self,

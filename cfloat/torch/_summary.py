@@ -11,6 +11,7 @@ from cfloat._core.text import printable, shown
 from cfloat._core.text_table import aligned
 from cfloat.errors import ArgumentTypeError
 
+from ._attention import OPERANDS, kind_of_attention, rounds_products
 from ._by_name import is_covered, note_on, read_by_others, why_not
 from ._codes_in_states import GIVEN
 from ._formats import code_dtype
@@ -32,12 +33,15 @@ class LayerSummary:
         Its name in the model, and its class.
     weight, activation, gradient : str
         The formats, empty where nothing is rounded.
-    weight_bias, activation_bias, gradient_bias : str
-        The biases, "not learnt yet", or empty; of several the least and the largest.
+    attention : str
+        The format of the operands of attention's products, empty where they are not rounded.
+    weight_bias, activation_bias, gradient_bias, attention_bias : str
+        The biases, "not learnt yet", or empty; of several the least and the largest.  Of attention those of
+        queries, keys, values and probabilities.
     learnt_from : str
         Of how much the bias of activations was learnt, or that it is given; or empty.
     is_rounded : bool
-        Whether all of its weights are rounded.
+        Whether all of its weights are rounded; of attention that has none, whether its products are.
     note : str
         Why its weights are not rounded; or what else is not.
     elements, rounded_elements : int
@@ -63,6 +67,8 @@ class LayerSummary:
     activation_bias: str
     gradient: str
     gradient_bias: str
+    attention: str
+    attention_bias: str
     learnt_from: str
     is_rounded: bool
     note: str
@@ -73,8 +79,8 @@ class LayerSummary:
 
 
 _HEADINGS = (
-    "layer", "class", "weights", "bias", "activations", "bias", "gradients", "bias", "elements", "bytes",
-    "as codes", "note",
+    "layer", "class", "weights", "bias", "activations", "bias", "gradients", "bias", "attention",
+    "bias", "elements", "bytes", "as codes", "note",
 )  # fmt: skip
 _NUMBERS = ("elements", "bytes", "as codes")
 
@@ -86,7 +92,7 @@ class ModelSummary:
     Attributes
     ----------
     layers : tuple of LayerSummary
-        What holds parameters or codes itself, in the model's order.
+        What holds parameters or codes itself, or computes attention, in the model's order.
 
     Examples
     --------
@@ -127,7 +133,8 @@ class ModelSummary:
             yield [
                 printable(layer.name) or "(the model)", layer.kind, layer.weight or "-", layer.weight_bias,
                 layer.activation or "-", layer.activation_bias, layer.gradient or "-", layer.gradient_bias,
-                f"{layer.elements:,}", f"{layer.nbytes:,}", f"{layer.code_nbytes:,}", note,
+                layer.attention or "-", layer.attention_bias, f"{layer.elements:,}",
+                f"{layer.nbytes:,}", f"{layer.code_nbytes:,}", note,
             ]  # fmt: skip
 
     def _rows(self) -> list[list[str]]:
@@ -217,7 +224,8 @@ def _row(
     name: str, layer: nn.Module, read: dict[int, nn.Module], seen: set[int]
 ) -> LayerSummary | None:
     own = _parameters(layer)
-    if not own and not isinstance(layer, Quantized):
+    attends = kind_of_attention(layer) is not None
+    if not own and not attends and not isinstance(layer, Quantized):
         return None
     rounders = {
         key.removesuffix("_rounder"): part
@@ -225,6 +233,7 @@ def _row(
         if isinstance(part, Rounder)
     }
     roles = {role: rounders.pop(role, None) for role in ("activation", "gradient")}
+    products = [rounders.pop(operand) for operand in OPERANDS if operand in rounders]
     elements = nbytes = code_nbytes = rounded = 0
     for key, parameter in own.items():
         if id(parameter) in seen:  # as tied ones are
@@ -244,9 +253,12 @@ def _row(
     missing = [key for key in matrices if key not in rounders]
     computed = [key for key in rounders if key not in own]
     is_rounded = bool(rounders) and (bool(computed) or not missing)
-    if rounders or roles["activation"] is not None:
+    if attends and not own:
+        is_rounded = bool(products)
+        note = "" if products else "it computes attention, whose products are not rounded"
+    elif rounders or roles["activation"] is not None:
         note = note_on(layer)
-        if id(layer) in read and not note:
+        if id(layer) in read and not note and not rounds_products(read[id(layer)]):
             note = "read by attention, which rounds no input of it"
         if computed:
             note = "weights are computed from others, and then rounded"
@@ -254,12 +266,16 @@ def _row(
             note = "; ".join(each for each in ("weights are given no format", note) if each)
     else:
         note = _why(layer, bool(matrices))
+        if attends and not products:
+            note += "; attention's own products are not rounded"
     return LayerSummary(
         name, type(layer).__name__,
         _formats(rounder.format for rounder in rounders.values()),
         ", ".join(dict.fromkeys(_bias(rounder) for rounder in rounders.values())),
         *_format_and_bias(roles["activation"]), *_format_and_bias(roles["gradient"]),
-        _learnt_from(roles["activation"]), is_rounded, note, elements, rounded, nbytes, code_nbytes,
+        ", ".join(dict.fromkeys(each.format.name for each in products)), _biases_of_products(products),
+        _learnt_from(roles["activation"] or next(iter(products), None)), is_rounded, note,
+        elements, rounded, nbytes, code_nbytes,
     )  # fmt: skip
 
 
@@ -281,7 +297,7 @@ def _codes_row(name: str, layer: CFloatLinear) -> LayerSummary:
     elements = layer.codes.numel() + (0 if layer.bias is None else layer.bias.numel())
     return LayerSummary(
         name, type(layer).__name__, layer.format.name, _range(layer.weight_bias), activation, bias, "", "",
-        learnt, True, "", elements, layer.codes.numel(), nbytes, nbytes,
+        "", "", learnt, True, "", elements, layer.codes.numel(), nbytes, nbytes,
     )  # fmt: skip
 
 
@@ -312,6 +328,12 @@ def _formats(formats: Iterable[Format]) -> str:
 
 def _format_and_bias(rounder: Rounder | None) -> tuple[str, str]:
     return ("", "") if rounder is None else (rounder.format.name, _bias(rounder))
+
+
+def _biases_of_products(rounders: list[Rounder]) -> str:
+    biases = [_bias(rounder) for rounder in rounders]
+    is_known = any(each.lstrip("-").isdigit() for each in biases)
+    return ", ".join(biases if is_known else dict.fromkeys(biases))
 
 
 def _bias(rounder: Rounder) -> str:

@@ -1,5 +1,6 @@
 """Layers of every class with weights, beside the plain layer with weights and inputs that NumPy rounded."""
 
+import abc
 import copy
 import importlib
 import pickle
@@ -146,7 +147,9 @@ def test_attention(batch_first, kdim):
         with torch.no_grad():  # the fast path
             torch.testing.assert_close(model(q, k, k)[0], exact(q, k, k)[0])
     with_inputs = ct.quantize(
-        copy.deepcopy(attention := nn.MultiheadAttention(8, 2)), activation=E4
+        copy.deepcopy(attention := nn.MultiheadAttention(8, 2)),
+        activation=E4,
+        rules={"*": {"attention": None}},
     )
     with_inputs(q, q, q)
     expected = attention(rounded(q), rounded(q), rounded(q))[0]
@@ -310,7 +313,8 @@ def test_they_compile_whole_and_are_exported(kind):
         x = torch.randn(3, 5, 16)
     else:
         layer, x = LAYERS[kind][0](), LAYERS[kind][1]()
-    model = ct.quantize(nn.Sequential(layer), weight=E4, activation=E4)
+    how = {"attention": E4} if kind == "transformer" else {}
+    model = ct.quantize(nn.Sequential(layer), weight=E4, activation=E4, **how)
     with torch.no_grad():
         model(x)
         model.eval()
@@ -362,3 +366,82 @@ def test_what_is_not_compiled_of_a_compiled_model_rounds_too():
     found = torch.compile(model, backend="eager")(x)
     assert torch.equal(found, expected)
     assert not torch.equal(found, plain)
+
+
+def norm(layer, name="weight"):
+    return nn.utils.parametrizations.weight_norm(layer, name)
+
+
+class WithMeta(nn.Linear, abc.ABC):
+    """A class with a metaclass of its own."""
+
+
+PARAMETRIZED = {
+    "linear": (lambda: nn.Linear(6, 4), "weight", lambda: torch.randn(5, 6)),
+    "conv": (lambda: nn.Conv1d(2, 3, 3), "weight", lambda: torch.randn(2, 2, 5)),
+    "subclass": (lambda: Scaled(6, 4), "weight", lambda: torch.randn(5, 6)),
+    "meta": (lambda: WithMeta(6, 4), "weight", lambda: torch.randn(5, 6)),
+    "embedding": (lambda: nn.Embedding(9, 4), "weight", lambda: torch.arange(9)),
+    "attention": (
+        lambda: Self(8, 2, batch_first=True), "in_proj_weight", lambda: torch.randn(2, 5, 8)),
+}  # fmt: skip
+
+
+class Self(nn.MultiheadAttention):
+    """Attention of one input."""
+
+    def forward(self, x):
+        return super().forward(x, x, x, need_weights=False)[0]
+
+
+@pytest.mark.quick
+@pytest.mark.filterwarnings(
+    "ignore:.*of attention are not rounded.*:cfloat.torch.QuantizationWarning"
+)
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("kind", PARAMETRIZED)
+def test_parametrizations_come_and_go(kind, when):
+    """Weights are rounded all the while, whether PyTorch was asked for them before `quantize` or after."""
+    make, name, inputs = PARAMETRIZED[kind]
+    layer, x = make(), inputs()
+    plain = copy.deepcopy(layer)
+
+    def expected(weight):
+        other = with_rounded_weights(plain)
+        getattr(other, name).data = rounded(weight)
+        return other(x)
+
+    if when == "before":
+        norm(layer, name)
+    model = ct.quantize(nn.ModuleList([layer]), weight=E4)[0]
+    if when == "after":
+        norm(model, name)
+    with torch.no_grad():
+        model.parametrizations[name].original0.mul_(3)
+    weight = getattr(model, name)
+    torch.testing.assert_close(model(x), expected(weight))
+    assert not torch.equal(rounded(weight), weight)
+    torch.testing.assert_close(copy.deepcopy(model)(x), expected(weight))
+    row = ct.summary(model).layers[0]
+    assert "computed from others" in row.note
+    nn.utils.parametrize.remove_parametrizations(model, name)
+    assert isinstance(getattr(model, name), nn.Parameter)
+    assert name in model.state_dict()
+    torch.testing.assert_close(model(x), expected(weight))
+    torch.testing.assert_close(copy.deepcopy(model)(x), expected(weight))
+    # and others of the class are what they were
+    other = ct.quantize(nn.ModuleList([make()]), weight=E4)[0]
+    other.load_state_dict(plain.state_dict())
+    torch.testing.assert_close(other(x), expected(getattr(plain, name)))
+
+
+def test_computed_weights_are_made_no_codes():
+    model = ct.quantize(nn.Sequential(nn.Linear(6, 4), norm(nn.Linear(4, 4))), weight=E4)
+    x = torch.randn(5, 6)
+    y = model(x)
+    ct.to_inference(model)
+    assert [type(each).__name__ for each in model] == [
+        "CFloatLinear",
+        "QuantizedParametrizedLinear",
+    ]
+    torch.testing.assert_close(model(x), y)

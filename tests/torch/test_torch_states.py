@@ -3,7 +3,10 @@
 import copy
 import importlib
 import itertools
+import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -320,3 +323,170 @@ def test_what_was_calibrated_in_inference_mode_can_be_saved_and_loaded(make, per
     model.train()(x)
     assert all(torch.equal(state[key], value) or "history" in key or "observed" in key
                for key, value in model.state_dict().items())  # fmt: skip
+
+
+def llama(**how):
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    config = transformers.LlamaConfig(
+        vocab_size=100, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, **how,
+    )  # fmt: skip
+    return transformers.LlamaForCausalLM(config).eval()
+
+
+def saved(folder, model, *, per="tensor", **how):
+    """Save a model of codes, and what it computes; return what it computes."""
+    ids = torch.arange(16).reshape(2, 8)
+    ct.quantize(model, weight=E4, activation=E4, attention=E4, **how)
+    ct.calibrate(model, [ids], per=per, progress=False)
+    ct.to_inference(model)
+    with torch.no_grad():
+        y = model(ids)[0]
+    model.save_pretrained(folder)
+    torch.save(y, folder / "y.pt")
+    return y
+
+
+LOADING = """
+import sys, torch, cfloat.torch
+from transformers import AutoModelForCausalLM, LlamaForCausalLM
+folder = sys.argv[1]
+for kind in (LlamaForCausalLM, AutoModelForCausalLM):
+    model = cfloat.torch.load_pretrained(kind, folder)
+    with torch.no_grad():
+        assert torch.equal(model(torch.arange(16).reshape(2, 8))[0], torch.load(f"{folder}/y.pt"))
+try:
+    LlamaForCausalLM.from_pretrained(folder)
+except ValueError as error:
+    assert "quant_method" in str(error), error
+else:
+    raise AssertionError("codes were left at random")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "tied"),
+    [({}, False), ({"granularity": "axis 0", "per": "channel"}, True),
+     ({"granularity": "block 8", "bias": {"activation": 9}, "window": 3}, False)],
+)  # fmt: skip
+def test_what_transformers_saves_is_loaded_in_a_process_of_its_own(tmp_path, how, tied):
+    saved(tmp_path, llama(tie_word_embeddings=tied), **how)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", LOADING, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.quick
+def test_folders_of_codes(tmp_path):
+    model = llama()
+    y = saved(tmp_path, model)
+    ids = torch.arange(16).reshape(2, 8)
+    other = ct.load_pretrained(type(model), tmp_path, attn_implementation="eager")
+    assert repr(other) == repr(model)
+    torch.testing.assert_close(other(ids)[0], y)
+    again = tmp_path / "again"
+    other.save_pretrained(again)  # and it is saved again
+    assert torch.equal(ct.load_pretrained(type(model), again)(ids)[0], y)
+    # in parts, of a model within another, and by the class of what is within
+    whole = nn.ModuleList([llama()])
+    ct.to_inference(ct.quantize(whole, weight=E4))
+    whole[0].save_pretrained(again, max_shard_size="20kB")
+    assert (again / "model.safetensors.index.json").exists()
+    (again / "model.safetensors").unlink(missing_ok=True)
+    assert torch.equal(ct.load_pretrained(type(model), again)(ids)[0], whole[0](ids)[0])
+    inner = llama()
+    ct.to_inference(ct.quantize(inner.model, weight=E4))
+    inner.save_pretrained(tmp_path / "inner")
+    found = ct.load_pretrained(type(model), tmp_path / "inner")
+    assert torch.equal(found(ids)[0], inner(ids)[0])
+
+
+@pytest.mark.quick
+def test_folders_that_are_none_of_codes_are_refused(tmp_path):
+    kind = type(llama())
+    with pytest.raises(cf.ArgumentTypeError, match="kind is 3; it takes a class of transformers"):
+        ct.load_pretrained(3, tmp_path)
+    with pytest.raises(cf.FileError, match=r"config\.json: .*No such file"):
+        ct.load_pretrained(kind, tmp_path)
+    llama().save_pretrained(tmp_path)
+    with pytest.raises(
+        cf.FileError, match="says of no layers of codes; from_pretrained loads other"
+    ):
+        ct.load_pretrained(kind, tmp_path)
+    saved(tmp_path, llama())
+    text = (tmp_path / "config.json").read_text()
+    for change, error, message in (
+        (
+            lambda layers: layers.update(nowhere=layers["lm_head"]),
+            ValueError,
+            "has no layer 'nowhere'",
+        ),
+        (lambda layers: layers.pop("lm_head"), cf.FileError, "lm_head"),
+        (
+            lambda layers: layers["lm_head"].pop("format"),
+            cf.FileError,
+            "layer 'lm_head' is damaged",
+        ),
+        (
+            lambda layers: layers["lm_head"].update(shape=[3, 3]),
+            ValueError,
+            "layer 'lm_head' of Llama.* is not",
+        ),
+        (
+            lambda layers: layers["lm_head"].update(format="4 3"),
+            cf.FileError,
+            "is damaged: not enough",
+        ),
+        (
+            lambda layers: layers["lm_head"].update(biases=[2**40]),
+            cf.FileError,
+            "biases have shape",
+        ),
+        (
+            lambda layers: layers["model.embed_tokens"]["rounders"]["weight"].update(bias="x"),
+            ValueError,
+            "bias is 'x'; it takes 'max'",
+        ),
+    ):
+        config = json.loads(text)
+        change(config["quantization_config"]["cfloat_layers"])
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        with pytest.raises(error, match=message):
+            ct.load_pretrained(kind, tmp_path)
+    (tmp_path / "config.json").write_text(text)
+    ct.load_pretrained(kind, tmp_path)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(cf.FileError, match=str(tmp_path)):
+        ct.load_pretrained(kind, tmp_path)
+
+
+class OwnRounders(nn.Module):
+    """A model that has rounders of its own, and a module that is called as one."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+        self.own_rounder = ct.Rounder(E4)
+        self.activation_rounder = nn.Module()
+        self.activation_rounder.register_buffer("history", torch.ones(3))
+
+    def forward(self, x):
+        return self.own_rounder(self.layer(x)) + self.activation_rounder.history[0]
+
+
+@pytest.mark.quick
+def test_plain_states_keep_what_a_model_has_of_its_own():
+    model = ct.quantize(OwnRounders(), weight=E4, activation=E4)
+    model(torch.randn(5, 4))
+    for source in (model, model.state_dict(), ct.to_inference(copy.deepcopy(model))):
+        plain = OwnRounders()
+        plain.load_state_dict(ct.plain_state_dict(source), strict=True)
+        assert plain.own_rounder.bias == model.own_rounder.bias
+    old = safetensors_torch.load_file(DATA / "quantized_before_counts.safetensors")
+    assert list(ct.plain_state_dict(old)) == ["0.bias", "0.weight", "2.bias", "2.weight"]
