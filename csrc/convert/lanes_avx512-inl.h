@@ -174,7 +174,7 @@ static inline lanes v_load_small_float(const char *p, int type) {
   else if (type == CF_UINT16)
     integers = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
   else
-    integers = v_load_biases((const int16_t *)(const void *)p);
+    integers = _mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)p));
   return v_to_float(integers);
 }
 
