@@ -109,6 +109,19 @@ static CF_ALWAYS_INLINE void count_tiny(const add_rule *r, lanes bits, lanes sca
   if (m_any(denormal)) tally->flags->denormal += m_count(denormal);
 }
 
+/* The value, times 2^bias, of the sum of a magnitude and its anchor. */
+static CF_ALWAYS_INLINE lanes rounded_by_addition(const add_rule *r, int toward_zero, lanes scaled,
+                                                  lanes sum, lanes anchor) {
+  lanes value = v_sub_floats(sum, anchor);
+  /* of what became larger, the sum before has one quantum less */
+  if (toward_zero)
+    value = v_sub_floats(v_select(m_gt_s(value, scaled), v_sub(sum, r->one), sum), anchor);
+  if (r->holed)
+    value = v_select(m_gt_s(scaled, r->upper), v_max_s(value, r->smallest_normal),
+                     v_min_s(value, r->below_hole));
+  return value;
+}
+
 /* Of LANES float32, the codes or, if to_values, the values.  counting, plain (cf_rule), to_values
  * and, of values, toward_zero are constants in the callers' loops; scale is add_rule's, or each
  * element's own. */
@@ -123,21 +136,14 @@ static CF_ALWAYS_INLINE lanes round_by_addition(const add_rule *r, int toward_ze
   const lanes anchor = v_add(binade, r->steps);
   const lanes sum = v_add_floats(scaled, anchor);
   lanes value = zero, code = zero;
-  if (to_values || counting) value = v_sub_floats(sum, anchor);
-  /* of what became larger, the sum before has one quantum less */
-  if (toward_zero)
-    value = v_sub_floats(v_select(m_gt_s(value, scaled), v_sub(sum, r->one), sum), anchor);
+  if (to_values) value = rounded_by_addition(r, toward_zero, scaled, sum, anchor);
   if (!to_values) code = v_sub(v_add(v_sub(sum, anchor), v_srlv(binade, r->drop)), r->lowest_code);
-  if (r->holed) {
-    const mask upper = m_gt_s(scaled, r->upper);
-    if (to_values || counting)
-      value = v_select(upper, v_max_s(value, r->smallest_normal), v_min_s(value, r->below_hole));
-    if (!to_values)
-      code = v_select(upper, v_max_s(v_sub(code, r->hole), r->smallest_normal_code),
-                      v_min_s(code, r->below_hole_code));
-  }
+  if (r->holed && !to_values)
+    code =
+        v_select(m_gt_s(scaled, r->upper), v_max_s(v_sub(code, r->hole), r->smallest_normal_code),
+                 v_min_s(code, r->below_hole_code));
 
-  const lanes rounded = value;
+  lanes rounded = value;
   if (!to_values) {
     code = v_min_s(code, r->overflow_code);
   } else {
@@ -152,6 +158,7 @@ static CF_ALWAYS_INLINE lanes round_by_addition(const add_rule *r, int toward_ze
   mask overflow = none, invalid = none;
   lanes signs = bits;
   if (counting && m_any(m_gt_u(v_sub(scaled, r->smallest_normal), r->normals))) {
+    if (!to_values) rounded = rounded_by_addition(r, toward_zero, scaled, sum, anchor);
     count_tiny(r, bits, scaled, rounded, tally);
     overflow = m_gt_s(rounded, r->max);
   }

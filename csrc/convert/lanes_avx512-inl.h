@@ -153,16 +153,29 @@ static inline half_mask hm_andnot(half_mask a, half_mask b) { return a & ~b; }
 static inline int hm_any(half_mask m) { return m != 0; }
 static inline unsigned hm_count(half_mask m) { return (unsigned)_mm_popcnt_u32(m); }
 
-static inline void h_load_pairs(const void *p, halves *low, halves *high) {
+static inline void h_split(lanes a, lanes b, halves *low, halves *high) {
   const __m512i even =
       _mm512_add_epi32(_mm512_set1_epi32(0x00020000),
                        _mm512_set_epi32(0x3C003C, 0x380038, 0x340034, 0x300030, 0x2C002C, 0x280028,
                                         0x240024, 0x200020, 0x1C001C, 0x180018, 0x140014, 0x100010,
                                         0xC000C, 0x80008, 0x40004, 0));
   const __m512i odd = _mm512_add_epi16(even, _mm512_set1_epi16(1));
-  const __m512i a = v_load(p), b = v_load((const char *)p + sizeof a);
   *low = _mm512_permutex2var_epi16(a, even, b);
   *high = _mm512_permutex2var_epi16(a, odd, b);
+}
+
+/* float32 of small integers */
+static inline lanes v_load_small_float(const char *p, int type) {
+  __m512i integers;
+  if (type == CF_UINT8)
+    integers = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+  else if (type == CF_INT8)
+    integers = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p));
+  else if (type == CF_UINT16)
+    integers = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
+  else
+    integers = _mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)p));
+  return v_to_float(integers);
 }
 
 typedef struct sign_place {

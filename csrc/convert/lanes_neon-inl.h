@@ -143,10 +143,19 @@ static inline half_mask hm_andnot(half_mask a, half_mask b) { return vbicq_u16(a
 static inline int hm_any(half_mask m) { return vmaxvq_u16(m) != 0; }
 static inline unsigned hm_count(half_mask m) { return vaddvq_u16(vshrq_n_u16(m, 15)); }
 
-static inline void h_load_pairs(const void *p, halves *low, halves *high) {
-  const halves a = h_load(p), b = h_load((const char *)p + sizeof a);
-  *low = vuzp1q_u16(a, b);
-  *high = vuzp2q_u16(a, b);
+static inline void h_split(lanes a, lanes b, halves *low, halves *high) {
+  const halves first = vreinterpretq_u16_u32(a), second = vreinterpretq_u16_u32(b);
+  *low = vuzp1q_u16(first, second);
+  *high = vuzp2q_u16(first, second);
+}
+
+/* float32 of small integers */
+static inline lanes v_load_small_float(const char *p, int type) {
+  const int is_byte = type == CF_INT8 || type == CF_UINT8;
+  int32x4_t integers = vreinterpretq_s32_u32(v_load_codes(p, is_byte ? 1 : 2));
+  if (type == CF_INT8) integers = vshrq_n_s32(vshlq_n_s32(integers, 24), 24);
+  if (type == CF_INT16) integers = vshrq_n_s32(vshlq_n_s32(integers, 16), 16);
+  return vreinterpretq_u32_f32(vcvtq_f32_s32(integers));
 }
 
 typedef struct sign_place {

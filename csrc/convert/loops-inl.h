@@ -64,20 +64,6 @@ static inline void store_codes(char *destination, size_t size, lanes first, lane
     v_store_codes(destination, size, first, second);
 }
 
-#ifdef HAS_HALVES
-#include "convert/round_halves-inl.h"
-#define ENCODE_HALVES(type, rule, bias, bias_step, source, codes, count, flags)         \
-  if (goes_by_halves(rule)) {                                                           \
-    ISA_NAME(encode_halves_##type)(rule, bias, bias_step, source, codes, count, flags); \
-    return;                                                                             \
-  }
-#else
-#define ENCODE_HALVES(type, rule, bias, bias_step, source, codes, count, flags)
-#endif
-#define ENCODE_HALVES_float32(...) ENCODE_HALVES(float32, __VA_ARGS__)
-#define ENCODE_HALVES_bfloat16(...) ENCODE_HALVES(bfloat16, __VA_ARGS__)
-#define ENCODE_HALVES_float16(...)
-
 /* The biases of the LANES elements from i on, in the place of a float32's exponent. */
 static inline lanes scales_at(const add_rule *r, const int16_t *bias, size_t bias_step,
                               int block_shift, size_t i) {
@@ -103,6 +89,21 @@ static inline lanes load_float16(const char *source) {
 static inline lanes load_bfloat16(const char *source) {
   return v_slli(v_load_codes(source, 2), 16);
 }
+
+#ifdef HAS_HALVES
+#include "convert/round_halves-inl.h"
+#define ENCODE_HALVES(kind, type, size, rule, bias, bias_step, source, codes, count, flags) \
+  if (goes_by_halves(rule)) {                                                               \
+    ISA_NAME(encode_halves_##kind)                                                          \
+    (rule, bias, bias_step, source, type, size, codes, count, flags);                       \
+    return;                                                                                 \
+  }
+#else
+#define ENCODE_HALVES(kind, type, size, rule, bias, bias_step, source, codes, count, flags)
+#endif
+#define ENCODE_HALVES_float32(...) ENCODE_HALVES(float32, CF_FLOAT32, 4, __VA_ARGS__)
+#define ENCODE_HALVES_bfloat16(...) ENCODE_HALVES(bfloat16, CF_BFLOAT16, 2, __VA_ARGS__)
+#define ENCODE_HALVES_float16(...) ENCODE_HALVES(small, CF_FLOAT16, 2, __VA_ARGS__)
 
 /* How many of LANES elements that are now float32 were subnormals of a type and no longer are; of
  * those that still are, whoever encodes them counts them. */
@@ -699,12 +700,22 @@ static inline void prefetch_next_piece(const char *source, size_t size) {
 DEFINE_ENCODE_WIDENED(encode_float64, float64, 8, 1, 1)
 DEFINE_ENCODE_WIDENED(encode_int64, int64, 8, 1, 0)
 DEFINE_ENCODE_WIDENED(encode_int32, int32, 4, 1, 0)
-DEFINE_ENCODE_WIDENED(encode_int16, int16, 2, 0, 0)
-DEFINE_ENCODE_WIDENED(encode_int8, int8, 1, 0, 0)
 DEFINE_ENCODE_WIDENED(encode_uint64, uint64, 8, 1, 0)
 DEFINE_ENCODE_WIDENED(encode_uint32, uint32, 4, 1, 0)
-DEFINE_ENCODE_WIDENED(encode_uint16, uint16, 2, 0, 0)
-DEFINE_ENCODE_WIDENED(encode_uint8, uint8, 1, 0, 0)
+
+/* Integers that are a float32, all of them. */
+#define DEFINE_FROM_SMALL(type, type_id, size)                                                     \
+  DEFINE_ENCODE_WIDENED(encode_widened_##type, type, size, 0, 0)                                   \
+  static void ISA_NAME(encode_##type)(const cf_rule *rule, const int16_t *bias, size_t bias_step,  \
+                                      const void *source, uint64_t position, void *codes,          \
+                                      size_t count, cf_flags *flags) {                             \
+    ENCODE_HALVES(small, type_id, size, rule, bias, bias_step, source, codes, count, flags)        \
+    ISA_NAME(encode_widened_##type)(rule, bias, bias_step, source, position, codes, count, flags); \
+  }
+DEFINE_FROM_SMALL(int16, CF_INT16, 2)
+DEFINE_FROM_SMALL(int8, CF_INT8, 1)
+DEFINE_FROM_SMALL(uint16, CF_UINT16, 2)
+DEFINE_FROM_SMALL(uint8, CF_UINT8, 1)
 
 /* Types of 16 bits most often at once. */
 #define DEFINE_FROM_16_BITS(type)                                                                 \

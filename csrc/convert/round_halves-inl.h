@@ -19,7 +19,8 @@
  *   h_sub_if(m, a, b)               a - (m ? b : 0)
  *   hm_gt_u hm_gt_s hm_differ hm_and hm_or hm_andnot hm_any hm_count
  *   hm_lacks(v, bits)               v and bits have none in common
- *   h_load_pairs(p, low, high)      the lower and upper halves of HALVES uint32_t
+ *   h_split(a, b, low, high)        the lower and upper halves of HALVES uint32_t
+ *   v_load_small_float(p, type)     LANES elements of CF_INT16, CF_INT8, CF_UINT16 or CF_UINT8
  *   sign_place                      where a code's sign is, by h_sign_place(sign_mask)
  *   h_store_codes(p, a, b, signs_a, signs_b, place, bare, streaming)
  *                                   2 * HALVES codes of 1 byte, and over them their signs, from
@@ -52,6 +53,9 @@ typedef struct half_rule {
    * CF_TOWARD_ZERO), where signs, if they count, are not `up`, and the last bit that stays is not
    * in `odd` */
   halves reach, odd, sign_counts, up;
+  int type; /* of the source */
+  size_t size;
+  halves subnormal; /* what is not above it, but 0, is a subnormal of the source's type */
   halves all_but_sign, fraction, implicit_one, special, infinity, one, fifteen, sixteen;
 } half_rule;
 
@@ -59,7 +63,7 @@ static inline int mode_is_tie(int mode) {
   return mode == CF_TIES_TO_EVEN || mode == CF_TIES_TO_AWAY || mode == CF_TIES_TO_ZERO;
 }
 
-static inline half_rule half_rule_of(const cf_rule *rule, int bias) {
+static inline half_rule half_rule_of(const cf_rule *rule, int bias, int type, size_t size) {
   const cf_params *params = &rule->params;
   const int m = params->mantissa_bits, mode = rule->rounding, is_tie = mode_is_tie(mode);
   const int whitepaper = params->subnormals == CF_SUBNORMALS_WHITEPAPER && m > 0;
@@ -100,6 +104,10 @@ static inline half_rule half_rule_of(const cf_rule *rule, int bias) {
   const int sign_counts = mode == CF_TOWARD_POSITIVE || mode == CF_TOWARD_NEGATIVE;
   r.sign_counts = h_set1(sign_counts ? 0xFFFF : 0);
   r.up = h_set1(mode == CF_TOWARD_NEGATIVE ? 0 : 0xFFFF);
+  r.type = type;
+  r.size = size;
+  /* 2^-14 is float16's smallest normal number; integers have no subnormals */
+  r.subnormal = h_set1(type == CF_FLOAT16 ? 0x387F : 0x7F);
   r.all_but_sign = h_set1(0x7FFF);
   r.fraction = h_set1(0x7F);
   r.implicit_one = h_set1(0x80);
@@ -116,13 +124,29 @@ typedef struct half_source {
   halves upper, rest;
 } half_source;
 
-static inline half_source load_halves_float32(const char *source) {
+static inline half_source load_halves_float32(const half_rule *r, const char *source) {
+  (void)r;
   half_source x;
-  h_load_pairs(source, &x.rest, &x.upper);
+  h_split(v_load(source), v_load(source + LANES * 4), &x.rest, &x.upper);
   return x;
 }
-static inline half_source load_halves_bfloat16(const char *source) {
+static inline half_source load_halves_bfloat16(const half_rule *r, const char *source) {
+  (void)r;
   return (half_source){h_load(source), h_set1(0)};
+}
+/* Types of 16 bits or fewer that are float32 first; which one, a processor foresees. */
+static CF_ALWAYS_INLINE half_source load_halves_small(const half_rule *r, const char *source) {
+  half_source x;
+  lanes a, b;
+  if (r->type == CF_FLOAT16) {
+    a = load_float16(source);
+    b = load_float16(source + LANES * 2);
+  } else {
+    a = v_load_small_float(source, r->type);
+    b = v_load_small_float(source + LANES * r->size, r->type);
+  }
+  h_split(a, b, &x.rest, &x.upper);
+  return x;
 }
 
 typedef struct half_codes {
@@ -183,7 +207,7 @@ static inline int has_seldom(const half_rule *r, int counting, const half_codes 
   half_mask seldom = hm_gt_u(h_max_u(a->magnitude, b->magnitude), r->special);
   if (counting) {
     const halves less = h_min_u(h_sub(a->magnitude, r->one), h_sub(b->magnitude, r->one));
-    seldom = hm_or(seldom, hm_gt_u(r->fraction, less));
+    seldom = hm_or(seldom, hm_gt_u(r->subnormal, less));
     seldom = hm_or(seldom, hm_gt_s(h_max_s(a->unlimited, b->unlimited), r->max_code));
   }
   return hm_any(seldom);
@@ -199,7 +223,7 @@ static inline void end_seldom(const half_rule *r, int counting, half_codes *c, c
   if (counting) {
     const half_mask overflow = hm_or(special, hm_gt_s(c->unlimited, r->max_code));
     flags->invalid += hm_count(invalid);
-    flags->denormal += hm_count(hm_gt_u(r->fraction, h_sub(c->magnitude, r->one)));
+    flags->denormal += hm_count(hm_gt_u(r->subnormal, h_sub(c->magnitude, r->one)));
     flags->overflow += hm_count(hm_andnot(overflow, r->keeps_infinity ? special : invalid));
   }
 }
@@ -211,26 +235,27 @@ static inline halves half_scale_at(const half_rule *r, const int16_t *bias, size
 }
 
 /* `count` elements, whole bodies; far: they are fetched ahead of time. */
-#define DEFINE_HALVES_LOOP(name, type, source_size, ties, counting)                               \
-  static CF_NOINLINE void ISA_NAME(name)(                                                         \
-      const half_rule *rule, const int16_t *bias, size_t bias_step, int block_shift, size_t at,   \
-      const char *source, char *codes, size_t count, int far, int streaming, cf_flags *flags) {   \
-    const half_rule own = *rule, *r = &own; /* what is written is nowhere in it */                \
-    for (size_t end = at + count; at < end; at += HALF_BODY) {                                    \
-      const halves scale0 = half_scale_at(r, bias, bias_step, block_shift, at);                   \
-      const halves scale1 = half_scale_at(r, bias, bias_step, block_shift, at + HALVES);          \
-      half_codes a = round_halves(r, ties, counting, load_halves_##type(source), scale0, flags);  \
-      half_codes b = round_halves(                                                                \
-          r, ties, counting, load_halves_##type(source + HALVES * (source_size)), scale1, flags); \
-      if (far) prefetch_ahead(source, HALF_BODY * (source_size));                                 \
-      if (has_seldom(r, counting, &a, &b)) {                                                      \
-        end_seldom(r, counting, &a, flags);                                                       \
-        end_seldom(r, counting, &b, flags);                                                       \
-      }                                                                                           \
-      h_store_codes(codes, a.code, b.code, a.signs, b.signs, r->sign, r->bare, streaming);        \
-      source += HALF_BODY * (source_size);                                                        \
-      codes += HALF_BODY;                                                                         \
-    }                                                                                             \
+#define DEFINE_HALVES_LOOP(name, kind, step, ties, counting)                                       \
+  static CF_NOINLINE void ISA_NAME(name)(                                                          \
+      const half_rule *rule, const int16_t *bias, size_t bias_step, int block_shift, size_t at,    \
+      const char *source, char *codes, size_t count, int far, int streaming, cf_flags *flags) {    \
+    const half_rule own = *rule, *r = &own; /* what is written is nowhere in it */                 \
+    for (size_t end = at + count; at < end; at += HALF_BODY) {                                     \
+      const halves scale0 = half_scale_at(r, bias, bias_step, block_shift, at);                    \
+      const halves scale1 = half_scale_at(r, bias, bias_step, block_shift, at + HALVES);           \
+      half_codes a =                                                                               \
+          round_halves(r, ties, counting, load_halves_##kind(r, source), scale0, flags);           \
+      half_codes b = round_halves(r, ties, counting,                                               \
+                                  load_halves_##kind(r, source + HALVES * (step)), scale1, flags); \
+      if (far) prefetch_ahead(source, HALF_BODY * (step));                                         \
+      if (has_seldom(r, counting, &a, &b)) {                                                       \
+        end_seldom(r, counting, &a, flags);                                                        \
+        end_seldom(r, counting, &b, flags);                                                        \
+      }                                                                                            \
+      h_store_codes(codes, a.code, b.code, a.signs, b.signs, r->sign, r->bare, streaming);         \
+      source += HALF_BODY * (step);                                                                \
+      codes += HALF_BODY;                                                                          \
+    }                                                                                              \
   }
 
 typedef void halves_loop(const half_rule *r, const int16_t *bias, size_t bias_step, int block_shift,
@@ -240,10 +265,10 @@ typedef void halves_loop(const half_rule *r, const int16_t *bias, size_t bias_st
 /* Whole bodies by a loop, and zero-padded copies of what is left over and, where results bypass
  * the caches, of what precedes the first aligned one. */
 static CF_NOINLINE void ISA_NAME(encode_halves)(const cf_rule *rule, const int16_t *bias,
-                                                size_t bias_step, const char *source,
-                                                size_t source_size, char *codes, size_t count,
+                                                size_t bias_step, const char *source, int type,
+                                                size_t size, char *codes, size_t count,
                                                 cf_flags *flags, halves_loop *loop) {
-  const half_rule r = half_rule_of(rule, *bias);
+  const half_rule r = half_rule_of(rule, *bias, type, size);
   const int block_shift = rule->block == 0 ? 0 : cf_log2(rule->block);
   const int before = elements_before_stream(rule->streaming, source, codes, HALF_BODY, 1, count);
   const int streaming = before >= 0 && block_shift == 0;
@@ -251,7 +276,7 @@ static CF_NOINLINE void ISA_NAME(encode_halves)(const cf_rule *rule, const int16
   size_t part = streaming ? (size_t)before : 0; /* so many are staged next, if any */
   for (size_t at = 0; at < count;) {
     const size_t whole = part == 0 ? (count - at) / HALF_BODY * HALF_BODY : 0;
-    const char *from = source + at * source_size;
+    const char *from = source + at * size;
     if (whole != 0) {
       loop(&r, bias, bias_step, block_shift, at, from, codes + at, whole, far, streaming, flags);
       at += whole;
@@ -260,7 +285,7 @@ static CF_NOINLINE void ISA_NAME(encode_halves)(const cf_rule *rule, const int16
     if (part == 0) part = count - at;
     char source_stage[HALF_BODY * 4] = {0}, code_stage[HALF_BODY];
     int16_t bias_stage[HALF_BODY] = {0};
-    memcpy(source_stage, from, part * source_size);
+    memcpy(source_stage, from, part * size);
     if (bias_step != 0) memcpy(bias_stage, bias + at, part * sizeof *bias);
     if (block_shift != 0) bias_stage[0] = bias_stage[1] = bias[at >> block_shift];
     loop(&r, bias_stage, bias_step, block_shift, 0, source_stage, code_stage, HALF_BODY, 0, 0,
@@ -271,21 +296,23 @@ static CF_NOINLINE void ISA_NAME(encode_halves)(const cf_rule *rule, const int16
   }
 }
 
-#define DEFINE_HALVES(type, source_size)                                                        \
-  DEFINE_HALVES_LOOP(halves_##type##_directed, type, source_size, 0, 0)                         \
-  DEFINE_HALVES_LOOP(halves_##type##_directed_counting, type, source_size, 0, 1)                \
-  DEFINE_HALVES_LOOP(halves_##type##_ties, type, source_size, 1, 0)                             \
-  DEFINE_HALVES_LOOP(halves_##type##_ties_counting, type, source_size, 1, 1)                    \
-  static void ISA_NAME(encode_halves_##type)(const cf_rule *rule, const int16_t *bias,          \
-                                             size_t bias_step, const void *source, void *codes, \
-                                             size_t count, cf_flags *flags) {                   \
+/* step: from one element to the next, as the loops know it */
+#define DEFINE_HALVES(kind, step)                                                               \
+  DEFINE_HALVES_LOOP(halves_##kind##_directed, kind, step, 0, 0)                                \
+  DEFINE_HALVES_LOOP(halves_##kind##_directed_counting, kind, step, 0, 1)                       \
+  DEFINE_HALVES_LOOP(halves_##kind##_ties, kind, step, 1, 0)                                    \
+  DEFINE_HALVES_LOOP(halves_##kind##_ties_counting, kind, step, 1, 1)                           \
+  static void ISA_NAME(encode_halves_##kind)(                                                   \
+      const cf_rule *rule, const int16_t *bias, size_t bias_step, const void *source, int type, \
+      size_t size, void *codes, size_t count, cf_flags *flags) {                                \
     static halves_loop *const loops[2][2] = {                                                   \
-        {ISA_NAME(halves_##type##_directed), ISA_NAME(halves_##type##_directed_counting)},      \
-        {ISA_NAME(halves_##type##_ties), ISA_NAME(halves_##type##_ties_counting)}};             \
-    ISA_NAME(encode_halves)(rule, bias, bias_step, source, source_size, codes, count, flags,    \
+        {ISA_NAME(halves_##kind##_directed), ISA_NAME(halves_##kind##_directed_counting)},      \
+        {ISA_NAME(halves_##kind##_ties), ISA_NAME(halves_##kind##_ties_counting)}};             \
+    ISA_NAME(encode_halves)(rule, bias, bias_step, source, type, size, codes, count, flags,     \
                             loops[mode_is_tie(rule->rounding)][flags != NULL]);                 \
   }
 DEFINE_HALVES(float32, 4)
 DEFINE_HALVES(bfloat16, 2)
+DEFINE_HALVES(small, r->size)
 
 #endif

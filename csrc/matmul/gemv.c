@@ -197,10 +197,10 @@ static const char *biases_of_place(const cf_operand *of, int64_t k) {
 
 /* Whether codes are decoded into panels: for so many rows that decoding them again for each few
  * would take longer, or if it is there that values of several rows get their scales, which then
- * have all their bits. */
+ * have all their bits.  Kernels that look codes up scale the sums of several rows themselves. */
 static int takes_panels(const gemv_task *task, const cf_gemv *gemv) {
-  return gemv->rows > ROWS_WORTH ||
-         (gemv->rows > 1 && gemv->scales != NULL && task->m->b.is_centred);
+  const int scales_values = gemv->scales != NULL && task->codes.table == NULL;
+  return gemv->rows > ROWS_WORTH || (gemv->rows > 1 && scales_values && task->m->b.is_centred);
 }
 
 /* The product of lines, by panels. */
@@ -278,7 +278,8 @@ static void run_kernels(const gemv_task *task, cf_gemv *gemv) {
     (by_line ? dot_panels : update_panels)(task, gemv);
     return;
   }
-  const int rows = gemv->rows, at_once = gemv->scales != NULL ? 1 : rows;
+  const int one_by_one = gemv->scales != NULL && task->codes.table == NULL;
+  const int rows = gemv->rows, at_once = one_by_one ? 1 : rows;
   gemv->rows = at_once;
   for (int row = 0; row < rows; row += at_once) {
     (by_line ? task->codes.dot : task->codes.update)(gemv);

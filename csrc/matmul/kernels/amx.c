@@ -13,9 +13,6 @@
 CF_TARGET_BEGIN(CF_TARGET_AMX)
 
 #include "matmul/kernels/tile_end_avx512-inl.h"
-#include "matmul/kernels/split-inl.h"
-#include "matmul/kernels/widen-inl.h"
-#include "matmul/kernels/small_bfloat16-inl.h"
 
 enum { MR = 32, NR = 32, TILE_BYTES = 64, TILE_ROWS = 16 };
 _Static_assert(CF_COLUMN_PIECE % NR == 0, "panels that are packed together are whole");

@@ -1,5 +1,5 @@
-/* The same of bfloat16, two elements of the inner axis at a time: included by the files of
- * instruction sets that multiply those, under their target. */
+/* The same of bfloat16, two elements of the inner axis at a time: included by
+ * avx512bf16.c, under its target. */
 #ifndef CF_MATMUL_KERNELS_SMALL_BFLOAT16_INL_H
 #define CF_MATMUL_KERNELS_SMALL_BFLOAT16_INL_H
 
@@ -44,7 +44,7 @@ static CF_ALWAYS_INLINE void small_rows(const cf_small *small, int64_t row, int6
   }
 }
 
-static void multiply_small(const cf_small *small) {
+void cf_multiply_small_avx512bf16(const cf_small *small) {
   for (int64_t column = 0; column < small->columns; column += 16) {
     int64_t row = 0;
     for (; row + CF_SMALL_ROWS / 2 < small->rows; row += CF_SMALL_ROWS)

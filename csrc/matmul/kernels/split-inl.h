@@ -1,5 +1,5 @@
-/* float32 to planes of bfloat16, in plain C that compilers turn into vectors: included by the files
- * of instruction sets that multiply bfloat16, under their target. */
+/* float32 to planes of bfloat16, in plain C that compilers turn into vectors: included by
+ * avx512bf16.c, under its target. */
 #ifndef CF_MATMUL_KERNELS_SPLIT_INL_H
 #define CF_MATMUL_KERNELS_SPLIT_INL_H
 
@@ -56,14 +56,14 @@ DEFINE_SPLIT(1)
 DEFINE_SPLIT(2)
 DEFINE_SPLIT(3)
 
-static int split(const float *values, size_t count, int planes, cf_plane_range range,
-                 uint16_t *const *to) {
+int cf_split_avx512bf16(const float *values, size_t count, int planes, cf_plane_range range,
+                        uint16_t *const *to) {
   if (planes == 1) return split_1(values, count, range, to) == 0;
   return (planes == 2 ? split_2(values, count, range, to) : split_3(values, count, range, to)) == 0;
 }
 
-static int split_pairs(const float *even, const float *odd, size_t count, int planes,
-                       cf_plane_range range, uint16_t *const *to) {
+int cf_split_pairs_avx512bf16(const float *even, const float *odd, size_t count, int planes,
+                              cf_plane_range range, uint16_t *const *to) {
   if (planes == 1) return split_pairs_1(even, odd, count, range, to) == 0;
   return (planes == 2 ? split_pairs_2(even, odd, count, range, to)
                       : split_pairs_3(even, odd, count, range, to)) == 0;

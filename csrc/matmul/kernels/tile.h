@@ -236,8 +236,16 @@ typedef struct cf_tiles {
    .multiply_small = multiply_small,                     \
    CF_GEMV_OF_FIELDS.enter = cf_set_default_float_modes, \
    .leave = cf_restore_float_modes}
-/* And of one that has MR, NR, tile_bfloat16 and tile_end_avx512-inl.h, and includes split-inl.h,
- * widen-inl.h and small_bfloat16-inl.h. */
+/* And of one that has MR, NR, tile_bfloat16 and tile_end_avx512-inl.h.  What needs no tile is there
+ * once for all of them: avx512bf16.c includes it, from split-inl.h, widen-inl.h and
+ * small_bfloat16-inl.h. */
+cf_small_kernel cf_multiply_small_avx512bf16;
+cf_split_kernel cf_split_avx512bf16;
+cf_split_pairs_kernel cf_split_pairs_avx512bf16;
+cf_widen_kernel cf_widen_avx512bf16;
+cf_widen_columns_kernel cf_widen_columns_avx512bf16;
+cf_gemv_kernel cf_dot_codes_avx512bf16, cf_update_codes_avx512bf16;
+cf_decode_panel_kernel cf_decode_panel_codes_avx512bf16;
 #define CF_BFLOAT16_TILES(most_pairs, enter_modes, leave_modes) \
   {.packing = CF_PACKED_BFLOAT16,                               \
    .mr = MR,                                                    \
@@ -245,14 +253,14 @@ typedef struct cf_tiles {
    .pairs_max = most_pairs,                                     \
    .tile = tile_bfloat16,                                       \
    .end = end_tile_avx512,                                      \
-   .multiply_small = multiply_small,                            \
-   .split = split,                                              \
-   .split_pairs = split_pairs,                                  \
-   .widen = widen,                                              \
-   .widen_columns = widen_columns,                              \
-   .dot_codes = dot_codes,                                      \
-   .update_codes = update_codes,                                \
-   .decode_panel_codes = decode_panel_codes,                    \
+   .multiply_small = cf_multiply_small_avx512bf16,              \
+   .split = cf_split_avx512bf16,                                \
+   .split_pairs = cf_split_pairs_avx512bf16,                    \
+   .widen = cf_widen_avx512bf16,                                \
+   .widen_columns = cf_widen_columns_avx512bf16,                \
+   .dot_codes = cf_dot_codes_avx512bf16,                        \
+   .update_codes = cf_update_codes_avx512bf16,                  \
+   .decode_panel_codes = cf_decode_panel_codes_avx512bf16,      \
    .enter = enter_modes,                                        \
    .leave = leave_modes}
 

@@ -1,5 +1,5 @@
-/* Codes of 8 bits to bfloat16 by VBMI's permutations of bytes: included by the files of instruction
- * sets that multiply bfloat16, under their target. */
+/* Codes of 8 bits to bfloat16 by VBMI's permutations of bytes: included by avx512bf16.c, under its
+ * target. */
 #ifndef CF_MATMUL_KERNELS_WIDEN_INL_H
 #define CF_MATMUL_KERNELS_WIDEN_INL_H
 
@@ -30,8 +30,8 @@ static inline void widen_64(const byte_tables *tables, __m512i codes, __m512i *f
   *second = _mm512_unpackhi_epi8(lower, signed_upper);
 }
 
-static void widen(const cf_bytes *table, const uint8_t *codes, int64_t count, uint16_t *to,
-                  int64_t step) {
+void cf_widen_avx512bf16(const cf_bytes *table, const uint8_t *codes, int64_t count, uint16_t *to,
+                         int64_t step) {
   const __m512i order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
   const byte_tables tables = byte_tables_of(table);
   __m512i first, second;
@@ -48,8 +48,8 @@ static void widen(const cf_bytes *table, const uint8_t *codes, int64_t count, ui
   }
 }
 
-static void widen_columns(const cf_bytes *table, const uint8_t *codes, int64_t step, int64_t groups,
-                          uint16_t *to0, uint16_t *to1) {
+void cf_widen_columns_avx512bf16(const cf_bytes *table, const uint8_t *codes, int64_t step,
+                                 int64_t groups, uint16_t *to0, uint16_t *to1) {
   /* what unpacking twice puts in sequence */
   const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
   const byte_tables tables = byte_tables_of(table);
@@ -216,13 +216,13 @@ static inline void update_lines(const byte_tables *tables, const cf_gemv *gemv, 
 
 /* So much of the rows as stays in a near cache, times all lines: four at a time, which memory
  * delivers in as many streams, or two where more rows' sums take the registers. */
-static void dot_codes(const cf_gemv *gemv) {
+void cf_dot_codes_avx512bf16(const cf_gemv *gemv) {
   const byte_tables tables = byte_tables_of(gemv->table);
 #define DOT_LINES(lines, rows)                                   \
-  if ((rows) > 1 || gemv->scales == NULL)                        \
+  if (gemv->scales == NULL)                                      \
     dot_lines(&tables, gemv, k, count, at, lines, row, rows, 0); \
   else                                                           \
-    dot_lines(&tables, gemv, k, count, at, lines, row, 1, 1)
+    dot_lines(&tables, gemv, k, count, at, lines, row, rows, 1)
 #define DOT(rows)                                                     \
   for (int64_t at = line; at < line + 4; at += (rows) <= 2 ? 4 : 2) { \
     DOT_LINES((rows) <= 2 ? 4 : 2, rows);                             \
@@ -242,17 +242,16 @@ static void dot_codes(const cf_gemv *gemv) {
 
 /* Some rows of codes at a time, each from its first line to its last: memory is read in as many
  * streams. */
-static void update_codes(const cf_gemv *gemv) {
+void cf_update_codes_avx512bf16(const cf_gemv *gemv) {
   const byte_tables tables = byte_tables_of(gemv->table);
-#define UPDATE(rows) update_lines(&tables, gemv, k, count, line, lines, at, row, rows, 0)
+#define UPDATE(rows)                                                      \
+  if (gemv->scales == NULL)                                               \
+    update_lines(&tables, gemv, k, count, line, lines, at, row, rows, 0); \
+  else                                                                    \
+    update_lines(&tables, gemv, k, count, line, lines, at, row, rows, 1)
   for (int64_t k = 0; k < gemv->inner; k += UPDATE_PIECE) {
     const int64_t rest = gemv->inner - k, count = rest < UPDATE_PIECE ? rest : UPDATE_PIECE;
     int64_t line = 0, at = 0, lines;
-    /* of one row */
-    for (; gemv->scales != NULL && line < gemv->lines; line += lines, at += 64) {
-      lines = cf_gemv_lines_together(gemv, line, 1, 64);
-      update_lines(&tables, gemv, k, count, line, lines, at, 0, 1, 1);
-    }
     for (; line < gemv->lines; line += lines, at += 64) {
       lines = cf_gemv_lines_together(gemv, line, 1, 64);
       IN_ROWS(UPDATE)
@@ -268,8 +267,8 @@ static void update_codes(const cf_gemv *gemv) {
   }
 }
 
-static void decode_panel_codes(const cf_gemv *gemv, const uint8_t *codes, int64_t lines,
-                               int64_t count, const float *scales, float *panel) {
+void cf_decode_panel_codes_avx512bf16(const cf_gemv *gemv, const uint8_t *codes, int64_t lines,
+                                      int64_t count, const float *scales, float *panel) {
   const byte_tables tables = byte_tables_of(gemv->table);
   for (int64_t i = 0; i < lines; ++i, codes += gemv->step, panel += CF_PANEL_STEP)
     for (int64_t at = 0; at < count; at += 64) {
