@@ -240,7 +240,12 @@ def quantize(
             else:
                 made.append((layer, weight_names(layer), rounders))
     if not made:
-        raise ArgumentValueError("no layer is given a format by rules or plan")
+        name, why = next(iter(unrounded.items()), ("", ""))
+        raise ArgumentValueError(
+            f"no products of attention can be rounded: of {_shown_name(name)}, as {why}"
+            if why
+            else "no layer is given a format by rules or plan"
+        )
     for layer, parts, rounders in made:
         change(layer, parts, rounders)
     leave_fast_paths(module)

@@ -361,6 +361,11 @@ def test_what_cannot_be_rounded_is_refused():
         cf.ArgumentValueError, match=r"bias has the key 'query'; it takes weight, .*attention"
     ):
         ct.quantize(nn.MultiheadAttention(8, 2), attention=E4, bias={"query": 3})
+    with pytest.raises(
+        cf.ArgumentValueError,
+        match=r"no products .* rounded: of layer 'a', as it computes attention",
+    ):
+        ct.quantize(nn.ModuleDict({"a": HandAttention()}), attention=E4)
     nested = torch.nested.nested_tensor([torch.randn(2, 8), torch.randn(3, 8)], layout=torch.jagged)
     with pytest.raises(cf.ArgumentTypeError, match="is a nested tensor"):
         ct.quantize(nn.MultiheadAttention(8, 2, batch_first=True), attention=E4)(
