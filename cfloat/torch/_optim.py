@@ -133,6 +133,7 @@ class AdamW(StoringOptimizer):
 
     _of_torch = torch.optim.AdamW
     _known_by = ("lr", "betas", "eps", "weight_decay", "amsgrad")
+    _always_kept = ("exp_avg", "exp_avg_sq")
 
     def __init__(
         self,

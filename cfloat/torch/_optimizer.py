@@ -37,6 +37,7 @@ from ._distributed import (
     placed_as,
 )
 from ._formats import code_dtype, to_text
+from ._state_checks import check_integer, check_shape, check_steps, parts_of
 from ._streams import derived_seed, drawn_seed
 
 #: Second moments are multiplied by a power of two that is a normal float32, as is its inverse.
@@ -146,6 +147,9 @@ class StoringOptimizer(Optimizer):
     _of_torch: ClassVar[type[Any]]
     _known_by: ClassVar[tuple[str, ...]]
 
+    #: The moments that there are after any step.
+    _always_kept: ClassVar[tuple[str, ...]] = ()
+
     #: Whether the core's step does what `maximize` says; or else it is given the negated gradient.
     _core_maximizes: ClassVar[bool] = False
 
@@ -215,17 +219,45 @@ class StoringOptimizer(Optimizer):
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
-            check_number("lr", group["lr"])
-            check_number("weight_decay", group["weight_decay"])
+            self._check_options(group)
             group["seed"] = check_seed(group["seed"])
-            if group["foreach"] and group["fused"]:
-                raise ArgumentValueError("foreach and fused are True; only one of them can be")
-            self._check_group(group)
             for parameter in group["params"]:
                 self._check_parameter(parameter)
         except (TypeError, ValueError):
             self.param_groups.pop()
             raise
+
+    def _check_options(self, group: dict[str, Any]) -> None:
+        """Check the options of a group."""
+        check_number("lr", group["lr"])
+        check_number("weight_decay", group["weight_decay"])
+        check_seed(group["seed"])
+        if group["foreach"] and group["fused"]:
+            raise ArgumentValueError("foreach and fused are True; only one of them can be")
+        self._check_group(group)
+        # what is the same for all groups
+        formats: list[tuple[str, Format | None]] = [
+            (name, fmt) for name, fmt in self._formats.items() if name not in self.defaults
+        ]
+        formats += [(f"{name}_format", fmt) for name, fmt in self._formats.items()]
+        formats.append(("parameter_format", self.parameter_format))
+        for name, expected in formats:
+            found = group.get(name, expected)
+            if found is expected or (expected is not None and found == to_text(expected)):
+                continue
+            if found is None or as_format(found, name) != expected:
+                raise ArgumentValueError(
+                    f"{name} of a group is {shown(found)}; it takes that of the optimizer, {expected}"
+                )
+        for name, rounding in (
+            ("rounding", self.rounding),
+            ("parameter_rounding", self.parameter_rounding),
+        ):
+            if group.get(name, rounding) != rounding:
+                raise ArgumentValueError(
+                    f"{name} of a group is {shown(group[name])}; "
+                    f"it takes that of the optimizer, {rounding!r}"
+                )
 
     def _check_parameter(self, parameter: Tensor) -> None:
         taken: tuple[torch.dtype, ...] = FLOATS
@@ -426,14 +458,14 @@ class StoringOptimizer(Optimizer):
         Raises
         ------
         ArgumentTypeError
-            If codes are not of the formats' storage dtypes.
+            If codes are not of the formats' storage dtypes, or it is not made as a state dict is.
         ArgumentValueError
-            If it is of other formats, or of another optimizer.
+            If it is of other formats, of another optimizer or of parameters of other shapes, or lacks
+            something.
         ValueError
             If it is of other groups of parameters.
         """
-        groups = [dict(group) for group in state_dict["param_groups"]]
-        kept = {number: dict(state) for number, state in state_dict["state"].items()}
+        groups, kept = parts_of(state_dict)
         is_own = any(f"{name}_format" in group for name in self._formats for group in groups)
         for group in groups:
             (self._check_own if is_own else self._check_torchs)(group)
@@ -444,6 +476,14 @@ class StoringOptimizer(Optimizer):
             groups[i] = {name: mine[name] for name in self.defaults if name in mine} | {
                 name: value for name, value in group.items() if name not in _OF_TORCH_ALONE
             }
+            self._check_options(self.defaults | groups[i])
+        lengths = [len(group["params"]) for group in groups]
+        if lengths == [
+            len(group["params"]) for group in self.param_groups
+        ]:  # PyTorch tells, if not
+            for number, parameter in self._numbered(groups):
+                if number in kept:
+                    self._check_state(kept[number], parameter)
         super().load_state_dict(state_dict | {"state": kept, "param_groups": groups})
         if is_own and self._drawn is not None:
             # groups to come go on with the seed that was loaded, as they would have without a state
@@ -482,7 +522,22 @@ class StoringOptimizer(Optimizer):
         for moment in self._moments.values():
             if moment.bias in state or moment.codes in state:
                 check_codes(state.get(moment.codes), moment.fmt)
+                check_integer(state, moment.bias, *moment.fmt.bias_range)
+                if moment.has_scale:
+                    check_integer(state, moment.scale, -LARGEST_SCALE, LARGEST_SCALE)
+        if state:
+            state["steps"] = check_steps(state.get("steps"))
         return state
+
+    def _check_state(self, state: dict[str, Any], parameter: Tensor) -> None:
+        """Check that a state, under the names that it has here, is a parameter's."""
+        for name, moment in self._moments.items():
+            if moment.codes in state:
+                check_shape(state, moment.codes, parameter)
+            elif state.get("steps") and name in self._always_kept:
+                raise ArgumentValueError(
+                    f"state has no {name!r} of a parameter; it takes {', '.join(self._always_kept)}"
+                )
 
     def _check_torchs(self, group: dict[str, Any]) -> None:
         theirs = f"torch.optim.{type(self).__name__}"
@@ -500,7 +555,12 @@ class StoringOptimizer(Optimizer):
 
     def _from_torchs(self, state: dict[str, Any]) -> dict[str, Any]:
         """Encode a state of PyTorch's, to nearest: that needs no seed, which ranks may not share yet."""
-        kept: dict[str, Any] = {"steps": int(state.get("step", 0))}
+        if not state:
+            return {}
+        # PyTorch's SGD keeps no number of steps
+        kept: dict[str, Any] = {
+            "steps": check_steps(state.get("step", None if self._always_kept else 0))
+        }
         for name, moment in self._moments.items():
             value = state.get(name)
             if value is None:

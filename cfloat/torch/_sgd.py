@@ -75,8 +75,8 @@ class SGD(StoringOptimizer):
     `torch_state_dict` is for that, and `load_state_dict` takes PyTorch's states as well.  While a group's
     momentum is 0, what there is of it stays.
 
-    Where `AdamW` is updated by the core, so is this with momentum, in place: ``g + weight_decay * parameter``,
-    ``(1 - dampening) * g + momentum * buffer``, of Nesterov's ``g + momentum * buffer``, and
+    Where `AdamW` is updated by the core, so is this with momentum, in place: ``g + weight_decay *
+    parameter``, ``(1 - dampening) * g + momentum * buffer``, of Nesterov's ``g + momentum * buffer``, and
     ``parameter - lr * change``, where the first product of each sum is fused with it: the same bits on every
     machine.  All others are updated by PyTorch's operators.
 

@@ -350,3 +350,27 @@ def test_a_momentum_stays_while_the_group_has_none(by_core):
         own.step()
     (kept,) = own.torch_state_dict()["state"].values()
     torch.testing.assert_close(kept["momentum_buffer"], torch.ones_like(p.detach()))
+
+
+@each
+def test_a_group_has_no_formats_of_its_own(name):
+    """They were ignored; PyTorch's optimizers keep any key of a group."""
+    optimizer = getattr(ct, name)([parameter()], seed=0, parameter_format="CFloat16_SHP")
+    moment = {"AdamW": "first", "SGD": "momentum_format"}[name]
+    for key, value in (
+        ("parameter_format", "CFloat8_1_4_3"),
+        ("parameter_format", None),
+        (moment, "CFloat8_1_5_2"),
+        ("rounding", "ties_to_even"),
+        ("parameter_rounding", "ties_to_even"),
+    ):
+        with pytest.raises(cf.ArgumentValueError, match=f"{key} of a group is .* of the optimizer"):
+            optimizer.add_param_group({"params": [parameter((3,))], key: value})
+        with pytest.raises(cf.ArgumentValueError, match=f"{key} of a group is"):
+            getattr(ct, name)(
+                [{"params": [parameter((3,))], key: value}], parameter_format="CFloat16_SHP"
+            )
+    assert len(optimizer.param_groups) == 1
+    same = {"parameter_format": cf.CFloat16_SHP, moment: "CFloat16_SHP", "rounding": "stochastic"}
+    optimizer.add_param_group({"params": [parameter((3,))]} | same)
+    assert len(optimizer.param_groups) == 2
