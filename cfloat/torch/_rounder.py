@@ -20,7 +20,7 @@ from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from . import _direct, _ops
 from ._arguments import check_bias_or_rule, check_values
-from ._distributed import largest_of_ranks
+from ._distributed import largest_of_ranks, whole
 from ._formats import to_text
 from ._layout import BiasLayout
 from ._notices import has_values, is_traced, new_model, tell_unlearnt
@@ -181,7 +181,7 @@ class Rounder(nn.Module):
         Parameters
         ----------
         x : Tensor of float64, float32, float16 or bfloat16
-            Values.
+            Values; of a DTensor those of all ranks, which all call this.
 
         Raises
         ------
@@ -193,7 +193,7 @@ class Rounder(nn.Module):
         check_values(x)
         if not self.learns:
             return
-        self._remember(x)
+        self._remember(whole(x))
 
     def _remember(self, x: Tensor, *, of_all_ranks: bool = False) -> None:
         with torch.no_grad():
