@@ -260,6 +260,11 @@ class Rounder(nn.Module):
         if self.training:
             check_values(x)
             if self.learns:
+                if not torch.compiler.is_compiling() and _ops.is_of_rows(x):
+                    raise ArgumentValueError(
+                        "a Rounder in training mode is given rows of torch.vmap; it learns of whole tensors: "
+                        "call eval(), or give it a bias"
+                    )
                 self._remember(x, of_all_ranks=True)
         elif self.learns and (torch.compiler.is_compiling() or not self._was_learnt):
             self._look_whether_learnt()
@@ -271,7 +276,7 @@ class Rounder(nn.Module):
         if self.rounding == "stochastic":
             stream = self.stream.clone()
             with torch.no_grad():
-                self.stream[1] += x.numel()
+                self.stream[1] += _ops.words_drawn(x)
         rounded: Tensor = torch.ops.cfloat.round_to(
             check_values(x),
             self._layout.spread(self._bias(), x.shape),
