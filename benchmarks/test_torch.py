@@ -93,19 +93,26 @@ def test_small(benchmark, name):
     benchmark(SMALL[name], torch.randn(1000))
 
 
-ADAMW = {
-    "torch": torch.optim.AdamW,
-    "torch foreach": lambda params: torch.optim.AdamW(params, foreach=True),
-    "torch fused": lambda params: torch.optim.AdamW(params, fused=True),
-    "cfloat": ct.AdamW,
+STEPS = {
+    "AdamW": {
+        "torch": torch.optim.AdamW,
+        "torch foreach": lambda params: torch.optim.AdamW(params, foreach=True),
+        "torch fused": lambda params: torch.optim.AdamW(params, fused=True),
+        "cfloat": ct.AdamW,
+    },
+    "SGD": {
+        "torch": lambda params: torch.optim.SGD(params, momentum=0.9),
+        "torch fused": lambda params: torch.optim.SGD(params, momentum=0.9, fused=True),
+        "cfloat": lambda params: ct.SGD(params, momentum=0.9),
+    },
 }
 
 
-@pytest.mark.parametrize("name", ADAMW)
+@pytest.mark.parametrize(("of", "name"), [(of, name) for of in STEPS for name in STEPS[of]])
 @pytest.mark.parametrize(("tensors", "size"), [(1, 1 << 20), (256, 64)])
-def test_adamw(benchmark, name, tensors, size):
-    benchmark.group = f"a step of AdamW on {tensors} tensors of {size} parameters"
+def test_step(benchmark, of, name, tensors, size):
+    benchmark.group = f"a step of {of} on {tensors} tensors of {size} parameters"
     parameters = [torch.nn.Parameter(torch.randn(size)) for _ in range(tensors)]
     for parameter in parameters:
         parameter.grad = torch.randn(size)
-    benchmark(ADAMW[name](parameters).step)
+    benchmark(STEPS[of][name](parameters).step)

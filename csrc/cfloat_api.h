@@ -465,18 +465,18 @@ int cf_arithmetic_at(int function, const cf_format *format, const int16_t *bias,
  * offset + i of its seed. */
 enum cf_adamw_limits { CF_ADAMW_MAX_SCALE = 126 };
 
-typedef struct cf_adamw_moment {
+typedef struct cf_moment {
   const cf_format *format;
   void *codes; /* aligned; read unless has_moments is 0, and written */
   int32_t bias, new_bias;
   uint64_t seed;
-} cf_adamw_moment;
+} cf_moment;
 
 typedef struct cf_adamw {
   int64_t count;
   const float *gradient;
   float *parameter;
-  cf_adamw_moment moments[2]; /* first and second; no memory in common */
+  cf_moment moments[2]; /* first and second; no memory in common */
   uint64_t offset;
   int32_t has_moments; /* or else they are 0, and codes are not read */
   int32_t scale, new_scale;
@@ -524,6 +524,35 @@ typedef struct cf_compensation {
 
 /* CF_BAD_FORMAT; CF_BAD_LAYOUT: a length is negative.  Nothing was written then. */
 int cf_round_compensated(const cf_format *format, const cf_compensation *task, int threads);
+
+/* A step of SGD with momentum on contiguous float32, whose momentum is codes.  Each element is
+ * computed as
+ *
+ *   gradient  = gradient, or if the step maximizes, -gradient
+ *   gradient  = gradient + decay * parameter, if decay is not 0
+ *   momentum  = weight * gradient + momentum * kept; of none before, gradient
+ *   change    = momentum; of Nesterov's, gradient + kept * momentum
+ *   parameter = parameter - rate * change
+ *
+ * where the first product of each sum is fused with it, and the other is rounded; each operation in
+ * float32, to nearest, ties to even, and every NaN 0x7FC00000.  Codes are as in cf_adamw. */
+typedef struct cf_sgd {
+  int64_t count;
+  const float *gradient;
+  float *parameter;
+  cf_moment momentum;
+  uint64_t offset;
+  int32_t has_momentum; /* or else there is none before, and codes are not read */
+  int32_t rounding;     /* as in cf_convert */
+  int32_t maximizes, is_nesterov;
+  float decay, kept, weight, rate;
+} cf_sgd;
+
+/* The largest finite magnitude of the momentum that the step would give, and the step; all that
+ * is said of cf_adamw_peaks and cf_adamw_update holds here, but that the peak depends on parameters
+ * where decay is not 0. */
+int cf_sgd_peak(const cf_sgd *step, float *peak, int threads);
+int cf_sgd_update(const cf_sgd *step, int threads);
 
 /* sums[o * inner + i], of the values of codes[(o * length + k) * inner + i] for all k: of codes of
  * one format at one bias, contiguous, of outer * length * inner.  Divided by `divisor` they are

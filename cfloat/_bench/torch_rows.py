@@ -26,10 +26,14 @@ def cases(context: Context) -> Iterator[Case]:
     if torch is None:
         return
     (size,) = context.within(_PARAMETERS)
-    yield Case(
-        "", "AdamW, a step / torch.optim.AdamW", f"{size} parameters", "us", 1e-6,
-        _AdamW(torch, size), Goal(1 / 1.2),
-    )  # fmt: skip
+    for name, how, goal in (
+        ("AdamW", {}, Goal(1 / 1.2)),
+        ("SGD", {"lr": 1e-3, "momentum": 0.9}, None),
+    ):
+        yield Case(
+            "", f"{name}, a step / torch.optim.{name}", f"{size} parameters", "us", 1e-6,
+            _Step(torch, size, name, how), goal,
+        )  # fmt: skip
     side, _ = context.within(_SIDE, _SIDE)
     for rows in (1, 16):
         for fmt in (CFloat8_1_4_3, CFloat16_SHP):
@@ -51,9 +55,11 @@ def _here() -> Any:
 
 
 @dataclass(frozen=True)
-class _AdamW:
+class _Step:
     torch: Any
     size: int
+    name: str
+    how: dict[str, float]
 
     def __call__(self) -> Calls:
         torch = self.torch
@@ -61,15 +67,15 @@ class _AdamW:
         values = torch.from_numpy(
             np.random.default_rng(0).standard_normal((2, self.size), np.float32)
         )
-        for optimizer in (_here().AdamW, torch.optim.AdamW):
+        for of in (_here(), torch.optim):
             parameter = torch.nn.Parameter(values[0].clone())
             parameter.grad = values[1].clone()
-            steps.append(optimizer([parameter]).step)
+            steps.append(getattr(of, self.name)([parameter], **self.how).step)
             steps[-1]()
             results.append(parameter.detach())
         # a step of the learning rate, whatever the moments' last bits
         if (results[0] - results[1]).abs().max() > 1e-4:
-            raise CFloatError("AdamW: wrong results")
+            raise CFloatError(f"{self.name}: wrong results")
         return Calls(*steps)
 
 

@@ -90,6 +90,11 @@ def local(tensor: Any) -> Any:
     return tensor.to_local() if is_dtensor(tensor) else tensor
 
 
+def whole(tensor: Any) -> Any:
+    """Give all of a DTensor, for which all of its ranks call this, and anything else as it is."""
+    return tensor.full_tensor() if is_dtensor(tensor) else tensor
+
+
 def part_of(tensor: Tensor) -> Part:
     """Tell what this rank has of a tensor.
 

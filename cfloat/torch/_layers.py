@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ._attention import OPERANDS
 from ._codes_in_states import take_codes
+from ._distributed import is_dtensor, local
 from ._rounder import KEYS_OF_ROUNDERS, Rounder
 
 ROLES: Final = ("weight", "activation", "gradient")
@@ -55,6 +56,8 @@ class Quantized(nn.Module):
         elif is_plain(state_dict, prefix, own):
             add_current(state_dict, prefix, own)
             self._has_new_weights = True
+        elif has_new_shards(self, state_dict, prefix, own):
+            self._has_new_weights = True
         super()._load_from_state_dict(state_dict, prefix, *how)
 
 
@@ -80,6 +83,33 @@ def is_plain(state_dict: Any, prefix: str, own: dict[str, Rounder]) -> bool:
         last == "codes" or (path.endswith("_rounder") and last in KEYS_OF_ROUNDERS)
         for path, _, last in paths
     )
+
+
+def has_new_shards(layer: Quantized, state_dict: Any, prefix: str, own: dict[str, Rounder]) -> bool:
+    """Whether a state of shards has other weights than a layer, and all of its rounders' own buffers.
+
+    It is what PyTorch's `set_model_state_dict` makes of a plain one: it adds what the model has now.
+    """
+    weights = [
+        (state_dict.get(f"{prefix}{name}"), getattr(layer, name)) for name in layer._weight_names
+    ]
+    buffers = [
+        (state_dict.get(f"{prefix}{name}.{key}"), buffer)
+        for name, rounder in own.items()
+        for key, buffer in rounder._buffers.items()
+    ]
+    return (
+        bool(weights)
+        and all(is_dtensor(weight) for _, weight in weights)
+        and all(is_dtensor(found) and not _is_same(found, weight) for found, weight in weights)
+        and all(isinstance(found, Tensor) and _is_same(found, buffer) for found, buffer in buffers)
+    )
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two tensors are in the same memory."""
+    same: bool = local(one).data_ptr() == local(other).data_ptr()
+    return same
 
 
 def add_current(state_dict: Any, prefix: str, own: dict[str, Rounder]) -> None:

@@ -12,6 +12,8 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch._C import _functorch  # type: ignore[attr-defined]
+from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
 
 from cfloat._bias.round_to import round_to as round_array
 from cfloat._convert import elementwise
@@ -190,6 +192,29 @@ def _rows(operator: Any) -> Callable[..., tuple[Tensor, int]]:
         return torch.stack([operator(*row, fmt, rounding) for row in rows]), 0
 
     return of_rows
+
+
+def is_of_rows(x: Tensor) -> bool:
+    """Whether a tensor is one of the rows of `torch.vmap`."""
+    while _functorch.is_functorch_wrapped_tensor(x):
+        if _functorch.is_batchedtensor(x):
+            return True
+        x = _functorch.get_unwrapped(x)
+    return False
+
+
+def words_drawn(x: Tensor) -> int:
+    """Give how many random words it takes to round a tensor: under `torch.vmap` those of all rows."""
+    count = x.numel()
+    if torch.compiler.is_compiling() or not _functorch.is_functorch_wrapped_tensor(x):
+        return count
+    levels = {each.level(): each for each in retrieve_all_functorch_interpreters()}
+    while _functorch.is_functorch_wrapped_tensor(x):
+        if _functorch.is_batchedtensor(x):
+            rows: Any = levels[_functorch.maybe_get_level(x)]
+            count *= rows.batch_size() if rows.randomness() == "different" else 1
+        x = _functorch.get_unwrapped(x)
+    return count
 
 
 def _first_axis(tensor: Tensor, axis: int | None, ndim: int) -> Tensor:

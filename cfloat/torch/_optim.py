@@ -6,21 +6,19 @@ from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import increment_version
 
-from cfloat._bias import peak
-from cfloat._core import binding, flags
+from cfloat._core import binding
 from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.presets import CFloat16_SHP, CFloat16_UHP, as_format
-from cfloat._core.rounding import WORDS, RoundingMode
+from cfloat._core.rounding import RoundingMode
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
-from ._direct import is_eager, is_in_memory
-from ._distributed import Part, Work, local, placed_as
-from ._formats import code_dtype
+from ._distributed import Part, Work
 from ._optimizer import (
+    Kept,
+    New,
     StoredMoment,
     StoringOptimizer,
     check_number,
@@ -135,6 +133,7 @@ class AdamW(StoringOptimizer):
 
     _of_torch = torch.optim.AdamW
     _known_by = ("lr", "betas", "eps", "weight_decay", "amsgrad")
+    _always_kept = ("exp_avg", "exp_avg_sq")
 
     def __init__(
         self,
@@ -181,32 +180,10 @@ class AdamW(StoringOptimizer):
     def _of_torchs_own(self, steps: int) -> dict[str, Any]:
         return {"step": torch.tensor(float(steps), device="cpu")}
 
-    def _work(
-        self, parameter: Tensor, part: Part, gradient: Tensor, group: dict[str, Any], place: int
-    ) -> Work:
-        own, state = part.tensor, self.state.get(parameter)
-        steps, codes = 0, None
-        if state:
-            steps, codes = state["steps"], (state["exp_avg_codes"], state["exp_avg_sq_codes"])
-            if own is not parameter:
-                codes = (local(codes[0]), local(codes[1]))
-        streams = (
-            stream_of(group, part, steps, 2 * place),
-            stream_of(group, part, steps, 2 * place + 1),
-        )
-        if (
-            own.dtype is not torch.float64
-            and not group["amsgrad"]
-            and streams[0][1] + own.numel() <= WORDS
-            and not flags.are_counted()
-            and not own.is_inference()
-            and is_eager(own)
-            and is_in_memory(own)
-            and is_in_memory(gradient)
-            and (codes is None or _are_in_memory(codes, state, own.numel()))
-        ):
-            return self._work_in_core(parameter, part, gradient, group, place, streams, codes)
-        return self._work_of_operators(parameter, part, gradient, group, place, streams)
+    def _moments_in_core(self, group: dict[str, Any]) -> tuple[StoredMoment, ...]:
+        if group["amsgrad"]:
+            return ()
+        return self._moments["exp_avg"], self._moments["exp_avg_sq"]
 
     def _work_of_operators(
         self,
@@ -215,7 +192,6 @@ class AdamW(StoringOptimizer):
         gradient: Tensor,
         group: dict[str, Any],
         place: int,
-        streams: tuple[tuple[int, int], tuple[int, int]],
     ) -> Work:
         own, state = part.tensor, self.state.get(parameter, {})
         steps = state.get("steps", 0)
@@ -247,7 +223,7 @@ class AdamW(StoringOptimizer):
         for number, ((moment, value), largest) in enumerate(zip(stored, peaks, strict=True)):
             how: dict[str, Any] = {"rounding": "ties_to_even"}
             if moment is not greatest:
-                how = how_to_round(self.rounding, streams[number])
+                how = how_to_round(self.rounding, stream_of(group, part, steps, 2 * place + number))
             kept |= moment.encoded(value, largest, parameter, **how)
         if self._is_rounded(own.dtype):
             updated = own.to(wide, copy=True).mul_(1 - lr * group["weight_decay"])
@@ -258,57 +234,14 @@ class AdamW(StoringOptimizer):
             own.mul_(1 - lr * group["weight_decay"]).sub_(change, alpha=lr)
         self.state[parameter] = kept
 
-    def _work_in_core(
-        self,
-        parameter: Tensor,
-        part: Part,
-        gradient: Tensor,
-        group: dict[str, Any],
-        place: int,
-        streams: tuple[tuple[int, int], tuple[int, int]],
-        codes: tuple[Tensor, Tensor] | None,
-    ) -> Work:
-        """Update a parameter and its state where they are; one that is rounded, in float32 first."""
-        own, state = part.tensor, self.state[parameter]
-        is_rounded = self._is_rounded(own.dtype)
-        updated = own.to(torch.float32, copy=True) if is_rounded else own
-        if gradient.dtype is not torch.float32:
-            gradient = gradient.to(torch.float32)
-        if group["maximize"]:
-            gradient = gradient.neg()
-        given, peaks = self._described(updated, gradient, group, state, codes)
-        peaks = yield peaks
-        steps = state.get("steps", 0)
-        if codes is None:
-            codes = self._new_codes(parameter, own, state)
-        self._stepped(given, peaks, state, codes, streams)
-        state["steps"] = steps + 1
-        if is_rounded:
-            stream = parameter_stream(group, part, steps, place)
-            own.copy_((yield from self._rounded(updated, own.dtype, stream)))
-        else:
-            increment_version(own)  # for autograd, which may have kept the parameter
-
     @in_default_modes
     def _described(
-        self,
-        updated: Tensor,
-        gradient: Tensor,
-        group: dict[str, Any],
-        state: dict[str, Any],
-        codes: tuple[Tensor, Tensor] | None,
-    ) -> tuple[Any, tuple[Any, ...]]:
-        """Describe a step to the core, and find the largest moments that it gives."""
-        (beta1, beta2), lr, step = group["betas"], float(group["lr"]), state.get("steps", 0) + 1
-        addresses, biases, scale = (0, 0), (0, 0), 0
-        if codes is not None:
-            addresses = (codes[0].data_ptr(), codes[1].data_ptr())
-            biases = (int(state["exp_avg_bias"]), int(state["exp_avg_sq_bias"]))
-            scale = int(state["exp_avg_sq_scale"])
+        self, updated: Tensor, gradient: Tensor, group: dict[str, Any], steps: int, kept: list[Kept]
+    ) -> tuple[Any, tuple[float, ...]]:
+        (beta1, beta2), lr, step = group["betas"], float(group["lr"]), steps + 1
         given = binding.adamw_step(
-            updated.numel(), gradient.data_ptr(), updated.data_ptr(),
-            (self.first._struct, addresses[0], biases[0]),
-            (self.second._struct, addresses[1], biases[1]), scale,
+            updated.numel(), gradient.data_ptr(), updated.data_ptr(), kept[0][:3], kept[1][:3],
+            kept[1][3],
             (1 - beta1, beta2, 1 - beta2),
             (
                 1 - lr * group["weight_decay"],
@@ -319,56 +252,9 @@ class AdamW(StoringOptimizer):
         )  # fmt: skip
         return given, binding.adamw_peaks(given)
 
-    def _new_codes(
-        self, parameter: Tensor, own: Tensor, state: dict[str, Any]
-    ) -> tuple[Tensor, Tensor]:
-        """Make room for moments, which the core writes."""
-        made = []
-        with torch.inference_mode(False):  # later steps write to them, in whichever mode
-            for name, fmt in (("exp_avg", self.first), ("exp_avg_sq", self.second)):
-                codes = torch.empty(own.shape, dtype=code_dtype(fmt), device="cpu")
-                made.append(codes)
-                state[f"{name}_codes"] = placed_as(codes, parameter)
-                state[f"{name}_bias"] = torch.empty((), dtype=torch.int16, device="cpu")
-            state["exp_avg_sq_scale"] = torch.empty((), dtype=torch.int16, device="cpu")
-        return made[0], made[1]
-
-    @in_default_modes
-    def _stepped(
-        self,
-        given: Any,
-        peaks: tuple[float, ...],
-        state: dict[str, Any],
-        codes: tuple[Tensor, Tensor],
-        streams: tuple[tuple[int, int], tuple[int, int]],
-    ) -> None:
-        """Do the step that was described; the largest moments are those of the whole parameter."""
-        of_mean, of_square = peaks
-        scale = self._moments["exp_avg_sq"].scale_of(of_square)
-        bias = peak.bias_of_peak(of_mean, self.first)
-        other_bias = peak.bias_of_peak(of_square, self.second)
-        (seed, offset), (other_seed, _) = streams
-        binding.adamw_update(
-            given, (codes[0].data_ptr(), bias, seed), (codes[1].data_ptr(), other_bias, other_seed),
-            scale, self.rounding, offset,
-        )  # fmt: skip
-        state["exp_avg_bias"].fill_(bias)
-        state["exp_avg_sq_bias"].fill_(other_bias)
-        state["exp_avg_sq_scale"].fill_(scale)
-
-
-def _are_in_memory(codes: tuple[Tensor, Tensor], state: Any, count: int) -> bool:
-    """Whether the core can update the moments of a state where they are."""
-    first, second = codes
-    return (
-        first.numel() == second.numel() == count
-        and is_in_memory(first)
-        and is_in_memory(second)
-        and (first.data_ptr() != second.data_ptr() or count == 0)
-        # made in inference mode, as all of a state are or none, they are replaced
-        and not first.is_inference()
-        and not state["exp_avg_bias"].is_inference()
-    )
+    def _do_described(self, given: Any, new: list[New], offset: int) -> None:
+        first, second = new
+        binding.adamw_update(given, first[:3], second[:3], second[3], self.rounding, offset)
 
 
 def _check_betas(betas: Any) -> None:

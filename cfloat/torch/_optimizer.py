@@ -8,14 +8,16 @@ from typing import Any, ClassVar, Final, SupportsIndex, overload
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 from torch.optim import Optimizer
 
 from cfloat._bias import peak as peaks_of_numbers
-from cfloat._core import binding
+from cfloat._core import binding, flags
 from cfloat._core.finfo import finfo
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format, bfloat16, float16
-from cfloat._core.rounding import RoundingMode, check_rounding, check_seed
+from cfloat._core.rounding import WORDS, RoundingMode, check_rounding, check_seed
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
@@ -34,7 +36,8 @@ from ._distributed import (
     part_of,
     placed_as,
 )
-from ._formats import to_text
+from ._formats import code_dtype, to_text
+from ._state_checks import check_integer, check_shape, check_steps, parts_of
 from ._streams import derived_seed, drawn_seed
 
 #: Second moments are multiplied by a power of two that is a normal float32, as is its inverse.
@@ -51,6 +54,15 @@ _OWN: Final = (
     "rounding", "parameter_format", "parameter_rounding", "first", "second", "_drawn", "_moments",
     "_formats",
 )  # fmt: skip
+
+# The streams of a parameter's moments.
+_STREAMS_EACH: Final = 2
+
+#: Of a moment before a step its format's struct, the codes' address, or 0, their bias and their scale.
+Kept = tuple[Any, int, int, int]
+
+#: Of one after a step the codes' address, their bias, the seed of the random stream, and the scale.
+New = tuple[int, int, int, int]
 
 # Options of PyTorch's optimizers that are not of these.
 _OF_TORCH_ALONE: Final = ("capturable", "differentiable", "decoupled_weight_decay")
@@ -135,6 +147,12 @@ class StoringOptimizer(Optimizer):
     _of_torch: ClassVar[type[Any]]
     _known_by: ClassVar[tuple[str, ...]]
 
+    #: The moments that there are after any step.
+    _always_kept: ClassVar[tuple[str, ...]] = ()
+
+    #: Whether the core's step does what `maximize` says; or else it is given the negated gradient.
+    _core_maximizes: ClassVar[bool] = False
+
     #: The moments, by the names that PyTorch has for them, and the arguments that are their formats.
     _moments: dict[str, StoredMoment]
     _formats: dict[str, Format]
@@ -168,10 +186,24 @@ class StoringOptimizer(Optimizer):
         """Check those of a group's options that are not of every optimizer."""
 
     @abstractmethod
-    def _work(
+    def _moments_in_core(self, group: dict[str, Any]) -> tuple[StoredMoment, ...]:
+        """Give the moments of a step of a group that the core can do; none if it can't."""
+
+    @abstractmethod
+    def _described(
+        self, updated: Tensor, gradient: Tensor, group: dict[str, Any], steps: int, kept: list[Kept]
+    ) -> tuple[Any, tuple[float, ...]]:
+        """Describe a step to the core, and find the largest moments that it gives."""
+
+    @abstractmethod
+    def _do_described(self, given: Any, new: list[New], offset: int) -> None:
+        """Have the core do a step that was described."""
+
+    @abstractmethod
+    def _work_of_operators(
         self, parameter: Tensor, part: Part, gradient: Tensor, group: dict[str, Any], place: int
     ) -> Work:
-        """Do a step of a part of a parameter, whose gradient is dense; asks for moments' magnitudes."""
+        """Do a step as `_work`, by PyTorch's operators."""
 
     @abstractmethod
     def _of_torchs_own(self, steps: int) -> dict[str, Any]:
@@ -187,17 +219,45 @@ class StoringOptimizer(Optimizer):
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
-            check_number("lr", group["lr"])
-            check_number("weight_decay", group["weight_decay"])
+            self._check_options(group)
             group["seed"] = check_seed(group["seed"])
-            if group["foreach"] and group["fused"]:
-                raise ArgumentValueError("foreach and fused are True; only one of them can be")
-            self._check_group(group)
             for parameter in group["params"]:
                 self._check_parameter(parameter)
         except (TypeError, ValueError):
             self.param_groups.pop()
             raise
+
+    def _check_options(self, group: dict[str, Any]) -> None:
+        """Check the options of a group."""
+        check_number("lr", group["lr"])
+        check_number("weight_decay", group["weight_decay"])
+        check_seed(group["seed"])
+        if group["foreach"] and group["fused"]:
+            raise ArgumentValueError("foreach and fused are True; only one of them can be")
+        self._check_group(group)
+        # what is the same for all groups
+        formats: list[tuple[str, Format | None]] = [
+            (name, fmt) for name, fmt in self._formats.items() if name not in self.defaults
+        ]
+        formats += [(f"{name}_format", fmt) for name, fmt in self._formats.items()]
+        formats.append(("parameter_format", self.parameter_format))
+        for name, expected in formats:
+            found = group.get(name, expected)
+            if found is expected or (expected is not None and found == to_text(expected)):
+                continue
+            if found is None or as_format(found, name) != expected:
+                raise ArgumentValueError(
+                    f"{name} of a group is {shown(found)}; it takes that of the optimizer, {expected}"
+                )
+        for name, rounding in (
+            ("rounding", self.rounding),
+            ("parameter_rounding", self.parameter_rounding),
+        ):
+            if group.get(name, rounding) != rounding:
+                raise ArgumentValueError(
+                    f"{name} of a group is {shown(group[name])}; "
+                    f"it takes that of the optimizer, {rounding!r}"
+                )
 
     def _check_parameter(self, parameter: Tensor) -> None:
         taken: tuple[torch.dtype, ...] = FLOATS
@@ -269,6 +329,97 @@ class StoringOptimizer(Optimizer):
             gradient = gradient.redistribute(whole.device_mesh, whole.placements)
         return self._work(parameter, part_of(parameter), gradient.to_local(), group, place)
 
+    def _work(
+        self, parameter: Tensor, part: Part, gradient: Tensor, group: dict[str, Any], place: int
+    ) -> Work:
+        """Do a step of a part of a parameter, whose gradient is dense; asks for moments' magnitudes."""
+        own, moments = part.tensor, self._moments_in_core(group)
+        if (
+            moments
+            and own.dtype is not torch.float64
+            and not flags.are_counted()
+            and not own.is_inference()
+            and _direct.is_eager(own)
+            and _direct.is_in_memory(own)
+            and _direct.is_in_memory(gradient)
+        ):
+            state = self.state.get(parameter) or {}
+            steps, codes = state.get("steps", 0), None
+            if moments[0].codes in state:
+                codes = [state[moment.codes] for moment in moments]
+                if own is not parameter:
+                    codes = [local(each) for each in codes]
+            streams = [
+                stream_of(group, part, steps, _STREAMS_EACH * place + number)
+                for number in range(len(moments))
+            ]
+            if streams[0][1] + own.numel() <= WORDS and (
+                codes is None or _are_in_memory(codes, state[moments[0].bias], own.numel())
+            ):
+                return self._work_in_core(
+                    parameter, part, gradient, group, place, moments, streams, codes
+                )
+        return self._work_of_operators(parameter, part, gradient, group, place)
+
+    def _work_in_core(
+        self,
+        parameter: Tensor,
+        part: Part,
+        gradient: Tensor,
+        group: dict[str, Any],
+        place: int,
+        moments: tuple[StoredMoment, ...],
+        streams: list[tuple[int, int]],
+        codes: list[Tensor] | None,
+    ) -> Work:
+        """Update a parameter and its state where they are; one that is rounded, in float32 first."""
+        own, state = part.tensor, self.state[parameter]
+        steps, is_rounded = state.get("steps", 0), self._is_rounded(own.dtype)
+        updated = own.to(torch.float32, copy=True) if is_rounded else own
+        if gradient.dtype is not torch.float32:
+            gradient = gradient.to(torch.float32)
+        if group["maximize"] and not self._core_maximizes:
+            gradient = gradient.neg()
+        kept: list[Kept] = []
+        for number, moment in enumerate(moments):
+            address = bias = scale = 0
+            if codes is not None:
+                address, bias = codes[number].data_ptr(), int(state[moment.bias])
+                scale = int(state[moment.scale]) if moment.has_scale else 0
+            kept.append((moment.fmt._struct, address, bias, scale))
+        given, found = self._described(updated, gradient, group, steps, kept)
+        peaks: Peaks = yield found
+        if codes is None:
+            codes = _new_codes(parameter, own, state, moments)
+        self._stepped(given, peaks, state, moments, codes, streams)
+        state["steps"] = steps + 1
+        if is_rounded:
+            stream = parameter_stream(group, part, steps, place)
+            own.copy_((yield from self._rounded(updated, own.dtype, stream)))
+        else:
+            increment_version(own)  # for autograd, which may have kept the parameter
+
+    @in_default_modes
+    def _stepped(
+        self,
+        given: Any,
+        peaks: Peaks,
+        state: dict[str, Any],
+        moments: tuple[StoredMoment, ...],
+        codes: list[Tensor],
+        streams: list[tuple[int, int]],
+    ) -> None:
+        """Do the step that was described; the largest moments are those of the whole parameter."""
+        new: list[New] = []
+        for moment, peak, of_moment, (seed, _) in zip(moments, peaks, codes, streams, strict=True):
+            bias = peaks_of_numbers.bias_of_peak(peak, moment.fmt)
+            new.append((of_moment.data_ptr(), bias, seed, moment.scale_of(peak)))
+        self._do_described(given, new, streams[0][1])
+        for moment, (_, bias, _, scale) in zip(moments, new, strict=True):
+            state[moment.bias].fill_(bias)
+            if moment.has_scale:
+                state[moment.scale].fill_(scale)
+
     def _agree(self) -> None:
         """Take the seed that rank 0 drew in place of the one that was drawn here."""
         drawn, self._drawn = self._drawn, None
@@ -307,14 +458,14 @@ class StoringOptimizer(Optimizer):
         Raises
         ------
         ArgumentTypeError
-            If codes are not of the formats' storage dtypes.
+            If codes are not of the formats' storage dtypes, or it is not made as a state dict is.
         ArgumentValueError
-            If it is of other formats, or of another optimizer.
+            If it is of other formats, of another optimizer or of parameters of other shapes, or lacks
+            something.
         ValueError
             If it is of other groups of parameters.
         """
-        groups = [dict(group) for group in state_dict["param_groups"]]
-        kept = {number: dict(state) for number, state in state_dict["state"].items()}
+        groups, kept = parts_of(state_dict)
         is_own = any(f"{name}_format" in group for name in self._formats for group in groups)
         for group in groups:
             (self._check_own if is_own else self._check_torchs)(group)
@@ -325,6 +476,14 @@ class StoringOptimizer(Optimizer):
             groups[i] = {name: mine[name] for name in self.defaults if name in mine} | {
                 name: value for name, value in group.items() if name not in _OF_TORCH_ALONE
             }
+            self._check_options(self.defaults | groups[i])
+        lengths = [len(group["params"]) for group in groups]
+        if lengths == [
+            len(group["params"]) for group in self.param_groups
+        ]:  # PyTorch tells, if not
+            for number, parameter in self._numbered(groups):
+                if number in kept:
+                    self._check_state(kept[number], parameter)
         super().load_state_dict(state_dict | {"state": kept, "param_groups": groups})
         if is_own and self._drawn is not None:
             # groups to come go on with the seed that was loaded, as they would have without a state
@@ -363,7 +522,22 @@ class StoringOptimizer(Optimizer):
         for moment in self._moments.values():
             if moment.bias in state or moment.codes in state:
                 check_codes(state.get(moment.codes), moment.fmt)
+                check_integer(state, moment.bias, *moment.fmt.bias_range)
+                if moment.has_scale:
+                    check_integer(state, moment.scale, -LARGEST_SCALE, LARGEST_SCALE)
+        if state:
+            state["steps"] = check_steps(state.get("steps"))
         return state
+
+    def _check_state(self, state: dict[str, Any], parameter: Tensor) -> None:
+        """Check that a state, under the names that it has here, is a parameter's."""
+        for name, moment in self._moments.items():
+            if moment.codes in state:
+                check_shape(state, moment.codes, parameter)
+            elif state.get("steps") and name in self._always_kept:
+                raise ArgumentValueError(
+                    f"state has no {name!r} of a parameter; it takes {', '.join(self._always_kept)}"
+                )
 
     def _check_torchs(self, group: dict[str, Any]) -> None:
         theirs = f"torch.optim.{type(self).__name__}"
@@ -381,7 +555,12 @@ class StoringOptimizer(Optimizer):
 
     def _from_torchs(self, state: dict[str, Any]) -> dict[str, Any]:
         """Encode a state of PyTorch's, to nearest: that needs no seed, which ranks may not share yet."""
-        kept: dict[str, Any] = {"steps": int(state.get("step", 0))}
+        if not state:
+            return {}
+        # PyTorch's SGD keeps no number of steps
+        kept: dict[str, Any] = {
+            "steps": check_steps(state.get("step", None if self._always_kept else 0))
+        }
         for name, moment in self._moments.items():
             value = state.get(name)
             if value is None:
@@ -436,6 +615,33 @@ class StoringOptimizer(Optimizer):
                             value = moment.decoded(state, wide_dtype(parameter.dtype))
                             states[number][name] = placed_as(value, parameter)
         return {"state": states, "param_groups": groups}
+
+
+def _new_codes(
+    parameter: Tensor, own: Tensor, state: dict[str, Any], moments: tuple[StoredMoment, ...]
+) -> list[Tensor]:
+    """Make room for moments, which the core writes."""
+    made = []
+    with torch.inference_mode(False):  # later steps write to them, in whichever mode
+        for moment in moments:
+            codes = torch.empty(own.shape, dtype=code_dtype(moment.fmt), device="cpu")
+            made.append(codes)
+            state[moment.codes] = placed_as(codes, parameter)
+            state[moment.bias] = torch.empty((), dtype=torch.int16, device="cpu")
+            if moment.has_scale:
+                state[moment.scale] = torch.empty((), dtype=torch.int16, device="cpu")
+    return made
+
+
+def _are_in_memory(codes: list[Tensor], bias: Tensor, count: int) -> bool:
+    """Whether the core can update the moments of a state where they are."""
+    return (
+        all(each.numel() == count and _direct.is_in_memory(each) for each in codes)
+        and (count == 0 or len({each.data_ptr() for each in codes}) == len(codes))
+        # made in inference mode, as all of a state are or none, they are replaced
+        and not any(each.is_inference() for each in codes)
+        and not bias.is_inference()
+    )
 
 
 def largest_magnitude(x: Tensor) -> Any:

@@ -31,6 +31,7 @@ from ._by_name import (
     why_not,
     with_parametrizations,
 )
+from ._distributed import has_ranks, of_rank_0
 from ._layers import (
     ROLES,
     Quantized,
@@ -43,7 +44,7 @@ from ._layers import (
 from ._layout import BiasLayout
 from ._notices import QuantizationWarning, new_model
 from ._rounder import Rounder
-from ._streams import derived_seed
+from ._streams import derived_seed, drawn_seed
 
 Bias = PeakRule | SupportsIndex | None
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
@@ -112,7 +113,8 @@ def quantize(
         Of all, or by the same names.  As in `cfloat.round_to`; to nearest, ties to even, by default.
     seed : int, optional
         Seed of stochastic rounding, from which each layer and role gets a stream of its own; PyTorch's
-        default generator draws them if None.
+        default generator draws them if None, and where a process group is initialised, rank 0's draws one for
+        all ranks, which must all call this then.
     skip : iterable of str, or callable, default ()
         Names of layers to leave alone, or patterns of names as a shell's; or a function of a layer's name and
         the layer that returns whether to leave it alone.
@@ -193,7 +195,7 @@ def quantize(
     )  # fmt: skip
     planned = {} if plan is None else read_plan(plan)
     if not common.formats and not rules and plan is None:
-        raise ArgumentValueError("no format is given; it takes one of {', '.join(_ARGUMENTS)}")
+        raise ArgumentValueError(f"no format is given; it takes one of {', '.join(_ARGUMENTS)}")
     found, attending, left = _layers(module, skip)
     ruled, inner = _ruled(common, rules, {**found, **attending}), read_by_others(module)
     unrounded = _unrounded_products(ruled, attending)
@@ -206,6 +208,8 @@ def quantize(
         raise ArgumentValueError(
             "attention is given, and module has no layer that computes attention and is not skipped"
         )
+    if base is None and has_ranks() and any(map(_draws, (common, *ruled.values()))):
+        base = of_rank_0(int(drawn_seed()) % 2**64)  # shards of a layer are rounded as one
     model, part, made = new_model(), 0, []
     for name, layer in found.items():
         parts, settings = weight_names(layer), ruled[name]
@@ -288,6 +292,10 @@ class _Settings:
         except FileError as error:
             raise ArgumentValueError(str(error).removeprefix("quantize: ")) from None
         return cls(formats, biases, modes, window, margin, layout, given)
+
+
+def _draws(settings: _Settings | None) -> bool:
+    return settings is not None and "stochastic" in settings.modes.values()
 
 
 def _ruled(

@@ -20,7 +20,7 @@ from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from . import _direct, _ops
 from ._arguments import check_bias_or_rule, check_values
-from ._distributed import largest_of_ranks
+from ._distributed import largest_of_ranks, whole
 from ._formats import to_text
 from ._layout import BiasLayout
 from ._notices import has_values, is_traced, new_model, tell_unlearnt
@@ -186,7 +186,7 @@ class Rounder(nn.Module):
         Parameters
         ----------
         x : Tensor of float64, float32, float16 or bfloat16
-            Values.
+            Values; of a DTensor those of all ranks, which all call this.
 
         Raises
         ------
@@ -198,7 +198,7 @@ class Rounder(nn.Module):
         check_values(x)
         if not self.learns:
             return
-        self._remember(x)
+        self._remember(whole(x))
 
     def _remember(self, x: Tensor, *, of_all_ranks: bool = False) -> None:
         with torch.no_grad():
@@ -265,6 +265,11 @@ class Rounder(nn.Module):
         if self.training:
             check_values(x)
             if self.learns:
+                if not torch.compiler.is_compiling() and _ops.is_of_rows(x):
+                    raise ArgumentValueError(
+                        "a Rounder in training mode is given rows of torch.vmap; it learns of whole tensors: "
+                        "call eval(), or give it a bias"
+                    )
                 self._remember(x, of_all_ranks=True)
         elif self.learns and (torch.compiler.is_compiling() or not self._was_learnt):
             self._look_whether_learnt()
@@ -276,7 +281,7 @@ class Rounder(nn.Module):
         if self.rounding == "stochastic":
             stream = self.stream.clone()
             with torch.no_grad():
-                self.stream[1] += x.numel()
+                self.stream[1] += _ops.words_drawn(x)
         rounded: Tensor = torch.ops.cfloat.round_to(
             check_values(x),
             self._layout.spread(self._bias(), x.shape),

@@ -6,6 +6,8 @@ from typing import Any, SupportsIndex
 import torch
 from torch import Tensor
 
+from cfloat._core import binding
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.presets import CFloat16_SHP
 from cfloat._core.rounding import RoundingMode
@@ -14,6 +16,8 @@ from cfloat.errors import ArgumentValueError
 
 from ._distributed import Part, Work
 from ._optimizer import (
+    Kept,
+    New,
     StoredMoment,
     StoringOptimizer,
     check_number,
@@ -64,12 +68,17 @@ class SGD(StoringOptimizer):
 
     Notes
     -----
-    A step computes in float32 (float64 for parameters of float64) with PyTorch's operators, as
-    `torch.optim.SGD` does: the momentum is decoded, updated and used, and then rounded once, at the largest
-    bias that has its largest element within the range.  State, for each parameter: ``steps``, and with
-    momentum ``momentum_buffer_codes`` and ``momentum_buffer_bias``, which `torch.optim.SGD` does not look
-    for: it starts with no momentum.  `torch_state_dict` is for that, and `load_state_dict` takes PyTorch's
-    states as well.
+    A step computes in float32 (float64 for parameters of float64), as `torch.optim.SGD` does: the momentum
+    is decoded, updated and used, and then rounded once, at the largest bias that has its largest element
+    within the range.  State, for each parameter: ``steps``, and with momentum ``momentum_buffer_codes`` and
+    ``momentum_buffer_bias``, which `torch.optim.SGD` does not look for: it starts with no momentum.
+    `torch_state_dict` is for that, and `load_state_dict` takes PyTorch's states as well.  While a group's
+    momentum is 0, what there is of it stays.
+
+    Where `AdamW` is updated by the core, so is this with momentum, in place: ``g + weight_decay *
+    parameter``, ``(1 - dampening) * g + momentum * buffer``, of Nesterov's ``g + momentum * buffer``, and
+    ``parameter - lr * change``, where the first product of each sum is fused with it: the same bits on every
+    machine.  All others are updated by PyTorch's operators.
 
     Examples
     --------
@@ -86,6 +95,7 @@ class SGD(StoringOptimizer):
 
     _of_torch = torch.optim.SGD
     _known_by = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
+    _core_maximizes = True
 
     def __init__(
         self,
@@ -136,7 +146,24 @@ class SGD(StoringOptimizer):
     def _of_torchs_own(self, steps: int) -> dict[str, Any]:
         return {}
 
-    def _work(
+    def _moments_in_core(self, group: dict[str, Any]) -> tuple[StoredMoment, ...]:
+        return tuple(self._moments.values()) if group["momentum"] != 0 else ()
+
+    @in_default_modes
+    def _described(
+        self, updated: Tensor, gradient: Tensor, group: dict[str, Any], steps: int, kept: list[Kept]
+    ) -> tuple[Any, tuple[float, ...]]:
+        given = binding.sgd_step(
+            updated.numel(), gradient.data_ptr(), updated.data_ptr(), kept[0][:3],
+            (group["weight_decay"], group["momentum"], 1 - group["dampening"], float(group["lr"])),
+            maximizes=bool(group["maximize"]), is_nesterov=bool(group["nesterov"]),
+        )  # fmt: skip
+        return given, (binding.sgd_peak(given),)
+
+    def _do_described(self, given: Any, new: list[New], offset: int) -> None:
+        binding.sgd_update(given, new[0][:3], self.rounding, offset)
+
+    def _work_of_operators(
         self, parameter: Tensor, part: Part, gradient: Tensor, group: dict[str, Any], place: int
     ) -> Work:
         own, state = part.tensor, self.state.get(parameter, {})
@@ -149,7 +176,8 @@ class SGD(StoringOptimizer):
             gradient = gradient.neg()
         if group["weight_decay"] != 0:
             gradient = gradient.add(updated, alpha=group["weight_decay"])
-        kept: dict[str, Any] = {"steps": steps + 1}
+        # a momentum stays while the group has none, as PyTorch's does
+        kept: dict[str, Any] = state | {"steps": steps + 1}
         change = gradient
         if group["momentum"] != 0:
             (stored,) = self._moments.values()

@@ -6,7 +6,7 @@
 #include "cpu/detect.h"
 #include "matmul/kernels/float64_tile.h"
 #include "matmul/kernels/tile.h"
-#include "optimize/adamw_loops.h"
+#include "optimize/loops.h"
 #include "stats/error_kernels.h"
 #include "stats/scheme_loops.h"
 
@@ -20,7 +20,7 @@ typedef struct isa {
   const cf_tiles *float32, *bfloat16;
   const cf_float64_tile *float64;
   const cf_scheme_loops *schemes;
-  const cf_adamw_loops *adamw;
+  const cf_optimizer_loops *optimizers;
   const cf_arithmetic_loops *arithmetic;
   int (*slow)(void); /* NULL, or whether the one before is faster */
 } isa;
@@ -29,21 +29,21 @@ typedef struct isa {
 static const isa isas[] = {
     {"portable", cf_cpu_has_portable, &cf_kernels_portable, &cf_error_kernels_portable,
      &cf_tiles_portable, NULL, &cf_float64_tile_portable, &cf_scheme_loops_portable,
-     &cf_adamw_loops_portable, &cf_arithmetic_loops_portable, NULL},
+     &cf_optimizer_loops_portable, &cf_arithmetic_loops_portable, NULL},
     {"neon", cf_cpu_has_neon, &cf_kernels_neon, &cf_error_kernels_neon, &cf_tiles_neon, NULL,
-     &cf_float64_tile_neon, &cf_scheme_loops_portable, &cf_adamw_loops_neon,
+     &cf_float64_tile_neon, &cf_scheme_loops_portable, &cf_optimizer_loops_neon,
      &cf_arithmetic_loops_portable, NULL},
     {"avx2", cf_cpu_has_avx2, &cf_kernels_avx2, &cf_error_kernels_avx2, &cf_tiles_avx2, NULL,
-     &cf_float64_tile_avx2, &cf_scheme_loops_avx2, &cf_adamw_loops_avx2, &cf_arithmetic_loops_avx2,
-     NULL},
+     &cf_float64_tile_avx2, &cf_scheme_loops_avx2, &cf_optimizer_loops_avx2,
+     &cf_arithmetic_loops_avx2, NULL},
     {"avx512", cf_cpu_has_avx512, &cf_kernels_avx512, &cf_error_kernels_avx512, &cf_tiles_avx512,
-     NULL, &cf_float64_tile_avx512, &cf_scheme_loops_avx512, &cf_adamw_loops_avx512,
+     NULL, &cf_float64_tile_avx512, &cf_scheme_loops_avx512, &cf_optimizer_loops_avx512,
      &cf_arithmetic_loops_avx512, NULL},
     {"avx512bf16", cf_cpu_has_avx512bf16, &cf_kernels_avx512, &cf_error_kernels_avx512,
      &cf_tiles_avx512, &cf_tiles_avx512bf16, &cf_float64_tile_avx512, &cf_scheme_loops_avx512,
-     &cf_adamw_loops_avx512, &cf_arithmetic_loops_avx512, cf_cpu_is_slow_avx512bf16},
+     &cf_optimizer_loops_avx512, &cf_arithmetic_loops_avx512, cf_cpu_is_slow_avx512bf16},
     {"amx", cf_cpu_has_amx, &cf_kernels_avx512, &cf_error_kernels_avx512, &cf_tiles_avx512,
-     &cf_tiles_amx, &cf_float64_tile_avx512, &cf_scheme_loops_avx512, &cf_adamw_loops_avx512,
+     &cf_tiles_amx, &cf_float64_tile_avx512, &cf_scheme_loops_avx512, &cf_optimizer_loops_avx512,
      &cf_arithmetic_loops_avx512, NULL},
 };
 enum { ISA_COUNT = sizeof isas / sizeof isas[0] };
@@ -63,7 +63,7 @@ const cf_float64_tile *cf_active_float64_tile(void) { return active->float64; }
 
 const cf_scheme_loops *cf_active_scheme_loops(void) { return active->schemes; }
 
-const cf_adamw_loops *cf_active_adamw_loops(void) { return active->adamw; }
+const cf_optimizer_loops *cf_active_optimizer_loops(void) { return active->optimizers; }
 const cf_arithmetic_loops *cf_active_arithmetic_loops(void) { return active->arithmetic; }
 
 int cf_isa_list(int index, const char **name, int *available) {

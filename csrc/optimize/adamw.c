@@ -3,28 +3,13 @@
 #include <math.h>
 #include <string.h>
 
-#include "convert/operation.h"
-#include "convert/prepare.h"
 #include "cpu/float_modes.h"
 #include "cpu/threads.h"
-#include "optimize/adamw_loops.h"
+#include "optimize/loops.h"
+#include "optimize/moment.h"
 
-/* Some ten microseconds of work. */
-enum { ELEMENTS_PER_THREAD = 1 << 12 };
-
-/* At most so many shares a thread, none of which is a single piece: one that comes late does less.
- */
-enum { SHARES_EACH = 8, PIECES_PER_SHARE = 2 };
-
-/* One of the two moments, while a step is done. */
-typedef struct moment {
-  cf_operation decode, encode;
-  int16_t before, after; /* biases */
-  char *codes;
-} moment;
-
-/* What a thread has found: peaks as of cf_adamw_loops; the bounds that follow from them, and the
- * peaks of which those are the bounds. */
+/* What a thread has found: peaks as of cf_optimizer_loops; the bounds that follow from them, and
+ * the peaks of which those are the bounds. */
 typedef struct finding {
   float peaks[3], of_bounds[2];
   cf_adamw_bounds bounds;
@@ -33,40 +18,17 @@ typedef struct finding {
 typedef struct step {
   const cf_adamw *given;
   cf_adamw_rule rule;
-  moment of[2];
+  cf_moment_work of[2];
   int threads, each, is_fused;
   finding found[CF_MAX_THREADS];
 } step;
 
-static int has_bias(const cf_format *format, int bias) {
-  return format->bias_min <= bias && bias <= format->bias_max;
-}
-
 static int prepare(step *made, const cf_adamw *given, int updates) {
   if (given->count < 0) return CF_BAD_LAYOUT;
   for (int i = 0; i < 2; ++i) {
-    const cf_adamw_moment *moment_given = &given->moments[i];
-    const cf_format *format = moment_given->format;
-    moment *of = &made->of[i];
-    int status = cf_format_check(format);
+    const int status = cf_moment_prepare(&made->of[i], &given->moments[i], given->has_moments,
+                                         updates, given->rounding);
     if (status != CF_OK) return status;
-    status =
-        cf_operation_prepare(&of->decode, format, CF_CODES, CF_TIES_TO_EVEN, 0, NULL, CF_FLOAT32);
-    if (status != CF_OK) return status;
-    if (given->has_moments && !has_bias(format, moment_given->bias)) return CF_BAD_BIAS;
-    of->before = (int16_t)moment_given->bias;
-    of->codes = moment_given->codes;
-    if (!updates) {
-      status =
-          cf_operation_prepare(&of->encode, format, CF_FLOAT32, CF_TOWARD_ZERO, 0, NULL, CF_CODES);
-      if (status != CF_OK) return status;
-      continue;
-    }
-    status = cf_operation_prepare(&of->encode, format, CF_FLOAT32, given->rounding,
-                                  moment_given->seed, NULL, CF_CODES);
-    if (status != CF_OK) return status;
-    if (!has_bias(format, moment_given->new_bias)) return CF_BAD_BIAS;
-    of->after = (int16_t)moment_given->new_bias;
   }
   const int scales[2] = {given->scale, updates ? given->new_scale : 0};
   for (int i = 0; i < 2; ++i)
@@ -84,44 +46,27 @@ static int prepare(step *made, const cf_adamw *given, int updates) {
   rule->root_scale = given->root_scale;
   rule->eps = given->eps;
   made->given = given;
-  made->threads = cf_useful_threads((double)given->count, ELEMENTS_PER_THREAD, made->threads);
-  const int64_t shares = given->count / (PIECES_PER_SHARE * CF_ADAMW_PIECE);
-  made->each = (int)cf_at_most(shares / made->threads, SHARES_EACH);
-  if (made->each < 1) made->each = 1;
+  made->each = cf_step_shares(given->count, &made->threads);
   return CF_OK;
-}
-
-static void decode(const moment *of, int64_t at, float *values, int64_t count) {
-  const cf_bias_view bias = {&of->before, 0, 0};
-  const char *codes = of->codes + (size_t)at * of->decode.source_size;
-  cf_operation_run(&of->decode, bias, codes, 0, (char *)values, (size_t)count, NULL);
-}
-
-static void encode(const step *made, const moment *of, int64_t at, const float *values,
-                   int64_t count) {
-  const cf_bias_view bias = {&of->after, 0, 0};
-  char *codes = of->codes + (size_t)at * of->encode.destination_size;
-  cf_operation_run(&of->encode, bias, (const char *)values, made->given->offset + (uint64_t)at,
-                   codes, (size_t)count, NULL);
 }
 
 /* Moments before the step. */
 static void load(const step *made, int64_t at, float *first, float *second, int64_t count) {
   if (made->given->has_moments) {
-    decode(&made->of[0], at, first, count);
-    decode(&made->of[1], at, second, count);
+    cf_moment_decode(&made->of[0], at, first, count);
+    cf_moment_decode(&made->of[1], at, second, count);
   } else {
     memset(first, 0, (size_t)count * sizeof *first);
     memset(second, 0, (size_t)count * sizeof *second);
   }
 }
 
-/* Whether a step is for cf_adamw_loops.fused. */
+/* Whether a step is for cf_optimizer_loops.fused. */
 static int can_be_fused(const step *made) {
   const cf_kernels *isa = cf_active_kernels();
-  if (!made->given->has_moments || cf_active_adamw_loops()->fused == NULL) return 0;
+  if (!made->given->has_moments || cf_active_optimizer_loops()->fused == NULL) return 0;
   for (int k = 0; k < 2; ++k) {
-    const moment *of = &made->of[k];
+    const cf_moment_work *of = &made->of[k];
     const cf_rule *rule = &of->encode.rule;
     if (of->decode.decode != isa->decode[CF_FLOAT32] ||
         of->encode.encode != isa->encode[CF_FLOAT32] || rule->upper_half || rule->code_size != 2 ||
@@ -135,16 +80,16 @@ static int can_be_fused(const step *made) {
 static void update_share(void *context, int share, int thread) {
   const step *made = context;
   const cf_adamw *given = made->given;
-  const cf_adamw_loops *loops = cf_active_adamw_loops();
-  float first[CF_ADAMW_PIECE], second[CF_ADAMW_PIECE];
+  const cf_optimizer_loops *loops = cf_active_optimizer_loops();
+  float first[CF_STEP_PIECE], second[CF_STEP_PIECE];
   int64_t begin, end;
   (void)thread;
-  cf_share_of(given->count, CF_ADAMW_PIECE, made->threads * made->each, share, &begin, &end);
+  cf_share_of(given->count, CF_STEP_PIECE, made->threads * made->each, share, &begin, &end);
   const uint64_t modes = cf_set_default_float_modes();
   if (made->is_fused) {
     cf_adamw_codes codes[2];
     for (int k = 0; k < 2; ++k) {
-      const moment *of = &made->of[k];
+      const cf_moment_work *of = &made->of[k];
       codes[k] = (cf_adamw_codes){&of->encode.rule, of->before, of->after,
                                   of->codes + (size_t)begin * sizeof(uint16_t)};
     }
@@ -152,20 +97,20 @@ static void update_share(void *context, int share, int thread) {
                                    given->gradient + begin, given->parameter + begin,
                                    (size_t)(end - begin));
   }
-  for (int64_t at = begin; at < end; at += CF_ADAMW_PIECE) {
-    const int64_t count = cf_at_most(CF_ADAMW_PIECE, end - at);
+  for (int64_t at = begin; at < end; at += CF_STEP_PIECE) {
+    const int64_t count = cf_at_most(CF_STEP_PIECE, end - at);
     load(made, at, first, second, count);
     loops->update(&made->rule, first, second, given->gradient + at, given->parameter + at,
                   (size_t)count);
-    encode(made, &made->of[0], at, first, count);
-    encode(made, &made->of[1], at, second, count);
+    cf_moment_encode(&made->of[0], at, first, given->offset, count);
+    cf_moment_encode(&made->of[1], at, second, given->offset, count);
   }
   cf_restore_float_modes(modes);
 }
 
 /* The magnitude bits of the largest code of a moment whose value is at most `bound`, and those of
  * all codes with smaller values are less; -1 if there is none. */
-static int32_t code_bound(const moment *of, double bound) {
+static int32_t code_bound(const cf_moment_work *of, double bound) {
   const cf_bias_view bias = {&of->before, 0, 0};
   if (!(bound > 0)) return -1;
   const float least = (float)(bound < FLT_MAX ? bound : FLT_MAX) * (1 - FLT_EPSILON);
@@ -213,22 +158,23 @@ static void bound(const step *made, finding *found) {
 
 /* Elements that may be larger than the peaks so far, one after the other. */
 typedef struct gathered {
-  float gradient[CF_ADAMW_PIECE];
-  uint16_t codes[2][CF_ADAMW_PIECE]; /* of either size */
+  float gradient[CF_STEP_PIECE];
+  uint16_t codes[2][CF_STEP_PIECE]; /* of either size */
   int64_t count;
 } gathered;
 
 static void widen_peaks(const step *made, const float *first, const float *second,
                         const float *gradient, int64_t count, finding *found) {
-  cf_active_adamw_loops()->peaks(&made->rule, first, second, gradient, (size_t)count, found->peaks);
+  cf_active_optimizer_loops()->peaks(&made->rule, first, second, gradient, (size_t)count,
+                                     found->peaks);
 }
 
 static void look_at(const step *made, gathered *more, finding *found) {
-  float values[2][CF_ADAMW_PIECE];
+  float values[2][CF_STEP_PIECE];
   for (int k = 0; k < 2; ++k) {
-    moment of = made->of[k];
+    cf_moment_work of = made->of[k];
     of.codes = (char *)more->codes[k];
-    decode(&of, 0, values[k], more->count);
+    cf_moment_decode(&of, 0, values[k], more->count);
   }
   widen_peaks(made, values[0], values[1], more->gradient, more->count, found);
   more->count = 0;
@@ -238,7 +184,7 @@ static void gather(const step *made, int64_t at, int64_t count, gathered *more) 
   memcpy(more->gradient + more->count, made->given->gradient + at,
          (size_t)count * sizeof *more->gradient);
   for (int k = 0; k < 2; ++k) {
-    const moment *of = &made->of[k];
+    const cf_moment_work *of = &made->of[k];
     const size_t size = of->decode.source_size;
     memcpy((char *)more->codes[k] + (size_t)more->count * size, of->codes + (size_t)at * size,
            (size_t)count * size);
@@ -250,18 +196,18 @@ static void gather(const step *made, int64_t at, int64_t count, gathered *more) 
 static void find_in_share(void *context, int share, int thread) {
   step *made = context;
   const cf_adamw *given = made->given;
-  const cf_adamw_loops *loops = cf_active_adamw_loops();
+  const cf_optimizer_loops *loops = cf_active_optimizer_loops();
   finding *found = &made->found[thread];
   const size_t sizes[2] = {made->of[0].decode.source_size, made->of[1].decode.source_size};
   gathered more;
   int64_t at, end;
   more.count = 0;
-  cf_share_of(given->count, CF_ADAMW_PIECE, made->threads * made->each, share, &at, &end);
+  cf_share_of(given->count, CF_STEP_PIECE, made->threads * made->each, share, &at, &end);
   const uint64_t modes = cf_set_default_float_modes();
   while (at < end) {
     if (!given->has_moments) {
-      static const float zeros[CF_ADAMW_PIECE];
-      const int64_t count = cf_at_most(CF_ADAMW_PIECE, end - at);
+      static const float zeros[CF_STEP_PIECE];
+      const int64_t count = cf_at_most(CF_STEP_PIECE, end - at);
       widen_peaks(made, zeros, zeros, given->gradient + at, count, found);
       at += count;
       continue;
@@ -278,7 +224,7 @@ static void find_in_share(void *context, int share, int thread) {
     const int64_t count = cf_at_most(CF_ADAMW_BLOCK, end - at);
     gather(made, at, count, &more);
     at += count;
-    if (more.count > CF_ADAMW_PIECE - CF_ADAMW_BLOCK) look_at(made, &more, found);
+    if (more.count > CF_STEP_PIECE - CF_ADAMW_BLOCK) look_at(made, &more, found);
   }
   if (more.count > 0) look_at(made, &more, found);
   cf_restore_float_modes(modes);

@@ -1,4 +1,4 @@
-/* The loops of optimize/adamw_loops.h, written once for every instruction set, whose file has
+/* The loops of optimize/loops.h, written once for every instruction set, whose file has
  * defined
  *
  *   floats, LANES                  a vector of LANES float32
@@ -210,6 +210,6 @@ static CF_NOINLINE size_t ISA_NAME(fused)(const cf_adamw_rule *rule, const cf_ad
 #define FUSED NULL
 #endif
 
-#define CF_ADAMW_LOOPS {ISA_NAME(below), ISA_NAME(peaks), ISA_NAME(update), FUSED}
+#define CF_ADAMW_LOOPS ISA_NAME(below), ISA_NAME(peaks), ISA_NAME(update), FUSED
 
 #endif

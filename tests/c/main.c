@@ -40,6 +40,7 @@ static const test ON_EACH_ISA[] = {
     {"test_bin_errors", test_bin_errors},
     {"test_schemes", test_schemes},
     {"test_adamw", test_adamw},
+    {"test_sgd", test_sgd},
     {"test_code_loops", test_code_loops},
     {"test_matmul_exact", test_matmul_exact},
     {"test_matmul_rounded", test_matmul_rounded},

@@ -185,6 +185,56 @@ def calibration(rank, folder):
     return found
 
 
+def quantized_shards(rank, folder):
+    """Layers that round, made before and after `fully_shard`; and plain states that they load."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+    from torch.distributed.fsdp import fully_shard
+
+    how = {"weight": "CFloat8_1_4_3", "activation": "CFloat8_1_5_2", "granularity": "axis 0"}
+    x, found = torch.linspace(-1, 1, 21).reshape(3, 7), {}
+    for rounding in ("ties_to_even", "stochastic"):
+        for order in ("before", "after", "each layer before"):
+            model = network()
+            if order == "before":
+                model = fully_shard(ct.quantize(model, rounding=rounding, seed=4, **how))
+            else:
+                for layer in (model[0], model[2]) if order != "after" else ():
+                    fully_shard(layer)
+                ct.quantize(fully_shard(model), rounding=rounding, seed=4, **how)
+            y = model(x)
+            y.square().mean().backward()
+            found[rounding, order] = [
+                y.detach(),
+                *(p.grad.full_tensor() for p in model.parameters()),
+            ]
+        whole = ct.quantize(network(), rounding=rounding, seed=4, **how)
+        found[rounding, "whole"] = [whole(x).detach()]
+
+    drawn = ct.quantize(network(), weight="CFloat8_1_4_3", rounding="stochastic")
+    ruled = ct.quantize(
+        network(), rules={"*": {"weight": "CFloat8_1_4_3", "rounding": {"weight": "stochastic"}}}
+    )
+    found["streams"] = [
+        layer.weight_rounder.stream for made in (drawn, ruled) for layer in made[::2]
+    ]
+
+    for granularity in ("tensor", "axis 0"):
+        how = {"weight": "CFloat8_1_4_3", "granularity": granularity}
+        model, whole = fully_shard(ct.quantize(network(), **how)), ct.quantize(network(), **how)
+        options = StateDictOptions(full_state_dict=True)
+        biases = []
+        for times in (100, 1 / 100):
+            plain = {name: value * times for name, value in network().state_dict().items()}
+            whole.load_state_dict(dict(plain))
+            set_model_state_dict(model, plain, options=options)
+            biases.append([torch.as_tensor(each[0].weight_rounder.bias) for each in (model, whole)])
+        # its own state is nothing new: what was learnt stays
+        model[0].weight_rounder.history.fill_(3)
+        model.load_state_dict(model.state_dict())
+        found["loaded", granularity] = biases, model[0].weight_rounder.history
+    return found
+
+
 def all_work(rank, folder):
-    works = (ddp, fsdp, fsdp_training, columns, calibration)
+    works = (ddp, fsdp, fsdp_training, columns, calibration, quantized_shards)
     return {work.__name__: work(rank, folder) for work in works}

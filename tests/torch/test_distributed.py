@@ -68,6 +68,32 @@ def test_shards_of_columns_have_the_biases_of_whole_parameters(found):
     assert torch.equal(one["parameters"][0], other["parameters"][0])
 
 
+@pytest.mark.parametrize("rounding", ["ties_to_even", "stochastic"])
+def test_quantized_before_or_after_fully_shard_is_the_same(found, rounding):
+    for each in (each["quantized_shards"] for each in found):
+        before = each[rounding, "before"]
+        for order in ("after", "each layer before"):
+            assert all(map(torch.equal, before, each[rounding, order]))
+        assert torch.equal(before[0], each[rounding, "whole"][0])
+
+
+def test_ranks_share_the_streams_of_layers(found):
+    """Which `quantize` draws where no seed is given; each layer has its own."""
+    one, other = (each["quantized_shards"]["streams"] for each in found)
+    assert all(map(torch.equal, one, other))
+    assert len({tuple(stream.tolist()) for stream in one}) == len(one) == 4
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "axis 0"])
+def test_a_plain_state_that_shards_load_has_biases_of_its_own(found, granularity):
+    for each in found:
+        biases, history = each["quantized_shards"]["loaded", granularity]
+        for sharded, whole in biases:
+            assert torch.equal(sharded, whole)
+        assert not torch.equal(biases[0][0], biases[1][0])
+        assert (history == 3).all()
+
+
 @pytest.mark.parametrize("per", ["tensor", "channel"])
 @pytest.mark.parametrize("method", ["max", "percentile", "mse", "moving_average"])
 def test_ranks_calibrate_together(found, method, per):

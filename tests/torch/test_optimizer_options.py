@@ -235,3 +235,142 @@ def test_groups_have_options_of_their_own(name):
 def test_sgd_refuses(arguments, message):
     with pytest.raises(cf.ArgumentValueError, match=message):
         ct.SGD([parameter()], **arguments)
+
+
+def fused(a, b, c):
+    """``a * b + c`` of float32: the product is exact in float64, and the sum has bits to spare there."""
+    return (np.float64(a) * np.float64(b) + np.float64(c)).astype(np.float32)
+
+
+def momentum_in_float32(step, p, gradients, kept, *, seed, lr, momentum, dampening=0, **how):
+    """A step of SGD as csrc/cfloat_api.h has it: the parameter, the momentum's codes and their bias."""
+    g = -gradients if how.get("maximize") else gradients
+    if how.get("weight_decay"):
+        g = fused(np.float32(how["weight_decay"]), p, g)
+    scaled = None if kept is None else np.float32(momentum) * cf.decode(*kept[:1], SHP, kept[1])
+    mean = g if scaled is None else fused(np.float32(1 - dampening), g, scaled)
+    change = fused(np.float32(momentum), mean, g) if how.get("nesterov") else mean
+    bias = cf.choose_bias(mean, SHP, "max")
+    codes = cf.encode(
+        mean,
+        SHP,
+        bias,
+        rounding="stochastic",
+        offset=step * p.size,
+        seed=_streams.derived_seed(seed, 0),
+    )
+    return fused(np.float32(-lr), change, p), (codes, bias)
+
+
+SHP = cf.CFloat16_SHP
+MOMENTA = [
+    {"lr": 0.1, "momentum": 0.9}, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1, "nesterov": True},
+    {"lr": 1e-3, "momentum": 0.7, "dampening": 0.3, "maximize": True},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", MOMENTA, ids=str)
+@pytest.mark.parametrize("isa", AVAILABLE)
+def test_the_cores_step_has_the_bits_of_numpys(how, isa):
+    random, before = np.random.default_rng(5), cf.isa()
+    expected, kept = random.standard_normal(5003, np.float32), None
+    p = torch.nn.Parameter(torch.from_numpy(expected.copy()))
+    optimizer = ct.SGD([p], seed=2, **how)
+    described = []
+    do = optimizer._do_described
+    optimizer._do_described = lambda *args: (described.append(args), do(*args))
+    try:
+        instruction_sets.select_isa(isa)
+        for step in range(4):
+            gradients = random.standard_normal(5003, np.float32) * np.float32(0.1) ** step
+            p.grad = torch.from_numpy(gradients)
+            optimizer.step()
+            expected, kept = momentum_in_float32(step, expected, gradients, kept, seed=2, **how)
+            state = optimizer.state[p]
+            assert int(state["momentum_buffer_bias"]) == kept[1]
+            assert np.array_equal(state["momentum_buffer_codes"].numpy(), kept[0])
+            assert np.array_equal(p.detach().numpy(), expected)
+    finally:
+        instruction_sets.select_isa(before)
+    assert len(described) == 4  # by the core, each of them
+
+
+@pytest.mark.parametrize(
+    ("how", "dtype"),
+    [
+        *(
+            (how, dtype)
+            for how in MOMENTA
+            for dtype in (torch.float32, torch.bfloat16, torch.float16)
+        ),
+        ({"lr": 0.1, "momentum": 0.9, "parameter_format": SHP}, torch.float32),
+    ],
+    ids=str,
+)
+def test_the_core_and_operators_do_the_same_step(how, dtype):
+    made = []
+    for by_core in (True, False):
+        p = parameter((4001,), dtype)
+        optimizer = ct.SGD([p], seed=1, **how)
+        if not by_core:
+            optimizer._moments_in_core = lambda group: ()
+        for step in range(4):
+            p.grad = torch.randn(4001, generator=torch.Generator().manual_seed(step)).to(dtype)
+            optimizer.step()
+        made.append((p.detach().float(), optimizer.state[p]))
+    (p, state), (q, other) = made
+    assert state.keys() == other.keys()
+    assert state["steps"] == other["steps"] == 4
+    assert state["momentum_buffer_bias"] == other["momentum_buffer_bias"]
+    # PyTorch may round where the core fuses
+    assert (state["momentum_buffer_codes"] == other["momentum_buffer_codes"]).float().mean() > 0.9
+    assert (p == q).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("by_core", [True, False])
+def test_a_momentum_stays_while_the_group_has_none(by_core):
+    """As PyTorch's: a scheduler may set it to 0 and back."""
+    dtype = torch.float32 if by_core else torch.float64
+    p, q = parameter(dtype=dtype), parameter(dtype=dtype)
+    own = ct.SGD([p], lr=0.1, momentum=0.9, rounding="ties_to_even")
+    theirs = torch.optim.SGD([q], lr=0.1, momentum=0.9)
+    for step, momentum in enumerate((0.9, 0.9, 0.0, 0.9)):
+        for optimizer, x in ((own, p), (theirs, q)):
+            optimizer.param_groups[0]["momentum"] = momentum
+            x.grad = torch.full_like(x, 2.0 ** (2 - step))
+            optimizer.step()
+        assert int(own.state[p]["steps"]) == step + 1
+    torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-3)
+    # and one that begins without any has one later
+    p = parameter(dtype=dtype)
+    own = ct.SGD([p], lr=0.1)
+    for momentum in (0.0, 0.5):
+        own.param_groups[0]["momentum"] = momentum
+        p.grad = torch.ones_like(p)
+        own.step()
+    (kept,) = own.torch_state_dict()["state"].values()
+    torch.testing.assert_close(kept["momentum_buffer"], torch.ones_like(p.detach()))
+
+
+@each
+def test_a_group_has_no_formats_of_its_own(name):
+    """They were ignored; PyTorch's optimizers keep any key of a group."""
+    optimizer = getattr(ct, name)([parameter()], seed=0, parameter_format="CFloat16_SHP")
+    moment = {"AdamW": "first", "SGD": "momentum_format"}[name]
+    for key, value in (
+        ("parameter_format", "CFloat8_1_4_3"),
+        ("parameter_format", None),
+        (moment, "CFloat8_1_5_2"),
+        ("rounding", "ties_to_even"),
+        ("parameter_rounding", "ties_to_even"),
+    ):
+        with pytest.raises(cf.ArgumentValueError, match=f"{key} of a group is .* of the optimizer"):
+            optimizer.add_param_group({"params": [parameter((3,))], key: value})
+        with pytest.raises(cf.ArgumentValueError, match=f"{key} of a group is"):
+            getattr(ct, name)(
+                [{"params": [parameter((3,))], key: value}], parameter_format="CFloat16_SHP"
+            )
+    assert len(optimizer.param_groups) == 1
+    same = {"parameter_format": cf.CFloat16_SHP, moment: "CFloat16_SHP", "rounding": "stochastic"}
+    optimizer.add_param_group({"params": [parameter((3,))]} | same)
+    assert len(optimizer.param_groups) == 2

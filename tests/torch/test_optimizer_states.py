@@ -203,3 +203,92 @@ def test_groups_to_come_go_on_with_the_seed_that_was_loaded(name):
         ends.append(added)
     assert torch.equal(ends[0], ends[1])
     assert torch.equal(ends[1], ends[2])
+
+
+def without(name):
+    return lambda state: state["state"][0].pop(name)
+
+
+def with_state(name, value):
+    return lambda state: state["state"][0].update({name: value})
+
+
+MALFORMED = [
+    (lambda state: state.clear(), "state has no 'state', but []"),
+    (lambda state: state.pop("param_groups"), "state has no 'param_groups'"),
+    (lambda state: state.update(param_groups=3), "param_groups of a state is 3; it takes a list"),
+    (lambda state: state.update(param_groups=[3]), "a group of a state is 3; it takes a dict"),
+    (lambda state: state.update(state=[1]), "state of a state is [1]; it takes a dict"),
+    (lambda state: state.update(state={0: 1}), "state of parameter 0 is 1; it takes a dict"),
+    (lambda state: state["param_groups"][0].pop("params"), "params None; it takes a list"),
+    (lambda state: state["param_groups"][0].update(lr="x"), "lr is 'x'; it takes a number"),
+    (lambda state: state["param_groups"][0].update(seed=-1), "seed is -1"),
+    (without("steps"), "state has steps None; it takes an integer, 0 or more"),
+    (with_state("steps", "x"), "state has steps 'x'"),
+    (with_state("steps", 1.5), "state has steps 1.5"),
+]  # fmt: skip
+
+
+@each
+@pytest.mark.parametrize(("damage", "message"), MALFORMED, ids=[text for _, text in MALFORMED])
+def test_malformed_states_are_refused(name, damage, message):
+    _, own = trained(getattr(ct, name), **HOW[name], seed=5)
+    state = copy.deepcopy(own.state_dict())
+    damage(state)
+    check_refused(own, state, message)
+
+
+def check_refused(own, state, message):
+    before = copy.deepcopy(own.state_dict())
+    with pytest.raises((cf.ArgumentTypeError, cf.ArgumentValueError)) as refused:
+        own.load_state_dict(state)
+    assert message in str(refused.value)
+    after = own.state_dict()  # nothing was loaded
+    assert after["param_groups"] == before["param_groups"]
+    for number, kept in after["state"].items():
+        for key, value in kept.items():
+            assert torch.equal(
+                torch.as_tensor(value), torch.as_tensor(before["state"][number][key])
+            )
+
+
+@each
+def test_states_whose_moments_are_not_the_parameters_are_refused(name):
+    _, own = trained(getattr(ct, name), **HOW[name], seed=5)
+    shape = tuple(own.param_groups[0]["params"][0].shape)
+    for moment in MOMENTS[name]:
+        for change, message in (
+            (without(f"{moment}_bias"), f"state has {moment}_bias None; it takes a torch.Tensor"),
+            (
+                with_state(f"{moment}_bias", torch.tensor(99)),
+                f"state has {moment}_bias 99; it takes",
+            ),
+            (
+                with_state(f"{moment}_bias", 3),
+                f"state has {moment}_bias 3; it takes a torch.Tensor",
+            ),
+            (without(f"{moment}_codes"), "codes are None; it takes a torch.Tensor"),
+            (
+                with_state(f"{moment}_codes", torch.zeros(2, dtype=torch.uint16)),
+                f"state has {moment}_codes of shape (2,); it takes that of the parameter, {shape}",
+            ),
+        ):
+            state = copy.deepcopy(own.state_dict())
+            change(state)
+            check_refused(own, state, message)
+    if name == "AdamW":
+        state = copy.deepcopy(own.state_dict())
+        state["state"][0]["exp_avg_sq_scale"] = torch.tensor(127)
+        check_refused(own, state, "state has exp_avg_sq_scale 127; it takes -126 to 126")
+        theirs = own.torch_state_dict()
+        del theirs["state"][0]["exp_avg_sq"]
+        check_refused(
+            own, theirs, "state has no 'exp_avg_sq' of a parameter; it takes exp_avg, exp"
+        )
+        theirs = own.torch_state_dict()
+        del theirs["state"][0]["step"]
+        check_refused(own, theirs, "state has steps None")
+    theirs = own.torch_state_dict()
+    moment = MOMENTS[name][0]
+    theirs["state"][0][moment] = torch.zeros(3)
+    check_refused(own, theirs, f"state has {moment}_codes of shape (3,); it takes that of")

@@ -74,3 +74,48 @@ def test_biases_by_row(function):
         x[:, 0, 0], biases.reshape(4, 1).expand(4, 2)
     )
     assert torch.equal(wide, function(x[:, :1, 0].expand(4, 2), FMT, biases.reshape(4, 1)))
+
+
+def rounder(**how):
+    return ct.Rounder(FMT, bias=7, rounding="stochastic", seed=1, **how)
+
+
+@pytest.mark.parametrize("chunk_size", [None, 1, 3])
+def test_a_rounder_takes_no_word_twice(chunk_size):
+    """The next tensor's words follow those of all rows, however many are done at a time."""
+    x = torch.full((4, 50), 0.3)
+    by_rows, whole = rounder(), rounder()
+    rows = torch.vmap(by_rows, randomness="different", chunk_size=chunk_size)
+    for _ in range(2):
+        assert torch.equal(rows(x), whole(x))
+    assert by_rows.stream.tolist() == whole.stream.tolist() == [1, 400]
+
+
+def test_a_rounder_under_vmap_of_vmap_and_the_same_words():
+    x = torch.full((2, 3, 50), 0.3)
+    by_rows, whole = rounder(), rounder()
+    twice = torch.vmap(torch.vmap(by_rows, randomness="different"), randomness="different")
+    assert torch.equal(twice(x), whole(x))
+    assert torch.equal(twice(x), whole(x))
+    same, one = torch.vmap(by_rows, randomness="same"), whole(x[0, 0])
+    assert torch.equal(same(x[0]), one.expand(3, 50))
+    assert by_rows.stream.tolist() == whole.stream.tolist()
+    # what is not of the rows is rounded once
+    weight = torch.full((50,), 0.3)
+    rows = torch.vmap(lambda row: row * by_rows(weight), randomness="different")(x[0])
+    assert torch.equal(rows, x[0] * whole(weight))
+    assert by_rows.stream.tolist() == whole.stream.tolist()
+
+
+def test_a_rounder_does_not_learn_of_rows():
+    learning = ct.Rounder(FMT)
+    for transformed in (
+        torch.vmap(learning),
+        torch.vmap(torch.func.grad(lambda x: learning(x).sum())),
+    ):
+        with pytest.raises(cf.ArgumentValueError, match=r"rows of torch\.vmap; it learns of whole"):
+            transformed(torch.ones(4, 5))
+    assert not learning.is_learnt
+    learning(torch.ones(4, 5))
+    x = torch.randn(4, 5)
+    assert torch.equal(torch.vmap(learning.eval())(x), learning(x))

@@ -49,7 +49,15 @@ from .operations import (
     round_to_odd,
     sum_codes,
 )
-from .optimizing import ADAMW_MAX_SCALE, adamw_peaks, adamw_step, adamw_update
+from .optimizing import (
+    ADAMW_MAX_SCALE,
+    adamw_peaks,
+    adamw_step,
+    adamw_update,
+    sgd_peak,
+    sgd_step,
+    sgd_update,
+)
 from .products import Matrices, matmul, matmul_exact, matmul_flat, matmul_memory, matmul_rounded
 from .schemes import (
     SCHEME_COLUMNS,
@@ -149,5 +157,8 @@ __all__ = [
     "scheme_values",
     "select_isa",
     "set_float_modes",
+    "sgd_peak",
+    "sgd_step",
+    "sgd_update",
     "sum_codes",
 ]

@@ -50,9 +50,8 @@ def adamw_step(
     step.gradient = ffi.cast("float *", gradient)
     step.parameter = ffi.cast("float *", parameter)
     step.has_moments, step.scale = first[1] != 0, scale
-    moment, other = step.moments[0], step.moments[1]
-    moment.format, moment.codes, moment.bias = first[0], ffi.cast("void *", first[1]), first[2]
-    other.format, other.codes, other.bias = second[0], ffi.cast("void *", second[1]), second[2]
+    for moment, (fmt, codes, bias) in zip(step.moments, (first, second), strict=True):
+        moment.format, moment.codes, moment.bias = fmt, ffi.cast("void *", codes), bias
     step.first_weight, step.second_decay, step.second_weight = weights
     step.decay, step.rate, step.root_scale, step.eps = change
     return step
@@ -92,3 +91,61 @@ def adamw_update(
         moment.codes, moment.new_bias, moment.seed = ffi.cast("void *", codes), bias, seed
     step.new_scale, step.rounding, step.offset = new_scale, ROUNDING_NUMBERS[rounding], offset
     check_status(lib.cf_adamw_update(step, threads.get_num_threads()))
+
+
+def sgd_step(
+    count: int,
+    gradient: int,
+    parameter: int,
+    momentum: tuple[Any, int, int],
+    weights: tuple[float, float, float, float],
+    *,
+    maximizes: bool,
+    is_nesterov: bool,
+) -> Any:
+    """Describe a step of SGD to the core, for `sgd_peak` and `sgd_update`.
+
+    Parameters
+    ----------
+    count, gradient, parameter, momentum
+        As in `adamw_step`; a momentum's address of 0 stands for none before.
+    weights : (float, float, float, float)
+        The core's ``decay``, ``kept``, ``weight`` and ``rate``.
+    maximizes, is_nesterov : bool
+        Whether the parameters go along the gradient, and by Nesterov's momentum.
+
+    Returns
+    -------
+    cdata
+    """
+    step = ffi.new("cf_sgd *")
+    step.count = count
+    step.gradient = ffi.cast("float *", gradient)
+    step.parameter = ffi.cast("float *", parameter)
+    step.has_momentum, moment = momentum[1] != 0, step.momentum
+    moment.format, moment.codes, moment.bias = (
+        momentum[0],
+        ffi.cast("void *", momentum[1]),
+        momentum[2],
+    )
+    step.maximizes, step.is_nesterov = maximizes, is_nesterov
+    step.decay, step.kept, step.weight, step.rate = weights
+    return step
+
+
+def sgd_peak(step: Any) -> float:
+    """Find the largest finite magnitude of the momentum that a step will give."""
+    peak = ffi.new("float *")
+    check_status(lib.cf_sgd_peak(step, peak, threads.get_num_threads()))
+    found: float = peak[0]
+    return found
+
+
+def sgd_update(
+    step: Any, momentum: tuple[int, int, int], rounding: RoundingMode, offset: int
+) -> None:
+    """Do a step of an `sgd_step`; arguments are as in `adamw_update`."""
+    moment = step.momentum
+    moment.codes, moment.new_bias, moment.seed = ffi.cast("void *", momentum[0]), *momentum[1:]
+    step.rounding, step.offset = ROUNDING_NUMBERS[rounding], offset
+    check_status(lib.cf_sgd_update(step, threads.get_num_threads()))

@@ -104,8 +104,8 @@ static void adamw(const setting *how, size_t count, int threads) {
     if (how->has_moments)
       cf_convert(format, how->biases[k], CF_CODES, codes[k], CF_TIES_TO_EVEN, 0, 0, CF_FLOAT32,
                  moments[k], count, 1, NULL);
-    const cf_adamw_moment moment = {format, codes[k], how->biases[k], how->new_biases[k],
-                                    77 + (uint64_t)k};
+    const cf_moment moment = {format, codes[k], how->biases[k], how->new_biases[k],
+                              77 + (uint64_t)k};
     step.moments[k] = moment;
   }
   for (size_t i = 0; i < count; ++i) {

@@ -29,6 +29,7 @@ void test_errors(void);
 void test_bin_errors(void);
 void test_schemes(void);
 void test_adamw(void);
+void test_sgd(void);
 void test_code_loops(void);
 
 /* on each that multiplies matrices in its own way */

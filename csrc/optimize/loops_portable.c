@@ -1,9 +1,9 @@
-/* The loops of optimize/adamw_loops.h in plain C. */
+/* The loops of optimize/loops.h in plain C. */
 #include <math.h>
 #include <string.h>
 
 #include "core/format.h"
-#include "optimize/adamw_loops.h"
+#include "optimize/loops.h"
 
 enum { LANES = 1 };
 typedef float floats;
@@ -44,5 +44,6 @@ static inline floats f_finite_magnitude(floats v) {
 static inline floats f_positive_nan(floats v) { return v == v ? v : CF_FLOAT32_NAN; }
 
 #include "optimize/adamw_lanes-inl.h"
+#include "optimize/sgd_lanes-inl.h"
 
-const cf_adamw_loops cf_adamw_loops_portable = CF_ADAMW_LOOPS;
+const cf_optimizer_loops cf_optimizer_loops_portable = {CF_ADAMW_LOOPS, CF_SGD_LOOPS};

@@ -1,8 +1,8 @@
-/* The loops of optimize/adamw_loops.h for NEON (Advanced SIMD of 64-bit Arm). */
+/* The loops of optimize/loops.h for NEON (Advanced SIMD of 64-bit Arm). */
 #include "convert/prepare.h"
 #include "cpu/float_modes.h"
 #include "cpu/target.h"
-#include "optimize/adamw_loops.h"
+#include "optimize/loops.h"
 
 #if defined(CF_NEON)
 #include <arm_neon.h>
@@ -39,8 +39,9 @@ static inline lanes f_bits(floats v) { return vreinterpretq_u32_f32(v); }
 
 #define HAS_BITS
 #include "optimize/adamw_lanes-inl.h"
+#include "optimize/sgd_lanes-inl.h"
 
-const cf_adamw_loops cf_adamw_loops_neon = CF_ADAMW_LOOPS;
+const cf_optimizer_loops cf_optimizer_loops_neon = {CF_ADAMW_LOOPS, CF_SGD_LOOPS};
 #else
-const cf_adamw_loops cf_adamw_loops_neon = {NULL, NULL, NULL, NULL};
+const cf_optimizer_loops cf_optimizer_loops_neon = {NULL, NULL, NULL, NULL, NULL, NULL};
 #endif

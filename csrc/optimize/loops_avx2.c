@@ -1,8 +1,8 @@
-/* The loops of optimize/adamw_loops.h for AVX2 and FMA. */
+/* The loops of optimize/loops.h for AVX2 and FMA. */
 #include "convert/prepare.h"
 #include "cpu/float_modes.h"
 #include "cpu/target.h"
-#include "optimize/adamw_loops.h"
+#include "optimize/loops.h"
 
 #if defined(CF_X86_64)
 #include <immintrin.h>
@@ -39,10 +39,11 @@ static inline lanes f_bits(floats v) { return _mm256_castps_si256(v); }
 
 #define HAS_BITS
 #include "optimize/adamw_lanes-inl.h"
+#include "optimize/sgd_lanes-inl.h"
 
 CF_TARGET_END
 
-const cf_adamw_loops cf_adamw_loops_avx2 = CF_ADAMW_LOOPS;
+const cf_optimizer_loops cf_optimizer_loops_avx2 = {CF_ADAMW_LOOPS, CF_SGD_LOOPS};
 #else
-const cf_adamw_loops cf_adamw_loops_avx2 = {NULL, NULL, NULL, NULL};
+const cf_optimizer_loops cf_optimizer_loops_avx2 = {NULL, NULL, NULL, NULL, NULL, NULL};
 #endif

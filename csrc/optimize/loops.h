@@ -1,17 +1,17 @@
-/* The loops over float32 that a step of AdamW needs, as an instruction set provides them.
+/* The loops over float32 that steps of optimizers need, as an instruction set provides them.
  *
- * Each element is computed by itself, in the order that cf_adamw_update has in cfloat_api.h, and
+ * Each element is computed by itself, in the order that cfloat_api.h has for the step, and
  * "fused" there is one rounding: so every instruction set has the same bits.  Pointers need no
  * alignment, but for first and second. */
-#ifndef CF_OPTIMIZE_ADAMW_LOOPS_H
-#define CF_OPTIMIZE_ADAMW_LOOPS_H
+#ifndef CF_OPTIMIZE_LOOPS_H
+#define CF_OPTIMIZE_LOOPS_H
 
 #include <stddef.h>
 
 #include "convert/kernels.h"
 
 /* A piece's elements; those of vectors that are longer than this are a divisor of it. */
-enum { CF_ADAMW_PIECE = 2048 };
+enum { CF_STEP_PIECE = 2048 };
 
 /* What is the same for all elements of a step; the fields of cf_adamw that say how to compute, as
  * float32, with the powers of two in place of their exponents. */
@@ -23,6 +23,16 @@ typedef struct cf_adamw_rule {
   float before, after; /* what stored second moments are multiplied by, and those to be stored */
   float decay, rate, root_scale, eps;
 } cf_adamw_rule;
+
+/* As cf_adamw_rule, of a step of SGD. */
+typedef struct cf_sgd_rule {
+  float sign;         /* -1 where the parameters go along the gradient */
+  float decay;        /* 0: the parameter is not looked at */
+  int has_momentum;   /* or else it becomes the gradient */
+  float kept, weight; /* of the momentum, and of the gradient in it */
+  int nesterov;
+  float rate;
+} cf_sgd_rule;
 
 /* A piece is looked through by blocks of so many. */
 enum { CF_ADAMW_BLOCK = 64 };
@@ -42,7 +52,7 @@ typedef struct cf_adamw_codes {
   char *codes;
 } cf_adamw_codes;
 
-typedef struct cf_adamw_loops {
+typedef struct cf_optimizer_loops {
   /* How many elements, whole blocks, precede the first block of which any is beyond a bound, or the
    * last block if that is not whole. */
   size_t (*below)(const cf_adamw_bounds *bounds, const char *const *codes, const float *gradient,
@@ -61,13 +71,19 @@ typedef struct cf_adamw_loops {
    * they are; the first of a signed format with subnormals. */
   size_t (*fused)(const cf_adamw_rule *rule, const cf_adamw_codes *moments, uint64_t position,
                   const float *gradient, float *parameter, size_t count);
-} cf_adamw_loops;
+  /* A step of SGD: the largest finite magnitude of momenta as they will be; and that step, of
+   * momenta that are float32 here.  A momentum is not looked at unless the rule has one. */
+  float (*sgd_peak)(const cf_sgd_rule *rule, const float *momentum, const float *gradient,
+                    const float *parameter, size_t count);
+  void (*sgd_update)(const cf_sgd_rule *rule, float *momentum, const float *gradient,
+                     float *parameter, size_t count);
+} cf_optimizer_loops;
 
 /* Without a single slot where the target architecture is another. */
-extern const cf_adamw_loops cf_adamw_loops_portable, cf_adamw_loops_neon, cf_adamw_loops_avx2,
-    cf_adamw_loops_avx512;
+extern const cf_optimizer_loops cf_optimizer_loops_portable, cf_optimizer_loops_neon,
+    cf_optimizer_loops_avx2, cf_optimizer_loops_avx512;
 
 /* The table in use. */
-const cf_adamw_loops *cf_active_adamw_loops(void);
+const cf_optimizer_loops *cf_active_optimizer_loops(void);
 
 #endif
