@@ -59,7 +59,7 @@ def is_in_memory(tensor: Tensor) -> bool:
 
 
 def has_storage(tensor: Tensor) -> bool:
-    """Whether the storage of a tensor without gaps has its elements: one that was resized, or freed, may not."""
+    """Whether a tensor without gaps has its elements in storage: one that was resized, or freed, may not."""
     end = tensor.storage_offset() + tensor.numel()
     enough: bool = tensor.untyped_storage().nbytes() >= end * tensor.itemsize
     return enough
