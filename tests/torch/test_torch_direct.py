@@ -108,7 +108,8 @@ def test_rounders_round_at_once(how, calls, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # PyTorch's own
-def test_who_looks_on_sees_operators(calls):
+def test_who_looks_on_sees_operators(calls, monkeypatch):
+    monkeypatch.setattr(_direct, "round_into", lambda *args: False)  # the operator's own way
     x = torch.randn(4, 3)
     with Calls() as mode:
         codes = ct.encode(x, FMT)
@@ -361,7 +362,7 @@ def test_operators_round_at_once_what_lies_in_one_order(dtype, how, calls, monke
         "a row": (x[0], one, True),
         "channels last": (last, one, mode != "stochastic"),
         "gaps": (x[..., ::2], one, False),
-        "negative": (torch._neg_view(x[0]), one, False),
+        "negative": (torch._neg_view(x[0]), one, True),  # PyTorch resolves it before
         "several": (x[0], torch.full((5,), 9), False),
         "an end": (x, one, mode != "stochastic"),
         "none": (x[:0], one, False),
@@ -376,7 +377,8 @@ def test_operators_round_at_once_what_lies_in_one_order(dtype, how, calls, monke
         try:
             own = found(values, bias)
         except cf.errors.ArgumentValueError:
-            assert (name, mode) in (("an end", "stochastic"), ("channels last", "stochastic"))
+            assert mode == "stochastic"  # a stream has 2**64 words
+            assert values.numel() > 60
             continue
         assert len(calls) == at_once, name
         expected = slowly(monkeypatch, lambda v=values, b=bias: found(v, b))
