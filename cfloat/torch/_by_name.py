@@ -24,6 +24,8 @@ _local: Final = threading.local()
 TRANSPOSED: Final = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 CONVOLUTIONS: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
 _EMBEDDINGS: Final = (nn.Embedding, nn.EmbeddingBag)
+# rows of an Embedding from which on those that are taken are fewer, or of little account
+_LARGE_TABLE: Final = 1024
 _OF_ATTENTION: Final = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 _OF_CELLS: Final = ("weight_ih", "weight_hh")
 _COVERED: Final = (
@@ -124,6 +126,10 @@ class QuantizedByName(Quantized, metaclass=_OfRounded):
         """Compute what the layer's class does, of rounded weights and inputs."""
         if self.activation_rounder is not None:
             args, kwargs = _rounded_inputs(self.activation_rounder, self._of, args, kwargs)
+        if self._of.forward is nn.Embedding.forward and len(args) == 1 and not kwargs:
+            taken = self._looked_up(args[0])
+            if taken is not None:
+                return self._with_gradient(taken)
         parts: list[Any] = [self]
         if isinstance(self, nn.MultiheadAttention) and isinstance(self.out_proj, QuantizedByName):
             parts.append(self.out_proj)  # whose weight it reads
@@ -138,9 +144,25 @@ class QuantizedByName(Quantized, metaclass=_OfRounded):
         else:
             with _inside(parts):
                 y = compute(self, *args, **kwargs)
+        return self._with_gradient(y)
+
+    def _with_gradient(self, y: Any) -> Any:
         if self.gradient_rounder is None:
             return y
         return _with_rounded_gradient(y, self.gradient_rounder)
+
+    def _looked_up(self, indices: Tensor) -> Tensor | None:
+        """Compute what an Embedding does of a large table, of which the rows that are taken are rounded."""
+        table: Any = self
+        rounder = table._modules.get("weight_rounder")
+        if (
+            rounder is None
+            or len(table.weight) < _LARGE_TABLE
+            or not rounder._rounds_rows_alone
+        ):
+            return None
+        y: Tensor = rounder._round_rows(nn.Embedding.forward(table, indices), indices)
+        return y
 
     def _reads_rounded(self) -> bool:
         """Whether weights are read by the forward pass that runs, in this thread."""

@@ -295,10 +295,10 @@ def _observing(
     rounders = [part for part in model.modules() if isinstance(part, Rounder)]
     layers = [part for part in model.modules() if isinstance(part, CFloatLinear)]
 
-    def passing(rounder: Rounder) -> Callable[[Tensor], Tensor]:
+    def passing(rounder: Rounder) -> Callable[..., Tensor]:
         own = seen.get(id(rounder))
 
-        def look(x: Tensor) -> Tensor:
+        def look(x: Tensor, *_: Tensor) -> Tensor:
             if own is not None:
                 own.see(x, mask[0])
             return x
@@ -318,13 +318,14 @@ def _observing(
     try:
         for rounder in rounders:
             # in the instance, where a call finds it first
-            rounder.__dict__["forward"] = passing(rounder)
+            rounder.__dict__["forward"] = rounder.__dict__["_round_rows"] = passing(rounder)
         for layer in layers:
             layer.__dict__["forward"] = multiplying(layer)
         yield
     finally:
         for part in (*rounders, *layers):
             part.__dict__.pop("forward", None)
+            part.__dict__.pop("_round_rows", None)
 
 
 def _uncompiled() -> Any:

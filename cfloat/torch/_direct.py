@@ -59,10 +59,15 @@ def is_in_memory(tensor: Tensor) -> bool:
 
 
 def has_storage(tensor: Tensor) -> bool:
-    """Whether a contiguous tensor's storage has its elements: one that was resized, or freed, may not."""
+    """Whether a tensor without gaps has its elements in storage: one that was resized, or freed, may not."""
     end = tensor.storage_offset() + tensor.numel()
     enough: bool = tensor.untyped_storage().nbytes() >= end * tensor.itemsize
     return enough
+
+
+def reads(x: Tensor) -> bool:
+    """Whether the core can read a tensor of values where it is, in a call that is nothing but that."""
+    return is_eager(x) and is_in_memory(x) and x.dtype in _TYPES
 
 
 def takes(
@@ -70,7 +75,7 @@ def takes(
 ) -> bool:
     """Whether `encode` is for these arguments of `cfloat.torch.encode`; only the format was checked."""
     if (
-        not (is_eager(x) and is_in_memory(x) and x.dtype in _TYPES and _is_bias(bias, fmt))
+        not (reads(x) and _is_bias(bias, fmt))
         or flags.are_counted()
         or type(rounding) is not str
         or binding.rounding_number(rounding) is None
@@ -106,6 +111,49 @@ def encode(
         from_type if rounds else _CODES, made.data_ptr(), x.numel(),
     )  # fmt: skip
     return made
+
+
+def round_into(
+    rounded: Tensor, x: Tensor, bias: Tensor, stream: Tensor, fmt: Format, rounding: str
+) -> bool:
+    """Round values of the operator `round_to`, if they and the results lie in one order, at one bias.
+
+    Nothing was written, and nothing is said of wrong arguments, where it gives False.
+    """
+    mode = binding.rounding_number(rounding)
+    if (
+        bias.ndim
+        or mode is None
+        or type(x) not in _PLAIN
+        or x.stride() != rounded.stride()
+        or not (x.numel() and x.is_cpu and bias.is_cpu)
+        or x.is_neg()
+        or flags.are_counted()
+    ):
+        return False
+    seed = offset = 0
+    if rounding == "stochastic":
+        seed, offset = (number % WORDS for number in stream.tolist())
+        # words go by the places of elements, and not of memory
+        if not x.is_contiguous() or offset > WORDS - x.numel():
+            return False
+    one, kind = int(bias), _TYPES[x.dtype]
+    low, high = fmt.bias_range
+    if not (low <= one <= high and has_storage(x)):
+        return False
+    binding.convert_memory(
+        fmt._struct,
+        one,
+        kind,
+        x.data_ptr(),
+        mode,
+        seed,
+        offset,
+        kind,
+        rounded.data_ptr(),
+        x.numel(),
+    )
+    return True
 
 
 def decode(codes: Tensor, fmt: Format, bias: Any, dtype: torch.dtype) -> Tensor | None:

@@ -38,6 +38,8 @@ def round_to(x: Tensor, bias: Tensor, stream: Tensor, fmt: str, rounding: str) -
 @round_to.register_kernel("cpu")
 def _(x: Tensor, bias: Tensor, stream: Tensor, fmt: str, rounding: str) -> Tensor:
     rounded = _empty_for(x, bias)
+    if _direct.round_into(rounded, x, bias, stream, from_text(fmt), rounding):
+        return rounded
     round_array(
         to_numpy(x), from_text(fmt), to_numpy(bias), **_how(rounding, stream), out=to_numpy(rounded)
     )
@@ -51,6 +53,8 @@ def _(x: Tensor, bias: Tensor, stream: Tensor, fmt: str, rounding: str) -> Tenso
 
 def _empty_for(x: Tensor, bias: Tensor) -> Tensor:
     """Give memory for what `x` is rounded to: in its own order, as channels_last is, if it has its shape."""
+    if not bias.ndim:
+        return torch.empty_like(x)
     shape = torch.broadcast_shapes(x.shape, bias.shape)
     return torch.empty_like(x) if shape == x.shape else x.new_empty(shape)
 

@@ -11,17 +11,22 @@ from cfloat._bias.bias_methods import PeakRule
 from cfloat._bias.peak import unbounded_bias
 from cfloat._core.format import Format
 
+from . import _direct
 from ._layout import BiasLayout
 
 # more than there are between any two magnitudes
 _MOST_BINADES = 1 << 20
+# elements of which one thread finds the largest sooner than PyTorch starts its operators
+_FEW = 1 << 15
 
 
 def largest_magnitude(x: Tensor) -> Tensor:
     """Give the largest finite magnitude as float64 of shape (); 0 if there is none."""
     if x.numel() == 0:
         return x.new_zeros((), dtype=torch.float64)
-    return x.detach().abs().nan_to_num(nan=0.0, posinf=0.0).amax().double()
+    if x.numel() <= _FEW and _direct.reads(x):
+        return torch.tensor(_direct.largest_magnitude(x), dtype=torch.float64, device="cpu")
+    return _finite_magnitudes(x).amax().double()
 
 
 def largest_magnitudes(x: Tensor, layout: BiasLayout) -> Tensor:
@@ -30,7 +35,15 @@ def largest_magnitudes(x: Tensor, layout: BiasLayout) -> Tensor:
         return largest_magnitude(x)
     if x.numel() == 0:
         return x.new_zeros(layout.shape_of(x.shape), dtype=torch.float64)
-    return layout.maxima(x.detach().abs().nan_to_num(nan=0.0, posinf=0.0)).double()
+    return layout.maxima(_finite_magnitudes(x)).double()
+
+
+def _finite_magnitudes(x: Tensor) -> Tensor:
+    """Give magnitudes, and 0 for what is not finite."""
+    magnitudes = x.detach().abs()
+    if torch.compiler.is_compiling():  # of nan_to_num a compiled loop has no vector instructions
+        return torch.where(magnitudes < torch.inf, magnitudes, 0)
+    return magnitudes.nan_to_num(nan=0.0, posinf=0.0)
 
 
 def bias_of_peak(peak: Tensor, fmt: Format, rule: PeakRule = "max", margin: int = 0) -> Tensor:

@@ -273,6 +273,33 @@ class Rounder(nn.Module):
                 self._remember(x, of_all_ranks=True)
         elif self.learns and (torch.compiler.is_compiling() or not self._was_learnt):
             self._look_whether_learnt()
+        return self._rounded(x)
+
+    def _round_rows(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Round what was taken out of a matrix by indices of its rows, as the matrix would have been.
+
+        Parameters
+        ----------
+        x : Tensor, shape (..., columns)
+            Elements, of a matrix of which it `_rounds_rows_alone`.
+        rows : Tensor of integers, shape (...)
+            The row that they were taken from.
+        """
+        if self.learns and (torch.compiler.is_compiling() or not self._was_learnt):
+            self._look_whether_learnt()
+        return self._rounded(x, rows)
+
+    @property
+    def _rounds_rows_alone(self) -> bool:
+        """Whether a row of a matrix is rounded to the same bits without the others."""
+        axis, block = self._layout.axis, self._layout.block
+        return (
+            not self.training
+            and self.rounding != "stochastic"
+            and (axis in (None, 0) if block is None else axis in (None, -1, 1))
+        )
+
+    def _rounded(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
         if self.rounding != "stochastic" and isinstance(x, Tensor) and _direct.is_eager(x):
             bias = self._known_bias()
             if bias is not None and _direct.takes(x, self.format, bias, self.rounding, None, 0):
@@ -282,12 +309,15 @@ class Rounder(nn.Module):
             stream = self.stream.clone()
             with torch.no_grad():
                 self.stream[1] += _ops.words_drawn(x)
+        biases = self._bias()
+        if rows is None or not biases.ndim:
+            biases = self._layout.spread(biases, x.shape)
+        elif self._layout.block is None:
+            biases = biases[rows].unsqueeze(-1)
+        else:
+            biases = BiasLayout(None, self._layout.block).spread(biases[rows], x.shape)
         rounded: Tensor = torch.ops.cfloat.round_to(
-            check_values(x),
-            self._layout.spread(self._bias(), x.shape),
-            stream,
-            to_text(self.format),
-            self.rounding,
+            check_values(x), biases, stream, to_text(self.format), self.rounding
         )
         return rounded
 

@@ -13,6 +13,7 @@ import cfloat as cf
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 ct = importlib.import_module("cfloat.torch")
+_ops = importlib.import_module("cfloat.torch._ops")
 nn = torch.nn
 
 E4, E5 = cf.CFloat8_1_4_3, cf.CFloat8_1_5_2
@@ -187,6 +188,44 @@ def test_packed_sequences():
 
 
 @pytest.mark.quick
+@pytest.mark.parametrize(
+    "granularity", ["tensor", "axis 0", "axis 1", "block 3", "block 2 along 0", "block 5 along 0-1"]
+)
+def test_large_tables_are_rounded_where_they_are_read(granularity, monkeypatch):
+    """In evaluation mode, to the bits and gradients of a whole table, and in training mode to learn."""
+    table = nn.Embedding(1024, 7, padding_idx=3)
+    with torch.no_grad():
+        table.weight.mul_(torch.logspace(-3, 3, 1024)[:, None])
+        table.weight[9, 2] = np.inf  # beyond the largest value: no gradient
+    model = ct.quantize(table, weight=E4, granularity=granularity).eval()
+    ids = torch.tensor([[3, 9, 1023, 9], [0, 512, 3, 9]])
+    expected = nn.functional.embedding(ids, model.weight_rounder(model.weight), padding_idx=3)
+    (gradient,) = torch.autograd.grad(expected.sum(), model.weight)
+    sizes, forward = [], _ops.round_at_once
+    monkeypatch.setattr(
+        _ops, "round_at_once", lambda x, *how: (sizes.append(x.numel()), forward(x, *how))[1]
+    )
+    assert torch.equal(model(ids), expected)
+    assert torch.equal(torch.autograd.grad(model(ids).sum(), model.weight)[0], gradient)
+    if granularity == "tensor":
+        assert set(sizes) == {ids.numel() * 7}
+    model.train()(ids)
+    assert model.weight_rounder.observed.tolist() == [2 * table.weight.numel(), 2]
+
+
+def test_large_tables_compile_and_are_left_as_they_are_to_calibrate():
+    model = nn.Sequential(nn.Embedding(1024, 6), nn.Linear(6, 2)).eval()
+    ids = torch.arange(0, 1000, 7)
+    _ = ct.quantize(model, weight=E4, activation=E4)
+    _ = ct.calibrate(model, [ids], progress=False)
+    assert model[1].activation_rounder.history.amax() == model[0].weight[ids].abs().amax()
+    with torch.no_grad():
+        expected = model(ids)
+        found = torch.compile(model, fullgraph=True, backend="eager")(ids)
+    assert torch.equal(found, expected)
+    assert not torch.equal(model[0](ids), model[0].weight[ids])
+
+
 def test_what_is_left_alone_is_named():
     class Own(nn.Module):
         def __init__(self):

@@ -48,6 +48,7 @@ def calls(monkeypatch):
 def slowly(monkeypatch, function):
     with monkeypatch.context() as patch:
         patch.setattr(_direct, "is_eager", lambda tensor: False)
+        patch.setattr(_direct, "round_into", lambda *args: False)
         return function()
 
 
@@ -107,7 +108,8 @@ def test_rounders_round_at_once(how, calls, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # PyTorch's own
-def test_who_looks_on_sees_operators(calls):
+def test_who_looks_on_sees_operators(calls, monkeypatch):
+    monkeypatch.setattr(_direct, "round_into", lambda *args: False)  # the operator's own way
     x = torch.randn(4, 3)
     with Calls() as mode:
         codes = ct.encode(x, FMT)
@@ -342,3 +344,64 @@ def test_adamw_goes_on_after_a_step_in_inference_mode(loaded):
         found, own = stepped(modes)
         assert torch.allclose(found, expected, rtol=1e-6)
         assert torch.equal(own, moment)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "how", [("ties_to_even", 0), ("toward_positive", 0), ("stochastic", 2**64 - 60)], ids=str
+)
+def test_operators_round_at_once_what_lies_in_one_order(dtype, how, calls, monkeypatch):
+    """What lies otherwise, several biases, and streams that end, go the general way; all to the same bits."""
+    mode, offset = how
+    x = (torch.randn(2, 3, 4, 5) * 30).to(dtype)
+    last = x.contiguous(memory_format=torch.channels_last)
+    stream = torch.tensor([5, offset - 2**64 if offset else 0])
+    one = torch.tensor(9)
+    given = {
+        "a row": (x[0], one, True),
+        "channels last": (last, one, mode != "stochastic"),
+        "gaps": (x[..., ::2], one, False),
+        "negative": (torch._neg_view(x[0]), one, True),  # PyTorch resolves it before
+        "several": (x[0], torch.full((5,), 9), False),
+        "an end": (x, one, mode != "stochastic"),
+        "none": (x[:0], one, False),
+    }
+
+    def found(values, bias):
+        return torch.ops.cfloat.round_to(values, bias, stream, text, mode)
+
+    text = importlib.import_module("cfloat.torch._formats").to_text(FMT)
+    for name, (values, bias, at_once) in given.items():
+        del calls[:]
+        try:
+            own = found(values, bias)
+        except cf.errors.ArgumentValueError:
+            assert mode == "stochastic"  # a stream has 2**64 words
+            assert values.numel() > 60
+            continue
+        assert len(calls) == at_once, name
+        expected = slowly(monkeypatch, lambda v=values, b=bias: found(v, b))
+        assert own.stride() == expected.stride()
+        assert torch.equal(own, expected), name
+
+
+def test_operators_refuse_biases_that_a_format_has_not():
+    text = importlib.import_module("cfloat.torch._formats").to_text(FMT)
+    for wrong in (-1, 64):
+        with pytest.raises(cf.errors.ArgumentValueError, match="bias"):
+            torch.ops.cfloat.round_to(
+                torch.ones(3), torch.tensor(wrong), torch.zeros(2).long(), text, "ties_to_even"
+            )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [3, 40_000])
+def test_largest_magnitudes_eager_and_compiled(dtype, size):
+    peaks = importlib.import_module("cfloat.torch._peaks")
+    x = torch.randn(size).to(dtype)
+    x[0], x[1], x[2] = np.nan, -np.inf, -7.5
+    expected = np.abs(x[torch.isfinite(x)].double().numpy()).max()
+    compiled = torch.compile(peaks.largest_magnitude, backend="eager", fullgraph=True)
+    for found in (peaks.largest_magnitude(x), compiled(x)):
+        assert (found.dtype, float(found)) == (torch.float64, expected)
+    assert peaks.largest_magnitude(torch.tensor([np.nan, np.inf])) == 0
