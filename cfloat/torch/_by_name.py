@@ -155,11 +155,7 @@ class QuantizedByName(Quantized, metaclass=_OfRounded):
         """Compute what an Embedding does of a large table, of which the rows that are taken are rounded."""
         table: Any = self
         rounder = table._modules.get("weight_rounder")
-        if (
-            rounder is None
-            or len(table.weight) < _LARGE_TABLE
-            or not rounder._rounds_rows_alone
-        ):
+        if rounder is None or len(table.weight) < _LARGE_TABLE or not rounder._rounds_rows_alone:
             return None
         y: Tensor = rounder._round_rows(nn.Embedding.forward(table, indices), indices)
         return y
