@@ -70,11 +70,13 @@ class CompensationStats:
     notes: tuple[str, ...]
 
     @property
+    @in_default_modes
     def nearest_sqnr_db(self) -> float:
         """The outputs' signal to noise ratio of rounding to nearest, in dB."""
         return sqnr_db(self.signal, self.nearest_error)
 
     @property
+    @in_default_modes
     def sqnr_db(self) -> float:
         """That of the result, in dB."""
         return sqnr_db(self.signal, self.error)

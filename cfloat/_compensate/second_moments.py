@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cfloat._core.arguments import check_not_masked, integer
 from cfloat._core.dtypes import real_array
+from cfloat._core.float_modes import in_default_modes
 from cfloat._core.public_names import public
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
@@ -73,6 +74,7 @@ class SecondMoment:
             raise ArgumentValueError("values has a diagonal with negative elements")
 
     @classmethod
+    @in_default_modes
     def of(cls, inputs: ArrayLike, axis: int = 1) -> "SecondMoment":
         """Compute the second moments of inputs, in pieces of float64.
 

@@ -47,6 +47,7 @@ _ROUNDED_INTEGERS = _INTEGERS.astype(np.float32)
 _ONE_TINY = np.float32(3e-39)
 _SMALL_TINY = np.float32(-1e-39)
 _FLOAT32S = _FLOAT64S.astype(np.float32)
+_SQUARES = np.cov(_FLOAT64S[:600].reshape(6, 100))
 _WEIGHTS = _RNG.standard_normal((40, 48)).astype(np.float32)
 
 
@@ -172,6 +173,16 @@ def a_report():
 
 
 #: Public name -> a call, which makes its operands anew.
+def compensated():
+    """Codes of tiny numbers and others, and what they lose."""
+    moments = cf.SecondMoment(_SQUARES, 100)
+    results = []
+    for w, fmt in ((float64s(48), cf.CFloat8_1_4_3), (tiny32s(48), WIDE), (float64s(48), DEEP)):
+        q, stats = cf.round_compensated(w.reshape(8, 6), fmt, moments)
+        results.append((q.codes, np.asarray(q.bias), stats.signal, stats.error, stats.sqnr_db))
+    return results
+
+
 CALLS = {
     "encode": lambda: [
         cf.encode(x, fmt)
@@ -217,6 +228,8 @@ CALLS = {
         cf.matmul(wide(96).reshape(8, 12), wide(96, tiny=False).reshape(12, 8), accumulate=how)
         for how in ("float32", "exact", WIDE)
     ],
+    "SecondMoment": lambda: cf.SecondMoment.of(float64s(600).reshape(100, 6)).values,
+    "round_compensated": compensated,
     "theoretical_sqnr_db": lambda: [
         cf.theoretical_sqnr_db(fmt, kind, 0.3, stochastic=stochastic)
         for fmt in (cf.CFloat8_1_4_3, cf.CFloat16_SHP)
@@ -263,8 +276,9 @@ def raising(call):
 OTHERS = {
     "CFloatArray",  # below
     "COMPARISON_FORMATS", "ROUNDING_MODES", "TESLA_FORMATS",
-    "Flags", "Checkpoint", "CodeUse", "ErrorStats", "MatmulStats", "SecondMoment", "Sensitivity", "Window",
-    "BiasCurve", "Comparison", "Conclusion", "Configuration", "DenormalCost", "Granularity", "IntegerCount",
+    "Flags", "Checkpoint", "CodeUse", "ErrorStats", "CompensationStats", "MatmulStats", "Sensitivity",
+    "Granularity", "Window", "BiasCurve", "Comparison", "Conclusion", "Configuration", "DenormalCost",
+    "IntegerCount",
     "MatmulRow", "ModelSummary", "PlanCost", "Report", "ReportRow", "SchemeCost", "StoredModel",
     "StoredTensor", "SubnormalCost", "SubnormalRow", "TensorSummary", "CompressionPlan", "PlannedTensor",
     "carried_tensors", "empty", "get_num_threads", "isa", "set_num_threads",
