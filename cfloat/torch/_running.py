@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError
@@ -36,9 +37,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def called(model: Callable[..., Any], batch: Any) -> Any:
     if isinstance(batch, Mapping):
         return model(**batch)
-    if isinstance(batch, tuple | list):
+    # a packed sequence is a tuple, and one input
+    if isinstance(batch, tuple | list) and not isinstance(batch, PackedSequence):
         return model(*batch)
-    if isinstance(batch, Tensor):
+    if isinstance(batch, Tensor | PackedSequence):
         return model(batch)
     raise ArgumentTypeError(
         f"a batch is {shown(batch)}; it takes a mapping, a tuple, a list or a torch.Tensor"

@@ -187,6 +187,59 @@ def test_packed_sequences():
     y.data.sum().backward()
 
 
+@pytest.mark.parametrize("make", [lambda: nn.LSTM(6, 4), lambda: nn.GRU(6, 4, 2)])
+def test_packed_sequences_are_one_input(make):
+    """A batch that is one, and not the parts of its tuple; its padding is nowhere."""
+    x = torch.randn(5, 2, 6)
+    x[3:, 1] = 1e6  # behind the shorter one's end
+    packed = nn.utils.rnn.pack_padded_sequence(x, [5, 3])
+    layer, other = (ct.quantize(make(), weight=E4, activation=E4) for _ in range(2))
+    ct.calibrate(layer, [packed])
+    ct.calibrate(other, [(packed,)])
+    assert layer.activation_rounder.bias == other.activation_rounder.bias
+    assert layer.activation_rounder.bias == cf.choose_bias(packed.data.numpy(), E4, "max")
+
+
+class Block(nn.Module):
+    """Of a residual network: two convolutions beside a shorter way."""
+
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.first = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(outputs)
+        self.second = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.second_norm = nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, x):
+        y = torch.relu(self.first_norm(self.first(x)))
+        return torch.relu(self.second_norm(self.second(y)) + self.shortcut(x))
+
+
+def residual_network():
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), Block(8, 8, 1), Block(8, 16, 2),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 5),
+    )  # fmt: skip
+
+
+def test_a_residual_network_is_rounded_whole():
+    """Beside the plain network, each of whose layers gets what NumPy's function rounds by hooks."""
+    model, x = residual_network(), torch.randn(4, 3, 12, 12)
+    plain = copy.deepcopy(model)
+    layers = [each for each in plain.modules() if isinstance(each, nn.Conv2d | nn.Linear)]
+    for layer in layers:
+        layer.weight.data = rounded(layer.weight)
+        layer.register_forward_pre_hook(lambda _, args: (rounded(args[0]),))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ct.quantize(model, weight=E4, activation=E4)
+    assert len(layers) == 8
+    assert torch.equal(model(x), plain(x))  # in training mode, whose norms learn, too
+    assert torch.equal(model.eval()(x), plain.eval()(x))
+    assert sum(layer.is_rounded for layer in ct.summary(model).layers) == 8
+
+
 @pytest.mark.quick
 @pytest.mark.parametrize(
     "granularity", ["tensor", "axis 0", "axis 1", "block 3", "block 2 along 0", "block 5 along 0-1"]
@@ -345,11 +398,15 @@ def test_plans(tmp_path):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # by Dynamo
 @pytest.mark.filterwarnings("ignore:.*nested tensors:UserWarning")
-@pytest.mark.parametrize("kind", ["subclass", "embedding", "transposed2", "normed", "transformer"])
+@pytest.mark.parametrize(
+    "kind", ["subclass", "embedding", "transposed2", "normed", "transformer", "residual"]
+)
 def test_they_compile_whole_and_are_exported(kind):
     if kind == "transformer":
         layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
         x = torch.randn(3, 5, 16)
+    elif kind == "residual":
+        layer, x = residual_network(), torch.randn(2, 3, 8, 8)
     else:
         layer, x = LAYERS[kind][0](), LAYERS[kind][1]()
     how = {"attention": E4} if kind == "transformer" else {}
