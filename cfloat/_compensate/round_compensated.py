@@ -99,8 +99,8 @@ def round_compensated(
 
     Columns are rounded one after the other, each to nearest after it has taken up what the errors of those
     before it do to the outputs: as GPTQ (Frantar et al., 2022) and LDLQ (Chee et al., 2023) do, onto the
-    codes of a format.  No row comes out worse than by rounding to nearest, on the inputs that the moments are
-    of; where one would, it is rounded to nearest.
+    codes of a format.  No row comes out worse than by rounding to nearest at the same biases, on the inputs
+    that the moments are of; where one would, it is rounded to nearest.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def round_compensated(
     if misfit is not None:
         raise ArgumentValueError(misfit)
     by_output = isinstance(bias, str) and bias == OUTPUT
-    with no_flags():
+    with no_flags(), np.errstate(all="ignore"):
         nearest = asarray(values, fmt, "mse" if by_output else bias, axis=axis, block=block)
         task = _Task(values, moments, fmt, order == "falling", part)
         return task.run(nearest._biases, _SHIFTS if by_output else (0,))
@@ -285,8 +285,10 @@ class _Task:
         decoded = decode_layout(
             nearest, self._fmt, biases.values, biases.blocks, np.dtype(np.float64)
         )
-        nearest_error = self._squares(self._finite_weights(slice(None)) - self._as_matrix(decoded))
-        del decoded
+        losses = self._finite_weights(slice(None)) - self._as_matrix(decoded)
+        losses[~self._finite] = 0
+        nearest_error = self._squares(losses)
+        del decoded, losses
         codes, errors = np.ascontiguousarray(self._as_matrix(nearest)), nearest_error.copy()
         kept = np.ones(self._rows, bool)
         full = self._as_matrix(biases.full(shape))

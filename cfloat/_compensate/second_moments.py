@@ -48,6 +48,7 @@ class SecondMoment:
     axis: int = 1
 
     def __post_init__(self) -> None:
+        check_not_masked("values", self.values)
         if not isinstance(self.values, np.ndarray) or self.values.dtype != np.float64:
             raise ArgumentTypeError(
                 f"values is {shown(self.values)}; it takes an ndarray of float64"
@@ -107,9 +108,11 @@ class SecondMoment:
             )
         with np.errstate(all="ignore"):
             total = _sum_of_products(x.reshape(-1, x.shape[-1]))
-        if not np.isfinite(total).all():
-            raise ArgumentValueError("inputs are not finite everywhere, or their squares are not")
-        return moment_of_sum(total, x.size // x.shape[-1], axis)
+            if not np.isfinite(total + total.T).all():
+                raise ArgumentValueError(
+                    "inputs are not finite everywhere, or their squares are not"
+                )
+            return moment_of_sum(total, x.size // x.shape[-1], axis)
 
     @property
     def is_diagonal(self) -> bool:

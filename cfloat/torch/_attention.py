@@ -274,6 +274,12 @@ def attention_of_torch(
 
     query, key, value = in_batches(query), in_batches(key), in_batches(value)
     batch = query.shape[0]
+    if key.shape[0] != batch or key.shape[:2] != value.shape[:2]:
+        raise ArgumentValueError(
+            f"query, key and value are of {batch}, {key.shape[0]} and {value.shape[0]} sequences of "
+            f"{query.shape[1]}, {key.shape[1]} and {value.shape[1]} places; all take as many sequences, "
+            "and keys as many places as values"
+        )
     mask = _mask(attn_mask, key_padding_mask, layer, query, key.shape[1], is_batched)
     q, k, v = _projected(layer, query, key, value, is_self)
     extra = 0
@@ -334,6 +340,12 @@ def _mask(
     batch, places = query.shape[:2]
     heads: int = layer.num_heads
     masks = []
+    for name, given in (("attn_mask", attn_mask), ("key_padding_mask", key_padding_mask)):
+        # integers would be added to the scores as numbers
+        if given is not None and given.dtype != torch.bool and not given.is_floating_point():
+            raise ArgumentTypeError(
+                f"{name} has dtype {given.dtype}; it takes torch.bool or a floating-point dtype"
+            )
     if attn_mask is not None:
         shapes = {(places, lengths): (1, 1), (batch * heads, places, lengths): (batch, heads)}
         first = shapes.get(tuple(attn_mask.shape))

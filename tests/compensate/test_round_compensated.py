@@ -215,6 +215,13 @@ def test_rows_that_are_not_finite_and_moments_that_say_nothing():
     np.testing.assert_array_equal(q.codes[[0, 2, 3]], expected.codes[[0, 2, 3]])
     np.testing.assert_array_equal(q.codes[[1, 4]], cf.encode(w[[1, 4]], "CFloat8_1_4_3", 8))
     assert np.isfinite([stats.signal, stats.error, stats.nearest_error]).all()
+    _, without = cf.round_compensated(w[[0, 2, 3]], "CFloat8_1_4_3", moments, bias=8)
+    for one, other in zip(
+        (stats.signal, stats.error, stats.nearest_error),
+        (without.signal, without.error, without.nearest_error),
+        strict=True,
+    ):
+        assert one == pytest.approx(other, rel=1e-12)
     for none, note in (
         (cf.SecondMoment(np.zeros((30, 30)), 50), "moments are 0, or have no factor"),
         (cf.SecondMoment(np.full(5, 0.2), 50, axis=0), "inputs are one-hot"),
@@ -295,6 +302,32 @@ def test_biases_by_the_error_of_outputs(options):
     assert stats.error == pytest.approx(least, rel=1e-9)
 
 
+@pytest.mark.parametrize("fmt", ["CFloat8_1_4_3", "float8_e5m2"])
+def test_rows_that_are_not_finite_choose_no_bias(fmt):
+    rng = np.random.default_rng(13)
+    fmt = cf.format(fmt).replace(bias=(0, 63)) if fmt == "float8_e5m2" else fmt
+    moments = cf.SecondMoment.of(rng.standard_normal((90, 8)))
+    w = rng.standard_normal((5, 8))
+    expected, stats = cf.round_compensated(w, fmt, moments, "output")
+    for beside in (np.nan, np.inf):
+        more = np.vstack([w, np.full((1, 8), beside)])
+        q, with_it = cf.round_compensated(more, fmt, moments, "output")
+        assert q.bias == expected.bias
+        assert with_it.error == pytest.approx(stats.error, rel=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e307, 1e-307])
+def test_extreme_moments_warn_of_nothing(scale):
+    rng = np.random.default_rng(14)
+    moments = cf.SecondMoment.of(rng.standard_normal((90, 8)))
+    moments = cf.SecondMoment(moments.values * scale, 90)
+    w = rng.standard_normal((5, 8))
+    with np.errstate(all="raise"):
+        for damping in (0.01, 1e307):
+            q, _ = cf.round_compensated(w, "CFloat8_1_4_3", moments, damping=damping)
+            assert q.shape == w.shape
+
+
 def test_the_format_with_a_fixed_bias_keeps_it():
     rng = np.random.default_rng(11)
     w = np.abs(rng.standard_normal((4, 10)))
@@ -336,12 +369,14 @@ def test_moments_of_inputs():
     assert (moments.count, moments.axis) == (100, 0)
     for wrong, match in (
         (np.zeros((0, 3)), "shape"), (np.float64(1), "shape"), ([[np.nan, 1]], "finite"),
-        ([[1e200, 1]], "finite"),
+        ([[1e200, 1]], "finite"), ([[1.316e154]], "finite"),
     ):  # fmt: skip
         with pytest.raises(cf.ArgumentValueError, match=match):
             cf.SecondMoment.of(wrong)
     with pytest.raises(cf.ArgumentTypeError):
         cf.SecondMoment.of(["a"])
+    with pytest.raises(cf.ArgumentTypeError, match="mask"):
+        cf.SecondMoment(np.ma.masked_array(np.eye(2)), 4)
 
 
 def test_no_rows_and_one_column():

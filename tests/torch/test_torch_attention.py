@@ -589,3 +589,23 @@ def test_streams_of_stochastic_rounding_are_each_operands_own():
     # other layers have the streams that they have without attention
     before = made(rules={"*": {"attention": None}})
     assert int(before[1].activation_rounder.stream[0]) == int(model[1].activation_rounder.stream[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_masks_of_integers_are_refused(dtype):
+    """As PyTorch does; they would be added to the scores as numbers."""
+    layer = ct.quantize(nn.MultiheadAttention(8, 2, batch_first=True), attention=E4).eval()
+    x = torch.randn(2, 3, 8)
+    padding = torch.tensor([[0, 0, 1], [0, 1, 1]], dtype=dtype)
+    with pytest.raises(cf.ArgumentTypeError, match=f"key_padding_mask has dtype {dtype}; it takes"):
+        layer(x, x, x, key_padding_mask=padding)
+    with pytest.raises(cf.ArgumentTypeError, match=f"attn_mask has dtype {dtype}; it takes"):
+        layer(x, x, x, attn_mask=torch.zeros(3, 3, dtype=dtype))
+
+
+def test_sequences_that_do_not_fit_are_refused():
+    layer = ct.quantize(nn.MultiheadAttention(8, 2, batch_first=True), attention=E4).eval()
+    x = torch.randn(2, 3, 8)
+    for key, value in ((x[:1], x[:1]), (x, x[:, :2])):
+        with pytest.raises(cf.ArgumentValueError, match="as many sequences"):
+            layer(x, key, value)
