@@ -556,7 +556,9 @@ print(set(where) == {threading.main_thread()})
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system has no such signals")
 def test_an_interrupt_ends_a_long_loop():
+    # a shell that starts the tests in the background has SIGINT ignored
     program = """
+signal.signal(signal.SIGINT, signal.default_int_handler)
 threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
     while True:
