@@ -42,6 +42,8 @@ def why_not(layer: nn.Module) -> str | None:
     """Say why a layer of a covered class is left alone all the same; None if it isn't."""
     if isinstance(layer, _EMBEDDINGS) and layer.max_norm is not None:
         return "max_norm changes its weights in each forward pass"
+    if isinstance(layer, _EMBEDDINGS) and layer.sparse:
+        return "its gradients are sparse, which do not pass the rounding"
     return None
 
 

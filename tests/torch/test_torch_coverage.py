@@ -290,6 +290,7 @@ def test_what_is_left_alone_is_named():
             "a": nn.Linear(3, 2),
             "own": Own(),
             "e": nn.Embedding(5, 2, max_norm=1.0),
+            "s": nn.Embedding(5, 2, sparse=True),
             "n": nn.LayerNorm(3),
         }
     )
@@ -299,9 +300,10 @@ def test_what_is_left_alone_is_named():
     message = str(caught[0].message)
     assert "'own' (of class Own)" in message
     assert "'e' (max_norm changes its weights" in message
+    assert "'s' (its gradients are sparse" in message
     assert "'n'" not in message
-    ct.quantize(copy.deepcopy(model), weight=E4, skip=["own", "e"])
-    ct.quantize(copy.deepcopy(model), weight=E4, skip=lambda name, layer: name in ("own", "e"))
+    ct.quantize(copy.deepcopy(model), weight=E4, skip=["own", "e", "s"])
+    ct.quantize(copy.deepcopy(model), weight=E4, skip=lambda name, layer: name in ("own", "e", "s"))
 
 
 @pytest.mark.parametrize("granularity", ["axis 0", "axis 1", "block 4", "block 6 along 0-1"])

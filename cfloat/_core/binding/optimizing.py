@@ -50,11 +50,15 @@ def adamw_step(
     step.gradient = ffi.cast("float *", gradient)
     step.parameter = ffi.cast("float *", parameter)
     step.has_moments, step.scale = first[1] != 0, scale
-    for moment, (fmt, codes, bias) in zip(step.moments, (first, second), strict=True):
-        moment.format, moment.codes, moment.bias = fmt, ffi.cast("void *", codes), bias
+    for moment, given in zip(step.moments, (first, second), strict=True):
+        _describe(moment, *given)
     step.first_weight, step.second_decay, step.second_weight = weights
     step.decay, step.rate, step.root_scale, step.eps = change
     return step
+
+
+def _describe(moment: Any, fmt: Any, codes: int, bias: int) -> None:
+    moment.format, moment.codes, moment.bias = fmt, ffi.cast("void *", codes), bias
 
 
 def adamw_peaks(step: Any) -> tuple[float, float]:
@@ -122,12 +126,8 @@ def sgd_step(
     step.count = count
     step.gradient = ffi.cast("float *", gradient)
     step.parameter = ffi.cast("float *", parameter)
-    step.has_momentum, moment = momentum[1] != 0, step.momentum
-    moment.format, moment.codes, moment.bias = (
-        momentum[0],
-        ffi.cast("void *", momentum[1]),
-        momentum[2],
-    )
+    step.has_momentum = momentum[1] != 0
+    _describe(step.momentum, *momentum)
     step.maximizes, step.is_nesterov = maximizes, is_nesterov
     step.decay, step.kept, step.weight, step.rate = weights
     return step
