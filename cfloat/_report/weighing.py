@@ -122,6 +122,17 @@ class Weighing:
         return [each.size / counted for each in found]
 
 
+def known_sensitivity(sensitivity: object) -> Sensitivity | None:
+    """Read a sensitivity, where a path is given."""
+    if isinstance(sensitivity, str | os.PathLike):
+        return Sensitivity.load(sensitivity)
+    if sensitivity is None or isinstance(sensitivity, Sensitivity):
+        return sensitivity
+    raise ArgumentTypeError(
+        f"sensitivity is {shown(sensitivity)}; it takes a Sensitivity, or the path of a saved one"
+    )
+
+
 def weighing_of(
     checkpoint: Checkpoint,
     activations: Mapping[str, ArrayLike] | str | os.PathLike[str] | None,
@@ -145,14 +156,8 @@ def weighing_of(
         )
     if activations is not None:
         known: Sensitivity | None = Sensitivity.from_activations(activations, checkpoint)
-    elif isinstance(sensitivity, str | os.PathLike):
-        known = Sensitivity.load(sensitivity)
-    elif sensitivity is None or isinstance(sensitivity, Sensitivity):
-        known = sensitivity
     else:
-        raise ArgumentTypeError(
-            f"sensitivity is {shown(sensitivity)}; it takes a Sensitivity, or the path of a saved one"
-        )
+        known = known_sensitivity(sensitivity)
     if known is None:
         if by not in (None, "sqnr"):
             raise ArgumentValueError(
