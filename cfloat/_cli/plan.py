@@ -98,6 +98,12 @@ def add(commands: Any) -> None:
         help="what an error is of: the elements of tensors, the outputs of layers, or the model's output; by "
         "default the last of these that there is all for",
     )
+    command.add_argument(
+        "--compensate",
+        action="store_true",
+        help="with --moments or --activations: weights rounded for their outputs, as cfloat convert --plan "
+        "FILE --moments FILE does, and not to nearest; each candidate has the error of that",
+    )
     command.add_argument("--out", metavar="FILE", help="write the plan to a TOML file as well")
     command.add_argument("--html", metavar="FILE", help="write a page to look at as well")
     command.add_argument("--json", action="store_true", help="print everything, as JSON")
@@ -155,6 +161,7 @@ def _run_plan(options: argparse.Namespace) -> None:
             sensitivity=options.moments,
             by=options.by,
             export=options.export,
+            compensate=options.compensate,
             progress=advance,
         )
     if options.out is not None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cfloat._core.presets import COMPARED, FORMATS
 from cfloat._core.text import printable
+from cfloat._core.text_table import aligned
 from cfloat._files.paths import check_writable, is_special, shown_path
 from cfloat._files.replace import write_text
 from cfloat._files.stored_values import JoinedValues, StoredValues
@@ -22,6 +23,7 @@ from cfloat._report.progress import progress_bar
 from cfloat._report.report import Report, report
 from cfloat._report.saved_reports import read_report
 from cfloat._report.tensor_costs import SORTS
+from cfloat._report.text_tables import outputs_table
 from cfloat.errors import ArgumentValueError, FileError
 
 from .shared_options import OTHER_FORMATS, READABLE, add_patterns, format_name
@@ -74,6 +76,12 @@ def add(commands: Any) -> None:
         "--activations",
         metavar="FILE",
         help="a file of inputs, each named as its weight: measure the error of their products, too",
+    )
+    command.add_argument(
+        "--moments",
+        metavar="FILE",
+        help="what cfloat.torch.sensitivity measured, and Sensitivity.save wrote: measure the error of "
+        "weights' outputs, rounded to nearest and compensated",
     )
     command.add_argument(
         "--compare",
@@ -135,11 +143,12 @@ def _run_report(options: argparse.Namespace) -> None:
             tensors,
             formats,
             activations=activations,
+            sensitivity=options.moments,
             min_db=options.min_db,
             include=options.include,
             exclude=options.exclude,
             # what only tables and files show
-            details=options.all or bool(outputs),
+            details=options.all or bool(outputs) or options.moments is not None,
             sample=options.sample,
             progress=advance,
         )
@@ -164,6 +173,7 @@ def _check_comparison(options: argparse.Namespace) -> None:
         "--exclude": options.exclude,
         "--sample": options.sample is not None,
         "--activations": options.activations is not None,
+        "--moments": options.moments is not None,
         "--all": options.all,
         "--top": options.top is not None,
         "--sort": options.sort is not None,
@@ -189,7 +199,7 @@ def _checked(options: argparse.Namespace, outputs: Mapping[str, str]) -> list[st
     """Refuse what cannot be written, before the work is done; tell which outputs go to standard output."""
     if options.top is not None and options.top < 0:
         raise ArgumentValueError(f"--top is {options.top}; it takes a number from 0 on")
-    inputs = [*options.paths, *([] if options.activations is None else [options.activations])]
+    inputs = [*options.paths, *filter(None, (options.activations, options.moments))]
     to_stdout = [name for name, path in outputs.items() if _is_stdout(path)]
     for name in to_stdout[1:]:
         raise FileError(
@@ -242,6 +252,10 @@ def _print(result: Report, options: argparse.Namespace) -> None:
         print(_CARRIED + "\n")
     sort = {} if options.sort is None else {"sort": options.sort}
     print(result.to_screen(options.top, **sort))
+    if options.moments is not None:
+        title, headings, rows = outputs_table(result.rows)
+        lines = aligned([headings, *rows], range(1, len(headings)))
+        print("", title, *(f"  {line}" for line in lines), sep="\n")
 
 
 def _tensors(paths: list[str]) -> Mapping[str, NDArray[Any]]:

@@ -1,6 +1,7 @@
 """Rounding a weight for what its products give, column by column (docs/spec.md 5.15)."""
 
 import math
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, SupportsIndex, TypeAlias
 
@@ -17,7 +18,7 @@ from cfloat._core.dtypes import real_array
 from cfloat._core.flags import no_flags
 from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
-from cfloat._core.presets import as_format
+from cfloat._core.presets import TESLA_FORMATS, as_format
 from cfloat._core.public_names import public
 from cfloat._core.text import shown
 from cfloat._metrics.sqnr import sqnr_db
@@ -32,6 +33,7 @@ Axis: TypeAlias = int | tuple[int, ...]
 Order = Literal["falling", "given"]
 
 ORDERS: Final = ("falling", "given")
+_DAMPING: Final = 0.01
 #: A bias that is chosen by the error of outputs, of the one of the least squared error and its neighbours.
 OUTPUT: Final = "output"
 _SHIFTS: Final = (0, -1, 1)
@@ -93,7 +95,7 @@ def round_compensated(
     axis: Axis | None = None,
     block: SupportsIndex | None = None,
     order: Order = "falling",
-    damping: float = 0.01,
+    damping: float = _DAMPING,
 ) -> tuple[CFloatArray, CompensationStats]:
     """Round a weight so that the outputs of its products lose little, rather than its elements.
 
@@ -195,6 +197,12 @@ class _Task:
             self._notes.append(f"{lost} of {self._rows} rows are not finite: rounded to nearest")
         self._parts = self._factored(moments, falling, damping)
         self._signal = self._squares(self._finite_weights(slice(None)))
+
+    def of_format(self, fmt: Format) -> "_Task":
+        """Give the same of another format, with the factors and the signal that are there."""
+        other = copy(self)
+        other._fmt = fmt
+        return other
 
     def _as_matrix(self, x: Array) -> Array:
         matrix = x.reshape(x.shape[0], math.prod(x.shape[1:]))
@@ -359,3 +367,33 @@ class _Part(NamedTuple):
     rows: slice
     moments: Floats
     factor: Factor | None
+
+
+class Compensation:
+    """The rounding of one weight to several formats and biases, which have factors of its moments in common.
+
+    Each is as `round_compensated` has it by default.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (m, ...)
+        The weight.
+    moments : SecondMoment
+        Of its inputs, which fit its shape.
+
+    Attributes
+    ----------
+    notes : tuple of str
+        What was not done as asked, and why, a line each.
+    """
+
+    def __init__(self, values: Array, moments: SecondMoment) -> None:
+        with no_flags(), np.errstate(all="ignore"):
+            # of whatever format: it is replaced
+            self._task = _Task(values, moments, TESLA_FORMATS[0], True, _DAMPING)
+        self.notes = tuple(self._task._notes)
+
+    def rounded(self, fmt: Format, biases: BiasLayout) -> tuple[CFloatArray, CompensationStats]:
+        """Round to a format at biases that are given."""
+        with no_flags(), np.errstate(all="ignore"):
+            return self._task.of_format(fmt).run(biases, (0,))

@@ -6,6 +6,9 @@ elements of the last axis), "block N along K" or "block N along K-L" (of another
 as one); and ``db``, ``measure``, which says what that is of, and ``bytes``, which were measured and which
 nothing reads.
 
+A plan whose errors are those of weights that `round_compensated` rounds has ``compensated``, which is true,
+beside ``version``: it takes their moments to carry it out.
+
 A plan of an export has ``export``, which is "fp8", and ``strategy`` beside ``version``: where all of its
 scales lie, "tensor", "channel" or "block RxC".  What is exported has the format "CFloat8_1_4_3" and the
 granularity that goes with it, "tensor", "axis 0" or "block RxC".
@@ -43,7 +46,7 @@ EXPORTS: Final[tuple[ExportKind, ...]] = get_args(ExportKind)
 _GRANULARITIES: Final = '"tensor", "axis K", "block N" or "block N along K-L"'
 _STRATEGIES: Final = '"tensor", "channel" or "block RxC"'
 _KEYS: Final = ("format", "granularity", "db", "measure", "bytes")
-_TOP_KEYS: Final = ("version", "export", "strategy", "tensors")
+_TOP_KEYS: Final = ("version", "export", "strategy", "compensated", "tensors")
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,7 @@ def plan_text(
     entries: Iterable[PlanEntry],
     export: str = "",
     strategy: str = "",
+    compensated: bool = False,
 ) -> str:
     """Write a plan's file.
 
@@ -156,11 +160,15 @@ def plan_text(
         The tensors.
     export, strategy : str
         Of which export it is, and where its scales lie; empty if it is of none.
+    compensated : bool
+        Whether weights are rounded by moments.
     """
     lines = [f"# {printable(comment)}".rstrip() for comment in comments]
     lines += ["", f"version = {VERSION}"]
     if export:
         lines += [f"export = {toml_string(export)}", f"strategy = {toml_string(strategy)}"]
+    if compensated:
+        lines.append("compensated = true")
     lines += ["", "[tensors]"]
     for each in entries:
         said = [f"format = {toml_string(each.format)}"]
@@ -193,13 +201,17 @@ def toml_string(text: str) -> str:
     return f'"{"".join(map(escaped, text))}"'
 
 
-def read_plan(path: str | os.PathLike[str]) -> dict[str, TensorChoice]:
+def read_plan(
+    path: str | os.PathLike[str], *, compensates: bool = False
+) -> dict[str, TensorChoice]:
     """Read a plan's file.
 
     Parameters
     ----------
     path : str or path-like
         The file.
+    compensates : bool
+        Whether weights are to be rounded by moments: without, a plan that was made for that is refused.
 
     Returns
     -------
@@ -209,7 +221,8 @@ def read_plan(path: str | os.PathLike[str]) -> dict[str, TensorChoice]:
     Raises
     ------
     FileError
-        If it cannot be read, is no TOML, or says what is not known here: with the line, if it is known.
+        If it cannot be read, is no TOML, or says what is not known here: with the line, if it is known; or if
+        it takes moments, and there are none.
     """
     with refusing_damage(Path(path)):
         with open(path, "rb") as stream:
@@ -225,8 +238,8 @@ def read_plan(path: str | os.PathLike[str]) -> dict[str, TensorChoice]:
     for key in content:
         if key not in _TOP_KEYS:
             raise FileError(
-                f"{file}: {shown(key)} is not known; a plan has version and tensors, and if it is of an "
-                "export, export and strategy"
+                f"{file}: {shown(key)} is not known; a plan has version and tensors, if it is of an export, "
+                "export and strategy, and if weights are rounded by moments, compensated"
             )
     if type(content.get("version")) is not int or content["version"] != VERSION:
         said = shown(content["version"]) if "version" in content else "missing"
@@ -235,10 +248,24 @@ def read_plan(path: str | os.PathLike[str]) -> dict[str, TensorChoice]:
     if not isinstance(tensors, dict):
         said = "missing" if tensors is None else shown(tensors)
         raise FileError(f"{file}: tensors is {said}; it takes a table of one entry a tensor")
+    _check_compensated(content, file, text, compensates)
     layout = _layout(content, file, text)
     lines = _lines(text)
     places = {name: f"{file}:{lines[name]}" if name in lines else file for name in tensors}
     return {name: _choice(name, said, places[name], layout) for name, said in tensors.items()}
+
+
+def _check_compensated(content: Mapping[str, Any], file: str, text: str, compensates: bool) -> None:
+    """Refuse a plan for weights that are rounded by moments where there are none."""
+    said = content.get("compensated", False)
+    place = f"{file}:{_line_of('compensated', text)}"
+    if not isinstance(said, bool):
+        raise FileError(f"{place}: compensated is {shown(said)}; it takes true or false")
+    if said and not compensates:
+        raise FileError(
+            f"{place}: compensated is true: the plan is of weights that are rounded by moments, and none are "
+            "given; false has them rounded to nearest, with larger errors than it says"
+        )
 
 
 def _layout(content: Mapping[str, Any], file: str, text: str) -> fp8.ScaleLayout | None:

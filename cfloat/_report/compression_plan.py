@@ -19,7 +19,7 @@ from .figure import draw_plan
 from .html_page import plan_page
 from .output_error import SQNR
 from .plain_data import plain
-from .shell_words import joined, typed_path
+from .shell_words import joined, typed_option, typed_path
 from .weighing import Measure, measures_in_words
 
 if TYPE_CHECKING:
@@ -56,8 +56,9 @@ class PlannedTensor:
     reason : str
         Why it is unchanged, if there was no choice.
     measure : str
-        What `db` is of: "sqnr", the tensor's elements; or "output", the outputs of its products with inputs
-        that are known, without what the layer adds.
+        What `db` is of: "sqnr", the tensor's elements; "output", the outputs of its products with inputs
+        that are known, without what the layer adds; or "output, compensated", these of the weight as
+        `round_compensated` rounds it.
     weight : float
         What its error counts in the plan's weighted error.
     """
@@ -117,6 +118,10 @@ class CompressionPlan:
         Where the scales of an export lie: "tensor", "channel" or "block 128x128"; empty if it is none.
     exported_by : str
         Who knew which tensors an export takes.
+    compensated : bool
+        Whether weights that have moments are rounded by them, as `plan` has it.
+    moments : str
+        The path of the moments that they are rounded by; empty if they came from no file.
     """
 
     source: str
@@ -135,6 +140,8 @@ class CompressionPlan:
     export: str = ""
     strategy: str = ""
     exported_by: str = ""
+    compensated: bool = False
+    moments: str = ""
 
     @in_default_modes
     def to_text(self, path: str | None = None) -> str:
@@ -156,6 +163,7 @@ class CompressionPlan:
         str
             A table ``tensors`` with a line for each: its format, granularity, dB and bytes.
         """
+        how = "cfloat convert IN OUT --plan FILE" + " --moments FILE" * self.compensated
         comments = [
             f"A plan for {self.source}, by cfloat {__version__}: {self.bound}.",
             f"{self.nbytes} bytes of {self.nbytes_before}, weighted {self.weighted_db:.2f} dB, worst "
@@ -163,14 +171,12 @@ class CompressionPlan:
         ]
         if self.export:
             comments += [
-                "To be carried out by: cfloat convert IN OUT --plan FILE.  To be edited: what is "
-                f'"{UNCHANGED}", and then has',
+                f'To be carried out by: {how}.  To be edited: what is "{UNCHANGED}", and then has',
                 "no granularity; and strategy, with all granularities.  Nothing reads db and bytes.",
             ]
         else:
             comments += [
-                "To be carried out by: cfloat convert IN OUT --plan FILE.  To be edited: format (a name, or "
-                f'"{UNCHANGED}")',
+                f'To be carried out by: {how}.  To be edited: format (a name, or "{UNCHANGED}")',
                 'and granularity ("tensor", "axis K", "block N" or "block N along K-L").  Nothing reads db '
                 "and bytes.",
             ]
@@ -179,6 +185,10 @@ class CompressionPlan:
                 'db is of what measure says: "output", of a tensor\'s products, or "sqnr", of its elements.',
                 *measures_in_words(self.by, [each.measure for each in self.tensors]),
             ]
+        if self.compensated:
+            comments.append(
+                "compensated = false has all be rounded to nearest, with larger errors than these."
+            )
         return plan_text(
             comments,
             (
@@ -194,6 +204,7 @@ class CompressionPlan:
             ),
             self.export,
             self.strategy,
+            self.compensated,
         )
 
     @in_default_modes
@@ -274,7 +285,10 @@ def _screen(plan: CompressionPlan, path: str | None) -> str:
 def _command(plan: CompressionPlan, path: str | None) -> str:
     """Give what is to be typed to carry a plan out."""
     source, made = typed_path(plan.source), typed_path(path or "plan.toml")
-    return joined([["cfloat", "convert", source, "OUT", "--plan", made]])
+    words = ["cfloat", "convert", source, "OUT", "--plan", made]
+    if plan.compensated:
+        words += typed_option("--moments", plan.moments or "MOMENTS")
+    return joined([words])
 
 
 def _heading(plan: CompressionPlan) -> list[str]:

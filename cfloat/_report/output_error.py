@@ -13,6 +13,7 @@ from cfloat._bias.choose import choose_checked
 from cfloat._compensate.second_moments import SecondMoment
 from cfloat._convert.elementwise import round_checked
 from cfloat._core.flags import no_flags
+from cfloat._core.format import Format
 from cfloat._core.text import printable
 from cfloat._files.checkpoint import Checkpoint
 from cfloat._files.paths import shown_path
@@ -24,9 +25,11 @@ from .candidates import Candidate, Candidates
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
-#: What an error is of: a tensor's elements, or the outputs of its products.
+#: What an error is of: a tensor's elements, or the outputs of its products, of what is rounded to nearest or
+#: as `round_compensated` does.
 SQNR: Final = "sqnr"
 OUTPUT: Final = "output"
+COMPENSATED: Final = "output, compensated"
 
 # elements of a piece, about, which is widened to float64
 _PIECE_SIZE: Final = 1 << 21
@@ -103,10 +106,7 @@ def by_outputs(
         If these do not fit the weight.
     """
     name, shape = measured.name, measured.shape
-    for use in uses:
-        misfit = use.misfit(shape)
-        if misfit is not None:
-            raise FileError(f"{shown_path(checkpoint.path)}: {printable(name)}: {misfit}")
+    check_fit(checkpoint, name, uses, shape)
     error = OutputError(uses, shape)
     noise = [np.zeros(len(uses)) for _ in measured.found]
     inner = prod(shape[1:])
@@ -129,6 +129,30 @@ def by_outputs(
     return replace(measured, found=found, measure=OUTPUT)
 
 
+def check_fit(
+    checkpoint: Checkpoint, name: str, uses: Sequence[SecondMoment], shape: tuple[int, ...]
+) -> None:
+    """Refuse moments that do not fit a weight: FileError."""
+    for use in uses:
+        misfit = use.misfit(shape)
+        if misfit is not None:
+            raise FileError(f"{shown_path(checkpoint.path)}: {printable(name)}: {misfit}")
+
+
+def rounded_format(candidate: Candidate) -> Format:
+    """Give the format that has all values of a candidate's codes."""
+    fmt = candidate.rounded_to or candidate.choice.format
+    assert fmt is not None
+    return fmt
+
+
+def tile_biases(values: Array, fmt: Format, block: tuple[int, int]) -> tuple[Array, int]:
+    """Choose the biases of blocks of rows and columns; give one for so many elements of each row."""
+    rows, columns = (min(n, most) for n, most in zip(block, values.shape, strict=True))
+    biases = np.asarray(choose_checked(values, fmt, "mse", block=(rows, columns)))
+    return biases.repeat(rows, axis=0)[: values.shape[0]], columns
+
+
 def _rows_of_block(candidate: Candidate) -> tuple[int, ...]:
     block = candidate.choice.block
     return block[:1] if isinstance(block, tuple) else ()
@@ -136,16 +160,12 @@ def _rows_of_block(candidate: Candidate) -> tuple[int, ...]:
 
 def _difference(values: Array, candidate: Candidate) -> Floats:
     """Round a piece as a conversion does, and give what that changes."""
-    choice = candidate.choice
-    fmt = candidate.rounded_to or choice.format
-    assert fmt is not None
+    choice, fmt = candidate.choice, rounded_format(candidate)
     if candidate.bias is not None:
         rounded = round_checked(values, fmt, candidate.bias, values.shape)
     elif isinstance(choice.block, tuple):
-        rows, columns = (min(n, most) for n, most in zip(choice.block, values.shape, strict=True))
-        biases = np.asarray(choose_checked(values, fmt, "mse", block=(rows, columns)))
-        each = biases.repeat(rows, axis=0)[: values.shape[0]]
-        each = each.repeat(columns, axis=1)[:, : values.shape[1]]
+        biases, columns = tile_biases(values, fmt, choice.block)
+        each = biases.repeat(columns, axis=1)[:, : values.shape[1]]
         rounded = round_checked(values, fmt, np.ascontiguousarray(each), values.shape)
     else:
         coded = asarray(values, fmt, "mse", axis=choice.axis, block=choice.block)

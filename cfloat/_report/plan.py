@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from numpy.typing import ArrayLike
 
@@ -34,6 +34,9 @@ from .stored_model import copies_of_tied
 from .tensor_values import batches
 from .weighing import Measure, Weighing, weighing_of
 
+# of the work on a tensor whose candidates are compensated, that of measuring it before
+_MEASURED_PART: Final = 0.05
+
 
 @public
 @in_default_modes
@@ -52,6 +55,7 @@ def plan(
     sensitivity: Sensitivity | str | os.PathLike[str] | None = None,
     by: Measure | None = None,
     export: ExportKind | None = None,
+    compensate: bool = False,
     progress: Callable[[float, int], None] | None = None,
 ) -> CompressionPlan:
     """Choose a format and biases for each tensor of a checkpoint.
@@ -94,6 +98,10 @@ def plan(
         What is to be written in place of codes and biases: 8-bit floats beside scales, as ``cfloat convert
         --export`` does, of the weights of linear layers; all else stays as it is.  There is one scale a
         tensor, one a row or one a block of 128 rows and columns, for all of them alike, whichever is best.
+    compensate : bool
+        Whether weights whose inputs are known are rounded for their outputs, as `round_compensated` does, and
+        not to nearest: each candidate has the error of that, and ``cfloat convert --plan FILE --moments
+        FILE`` makes it so.  Takes a sensitivity or activations.
     progress : callable, optional
         Called as ``progress(done, total)`` when `done` of `total` elements are measured.
 
@@ -118,6 +126,10 @@ def plan(
 
     By "model", so does what the model that was measured does not have.  A tensor without a product, or
     without inputs that are known, goes by its elements, and ``PlannedTensor.measure`` says so.
+
+    With `compensate`, each candidate of a weight is rounded, column by column: weights of many columns take
+    long, and one is in memory at a time, in float64.  Embeddings are rounded to nearest, which is best for
+    them, and a note says so.
 
     Examples
     --------
@@ -144,7 +156,10 @@ def plan(
     check_patterns(checkpoint, selecting)
     if exact:
         exact_solver()  # refused before the work is done
-    weighing = weighing_of(checkpoint, activations, sensitivity, by)
+    weighing = weighing_of(checkpoint, activations, sensitivity, by, compensate)
+    moments = ""
+    if compensate and isinstance(sensitivity, str | os.PathLike):
+        moments = os.fspath(sensitivity)
     if not any(map(checkpoint.is_float, checkpoint)):
         raise FileError(f"{shown_path(checkpoint.path)}: nothing to plan: no floating-point tensor")
     source = os.fspath(checkpoint.path if isinstance(model, Checkpoint) else model)
@@ -159,7 +174,7 @@ def plan(
         copies = copies_of_tied(checkpoint)
         every = [_Choosing(found, _alone(found), others(copies), copies, limit, weighing)]
         made = _best(every, exact).plan(source)
-        return replace(made, notes=(*notes, *made.notes))
+        return replace(made, notes=(*notes, *made.notes), moments=moments)
     exporting = ExportMeasuring(checkpoint, include, exclude)
     found, others = _measured(
         checkpoint,
@@ -179,6 +194,7 @@ def plan(
         made,
         export=export,
         exported_by=exporting.by,
+        moments=moments,
         notes=(*made.notes, *exporting.notes),
     )
 
@@ -398,6 +414,7 @@ class _Choosing:
             by=self._weighing.by,
             notes=self._weighing.notes if self._weighing.by != "sqnr" else (),
             strategy="" if self._layout is None else self._layout.text,
+            compensated=self._weighing.compensates,
         )
 
     def _picked(self, values: list[list[Any]]) -> list[Any]:
@@ -455,9 +472,10 @@ def _measured(
     sizes = {name: math.prod(checkpoint.shape_of(name)) for name in floats}
     total = sum(sizes.values())
     found: dict[str, Candidates] = {}
-    finished = done = 0
+    finished = 0
+    done = 0.0
 
-    def advance(elements: int) -> None:
+    def advance(elements: float) -> None:
         nonlocal done
         done += elements
         if progress is not None:
@@ -478,8 +496,14 @@ def _measured(
             else:
                 yield name, size
 
+    # of tensors that are compensated that takes nearly all of the time
+    part = _MEASURED_PART if weighing.compensates else 1.0
+
+    def weighed(each: Candidates) -> Candidates:
+        return weighing.weigh(each, lambda done: advance((1 - part) * done * each.size))
+
     for batch in batches(to_measure()):
-        finish(list(map(weighing.weigh, measure(batch, advance))))
+        finish(list(map(weighed, measure(batch, lambda elements: advance(part * elements)))))
     return [found[name] for name in floats], others
 
 

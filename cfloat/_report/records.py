@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from cfloat._bias.histogram import CodeUse
 from cfloat._core.public_names import public
@@ -10,6 +10,9 @@ from cfloat._metrics.error import ErrorStats
 
 #: Distributions whose error theory predicts, in the order of a report's columns.
 THEORY = ("normal", "uniform", "laplace")
+
+#: What rows have of the outputs of products, where their inputs are known.
+OUTPUTS: Final = ("output_db", "compensated_db")
 
 
 @public
@@ -132,6 +135,12 @@ class ReportRow:
         What theory predicts for distributions of the same root mean square, in dB (`theoretical_sqnr_db`).
     denormals : SubnormalCost or None
         What the whitepaper's reading costs, for a format that has it; None for others.
+    output_db : float
+        The SQNR of the outputs of the tensor's products with inputs whose moments are known, in dB; NaN
+        without.
+    compensated_db : float
+        The same of the tensor as `round_compensated` rounds it, with the same bias; NaN where that is not
+        done.
     """
 
     tensor: str
@@ -149,6 +158,8 @@ class ReportRow:
     stochastic_db: float
     theory: dict[str, float]
     denormals: SubnormalCost | None = None
+    output_db: float = math.nan
+    compensated_db: float = math.nan
 
     def to_dict(self) -> dict[str, Any]:
         """Give everything that is a single value as one flat dictionary."""
@@ -167,6 +178,7 @@ class ReportRow:
             "stochastic_db": self.stochastic_db,
         }
         flat |= {f"theory_{name}_db": self.theory.get(name, math.nan) for name in THEORY}
+        flat |= {name: getattr(self, name) for name in OUTPUTS}
         if self.denormals is None:
             return flat | dict.fromkeys(names_of(SubnormalCost))
         return flat | asdict(self.denormals)
@@ -177,6 +189,9 @@ class ReportRow:
         del content["plateau_first"], content["plateau_last"]
         for name in THEORY:
             del content[f"theory_{name}_db"]
+        if math.isnan(self.output_db):
+            for name in OUTPUTS:
+                del content[name]
         return content | {
             "plateau": list(self.curve.plateau),
             "curve": {"first": self.curve.first, "sqnr_db": list(self.curve.sqnr_db)},

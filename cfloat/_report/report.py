@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cfloat._bias.masked import mask_of, with_nothing_masked
 from cfloat._bias.reduction import reduction_axes
+from cfloat._compensate.second_moments import SecondMoment
 from cfloat._core.arguments import finite_number
 from cfloat._core.dtypes import SOURCE_DTYPES, check_memory, is_source_dtype
 from cfloat._core.float_modes import in_default_modes
@@ -36,9 +37,11 @@ from .csv_text import csv_text
 from .figure import draw
 from .html_page import html_page
 from .measurement import Measured, Measurement, Subject
+from .outputs import SHARES, measure_outputs
 from .plain_data import plain
 from .products import measure_products
 from .records import (
+    OUTPUTS,
     THEORY,
     Granularity,
     MatmulRow,
@@ -50,9 +53,11 @@ from .records import (
 )
 from .scan import FEW_ELEMENTS, Scan
 from .schemes import Comparison
+from .sensitivity import Sensitivity
 from .stored_model import EXCLUDED, StoredModel, check_names
 from .tensor_costs import TensorCost, ordered, tensor_costs
 from .tensor_values import STACKED_SIZE, SampledValues, TensorValues, batches, sample_size
+from .weighing import known_sensitivity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -170,6 +175,11 @@ class Report:
         return text_tables.comparison_rows(self.comparisons, self._alike)
 
     @in_default_modes
+    def output_rows(self) -> list[list[str]]:
+        """Give what compensation is worth to outputs as text, one line a format; empty without moments."""
+        return text_tables.output_rows(self.rows)
+
+    @in_default_modes
     def tables(self, top: int | None = None, sort: str | None = None) -> list[text_tables.Table]:
         """Give every table of the report as (title, headings, rows of cells).
 
@@ -249,8 +259,9 @@ class Report:
         -------
         str
             An object with "conclusion", "tensors", "rows" (the errors, shares from 0 to 1, and the SQNR at
-            every bias under "curve"), "granularity", "comparisons", "matmul" and "skipped".  JSON has no
-            infinities or NaN: they are null (an infinite `sqnr_db` has an `mse` of 0).
+            every bias under "curve"), "granularity", "comparisons", "matmul" and "skipped".  Rows of weights
+            whose moments were given have `output_db` and `compensated_db`.  JSON has no infinities or NaN:
+            they are null (an infinite `sqnr_db` has an `mse` of 0).
         """
         return json.dumps(self.to_content(), indent=1, allow_nan=False) + "\n"
 
@@ -261,9 +272,9 @@ class Report:
         Returns
         -------
         str
-            A column for each measure of a row that is one number; infinities are "inf", and unknown values
-            empty.  A name that a spreadsheet would take for a formula, as it begins with ``= + - @`` or a tab
-            or a line break, has an apostrophe in front.
+            A column for each measure of a row that is one number, those of outputs if moments were given;
+            infinities are "inf", and unknown values empty.  A name that a spreadsheet would take for a
+            formula, as it begins with ``= + - @`` or a tab or a line break, has an apostrophe in front.
 
         Notes
         -----
@@ -272,7 +283,7 @@ class Report:
         `to_json` and `to_frame` have all names as they are.
         """
         flat = (row.to_dict() | {"shape": "x".join(map(str, row.shape))} for row in self.rows)
-        return csv_text(_COLUMNS, flat)
+        return csv_text(self._columns, flat)
 
     @in_default_modes
     def to_html(self) -> str:
@@ -306,7 +317,12 @@ class Report:
             raise MissingExtraError(
                 "a DataFrame needs pandas: pip install 'cfloat[pandas]'"
             ) from None
-        return DataFrame([row.to_dict() for row in self.rows], columns=_COLUMNS)
+        return DataFrame([row.to_dict() for row in self.rows], columns=self._columns)
+
+    @property
+    def _columns(self) -> list[str]:
+        has_outputs = not all(math.isnan(row.output_db) for row in self.rows)
+        return [*_COLUMNS, *OUTPUTS] if has_outputs else _COLUMNS
 
     @in_default_modes
     def plot(self, tensor: str | None = None) -> "Figure":
@@ -342,6 +358,7 @@ def report(
     formats: Iterable[Format | str] | Format | str = COMPARED,
     *,
     activations: Mapping[str, ArrayLike] | str | os.PathLike[str] | None = None,
+    sensitivity: Sensitivity | str | os.PathLike[str] | None = None,
     min_db: float = DEFAULT_MIN_DB,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
@@ -366,6 +383,10 @@ def report(
         Inputs of weights, by the weights' names: of shape (..., n) for a weight of shape (m, n), whose output
         is ``inputs @ weight.T``; or the path of a file that has them.  The report then has the error of these
         products as well.
+    sensitivity : Sensitivity, str or path-like, optional
+        The moments of inputs, as `cfloat.torch.sensitivity` gives them, or the file that they were saved in.
+        Rows of their weights then have the error of the outputs, rounded to nearest and as
+        `round_compensated` rounds them, with the row's bias.  Takes `details`.
     min_db : float
         The least weighted ratio that the conclusion's recommendation may have, in dB.
     include, exclude : sequence of str
@@ -395,9 +416,10 @@ def report(
         If `formats` holds anything but formats and names, or a single tensor is not of numbers.
     ArgumentValueError
         If there are no formats, or two of the same name and subnormals, or a name is not known; or a pattern
-        fits no tensor; or `sample` is below 16384, or given beside `activations`.
+        fits no tensor; or `sample` is below 16384, or given beside `activations` or `sensitivity`; or the
+        latter without `details`.
     FileError, MissingExtraError
-        If a file cannot be opened.
+        If a file cannot be opened, or the sensitivity is of none of the tensors.
 
     See Also
     --------
@@ -419,6 +441,11 @@ def report(
     sample = sample_size(sample)
     if sample is not None and activations is not None:
         raise ArgumentValueError("sample is given beside activations; products take all elements")
+    known = known_sensitivity(sensitivity)
+    if known is not None and sample is not None:
+        raise ArgumentValueError("sample is given beside sensitivity; outputs take all elements")
+    if known is not None and not details:
+        raise ArgumentValueError("sensitivity is given without details; outputs are in their rows")
     named: Mapping[Any, ArrayLike]
     if isinstance(tensors, str | os.PathLike):
         named = StoredValues(tensors)
@@ -439,7 +466,12 @@ def report(
     kinds = {each.name: each.kind for each in model.tensors}
     excluded = {each.name for each in model.tensors if each.fate == EXCLUDED}
     turned = {each.name for each in model.tensors if each.is_transposed}
-    work = _Work(progress, _weights(named, model if is_listed else None, sample, details))
+    uses = {} if known is None else _uses_of(named, model, known)
+    reasons: dict[Any, dict[str, str]] = {}
+    weights = _weights(named, model if is_listed else None, sample, details)
+    for name in uses.keys() & weights.keys():
+        weights[name] = int(weights[name] / SHARES[0])
+    work = _Work(progress, weights)
     # of each tensor, or why it is skipped; those that are measured together do not come in order
     found: dict[Any, Measured | str] = {}
     products: dict[Any, tuple[list[MatmulRow], str | None]] = {}
@@ -472,19 +504,50 @@ def report(
 
     for batch in batches(to_measure()):
         with work.of(*(each.name for each in batch)) as advance:
-            found |= _measured(batch, kinds, chosen, advance, details)
+            # a tensor whose outputs are measured is alone
+            share = SHARES[0] if batch[0].name in uses else 1.0
+            part = partial(_advance, advance, share)
+            found |= _measured(batch, kinds, chosen, part, details)
             for name, values, *_ in batch:
                 if name in inputs and isinstance(found[name], Measured):
                     weight = values.whole()
                     weight = weight.T if str(name) in turned else weight
                     products[name] = measure_products(str(name), weight, inputs[name], chosen)
+                if name in uses and isinstance(one := found[name], Measured):
+                    part = partial(_advance, advance, SHARES[1])
+                    moments = uses[name]()
+                    rows_of, reasons[name] = measure_outputs(
+                        values.whole(), moments, one.rows, chosen, part
+                    )
+                    found[name] = replace(one, rows=rows_of)
     for name in named:
         _add(result, str(name), found[name])
         rows, reason = products.get(name, ([], None))
         result.products.extend(rows)
         if reason is not None:
             result.skipped[f"{name}, its product"] = reason
+        why = reasons.get(name, {})
+        result.skipped.update((f"{name}, {of}", said) for of, said in why.items())
     return result
+
+
+def _uses_of(
+    tensors: Mapping[Any, ArrayLike], model: StoredModel, known: Sensitivity
+) -> dict[Any, Callable[[], tuple[SecondMoment, ...]]]:
+    """Give what reads the moments of each tensor that has some, under any of its names."""
+    names = {str(name): name for name in tensors}
+    found: dict[Any, Callable[[], tuple[SecondMoment, ...]]] = {}
+    for said in known.moments:
+        stored = model.tied.get(said, said)
+        if stored in names:
+            found[names[stored]] = partial(known.moments.__getitem__, said)
+    if not found:
+        first = next(iter(known.moments), None)
+        what = "has no moments" if first is None else f"is of {shown(first)}, and so on"
+        raise FileError(
+            f"the sensitivity {what}; the tensors are {shown(next(iter(names), None))}, and so on"
+        )
+    return found
 
 
 def _add(result: Report, label: str, found: Measured | str) -> None:

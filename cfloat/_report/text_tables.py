@@ -31,6 +31,8 @@ _SUMMARY = ("format", "tensors", "median dB", "worst dB", "lose 3 dB", "worst te
 _DENORMALS = ("format", "at its bias", "median dB", "worst dB", "exact with ieee", "worst tensor")
 _GRANULARITY = ("format", "tensors", *GRANULARITIES)
 _COMPARISONS = ("scheme", "bits", "median dB", "worst dB", "worst tensor")
+_OUTPUTS = ("weight", "format", "output", "output, compensated")
+_OUTPUT_MEDIANS = ("format", "weights", "output", "output, compensated", "gain", "least gain")
 _PRODUCTS = ("weight", "format", "weights", "inputs", "product", "predicted")
 _SKIPPED = ("tensor", "reason")
 
@@ -90,6 +92,16 @@ def report_tables(
             _PRODUCTS,
             [[printable(row.tensor), row.format, *map(_db, _levels(row))] for row in products],
         ),
+        Table(
+            "Outputs of weights rounded with one bias, to nearest and compensated, in SQNR, dB",
+            _OUTPUTS,
+            [
+                [printable(row.tensor), row.format, _db(row.output_db), _db(row.compensated_db)]
+                for row in rows
+                if not math.isnan(row.output_db)
+            ],
+        ),
+        outputs_table(rows),
         Table(
             "What the whitepaper's denormals cost in SQNR, against ieee ones",
             _DENORMALS,
@@ -152,6 +164,32 @@ def subnormal_rows(rows: Iterable[ReportRow], alike: Collection[str] = ()) -> Ce
         default = [(cost.default_gain_db, tensor) for cost, tensor in costs]
         lines.append([label, "best", *_gains(best)])
         lines.append([label, "default", *_gains(default)])
+    return lines
+
+
+def outputs_table(rows: Iterable[ReportRow]) -> Table:
+    """Make the table of `output_rows`."""
+    title = "Medians of the compensated weights' outputs, in SQNR, dB"
+    return Table(title, _OUTPUT_MEDIANS, output_rows(rows))
+
+
+def output_rows(rows: Iterable[ReportRow]) -> Cells:
+    """Write what compensation is worth to outputs, one line a format: of weights that are compensated."""
+    lines = []
+    both = [(row.format, row) for row in rows if not math.isnan(row.compensated_db)]
+    for label, found in _grouped(both).items():
+        levels = [(row.output_db, row.compensated_db) for row in found]
+        # of what is exact as it is, nothing is gained
+        gains = [0.0 if nearest == math.inf else own - nearest for nearest, own in levels]
+        lines.append(
+            [
+                label,
+                str(len(found)),
+                *(_db(median_db(each)) for each in zip(*levels, strict=True)),
+                _gain(median_db(gains)),
+                _gain(min(gains)),
+            ]
+        )
     return lines
 
 
@@ -234,6 +272,8 @@ def _levels(row: MatmulRow) -> tuple[float, ...]:
 
 
 def _db(value: float) -> str:
+    if math.isnan(value):
+        return "-"
     return "exact" if value == math.inf else f"{value:.2f}"
 
 

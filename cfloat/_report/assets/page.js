@@ -15,6 +15,8 @@ const MEASURES = [
   ["underflowed", "made zero", "Share of elements that were not zero and became zero."],
   ["subnormal", "denormal", "Share of elements that became denormal numbers, which have fewer significant bits."],
   ["stochastic_db", "stochastic, dB", "SQNR at the same bias with stochastic rounding, which costs about 3 dB and has no systematic error."],
+  ["output_db", "output, dB", "SQNR of the outputs of the tensor’s products, rounded to nearest at that bias, by the moments of their inputs."],
+  ["compensated_db", "output, compensated, dB", "The same of the tensor rounded for its outputs, column by column, at the same bias."],
   ["codes_used", "codes used", "How many of the format’s codes occur in the tensor."],
   ["entropy", "entropy, bits", "Bits an element that the codes carry: the distance to the format’s width is what a lossless coder would save."],
   ["ieee_gain_db", "ieee gain, dB", "SQNR that IEEE 754’s evenly spaced denormals would add to the whitepaper’s reading, each at its best bias."],
