@@ -12,6 +12,7 @@
   models of transformers save that have such layers.
 - `AdamW` and `SGD`: moments in 16 bits, rounded stochastically.
 - `sensitivity`: how an error of each weight shows in what a model computes, for `cfloat.plan`.
+- `collect_moments`: the second moments of layers' inputs, by which `quantize` and `to_inference` round.
 """
 
 from cfloat.errors import MissingExtraError
@@ -35,6 +36,7 @@ from ._layers import (
     QuantizedConv3d,
     QuantizedLinear,
 )
+from ._moments import collect_moments
 from ._notices import QuantizationWarning
 from ._optim import AdamW
 from ._plain_states import plain_state_dict
@@ -59,6 +61,7 @@ __all__ = [
     "Rounder",
     "asarray",
     "calibrate",
+    "collect_moments",
     "decode",
     "encode",
     "load_pretrained",

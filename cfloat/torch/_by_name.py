@@ -144,7 +144,7 @@ class QuantizedByName(Quantized, metaclass=_OfRounded):
             for part in parts:
                 part._is_inside = False
         else:
-            with _inside(parts):
+            with inside(parts):
                 y = compute(self, *args, **kwargs)
         return self._with_gradient(y)
 
@@ -175,7 +175,7 @@ class QuantizedByName(Quantized, metaclass=_OfRounded):
 
 
 @contextmanager
-def _inside(parts: list[Any]) -> Iterator[None]:
+def inside(parts: list[Any]) -> Iterator[None]:
     before: frozenset[int] = getattr(_local, "inside", frozenset())
     _local.inside = before | {id(part) for part in parts}
     try:

@@ -12,6 +12,7 @@ from cfloat._bias import peak
 from cfloat._bias.bias_layout import Axis
 from cfloat._bias.bias_methods import PeakRule, check_method
 from cfloat._bias.choose import choose_bias
+from cfloat._compensate.round_compensated import CompensationStats
 from cfloat._core import binding, flags
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
@@ -24,6 +25,7 @@ from . import _direct
 from ._arguments import check_bias_or_rule, check_values
 from ._arrays import asarray
 from ._codes_in_states import GIVEN, Written, different, matrix_layout
+from ._compensate import Moments, MomentsOfModel, compensate, own_weights, places_in
 from ._conversion import decode
 from ._formats import from_text, to_text
 from ._layer_notes import note_layers
@@ -199,6 +201,8 @@ class CFloatLinear(nn.Module):
     _was_learnt = False
     # what a warning calls the bias
     _called = "the bias of a CFloatLinear's inputs"
+    # what compensated rounding came to, or why there was none
+    _compensation: dict[str, CompensationStats | str]
 
     def __init__(
         self,
@@ -461,6 +465,7 @@ class CFloatLinear(nn.Module):
         """Load a state, or that of a quantized or plain layer, whose weights are rounded."""
         errors = how[-1]
         self._was_learnt = False
+        self.__dict__.pop("_compensation", None)  # of other codes
         try:
             self._translate(state_dict, prefix)
         except ValueError as error:
@@ -585,7 +590,7 @@ def _complete(state: dict[str, Any], name: str, fmt: Format, rule: PeakRule, mar
         state[f"{name}observed"] = counts_of_history(history)
 
 
-def to_inference(module: AnyModule) -> AnyModule | CFloatLinear:
+def to_inference(module: AnyModule, *, moments: Moments | None = None) -> AnyModule | CFloatLinear:
     """Replace a quantized model's Linear layers by layers that hold codes.
 
     Parameters
@@ -593,6 +598,9 @@ def to_inference(module: AnyModule) -> AnyModule | CFloatLinear:
     module : Module
         A model that `quantize` changed, with a format for weights; changed in place, and put into evaluation
         mode.  Conv layers go on rounding their weights.
+    moments : Sensitivity, str, path-like, or mapping from str to SecondMoment or several, optional
+        As of `quantize`: codes are those of `cfloat.round_compensated`, at the biases that the weights have
+        in the quantized model.  Weights that go on being rounded are replaced by what that gives.
 
     Returns
     -------
@@ -604,7 +612,15 @@ def to_inference(module: AnyModule) -> AnyModule | CFloatLinear:
     ArgumentTypeError
         If `module` is no Module.
     ArgumentValueError
-        If no layer of it is a `QuantizedLinear` that rounds its weights, and what it rounds to nearest.
+        If no layer of it is a `QuantizedLinear` that rounds its weights, and what it rounds to nearest; or
+        `moments` are not as `quantize` takes them.
+    FileError
+        If `moments` cannot be read.
+
+    Warns
+    -----
+    QuantizationWarning
+        With the names of weights that are rounded to nearest though `moments` is given, but for embeddings.
 
     Notes
     -----
@@ -633,6 +649,10 @@ def to_inference(module: AnyModule) -> AnyModule | CFloatLinear:
         raise ArgumentValueError(
             "module has no QuantizedLinear that rounds weights, and to nearest; quantize() makes them"
         )
+    if moments is not None:
+        taken = MomentsOfModel(moments, module)
+        taken.check_used(own_weights(places_in(module)))
+        compensate(module, taken)
     module.eval()
     made: dict[nn.Module, CFloatLinear] = {}
     for name in names:
@@ -673,6 +693,8 @@ def _with_codes(layer: QuantizedLinear) -> CFloatLinear:
     if weights.learns:
         made._method, made._margin = weights._rule, weights._margin
     made._model = weights._model
+    if "_compensation" in layer.__dict__:
+        made._compensation = dict(layer._compensation)
     if inputs is not None:
         made._called = inputs._called
         made._learns_by = inputs._rule, inputs._margin

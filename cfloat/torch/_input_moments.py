@@ -1,11 +1,12 @@
 """Sums of x·xᵀ over the inputs that a model's layers see while it runs."""
 
 import weakref
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -37,6 +38,18 @@ def is_known(layer: nn.Module) -> bool:
     """
     is_right = isinstance(layer, (nn.Linear, nn.Embedding, *_CONVOLUTIONS)) or is_conv1d(layer)
     return is_right and layer._parameters.get("weight") is not None
+
+
+def in_slices(moments: Sequence[SecondMoment]) -> SecondMoment:
+    """Join the moments of the inputs of a weight's slices along its first axis, as those of groups.
+
+    Those of queries, keys and values, whose weights may be one: it is one matrix if all have the same inputs.
+    """
+    first = moments[0]
+    if all(each is first for each in moments):
+        return first
+    count = min(each.count for each in moments)
+    return SecondMoment(np.stack([each.values for each in moments]), count, first.axis)
 
 
 @dataclass(eq=False)
@@ -88,7 +101,33 @@ class InputMoments:
         elif isinstance(layer, _CONVOLUTIONS):
             self._add_alone((id(layer.weight), "unfolded"), 1, *_unfolded(layer, x))
         else:
-            self._add_matrix((id(layer.weight), "matrix"), 0 if is_conv1d(layer) else 1, x, mask)
+            self.add_matrix(layer.weight, x, mask, axis=0 if is_conv1d(layer) else 1)
+
+    def add_matrix(
+        self,
+        weight: Tensor,
+        x: Tensor,
+        mask: Tensor | None,
+        *,
+        axis: int = 1,
+        part: int | None = None,
+    ) -> None:
+        """Add inputs of a matrix, or of a part of its rows, of those that are at positions that count.
+
+        Parameters
+        ----------
+        weight : Tensor
+            The matrix.
+        x : Tensor, shape (..., n)
+            The inputs.
+        mask : Tensor of bool, shape (...), optional
+            Which of them count.
+        axis : int, optional
+            Where the weight's inputs are.
+        part : int, optional
+            Which of as many equal slices along its first axis as are given inputs; None for all of it.
+        """
+        self._add_matrix((id(weight), "matrix", part), axis, x, mask)
 
     def _add_alone(self, key: Hashable, axis: int, total: Tensor, count: int) -> None:
         self._sums.setdefault(key, _Sum({key}, axis)).add(total, count)
@@ -143,6 +182,7 @@ class InputMoments:
     def moments(self) -> Iterator[tuple[int, SecondMoment | None]]:
         """Give for the id of each weight its moments; None where inputs are not finite, or none counted."""
         made: dict[int, SecondMoment | None] = {}
+        slices: dict[int, dict[int, SecondMoment | None]] = {}
         for key, each in self._sums.items():
             assert isinstance(key, tuple)
             if id(each) not in made:
@@ -153,7 +193,14 @@ class InputMoments:
                     each.total = torch.zeros(0, dtype=torch.float64, device="cpu")
                 else:
                     made[id(each)] = None
-            yield key[0], made[id(each)]
+            if len(key) == 3 and key[2] is not None:
+                slices.setdefault(key[0], {})[key[2]] = made[id(each)]
+            else:
+                yield key[0], made[id(each)]
+        for weight, parts in slices.items():
+            ordered = [parts[i] for i in sorted(parts)]
+            sound = [moment for moment in ordered if moment is not None]
+            yield weight, in_slices(sound) if len(sound) == len(ordered) else None
 
 
 def _version(x: Tensor) -> int:

@@ -9,6 +9,8 @@ from typing import Any, Final, cast
 import torch
 from torch import Tensor, nn
 
+from cfloat._compensate.round_compensated import CompensationStats
+
 from ._attention import OPERANDS
 from ._codes_in_states import take_codes
 from ._distributed import is_dtensor, local
@@ -35,6 +37,8 @@ class Quantized(nn.Module):
     _weight_names: tuple[str, ...] = ("weight",)
     # whether a plain layer's state is being loaded, whose weights have biases of their own
     _has_new_weights = False
+    # what compensated rounding of each weight came to, or why there was none
+    _compensation: dict[str, CompensationStats | str]
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the layer's output from rounded weights and inputs."""
@@ -51,6 +55,7 @@ class Quantized(nn.Module):
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *how: Any) -> None:
         """Load a state; to that of a plain layer, or of codes, what it lacks is added."""
         own = dict(rounders_of(self))
+        self.__dict__.pop("_compensation", None)  # of other weights
         if f"{prefix}codes" in state_dict:
             take_codes(self, state_dict, prefix, errors=how[-1])
         elif is_plain(state_dict, prefix, own):

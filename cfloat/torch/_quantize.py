@@ -31,6 +31,7 @@ from ._by_name import (
     why_not,
     with_parametrizations,
 )
+from ._compensate import Moments, MomentsOfModel, Place, compensate, own_weights
 from ._distributed import has_ranks, of_rank_0
 from ._layers import (
     ROLES,
@@ -79,6 +80,7 @@ def quantize(
     granularity: str = "tensor",
     rules: Mapping[str, Mapping[str, Any] | None] | None = None,
     plan: str | os.PathLike[str] | None = None,
+    moments: Moments | None = None,
 ) -> AnyModule:
     """Let the layers of a model round weights, activations and output gradients.
 
@@ -129,6 +131,10 @@ def quantize(
     plan : str or path-like, optional
         A file of `cfloat plan`, that says of each weight by its name in the state dict which format and
         granularity it has, or that it is unchanged.  It counts before `weight` and `granularity`.
+    moments : Sensitivity, str, path-like, or mapping from str to SecondMoment or several, optional
+        What `collect_moments` gives, a file of it, or the same by the names of weights: weights that are
+        rounded are replaced, in place, by `cfloat.round_compensated` of them, at the biases that they have
+        here.  Of weights that are not rounded, moments are not used.
 
     Returns
     -------
@@ -141,21 +147,24 @@ def quantize(
         If `module` is no Module, or an argument not of a type above.
     ArgumentValueError
         If no format is given, a layer is quantized already or does not know its shape yet, no layer is found,
-        a name in `skip` or `rules` fits none, or another argument is not as above.
+        a name in `skip` or `rules` fits none, `moments` has a name that no parameter has, or one whose shape
+        does not fit, or is of no weight that is rounded, or another argument is not as above.
     FileError
-        If `plan` cannot be read.
+        If `plan` or `moments` cannot be read.
 
     Warns
     -----
     QuantizationWarning
         Once, with the names of what holds weights and is left alone without being asked for; of what computes
         attention and does not round its products, though it is asked for, or activations are rounded; and of
-        what a plan gives a format to and no layer rounds.
+        what a plan gives a format to and no layer rounds.  With `moments`, once more, with the names of
+        weights that are rounded to nearest all the same, but for embeddings, of which nearest is best.
 
     See Also
     --------
     Rounder : What rounds; each layer has one a role.
     calibrate : Learns the biases of activations without training.
+    collect_moments : What `moments` takes.
     summary : What is rounded, and what is not.
     to_inference : Codes in place of rounded weights.
 
@@ -167,6 +176,10 @@ def quantize(
     A layer's own `bias`, which is added, is not rounded.  `TransformerEncoderLayer` does not use its fast
     path any more, which calls no layers.  Of recurrent layers the inputs are rounded, and not what they
     compute in between, nor of attention without `attention`: `summary` says so.
+
+    What `moments` make of weights are values of the format, which rounding in any mode leaves as they are: it
+    is for a model that was trained.  Training may go on from it, and then they are weights like any others.
+    `summary` says what was gained.
 
     With `attention`, rounded queries are multiplied by rounded keys, and the product is scaled; probabilities
     are computed of it in float32, or a wider dtype; some are dropped in training mode, what is left is
@@ -250,9 +263,22 @@ def quantize(
             if why
             else "no layer is given a format by rules or plan"
         )
+    taken = None
+    if moments is not None:
+        taken = MomentsOfModel(moments, module)
+        taken.check_used(
+            own_weights(
+                Place(layer, part, rounders[part])
+                for layer, parts, rounders in made
+                for part in parts
+                if part in rounders
+            )
+        )
     for layer, parts, rounders in made:
         change(layer, parts, rounders)
     leave_fast_paths(module)
+    if taken is not None:
+        compensate(module, taken)
     _tell_left(left, unrounded, found, made, planned)
     return module
 

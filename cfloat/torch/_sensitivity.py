@@ -15,14 +15,13 @@ from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 from cfloat._core.presets import CFloat8_1_4_3, as_format
 from cfloat._core.text import shown
-from cfloat._files.names_by_reason import in_one_line
 from cfloat._report.output_error import OutputError
 from cfloat._report.sensitivity import Sensitivity
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from ._arguments import FLOATS
-from ._input_moments import InputMoments, is_known
 from ._memory import to_numpy
+from ._moments import Gathering, check_model
 from ._running import called, check_batches, evaluating, mask_of
 
 Output = Callable[[Any, Any], Tensor]
@@ -46,8 +45,8 @@ def sensitivity(
         Its inputs: by names, in their order, or one.  If a batch has ``attention_mask``, of two axes, inputs
         of the same two axes count where it is not 0, and all others do.
     by : {"layer", "model"}, optional
-        "layer": the second moments of the inputs of Linear, Conv and Embedding layers, and of transformers'
-        Conv1D.  "model": beside these by how much the model's output changes if each tensor alone is rounded.
+        "layer": the second moments of layers' inputs, as `collect_moments`.  "model": beside these by how
+        much the model's output changes if each tensor alone is rounded.
     output : callable, optional
         Called as ``output(result, batch)``, it gives the tensor that is the model's output; by default the
         model's result itself.  For "model" alone.
@@ -64,12 +63,14 @@ def sensitivity(
     ArgumentTypeError, ArgumentValueError
         If an argument is not as above, or there is no batch.
 
+    See Also
+    --------
+    collect_moments : The moments alone; of which layers, and what they take.
+
     Notes
     -----
-    Sums are in float64, on the CPU: a Linear layer of n inputs takes 8·n² bytes, once for layers that are
-    always called with the same tensor.  Weights of other layers, and of layers that were not called, are in
-    ``Sensitivity.notes``; a plan goes by their elements.  For "model", each batch runs once for every tensor
-    that the model has, and once more.
+    Weights without moments are in ``Sensitivity.notes``; a plan goes by their elements.  For "model", each
+    batch runs once for every tensor that the model has, and once more.
 
     Examples
     --------
@@ -82,8 +83,7 @@ def sensitivity(
     >>> [(name, uses[0].values.shape, uses[0].count) for name, uses in found.moments.items()]
     [('0.weight', (4, 4), 48), ('2.weight', (8, 8), 48)]
     """
-    if not isinstance(model, nn.Module):
-        raise ArgumentTypeError(f"model is {shown(model)}; it takes a torch.nn.Module")
+    check_model(model)
     check_batches(batches)
     if by not in ("layer", "model"):
         raise ArgumentValueError(f"by is {shown(by)}; it takes 'layer' or 'model'")
@@ -94,9 +94,7 @@ def sensitivity(
     fmt = as_format(reference, "reference")
     if not fmt.signed:
         raise ArgumentValueError(f"reference is {shown(fmt)}; it takes a signed format")
-    if any(each.is_meta for each in (*model.parameters(), *model.buffers())):
-        raise ArgumentValueError("model has tensors without values, on the meta device")
-    gathering = _Gathering(model)
+    gathering = Gathering(model)
     changes = _Changes(model, output, fmt) if by == "model" else None
     count = 0
     with evaluating(model):
@@ -111,64 +109,6 @@ def sensitivity(
     if changes is None:
         return Sensitivity(moments, notes=notes)
     return Sensitivity(moments, changes.gains(moments), fmt.name, notes)
-
-
-class _Gathering:
-    """The inputs of a model's layers, as it runs."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
-        self._inputs = InputMoments()
-        self._mask: Tensor | None = None
-        self._left: dict[int, str] = {}
-
-    def run(self, batch: Any) -> Any:
-        """Run a batch, and add what the layers get."""
-        self._mask = mask_of(batch)
-        hooks = [
-            module.register_forward_pre_hook(self._see, with_kwargs=True)
-            for module in self._model.modules()
-            if is_known(module)
-        ]
-        try:
-            return called(self._model, batch)
-        finally:
-            for hook in hooks:
-                hook.remove()
-            self._inputs.settle()
-
-    def _see(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        x = next((each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)), None)
-        if x is None or x.layout != torch.strided or x.is_nested or not x.ndim:
-            self._left[id(layer.weight)] = "its inputs are no dense tensor"
-        elif x.is_complex():
-            self._left[id(layer.weight)] = "its inputs are complex"
-        else:
-            self._inputs.add(layer, x, self._mask)
-
-    def found(self) -> tuple[dict[str, tuple[SecondMoment, ...]], tuple[str, ...]]:
-        """Give the moments of the weights by name, and what is to be said of the others."""
-        by_weight: dict[int, list[SecondMoment]] = {}
-        for weight, moment in self._inputs.moments():
-            if moment is None:
-                self._left[weight] = "its inputs are not all finite, or none counts"
-            else:
-                by_weight.setdefault(weight, []).append(moment)
-        for weight in self._left:
-            by_weight.pop(weight, None)
-        known = {id(each.weight) for each in self._model.modules() if is_known(each)}
-        moments, left = {}, {}
-        for name, parameter in self._model.named_parameters(remove_duplicate=False):
-            if id(parameter) in by_weight:
-                moments[name] = tuple(by_weight[id(parameter)])
-            elif parameter.ndim > 1:
-                reason = (
-                    "was not called" if id(parameter) in known else "of a layer of another kind"
-                )
-                left[name] = self._left.get(id(parameter), reason)
-        if not left:
-            return moments, ()
-        return moments, (f"by their elements: {in_one_line(left)}",)
 
 
 class _Changes:

@@ -14,6 +14,7 @@ from cfloat.errors import ArgumentTypeError
 from ._attention import OPERANDS, kind_of_attention, rounds_products
 from ._by_name import is_covered, note_on, read_by_others, why_not
 from ._codes_in_states import GIVEN
+from ._compensate import in_words
 from ._formats import code_dtype
 from ._inference import CFloatLinear
 from ._layers import Quantized
@@ -48,6 +49,10 @@ class LayerSummary:
         How many elements its parameters have, or its codes, and how many of them are rounded.
     nbytes, code_nbytes : int
         How many bytes these take now, and with codes in place of weights that are rounded.
+    compensation : str
+        Of weights that were given moments: what that gained for the outputs of their products on the inputs
+        that the moments are of, or why they are rounded to nearest; or empty.  A state that is loaded says
+        nothing of it.
 
     Examples
     --------
@@ -76,6 +81,7 @@ class LayerSummary:
     rounded_elements: int
     nbytes: int
     code_nbytes: int
+    compensation: str = ""
 
 
 _HEADINGS = (
@@ -129,7 +135,9 @@ class ModelSummary:
 
     def _cells(self) -> Iterator[list[str]]:
         for layer in self.layers:
-            note = "; ".join(each for each in (layer.learnt_from, layer.note) if each)
+            note = "; ".join(
+                each for each in (layer.learnt_from, layer.compensation, layer.note) if each
+            )
             yield [
                 printable(layer.name) or "(the model)", layer.kind, layer.weight or "-", layer.weight_bias,
                 layer.activation or "-", layer.activation_bias, layer.gradient or "-", layer.gradient_bias,
@@ -275,7 +283,7 @@ def _row(
         *_format_and_bias(roles["activation"]), *_format_and_bias(roles["gradient"]),
         ", ".join(dict.fromkeys(each.format.name for each in products)), _biases_of_products(products),
         _learnt_from(roles["activation"] or next(iter(products), None)), is_rounded, note,
-        elements, rounded, nbytes, code_nbytes,
+        elements, rounded, nbytes, code_nbytes, in_words(layer),
     )  # fmt: skip
 
 
@@ -298,6 +306,7 @@ def _codes_row(name: str, layer: CFloatLinear) -> LayerSummary:
     return LayerSummary(
         name, type(layer).__name__, layer.format.name, _range(layer.weight_bias), activation, bias, "", "",
         "", "", learnt, True, "", elements, layer.codes.numel(), nbytes, nbytes,
+        in_words(layer),
     )  # fmt: skip
 
 
