@@ -206,7 +206,7 @@ def quantize(
         weight=weight, activation=activation, gradient=gradient, bias=bias, window=window, margin=margin,
         rounding=rounding, granularity=granularity, attention=attention,
     )  # fmt: skip
-    planned = {} if plan is None else read_plan(plan)
+    planned = {} if plan is None else read_plan(plan, compensates=moments is not None)
     if not common.formats and not rules and plan is None:
         raise ArgumentValueError(f"no format is given; it takes one of {', '.join(_ARGUMENTS)}")
     found, attending, left = _layers(module, skip)

@@ -10,6 +10,7 @@ import pytest
 from refusals import type_error, value_error
 
 import cfloat as cf
+from cfloat._files.plan_file import read_plan
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 ct = importlib.import_module("cfloat.torch")
@@ -378,3 +379,24 @@ again = ct.to_inference(ct.quantize(plain, weight="CFloat8_1_4_3"))
 assert torch.equal(again(saved["x"]), saved["y"])
 """
     subprocess.run([sys.executable, "-P", "-c", script], check=True, cwd=tmp_path)
+
+
+@pytest.mark.quick
+def test_a_plan_of_compensated_weights_takes_moments(tmp_path):
+    model, moments = a_model(), ct.collect_moments(a_model(), batches_of_model())
+    weights = {name: each.detach().clone() for name, each in model.state_dict().items()}
+    cf.save(tmp_path / "model.safetensors", weights)
+    plan = tmp_path / "plan.toml"
+    file = tmp_path / "model.safetensors"
+    how = {"size": 0.3, "include": ["*weight"]}
+    made = cf.plan(file, sensitivity=moments, compensate=True, **how)
+    made.save(plan)
+    with pytest.raises(cf.FileError, match="compensated is true"):
+        ct.quantize(model, plan=plan)
+    ct.quantize(model, plan=plan, moments=moments)
+    for name, (moment,) in moments.moments.items():
+        choice = read_plan(plan, compensates=True)[name]
+        expected, _ = cf.round_compensated(
+            weights[name], choice.format, moment, "max", axis=choice.axis, block=choice.block
+        )
+        assert np.array_equal(model.get_parameter(name).detach(), np.asarray(expected))
