@@ -13,8 +13,9 @@ Floats = NDArray[np.float64]
 _GROWTH: Final = 10.0
 _TRIES: Final = 3
 
-# columns that are factored at a time
-_PANEL: Final = 256
+# columns that are factored at a time; and of those, columns that NumPy solves for, in its slower way
+_PANEL: Final = 512
+_SOLVED: Final = 64
 
 
 class Factor(NamedTuple):
@@ -83,11 +84,8 @@ def _is_factored(matrix: Floats, each: Each) -> bool:
         stop = min(start + _PANEL, length)
         before, corner = matrix[start:stop, :start], matrix[start:stop, start:stop]
         try:
-            lower = np.linalg.cholesky(corner - before @ before.T)
-            # NumPy solves by factors with pivots, which rows of one norm keep where they are of use
-            norms = np.sqrt(np.einsum("ij,ij->i", lower, lower))
-            panel = _Panel(matrix, start, stop, lower / norms[:, None], norms)
-            each(panel.solve, pieces(stop, length))
+            lower = np.asarray(np.linalg.cholesky(corner - before @ before.T), np.float64)
+            each(_Panel(matrix, start, stop, lower).solve, pieces(stop, length))
         except np.linalg.LinAlgError:
             return False
         corner[...] = lower
@@ -101,12 +99,18 @@ class _Panel(NamedTuple):
     matrix: Floats
     start: int
     stop: int
-    scaled: Floats
-    norms: Floats
+    lower: Floats
 
     def solve(self, rows: slice) -> None:
         """Factor some rows."""
         columns = slice(self.start, self.stop)
         left = self.matrix[rows, columns]
         left -= self.matrix[rows, : self.start] @ self.matrix[columns, : self.start].T
-        left[...] = np.linalg.solve(self.scaled, (left / self.norms).T).T
+        for start in range(0, left.shape[1], _SOLVED):
+            some = left[:, start : start + _SOLVED]
+            factor = self.lower[start : start + _SOLVED]
+            some -= left[:, :start] @ factor[:, :start].T
+            corner = factor[:, start : start + _SOLVED]
+            # pivots among rows of one norm lose no digits to the scale of another row
+            norms = np.sqrt(np.einsum("ij,ij->i", corner, corner))
+            some[...] = np.linalg.solve(corner / norms[:, None], (some / norms).T).T

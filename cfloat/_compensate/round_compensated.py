@@ -37,9 +37,9 @@ ORDERS: Final = ("falling", "given")
 OUTPUT: Final = "output"
 _SHIFTS: Final = (0, -1, 1)
 
-#: Columns that are rounded one by one before a product spreads their errors over the others.
+#: Columns that are rounded one by one before a product spreads their errors over the others of a panel.
 _COLUMNS: Final = 128
-# columns of the moments that are multiplied at a time
+#: Columns of a panel, and of the moments, that others are multiplied with at a time.
 _PANEL: Final = 512
 # an error that is less than this part of what damping makes of it is computed anew
 _CANCELLED: Final = 1e-3
@@ -141,9 +141,13 @@ def round_compensated(
 
     Notes
     -----
-    Everything is computed in float64, by LAPACK of SciPy if that is installed, or else of NumPy.  Codes are
-    the same for any number of threads of this package, and with any instruction set; another BLAS, or another
-    number of its own threads, may change sums in their last bits, and with them codes.
+    Everything is computed in float64.  Codes are the same for any number of threads of this package, and with
+    any instruction set.  Where threadpoolctl is installed (extra ``plan``), BLAS is held to one thread for the
+    time of the call, pieces of the work are shared among this package's threads, and the number of BLAS's own
+    changes nothing either; without it, that number may change sums in their last bits, and with them codes,
+    as another BLAS may.  Calls of several threads of the caller come one after the other.
+
+    Beside the moments it needs as much memory again, and little else: 512 rows at most in float64 a thread.
 
     Of one-hot inputs, those of embeddings, nearest is best, and a note says so; likewise where inputs are all
     0, or moments have no factor.
@@ -339,26 +343,19 @@ class _Task:
         codes = np.empty(shape, self._fmt.storage_dtype)
         errors = np.zeros(shape)  # columns as in the factor
         damped = np.zeros(shape[0])
-        for stop in range(shape[1], 0, -_COLUMNS):
-            start = max(0, stop - _COLUMNS)
-            columns = places[start:stop]
-            corner = lower[start:stop, start:stop]
-            diagonal = np.diagonal(corner)
-            product = errors[:, stop:] @ lower[stop:, start:stop]
-            np.divide(product, diagonal, out=errors[:, start:stop])
-            some = np.empty((shape[0], stop - start), self._fmt.storage_dtype)
-            binding.compensate_columns(
-                self._fmt._struct,
-                self._finite_weights(part.rows, columns),
-                biases[:, columns],
-                corner / diagonal,
-                errors[:, start:stop],
-                some,
-            )
-            codes[:, columns] = some
-            # the error times the factor, whose square is the error by the damped moments
-            product += errors[:, start:stop] @ corner
-            damped += np.einsum("ij,ij->i", product, product)
+        for last in range(shape[1], 0, -_PANEL):
+            first = max(0, last - _PANEL)
+            # what columns after these add to each, times its element of the diagonal
+            products = errors[:, last:] @ lower[last:, first:last]
+            for stop in range(last, first, -_COLUMNS):
+                start = max(first, stop - _COLUMNS)
+                product = products[:, start - first : stop - first]
+                product += errors[:, stop:last] @ lower[stop:last, start:stop]
+                codes[:, places[start:stop]] = self._rounded(
+                    part, biases, slice(start, stop), errors, product
+                )
+            # the errors times the factor, whose square is the error by the damped moments
+            damped += np.einsum("ij,ij->i", products, products)
         error = damped - np.einsum("ij,ij,j->i", errors, errors, added)
         cancelled = ~(error >= _CANCELLED * damped)
         if cancelled.any():
@@ -366,6 +363,32 @@ class _Task:
             left[:, places] = errors[cancelled]
             error[cancelled] = part.squares(left)
         return codes, error
+
+    def _rounded(
+        self,
+        part: "_Part",
+        biases: NDArray[np.int16],
+        block: slice,
+        errors: Floats,
+        product: Floats,
+    ) -> Array:
+        """Round columns one by one; give their codes, set their errors, and add these to the product."""
+        assert part.factor is not None
+        columns, corner = part.factor.places[block], part.factor.lower[block, block]
+        diagonal = np.diagonal(corner)
+        own = errors[:, block]
+        np.divide(product, diagonal, out=own)
+        codes = np.empty(own.shape, self._fmt.storage_dtype)
+        binding.compensate_columns(
+            self._fmt._struct,
+            self._finite_weights(part.rows, columns),
+            biases[:, columns],
+            corner / diagonal,
+            own,
+            codes,
+        )
+        product += own @ corner
+        return codes
 
     def _finite_weights(self, rows: slice, columns: Any = slice(None)) -> Floats:
         """Give weights as float64, rows that are not finite as zeros."""

@@ -1,9 +1,11 @@
 """Sharing work among threads, each with a BLAS of one thread: so no count of threads changes a bit."""
 
 import contextvars
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from threading import Lock
 from typing import Any, Final, Protocol, TypeVar
@@ -34,17 +36,18 @@ def pieces(start: int, stop: int) -> list[slice]:
 
 @contextmanager
 def sharing() -> Iterator[Each]:
-    """Give what shares work among as many threads as `set_num_threads` says.
+    """Give what shares work among as many threads as `set_num_threads` says, for one caller after the other.
 
-    It is threadpoolctl that holds BLAS to one thread.  Without it BLAS has its own, and all work is the
-    caller's.
+    It is threadpoolctl that holds BLAS to one thread.  Without it, or where it cannot, BLAS has its own, and
+    all work is the caller's.
     """
-    with _one_blas_thread() as is_held:
-        count = get_num_threads() if is_held else 1
+    with _lock, _one_blas_thread() as hold:
+        count = 1 if hold is None else get_num_threads()
         if count == 1:
             yield _one_after_the_other
             return
-        with ThreadPoolExecutor(count) as pool:
+        # of some libraries each thread has a limit of its own
+        with ThreadPoolExecutor(count, initializer=hold) as pool:
 
             def each(function: Callable[[T], R], items: Sequence[T], /) -> list[R]:
                 if len(items) < 2:
@@ -60,43 +63,28 @@ def _one_after_the_other(function: Callable[[T], R], items: Sequence[T], /) -> l
     return [function(item) for item in items]
 
 
-class _Held:
-    """BLAS libraries' limits, which are of the process: the first call sets them, and the last one unsets."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._calls = 0
-        self._limits: Any = None
-
-    def begin(self) -> bool:
-        """Hold BLAS to one thread; tell whether it is."""
-        with self._lock:
-            if not self._calls:
-                try:
-                    limits = import_module("threadpoolctl").threadpool_limits
-                except ImportError:
-                    return False
-                self._limits = limits(limits=1, user_api="blas")
-            self._calls += 1
-            return True
-
-    def end(self) -> None:
-        """Give BLAS back the threads that it had."""
-        with self._lock:
-            self._calls -= 1
-            if not self._calls:
-                self._limits.restore_original_limits()
-                self._limits = None
-
-
-_held: Final = _Held()
-
-
 @contextmanager
-def _one_blas_thread() -> Iterator[bool]:
-    is_held = _held.begin()
+def _one_blas_thread() -> Iterator[Callable[[], Any] | None]:
+    """Hold BLAS to one thread; give what does so for another thread, or None if BLAS is not held."""
     try:
-        yield is_held
-    finally:
-        if is_held:
-            _held.end()
+        threadpoolctl = import_module("threadpoolctl")
+    except ImportError:
+        yield None
+        return
+    libraries = threadpoolctl.ThreadpoolController().select(user_api="blas")
+    with libraries.limit(limits=1):
+        # another thread's limit may be one that this cannot change; and not every library is known
+        counts = [each["num_threads"] for each in libraries.info()]
+        is_held = bool(counts) and set(counts) == {1}
+        yield partial(libraries.limit, limits=1) if is_held else None
+
+
+def _renew_lock() -> None:
+    global _lock
+    _lock = Lock()
+
+
+# limits are of the process, and of the thread that sets them; a forked child has no thread to release it
+_lock = Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
