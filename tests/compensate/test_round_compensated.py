@@ -78,9 +78,9 @@ def test_outputs_lose_less_and_the_stats_say_how_much():
 )
 def test_codes_are_the_textbooks(name, options, order):
     rng = np.random.default_rng(len(name) + len(options))
-    columns = 300  # two blocks of 128 and some
+    columns = 700  # a panel of 512, a block of 128, and some
     w = 0.3 * rng.standard_normal((3, columns))
-    inputs = correlated(rng, 2000, columns) * np.exp(rng.standard_normal(columns))
+    inputs = correlated(rng, 3000, columns) * np.exp(rng.standard_normal(columns))
     moments = cf.SecondMoment.of(inputs)
     q, stats = cf.round_compensated(w, name, moments, order=order, **options)
     assert stats.rows_kept == 0
