@@ -2,19 +2,23 @@
 
 import argparse
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from cfloat._bias.bias_layout import axes_of_text
+from cfloat._compensate.round_compensated import OUTPUT
 from cfloat._core.presets import COMPARED
 from cfloat._core.rounding import ROUNDING_MODES
-from cfloat._core.text import shown
+from cfloat._core.text import printable, shown
 from cfloat._files.conversion_plan import BIAS_METHODS, FLOAT_NAMES, REDUCTION, Plan
 from cfloat._files.convert import Runner, convert, run_here
+from cfloat._files.paths import shown_path
 from cfloat._files.plan_file import EXPORTS, TensorChoice, read_plan
 from cfloat._report.progress import progress_bar
-from cfloat.errors import ArgumentValueError, MissingExtraError
+from cfloat._report.sensitivity import Sensitivity
+from cfloat.errors import ArgumentValueError, FileError, MissingExtraError
 
 from .shared_options import OTHER_FORMATS, READABLE, add_subnormals, format_name, format_of
 
@@ -45,6 +49,12 @@ def add(commands: Any) -> None:
         "what an export writes of each, if it was made with --export",
     )
     command.add_argument(
+        "--moments",
+        metavar="FILE",
+        help="what cfloat.torch.sensitivity measured, and Sensitivity.save wrote: round each weight for the "
+        "outputs of its products, and others to nearest",
+    )
+    command.add_argument(
         "--to",
         choices=list(FLOAT_NAMES),
         metavar="DTYPE",
@@ -57,7 +67,7 @@ def add(commands: Any) -> None:
         help="how to choose biases, or one bias for all: "
         + ", ".join(BIAS_METHODS)
         + " or an integer; by "
-        "default max, the largest at which nothing is too large",
+        "default max, the largest at which nothing is too large; output takes --moments",
     )
     layout = command.add_mutually_exclusive_group()
     layout.add_argument(
@@ -174,7 +184,7 @@ def _run_convert(options: argparse.Namespace) -> None:
     tensors = None
     if options.plan is not None:
         _check_alone(options)
-        tensors = read_plan(options.plan)
+        tensors = read_plan(options.plan, compensates=options.moments is not None)
         _check_export(options.export, tensors)
     elif options.format is None and options.to is None and options.export is None:
         raise ArgumentValueError("give --format, --plan, --to or --export")
@@ -193,6 +203,10 @@ def _run_convert(options: argparse.Namespace) -> None:
         raise ArgumentValueError("--subnormals goes with --format")
     if options.worker_timeout is not None and options.scheduler is None:
         raise ArgumentValueError("--worker-timeout goes with --scheduler")
+    if bias == OUTPUT and options.moments is None:
+        raise ArgumentValueError(f"--bias {OUTPUT} goes with --moments")
+    if options.moments is not None:
+        _check_moments(options)
     subnormals = options.subnormals
     if options.export and options.format and subnormals is None:
         subnormals = "ieee"  # as they are stored
@@ -214,12 +228,31 @@ def _run_convert(options: argparse.Namespace) -> None:
     )
     # refused before a cluster is looked for
     plan = plan.checked()
+    known = None if options.moments is None else Sensitivity.load(options.moments)
     with (
         _runner(options.scheduler, options.worker_timeout) as runner,
         progress_bar("Converting") as advance,
     ):
-        summary = convert(options.source, options.target, plan, advance, runner=runner)
+        moments = None if known is None else known.moments
+        summary = convert(
+            options.source, options.target, plan, advance, runner=runner, moments=moments
+        )
+    if known is not None:
+        summary.notes += map(printable, known.notes)
     print(json.dumps(summary.to_dict(), indent=2) if options.json else summary.to_text())
+
+
+def _check_moments(options: argparse.Namespace) -> None:
+    """Refuse what moments do not go with, before their file is read."""
+    given = {"--to": options.to is not None, "--scheduler": options.scheduler is not None}
+    for name in (name for name, is_given in given.items() if is_given):
+        raise ArgumentValueError(f"--moments does not go with {name}")
+    if options.rounding != Plan.rounding:
+        raise ArgumentValueError(
+            f"--moments goes with --rounding {Plan.rounding}, not with {options.rounding}"
+        )
+    if os.path.realpath(options.target) == os.path.realpath(options.moments):
+        raise FileError(f"{shown_path(options.target)}: would overwrite what is to be read")
 
 
 def _check_alone(options: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from cfloat._bias.bias_methods import BiasMethod, check_range
 from cfloat._bias.reduction import reduction_axes
+from cfloat._compensate.round_compensated import OUTPUT
 from cfloat._core.arguments import check_choice, integer
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
@@ -22,7 +23,7 @@ FloatName = Literal["float32", "float16", "bfloat16"]
 REDUCTION: Final = "reduction"
 
 #: How a bias can be chosen; an integer is one as well.
-BIAS_METHODS: Final = ("max", "mse", "percentile", "mx", "default")
+BIAS_METHODS: Final = ("max", "mse", "percentile", "mx", "default", OUTPUT)
 
 #: What codes can be decoded to.
 FLOAT_NAMES: Final = ("float32", "float16", "bfloat16")
@@ -40,7 +41,8 @@ class Plan:
     to : str or None
         What to convert back to: "float32", "float16" or "bfloat16".
     bias : int or str
-        A bias for all, or how to choose them: "max", "mse", "percentile", "mx" or "default".
+        A bias for all, or how to choose them: "max", "mse", "percentile", "mx" or "default"; or where there
+        are moments, "output", as in `round_compensated`, and "mse" of tensors without.
     axis : int, tuple of int, "reduction" or None
         One bias a slice, as in `cfloat.asarray`.  With `block`, what blocks run along, as there; or
         "reduction", the axes along which products with each tensor add up: all but the first, or those
@@ -71,7 +73,7 @@ class Plan:
 
     format: Format | str | None = None
     to: FloatName | None = None
-    bias: int | BiasMethod | Literal["default"] = "max"
+    bias: int | BiasMethod | Literal["default", "output"] = "max"
     axis: int | tuple[int, ...] | Literal["reduction"] | None = None
     block: int | tuple[int, int] | None = None
     rounding: RoundingMode = "ties_to_even"

@@ -1,13 +1,23 @@
 """What a conversion of a checkpoint did."""
 
+import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 from cfloat._core.flags import Flags
 
 from .names_by_reason import by_kept, by_reason, in_one_line
+
+
+class Compensated(NamedTuple):
+    """What rounding by moments came to: the outputs' signal to noise ratio, by these, in dB."""
+
+    nearest_db: float
+    db: float
 
 
 @dataclass
@@ -44,6 +54,12 @@ class Summary:
         What the source has that is no tensor which can be written, and why: it is left out.
     tied : dict of str to str
         Names of tensors that are stored under another name, and that name.
+    compensated : dict of str to Compensated
+        Tensors that were rounded by the moments of their products' inputs.
+    to_nearest : dict of str to str
+        Where there are moments, tensors that were rounded to nearest nevertheless, and why.
+    moments_notes : dict of str to str
+        What is to know of the rounding of compensated ones.
     notes : list of str
         What a user must know, or do.
     """
@@ -64,6 +80,9 @@ class Summary:
     in_float: dict[str, str] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     tied: dict[str, str] = field(default_factory=dict)
+    compensated: dict[str, Compensated] = field(default_factory=dict)
+    to_nearest: dict[str, str] = field(default_factory=dict)
+    moments_notes: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def add(self, other: "Summary") -> None:
@@ -74,6 +93,14 @@ class Summary:
         self.flags.add(other.flags)
         self.recoded += other.recoded
         self.changed += other.changed
+        self.compensated |= other.compensated
+        self.to_nearest |= other.to_nearest
+        self.moments_notes |= other.moments_notes
+
+    @property
+    def gains_db(self) -> Sequence[float]:
+        """What each of the compensated tensors gained over rounding to nearest, in dB."""
+        return [each.db - each.nearest_db for each in self.compensated.values()]
 
     def to_text(self) -> str:
         """Write the summary in a few lines."""
@@ -91,6 +118,7 @@ class Summary:
             lines.append(
                 f"{self.recoded} codes changed, and {self.changed} of the values with them"
             )
+        lines += self._of_moments()
         if self.seed is not None:
             lines.append(f"seed {self.seed}")
         if self.exported_by:
@@ -107,8 +135,37 @@ class Summary:
         lines += self.notes
         return "\n".join(lines)
 
+    def _of_moments(self) -> list[str]:
+        """Say what moments were for, in three lines at most; nothing without any."""
+        lines = []
+        gains = self.gains_db
+        if gains:
+            plural = "s" if len(gains) > 1 else ""
+            lines.append(
+                f"{len(gains)} tensor{plural} compensated, by moments {median(gains):.1f} dB better in the "
+                f"median, {min(gains):.1f} at least"
+            )
+        if self.to_nearest:
+            lines.append(f"to nearest: {in_one_line(self.to_nearest)}")
+        if self.moments_notes:
+            lines.append(f"compensated: {in_one_line(self.moments_notes)}")
+        return lines
+
     def to_dict(self) -> dict[str, Any]:
         """Give all of it as what JSON takes."""
         said = {each.name: getattr(self, each.name) for each in fields(self)}
         flags = {name: getattr(self.flags, name) for name in ("overflow", "underflow", "invalid")}
+        # JSON has no infinity
+        said["compensated"] = {
+            name: {key: _plain(db) for key, db in found._asdict().items()}
+            for name, found in self.compensated.items()
+        }
+        gains = self.gains_db
+        said["gained_db"] = (
+            {"median": _plain(median(gains)), "least": _plain(min(gains))} if gains else None
+        )
         return said | {"files": [os.fspath(path) for path in self.files], "flags": flags}
+
+
+def _plain(db: float) -> float | None:
+    return db if math.isfinite(db) else None

@@ -7,12 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from cfloat._compensate.round_compensated import OUTPUT
 from cfloat._core.float_modes import in_default_modes
 from cfloat._core.text import shown
-from cfloat.errors import FileError
+from cfloat.errors import ArgumentValueError, FileError
 
 from . import fp8, model_folder, tensor_metadata
 from .checkpoint import FORMAT_KEY, Checkpoint, load
+from .compensating import Compensating
 from .conversion_plan import REDUCTION, FloatName, Plan
 from .conversion_summary import Summary
 from .copying import Copying, Counter, Decoding, Job, Progress
@@ -20,7 +22,8 @@ from .encoding import Encoding, Scratch
 from .export_choice import Choice, export_choice, modules_of
 from .exporting import Exporting
 from .file_errors import refusing_damage
-from .names_by_reason import by_kept
+from .moments import Given, Moments
+from .names_by_reason import by_kept, by_reason
 from .output_files import Outputs, is_of_folder, output_folder, outputs_for
 from .paths import as_path, shown_path
 from .quantization_config import Configuration, configuration_beside, quantization_config
@@ -62,12 +65,15 @@ def convert(
     progress: Progress | None = None,
     *,
     runner: Runner = run_here,
+    moments: Given | None = None,
 ) -> Summary:
     """Convert a checkpoint.
 
     One piece of a tensor is in memory at a time; or one tensor, if it takes more than its largest values to
-    choose a bias, or if it is converted back.  Files are written under temporary names, and moved into place
-    when all are complete: weights, then other files, an index, and ``config.json`` last.
+    choose a bias, or if it is converted back.  A tensor that is rounded by moments is in memory whole, five
+    times as float64, about, beside its moments and as much for their factor.  Files are written under
+    temporary names, and moved into place when all are complete: weights, then other files, an index, and
+    ``config.json`` last.
 
     Parameters
     ----------
@@ -83,6 +89,10 @@ def convert(
     runner : Runner, optional
         What does the jobs of a file; in this process if none is given.  The files are the same ones, byte for
         byte.
+    moments : mapping of str to sequence of SecondMoment, optional
+        The inputs of each weight's products, of each way in which it is used: the weight is rounded for the
+        outputs, as by `round_compensated`, at the biases that it has without them, or as "output" has them.
+        Names are those of the checkpoint, or tied to them; others are named in the notes.
 
     Returns
     -------
@@ -91,7 +101,7 @@ def convert(
     Raises
     ------
     FileError, ArgumentTypeError, ArgumentValueError, MissingExtraError
-        If a file cannot be read or written, or the plan does not fit.  No file is left behind then.
+        If a file cannot be read or written, or the plan or moments do not fit.  No file is left behind then.
     ClusterError
         If a runner's cluster fails; likewise.
 
@@ -110,6 +120,10 @@ def convert(
     seed=seed, offset=offset)`` gives its codes.
     """
     plan = plan.checked()
+    if moments is not None:
+        _check_with_moments(plan, runner)
+    elif plan.bias == OUTPUT:
+        raise ArgumentValueError(f"bias is {OUTPUT!r}, which takes moments (--moments)")
     checkpoint = load(source)
     source, target = as_path(source), as_path(target)
     outputs = outputs_for(checkpoint, target)
@@ -126,7 +140,10 @@ def convert(
     if plan.axis == REDUCTION:
         model_said = _said_of_model(checkpoint, configuration.value)
         transposed, notes = transposed_weights(checkpoint, choice.chosen, model_said)
-    jobs = _jobs(checkpoint, plan, choice, tied, transposed)
+    known = None if moments is None else Moments(checkpoint, moments)
+    jobs = _jobs(checkpoint, plan, choice, tied, transposed, known)
+    if known is not None:
+        notes += _of_moments(known, jobs)
     summary = Summary(seed=plan.seed, exported_by=choice.by, in_float=choice.left, notes=notes)
     summary.unreadable = checkpoint.unreadable
     metadata = dict(checkpoint.metadata)
@@ -175,6 +192,31 @@ def convert(
                 replacement.discard()
             raise
     return summary
+
+
+def _check_with_moments(plan: Plan, runner: Runner) -> None:
+    """Refuse what moments do not go with."""
+    if plan.to is not None:
+        raise ArgumentValueError(
+            "moments are for rounding to codes; there is none in converting back"
+        )
+    if plan.rounding != "ties_to_even":
+        raise ArgumentValueError(
+            f"rounding is {shown(plan.rounding)}; with moments it takes 'ties_to_even'"
+        )
+    if runner is not run_here:
+        raise ArgumentValueError("moments do not go with the workers of a cluster")
+
+
+def _of_moments(known: Moments, jobs: Mapping[str, Job]) -> list[str]:
+    """Say which moments are of nothing that is rounded here."""
+    of_none = dict.fromkeys(known.unknown, "the checkpoint has no such tensor")
+    coded = {
+        name: "codes already, which are not rounded anew"
+        for name, job in jobs.items()
+        if isinstance(job, Exporting) and known.has(name)
+    }
+    return [f"moments not used: {names}: {reason}" for reason, names in by_reason(of_none | coded)]
 
 
 def _choice(checkpoint: Checkpoint, plan: Plan, configuration: Mapping[str, Any] | None) -> Choice:
@@ -295,6 +337,7 @@ def _jobs(
     choice: Choice,
     tied: Mapping[str, str],
     transposed: Collection[str],
+    moments: Moments | None,
 ) -> dict[str, Job]:
     """List what is to be done, tensor by tensor in the order of their names; tied ones become the same."""
     jobs: dict[str, Job] = {}
@@ -323,7 +366,10 @@ def _jobs(
             offsets[name] = offset if same is None else same
             shape = checkpoint.shape_of(name)
             own = plan.of(tied.get(name, name)).along_reduction(shape, name in transposed)
-            jobs[name] = Encoding(checkpoint, name, own, offsets[name], layout, scratch)
+            if moments is None:
+                jobs[name] = Encoding(checkpoint, name, own, offsets[name], layout, scratch)
+            else:
+                jobs[name] = Compensating(checkpoint, name, own, layout, scratch, moments)
             if same is None:
                 offset += checkpoint.source.entries[name].size
     # in all files together: an index has each name once

@@ -246,6 +246,7 @@ class Encoding:
         fmt, rule, method = self._searched, self._rule, self._plan.bias
         assert isinstance(method, str)
         assert method != "default"
+        assert method != "output"
 
         def first(piece: Piece, worker: int) -> None:
             with refusing_contradictions(self._source.path, self.name):
@@ -395,6 +396,7 @@ class Encoding:
             return method
         if method == "default" or self._entry.size == 0:
             return fmt.default_bias
+        assert method != "output"  # which takes moments
         with refusing_contradictions(self._source.path, self.name):
             dtype = encodable_dtype(self._source, self.name)
             if method == "mse" and self._axis is None and PatternCounts.takes(dtype):
@@ -510,6 +512,7 @@ class Encoding:
         method = self._plan.bias
         assert isinstance(method, str)
         assert method != "default"
+        assert method != "output"
         size = (self._rows, block) if self._rows > 1 else block
         found = np.asarray(choose_checked(values, self._searched, method, block=size))
         # in one piece as well: whole rows, or a part of one

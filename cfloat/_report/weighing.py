@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 from cfloat._compensate.uses import moment_of_uses
 from cfloat._core.text import printable, shown
 from cfloat._files.checkpoint import Checkpoint
+from cfloat._files.moments import NamesOfTensors
 from cfloat._files.names_by_reason import in_one_line
-from cfloat._files.paths import shown_path
-from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError
+from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from .candidates import Candidates
 from .compensated_error import by_compensated_outputs
@@ -52,9 +52,7 @@ class Weighing:
         self._notes = () if sensitivity is None else sensitivity.notes
         self._to_nearest: dict[str, str] = {}
         self._said: dict[str, str] = {}
-        self._names: dict[str, list[str]] = {}
-        for other, kept in (checkpoint.tied | checkpoint.tied_names()).items():
-            self._names.setdefault(kept, []).append(other)
+        self._names = NamesOfTensors(checkpoint)
         known = sensitivity if by != "sqnr" else None
         self._moments = known.moments if known is not None else {}
         self._gains = known.gains if known is not None and by == "model" else None
@@ -63,21 +61,13 @@ class Weighing:
 
     def _check_names(self, known: Sensitivity) -> None:
         """Refuse what is of another model: it has no name that the checkpoint has."""
-        there = set(self._checkpoint) | set(self._checkpoint.tied)
-        said = list(known.moments if self._gains is None else self._gains)
-        if there.isdisjoint(said):
-            first = f"is of {shown(said[0])}, and so on" if said else "is of no tensor"
-            model = next(iter(self._checkpoint), None)
-            raise FileError(
-                f"{shown_path(self._checkpoint.path)}: the sensitivity {first}, which the checkpoint does "
-                f"not have; its tensors are {'none' if model is None else shown(model)}, and so on"
-            )
+        self._names.unknown(
+            known.moments if self._gains is None else self._gains, "the sensitivity is"
+        )
 
     def _of(self, name: str, table: Mapping[str, Any]) -> Any:
         """Give what a table has of a tensor under any of its names."""
-        return next(
-            (table[each] for each in (name, *self._names.get(name, ())) if each in table), None
-        )
+        return self._names.first(name, table)
 
     def reason_to_leave(self, name: str) -> str:
         """Say why a tensor is to stay as it is; empty if it may change."""

@@ -10,11 +10,13 @@ import json
 import numpy as np
 import pytest
 from commands import main_refused
+from fp8_files import load_file as load_fp8
 from safetensors.numpy import load_file, save_file
 
 import cfloat as cf
 from cfloat._files.conversion_plan import Plan
 from cfloat._files.convert import convert
+from cfloat._files.fp8 import reachable
 from cfloat._files.plan_file import read_plan
 
 torch = pytest.importorskip("torch")
@@ -475,3 +477,78 @@ def test_code_of_a_folder_is_not_run(tmp_path):
     (source / "evil.py").write_text("raise SystemExit('run')")
     summary = convert(source, tmp_path / "out", EXPORT)
     assert "LlamaForCausalLM" in summary.exported_by
+
+
+def moments_of(model):
+    """The moments of a tiny model's inputs, from a few batches of tokens."""
+    import cfloat.torch
+
+    torch.manual_seed(1)
+    return cfloat.torch.sensitivity(
+        model, [{"input_ids": torch.randint(0, 64, (8, 16))} for _ in range(4)]
+    )
+
+
+@pytest.mark.parametrize("layout", [*LAYOUTS, "dynamic"])
+@pytest.mark.parametrize("name", ["bert", "llama tied"])
+def test_transformers_loads_an_export_by_moments(tmp_path, name, layout):
+    """Scales are those without moments; and no code is one that the reader does not have."""
+    source, out, plain = (tmp_path / each for each in ("in", "out", "plain"))
+    model = made(name, source)
+    moments = moments_of(model).moments
+    how = LAYOUTS.get(layout, {"dynamic": True})
+    convert(source, plain, Plan(export=True, bias="mse", **how))
+    summary = convert(source, out, Plan(export=True, bias="mse", **how), moments=moments)
+    assert set(summary.compensated) == set(summary.converted)
+    assert (summary.recoded, summary.changed) == (0, 0)
+    assert min(summary.gains_db) > 0
+    stored, nearest = load_fp8(out / "model.safetensors"), load_fp8(plain / "model.safetensors")
+    for each in summary.converted:
+        assert stored[each].dtype == nearest[each].dtype
+        np.testing.assert_array_equal(stored[each + "_scale"], nearest[each + "_scale"])
+        assert (stored[each].view(np.uint8) != nearest[each].view(np.uint8)).any()
+        w = model.get_parameter(each).detach().numpy()
+        if layout == "tensor":
+            bias = 7 - int(np.log2(stored[each + "_scale"].item()))
+            q, stats = cf.round_compensated(w, reachable(FMT), moments[each][0], bias)
+            assert summary.compensated[each].db == stats.sqnr_db
+            np.testing.assert_array_equal(cf.load(out)[each], q)
+    if layout == "dynamic":
+        check(type(model), source, out, tmp_path, "FP8_DYNAMIC")
+    else:
+        check(type(model), source, out, tmp_path)
+
+
+def test_what_moments_make_of_conv1d(tmp_path):
+    """GPT-2's matrices are inputs by outputs: their moments are along the first axis."""
+    source, out, plain, back = (tmp_path / each for each in ("in", "out", "plain", "back"))
+    config = transformers.GPT2Config(vocab_size=64, n_embd=32, n_layer=2, n_head=4)
+    torch.manual_seed(0)
+    model = transformers.GPT2LMHeadModel(config).eval()
+    model.save_pretrained(source)
+    moments = moments_of(model).moments
+    plan = Plan(cf.CFloat8_1_4_3, bias="mse", block=8, axis="reduction")
+    convert(source, plain, plan)
+    summary = convert(source, out, plan, moments=moments)
+    names = [n for n, _ in model.named_parameters() if ".c_" in n and n.endswith(".weight")]
+    assert set(summary.compensated) == set(names)
+    assert len(names) == 8
+    assert "an embedding and a matrix of products" in summary.to_nearest.values()
+    tensors, nearest = cf.load(out), cf.load(plain)
+    for name in names:
+        (moment,) = moments[name]
+        assert moment.axis == 0
+        w = model.get_parameter(name).detach().numpy()
+        q, _ = cf.round_compensated(w, cf.CFloat8_1_4_3, moment, "mse", block=8, axis=0)
+        np.testing.assert_array_equal(tensors[name].codes, q.codes)
+        np.testing.assert_array_equal(tensors[name].bias, nearest[name].bias)
+        # by the outputs themselves, written out
+        losses = [
+            np.einsum("io,ij,jo->", e, moment.values, e)
+            for e in (np.asarray(x[name], "f8") - w for x in (tensors, nearest))
+        ]
+        assert losses[0] < losses[1]
+    convert(out, back, Plan(to="float32"))
+    again = dict(loaded(type(model), back).named_parameters())
+    for name in names:
+        np.testing.assert_array_equal(again[name].detach().numpy(), tensors[name])
