@@ -283,7 +283,10 @@ class Report:
         ``^'+\s*[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]``;
         `to_json` and `to_frame` have all names as they are.
         """
-        flat = (row.to_dict() | {"shape": "x".join(map(str, row.shape))} for row in self.rows)
+        none = dict.fromkeys(OUTPUTS)
+        flat = (
+            none | row.to_dict() | {"shape": "x".join(map(str, row.shape))} for row in self.rows
+        )
         return csv_text(self._columns, flat)
 
     @in_default_modes
