@@ -10,11 +10,11 @@ def by_reason(names: dict[str, str]) -> list[tuple[str, str]]:
     gathered: dict[str, list[str]] = {}
     for name, reason in names.items():
         gathered.setdefault(reason, []).append(name)
-    return [(reason, _few(found)) for reason, found in gathered.items()]
+    return [(reason, few_names(found)) for reason, found in gathered.items()]
 
 
-def _few(names: list[str]) -> str:
-    """Name the first few of many, which are one if they differ by numbers alone."""
+def few_names(names: list[str]) -> str:
+    """Name the first few of many, which are one if they differ by numbers alone; of none, nothing."""
     return _first(list(dict.fromkeys(map(_folded, names))))
 
 

@@ -162,7 +162,7 @@ class ReportRow:
     compensated_db: float = math.nan
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything that is a single value as one flat dictionary."""
+        """Give everything that is a single value as one flat dictionary, outputs where they are known."""
         flat: dict[str, Any] = {
             name: getattr(self, name)
             for name in ("tensor", "shape", "dtype", "format", "subnormals", "bits", "bias")
@@ -178,10 +178,13 @@ class ReportRow:
             "stochastic_db": self.stochastic_db,
         }
         flat |= {f"theory_{name}_db": self.theory.get(name, math.nan) for name in THEORY}
-        flat |= {name: getattr(self, name) for name in OUTPUTS}
         if self.denormals is None:
-            return flat | dict.fromkeys(names_of(SubnormalCost))
-        return flat | asdict(self.denormals)
+            flat |= dict.fromkeys(names_of(SubnormalCost))
+        else:
+            flat |= asdict(self.denormals)
+        if math.isnan(self.output_db):
+            return flat
+        return flat | {name: getattr(self, name) for name in OUTPUTS}
 
     def to_content(self) -> dict[str, Any]:
         """Give everything as plain data, for JSON."""
@@ -189,9 +192,6 @@ class ReportRow:
         del content["plateau_first"], content["plateau_last"]
         for name in THEORY:
             del content[f"theory_{name}_db"]
-        if math.isnan(self.output_db):
-            for name in OUTPUTS:
-                del content[name]
         return content | {
             "plateau": list(self.curve.plateau),
             "curve": {"first": self.curve.first, "sqnr_db": list(self.curve.sqnr_db)},

@@ -24,6 +24,7 @@ from cfloat._core.public_names import public
 from cfloat._core.text import shown
 from cfloat._files.checkpoint import Checkpoint, load
 from cfloat._files.dtypes import BY_COMMON_NAME
+from cfloat._files.names_by_reason import few_names
 from cfloat._files.reader import read_values
 from cfloat._files.stored_values import Elements, JoinedValues, StoredValues
 from cfloat._metrics.error import ErrorStats
@@ -282,7 +283,10 @@ class Report:
         ``^'+\s*[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]``;
         `to_json` and `to_frame` have all names as they are.
         """
-        flat = (row.to_dict() | {"shape": "x".join(map(str, row.shape))} for row in self.rows)
+        none = dict.fromkeys(OUTPUTS)
+        flat = (
+            none | row.to_dict() | {"shape": "x".join(map(str, row.shape))} for row in self.rows
+        )
         return csv_text(self._columns, flat)
 
     @in_default_modes
@@ -466,7 +470,7 @@ def report(
     kinds = {each.name: each.kind for each in model.tensors}
     excluded = {each.name for each in model.tensors if each.fate == EXCLUDED}
     turned = {each.name for each in model.tensors if each.is_transposed}
-    uses = {} if known is None else _uses_of(named, model, known)
+    uses, unknown = ({}, "") if known is None else _uses_of(named, model, known)
     reasons: dict[Any, dict[str, str]] = {}
     weights = _weights(named, model if is_listed else None, sample, details)
     for name in uses.keys() & weights.keys():
@@ -528,26 +532,31 @@ def report(
             result.skipped[f"{name}, its product"] = reason
         why = reasons.get(name, {})
         result.skipped.update((f"{name}, {of}", said) for of, said in why.items())
+    if unknown:
+        result.skipped[unknown] = "moments of no tensor that is here"
     return result
 
 
 def _uses_of(
     tensors: Mapping[Any, ArrayLike], model: StoredModel, known: Sensitivity
-) -> dict[Any, Callable[[], tuple[SecondMoment, ...]]]:
-    """Give what reads the moments of each tensor that has some, under any of its names."""
+) -> tuple[dict[Any, Callable[[], tuple[SecondMoment, ...]]], str]:
+    """Give what reads the moments of each tensor that has some, under any name; and the names of others."""
     names = {str(name): name for name in tensors}
     found: dict[Any, Callable[[], tuple[SecondMoment, ...]]] = {}
+    others = []
     for said in known.moments:
         stored = model.tied.get(said, said)
         if stored in names:
             found[names[stored]] = partial(known.moments.__getitem__, said)
+        else:
+            others.append(said)
     if not found:
         first = next(iter(known.moments), None)
         what = "has no moments" if first is None else f"is of {shown(first)}, and so on"
         raise FileError(
             f"the sensitivity {what}; the tensors are {shown(next(iter(names), None))}, and so on"
         )
-    return found
+    return found, few_names(others)
 
 
 def _add(result: Report, label: str, found: Measured | str) -> None:
