@@ -13,6 +13,7 @@
 - `AdamW` and `SGD`: moments in 16 bits, rounded stochastically.
 - `sensitivity`: how an error of each weight shows in what a model computes, for `cfloat.plan`.
 - `collect_moments`: the second moments of layers' inputs, by which `quantize` and `to_inference` round.
+- `compensate`: rounds a model's weights for what its layers compute, from batches, in one call.
 """
 
 from cfloat.errors import MissingExtraError
@@ -28,6 +29,7 @@ if not hasattr(_torch.library, "custom_op"):
 
 from ._arrays import asarray, to_torch
 from ._calibrate import calibrate
+from ._compensate_model import ModelCompensation, compensate
 from ._conversion import decode, encode, round_to
 from ._inference import CFloatLinear, to_inference
 from ._layers import (
@@ -52,6 +54,7 @@ __all__ = [
     "AdamW",
     "CFloatLinear",
     "LayerSummary",
+    "ModelCompensation",
     "ModelSummary",
     "QuantizationWarning",
     "QuantizedConv1d",
@@ -62,6 +65,7 @@ __all__ = [
     "asarray",
     "calibrate",
     "collect_moments",
+    "compensate",
     "decode",
     "encode",
     "load_pretrained",

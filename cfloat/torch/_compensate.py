@@ -147,7 +147,7 @@ def own_weights(places: Iterable[Place]) -> list[Tensor]:
     return [each for each in found if each is not None]
 
 
-def compensate(module: nn.Module, moments: MomentsOfModel) -> None:
+def compensate_rounded(module: nn.Module, moments: MomentsOfModel) -> None:
     """Replace the weights of a quantized model by compensated ones, in place; warn of what has no moments.
 
     They are values of the format, at the biases that the layer rounds with: rounding leaves them as they are.

@@ -25,7 +25,7 @@ from . import _direct
 from ._arguments import check_bias_or_rule, check_values
 from ._arrays import asarray
 from ._codes_in_states import GIVEN, Written, different, matrix_layout
-from ._compensate import Moments, MomentsOfModel, compensate, own_weights, places_in
+from ._compensate import Moments, MomentsOfModel, compensate_rounded, own_weights, places_in
 from ._conversion import decode
 from ._formats import from_text, to_text
 from ._layer_notes import note_layers
@@ -652,7 +652,7 @@ def to_inference(module: AnyModule, *, moments: Moments | None = None) -> AnyMod
     if moments is not None:
         taken = MomentsOfModel(moments, module)
         taken.check_used(own_weights(places_in(module)))
-        compensate(module, taken)
+        compensate_rounded(module, taken)
     module.eval()
     made: dict[nn.Module, CFloatLinear] = {}
     for name in names:

@@ -31,7 +31,7 @@ from ._by_name import (
     why_not,
     with_parametrizations,
 )
-from ._compensate import Moments, MomentsOfModel, Place, compensate, own_weights
+from ._compensate import Moments, MomentsOfModel, Place, compensate_rounded, own_weights
 from ._distributed import has_ranks, of_rank_0
 from ._layers import (
     ROLES,
@@ -278,7 +278,7 @@ def quantize(
         change(layer, parts, rounders)
     leave_fast_paths(module)
     if taken is not None:
-        compensate(module, taken)
+        compensate_rounded(module, taken)
     _tell_left(left, unrounded, found, made, planned)
     return module
 
@@ -579,11 +579,7 @@ def _layers(
         for name, layer in module.named_modules()
         if kind_of_attention(layer) is not None and not isinstance(layer, Quantized)
     }
-    both = {**known, **others, **attending}
-    if callable(skip):
-        left_alone = {name for name, layer in both.items() if skip(name, layer)}
-    else:
-        left_alone = _matching(both, skip)
+    left_alone = skipped({**known, **others, **attending}, skip)
     found = {name: layer for name, layer in known.items() if name not in left_alone}
     attending = {name: layer for name, layer in attending.items() if name not in left_alone}
     # what attention alone reads, goes with it
@@ -623,6 +619,15 @@ def _layers(
 
 def _is_of_parametrization(name: str) -> bool:
     return "parametrizations" in name.split(".")
+
+
+def skipped(
+    known: Mapping[str, nn.Module], skip: Iterable[str] | Callable[[str, nn.Module], bool]
+) -> set[str]:
+    """Give the names of those layers that are to be left alone."""
+    if callable(skip):
+        return {name for name, layer in known.items() if skip(name, layer)}
+    return _matching(known, skip)
 
 
 def _matching(known: Iterable[str], patterns: Iterable[str], what: str = "skip") -> set[str]:

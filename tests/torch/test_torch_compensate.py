@@ -1,6 +1,7 @@
 """Weights of models that are rounded for their outputs: moments of layers, and what they make of these."""
 
 import importlib
+import os
 import subprocess
 import sys
 import warnings
@@ -400,3 +401,218 @@ def test_a_plan_of_compensated_weights_takes_moments(tmp_path):
             weights[name], choice.format, moment, "max", axis=choice.axis, block=choice.block
         )
         assert np.array_equal(model.get_parameter(name).detach(), np.asarray(expected))
+
+
+# a whole model in one call
+
+
+def weights_of(model):
+    return {name: each.detach().clone() for name, each in model.named_parameters() if each.ndim > 1}
+
+
+@pytest.mark.quick
+def test_one_pass_is_by_the_inputs_of_the_model_as_it_was():
+    model, batches = a_model(), batches_of_model()
+    found = ct.collect_moments(a_model(), batches)
+    made = ct.compensate(model, iter(batches), E4, "output", axis=0, order="given", damping=0.02)
+    assert isinstance(made, ct.ModelCompensation)
+    assert list(made.weights) == list(found.moments)
+    assert made.left == {}
+    for name, weight in weights_of(a_model()).items():
+        array, stats = cf.round_compensated(
+            weight.numpy(),
+            E4,
+            found.moments[name][0],
+            "output",
+            axis=0,
+            order="given",
+            damping=0.02,
+        )
+        assert np.array_equal(model.get_parameter(name).detach().numpy(), np.asarray(array))
+        assert made.weights[name] == stats
+    assert model.training is False
+    assert all(each.requires_grad for each in model.parameters())
+    assert "0.weight" in str(made)
+    assert f"{made.weights['2.weight'].sqnr_db:.1f}" in str(made)
+
+
+class Block(nn.Module):
+    """Layers of one input, attention, a layer that is called twice and a tied one."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(8, 3)  # called last
+        self.q, self.k = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.twice = nn.Linear(8, 8)
+        self.tied = nn.Linear(8, 8)
+        self.tied.weight = self.twice.weight
+        self.table = nn.Embedding(7, 8)
+        self.unused = nn.Linear(4, 4)
+        self.calls = 0
+
+    def forward(self, ids):
+        self.calls += 1
+        x = self.table(ids)
+        x = self.q(x) * torch.sigmoid(self.k(x))
+        x = x + self.attention(x, x, x)[0]
+        return self.last(self.tied(torch.tanh(self.twice(torch.tanh(self.twice(x))))))
+
+
+def in_order(make, batches, groups):
+    """The oracle: moments of the model with what is before rounded, all of them anew each time."""
+    model = make()
+    for group in groups:
+        found = ct.collect_moments(model, batches)
+        for name in group:
+            weight = model.get_parameter(name)
+            array, _ = cf.round_compensated(weight.detach().numpy(), E4, found.moments[name][0])
+            weight.data = torch.from_numpy(np.asarray(array, np.float32))
+    return weights_of(model)
+
+
+@pytest.mark.quick
+def test_sequential_is_by_inputs_of_layers_that_are_rounded():
+    def make():
+        torch.manual_seed(3)
+        return Block().train()
+
+    torch.manual_seed(4)
+    batches = [torch.randint(0, 7, (8, 6)) for _ in range(3)]
+    groups = [
+        ["q.weight", "k.weight"], ["attention.in_proj_weight"], ["attention.out_proj.weight"],
+        ["twice.weight"], ["last.weight"],
+    ]  # fmt: skip
+    model, steps = make(), []
+    made = ct.compensate(
+        model, batches, E4, sequential=True, progress=lambda *step: steps.append(step)
+    )
+    assert list(made.weights) == [name for group in groups for name in group]
+    assert made.left == {"table.weight": "an embedding", "unused.weight": "was not called"}
+    assert "left as they were: table.weight: an embedding; unused.weight: was not c" in str(made)
+    wanted = in_order(make, batches, groups)
+    for name, weight in weights_of(model).items():
+        assert torch.equal(weight, wanted[name]), name
+    assert model.calls == len(groups) * len(batches)
+    assert model.training
+    assert steps[-1] == (5 * 3 + 6, 5 * 3 + 6)
+    assert [done for done, _ in steps] == list(range(1, 22))
+    assert not any(each._forward_pre_hooks for each in model.modules())
+    # and otherwise than by the inputs of the model as it was
+    other = make()
+    ct.compensate(other, batches, E4)
+    assert other.calls == len(batches)
+    assert torch.equal(other.q.weight, model.q.weight)
+    assert not torch.equal(other.attention.in_proj_weight, model.attention.in_proj_weight)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "fmt",
+    [E4, E5, E4.replace(nonfinite="ieee", name="ieee"), E4.replace(bias=(0, 18))],
+    ids=str,
+)
+@pytest.mark.parametrize("granularity", ["tensor", "axis 0", "block 4"])
+def test_quantize_leaves_what_is_on_the_grid(fmt, granularity):
+    """By the bias "max", whatever the bias was, and whatever was beyond the largest value at it."""
+    axis, block = (
+        (0, None) if granularity == "axis 0" else (None, 4 if granularity == "block 4" else None)
+    )
+    for bias in ("mse", "output", 15, 18):
+        model = a_model()
+        with torch.no_grad():
+            model[0].weight *= torch.logspace(-6, 3, 24, base=2)[:, None]
+        ct.compensate(model, batches_of_model(), fmt, bias, axis=axis, block=block)
+        before = weights_of(model)
+        made = ct.to_inference(ct.quantize(model, weight=fmt, granularity=granularity))
+        for i in (0, 2):
+            assert np.array_equal(np.asarray(made[i].weight), before[f"{i}.weight"].numpy()), bias
+
+
+@pytest.mark.quick
+def test_layers_that_are_skipped_stay_as_they_are():
+    for skip in (["2"], lambda name, layer: name == "2"):
+        model = a_model()
+        made = ct.compensate(model, batches_of_model(), E4, skip=skip)
+        assert list(made.weights) == ["0.weight"]
+        assert made.left == {}
+        assert torch.equal(model[2].weight, a_model()[2].weight)
+        assert not torch.equal(model[0].weight, a_model()[0].weight)
+
+
+@pytest.mark.quick
+def test_what_compensate_refuses():
+    batches, calls = batches_of_model(), []
+    model = a_model()
+    model.register_forward_pre_hook(lambda *_: calls.append(1))
+
+    def refused(check, message, *args, **how):
+        check(message, ct.compensate, *args, **how)
+        assert not calls
+        assert torch.equal(model[0].weight, a_model()[0].weight)
+
+    refused(type_error, "takes a torch.nn.Module", 3, batches, E4)
+    refused(type_error, "takes several", model, batches[0], E4)
+    refused(type_error, "sequential is 1; it takes True or False", model, batches, E4, sequential=1)
+    refused(type_error, "can be gone through once", model, iter(batches), E4, sequential=True)
+    refused(type_error, "progress is 3", model, batches, E4, progress=3)
+    refused(value_error, "order is 'up'", model, batches, E4, order="up")
+    refused(value_error, "damping is -1", model, batches, E4, damping=-1)
+    refused(value_error, "least", model, batches, E4, "least")
+    refused(value_error, "fits no layer's name", model, batches, E4, skip=["x"])
+    refused(value_error, "that is not skipped", model, batches, E4, skip=["*"])
+    value_error("at least one batch", ct.compensate, model, [], E4)
+    quantized = ct.quantize(a_model(), weight=E4)
+    value_error(
+        "layer '0' is quantized; it takes a plain model", ct.compensate, quantized, batches, E4
+    )
+
+
+@pytest.mark.slow
+def test_a_bar_shows_the_time_left():
+    script = """
+import time, torch, cfloat.torch as ct
+model = torch.nn.Linear(4, 4)
+model.register_forward_pre_hook(lambda *_: time.sleep(0.6))
+ct.compensate(model, [torch.randn(4, 4)] * 4, "CFloat8_1_4_3", progress=True)
+"""
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", script],
+        check=True, capture_output=True, text=True, env={**os.environ, "FORCE_COLOR": "1", "COLUMNS": "100"},
+    )  # fmt: skip
+    assert "compensating" in run.stderr
+    assert "0:00:0" in run.stderr
+    assert run.stdout == ""
+
+
+@pytest.mark.slow
+def test_a_model_of_transformers(tmp_path):
+    """GPT-2's Conv1D, whose weights are transposed; and what a fresh process reads of its folder."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.GPT2Config(n_layer=2, n_head=2, n_embd=16, vocab_size=50, n_positions=32)
+    torch.manual_seed(0)
+    model = transformers.GPT2LMHeadModel(config).eval()
+    batches = [{"input_ids": torch.randint(0, 50, (8, 16))} for _ in range(3)]
+    before = weights_of(model)
+    made = ct.compensate(model, batches, E4, sequential=True)
+    names = [name for name in before if ".h." in name]
+    assert sorted(made.weights) == sorted(names)
+    assert len(names) == 8
+    assert made.left["transformer.wte.weight"] == "an embedding and a matrix of products"
+    for name, stats in made.weights.items():
+        assert stats.error < stats.nearest_error, name
+        assert not torch.equal(model.get_parameter(name), before[name])
+    with torch.no_grad():
+        wanted = model(**batches[0]).logits
+    model.save_pretrained(tmp_path / "model")
+    torch.save({"batch": batches[0], "wanted": wanted}, tmp_path / "saved.pt")
+    script = f"""
+import torch, transformers, cfloat as cf
+saved = torch.load({str(tmp_path / "saved.pt")!r})
+model = transformers.GPT2LMHeadModel.from_pretrained({str(tmp_path / "model")!r}).eval()
+with torch.no_grad():
+    assert torch.equal(model(**saved["batch"]).logits, saved["wanted"])
+weight = model.transformer.h[0].mlp.c_fc.weight.detach().numpy()
+assert (cf.round_to(weight, "CFloat8_1_4_3", "max") == weight).all()
+"""
+    subprocess.run([sys.executable, "-P", "-c", script], check=True, cwd=tmp_path)
