@@ -1,6 +1,10 @@
 """Checkpoints converted by the second moments of what their weights are multiplied with."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import ml_dtypes
 import numpy as np
@@ -471,12 +475,58 @@ def test_what_resume_is_refused_for(tmp_path, source, capsys):
     ):
         with pytest.raises(cf.FileError, match=message):
             convert(source, out, Plan(FMT), moments=MOMENTS, resume=wrong)
+    (tmp_path / "model").mkdir()
+    source.replace(tmp_path / "model" / "model.safetensors")
+    with pytest.raises(cf.FileError, match="resume takes another folder"):
+        convert(
+            tmp_path / "model", tmp_path / "small", Plan(FMT),
+            moments=MOMENTS, resume=tmp_path / "model" / "partial",
+        )  # fmt: skip
+    (tmp_path / "model" / "model.safetensors").replace(source)
+    (tmp_path / "model").rmdir()
     # one that is refused leaves no folder
     with pytest.raises(cf.ArgumentValueError, match="36 inputs"):
         convert(source, out, Plan(FMT), moments={UP: MOMENTS[CONV]}, resume=folder)
     arguments = ("convert", source, out, "--format", "CFloat8_1_4_3", "--resume", folder)
     assert "--resume goes with --moments" in main_refused(capsys, *arguments)
     assert names_in(tmp_path) == ["in.safetensors"]
+
+
+KILLED = """
+import os, signal, sys
+from cfloat._files.conversion_plan import Plan
+from cfloat._files.convert import convert
+from cfloat._report.sensitivity import Sensitivity
+source, out, file, folder = sys.argv[1:]
+def progress(done, total):
+    os.kill(os.getpid(), signal.SIGKILL)
+convert(source, out, Plan("CFloat8_1_4_3"), progress, moments=Sensitivity.load(file).moments, resume=folder)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signal")
+def test_a_process_that_was_killed_leaves_what_it_did(tmp_path, source):
+    file, out, folder = (
+        tmp_path / "m.safetensors",
+        tmp_path / "out.safetensors",
+        tmp_path / "partial",
+    )
+    Sensitivity(MOMENTS).save(file)
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", KILLED, source, out, file, folder],
+        capture_output=True,
+        check=False,
+    )
+    assert run.returncode == -signal.SIGKILL, run.stderr
+    (kept,) = names_in(folder)
+    assert kept.endswith(".safetensors")
+    assert not kept.startswith(".")
+    assert not out.exists()
+    summary = convert(source, out, Plan(FMT), moments=MOMENTS, resume=folder)
+    assert summary.notes == ["1 tensor was rounded before"]
+    whole = tmp_path / "whole.safetensors"
+    convert(source, whole, Plan(FMT), moments=MOMENTS)
+    assert out.read_bytes() == whole.read_bytes()
 
 
 def test_the_command_resumes(tmp_path, source, capsys):
