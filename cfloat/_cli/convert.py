@@ -55,6 +55,12 @@ def add(commands: Any) -> None:
         "outputs of its products, and others to nearest",
     )
     command.add_argument(
+        "--resume",
+        metavar="FOLDER",
+        help="with --moments, keep each rounded weight here until all is done, and take from here what a run "
+        "that was cut has left; the folder is removed in the end",
+    )
+    command.add_argument(
         "--to",
         choices=list(FLOAT_NAMES),
         metavar="DTYPE",
@@ -207,6 +213,8 @@ def _run_convert(options: argparse.Namespace) -> None:
         raise ArgumentValueError(f"--bias {OUTPUT} goes with --moments")
     if options.moments is not None:
         _check_moments(options)
+    elif options.resume is not None:
+        raise ArgumentValueError("--resume goes with --moments")
     subnormals = options.subnormals
     if options.export and options.format and subnormals is None:
         subnormals = "ieee"  # as they are stored
@@ -235,7 +243,13 @@ def _run_convert(options: argparse.Namespace) -> None:
     ):
         moments = None if known is None else known.moments
         summary = convert(
-            options.source, options.target, plan, advance, runner=runner, moments=moments
+            options.source,
+            options.target,
+            plan,
+            advance,
+            runner=runner,
+            moments=moments,
+            resume=options.resume,
         )
     if known is not None:
         summary.notes += map(printable, known.notes)

@@ -26,6 +26,7 @@ from .copying import Counter, Recipe, Writer
 from .encoding import Encoding, Scratch
 from .exporting import recode, refuse_changes
 from .file_errors import refusing_contradictions
+from .finished_tensors import FinishedTensors, Question, Rounded
 from .moments import Moments
 from .reader import read_values
 from .tensor_metadata import BIAS_SUFFIX, Description
@@ -52,6 +53,7 @@ class Compensating(Encoding):
         layout: fp8.ScaleLayout | None,
         scratch: Scratch,
         moments: Moments,
+        finished: FinishedTensors | None = None,
     ) -> None:
         # of what is not compensated
         nearest = replace(plan, bias="mse") if plan.bias == OUTPUT else plan
@@ -62,7 +64,8 @@ class Compensating(Encoding):
                 f"bias is {OUTPUT!r}, which goes with one scale a tensor or a row, not with blocks of rows "
                 "and columns"
             )
-        self.recipe = Recipe(Compensating, (name, plan, layout, scratch, moments))
+        self.recipe = Recipe(Compensating, (name, plan, layout, scratch, moments, finished))
+        self._finished = finished
         self._moments = moments
         self._why_nearest = self._reason()
 
@@ -116,19 +119,31 @@ class Compensating(Encoding):
             block = self._block
         elif bias == "default":
             bias = self._searched.default_bias
-        made, stats = round_compensated(
-            values, self._searched, moment, bias, axis=axis, block=block
-        )
+        question = Question(values, self._searched, moment, bias, axis, block)
+        made = None if self._finished is None else self._finished.get(question)
+        if made is None:
+            q, stats = round_compensated(
+                values, self._searched, moment, bias, axis=axis, block=block
+            )
+            made = Rounded(
+                q.codes,
+                q._biases,
+                stats.nearest_sqnr_db,
+                stats.sqnr_db,
+                stats.rows_kept,
+                stats.notes,
+            )
+            if self._finished is not None:
+                self._finished.put(question, made)
         summary = counter.summary
-        if stats.rows_kept == self._rows_of(moment):
-            reason = "; ".join(stats.notes) or "nowhere better than to nearest"
+        if made.rows_kept == self._rows_of(moment):
+            reason = "; ".join(made.notes) or "nowhere better than to nearest"
             summary.to_nearest[self.name] = reason.removesuffix(": rounded to nearest")
         else:
-            found = Compensated(stats.nearest_sqnr_db, stats.sqnr_db)
-            summary.compensated[self.name] = found
-            if stats.notes:
-                summary.moments_notes[self.name] = "; ".join(stats.notes)
-        return made.codes, made._biases
+            summary.compensated[self.name] = Compensated(made.nearest_db, made.db)
+            if made.notes:
+                summary.moments_notes[self.name] = "; ".join(made.notes)
+        return made.codes, made.biases
 
     def _rows_of(self, moment: SecondMoment) -> int:
         """Tell how many outputs there are."""

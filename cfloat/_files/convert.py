@@ -22,6 +22,7 @@ from .encoding import Encoding, Scratch
 from .export_choice import Choice, export_choice, modules_of
 from .exporting import Exporting
 from .file_errors import refusing_damage
+from .finished_tensors import FinishedTensors
 from .moments import Given, Moments
 from .names_by_reason import by_kept, by_reason
 from .output_files import Outputs, is_of_folder, output_folder, outputs_for
@@ -66,6 +67,7 @@ def convert(
     *,
     runner: Runner = run_here,
     moments: Given | None = None,
+    resume: str | os.PathLike[str] | None = None,
 ) -> Summary:
     """Convert a checkpoint.
 
@@ -93,6 +95,10 @@ def convert(
         The inputs of each weight's products, of each way in which it is used: the weight is rounded for the
         outputs, as by `round_compensated`, at the biases that it has without them, or as "output" has them.
         Names are those of the checkpoint, or tied to them; others are named in the notes.
+    resume : str or path-like, optional
+        With moments, a folder that keeps each weight that is rounded by them until all is done: where an
+        earlier run was cut, this one takes them from there.  It is made if it is not there, and removed in
+        the end.  What it has is known by the weight, its moments, the format and the biases asked for.
 
     Returns
     -------
@@ -124,6 +130,10 @@ def convert(
         _check_with_moments(plan, runner)
     elif plan.bias == OUTPUT:
         raise ArgumentValueError(f"bias is {OUTPUT!r}, which takes moments (--moments)")
+    elif resume is not None:
+        raise ArgumentValueError(
+            "resume is for tensors that are rounded by moments, and there are none"
+        )
     checkpoint = load(source)
     source, target = as_path(source), as_path(target)
     outputs = outputs_for(checkpoint, target)
@@ -141,7 +151,11 @@ def convert(
         model_said = _said_of_model(checkpoint, configuration.value)
         transposed, notes = transposed_weights(checkpoint, choice.chosen, model_said)
     known = None if moments is None else Moments(checkpoint, moments)
-    jobs = _jobs(checkpoint, plan, choice, tied, transposed, known)
+    finished = None
+    if resume is not None:
+        _check_apart_from(resume, source, folder)
+        finished = FinishedTensors(resume)
+    jobs = _jobs(checkpoint, plan, choice, tied, transposed, known, finished)
     if known is not None:
         notes += _of_moments(known, jobs)
     summary = Summary(seed=plan.seed, exported_by=choice.by, in_float=choice.left, notes=notes)
@@ -191,7 +205,19 @@ def convert(
             for replacement in (*copies, *said):
                 replacement.discard()
             raise
+    if finished is not None:
+        summary.notes += finished.remove()
     return summary
+
+
+def _check_apart_from(resume: str | os.PathLike[str], source: Path, folder: Path) -> None:
+    """Refuse to keep tensors where others look for a model's files."""
+    kept = Path(os.path.realpath(as_path(resume)))
+    read = Path(os.path.realpath(source))
+    if kept.is_relative_to(read) or kept == Path(os.path.realpath(folder)):
+        raise FileError(
+            f"{shown_path(resume)}: has the model's own files; resume takes another folder"
+        )
 
 
 def _check_with_moments(plan: Plan, runner: Runner) -> None:
@@ -338,6 +364,7 @@ def _jobs(
     tied: Mapping[str, str],
     transposed: Collection[str],
     moments: Moments | None,
+    finished: FinishedTensors | None,
 ) -> dict[str, Job]:
     """List what is to be done, tensor by tensor in the order of their names; tied ones become the same."""
     jobs: dict[str, Job] = {}
@@ -369,7 +396,7 @@ def _jobs(
             if moments is None:
                 jobs[name] = Encoding(checkpoint, name, own, offsets[name], layout, scratch)
             else:
-                jobs[name] = Compensating(checkpoint, name, own, layout, scratch, moments)
+                jobs[name] = Compensating(checkpoint, name, own, layout, scratch, moments, finished)
             if same is None:
                 offset += checkpoint.source.entries[name].size
     # in all files together: an index has each name once

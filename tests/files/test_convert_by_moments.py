@@ -1,6 +1,10 @@
 """Checkpoints converted by the second moments of what their weights are multiplied with."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import ml_dtypes
 import numpy as np
@@ -12,6 +16,7 @@ from safetensors.numpy import save_file
 import cfloat as cf
 from cfloat._cli import main
 from cfloat._compensate.second_moments import row_moment
+from cfloat._files import compensating
 from cfloat._files.conversion_plan import Plan
 from cfloat._files.convert import convert
 from cfloat._files.fp8 import EXPORTED, reachable
@@ -368,3 +373,172 @@ def test_a_file_that_is_no_file_of_moments(tmp_path, source, capsys):
     refusal = main_refused(capsys, "convert", source, file, *how, file)
     assert "would overwrite what is to be read" in refusal
     assert names_in(tmp_path) == ["in.safetensors", "moments.safetensors"]
+
+
+class Cut(BaseException):
+    """What ends a process."""
+
+
+def cut_after(count):
+    """Progress that ends it all when so much is done."""
+    told = []
+
+    def progress(done, total):
+        told.append(done)
+        if len(told) == count:
+            raise Cut
+
+    return progress
+
+
+RESUMED = {
+    "tensor": Plan(FMT),
+    "blocks": Plan(FMT, bias="mse", block=8, axis="reduction"),
+    "output": Plan("CFloat8_1_5_2", bias="output", axis=0),
+    "tiles": Plan(export=True, bias="mse", block=(16, 10), include=["*_proj.weight"]),
+}
+
+
+@pytest.mark.parametrize("plan", RESUMED.values(), ids=RESUMED)
+def test_a_run_that_was_cut_goes_on(tmp_path, plan, monkeypatch):
+    source, whole, out = (tmp_path / f"{name}.safetensors" for name in ("in", "whole", "out"))
+    weights = {UP: WEIGHTS[UP], "m.mlp.down_proj.weight": WEIGHTS[UP][::-1].copy()}
+    if not plan.export:
+        weights |= {CONV: WEIGHTS[CONV], T: WEIGHTS[T]}
+    moments = {name: MOMENTS.get(name, MOMENTS[UP]) for name in weights}
+    save_file({name: w.astype(np.float32) for name, w in weights.items()}, source)
+    expected = convert(source, whole, plan, moments=moments)
+    folder = tmp_path / "partial"
+    with pytest.raises(Cut):
+        convert(source, out, plan, cut_after(1), moments=moments, resume=folder)
+    assert not out.exists()
+    assert len(names_in(folder)) == 1
+    calls = []
+    rounded = compensating.round_compensated
+
+    def counted(*arguments, **options):
+        calls.append(arguments)
+        return rounded(*arguments, **options)
+
+    monkeypatch.setattr(compensating, "round_compensated", counted)
+    summary = convert(source, out, plan, moments=moments, resume=folder)
+    assert len(calls) == len(weights) - 1
+    assert out.read_bytes() == whole.read_bytes()
+    assert not folder.exists()
+    assert summary.compensated == expected.compensated
+    assert summary.notes == [*expected.notes, "1 tensor was rounded before"]
+
+
+def test_what_is_kept_is_of_nothing_else(tmp_path, monkeypatch):
+    """Another weight, other moments, another format or bias: each is rounded anew."""
+    source, out = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+    folder = tmp_path / "partial"
+    w = WEIGHTS[UP].astype(np.float32)
+    moment = MOMENTS[UP][0]
+    save_file({UP: w}, source)
+    with pytest.raises(Cut):
+        convert(source, out, Plan(FMT), cut_after(1), moments={UP: (moment,)}, resume=folder)
+    (kept,) = folder.iterdir()
+    changed = w.copy()
+    changed[0, 0] += 1
+    more = cf.SecondMoment(moment.values * 2, moment.count)
+    for weight, used, plan in (
+        (changed, moment, Plan(FMT)),
+        (w, more, Plan(FMT)),
+        (w, moment, Plan(FMT, bias="mse")),
+        (w, moment, Plan(FMT, axis=0)),
+        (w, moment, Plan(FMT.replace(subnormals="ieee"))),
+    ):
+        save_file({UP: weight}, source)
+        summary = convert(source, out, plan, moments={UP: (used,)}, resume=folder)
+        # that of the first run is not this one's, which leaves it
+        assert summary.notes == [f"{folder} has other files in it, and stays"]
+        assert list(folder.iterdir()) == [kept]
+    # and damage is told
+    save_file({UP: w}, source)
+    raw = bytearray(kept.read_bytes())
+    raw[-1] ^= 1
+    kept.write_bytes(raw)
+    with pytest.raises(cf.FileError, match=f"{kept.name}: not what a conversion leaves.*checksum"):
+        convert(source, out, Plan(FMT), moments={UP: (moment,)}, resume=folder)
+
+
+def test_what_resume_is_refused_for(tmp_path, source, capsys):
+    out, folder = tmp_path / "out.safetensors", tmp_path / "partial"
+    with pytest.raises(cf.ArgumentValueError, match="there are none"):
+        convert(source, out, Plan(FMT), resume=folder)
+    for wrong, message in (
+        (source, "in.safetensors: Not a directory|own files"),
+        (tmp_path, "resume takes another folder"),
+        (tmp_path / "a" / "b", "No such file"),
+        ("", "not a file name"),
+    ):
+        with pytest.raises(cf.FileError, match=message):
+            convert(source, out, Plan(FMT), moments=MOMENTS, resume=wrong)
+    (tmp_path / "model").mkdir()
+    source.replace(tmp_path / "model" / "model.safetensors")
+    with pytest.raises(cf.FileError, match="resume takes another folder"):
+        convert(
+            tmp_path / "model", tmp_path / "small", Plan(FMT),
+            moments=MOMENTS, resume=tmp_path / "model" / "partial",
+        )  # fmt: skip
+    (tmp_path / "model" / "model.safetensors").replace(source)
+    (tmp_path / "model").rmdir()
+    # one that is refused leaves no folder
+    with pytest.raises(cf.ArgumentValueError, match="36 inputs"):
+        convert(source, out, Plan(FMT), moments={UP: MOMENTS[CONV]}, resume=folder)
+    arguments = ("convert", source, out, "--format", "CFloat8_1_4_3", "--resume", folder)
+    assert "--resume goes with --moments" in main_refused(capsys, *arguments)
+    assert names_in(tmp_path) == ["in.safetensors"]
+
+
+KILLED = """
+import os, signal, sys
+from cfloat._files.conversion_plan import Plan
+from cfloat._files.convert import convert
+from cfloat._report.sensitivity import Sensitivity
+source, out, file, folder = sys.argv[1:]
+def progress(done, total):
+    os.kill(os.getpid(), signal.SIGKILL)
+convert(source, out, Plan("CFloat8_1_4_3"), progress, moments=Sensitivity.load(file).moments, resume=folder)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signal")
+def test_a_process_that_was_killed_leaves_what_it_did(tmp_path, source):
+    file, out, folder = (
+        tmp_path / "m.safetensors",
+        tmp_path / "out.safetensors",
+        tmp_path / "partial",
+    )
+    Sensitivity(MOMENTS).save(file)
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", KILLED, source, out, file, folder],
+        capture_output=True,
+        check=False,
+    )
+    assert run.returncode == -signal.SIGKILL, run.stderr
+    (kept,) = names_in(folder)
+    assert kept.endswith(".safetensors")
+    assert not kept.startswith(".")
+    assert not out.exists()
+    summary = convert(source, out, Plan(FMT), moments=MOMENTS, resume=folder)
+    assert summary.notes == ["1 tensor was rounded before"]
+    whole = tmp_path / "whole.safetensors"
+    convert(source, whole, Plan(FMT), moments=MOMENTS)
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_the_command_resumes(tmp_path, source, capsys):
+    file, out, folder = (
+        tmp_path / "m.safetensors",
+        tmp_path / "out.safetensors",
+        tmp_path / "partial",
+    )
+    Sensitivity(MOMENTS).save(file)
+    with pytest.raises(Cut):
+        convert(source, out, Plan(FMT), cut_after(2), moments=MOMENTS, resume=folder)
+    how = ["--format", "CFloat8_1_4_3", "--moments", file, "--resume", folder]
+    main.main([*map(str, ["convert", source, out, *how])])
+    assert "2 tensors were rounded before\n" in capsys.readouterr().out
+    assert not folder.exists()
