@@ -7,7 +7,7 @@ from typing import Any, Final
 from torch import Tensor, nn
 
 from ._attention import OPERANDS, attention_of_torch, kind_of_attention
-from ._by_name import inside
+from ._by_name import inside, rounded_inputs
 
 #: The names of the weights of queries, keys and values, where each is one of its own.
 _OWN: Final = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
@@ -64,6 +64,9 @@ def _context(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tenso
         found.append(x)
         return x
 
+    rounder = layer._modules.get("activation_rounder")
+    if rounder is not None:
+        args, kwargs = rounded_inputs(rounder, layer._of, args, kwargs)
     with inside([layer]):
         attention_of_torch(_Caught(layer, keep), *args, **kwargs)
     return found[0]

@@ -127,7 +127,7 @@ class QuantizedByName(Quantized, metaclass=_OfRounded):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute what the layer's class does, of rounded weights and inputs."""
         if self.activation_rounder is not None:
-            args, kwargs = _rounded_inputs(self.activation_rounder, self._of, args, kwargs)
+            args, kwargs = rounded_inputs(self.activation_rounder, self._of, args, kwargs)
         if self._of.forward is nn.Embedding.forward and len(args) == 1 and not kwargs:
             taken = self._looked_up(args[0])
             if taken is not None:
@@ -294,7 +294,7 @@ def _set_flat_weights(self: Any, weights: Any) -> None:
     self.__dict__["_flat_weights"] = weights
 
 
-def _rounded_inputs(
+def rounded_inputs(
     rounder: Rounder, kind: type[nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Round what a layer multiplies by its weights: each tensor once, however often it is given."""

@@ -127,6 +127,22 @@ def test_moments_of_attention_of_other_widths_and_of_a_mask():
 
 
 @pytest.mark.quick
+def test_moments_of_attention_whose_products_are_rounded():
+    """What out_proj multiplies is what these give, before it is rounded itself."""
+    layer = nn.MultiheadAttention(8, 2, batch_first=True)
+    x = torch.randn(3, 5, 8)
+    ct.quantize(layer, weight=E5, activation=E5, attention=E5)
+    ct.calibrate(layer.eval(), [(x, x, x)])
+    seen = []
+    layer.out_proj.activation_rounder.register_forward_pre_hook(
+        lambda _, args: seen.append(args[0])
+    )
+    found = ct.collect_moments(layer, [(x, x, x)]).moments
+    assert len(seen) == 1
+    np.testing.assert_allclose(found["out_proj.weight"][0].values, of(seen[0]), rtol=1e-10)
+
+
+@pytest.mark.quick
 def test_moments_of_an_encoder_whose_fast_path_calls_no_layer():
     layer = nn.TransformerEncoderLayer(8, 2, 12, batch_first=True)
     encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=True).eval()
@@ -338,6 +354,13 @@ def test_a_summary_says_no_more_than_it_knows():
         model[0].weight += 0.001
     assert said()[0] == "changed since it was compensated"
     model.load_state_dict(state)
+    assert said() == ["", ""]
+    ct.compensate(plain := a_model(), batches_of_model(), E4)
+    model = ct.to_inference(ct.quantize(plain, weight=E4))
+    assert said() == ["", ""]  # of what it was given on the grid
+    model = ct.to_inference(ct.quantize(a_model(), weight=E4), moments=found)
+    assert all("compensated" in each for each in said())
+    model.load_state_dict(model.state_dict())
     assert said() == ["", ""]
 
 
@@ -614,5 +637,51 @@ with torch.no_grad():
     assert torch.equal(model(**saved["batch"]).logits, saved["wanted"])
 weight = model.transformer.h[0].mlp.c_fc.weight.detach().numpy()
 assert (cf.round_to(weight, "CFloat8_1_4_3", "max") == weight).all()
+"""
+    subprocess.run([sys.executable, "-P", "-c", script], check=True, cwd=tmp_path)
+
+
+@pytest.mark.slow
+def test_transformers_folder_of_compensated_codes(tmp_path):
+    """A fresh process reads the same codes, and computes the same."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BertConfig(
+        hidden_size=32,
+        intermediate_size=48,
+        num_attention_heads=2,
+        num_hidden_layers=2,
+        vocab_size=60,
+    )
+    torch.manual_seed(0)
+    model = transformers.BertModel(config).eval()
+    ids = torch.randint(0, 60, (8, 12))
+    mask = (torch.arange(12) < torch.arange(4, 12)[:, None]).long()
+    batch = {"input_ids": ids, "attention_mask": mask}
+    ct.collect_moments(model, [batch]).save(tmp_path / "moments.safetensors")
+    before = weights_of(model)
+    model = ct.quantize(model, weight=E4, skip=["*embeddings*"])
+    made = ct.to_inference(model, moments=tmp_path / "moments.safetensors")
+    layer = made.encoder.layer[1].output.dense
+    (use,) = cf.Sensitivity.load(tmp_path / "moments.safetensors").moments[
+        "encoder.layer.1.output.dense.weight"
+    ]
+    array, _ = cf.round_compensated(
+        before["encoder.layer.1.output.dense.weight"].numpy(), E4, use, int(layer.weight_bias)
+    )
+    assert np.array_equal(layer.codes.numpy(), array.codes)
+    with torch.no_grad():
+        wanted = made(**batch).last_hidden_state
+    made.save_pretrained(tmp_path / "model")
+    torch.save(
+        {"batch": batch, "wanted": wanted, "codes": torch.from_numpy(array.codes)},
+        tmp_path / "saved.pt",
+    )
+    script = f"""
+import torch, transformers, cfloat.torch as ct
+saved = torch.load({str(tmp_path / "saved.pt")!r})
+model = ct.load_pretrained(transformers.BertModel, {str(tmp_path / "model")!r})
+assert torch.equal(model.encoder.layer[1].output.dense.codes, saved["codes"])
+with torch.no_grad():
+    assert torch.equal(model(**saved["batch"]).last_hidden_state, saved["wanted"])
 """
     subprocess.run([sys.executable, "-P", "-c", script], check=True, cwd=tmp_path)
