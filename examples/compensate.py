@@ -316,9 +316,9 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("model", nargs="?", type=Path, help="MiniLM's folder; or the package's")
-    parser.add_argument("--texts", type=int, default=256, help="paragraphs that moments are of")
-    parser.add_argument("--images", type=int, default=48, help="images that moments are of")
-    parser.add_argument("--test", type=int, default=128, help="of each kind, to compare on")
+    parser.add_argument("--texts", type=int, default=128, help="paragraphs that moments are of")
+    parser.add_argument("--images", type=int, default=32, help="images that moments are of")
+    parser.add_argument("--test", type=int, default=96, help="of each kind, to compare on")
     parser.add_argument("--json", type=Path, help="a file for the rows as well")
     options = parser.parse_args()
     if min(options.texts, options.images) < 1 or options.test <= NEIGHBOURS:
