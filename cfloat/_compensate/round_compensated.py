@@ -143,11 +143,11 @@ def round_compensated(
 
     Notes
     -----
-    Everything is computed in float64.  Codes are the same for any number of threads of this package, and
-    with any instruction set.  Where threadpoolctl is installed (extra ``plan``), BLAS is held to one thread
-    for the time of the call, pieces of the work are shared among this package's threads, and the number of
-    BLAS's own changes nothing either; without it, that number may change sums in their last bits, and with
-    them codes, as another BLAS may.  Calls of several threads of the caller come one after the other.
+    Everything is computed in float64.  Codes are the same for any number of threads of this package, and with
+    any instruction set.  Where threadpoolctl is installed (extra ``plan``), BLAS is held to one thread during
+    the call, pieces of the work are shared among this package's threads, and the number of BLAS's own changes
+    nothing either; without it, that number may change sums in their last bits, and with them codes, as
+    another BLAS may.  Calls of several threads of the caller come one after the other.
 
     Beside the moments it needs as much memory again, and little else: 512 rows at most in float64 a thread.
 

@@ -192,9 +192,12 @@ def _sum_of_products(x: Array) -> Floats:
 
 def moment_of_sum(total: Floats, count: int, axis: int = 1) -> SecondMoment:
     """Make a moment of a sum of x·xᵀ, which rounding may have left a bit beside symmetry."""
-    if total.ndim > 1:
-        total = (total + np.swapaxes(total, -1, -2)) / 2
-    return SecondMoment(total / count, count, axis)
+    if total.ndim == 1:
+        return SecondMoment(total / count, count, axis)
+    # sums may be large: no third copy of them
+    mean = total + np.swapaxes(total, -1, -2)
+    mean /= 2 * count
+    return SecondMoment(mean, count, axis)
 
 
 def row_moment(rows: ArrayLike, length: int) -> SecondMoment:

@@ -64,6 +64,49 @@ def test_outputs_lose_less_and_the_stats_say_how_much():
     assert (stats.rows_kept, stats.notes, stats.damping) == (0, (), 0.01)
 
 
+@pytest.mark.parametrize("damping", [0.01, 3.0])
+def test_stats_of_several_panels_and_pieces_of_rows(damping):
+    rng = np.random.default_rng(21)
+    w = rng.standard_normal((150, 1100)).astype(np.float32)
+    w[70, 5] = np.nan
+    moments = cf.SecondMoment.of(correlated(rng, 3000, 1100))
+    q, stats = cf.round_compensated(w, "CFloat8_1_5_2", moments, bias=12, damping=damping)
+    finite = np.arange(150) != 70
+    loss = np.asarray(q, np.float64)[finite] - w[finite]
+    assert stats.error == pytest.approx(((loss @ moments.values) * loss).sum(), rel=1e-9)
+    nearest = cf.round_to(w[finite], "CFloat8_1_5_2", 12) - w[finite].astype(np.float64)
+    expected = ((nearest @ moments.values) * nearest).sum()
+    assert stats.nearest_error == pytest.approx(expected, rel=1e-9)
+    whole = w[finite].astype(np.float64)
+    assert stats.signal == pytest.approx(((whole @ moments.values) * whole).sum(), rel=1e-9)
+    assert stats.rows_kept == 1
+
+
+@pytest.mark.quick
+def test_rows_of_the_codes_of_nearest_are_kept_and_have_its_error():
+    rng = np.random.default_rng(22)
+    moments = cf.SecondMoment(np.diag(rng.uniform(0.5, 2, 50)), 500)
+    w = rng.standard_normal((300, 50))
+    q, stats = cf.round_compensated(w, "CFloat8_1_4_3", moments, bias=8)
+    np.testing.assert_array_equal(q.codes, cf.encode(w, "CFloat8_1_4_3", 8))
+    assert (stats.rows_kept, stats.error) == (300, stats.nearest_error)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("damping", [1e-5, 0.01, 0.1])
+def test_errors_that_cancel_are_told_to_their_last_digits(damping):
+    """The second weight makes up for the first one's error exactly."""
+    lost = np.arange(9, 16) / 256
+    w = np.stack([1 + lost, 0.25 - lost], axis=1)
+    q, stats = cf.round_compensated(
+        w, "CFloat8_1_4_3", cf.SecondMoment(np.full((2, 2), 0.7), 9), bias=8, damping=damping
+    )
+    errors = np.square((np.asarray(q, np.float64) - w).sum(axis=1))
+    assert (errors == 0).any()
+    assert stats.error == pytest.approx(0.7 * errors.sum(), rel=1e-12, abs=0)
+    assert stats.nearest_error > 0
+
+
 @pytest.mark.parametrize("order", ["falling", "given"])
 @pytest.mark.parametrize(
     ("name", "options"),
