@@ -72,8 +72,8 @@ def convert(
     """Convert a checkpoint.
 
     One piece of a tensor is in memory at a time; or one tensor, if it takes more than its largest values to
-    choose a bias, or if it is converted back.  A tensor that is rounded by moments is in memory whole, five
-    times as float64, about, beside its moments and as much for their factor.  Files are written under
+    choose a bias, or if it is converted back.  A tensor that is rounded by moments is in memory whole,
+    twice as float64, about, beside its moments and as much for their factor.  Files are written under
     temporary names, and moved into place when all are complete: weights, then other files, an index, and
     ``config.json`` last.
 
