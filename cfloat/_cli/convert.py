@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,11 +13,10 @@ from cfloat._core.rounding import ROUNDING_MODES
 from cfloat._core.text import printable, shown
 from cfloat._files.conversion_plan import BIAS_METHODS, FLOAT_NAMES, REDUCTION, Plan
 from cfloat._files.convert import Runner, convert, run_here
-from cfloat._files.paths import shown_path
 from cfloat._files.plan_file import EXPORTS, TensorChoice, read_plan
 from cfloat._report.progress import progress_bar
 from cfloat._report.sensitivity import Sensitivity
-from cfloat.errors import ArgumentValueError, FileError, MissingExtraError
+from cfloat.errors import ArgumentValueError, MissingExtraError
 
 from .shared_options import OTHER_FORMATS, READABLE, add_subnormals, format_name, format_of
 
@@ -199,7 +197,8 @@ def _run_convert(options: argparse.Namespace) -> None:
     layout = options.axis is not None or options.block is not None
     if options.format and one and layout and not options.export:
         raise ArgumentValueError(
-            f"--bias {shown(bias)} is one for all; --axis and --block go with max, mse, percentile and mx"
+            f"--bias {shown(bias)} is one for all; --axis and --block go with max, mse, percentile and mx, "
+            "and with --moments output"
         )
     if options.along is not None and options.block is None:
         raise ArgumentValueError("--along goes with --block")
@@ -250,6 +249,7 @@ def _run_convert(options: argparse.Namespace) -> None:
             runner=runner,
             moments=moments,
             resume=options.resume,
+            also_read=[] if options.moments is None else [options.moments],
         )
     if known is not None:
         summary.notes += map(printable, known.notes)
@@ -265,8 +265,6 @@ def _check_moments(options: argparse.Namespace) -> None:
         raise ArgumentValueError(
             f"--moments goes with --rounding {Plan.rounding}, not with {options.rounding}"
         )
-    if os.path.realpath(options.target) == os.path.realpath(options.moments):
-        raise FileError(f"{shown_path(options.target)}: would overwrite what is to be read")
 
 
 def _check_alone(options: argparse.Namespace) -> None:

@@ -99,8 +99,9 @@ class Summary:
 
     @property
     def gains_db(self) -> Sequence[float]:
-        """What each of the compensated tensors gained over rounding to nearest, in dB."""
-        return [each.db - each.nearest_db for each in self.compensated.values()]
+        """What compensated tensors gained over rounding to nearest, in dB: those that have finite outputs."""
+        gains = [each.db - each.nearest_db for each in self.compensated.values()]
+        return [each for each in gains if not math.isnan(each)]
 
     def to_text(self) -> str:
         """Write the summary in a few lines."""
@@ -138,13 +139,14 @@ class Summary:
     def _of_moments(self) -> list[str]:
         """Say what moments were for, in three lines at most; nothing without any."""
         lines = []
-        gains = self.gains_db
-        if gains:
-            plural = "s" if len(gains) > 1 else ""
-            lines.append(
-                f"{len(gains)} tensor{plural} compensated, by moments {median(gains):.1f} dB better in the "
-                f"median, {min(gains):.1f} at least"
-            )
+        gains, count = self.gains_db, len(self.compensated)
+        if count:
+            said = f"{count} tensor{'s' if count > 1 else ''} compensated"
+            if gains:
+                said += f", by moments {median(gains):.1f} dB better in the median, {min(gains):.1f} at least"
+            if len(gains) < count:
+                said += f"; of {count - len(gains)} outputs are beyond float64, and gains not known"
+            lines.append(said)
         if self.to_nearest:
             lines.append(f"to nearest: {in_one_line(self.to_nearest)}")
         if self.moments_notes:

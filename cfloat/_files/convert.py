@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,6 +68,7 @@ def convert(
     runner: Runner = run_here,
     moments: Given | None = None,
     resume: str | os.PathLike[str] | None = None,
+    also_read: Sequence[str | os.PathLike[str]] = (),
 ) -> Summary:
     """Convert a checkpoint.
 
@@ -99,6 +100,8 @@ def convert(
         With moments, a folder that keeps each weight that is rounded by them until all is done: where an
         earlier run was cut, this one takes them from there.  It is made if it is not there, and removed in
         the end.  What it has is known by the weight, its moments, the format and the biases asked for.
+    also_read : sequence of str or path-like, optional
+        Other files, which nothing may overwrite: that of the moments.
 
     Returns
     -------
@@ -136,7 +139,7 @@ def convert(
         )
     checkpoint = load(source)
     source, target = as_path(source), as_path(target)
-    outputs = outputs_for(checkpoint, target)
+    outputs = outputs_for(checkpoint, target, [as_path(each) for each in also_read])
     total = sum(entry.nbytes for entry in checkpoint.source.entries.values())
     folder = next(iter(outputs.files)).parent
     model = model_folder.folder_of(source, checkpoint.source, target, folder)

@@ -4,6 +4,7 @@ The folder has a safetensors file for each, called by a digest of all that its c
 its moments, the format and the biases that were asked for.  So what is there is never of something else.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -163,8 +164,11 @@ class FinishedTensors:
             self.path.rmdir()
         except FileNotFoundError:
             pass
-        except OSError:
-            said.append(f"{shown_path(self.path)} has other files in it, and stays")
+        except OSError as error:
+            why = f"stays: {error.strerror}"  # a link, say
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                why = "has other files in it, and stays"
+            said.append(f"{shown_path(self.path)} {why}")
         return said
 
 

@@ -1,6 +1,6 @@
 """Which second moments are of which tensors of a checkpoint, under any of a tensor's names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cfloat._compensate.second_moments import SecondMoment
@@ -11,6 +11,32 @@ from .checkpoint import Checkpoint
 from .paths import shown_path
 
 Given = Mapping[str, Sequence[SecondMoment]]
+
+
+def uses_under(names: Iterable[str], given: Given) -> tuple[SecondMoment, ...]:
+    """Give the moments under any of the names of one tensor: all that it is used for, and none twice.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If there is something else among them.
+    """
+    found: dict[int, SecondMoment] = {}
+    for each in names:
+        if each not in given:
+            continue
+        uses = given[each]
+        if not isinstance(uses, Sequence):
+            raise ArgumentTypeError(
+                f"moments[{shown(each)}] is {shown(uses)}; it takes a sequence of SecondMoments"
+            )
+        for use in uses:
+            if not isinstance(use, SecondMoment):
+                raise ArgumentTypeError(
+                    f"moments[{shown(each)}] has {shown(use)}; it takes SecondMoments"
+                )
+            found[id(use)] = use
+    return tuple(found.values())
 
 
 class NamesOfTensors:
@@ -31,6 +57,16 @@ class NamesOfTensors:
     def first(self, name: str, table: Mapping[str, Any]) -> Any:
         """Give what a table has of a tensor under the first of its names that is there; None without."""
         return next((table[each] for each in self.of(name) if each in table), None)
+
+    def uses(self, name: str, given: Given) -> tuple[SecondMoment, ...]:
+        """Give the moments of a tensor under all of its names; none is given twice.
+
+        Raises
+        ------
+        ArgumentTypeError
+            If there is something else among them.
+        """
+        return uses_under(self.of(name), given)
 
     def unknown(self, table: Mapping[str, Any], what: str) -> list[str]:
         """Give the names of a table that are of no tensor; refuse one that has no other."""
@@ -90,19 +126,4 @@ class Moments:
         ArgumentTypeError
             If there is something else among them.
         """
-        found: dict[int, SecondMoment] = {}
-        for each in self._names.of(name):
-            if each not in self._given:
-                continue
-            uses = self._given[each]
-            if not isinstance(uses, Sequence):
-                raise ArgumentTypeError(
-                    f"moments[{shown(each)}] is {shown(uses)}; it takes a sequence of SecondMoments"
-                )
-            for use in uses:
-                if not isinstance(use, SecondMoment):
-                    raise ArgumentTypeError(
-                        f"moments[{shown(each)}] has {shown(use)}; it takes SecondMoments"
-                    )
-                found[id(use)] = use
-        return tuple(found.values())
+        return self._names.uses(name, self._given)

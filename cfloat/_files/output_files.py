@@ -1,7 +1,7 @@
 """Which files a conversion writes, and which tensors go into each; and the folder that they are in."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -28,8 +28,11 @@ class Outputs(NamedTuple):
     index_path: Path | None
 
 
-def outputs_for(checkpoint: Checkpoint, target: Path) -> Outputs:
-    """Plan the files of a conversion to a file, a folder or an index; FileError if that cannot be."""
+def outputs_for(checkpoint: Checkpoint, target: Path, read: Sequence[Path] = ()) -> Outputs:
+    """Plan the files of a conversion to a file, a folder or an index; FileError if that cannot be.
+
+    None of them may be what is converted, or of other files that are `read`.
+    """
     source = checkpoint.source
     file = target.name.lower()
     sharded = file.endswith(".index.json") or target.is_dir() or not target.suffix
@@ -37,7 +40,7 @@ def outputs_for(checkpoint: Checkpoint, target: Path) -> Outputs:
         if not file.endswith(".safetensors"):
             raise FileError(f"{shown_path(target)}: not .safetensors, nor a folder or an index")
         check_writable(target)
-        _check_apart(source, [target])
+        _check_apart(source, read, [target])
         return Outputs({target: list(checkpoint)}, None)
     if not os.fspath(target) or target.name == "":
         raise FileError(f"{shown_path(target)}: not the name of a file or a folder")
@@ -66,7 +69,7 @@ def outputs_for(checkpoint: Checkpoint, target: Path) -> Outputs:
                 f"{shown_path(single)}: would be read instead of what is to be written; remove it first"
             )
         outputs = Outputs(files, index)
-    _check_apart(source, [*files, index])
+    _check_apart(source, read, [*files, index])
     return outputs
 
 
@@ -83,8 +86,8 @@ def _safetensors_name(name: str) -> str:
     return name
 
 
-def _check_apart(source: Source, targets: list[Path]) -> None:
-    paths = [source.path]
+def _check_apart(source: Source, others: Sequence[Path], targets: list[Path]) -> None:
+    paths = [source.path, *others]
     if isinstance(source, ShardedSource):
         paths += [shard.path for shard in source.shards.values()]
     read = {os.path.realpath(path) for path in paths}

@@ -24,6 +24,7 @@ from cfloat._core.public_names import public
 from cfloat._core.text import shown
 from cfloat._files.checkpoint import Checkpoint, load
 from cfloat._files.dtypes import BY_COMMON_NAME
+from cfloat._files.moments import uses_under
 from cfloat._files.names_by_reason import few_names
 from cfloat._files.reader import read_values
 from cfloat._files.stored_values import Elements, JoinedValues, StoredValues
@@ -542,14 +543,19 @@ def _uses_of(
 ) -> tuple[dict[Any, Callable[[], tuple[SecondMoment, ...]]], str]:
     """Give what reads the moments of each tensor that has some, under any name; and the names of others."""
     names = {str(name): name for name in tensors}
-    found: dict[Any, Callable[[], tuple[SecondMoment, ...]]] = {}
+    said_of: dict[Any, list[str]] = {}
     others = []
     for said in known.moments:
         stored = model.tied.get(said, said)
         if stored in names:
-            found[names[stored]] = partial(known.moments.__getitem__, said)
+            said_of.setdefault(names[stored], []).append(said)
         else:
             others.append(said)
+    # its own name first, as a conversion has them
+    found: dict[Any, Callable[[], tuple[SecondMoment, ...]]] = {
+        name: partial(uses_under, sorted(said, key=str(name).__ne__), known.moments)
+        for name, said in said_of.items()
+    }
     if not found:
         first = next(iter(known.moments), None)
         what = "has no moments" if first is None else f"is of {shown(first)}, and so on"

@@ -115,7 +115,10 @@ class StoredModel:
         transposed, notes = transposed_by_signs(checkpoint)
         self.notes.extend(notes)
         self.paths.append(path)
-        self.tied.update({prefix + name: prefix + kept for name, kept in tied.items()})
+        every = (
+            checkpoint.tied | tied
+        )  # of safetensors' metadata as well, which no tensor is stored under
+        self.tied.update({prefix + name: prefix + kept for name, kept in every.items()})
         for name in checkpoint:
             if name in tied:
                 continue

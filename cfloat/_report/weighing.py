@@ -90,7 +90,7 @@ class Weighing:
 
         `advance` is called with parts of the work, of which 1 is all, where it takes long.
         """
-        uses = self._of(measured.name, self._moments)
+        uses = self._names.uses(measured.name, self._moments)
         if not uses or len(measured.found) == 1 or measured.is_zero:
             return measured
         moments, reason = moment_of_uses(uses) if self.compensates else (None, "")

@@ -373,6 +373,30 @@ def test_a_file_that_is_no_file_of_moments(tmp_path, source, capsys):
     refusal = main_refused(capsys, "convert", source, file, *how, file)
     assert "would overwrite what is to be read" in refusal
     assert names_in(tmp_path) == ["in.safetensors", "moments.safetensors"]
+    # as a file of the folder that is written into, and under another name of it
+    (tmp_path / "out").mkdir()
+    kept = file.rename(tmp_path / "out" / "model.safetensors")
+    file.symlink_to(kept)
+    for given in (kept, file):
+        refusal = main_refused(capsys, "convert", source, tmp_path / "out", *how, given)
+        assert "would overwrite what is to be read" in refusal
+    assert set(Sensitivity.load(kept).moments) == set(MOMENTS)
+
+
+def test_outputs_beyond_float64_have_no_gain(tmp_path, source):
+    huge = {UP: (cf.SecondMoment(np.full((24, 24), 1e308), 100),)}
+    summary = convert(source, tmp_path / "out.safetensors", Plan(FMT), moments=huge)
+    assert list(summary.compensated) == [UP]
+    assert summary.gains_db == []
+    said = "1 tensor compensated; of 1 outputs are beyond float64, and gains not known"
+    assert said in summary.to_text().splitlines()
+    assert summary.to_dict()["gained_db"] is None
+    moments = huge | {CONV: MOMENTS[CONV]}
+    summary = convert(source, tmp_path / "out.safetensors", Plan(FMT), moments=moments)
+    text = summary.to_text()
+    assert "2 tensors compensated, by moments " in text
+    assert "nan" not in text
+    json.dumps(summary.to_dict(), allow_nan=False)
 
 
 class Cut(BaseException):
@@ -542,3 +566,13 @@ def test_the_command_resumes(tmp_path, source, capsys):
     main.main([*map(str, ["convert", source, out, *how])])
     assert "2 tensors were rounded before\n" in capsys.readouterr().out
     assert not folder.exists()
+
+
+def test_a_link_to_the_folder_of_resume_stays(tmp_path, source):
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to("real")
+    out = tmp_path / "out.safetensors"
+    summary = convert(source, out, Plan(FMT), moments=MOMENTS, resume=link)
+    assert summary.notes == [f"{link} stays: Not a directory"]
+    assert names_in(tmp_path / "real") == []

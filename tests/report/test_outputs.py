@@ -10,6 +10,9 @@ from commands import cfloat, main_refused, succeeded
 from refusals import refuse, type_error, value_error
 
 import cfloat as cf
+from cfloat._compensate.uses import moment_of_uses
+from cfloat._files.conversion_plan import Plan
+from cfloat._files.convert import convert
 from cfloat._report.saved_reports import read_report
 
 RNG = np.random.default_rng(20)
@@ -197,6 +200,49 @@ def test_names_that_are_tied_are_one(tmp_path):
     assert row.tensor == tied[other]
     q, _ = cf.round_compensated(TENSORS["a"], row.format, KNOWN.moments["a"][0], row.bias)
     assert row.compensated_db == pytest.approx(output_db("a", q), abs=1e-6)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("kind", ["pt", "safetensors"])
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_moments_under_several_names_are_all_uses(tmp_path, kind, first):
+    """Whichever is named first: a report, a plan and a conversion say the same."""
+    path = tmp_path / f"x.{kind}"
+    w = TENSORS["a"]
+    if kind == "pt":
+        torch = pytest.importorskip("torch")
+        torch.save(dict.fromkeys("ab", torch.from_numpy(w)), path)
+    else:
+        cf.save(path, {"a": w}, metadata={"b": "a"})
+    uses = {"a": KNOWN.moments["a"], "b": (cf.SecondMoment.of(correlated(500, 160)),)}
+    known = cf.Sensitivity({name: uses[name] for name in sorted("ab", key=first.__ne__)})
+    q, stats = cf.round_compensated(w, FORMATS[0], moment_of_uses((*uses["a"], *uses["b"]))[0])
+    losses = [use.square(np.asarray(q) - w.astype("f8"), 0, 24) for (use,) in uses.values()]
+    signals = [use.square(w.astype("f8"), 0, 24) for (use,) in uses.values()]
+    expected = pytest.approx(-10 * np.log10(np.mean(np.divide(losses, signals))), abs=1e-6)
+    result = cf.report(path, FORMATS[0], sensitivity=known)
+    assert [row.compensated_db for row in result.rows] == [expected]
+    assert "b" not in result.skipped or result.skipped["b"] == "tied to a"
+    made = cf.plan(path, size=0.25, sensitivity=known, formats=FORMATS[0], compensate=True)
+    assert [each.db for each in made.tensors if each.name == "a"] == [expected]
+    plan = Plan(FORMATS[0], bias="mse")
+    summary = convert(path, tmp_path / "out.safetensors", plan, moments=known.moments)
+    assert summary.compensated["a"].db == stats.sqnr_db
+    # a name that is kept nowhere is one by itself, too
+    alone = cf.report(path, FORMATS[0], sensitivity=cf.Sensitivity({"b": uses["b"]}))
+    assert not np.isnan(alone.rows[0].compensated_db)
+
+
+@pytest.mark.quick
+def test_an_embedding_under_another_name_is_one_in_reports_and_plans(tmp_path):
+    path, w = tmp_path / "x.safetensors", TENSORS["embed"]
+    cf.save(path, {"head": w}, metadata={"embed": "head"})
+    head = cf.SecondMoment.of(correlated(300, 64))
+    known = cf.Sensitivity({"head": (head,), "embed": KNOWN.moments["embed"]})
+    why = "rounded to nearest: an embedding and a matrix of products"
+    assert cf.report(path, FORMATS[0], sensitivity=known).skipped["head, compensated"] == why
+    made = cf.plan(path, size=0.25, sensitivity=known, formats=FORMATS[0], compensate=True)
+    assert made.notes == ("rounded to nearest: head: an embedding and a matrix of products",)
 
 
 def test_the_progress_rises_to_the_end():
