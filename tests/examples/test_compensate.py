@@ -73,6 +73,13 @@ def test_embeddings_come_nearer_on_inputs_of_either_kind(rows, kind, fmt):
     assert rows["MiniLM", "INT8, a scale a row", kind][0] < compensated
 
 
+def test_classes_come_nearer_on_images_of_the_moments_kind(rows):
+    for fmt in FORMATS:
+        _, nearest = rows["EfficientNet-lite0", f"{fmt}, nearest", "shapes"]
+        _, compensated = rows["EfficientNet-lite0", f"{fmt}, compensated", "shapes"]
+        assert compensated > nearest
+
+
 def test_more_is_gained_on_inputs_of_the_moments_kind(rows):
     for fmt in FORMATS:
         shares = [
