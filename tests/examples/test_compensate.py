@@ -20,7 +20,8 @@ pytestmark = [
 ]
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-FORMATS = ("CFloat8_1_4_3", "CFloat8_1_5_2")
+# one of the example's two, which takes half the time
+FORMATS = ("CFloat8_1_4_3",)
 WAYS = {"E4M3, a scale", "INT8, a scale a row"} | {
     f"{fmt}, {how}" for fmt in FORMATS for how in ("nearest", "compensated")
 }
@@ -44,6 +45,7 @@ def rows(example, tmp_path_factory):
     few = ["--texts", "48", "--images", "8", "--test", "12", "--json", str(path)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["compensate.py", *few])
+        patch.setattr(example, "FORMATS", FORMATS)
         example.main()
     found = json.loads(path.read_text())
     return {
