@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from cfloat._array.array import CFloatArray
 from cfloat._array.creation import asarray
 from cfloat._bias.bias_layout import BiasLayout
+from cfloat._bias.bias_methods import BIAS_METHODS
 from cfloat._convert.by_layout import decode_layout, encode_layout
 from cfloat._core import binding
 from cfloat._core.arguments import check_choice, check_not_masked, finite_number
@@ -179,6 +180,8 @@ def round_compensated(
     misfit = moments.misfit(values.shape)
     if misfit is not None:
         raise ArgumentValueError(misfit)
+    if isinstance(bias, str):
+        check_choice("bias", bias, (OUTPUT, *BIAS_METHODS))
     by_output = isinstance(bias, str) and bias == OUTPUT
     with no_flags(), np.errstate(all="ignore"):
         nearest = asarray(values, fmt, "mse" if by_output else bias, axis=axis, block=block)

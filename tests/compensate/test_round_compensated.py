@@ -390,7 +390,11 @@ def test_the_format_with_a_fixed_bias_keeps_it():
         ({"damping": -1}, cf.ArgumentValueError, "0 or more"),
         ({"damping": None}, cf.ArgumentValueError, "0 or more"),
         ({"damping": "much"}, cf.ArgumentTypeError, "number"),
-        ({"bias": "best"}, cf.ArgumentValueError, "best"),
+        (
+            {"bias": "best"},
+            cf.ArgumentValueError,
+            "'best'; it takes one of output, max, mse, percentile, mx",
+        ),
         ({"bias": 99}, cf.ArgumentValueError, "99"),
         ({"fmt": "CFloat9"}, cf.ArgumentValueError, "CFloat9"),
     ],
