@@ -133,6 +133,10 @@ class SecondMoment:
             f"moments of {length} inputs{some} along {along} do not fit a weight of shape {shape}"
         )
 
+    def outputs_of(self, shape: tuple[int, ...]) -> int:
+        """Tell how many outputs a weight of a shape has."""
+        return shape[0] if self.axis == 1 else prod(shape[1:])
+
     def square(self, x: Floats, start: int, rows: int) -> float:
         """Give the mean square of the outputs, summed over a piece of a weight, or of its error.
 

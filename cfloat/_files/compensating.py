@@ -1,6 +1,5 @@
 """Values that become codes by the second moments of what they are multiplied with (docs/spec.md 5.15)."""
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -136,7 +135,7 @@ class Compensating(Encoding):
             if self._finished is not None:
                 self._finished.put(question, made)
         summary = counter.summary
-        if made.rows_kept == self._rows_of(moment):
+        if made.rows_kept == moment.outputs_of(self._entry.shape):
             reason = "; ".join(made.notes) or "nowhere better than to nearest"
             summary.to_nearest[self.name] = reason.removesuffix(": rounded to nearest")
         else:
@@ -144,11 +143,6 @@ class Compensating(Encoding):
             if made.notes:
                 summary.moments_notes[self.name] = "; ".join(made.notes)
         return made.codes, made.biases
-
-    def _rows_of(self, moment: SecondMoment) -> int:
-        """Tell how many outputs there are."""
-        shape = self._entry.shape
-        return shape[0] if moment.axis == 1 else math.prod(shape[1:])
 
     def _as_exported(
         self, values: Array, codes: Array, biases: BiasLayout, counter: Counter

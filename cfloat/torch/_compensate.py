@@ -36,6 +36,7 @@ Moments = (
 
 #: Of what nearest is best, and nobody need be told.
 _EMBEDDING = "an embedding"
+_CHANGED = "changed since it was compensated"
 
 
 class Place(NamedTuple):
@@ -99,6 +100,10 @@ class MomentsOfModel:
                 misfit = use.misfit(tuple(parameters[name].shape))
                 if misfit is not None:
                     raise ArgumentValueError(f"moments[{shown(name)}]: {misfit}")
+            if parameters[name].is_meta:
+                raise ArgumentValueError(
+                    f"moments[{shown(name)}] is of a weight without values, on the meta device"
+                )
 
     def _uses(self, name: str) -> tuple[SecondMoment, ...]:
         found = self._given[name]
@@ -209,8 +214,11 @@ def _replace(
     if isinstance(made, str):
         return made
     array, stats = made
-    if not stats.nearest_error:
-        return "; ".join(stats.notes) or None
+    if torch.equal(to_torch(array, torch.float64), weight.detach().cpu().to(torch.float64)):
+        return None
+    if stats.rows_kept == uses[0].outputs_of(tuple(weight.shape)):
+        reason = "; ".join(stats.notes) or "nowhere better than to nearest"
+        return reason.removesuffix(": rounded to nearest")
     return put(weight, array) or stats
 
 
@@ -254,17 +262,25 @@ def put(weight: Tensor, array: CFloatArray) -> str | None:
 
 def in_words(layer: nn.Module) -> str:
     """Say what was gained for the outputs of each of a layer's weights, or why nothing."""
-    notes: dict[str, CompensationStats | str] = layer.__dict__.get("_compensation", {})
     said = []
-    for slot, found in notes.items():
+    for slot, found in notes_that_hold(layer).items():
         if isinstance(found, str):
-            text = f"to nearest: {found}"
+            text = found if found == _CHANGED else f"to nearest: {found}"
         else:
             text = f"outputs {found.nearest_sqnr_db:.1f} dB to nearest, {found.sqnr_db:.1f} dB compensated"
-            if not _is_as_rounded(layer, slot):
-                text = "changed since it was compensated"
+            if found.notes:
+                text += f" ({'; '.join(found.notes)})"
         said.append(text if slot == "weight" else f"{slot}: {text}")
     return "; ".join(said)
+
+
+def notes_that_hold(layer: nn.Module) -> dict[str, CompensationStats | str]:
+    """Give what became of each of a layer's weights, or that it has been changed since."""
+    notes: dict[str, CompensationStats | str] = layer.__dict__.get("_compensation", {})
+    return {
+        slot: found if isinstance(found, str) or _is_as_rounded(layer, slot) else _CHANGED
+        for slot, found in notes.items()
+    }
 
 
 def _is_as_rounded(layer: nn.Module, slot: str) -> bool:

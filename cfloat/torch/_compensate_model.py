@@ -7,7 +7,9 @@ from typing import Any, SupportsIndex
 
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
+from cfloat._bias.bias_layout import check_layout
 from cfloat._compensate.round_compensated import (
     OUTPUT,
     Axis,
@@ -24,6 +26,7 @@ from cfloat._files.names_by_reason import in_one_line
 from cfloat._report.progress import progress_bar
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
+from ._by_name import read_by_others
 from ._compensate import compensated, put
 from ._layers import Quantized
 from ._moments import check_model, gathered, known_weights, why_none
@@ -164,6 +167,10 @@ def compensate(
                 f"layer {shown(name)} is quantized; it takes a plain model, and others are for moments= of "
                 "quantize and to_inference"
             )
+        if any(isinstance(each, UninitializedParameter) for each in layer._parameters.values()):
+            raise ArgumentValueError(
+                f"layer {shown(name)} does not know its shape yet; run the model once before"
+            )
     one = bias if bias is None or isinstance(bias, str | SupportsIndex) else OUTPUT
     # what is wrong with these is said before any work is done
     round_compensated([[1.0]], fmt, SecondMoment.of([[1.0]]), one, order=order, damping=damping)
@@ -194,6 +201,9 @@ class _Work:
             if any(each is not None and each.ndim > 1 for each in layer._parameters.values())
         }
         out = skipped(layers, skip)
+        # what attention alone reads, goes with it
+        inner, alone = read_by_others(model), {id(layers[name]) for name in out}
+        out |= {name for name, each in layers.items() if id(inner.get(id(each))) in alone}
         left_alone = {
             id(each)
             for name in out
@@ -210,8 +220,23 @@ class _Work:
         self.done: dict[str, CompensationStats] = {}
         self.left: dict[str, str] = {}
         self._known = known_weights(model)
+        self._check_layouts()
         self._count = len(batches) if isinstance(batches, Sized) else 0
         self._at, self._total = 0, 0
+
+    def _check_layouts(self) -> None:
+        """Refuse biases that some weight cannot have, before any work is done."""
+        fmt, bias, axis, block = (self._how[name] for name in ("fmt", "bias", "axis", "block"))
+        given = None if isinstance(bias, str) else bias
+        tables = {
+            id(each.weight) for each in self._model.modules() if isinstance(each, nn.Embedding)
+        }
+        for key, weight in self._weights.items():
+            if key in self._known - tables:
+                try:
+                    check_layout(fmt, given, tuple(weight.shape), axis, block)
+                except (ArgumentTypeError, ArgumentValueError) as error:
+                    raise type(error)(f"{shown(self._names[key])}: {error}") from None
 
     def run(self, sequential: bool) -> None:
         """Round each weight."""

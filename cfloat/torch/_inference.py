@@ -25,7 +25,14 @@ from . import _direct
 from ._arguments import check_bias_or_rule, check_values
 from ._arrays import asarray
 from ._codes_in_states import GIVEN, Written, different, matrix_layout
-from ._compensate import Moments, MomentsOfModel, compensate_rounded, own_weights, places_in
+from ._compensate import (
+    Moments,
+    MomentsOfModel,
+    compensate_rounded,
+    notes_that_hold,
+    own_weights,
+    places_in,
+)
 from ._conversion import decode
 from ._formats import from_text, to_text
 from ._layer_notes import note_layers
@@ -694,7 +701,7 @@ def _with_codes(layer: QuantizedLinear) -> CFloatLinear:
         made._method, made._margin = weights._rule, weights._margin
     made._model = weights._model
     if "_compensation" in layer.__dict__:
-        made._compensation = dict(layer._compensation)
+        made._compensation = notes_that_hold(layer)
     if inputs is not None:
         made._called = inputs._called
         made._learns_by = inputs._rule, inputs._margin

@@ -15,6 +15,8 @@ from cfloat._compensate.second_moments import SecondMoment, moment_of_sum
 #: Elements of inputs that are widened to float64 at a time, about.
 _PIECE_SIZE: Final = 1 << 22
 
+_LARGEST: Final = torch.finfo(torch.float64).max / 2
+
 _CONVOLUTIONS: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -186,8 +188,9 @@ class InputMoments:
         for key, each in self._sums.items():
             assert isinstance(key, tuple)
             if id(each) not in made:
+                # finite, and twice as much as well, which is what a mean is made of
                 is_sound = each.total is not None and each.count > 0
-                if is_sound and each.total is not None and bool(each.total.isfinite().all()):
+                if is_sound and each.total is not None and _largest(each.total) <= _LARGEST:
                     total = each.total.numpy()
                     made[id(each)] = moment_of_sum(total, each.count, each.axis)
                     each.total = torch.zeros(0, dtype=torch.float64, device="cpu")
@@ -201,6 +204,11 @@ class InputMoments:
             ordered = [parts[i] for i in sorted(parts)]
             sound = [moment for moment in ordered if moment is not None]
             yield weight, in_slices(sound) if len(sound) == len(ordered) else None
+
+
+def _largest(x: Tensor) -> float:
+    """Give the largest magnitude; NaN if there is a NaN."""
+    return float(torch.linalg.vector_norm(x, torch.inf))
 
 
 def _version(x: Tensor) -> int:

@@ -43,7 +43,8 @@ def collect_moments(model: nn.Module, batches: Iterable[Any]) -> Sensitivity:
 
     See Also
     --------
-    round_compensated : Rounds a model's weights by them, in one call.
+    compensate : Rounds a model's weights, in one call.
+    quantize, to_inference : Take them as `moments`.
     sensitivity : Beside these by how much the model's output changes.
 
     Notes
@@ -136,7 +137,11 @@ class Gathering:
         given = given[: 3 if attends else 1]
         weights = _weights_of(layer)
         self._called.update(dict.fromkeys(map(id, weights)))
-        if not given or any(x.layout != torch.strided or x.is_nested or not x.ndim for x in given):
+        if not all(weight.numel() for weight in weights):
+            self._left.update(dict.fromkeys(map(id, weights), "it has no elements"))
+        elif not given or any(
+            x.layout != torch.strided or x.is_nested or not x.ndim for x in given
+        ):
             self._left.update(dict.fromkeys(map(id, weights), "its inputs are no dense tensor"))
         elif any(x.is_complex() for x in given):
             self._left.update(dict.fromkeys(map(id, weights), "its inputs are complex"))

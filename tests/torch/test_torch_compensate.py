@@ -337,6 +337,15 @@ def test_refusals_leave_the_model_as_it_was():
         assert isinstance(quantized[2], ct.QuantizedLinear)
     with pytest.raises(cf.errors.FileError):
         ct.quantize(a_model(), weight=E4, moments="none.safetensors")
+    meta = a_model().to("meta")
+    value_error(
+        "moments['0.weight'] is of a weight without values",
+        ct.quantize,
+        meta,
+        weight=E4,
+        moments=found,
+    )
+    assert type(meta[0]) is nn.Linear
 
 
 @pytest.mark.quick
@@ -365,8 +374,58 @@ def test_a_summary_says_no_more_than_it_knows():
 
 
 @pytest.mark.quick
-def test_a_model_is_not_compensated_twice():
+def test_codes_of_what_was_changed_have_no_figures_of_before():
     found = ct.collect_moments(a_model(), batches_of_model())
+    model = ct.quantize(a_model(), weight=E4, moments=found)
+    with torch.no_grad():
+        model[0].weight += 0.001
+    rows = ct.summary(ct.to_inference(model)).layers
+    assert rows[0].compensation == "changed since it was compensated"
+    assert rows[1].compensation.endswith("dB compensated")
+
+
+@pytest.mark.quick
+def test_what_moments_cannot_do_is_said():
+    """Those of few inputs, none that have no factor, and those that gain nothing."""
+    few = ct.collect_moments(a_model(), [batches_of_model()[0][:5]])
+    said = ct.summary(ct.quantize(a_model(), weight=E4, moments=few)).layers[0].compensation
+    assert said.endswith("dB compensated (moments of 5 inputs, fewer than the 16 columns)")
+    for values, reason in (
+        (np.zeros((2, 2)), "moments are 0, or have no factor"),
+        (np.array([[1.0, 5], [5, 1]]), "moments are 0, or have no factor"),
+        (np.eye(2), "nowhere better than to nearest"),
+    ):
+        torch.manual_seed(0)
+        layer = nn.Linear(2, 4)
+        before = layer.weight.detach().clone()
+        with pytest.warns(ct.QuantizationWarning, match=f"not by moments: weight: {reason}"):
+            ct.quantize(layer, weight=E4, moments={"weight": cf.SecondMoment(values, 9)})
+        (row,) = ct.summary(layer).layers
+        assert row.compensation == f"to nearest: {reason}"
+        assert torch.equal(layer.weight, before)
+
+
+@pytest.mark.quick
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+def test_layers_without_elements_and_squares_that_overflow():
+    model = nn.Sequential(nn.Linear(4, 0), nn.Linear(0, 3))
+    found = ct.collect_moments(model, [torch.randn(3, 4)])
+    assert not found.moments
+    assert found.notes == ("by their elements: 0.weight, 1.weight: it has no elements",)
+    made = ct.compensate(model, [torch.randn(3, 4)], E4)
+    assert set(made.left.values()) == {"it has no elements"}
+    # a sum that is finite, and twice as much is not
+    large = torch.tensor([[1.2e154, 1.0], [1.0, 2.0]], dtype=torch.float64)
+    found = ct.collect_moments(nn.Linear(2, 2).double(), [large])
+    assert found.notes == (
+        "by their elements: weight: its inputs are not all finite, or none counts",
+    )
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("count", [5, 400])
+def test_a_model_is_not_compensated_twice(count):
+    found = ct.collect_moments(a_model(), [torch.cat(batches_of_model())[:count]])
     model = ct.quantize(a_model(), weight=E4, moments=found)
     before = [model[i].weight.detach().clone() for i in (0, 2)]
     said = [row.compensation for row in ct.summary(model).layers]
@@ -564,6 +623,15 @@ def test_layers_that_are_skipped_stay_as_they_are():
 
 
 @pytest.mark.quick
+def test_attention_that_is_skipped_keeps_what_it_alone_reads():
+    """As with quantize."""
+    layer = nn.TransformerEncoderLayer(8, 2, 12, batch_first=True).eval()
+    made = ct.compensate(layer, [torch.randn(4, 5, 8)], E4, skip=["self_attn"])
+    assert list(made.weights) == ["linear1.weight", "linear2.weight"]
+    assert made.left == {}
+
+
+@pytest.mark.quick
 def test_what_compensate_refuses():
     batches, calls = batches_of_model(), []
     model = a_model()
@@ -582,9 +650,24 @@ def test_what_compensate_refuses():
     refused(value_error, "order is 'up'", model, batches, E4, order="up")
     refused(value_error, "damping is -1", model, batches, E4, damping=-1)
     refused(value_error, "least", model, batches, E4, "least")
+    refused(value_error, "'0.weight': axis is 5; it takes", model, batches, E4, axis=5)
+    refused(value_error, "'0.weight': block is 0; it takes", model, batches, E4, block=0)
+    refused(type_error, "'0.weight': axis is 'x'; it takes", model, batches, E4, axis="x")
+    refused(
+        value_error,
+        "'2.weight': bias has shape (24, 1), which does not",
+        model,
+        batches,
+        E4,
+        [[9]] * 24,
+    )
     refused(value_error, "fits no layer's name", model, batches, E4, skip=["x"])
     refused(value_error, "that is not skipped", model, batches, E4, skip=["*"])
     value_error("at least one batch", ct.compensate, model, [], E4)
+    lazy = nn.Sequential(nn.Linear(4, 4), nn.LazyLinear(3))
+    value_error(
+        "layer '1' does not know its shape yet", ct.compensate, lazy, [torch.ones(1, 4)], E4
+    )
     quantized = ct.quantize(a_model(), weight=E4)
     value_error(
         "layer '0' is quantized; it takes a plain model", ct.compensate, quantized, batches, E4
