@@ -49,7 +49,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--moments",
         metavar="FILE",
-        help="what cfloat.torch.sensitivity measured, and Sensitivity.save wrote: round each weight for the "
+        help="what cfloat.torch.collect_moments gave, and its save wrote: round each weight for the "
         "outputs of its products, and others to nearest",
     )
     command.add_argument(

@@ -90,7 +90,7 @@ def add(commands: Any) -> None:
     known.add_argument(
         "--moments",
         metavar="FILE",
-        help="the same by what cfloat.torch.sensitivity measured, and Sensitivity.save wrote",
+        help="the same by what cfloat.torch.collect_moments or sensitivity gave, and its save wrote",
     )
     command.add_argument(
         "--by",

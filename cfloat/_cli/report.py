@@ -80,7 +80,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--moments",
         metavar="FILE",
-        help="what cfloat.torch.sensitivity measured, and Sensitivity.save wrote: measure the error of "
+        help="what cfloat.torch.collect_moments gave, and its save wrote: measure the error of "
         "weights' outputs, rounded to nearest and compensated",
     )
     command.add_argument(
