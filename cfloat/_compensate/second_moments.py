@@ -133,10 +133,6 @@ class SecondMoment:
             f"moments of {length} inputs{some} along {along} do not fit a weight of shape {shape}"
         )
 
-    def outputs_of(self, shape: tuple[int, ...]) -> int:
-        """Tell how many outputs a weight of a shape has."""
-        return shape[0] if self.axis == 1 else prod(shape[1:])
-
     def square(self, x: Floats, start: int, rows: int) -> float:
         """Give the mean square of the outputs, summed over a piece of a weight, or of its error.
 
@@ -163,6 +159,11 @@ class SecondMoment:
             part = matrix[max(0, group * each - start) : (group + 1) * each - start]
             total += _inner(part @ self.values[group], part)
         return total
+
+
+def outputs_of(moment: SecondMoment, shape: tuple[int, ...]) -> int:
+    """Tell how many outputs a weight of a shape has, by where its inputs are."""
+    return shape[0] if moment.axis == 1 else prod(shape[1:])
 
 
 def _inner(a: Floats, b: Floats) -> float:

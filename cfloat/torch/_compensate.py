@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cfloat._array.array import CFloatArray
 from cfloat._compensate.round_compensated import CompensationStats, round_compensated
-from cfloat._compensate.second_moments import SecondMoment
+from cfloat._compensate.second_moments import SecondMoment, outputs_of
 from cfloat._compensate.uses import moment_of_uses
 from cfloat._core.text import shown
 from cfloat._files.names_by_reason import in_one_line
@@ -216,7 +216,7 @@ def _replace(
     array, stats = made
     if torch.equal(to_torch(array, torch.float64), weight.detach().cpu().to(torch.float64)):
         return None
-    if stats.rows_kept == uses[0].outputs_of(tuple(weight.shape)):
+    if stats.rows_kept == outputs_of(uses[0], tuple(weight.shape)):
         reason = "; ".join(stats.notes) or "nowhere better than to nearest"
         return reason.removesuffix(": rounded to nearest")
     return put(weight, array) or stats
