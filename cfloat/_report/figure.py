@@ -129,7 +129,8 @@ def _figures() -> "type[Figure]":
         raise MissingExtraError(
             "plots need matplotlib; install it with: pip install 'cfloat[plot]'"
         ) from None
-    return Figure
+    made: type[Figure] = Figure  # of which mypy knows nothing where matplotlib is not installed
+    return made
 
 
 def _tensor(content: dict[str, Any], name: str | None) -> dict[str, Any]:
