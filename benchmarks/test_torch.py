@@ -12,21 +12,13 @@ import cfloat as cf
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'cfloat[torch]'")
 import cfloat.torch as ct  # noqa: E402
 
-pytestmark = pytest.mark.benchmark(max_time=0.5, min_rounds=3)
+pytestmark = [
+    pytest.mark.benchmark(max_time=0.5, min_rounds=3),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 SIZE = 1 << 22
 E4, SHP = cf.CFloat8_1_4_3, cf.CFloat16_SHP
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = cf.get_num_threads(), torch.get_num_threads()
-    cf.set_num_threads(1)
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    cf.set_num_threads(before[0])
-    torch.set_num_threads(before[1])
 
 
 ROUNDINGS = {

@@ -17,22 +17,12 @@ import cfloat.torch as ct  # noqa: E402
 
 pytestmark = [
     pytest.mark.benchmark(max_time=3, min_rounds=5),
+    pytest.mark.usefixtures("one_thread"),
     # PyTorch's compiler warns of itself
     pytest.mark.filterwarnings("default"),
 ]
 
 E4, E5 = cf.CFloat8_1_4_3, cf.CFloat8_1_5_2
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = cf.get_num_threads(), torch.get_num_threads()
-    cf.set_num_threads(1)
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    cf.set_num_threads(before[0])
-    torch.set_num_threads(before[1])
 
 
 def small_cnn():

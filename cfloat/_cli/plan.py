@@ -16,7 +16,7 @@ from cfloat._files.replace import write_text
 from cfloat._report.plan import plan
 from cfloat._report.progress import progress_bar
 from cfloat._report.weighing import MEASURES
-from cfloat.errors import FileError
+from cfloat.errors import ArgumentValueError, FileError
 
 from .shared_options import OTHER_FORMATS, READABLE
 
@@ -135,6 +135,8 @@ def _nothing_else_printed() -> Iterator[None]:
 
 
 def _run_plan(options: argparse.Namespace) -> None:
+    if options.compensate and options.moments is None and options.activations is None:
+        raise ArgumentValueError("--compensate goes with --moments or --activations")
     outputs = [path for path in (options.out, options.html) if path is not None]
     for path in outputs:
         # refused before the work is done

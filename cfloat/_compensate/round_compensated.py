@@ -220,9 +220,10 @@ class _Task:
             for part in parts
             for rows in pieces(part.rows.start, part.rows.stop)
         ]
+        self._signal = self._squares_of_outputs()
 
     def of_format(self, fmt: Format, each: Each) -> "_Task":
-        """Give the same of another format, with the factors that are there."""
+        """Give the same of another format, with the factors and the signal that are there."""
         other = copy(self)
         other._fmt, other._each = fmt, each
         return other
@@ -280,7 +281,7 @@ class _Task:
         elif self._rows:
             biases = self._shifted(biases, chosen[:1].item())
         stats = CompensationStats(
-            signal=self._signal(),
+            signal=self._signal,
             nearest_error=float(nearest.sum()),
             error=float(error.sum()),
             damping=self._damping,
@@ -309,7 +310,7 @@ class _Task:
             return BiasLayout(int(np.clip(values + shift, low, high)))
         return BiasLayout(np.clip(values + shift, low, high).astype(np.int16), biases.blocks)
 
-    def _signal(self) -> float:
+    def _squares_of_outputs(self) -> float:
         """Give the mean square of the outputs, summed."""
 
         def of(part: _Part) -> Floats:

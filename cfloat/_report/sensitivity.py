@@ -242,7 +242,8 @@ def _said(stored: Checkpoint) -> dict[str, Any]:
     text = stored.metadata.get(KEY)
     if text is None:
         raise ValueError(
-            "no file of second moments: Sensitivity.save writes them, and inputs are for --activations"
+            "no file of second moments, as cfloat.torch.collect_moments(...).save writes; inputs "
+            "themselves are for cfloat plan --activations"
         )
     said = parse_json(text)
     if not isinstance(said, dict):

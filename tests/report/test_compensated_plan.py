@@ -316,7 +316,7 @@ def test_what_has_no_outputs_to_round_for_is_refused(model, moments):
         "by is 'sqnr'", cf.plan, model, compensate=True, sensitivity=moments, by="sqnr"
     )  # fmt: skip
     line = refused(cfloat("plan", model, "--compensate"))
-    assert "takes a sensitivity or activations" in line
+    assert "--compensate goes with --moments or --activations" in line
     wrong = cf.Sensitivity({"wide": (cf.SecondMoment.of(INPUTS["conv"]),)})
     refuse(cf.FileError, "wide: moments of 96", cf.plan, model, sensitivity=wrong, compensate=True)
 
