@@ -9,6 +9,7 @@ import subprocess
 from html.parser import HTMLParser
 from urllib.parse import parse_qsl
 
+import numpy as np
 import pytest
 from report_content import (
     HOSTILE,
@@ -19,6 +20,7 @@ from report_content import (
     make_plan,
 )
 
+import cfloat as cf
 from cfloat._report.html_page import compare_page, html_page, plan_page
 
 #: Elements that have no end tag.
@@ -513,6 +515,25 @@ def test_a_tensor_has_each_figure_once_and_in_words(browse):
         assert rows.count(word) == 1
     for word in ("shape", "dtype", "size", "nonfinite", "gain_db"):
         assert word not in rows
+
+
+def test_outputs_are_shown_where_they_were_measured(browse):
+    """Of a report of one weight, as it makes its page: the weight's figures, in words and as numbers."""
+    rng = np.random.default_rng(0)
+    inputs = rng.standard_normal((300, 12)) @ rng.standard_normal((12, 12))
+    weights = {"w": rng.standard_normal((6, 12))}
+    for moments in (None, cf.Sensitivity({"w": (cf.SecondMoment.of(inputs),)})):
+        made = cf.report(weights, sensitivity=moments)
+        parsed = _ready(browse(made.to_html(), "tensor=w", make=str))
+        words = [each["text"] for each in parsed.all("th")]
+        cells = [each["text"] for each in parsed.all("td")]
+        for word in ("output, dB", "output, compensated, dB"):
+            assert words.count(word) == (moments is not None)
+        if moments is not None:
+            row = next(each for each in made.rows if each.format == "CFloat8_1_4_3")
+            assert row.compensated_db > row.output_db
+            for value in (row.output_db, row.compensated_db):
+                assert f"{value:.2f}" in cells or f"{value:.1f}" in cells, (value, cells)
 
 
 def test_constants_and_zeros_do_not_count(browse):
