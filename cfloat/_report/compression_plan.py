@@ -227,7 +227,8 @@ class CompressionPlan:
             The page: the curve of bytes against error with the plan on it, and a table of the tensors that
             can be sorted and filtered.  It loads nothing from the network.
         """
-        return plan_page(self._content() | {"command": _command(self, path)})
+        said = [*_of_what(self), *_notes(self)]
+        return plan_page(self._content() | {"command": _command(self, path), "said": said})
 
     @in_default_modes
     def plot(self) -> "Figure":
@@ -318,8 +319,17 @@ def _figures(plan: CompressionPlan) -> list[str]:
     ]
 
 
+def _of_what(plan: CompressionPlan) -> list[str]:
+    """Say what errors are of."""
+    return measures_in_words(plan.by, [each.measure for each in plan.tensors])
+
+
+def _notes(plan: CompressionPlan) -> list[str]:
+    return [f"note: {printable(note)}" for note in plan.notes]
+
+
 def _measures(plan: CompressionPlan) -> list[str]:
-    lines = measures_in_words(plan.by, [each.measure for each in plan.tensors])
+    lines = _of_what(plan)
     if plan.export:
         lines.append(
             f"export {plan.export}, {_biases(plan.strategy, 'scale')}; linear layers "
@@ -327,7 +337,7 @@ def _measures(plan: CompressionPlan) -> list[str]:
         )
         if all(each.format == UNCHANGED for each in plan.tensors):
             lines.append("note: no layer keeps the bound: there is nothing to export")
-    return lines + [f"note: {printable(note)}" for note in plan.notes]
+    return lines + _notes(plan)
 
 
 def _kinds(plan: CompressionPlan) -> list[str]:

@@ -611,6 +611,27 @@ def test_a_plan(browse):
     assert "2,000 bytes" in seen[1]
 
 
+@pytest.mark.parametrize("compensate", [False, True])
+def test_a_plan_says_what_its_errors_are_of(browse, tmp_path, compensate):
+    """Of outputs, to nearest or compensated: the line of its screen, and the measure beside a figure."""
+    rng = np.random.default_rng(0)
+    inputs = rng.standard_normal((300, 12)) @ rng.standard_normal((12, 12))
+    path = tmp_path / "model.safetensors"
+    cf.save(path, {"b": rng.standard_normal(64), "w": rng.standard_normal((6, 12))})
+    known = cf.Sensitivity({"w": (cf.SecondMoment.of(inputs),)}, notes=("left out: <img src=x>",))
+    made = cf.plan(path, size=0.3, sensitivity=known, compensate=compensate)
+    parsed = _ready(browse(made.to_html(), make=str))
+    remarks = _inside(parsed, "remarks")
+    assert "errors of the outputs of 1 tensors' products, by their inputs; of 1 tensors'" in remarks
+    assert "note: left out: <img src=x>" in remarks
+    assert ("1 of these are rounded for their outputs, by moments" in remarks) == compensate
+    measure = "output, compensated" if compensate else "output"
+    assert [each["text"] for each in parsed.all("small")] == [measure]
+    assert not parsed.all("img")
+    by_elements = cf.plan(path, size=0.3).to_html()
+    assert "outputs" not in _inside(_ready(browse(by_elements, make=str)), "remarks")
+
+
 def test_a_plan_of_an_export(browse):
     """It has scales, and says who knew what it takes; names in that are inert, too."""
     content = make_plan() | {"export": "fp8", "exported_by": "by <img src=x> of a library"}

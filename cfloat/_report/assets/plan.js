@@ -36,7 +36,8 @@ function showPlan() {
   const reasons = new Map();
   for (const tensor of plan.tensors) if (tensor.reason) reasons.set(tensor.reason, (reasons.get(tensor.reason) ?? 0) + 1);
   const exported = plan.export ? [make("p", {}, `An export, ${visible(plan.export)}: linear layers ${visible(plan.exported_by)}.`)] : [];
-  at("remarks").replaceChildren(...exported, ...[...reasons].map(([reason, count]) => make("p", {}, `Unchanged: ${plural(count, "tensor")}, ${visible(reason)}.`)));
+  const said = (plan.said ?? []).map((line) => make("p", {}, visible(line)));
+  at("remarks").replaceChildren(...said, ...exported, ...[...reasons].map(([reason, count]) => make("p", {}, `Unchanged: ${plural(count, "tensor")}, ${visible(reason)}.`)));
   drawPlan();
 }
 
@@ -67,7 +68,8 @@ function planLine(tensor) {
   return make("tr", {}, make("th", { scope: "row", class: "pin name" }, nameOf(tensor.name)), make("td", { class: "text" }, visible(tensor.dtype)),
     make("td", { class: "text" }, shapeText(tensor.shape)),
     make("td", { class: "text" }, becomesText(tensor), tensor.reason ? make("small", {}, visible(tensor.reason)) : null),
-    make("td", {}, make("b", {}, lossText(tensor.db))), make("td", {}, number(tensor.nbytes_before)), make("td", {}, number(tensor.nbytes)));
+    make("td", {}, make("b", {}, lossText(tensor.db)), (tensor.measure ?? "sqnr") === "sqnr" ? null : make("small", {}, visible(tensor.measure))),
+    make("td", {}, number(tensor.nbytes_before)), make("td", {}, number(tensor.nbytes)));
 }
 
 function wanted() {
