@@ -28,6 +28,7 @@ from cfloat.errors import ArgumentTypeError, ArgumentValueError
 from .factor import Factor, factor_of
 from .second_moments import SecondMoment
 from .shares import Each, pieces, sharing
+from .uses import TO_NEAREST
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -213,7 +214,7 @@ class _Task:
         self._notes: list[str] = []
         lost = self._rows - int(self._finite.sum())
         if lost:
-            self._notes.append(f"{lost} of {self._rows} rows are not finite: rounded to nearest")
+            self._notes.append(f"{lost} of {self._rows} rows are not finite{TO_NEAREST}")
         parts = self._factored(moments, falling, damping)
         self._pieces = [
             part._replace(rows=rows)
@@ -236,7 +237,7 @@ class _Task:
         """Cut the rows by groups, and factor the moments of each."""
         columns = self._weights.shape[1]
         if moments.is_diagonal:
-            self._notes.append("inputs are one-hot, for which nearest is best: rounded to nearest")
+            self._notes.append(f"inputs are one-hot, for which nearest is best{TO_NEAREST}")
             return [_Part(slice(0, self._rows), moments.values, None)]
         if moments.count < columns:
             self._notes.append(
@@ -252,7 +253,7 @@ class _Task:
             parts.append(_Part(slice(i * size, (i + 1) * size), values, factor))
         if without:
             some = "" if len(each) == 1 else f"{without} of {len(each)} groups' "
-            self._notes.append(f"{some}moments are 0, or have no factor: rounded to nearest")
+            self._notes.append(f"{some}moments are 0, or have no factor{TO_NEAREST}")
         if self._damping > damping:
             self._notes.append(f"damping grew to {self._damping:g} for moments to have a factor")
         return parts

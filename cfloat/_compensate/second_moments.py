@@ -161,11 +161,6 @@ class SecondMoment:
         return total
 
 
-def outputs_of(moment: SecondMoment, shape: tuple[int, ...]) -> int:
-    """Tell how many outputs a weight of a shape has, by where its inputs are."""
-    return shape[0] if moment.axis == 1 else prod(shape[1:])
-
-
 def _inner(a: Floats, b: Floats) -> float:
     # the mean of squares, whose rounding may not make it negative
     return max(0.0, float(np.vdot(a, b)))

@@ -1,8 +1,13 @@
 """Which moments a weight is rounded by, of those of all the ways in which it is used."""
 
 from collections.abc import Sequence
+from math import prod
+from typing import Final
 
 from .second_moments import SecondMoment
+
+#: How a note ends that says why.
+TO_NEAREST: Final = ": rounded to nearest"
 
 
 def moment_of_uses(uses: Sequence[SecondMoment]) -> tuple[SecondMoment | None, str]:
@@ -30,3 +35,23 @@ def moment_of_uses(uses: Sequence[SecondMoment]) -> tuple[SecondMoment | None, s
         (use.values * (use.count / count) for use in uses[1:]), first.values * (first.count / count)
     )
     return SecondMoment(mean, count, first.axis), ""
+
+
+def why_all_nearest(
+    moment: SecondMoment, shape: tuple[int, ...], rows_kept: int, notes: Sequence[str]
+) -> str:
+    """Say why every row of a weight is as rounded to nearest; empty if some are not.
+
+    Parameters
+    ----------
+    moment : SecondMoment
+        What it was rounded by.
+    shape : tuple of int
+        The weight's shape.
+    rows_kept, notes
+        As of `CompensationStats`.
+    """
+    outputs = shape[0] if moment.axis == 1 else prod(shape[1:])
+    if rows_kept < outputs:
+        return ""
+    return "; ".join(notes).removesuffix(TO_NEAREST) or "nowhere better than to nearest"

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from cfloat._bias.bias_layout import BiasLayout
 from cfloat._bias.choose import choose_checked
 from cfloat._compensate.round_compensated import OUTPUT, round_compensated
-from cfloat._compensate.second_moments import SecondMoment, outputs_of
-from cfloat._compensate.uses import moment_of_uses
+from cfloat._compensate.second_moments import SecondMoment
+from cfloat._compensate.uses import moment_of_uses, why_all_nearest
 from cfloat._convert.by_layout import encode_layout
 from cfloat._core.flags import collected
 from cfloat._core.float_modes import in_default_modes
@@ -135,9 +135,9 @@ class Compensating(Encoding):
             if self._finished is not None:
                 self._finished.put(question, made)
         summary = counter.summary
-        if made.rows_kept == outputs_of(moment, self._entry.shape):
-            reason = "; ".join(made.notes) or "nowhere better than to nearest"
-            summary.to_nearest[self.name] = reason.removesuffix(": rounded to nearest")
+        reason = why_all_nearest(moment, shape, made.rows_kept, made.notes)
+        if reason:
+            summary.to_nearest[self.name] = reason
         else:
             summary.compensated[self.name] = Compensated(made.nearest_db, made.db)
             if made.notes:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from cfloat._array.array import CFloatArray
 from cfloat._compensate.round_compensated import CompensationStats, round_compensated
-from cfloat._compensate.second_moments import SecondMoment, outputs_of
-from cfloat._compensate.uses import moment_of_uses
+from cfloat._compensate.second_moments import SecondMoment
+from cfloat._compensate.uses import moment_of_uses, why_all_nearest
 from cfloat._core.text import shown
 from cfloat._files.names_by_reason import in_one_line
 from cfloat._report.sensitivity import Sensitivity
@@ -216,10 +216,8 @@ def _replace(
     array, stats = made
     if torch.equal(to_torch(array, torch.float64), weight.detach().cpu().to(torch.float64)):
         return None
-    if stats.rows_kept == outputs_of(uses[0], tuple(weight.shape)):
-        reason = "; ".join(stats.notes) or "nowhere better than to nearest"
-        return reason.removesuffix(": rounded to nearest")
-    return put(weight, array) or stats
+    reason = why_all_nearest(uses[0], tuple(weight.shape), stats.rows_kept, stats.notes)
+    return reason or put(weight, array) or stats
 
 
 def compensated(

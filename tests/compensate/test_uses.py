@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cfloat import SecondMoment
-from cfloat._compensate.uses import moment_of_uses
+from cfloat._compensate.uses import moment_of_uses, why_all_nearest
 
 pytestmark = pytest.mark.quick
 
@@ -40,3 +40,13 @@ def test_embeddings_are_rounded_to_nearest() -> None:
 @pytest.mark.parametrize("other", [SecondMoment.of(X[:, :3]), SecondMoment.of(X, 0)])
 def test_others_do_not_fit_together(other: SecondMoment) -> None:
     assert moment_of_uses([SecondMoment.of(X), other])[0] is None
+
+
+@pytest.mark.parametrize(("axis", "outputs"), [(1, 4), (0, 6)])
+def test_why_every_row_is_to_nearest(axis: int, outputs: int) -> None:
+    moment = SecondMoment.of(X[:, :4], axis)
+    shape = (4, 2, 2) if axis == 1 else (4, 6)
+    assert why_all_nearest(moment, shape, outputs - 1, ("a note",)) == ""
+    assert why_all_nearest(moment, shape, outputs, ()) == "nowhere better than to nearest"
+    notes = ("few inputs", "no factor: rounded to nearest")
+    assert why_all_nearest(moment, shape, outputs, notes) == "few inputs; no factor"
