@@ -43,6 +43,9 @@ except ImportError:
 #: Seconds within which a scheduler or a worker answers, or is not to be reached.
 TIMEOUT: Final = 5
 
+# How often a scheduler is greeted whose welcome came with something else.
+_WELCOMES: Final = 5
+
 # Seconds to wait for a task, at most, until it is asked who is there.
 _POLL: Final = 0.1
 
@@ -243,9 +246,7 @@ class Cluster:
                 )
             # what was on a worker that died is done anew as soon as it is given up
             stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": TIMEOUT}))
-            self._client = stack.enter_context(
-                distributed.Client(address, timeout=TIMEOUT, set_as_default=False)
-            )
+            self._client = stack.enter_context(_connected(address))
             self._open = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -294,6 +295,29 @@ class Cluster:
             except BaseException:
                 tasks.cancel()
                 raise
+
+
+class _Client(distributed.Client):
+    """A client that is closed if it was not welcomed as it expects: distributed's own goes on then."""
+
+    def __init__(self, address: str) -> None:
+        try:
+            super().__init__(address, timeout=TIMEOUT, set_as_default=False)
+        except AssertionError:
+            self.close()
+            raise
+
+
+def _connected(address: str) -> _Client:
+    """Connect to a scheduler.
+
+    A client asserts that the scheduler's welcome comes alone, but what the scheduler tells all its clients just
+    then, as that a worker's results are lost, may come in the same message.  Then it is greeted anew.
+    """
+    for _ in range(_WELCOMES):
+        with suppress(AssertionError):
+            return _Client(address)
+    raise ClusterError(f"scheduler {shown(address)}: its welcome is not what Dask's client expects")
 
 
 class _FileTasks:

@@ -27,6 +27,21 @@ FMT = cf.CFloat8_1_4_3
 SECONDS = watches.LEAST_TIMEOUT
 #: What a worker imports only when it is given work.
 WORKERS_PACKAGE = "import cfloat.dask._cluster"
+#: A scheduler that tells all its clients something while it welcomes one of them, some times.
+TALKS = """
+from distributed import SchedulerPlugin
+
+class Talks(SchedulerPlugin):
+    times = {times}
+
+    def add_client(self, scheduler, client):
+        if self.times:
+            self.times -= 1
+            scheduler.loop.add_callback(scheduler.report, {{"op": "lost-data", "key": "x"}})
+
+def dask_setup(scheduler):
+    scheduler.add_plugin(Talks())
+"""
 HOST = ["--host", "127.0.0.1", "--no-dashboard"]
 
 pytestmark = pytest.mark.skipif(
@@ -37,10 +52,10 @@ pytestmark = pytest.mark.skipif(
 class Processes:
     """A scheduler and workers, processes without anyone who starts them anew."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *options):
         self.workers = []
         said = folder / "scheduler.json"
-        self.scheduler = self._start("scheduler", "--port", "0", "--scheduler-file", said)
+        self.scheduler = self._start("scheduler", "--port", "0", "--scheduler-file", said, *options)
         self.address = None
         while self.address is None:
             assert self.scheduler.poll() is None
@@ -52,7 +67,7 @@ class Processes:
         for _ in range(count):
             options = ["--no-nanny", "--nthreads", "1", "--preload", WORKERS_PACKAGE]
             self.workers.append(self._start("worker", self.address, *options))
-        with distributed.Client(self.address, set_as_default=False) as client:
+        with clusters._connected(self.address) as client:
             client.wait_for_workers(len(self.workers), timeout=60)
 
     def _start(self, kind, *options):
@@ -170,12 +185,31 @@ def test_a_slow_worker_is_not_taken_for_dead(processes, tmp_path):
 
     processes.start_workers(1)
     save_file({"a": np.ones((3, 4), np.float32)}, tmp_path / "in.safetensors")
-    with distributed.Client(processes.address, set_as_default=False) as client:
+    with clusters._connected(processes.address) as client:
         client.run(make_slow)
     start = time.monotonic()
     run(processes, tmp_path / "in.safetensors", tmp_path / "out.safetensors")
     assert time.monotonic() - start >= seconds
     np.testing.assert_array_equal(cf.load(tmp_path / "out.safetensors")["a"], np.ones((3, 4)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("times", "comes"), [(2, True), (100, False)])
+def test_a_welcome_that_comes_with_something_else(tmp_path, times, comes):
+    """As where workers have just left; what never ends is one line, and no client is left."""
+    (tmp_path / "talks.py").write_text(TALKS.format(times=times))
+    processes = Processes(tmp_path, "--preload", tmp_path / "talks.py")
+    before = threading.active_count()
+    try:
+        if comes:
+            with clusters.Cluster(processes.address):
+                pass
+        else:
+            with pytest.raises(ClusterError, match="its welcome is not what Dask's client"):
+                clusters.Cluster(processes.address)
+        assert threading.active_count() <= before + 1  # the loop that clients share
+    finally:
+        processes.end()
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 4.9, float("nan"), float("inf")])
