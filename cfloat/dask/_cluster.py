@@ -311,8 +311,8 @@ class _Client(distributed.Client):
 def _connected(address: str) -> _Client:
     """Connect to a scheduler.
 
-    A client asserts that the scheduler's welcome comes alone, but what the scheduler tells all its clients just
-    then, as that a worker's results are lost, may come in the same message.  Then it is greeted anew.
+    A client asserts that the scheduler's welcome comes alone, but what the scheduler tells all its clients
+    just then, as that a worker's results are lost, may come in the same message.  Then it is greeted anew.
     """
     for _ in range(_WELCOMES):
         with suppress(AssertionError):

@@ -386,11 +386,12 @@ WIDE_EXACT = (
 
 def exact(values):
     """The exact sum, rounded to float32 once."""
-    total = sum(
-        Fraction(float(x)) * int(count)
-        for x, count in zip(*np.unique(values, return_counts=True), strict=True)
-    )
-    return nearest(total)
+    mantissas, exponents = np.frexp(np.asarray(values, np.float64))
+    least = int(exponents.min(initial=0))
+    # of each exponent apart: integers of 24 bits, whose sums float64 has without rounding
+    assert values.size < 1 << (53 - 24)
+    sums = np.bincount(exponents - least, np.ldexp(mantissas, 24))
+    return nearest(sum(int(some) * Fraction(2) ** (least - 24 + i) for i, some in enumerate(sums)))
 
 
 def nearest(total):

@@ -35,9 +35,9 @@ def names(bits):
             yield from (f"binary{bits}p{precision}{sign}{end}" for end in "ef")
 
 
-def assert_same_values(fmt, expected):
+def assert_same_values(fmt, expected, codes=slice(None)):
     """Assert that codes have these values, signs of zeros included, and that NaN is positive."""
-    values = fmt.values().astype(np.float64)
+    values = fmt.values().astype(np.float64)[codes]
     np.testing.assert_array_equal(values, expected)
     number = ~np.isnan(expected)
     np.testing.assert_array_equal(np.signbit(values[number]), np.signbit(expected[number]))
@@ -129,9 +129,21 @@ def test_wide_formats_of_p3109_have_the_values_of_the_oracle(bits):
             continue
         kind = "p3109" if extended else ("fnuz" if signed else "nan_only")
         wanted = ref.RefFormat(exponent_bits, precision - 1, signed, kind, "ieee")
-        reals = [ref.decode(wanted, code, 2 ** (exponent_bits - 1)) for code in range(2**bits)]
+        codes = some_codes(bits)
+        reals = [ref.decode(wanted, code, 2 ** (exponent_bits - 1)) for code in codes.tolist()]
         expected = np.array([as_float(real) for real in reals])
-        assert_same_values(cf.format(name), expected)
+        assert_same_values(cf.format(name), expected, codes)
+
+
+def some_codes(bits):
+    """All codes; of many one in 13, those about the ends of halves and quarters, and each of one bit."""
+    codes = np.arange(2**bits)
+    if bits <= 12:
+        return codes
+    quarter = 2 ** (bits - 2)
+    near_ends = codes[(codes + 40) % quarter < 80]
+    ones = 2 ** np.arange(bits)
+    return np.unique(np.concatenate([codes[::13], near_ends, ones - 1, ones, 2**bits - 1 - ones]))
 
 
 def as_float(real):

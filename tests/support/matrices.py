@@ -3,6 +3,7 @@
 from fractions import Fraction
 from itertools import product
 
+import exact
 import ml_dtypes
 import numpy as np
 
@@ -41,14 +42,15 @@ def assert_within_bound(got, a, b):
 
     And within float32's smallest number for each product, where sums leave the range.
     """
-    a, b = (np.vectorize(Fraction, otypes=[object])(wide(x)) for x in (a, b))
-    exact, magnitude = a @ b, np.abs(a) @ np.abs(b)
+    (a, power_of_a), (b, power_of_b) = (exact.integers(wide(x)) for x in (a, b))
+    unit = Fraction(2) ** (power_of_a + power_of_b)
+    sums, magnitudes = a @ b, np.abs(a) @ np.abs(b)
     terms = a.shape[-1]
-    for one, sum_, bound in zip(
-        np.ravel(got).tolist(), np.ravel(exact), np.ravel(magnitude), strict=True
+    for one, sum_, magnitude in zip(
+        np.ravel(got).tolist(), np.ravel(sums), np.ravel(magnitudes), strict=True
     ):
-        assert abs(Fraction(one) - sum_) <= terms * (
-            Fraction(2) ** -23 * bound + Fraction(2) ** -149
+        assert abs(Fraction(one) - sum_ * unit) <= terms * (
+            Fraction(2) ** -23 * magnitude * unit + Fraction(2) ** -149
         )
 
 
