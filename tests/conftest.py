@@ -56,7 +56,21 @@ settings.register_profile("cfloat", deadline=None, derandomize=bool(os.environ.g
 settings.load_profile("cfloat")
 
 
+def pytest_addoption(parser):
+    group = parser.getgroup("cfloat")
+    group.addoption(
+        "--passed-to", metavar="FILE", help="write which tests passed into FILE, a line each"
+    )
+    group.addoption(
+        "--all-but",
+        metavar="FILE",
+        help="leave out the tests that are in FILE, which passed before",
+    )
+
+
 def pytest_configure(config):
+    if config.option.passed_to:
+        config.pluginmanager.register(Passed(Path(config.option.passed_to)))
     unknown = isas.required() - set(isas.KNOWN)
     if unknown:
         raise pytest.UsageError(
@@ -65,13 +79,32 @@ def pytest_configure(config):
         )
 
 
+class Passed:
+    """Writes which tests passed, for a later run in an environment that has more: see `--all-but`."""
+
+    def __init__(self, path):
+        self._file = path.open("w", encoding="utf-8")
+
+    def pytest_runtest_logreport(self, report):
+        if report.when == "call" and report.passed:
+            self._file.write(f"{report.nodeid!a}\n")
+
+    def pytest_unconfigure(self):
+        self._file.close()
+
+
 # Before -m selects.
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """What is not marked as slow is quick, so that a new test is, too."""
     for item in items:
         if item.get_closest_marker("slow") is None:
             item.add_marker("quick")
+    if config.option.all_but:
+        passed = set(Path(config.option.all_but).read_text("utf-8").splitlines())
+        left_out = [item for item in items if ascii(item.nodeid) in passed]
+        items[:] = [item for item in items if ascii(item.nodeid) not in passed]
+        config.hook.pytest_deselected(items=left_out)
 
 
 def pytest_report_header():
