@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from math import prod
 from typing import Final, NamedTuple
 
-#: Elements of a piece at most: values of 16 bits and their codes are in a core's cache from the time they are
+#: Elements of a piece at most: values of 16 bits and their codes are in a cache from the time they are
 #: read until they are written, and there are enough of them for what Python does in between not to matter.
-PIECE_SIZE: Final = 1 << 19
+PIECE_SIZE: Final = 1 << 20
 
 
 class Piece(NamedTuple):
