@@ -73,6 +73,7 @@ def _of_codes(layer: Any) -> dict[str, Any]:
     return {
         "format": to_text(layer.format),
         "shape": list(layer.codes.shape), "biases": list(layer.weight_bias.shape), "block": layer.block,
+        "along": layer._along,
         "activation": None if layer.activation is None else to_text(layer.activation),
         "activation_bias": bias, "learns_by": list(layer._learns_by),
         "method": method if isinstance(method, str) else None, "margin": layer._margin,

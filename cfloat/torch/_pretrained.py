@@ -46,9 +46,11 @@ def _codes(written: Mapping[str, Any], plain: nn.Linear) -> CFloatLinear:
     codes = to_numpy(torch.zeros(written["shape"], dtype=code_dtype(fmt)))
     if prod(written["biases"]) > codes.size:  # before memory is taken
         raise ValueError(f"biases have shape {tuple(written['biases'])}")
+    along = written.get("along")  # which earlier versions did not write
     array = CFloatArray(
-        codes, fmt, np.full(written["biases"], fmt.default_bias, np.int16), block=written["block"]
-    )
+        codes, fmt, np.full(written["biases"], fmt.default_bias, np.int16),
+        axis=tuple(along) if isinstance(along, list) else along, block=written["block"],
+    )  # fmt: skip
     how: dict[str, Any] = {}
     if written["activation"] is not None:
         bias = written["activation_bias"]
