@@ -524,20 +524,24 @@ def test_blocks_along_any_axis_are_one_bias_a_block(how, activation):
     assert small.weight_bias.numel() == small.state_dict()["weight_bias"].numel() == blocks
     np.testing.assert_array_equal(small.weight.codes, weight.codes)
     np.testing.assert_array_equal(small.weight.bias, weight.bias)
-    # the bits of one bias a weight, in every way of computing
+    # the values of one bias a weight, and the bits of the array's products, in every way of computing
     full = np.array(weight._biases.full(weight.shape))
     spread = ct.CFloatLinear(
         cf.CFloatArray(weight.codes, E4, full), layer.bias, activation=activation
     )
     assert spread.weight_bias.numel() == 24 * 96
-    assert torch.equal(small(x), spread(x))
+    assert torch.equal(*(ct.to_torch(each.weight) for each in (small, spread)))
+    torch.testing.assert_close(small(x), spread(x))
+    inputs = x.numpy() if activation is None else cf.asarray(x.numpy(), activation, "max")
+    expected = torch.from_numpy(cf.matmul(inputs, weight.T)) + small.bias
     compiled = torch.compile(small, fullgraph=True, backend="aot_eager")
-    assert torch.equal(compiled(x), spread(x))
+    assert torch.equal(small(x), expected)
+    assert torch.equal(compiled(x), expected)
     if activation is None:
         x.requires_grad_()
         gradient = torch.randn(5, 24)
-        found = [torch.autograd.grad(each(x), x, gradient)[0] for each in (small, spread)]
-        assert torch.equal(*found)
+        small(x).backward(gradient)
+        assert torch.equal(x.grad, torch.from_numpy(cf.matmul(gradient.numpy(), weight)))
 
 
 @pytest.mark.slow
