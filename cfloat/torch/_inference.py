@@ -23,7 +23,7 @@ from cfloat._matmul.operands import matrices, operand
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from . import _direct
-from ._arguments import check_bias_or_rule, check_values
+from ._arguments import check_bias_or_rule, check_layout, check_values
 from ._arrays import asarray
 from ._codes_in_states import GIVEN, Written, different, in_blocks, matrix_layout
 from ._compensate import (
@@ -361,13 +361,25 @@ class CFloatLinear(nn.Module):
             return self._multiplied(x)
         if self.activation is None:
             return self._multiplied_as_it_is(x)
+        check_layout("x has", x)
+        self._check_place(x)
         x_fmt, x_bias = to_text(self.activation), self._activation_bias(x)
         given = torch.ops.cfloat.encode(x, x_bias, no_stream(), x_fmt, "ties_to_even")
         return self._product(given, x_bias, x_fmt, x.dtype)
 
+    def _check_place(self, x: Tensor) -> None:
+        """Refuse what is of another shape, or elsewhere."""
+        if not x.ndim or x.shape[-1] != self.in_features:
+            raise ArgumentValueError(
+                f"x has shape {tuple(x.shape)}; it takes (..., {self.in_features})"
+            )
+        if x.device != self.codes.device:
+            raise ArgumentValueError(f"x is on {x.device}; the weights are on {self.codes.device}")
+
     def _multiplied_as_it_is(self, x: Tensor) -> Tensor:
         """Multiply inputs that are not rounded."""
-        return self._product(check_values(x), None, "", x.dtype)
+        self._check_place(check_values(x))
+        return self._product(x, None, "", x.dtype)
 
     def _product(
         self, given: Tensor, x_bias: Tensor | None, x_fmt: str, dtype: torch.dtype
