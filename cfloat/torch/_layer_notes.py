@@ -39,6 +39,9 @@ def note_layers(module: nn.Module, of_codes: type[nn.Module]) -> None:
                 done.add(id(config))
                 layers = dict(_layers(part, of_codes))
                 setattr(config, KEY, {"read_by": "cfloat.torch.load_pretrained", OWN: layers})
+            # `save_pretrained` gives tensors the names and shapes of older checkpoints, by patterns that know
+            # nothing of codes; where this is a list, it takes the patterns in it
+            part.__dict__["_weight_conversions"] = []
 
 
 def _layers(module: nn.Module, of_codes: type[nn.Module]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -512,7 +512,18 @@ def test_folders_that_are_none_of_codes_are_refused(tmp_path):
             ValueError,
             "has no layer 'nowhere'",
         ),
-        (lambda layers: layers.pop("lm_head"), cf.FileError, "lm_head"),
+        (
+            lambda layers: layers.pop("lm_head"),
+            cf.FileError,
+            r"1, as 'lm_head\.weight', are missing; 5, as 'lm_head\..*', are of others",
+        ),
+        (
+            lambda layers: layers["model.embed_tokens"]["rounders"].update(
+                query=layers["model.layers.0.self_attn"]["rounders"]["query"]
+            ),
+            ValueError,
+            "the products of attention in the folder; here it cannot: it computes no attention",
+        ),
         (
             lambda layers: layers["lm_head"].pop("format"),
             cf.FileError,
@@ -546,9 +557,16 @@ def test_folders_that_are_none_of_codes_are_refused(tmp_path):
             ct.load_pretrained(kind, tmp_path)
     (tmp_path / "config.json").write_text(text)
     ct.load_pretrained(kind, tmp_path)
+    with pytest.raises(
+        ValueError, match="its attn_implementation is 'flex_attention', and not sdpa"
+    ):
+        ct.load_pretrained(kind, tmp_path, attn_implementation="flex_attention")
     path = tmp_path / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(cf.FileError, match=str(tmp_path)):
+        ct.load_pretrained(kind, tmp_path)
+    path.rename(tmp_path / "pytorch_model.bin")
+    with pytest.raises(cf.FileError, match="its weights are pickled; safetensors are read"):
         ct.load_pretrained(kind, tmp_path)
 
 
