@@ -87,7 +87,7 @@ def _widths(layer: Any) -> dict[str, int]:
     elif isinstance(layer, nn.RNNBase | nn.RNNCellBase):
         width = layer.input_size
     elif is_conv1d(layer):
-        width = layer.nx
+        width = layer.weight.shape[0]
     else:
         return {}
     return {"input": width, "x": width}
