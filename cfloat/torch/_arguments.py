@@ -42,9 +42,25 @@ def check_values(x: object) -> Tensor:
 
 
 def check_layout(what: str, tensor: Tensor) -> None:
-    """Raise ArgumentTypeError if a tensor is sparse or the like."""
+    """Raise ArgumentTypeError if a tensor is sparse, nested or the like."""
     if tensor.layout != torch.strided:
         raise ArgumentTypeError(f"{what} layout {tensor.layout}; it takes torch.strided")
+    if tensor.is_nested:
+        raise ArgumentTypeError(f"{what} nested tensors; it takes one tensor of one shape")
+
+
+def check_strided(x: object) -> Tensor:
+    """Return a tensor of values, which lie as strides say; ArgumentTypeError if it is none."""
+    values = check_values(x)
+    if not torch.compiler.is_compiling():  # where a pass backward may not ask
+        check_layout("x has", values)
+    return values
+
+
+def check_has_elements(x: Tensor) -> None:
+    """Raise ArgumentValueError if there is nothing in a tensor but its shape."""
+    if x.is_meta:
+        raise ArgumentValueError("x is on meta, without elements; it takes a tensor that has some")
 
 
 def check_shapes(name: str, x: Tensor, biases: Tensor) -> torch.Size:
@@ -75,6 +91,7 @@ def biases_of(bias: Any, fmt: Format, device: torch.device) -> Tensor:
     if isinstance(bias, Tensor):
         if bias.dtype not in _INTEGERS:
             raise ArgumentTypeError(f"bias has dtype {bias.dtype}; it takes {names(_INTEGERS)}")
+        check_layout("bias has", bias)
         return bias
     checked = fmt.check_biases(bias)
     if isinstance(checked, int):

@@ -16,7 +16,7 @@ from cfloat._core.rounding import RoundingMode
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError
 
-from ._arguments import FLOATS, check_layout, check_values, names
+from ._arguments import FLOATS, check_has_elements, check_strided, names
 from ._memory import for_numpy, to_numpy
 
 
@@ -61,7 +61,7 @@ def asarray(
     CFloatArray([[1.       , 2.       ],
                  [0.1015625, 0.203125 ]], CFloat8_1_4_3, bias=[[14], [18]])
     """
-    check_layout("x has", check_values(x))
+    check_has_elements(check_strided(x))
     # where they are, if NumPy has their dtype
     values = to_numpy(x) if x.is_cpu and x.dtype != torch.bfloat16 else for_numpy(x)
     return creation.asarray(

@@ -18,6 +18,7 @@ from ._attention import attention_of_torch, kind_of_class, register, rounds_prod
 from ._input_moments import is_conv1d, is_kind_of_conv1d
 from ._layers import Quantized, round_gradient
 from ._rounder import Rounder
+from ._wrong_inputs import check_failed
 
 _local: Final = threading.local()
 
@@ -144,8 +145,12 @@ class QuantizedByName(Quantized, metaclass=_OfRounded):
             for part in parts:
                 part._is_inside = False
         else:
-            with inside(parts):
-                y = compute(self, *args, **kwargs)
+            try:
+                with inside(parts):
+                    y = compute(self, *args, **kwargs)
+            except Exception as error:
+                check_failed(error, self, self._of.forward, *args, **kwargs)
+                raise
         return self._with_gradient(y)
 
     def _with_gradient(self, y: Any) -> Any:
@@ -159,7 +164,13 @@ class QuantizedByName(Quantized, metaclass=_OfRounded):
         rounder = table._modules.get("weight_rounder")
         if rounder is None or len(table.weight) < _LARGE_TABLE or not rounder._rounds_rows_alone:
             return None
-        y: Tensor = rounder._round_rows(nn.Embedding.forward(table, indices), indices)
+        try:
+            rows = nn.Embedding.forward(table, indices)
+        except Exception as error:
+            if not torch.compiler.is_compiling():
+                check_failed(error, table, self._of.forward, indices)
+            raise
+        y: Tensor = rounder._round_rows(rows, indices)
         return y
 
     def _reads_rounded(self) -> bool:

@@ -1,5 +1,6 @@
 """States of `CFloatLinear` in quantized layers, and the text in them that says what the codes are."""
 
+from math import prod
 from typing import Any, NamedTuple
 
 import torch
@@ -20,27 +21,54 @@ KEYS = ("codes", "weight_bias", "formats", "activation_biases", "activation_obse
 
 
 class Written(NamedTuple):
-    """What codes are: the formats, and how many weights of a row share a bias."""
+    """What codes are: the formats, and how many consecutive weights share a bias.
+
+    Blocks are of a row, or run along `axis`: along another, or along several as one.
+    """
 
     weight: Format
     activation: Format | None
     block: int | None
+    axis: int | tuple[int, ...] | None = None
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """What blocks run along; nothing if it is the last axis."""
+        return (self.axis,) if isinstance(self.axis, int) else self.axis or ()
+
+    def blocks(self, shape: torch.Size) -> tuple[int, int, int] | None:
+        """Tell the blocks from others."""
+        return BiasLayout(self.axis, self.block).blocks(shape)
+
+    def where(self) -> str:
+        """Say where biases lie."""
+        if self.block is None:
+            return "not in blocks"
+        names = " and ".join(str(axis % 2) for axis in self.axes) or "1"
+        return (
+            f"one for {self.block} weights along {'axes' if len(self.axes) > 1 else 'axis'} {names}"
+        )
 
     def to_tensor(self) -> Tensor:
         """Write it as text in a tensor of uint8, as safetensors takes it."""
         activation = "" if self.activation is None else to_text(self.activation)
-        text = f"{to_text(self.weight)}\n{activation}\n{self.block or ''}"
+        numbers = " ".join(str(number) for number in (self.block or "", *self.axes))
+        text = f"{to_text(self.weight)}\n{activation}\n{numbers}"
         return torch.tensor(list(text.encode()), dtype=torch.uint8)
 
     @classmethod
     def of_tensor(cls, tensor: Tensor) -> "Written":
         """Read it; ValueError if it is no such text."""
         try:
-            weight, activation, block = bytes(tensor.tolist()).decode().split("\n")
+            weight, activation, numbers = bytes(tensor.tolist()).decode().split("\n")
+            block, *axes = (int(number) for number in numbers.split()) if numbers else (None,)
+            if axes not in ([], [0], [0, 1]) or (block is not None and block < 1):
+                raise ValueError(f"blocks are {numbers!r}")
             return cls(
                 from_text(weight),
                 from_text(activation) if activation else None,
-                int(block) if block else None,
+                block,
+                tuple(axes) if axes else None,
             )
         except (ValueError, FormatError, TypeError) as error:
             raise ValueError(f"formats is no text of formats: {error}") from None
@@ -58,16 +86,38 @@ def different(written: Written, weight: Format, activation: Format | None) -> st
     return None
 
 
-def matrix_layout(weight_bias: Tensor, block: int | None) -> BiasLayout:
+def matrix_layout(weight_bias: Tensor, written: Written) -> BiasLayout:
     """Tell where the biases of a matrix of codes lie by their shape."""
     if weight_bias.ndim == 0:
         return BiasLayout()
-    if block is not None:
-        return BiasLayout(None, block)
+    if written.block is not None:
+        return BiasLayout(written.axis, written.block)
     rows, columns = weight_bias.shape
     if rows == columns == 1:
         return BiasLayout()
     return BiasLayout(0) if columns == 1 else BiasLayout(1) if rows == 1 else BiasLayout(None, 1)
+
+
+def in_blocks(biases: Tensor, there: Written, here: Written, shape: torch.Size) -> Tensor:
+    """Give a state's biases for a matrix of some shape as a layer has them: of the same blocks, if of any.
+
+    There is one bias a weight in states that layers of codes wrote before they kept blocks along other axes
+    than the last.  ValueError if blocks are others, or if there were several biases in one.
+    """
+    if there.blocks(shape) == here.blocks(shape):
+        return biases
+    reason = f"the layer's lie {here.where()}"
+    if there.block is not None or here.block is None:
+        raise ValueError(f"biases of the weights lie {there.where()}; {reason}")
+    if biases.shape != shape:
+        raise ValueError(f"the weights have biases of shape {tuple(biases.shape)}; {reason}")
+    layout = BiasLayout(here.axis, here.block)
+    # how much a bias is above the least of all is no negative number, as `maxima` takes them
+    least = biases.min() if biases.numel() else biases.new_zeros(())
+    found = layout.maxima(biases - least) + least
+    if not torch.equal(layout.spread(found, shape), biases):
+        raise ValueError(f"the weights have several biases in a block; {reason}")
+    return found
 
 
 def take_codes(layer: nn.Module, state: Any, prefix: str, errors: list[str]) -> None:
@@ -88,20 +138,29 @@ def _take_codes(layer: Any, state: Any, prefix: str) -> None:
     if rounder is None:
         raise ValueError("it does not round weights")
     inputs = layer.activation_rounder
-    block = rounder.block
+    own = written = Written(rounder.format, None, rounder.block, rounder.axis)
     if found["formats"] is not None:
         written = Written.of_tensor(found["formats"])
         problem = different(written, rounder.format, None if inputs is None else inputs.format)
         if problem:
             raise ValueError(problem)
-        block = written.block
     if codes.dtype != code_dtype(rounder.format) or codes.shape != layer.weight.shape:
         raise ValueError(
             f"codes are {codes.dtype} of shape {tuple(codes.shape)}; it takes "
             f"{code_dtype(rounder.format)} of {tuple(layer.weight.shape)}"
         )
-    layout = matrix_layout(weight_bias, block)
+    if found["formats"] is None and weight_bias.shape == codes.shape:
+        written = own._replace(block=None, axis=None)
+    in_any = own.block is not None or written.block is not None
+    if rounder.learns and weight_bias.ndim and in_any:
+        weight_bias, written = in_blocks(weight_bias, written, own, codes.shape), own
+    layout = matrix_layout(weight_bias, written)
     shape = layout.shape_of(codes.shape)
+    if weight_bias.numel() != prod(shape):
+        raise ValueError(
+            f"the weights have biases of shape {tuple(weight_bias.shape)}; those that lie "
+            f"{written.where()} have {shape}"
+        )
     biases = weight_bias.reshape(shape)
     spread = layout.spread(biases, codes.shape)
     state[f"{prefix}weight"] = decode(codes, rounder.format, spread, dtype=layer.weight.dtype)

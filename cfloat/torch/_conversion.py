@@ -19,9 +19,10 @@ from ._arguments import (
     FLOATS,
     biases_of,
     check_codes,
+    check_has_elements,
     check_layout,
     check_shapes,
-    check_values,
+    check_strided,
     names,
     stream_of,
 )
@@ -215,9 +216,9 @@ def decode(
 def _checked(
     x: Tensor, fmt: Format, bias: Any, rounding: object, seed: Any, offset: Any
 ) -> tuple[Tensor, Tensor]:
-    check_values(x)
-    check_layout("x has", x)
+    check_strided(x)
     if isinstance(bias, str):
+        check_has_elements(x)
         bias = _chosen(x, fmt, bias)
     biases = biases_of(bias, fmt, x.device)
     shape = check_shapes("x", x, biases)

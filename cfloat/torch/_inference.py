@@ -1,5 +1,6 @@
 """`CFloatLinear`: a Linear layer that holds codes and multiplies them where they are."""
 
+from collections.abc import Sequence
 from typing import Any, Self, SupportsIndex, cast
 
 import numpy as np
@@ -22,9 +23,9 @@ from cfloat._matmul.operands import matrices, operand
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from . import _direct
-from ._arguments import check_bias_or_rule, check_values
+from ._arguments import check_bias_or_rule, check_layout, check_values
 from ._arrays import asarray
-from ._codes_in_states import GIVEN, Written, different, matrix_layout
+from ._codes_in_states import GIVEN, Written, different, in_blocks, matrix_layout
 from ._compensate import (
     Moments,
     MomentsOfModel,
@@ -56,9 +57,13 @@ def _matmul(
     fmt: str,
     block: int,
     transposed: bool,
+    axes: Sequence[int] | None = None,
 ) -> Tensor:
-    """Multiply x, which is codes of `x_fmt` or else values, by the matrix of codes, or by its transpose."""
-    matrix = _values(codes, bias, fmt, block)
+    """Multiply x, which is codes of `x_fmt` or else values, by the matrix of codes, or by its transpose.
+
+    Biases are one for each `block` codes, if that is not 0: of the last axis, or along `axes` as one.
+    """
+    matrix = _values(codes, bias, fmt, block, axes)
     values = decode(x, from_text(x_fmt), x_bias) if x_fmt else x.float()
     return values @ (matrix.mT if transposed else matrix)
 
@@ -73,9 +78,11 @@ def _(
     fmt: str,
     block: int,
     transposed: bool,
+    axes: Sequence[int] | None = None,
 ) -> Tensor:
+    layout = _layout(block, axes)
     array = CFloatArray(
-        to_numpy(codes), from_text(fmt), to_numpy(bias), block=block if block else None
+        to_numpy(codes), from_text(fmt), to_numpy(bias), axis=layout.axis, block=layout.block
     )
     first: Any
     # all as the rows of one matrix; of no elements PyTorch cannot tell how many there are
@@ -102,19 +109,27 @@ def _(
     fmt: str,
     block: int,
     transposed: bool,
+    axes: Sequence[int] | None = None,
 ) -> Tensor:
     columns = codes.shape[0 if transposed else 1]
     return x.new_empty((*x.shape[:-1], columns), dtype=torch.float32)
 
 
-def _values(codes: Tensor, bias: Tensor, fmt: str, block: int) -> Tensor:
+def _layout(block: int, axes: Sequence[int] | None) -> BiasLayout:
+    """Tell along what blocks run; without blocks biases broadcast as they are."""
+    return BiasLayout(tuple(axes) if axes else None, block) if block else BiasLayout()
+
+
+def _values(
+    codes: Tensor, bias: Tensor, fmt: str, block: int, axes: Sequence[int] | None = None
+) -> Tensor:
     if block:
-        bias = bias.repeat_interleave(block, dim=-1)[..., : codes.shape[-1]]
+        bias = _layout(block, axes).spread(bias, codes.shape)
     return decode(codes, from_text(fmt), bias)
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, _, ctx.x_fmt, codes, bias, ctx.fmt, ctx.block, ctx.transposed = inputs
+    x, _, ctx.x_fmt, codes, bias, ctx.fmt, ctx.block, ctx.transposed, ctx.axes = inputs
     ctx.dtype = x.dtype
     ctx.save_for_backward(codes, bias)
 
@@ -122,9 +137,9 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _back(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     codes, bias = ctx.saved_tensors
     if ctx.x_fmt:
-        return (None,) * 8
-    own = _matmul(gradient, None, "", codes, bias, ctx.fmt, ctx.block, not ctx.transposed)
-    return own.to(ctx.dtype), *(None,) * 7
+        return (None,) * 9
+    own = _matmul(gradient, None, "", codes, bias, ctx.fmt, ctx.block, not ctx.transposed, ctx.axes)
+    return own.to(ctx.dtype), *(None,) * 8
 
 
 _matmul.register_autograd(_back, setup_context=_keep)
@@ -199,6 +214,8 @@ class CFloatLinear(nn.Module):
     activation_observed: Tensor
     formats: Tensor
 
+    # along what blocks run, if not along the last axis: an axis, or both as one
+    _along: int | tuple[int, ...] | None = None
     # how weights of a plain layer are rounded that are loaded: the bias, and the binades to keep free
     _method: ArrayLike | None = "max"
     _margin = 0
@@ -226,11 +243,9 @@ class CFloatLinear(nn.Module):
             raise ArgumentValueError(f"weight has shape {weight.shape}; it takes two axes")
         self.out_features, self.in_features = weight.shape
         self.format, self.block = weight.format, weight.block
+        if self.block is not None:
+            self._along = weight.axis
         biases = np.array(weight.bias, np.int16)
-        if weight.block is not None and weight.axis is not None:
-            # blocks along another axis than the last, of which the operators know nothing
-            self.block = None
-            biases = np.array(weight._biases.spread(weight.shape), np.int16)
         self.activation = None if activation is None else as_format(activation, "activation")
         self._rule: PeakRule | None = "max"
         given = None
@@ -257,8 +272,7 @@ class CFloatLinear(nn.Module):
         if given is not None:
             self.register_buffer("activation_biases", torch.tensor(given, dtype=torch.int16))
             self.register_buffer("activation_observed", torch.tensor([0, GIVEN]))
-        written = Written(self.format, self.activation, self.block)
-        self.register_buffer("formats", written.to_tensor())
+        self.register_buffer("formats", self._written().to_tensor())
         self._model = new_model()
 
     @classmethod
@@ -281,8 +295,7 @@ class CFloatLinear(nn.Module):
             The layer, which is not changed.
         fmt, bias, axis, block
             As in `cfloat.asarray`: with ``axis=0`` each output has a bias of its own, with `block` each so
-            many consecutive weights of one.  Of blocks along another axis, with both, the layer holds one
-            bias a weight.
+            many consecutive weights of one, and with both so many weights of one input.
         activation, activation_bias
             As in `CFloatLinear`.
 
@@ -311,8 +324,13 @@ class CFloatLinear(nn.Module):
             to_numpy(self.codes.cpu()),
             self.format,
             to_numpy(self.weight_bias.cpu()),
+            axis=self._along,
             block=self.block,
         )
+
+    def _written(self) -> Written:
+        """Give what a state says of the codes."""
+        return Written(self.format, self.activation, self.block, self._along)
 
     @property
     def activation_bias(self) -> PeakRule | int | Tensor:
@@ -343,13 +361,25 @@ class CFloatLinear(nn.Module):
             return self._multiplied(x)
         if self.activation is None:
             return self._multiplied_as_it_is(x)
+        check_layout("x has", x)
+        self._check_place(x)
         x_fmt, x_bias = to_text(self.activation), self._activation_bias(x)
         given = torch.ops.cfloat.encode(x, x_bias, no_stream(), x_fmt, "ties_to_even")
         return self._product(given, x_bias, x_fmt, x.dtype)
 
+    def _check_place(self, x: Tensor) -> None:
+        """Refuse what is of another shape, or elsewhere."""
+        if not x.ndim or x.shape[-1] != self.in_features:
+            raise ArgumentValueError(
+                f"x has shape {tuple(x.shape)}; it takes (..., {self.in_features})"
+            )
+        if x.device != self.codes.device:
+            raise ArgumentValueError(f"x is on {x.device}; the weights are on {self.codes.device}")
+
     def _multiplied_as_it_is(self, x: Tensor) -> Tensor:
         """Multiply inputs that are not rounded."""
-        return self._product(check_values(x), None, "", x.dtype)
+        self._check_place(check_values(x))
+        return self._product(x, None, "", x.dtype)
 
     def _product(
         self, given: Tensor, x_bias: Tensor | None, x_fmt: str, dtype: torch.dtype
@@ -363,6 +393,7 @@ class CFloatLinear(nn.Module):
             to_text(self.format),
             self.block or 0,
             True,
+            self._written().axes or None,
         )
         if self.bias is not None:
             y = y + self.bias
@@ -438,6 +469,8 @@ class CFloatLinear(nn.Module):
     def _operand(self) -> binding.Matrices:
         """Describe the transposed weights to the core: as for the last call, if they are the same."""
         codes, biases = self.codes, to_numpy(self.weight_bias)
+        if isinstance(self._along, tuple):  # which the core takes spread, too large to be kept
+            return matrices(operand("weight", self.weight.T), column=True)
         key = (codes.data_ptr(), codes.shape, biases.shape, biases.tobytes())
         if self._kept is None or self._kept[0] != key:
             self._kept = key, matrices(operand("weight", self.weight.T), column=True)
@@ -457,9 +490,7 @@ class CFloatLinear(nn.Module):
         if self._rule is None:
             self.register_buffer("activation_biases", torch.tensor(given, dtype=torch.int16))
             self.register_buffer("activation_observed", torch.tensor([0, GIVEN]))
-        self.register_buffer(
-            "formats", Written(self.format, self.activation, self.block).to_tensor()
-        )
+        self.register_buffer("formats", self._written().to_tensor())
         self._model = new_model()
 
     def _activation_bias(self, x: Tensor) -> Tensor:
@@ -492,11 +523,17 @@ class CFloatLinear(nn.Module):
             problem = different(written, self.format, self.activation)
             if problem:
                 raise ValueError(problem)
+            self._take_biases(state, prefix, written)
             state[f"{prefix}formats"] = self.formats
         if f"{prefix}codes" not in state and f"{prefix}weight" in state:
             self._encode(state, prefix)
         elif f"{prefix}codes" in state and formats is None:
             # written before formats and activations' biases were: they are as the layer has them
+            biases = state.get(f"{prefix}weight_bias")
+            written = self._written()
+            if biases is not None and biases.shape != self.weight_bias.shape:
+                written = written._replace(block=None, axis=None)
+            self._take_biases(state, prefix, written)
             state[f"{prefix}formats"] = self.formats
             for key in ("activation_biases", "activation_observed"):
                 if key in self._buffers:
@@ -514,6 +551,13 @@ class CFloatLinear(nn.Module):
                 )
             self.activation_biases = self.activation_biases.new_zeros(biases.shape)
 
+    def _take_biases(self, state: Any, prefix: str, written: Written) -> None:
+        """Make of a state's biases of weights, in place, those of the layer's blocks."""
+        biases = state.get(f"{prefix}weight_bias")
+        if biases is not None:
+            own = self._written()
+            state[f"{prefix}weight_bias"] = in_blocks(biases, written, own, self.codes.shape)
+
     def _encode(self, state: Any, prefix: str) -> None:
         """Round the weights of a state: with the biases that it has for them, or as the layer's were."""
         own = [key for key in state if key.startswith(prefix)]
@@ -527,7 +571,7 @@ class CFloatLinear(nn.Module):
         _complete(given, "weight_rounder.", self.format, rule, self._margin)
         if self.activation is not None:
             _complete(given, "activation_rounder.", self.activation, *self._learns_by)
-        layout = matrix_layout(self.weight_bias, self.block)
+        layout = matrix_layout(self.weight_bias, self._written())
         biases = given.pop("weight_rounder.biases", None)
         how: Any = self._method if biases is None else to_numpy(biases.cpu())
         if biases is not None and tuple(biases.shape) != layout.shape_of(weight.shape):

@@ -39,6 +39,9 @@ def note_layers(module: nn.Module, of_codes: type[nn.Module]) -> None:
                 done.add(id(config))
                 layers = dict(_layers(part, of_codes))
                 setattr(config, KEY, {"read_by": "cfloat.torch.load_pretrained", OWN: layers})
+            # `save_pretrained` gives tensors the names and shapes of older checkpoints, by patterns that know
+            # nothing of codes; where this is a list, it takes the patterns in it
+            part.__dict__["_weight_conversions"] = []
 
 
 def _layers(module: nn.Module, of_codes: type[nn.Module]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -73,6 +76,7 @@ def _of_codes(layer: Any) -> dict[str, Any]:
     return {
         "format": to_text(layer.format),
         "shape": list(layer.codes.shape), "biases": list(layer.weight_bias.shape), "block": layer.block,
+        "along": layer._along,
         "activation": None if layer.activation is None else to_text(layer.activation),
         "activation_bias": bias, "learns_by": list(layer._learns_by),
         "method": method if isinstance(method, str) else None, "margin": layer._margin,

@@ -15,6 +15,7 @@ from ._attention import OPERANDS
 from ._codes_in_states import take_codes
 from ._distributed import is_dtensor, local
 from ._rounder import KEYS_OF_ROUNDERS, Rounder
+from ._wrong_inputs import check_failed
 
 ROLES: Final = ("weight", "activation", "gradient")
 
@@ -47,7 +48,14 @@ class Quantized(nn.Module):
         weight = cast(Tensor, self.weight)
         if self.weight_rounder is not None:
             weight = self.weight_rounder(weight)
-        y = self._compute(x, weight)
+        if torch.compiler.is_compiling():
+            y = self._compute(x, weight)
+        else:
+            try:
+                y = self._compute(x, weight)
+            except Exception as error:
+                check_failed(error, self, Quantized.forward, x)
+                raise
         if self.gradient_rounder is None or not y.requires_grad:
             return y
         return round_gradient(y, self.gradient_rounder)

@@ -1,6 +1,7 @@
 """Where the biases of a tensor lie: one for all of it, one a slice along an axis, or one a block."""
 
 from dataclasses import dataclass, field
+from math import prod
 
 import torch
 from torch import Tensor
@@ -35,10 +36,15 @@ class BiasLayout:
             assert isinstance(self.axis, int)
             return (shape[self.axis],)
         first, last = self._axes(len(shape))
-        length = 1
-        for n in shape[first : last + 1]:
-            length *= n
+        length = prod(shape[first : last + 1])
         return (*shape[:first], -(-length // self.block), *shape[last + 1 :])
+
+    def blocks(self, shape: torch.Size | tuple[int, ...]) -> tuple[int, int, int] | None:
+        """Tell blocks of a tensor of a shape from others: by the axes they run along, and their length."""
+        if self.block is None:
+            return None
+        first, last = self._axes(len(shape))
+        return first, last, min(self.block, max(prod(shape[first : last + 1]), 1))
 
     def maxima(self, x: Tensor) -> Tensor:
         """Give the largest of what shares a bias, of a tensor of no negative elements."""
@@ -61,9 +67,7 @@ class BiasLayout:
             axis = self.axis % len(shape)
             return biases.reshape(-1, *(1,) * (len(shape) - 1 - axis))
         first, last = self._axes(len(shape))
-        length = 1
-        for n in shape[first : last + 1]:
-            length *= n
+        length = prod(shape[first : last + 1])
         lines = biases.movedim(first, -1).repeat_interleave(self.block, -1)[..., :length]
         return lines.movedim(-1, first).unflatten(first, shape[first : last + 1])
 

@@ -113,6 +113,6 @@ def _decoded(state: Mapping[str, Tensor], prefix: str, dtype: torch.dtype) -> Te
     except ValueError as error:
         raise ArgumentValueError(f"{prefix}{error}") from None
     biases = state[f"{prefix}weight_bias"]
-    layout = matrix_layout(biases, written.block)
+    layout = matrix_layout(biases, written)
     spread = layout.spread(biases.reshape(layout.shape_of(codes.shape)), codes.shape)
     return decode(codes, written.weight, spread, dtype=dtype)

@@ -20,6 +20,7 @@ from cfloat._array.array import CFloatArray
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, FileError
 
+from ._attention import OPERANDS, kind_of_attention, why_no_products
 from ._by_name import weight_names
 from ._formats import code_dtype, from_text
 from ._inference import CFloatLinear
@@ -46,9 +47,11 @@ def _codes(written: Mapping[str, Any], plain: nn.Linear) -> CFloatLinear:
     codes = to_numpy(torch.zeros(written["shape"], dtype=code_dtype(fmt)))
     if prod(written["biases"]) > codes.size:  # before memory is taken
         raise ValueError(f"biases have shape {tuple(written['biases'])}")
+    along = written.get("along")  # which earlier versions did not write
     array = CFloatArray(
-        codes, fmt, np.full(written["biases"], fmt.default_bias, np.int16), block=written["block"]
-    )
+        codes, fmt, np.full(written["biases"], fmt.default_bias, np.int16),
+        axis=tuple(along) if isinstance(along, list) else along, block=written["block"],
+    )  # fmt: skip
     how: dict[str, Any] = {}
     if written["activation"] is not None:
         bias = written["activation_bias"]
@@ -90,7 +93,8 @@ def load_pretrained(
     ArgumentTypeError
         If `kind` is no such class.
     ArgumentValueError
-        If `kind` has other layers than the model that was saved.
+        If `kind` has other layers than the model that was saved, or computes attention otherwise, as may be
+        in another version of transformers.
     FileError
         If the folder is none of such a model, or lacks anything of it.
 
@@ -181,6 +185,15 @@ def _remake(model: nn.Module, written: Mapping[str, dict[str, Any]]) -> None:
                 model.set_submodule(full, codes.eval())
             elif id(layer) not in done:
                 done.add(id(layer))
+                # transformers may compute it otherwise than the version that saved the model
+                reason = why_no_products(layer)
+                if kind_of_attention(layer) is None:
+                    reason = "it computes no attention"
+                if reason is not None and not set(OPERANDS).isdisjoint(each["rounders"]):
+                    raise ArgumentValueError(
+                        f"layer {shown(name)} of {type(model).__name__} rounds the products of attention in "
+                        f"the folder; here it cannot: {reason}"
+                    )
                 rounders = {slot: _rounder(how) for slot, how in each["rounders"].items()}
                 for rounder in rounders.values():
                     rounder._model = model_number
@@ -204,6 +217,8 @@ def _load(model: nn.Module, path: Path) -> None:
         names = ["model.safetensors"]
         if index.exists():
             names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        elif not (path / names[0]).exists() and any(path.glob("pytorch_model*.bin*")):
+            raise ValueError("its weights are pickled; safetensors are read")
         state: dict[str, Tensor] = {}
         for name in names:
             state |= load_file(path / Path(name).name)
@@ -214,7 +229,22 @@ def _load(model: nn.Module, path: Path) -> None:
     for key, tensor in own.items():  # of tied ones the folder has the first
         if key not in state and id(tensor) in given:
             state[key] = tensor.detach()
+    for key in getattr(model, "_keys_to_ignore_on_save", None) or ():  # which the model computes
+        if key in own:
+            state.setdefault(key, own[key].detach())
+    missing = [key for key in own if key not in state]
+    others = [key for key in state if key not in own]
+    if missing or others:
+        raise FileError(
+            f"{path}: of the tensors of {type(model).__name__}, {_some(missing)} are missing; "
+            f"{_some(others)} are of others"
+        )
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
         raise FileError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def _some(names: list[str]) -> str:
+    """Count names, and give the first."""
+    return f"{len(names):,}" + (f", as {shown(names[0])}," if names else "")

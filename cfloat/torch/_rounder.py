@@ -19,7 +19,7 @@ from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from . import _direct, _ops
-from ._arguments import check_bias_or_rule, check_values
+from ._arguments import check_bias_or_rule, check_strided
 from ._distributed import largest_of_ranks, whole
 from ._formats import to_text
 from ._layout import BiasLayout
@@ -195,7 +195,7 @@ class Rounder(nn.Module):
         ArgumentValueError
             If it has not the axes, or the shape, that biases lie along.
         """
-        check_values(x)
+        check_strided(x)
         if not self.learns:
             return
         self._remember(whole(x))
@@ -205,6 +205,10 @@ class Rounder(nn.Module):
             if not self._layout.is_one:
                 self._check_shape(x)
             history, observed = self.history, self.observed
+            if x.device != history.device:
+                raise ArgumentValueError(
+                    f"x is on {x.device}; what the Rounder learnt is on {history.device}"
+                )
             peaks = largest_magnitudes(x, self._layout)
             if of_all_ranks:
                 peaks = largest_of_ranks(peaks)
@@ -222,8 +226,9 @@ class Rounder(nn.Module):
         for each in axis if isinstance(axis, tuple) else (-1 if axis is None else axis,):
             lowest = max(lowest, each + 1, -each)
         if x.ndim < lowest:
+            where = "the last axis" if axis is None else f"axis {axis}"
             raise ArgumentValueError(
-                f"x has {x.ndim} axes; biases lie along axis {axis} and take {lowest} or more"
+                f"x has {x.ndim} axes; biases lie along {where} and take {lowest} or more"
             )
         shape = self._layout.shape_of(x.shape)
         if self.history.ndim == 1:
@@ -263,7 +268,7 @@ class Rounder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Round a tensor; in training mode, take note of it first."""
         if self.training:
-            check_values(x)
+            check_strided(x)
             if self.learns:
                 if not torch.compiler.is_compiling() and _ops.is_of_rows(x):
                     raise ArgumentValueError(
@@ -304,6 +309,7 @@ class Rounder(nn.Module):
             bias = self._known_bias()
             if bias is not None and _direct.takes(x, self.format, bias, self.rounding, None, 0):
                 return _ops.round_at_once(x, self.format, bias, self.rounding, None, 0)
+        check_strided(x)
         stream = no_stream()
         if self.rounding == "stochastic":
             stream = self.stream.clone()
@@ -317,7 +323,7 @@ class Rounder(nn.Module):
         else:
             biases = BiasLayout(None, self._layout.block).spread(biases[rows], x.shape)
         rounded: Tensor = torch.ops.cfloat.round_to(
-            check_values(x), biases, stream, to_text(self.format), self.rounding
+            x, biases, stream, to_text(self.format), self.rounding
         )
         return rounded
 

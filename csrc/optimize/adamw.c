@@ -63,16 +63,9 @@ static void load(const step *made, int64_t at, float *first, float *second, int6
 
 /* Whether a step is for cf_optimizer_loops.fused. */
 static int can_be_fused(const step *made) {
-  const cf_kernels *isa = cf_active_kernels();
   if (!made->given->has_moments || cf_active_optimizer_loops()->fused == NULL) return 0;
-  for (int k = 0; k < 2; ++k) {
-    const cf_moment_work *of = &made->of[k];
-    const cf_rule *rule = &of->encode.rule;
-    if (of->decode.decode != isa->decode[CF_FLOAT32] ||
-        of->encode.encode != isa->encode[CF_FLOAT32] || rule->upper_half || rule->code_size != 2 ||
-        !rule->plain || rule->rounding != CF_STOCHASTIC)
-      return 0;
-  }
+  for (int k = 0; k < 2; ++k)
+    if (!cf_moment_is_drawn_in_lanes(&made->of[k])) return 0;
   const cf_params *first = &made->of[0].encode.rule.params;
   return first->sign_mask != 0 && first->subnormals != CF_SUBNORMALS_FLUSH;
 }
@@ -87,11 +80,11 @@ static void update_share(void *context, int share, int thread) {
   cf_share_of(given->count, CF_STEP_PIECE, made->threads * made->each, share, &begin, &end);
   const uint64_t modes = cf_set_default_float_modes();
   if (made->is_fused) {
-    cf_adamw_codes codes[2];
+    cf_moment_codes codes[2];
     for (int k = 0; k < 2; ++k) {
       const cf_moment_work *of = &made->of[k];
-      codes[k] = (cf_adamw_codes){&of->encode.rule, of->before, of->after,
-                                  of->codes + (size_t)begin * sizeof(uint16_t)};
+      codes[k] = (cf_moment_codes){&of->encode.rule, of->before, of->after,
+                                   of->codes + (size_t)begin * sizeof(uint16_t)};
     }
     begin += (int64_t)loops->fused(&made->rule, codes, given->offset + (uint64_t)begin,
                                    given->gradient + begin, given->parameter + begin,

@@ -174,7 +174,7 @@ static CF_ALWAYS_INLINE void step_lanes(const cf_adamw_rule *rule, const in_lane
                             encode[1].scale, v_load(second_words), &unused);
 }
 
-static CF_NOINLINE size_t ISA_NAME(fused)(const cf_adamw_rule *rule, const cf_adamw_codes *of,
+static CF_NOINLINE size_t ISA_NAME(fused)(const cf_adamw_rule *rule, const cf_moment_codes *of,
                                           uint64_t position, const float *gradient,
                                           float *parameter, size_t count) {
   in_lanes l;

@@ -45,12 +45,12 @@ typedef struct cf_adamw_bounds {
   uint16_t mask[2];
 } cf_adamw_bounds;
 
-/* One of the two moments, of 16 bits, for a step that is done at once. */
-typedef struct cf_adamw_codes {
+/* A moment of 16 bits, for a step that is done at once. */
+typedef struct cf_moment_codes {
   const cf_rule *rule;
   int16_t before, after; /* biases */
   char *codes;
-} cf_adamw_codes;
+} cf_moment_codes;
 
 typedef struct cf_optimizer_loops {
   /* How many elements, whole blocks, precede the first block of which any is beyond a bound, or the
@@ -69,7 +69,7 @@ typedef struct cf_optimizer_loops {
    * elements were done: the others, less than a vector or two, are not.  Rules are such as
    * convert/kernels.h has for vectors, of codes of 2 bytes, plain, rounding by 32 random bits as
    * they are; the first of a signed format with subnormals. */
-  size_t (*fused)(const cf_adamw_rule *rule, const cf_adamw_codes *moments, uint64_t position,
+  size_t (*fused)(const cf_adamw_rule *rule, const cf_moment_codes *moments, uint64_t position,
                   const float *gradient, float *parameter, size_t count);
   /* A step of SGD: the largest finite magnitude of momenta as they will be; and that step, of
    * momenta that are float32 here.  A momentum is not looked at unless the rule has one. */
@@ -77,6 +77,14 @@ typedef struct cf_optimizer_loops {
                     const float *parameter, size_t count);
   void (*sgd_update)(const cf_sgd_rule *rule, float *momentum, const float *gradient,
                      float *parameter, size_t count);
+  /* The same of a momentum's codes, in registers, as `fused` does both moments of AdamW, for rules
+   * as it takes them; NULL where there are none.  How many elements were done.  The peak takes no
+   * notice of how codes are rounded. */
+  size_t (*sgd_peak_of_codes)(const cf_sgd_rule *rule, const cf_moment_codes *momentum,
+                              const float *gradient, const float *parameter, size_t count,
+                              float *peak);
+  size_t (*sgd_fused)(const cf_sgd_rule *rule, const cf_moment_codes *momentum, uint64_t position,
+                      const float *gradient, float *parameter, size_t count);
 } cf_optimizer_loops;
 
 /* Without a single slot where the target architecture is another. */

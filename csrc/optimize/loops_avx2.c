@@ -45,5 +45,5 @@ CF_TARGET_END
 
 const cf_optimizer_loops cf_optimizer_loops_avx2 = {CF_ADAMW_LOOPS, CF_SGD_LOOPS};
 #else
-const cf_optimizer_loops cf_optimizer_loops_avx2 = {NULL, NULL, NULL, NULL, NULL, NULL};
+const cf_optimizer_loops cf_optimizer_loops_avx2 = {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL};
 #endif

@@ -45,5 +45,6 @@ CF_TARGET_END
 
 const cf_optimizer_loops cf_optimizer_loops_avx512 = {CF_ADAMW_LOOPS, CF_SGD_LOOPS};
 #else
-const cf_optimizer_loops cf_optimizer_loops_avx512 = {NULL, NULL, NULL, NULL, NULL, NULL};
+const cf_optimizer_loops cf_optimizer_loops_avx512 = {NULL, NULL, NULL, NULL,
+                                                      NULL, NULL, NULL, NULL};
 #endif

@@ -43,5 +43,5 @@ static inline lanes f_bits(floats v) { return vreinterpretq_u32_f32(v); }
 
 const cf_optimizer_loops cf_optimizer_loops_neon = {CF_ADAMW_LOOPS, CF_SGD_LOOPS};
 #else
-const cf_optimizer_loops cf_optimizer_loops_neon = {NULL, NULL, NULL, NULL, NULL, NULL};
+const cf_optimizer_loops cf_optimizer_loops_neon = {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL};
 #endif

@@ -51,6 +51,17 @@ void cf_moment_encode(const cf_moment_work *of, int64_t at, const float *values,
                    (size_t)count, NULL);
 }
 
+int cf_moment_is_in_lanes(const cf_moment_work *of) {
+  const cf_rule *rule = &of->encode.rule;
+  return of->decode.decode == cf_active_kernels()->decode[CF_FLOAT32] && !rule->upper_half &&
+         rule->code_size == 2 && rule->plain;
+}
+
+int cf_moment_is_drawn_in_lanes(const cf_moment_work *of) {
+  return cf_moment_is_in_lanes(of) && of->encode.rule.rounding == CF_STOCHASTIC &&
+         of->encode.encode == cf_active_kernels()->encode[CF_FLOAT32];
+}
+
 int cf_step_shares(int64_t count, int *threads) {
   *threads = cf_useful_threads((double)count, ELEMENTS_PER_THREAD, *threads);
   const int each =

@@ -22,6 +22,11 @@ void cf_moment_decode(const cf_moment_work *of, int64_t at, float *values, int64
 void cf_moment_encode(const cf_moment_work *of, int64_t at, const float *values, uint64_t offset,
                       int64_t count);
 
+/* Whether codes are of 2 bytes, and are decoded by vectors of what is plain; and, in an update, are
+ * rounded by vectors and 32 random bits each as well. */
+int cf_moment_is_in_lanes(const cf_moment_work *of);
+int cf_moment_is_drawn_in_lanes(const cf_moment_work *of);
+
 /* How many threads are useful of *threads, and into how many shares each has its work. */
 int cf_step_shares(int64_t count, int *threads);
 

@@ -8,7 +8,7 @@ typedef struct step {
   const cf_sgd *given;
   cf_sgd_rule rule;
   cf_moment_work momentum;
-  int threads, each;
+  int threads, each, is_in_lanes;
   float peaks[CF_MAX_THREADS];
 } step;
 
@@ -26,7 +26,19 @@ static int prepare(step *made, const cf_sgd *given, int updates) {
                              given->is_nesterov,
                              given->rate};
   made->each = cf_step_shares(given->count, &made->threads);
+  const cf_moment_work *of = &made->momentum;
+  const cf_params *params = &of->encode.rule.params;
+  made->is_in_lanes = given->has_momentum && cf_active_optimizer_loops()->sgd_fused != NULL &&
+                      (updates ? cf_moment_is_drawn_in_lanes(of) : cf_moment_is_in_lanes(of)) &&
+                      params->sign_mask != 0 && params->subnormals != CF_SUBNORMALS_FLUSH;
   return CF_OK;
+}
+
+/* The codes from an element on. */
+static cf_moment_codes codes_from(const step *made, int64_t at) {
+  const cf_moment_work *of = &made->momentum;
+  char *codes = of->codes + (size_t)at * sizeof(uint16_t);
+  return (cf_moment_codes){&of->encode.rule, of->before, of->after, codes};
 }
 
 static void find_in_share(void *context, int share, int thread) {
@@ -36,6 +48,14 @@ static void find_in_share(void *context, int share, int thread) {
   int64_t at, end;
   cf_share_of(given->count, CF_STEP_PIECE, made->threads * made->each, share, &at, &end);
   const uint64_t modes = cf_set_default_float_modes();
+  if (made->is_in_lanes) {
+    const cf_moment_codes codes = codes_from(made, at);
+    float peak;
+    at += (int64_t)cf_active_optimizer_loops()->sgd_peak_of_codes(
+        &made->rule, &codes, given->gradient + at, given->parameter + at, (size_t)(end - at),
+        &peak);
+    if (peak > made->peaks[thread]) made->peaks[thread] = peak;
+  }
   for (; at < end; at += CF_STEP_PIECE) {
     const int64_t count = cf_at_most(CF_STEP_PIECE, end - at);
     if (given->has_momentum) cf_moment_decode(&made->momentum, at, momentum, count);
@@ -54,6 +74,12 @@ static void update_share(void *context, int share, int thread) {
   (void)thread;
   cf_share_of(given->count, CF_STEP_PIECE, made->threads * made->each, share, &at, &end);
   const uint64_t modes = cf_set_default_float_modes();
+  if (made->is_in_lanes) {
+    const cf_moment_codes codes = codes_from(made, at);
+    at += (int64_t)cf_active_optimizer_loops()->sgd_fused(
+        &made->rule, &codes, given->offset + (uint64_t)at, given->gradient + at,
+        given->parameter + at, (size_t)(end - at));
+  }
   for (; at < end; at += CF_STEP_PIECE) {
     const int64_t count = cf_at_most(CF_STEP_PIECE, end - at);
     if (given->has_momentum) cf_moment_decode(&made->momentum, at, momentum, count);

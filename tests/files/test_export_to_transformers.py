@@ -6,6 +6,7 @@ unexpected tensor, the weights that `cf.load` gives, and the outputs of the orig
 
 import inspect
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -552,3 +553,25 @@ def test_what_moments_make_of_conv1d(tmp_path):
     again = dict(loaded(type(model), back).named_parameters())
     for name in names:
         np.testing.assert_array_equal(again[name].detach().numpy(), tensors[name])
+
+
+@pytest.mark.parametrize("name", ["llama tied", "gpt-neox", "t5", "vit", "mixtral"])
+def test_models_of_codes_are_loaded_from_their_folders(tmp_path, name):
+    """What `save_pretrained` writes of a model of codes, `load_pretrained` makes again, in each version."""
+    import cfloat.torch
+
+    model = made(name, tmp_path / "plain")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is left alone
+        cfloat.torch.quantize(
+            model, weight=FMT, activation=FMT, attention=FMT, granularity="block 8 along 0"
+        )
+    outputs_of(model.train())  # by which biases are learnt
+    model = cfloat.torch.to_inference(model)
+    model.save_pretrained(tmp_path / "codes")
+    other = cfloat.torch.load_pretrained(type(model), tmp_path / "codes")
+    for mine, own in zip(outputs_of(other), outputs_of(model), strict=True):
+        assert torch.equal(mine, own)
+    assert {type(layer).__name__ for layer in other.modules()} >= {"CFloatLinear"}
+    with pytest.raises(ValueError, match="quant_method"):
+        type(model).from_pretrained(tmp_path / "codes")

@@ -302,15 +302,6 @@ def test_autograd_knows_what_adamw_changed():
         loss.backward()
 
 
-@pytest.mark.parametrize("activation", [None, FMT])
-def test_linear_layers_say_what_is_wrong_with_no_axes(activation):
-    layer = ct.CFloatLinear(cf.ones((3, 5), FMT), activation=activation)
-    with pytest.raises(cf.ArgumentValueError, match=r"shape \(\) .* at least one axis"):
-        layer(torch.tensor(1.0))
-    with pytest.raises(cf.ArgumentValueError, match="last length"):
-        layer(torch.ones(4))
-
-
 @pytest.mark.parametrize("order", ["transposed", "reversed"])
 def test_linear_layers_keep_codes_in_a_row(order):
     """Whatever the order of the weights: safetensors saves no other tensors."""

@@ -13,6 +13,7 @@ import cfloat as cf
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 ct = importlib.import_module("cfloat.torch")
+safetensors_torch = importlib.import_module("safetensors.torch")
 nn = torch.nn
 
 E4, E5 = cf.CFloat8_1_4_3, cf.CFloat8_1_5_2
@@ -504,17 +505,74 @@ def test_weights_that_a_tensor_cannot_share():
     assert weight.codes.any()
 
 
-def test_blocks_along_another_axis_are_one_bias_a_weight():
+BLOCKS_ALONG = [
+    {"axis": 0, "block": 5},
+    {"axis": (0, 1), "block": 100},
+    {"axis": (0, 1), "block": 32},
+]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("how", BLOCKS_ALONG, ids=str)
+@pytest.mark.parametrize("activation", [None, E5], ids=["values", "codes"])
+def test_blocks_along_any_axis_are_one_bias_a_block(how, activation):
     layer, x = nn.Linear(96, 24), torch.randn(5, 96)
-    for how in ({"axis": 0, "block": 5}, {"axis": (0, 1), "block": 100}):
-        weight = cf.asarray(layer.weight.detach().numpy(), E4, "max", **how)
-        small = ct.CFloatLinear.from_linear(layer, E4, "max", **how)
-        assert small.block is None
-        np.testing.assert_array_equal(np.asarray(small.weight), np.asarray(weight))
-        values = torch.from_numpy(np.asarray(weight))
-        torch.testing.assert_close(small(x), nn.functional.linear(x, values, layer.bias))
-    made = ct.asarray(layer.weight, E4, "max", axis=0, block=5)
-    assert (made.axis, made.block, made.bias.shape) == (0, 5, (5, 96))
+    weight = cf.asarray(layer.weight.detach().numpy(), E4, "max", **how)
+    small = ct.CFloatLinear.from_linear(layer, E4, "max", activation=activation, **how)
+    assert small.block == how["block"]
+    blocks = -(-24 // 5) * 96 if how["axis"] == 0 else -(-24 * 96 // how["block"])
+    assert small.weight_bias.numel() == small.state_dict()["weight_bias"].numel() == blocks
+    np.testing.assert_array_equal(small.weight.codes, weight.codes)
+    np.testing.assert_array_equal(small.weight.bias, weight.bias)
+    # the values of one bias a weight, and the bits of the array's products, in every way of computing
+    full = np.array(weight._biases.full(weight.shape))
+    spread = ct.CFloatLinear(
+        cf.CFloatArray(weight.codes, E4, full), layer.bias, activation=activation
+    )
+    assert spread.weight_bias.numel() == 24 * 96
+    assert torch.equal(*(ct.to_torch(each.weight) for each in (small, spread)))
+    torch.testing.assert_close(small(x), spread(x))
+    inputs = x.numpy() if activation is None else cf.asarray(x.numpy(), activation, "max")
+    expected = torch.from_numpy(cf.matmul(inputs, weight.T)) + small.bias
+    compiled = torch.compile(small, fullgraph=True, backend="aot_eager")
+    assert torch.equal(small(x), expected)
+    assert torch.equal(compiled(x), expected)
+    if activation is None:
+        x.requires_grad_()
+        gradient = torch.randn(5, 24)
+        small(x).backward(gradient)
+        assert torch.equal(x.grad, torch.from_numpy(cf.matmul(gradient.numpy(), weight)))
+
+
+@pytest.mark.slow
+def test_blocks_along_any_axis_exported_and_loaded_in_another_process(tmp_path):
+    script = f"""
+import sys, torch
+from safetensors.torch import load_file
+import cfloat.torch as ct
+def make():
+    layers = zip([(96, 24), (24, 7)], {BLOCKS_ALONG[:2]})
+    make_one = ct.CFloatLinear.from_linear
+    return torch.nn.Sequential(
+        *(make_one(torch.nn.Linear(*shape), {E4.name!r}, "max", **how) for shape, how in layers)
+    )
+"""
+    made = {}
+    exec(script, made)  # the same lines here and there
+    model, x = made["make"](), torch.randn(5, 96)
+    torch.export.save(torch.export.export(model, (x,)), tmp_path / "program.pt2")
+    safetensors_torch.save_file(model.state_dict(), tmp_path / "state.safetensors")
+    torch.save((x, model(x)), tmp_path / "results.pt")
+    script += """
+x, y = torch.load(sys.argv[1] + "/results.pt")
+other = make()
+other.load_state_dict(load_file(sys.argv[1] + "/state.safetensors"), strict=True)
+program = torch.export.load(sys.argv[1] + "/program.pt2").module()
+print(torch.equal(other(x), y), torch.equal(program(x), y))
+"""
+    arguments = [sys.executable, "-P", "-c", script, str(tmp_path)]
+    run = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert run.stdout == "True True\n", run.stderr[-2000:]
 
 
 def test_inputs_rounded_to_codes():
@@ -533,11 +591,11 @@ def test_other_devices_multiply_decoded_weights():
     """What runs where the C core does not, on the CPU."""
     inference = importlib.import_module("cfloat.torch._inference")
     x = torch.randn(5, 96)
-    for how in ({}, {"axis": 0}, {"block": 30}):
+    for how in ({}, {"axis": 0}, {"block": 30}, *BLOCKS_ALONG):
         small = ct.CFloatLinear.from_linear(nn.Linear(96, 24, bias=False), E4, "max", **how)
         values = inference._values(
             small.codes, small.weight_bias, importlib.import_module("cfloat.torch._formats").to_text(E4),
-            small.block or 0,
+            small.block or 0, small._written().axes,
         )  # fmt: skip
         assert torch.equal(values, torch.from_numpy(np.asarray(small.weight)))
         torch.testing.assert_close(x @ values.mT, small(x))
@@ -564,6 +622,10 @@ def test_products_under_opcheck_and_compiled():
         codes, fifteen, importlib.import_module("cfloat.torch._formats").to_text(E5), small.codes,
         small.weight_bias, text, 0, True,
     )  # fmt: skip
+    results = torch.library.opcheck(torch.ops.cfloat.matmul, arguments)
+    assert set(results.values()) == {"SUCCESS"}
+    along = ct.CFloatLinear.from_linear(nn.Linear(8, 4), E4, "mse", axis=0, block=3)
+    arguments = (x, None, "", along.codes, along.weight_bias, text, 3, True, [0])
     results = torch.library.opcheck(torch.ops.cfloat.matmul, arguments)
     assert set(results.values()) == {"SUCCESS"}
     for layer in (

@@ -221,6 +221,92 @@ def test_codes_of_several_biases(how):
     assert pickle.loads(pickle.dumps(made)).weight.bias.shape == made.weight.bias.shape
 
 
+def with_biases(state, biases, layout):
+    """Give a state that says other biases, and that they lie otherwise."""
+    text = bytes(state["formats"].tolist()).decode().split("\n")
+    formats = torch.tensor(list("\n".join([*text[:2], layout]).encode()), dtype=torch.uint8)
+    return state | {"weight_bias": torch.as_tensor(biases), "formats": formats}
+
+
+@pytest.mark.parametrize(
+    "granularity", ["block 4 along 0", "block 5 along 0-1", "block 3", "block 99"]
+)
+def test_codes_of_blocks_along_any_axis(granularity):
+    model = nn.Sequential(nn.Linear(8, 6))
+    ct.quantize(model, weight=E4, granularity=granularity)
+    codes = inference(model)
+    state, x = codes.state_dict(), torch.randn(3, 8)
+    array = codes[0].weight
+    assert state["0.weight_bias"].numel() == array.bias.size < 6 * 8
+    plain_weight = torch.from_numpy(np.asarray(array))
+    assert torch.equal(ct.plain_state_dict(state)["0.weight"], plain_weight)
+    copies = [pickle.loads(pickle.dumps(codes)), copy.deepcopy(codes)]
+    again = ct.quantize(nn.Sequential(nn.Linear(8, 6)), weight=E4, granularity=granularity)
+    again.load_state_dict(state, strict=True)
+    assert torch.equal(again[0].weight.detach(), plain_weight)
+    copies.append(inference(again))
+    for other in copies:
+        assert torch.equal(other(x), codes(x))
+        assert other[0].weight_bias.shape == state["0.weight_bias"].shape
+    # of a plain layer's, biases are chosen anew, for the same blocks
+    fresh = inference(model)
+    fresh.load_state_dict(nn.Sequential(nn.Linear(8, 6)).state_dict(), strict=True)
+    assert fresh[0].weight_bias.shape == state["0.weight_bias"].shape
+
+
+@pytest.mark.parametrize(
+    ("how", "granularity"),
+    [({"axis": 0, "block": 4}, "block 4 along 0"), ({"axis": (0, 1), "block": 5}, "block 5 along 0-1")],
+)  # fmt: skip
+def test_blocks_that_were_written_as_a_bias_a_weight(how, granularity):
+    made = ct.CFloatLinear.from_linear(nn.Linear(8, 6), E4, "max", **how)
+    x, full = torch.randn(3, 8), np.array(made.weight._biases.full((6, 8)))
+    old = with_biases(made.state_dict(), full.copy(), "")
+    oldest = {key: each for key, each in old.items() if key != "formats"}
+    for state in (old, oldest):
+        other = ct.CFloatLinear.from_linear(nn.Linear(8, 6), E4, "max", **how)
+        other.load_state_dict(dict(state), strict=True)
+        assert torch.equal(other(x), made(x))
+        assert torch.equal(other.weight_bias, made.weight_bias)
+    layer = ct.quantize(nn.Linear(8, 6), weight=E4, granularity=granularity)
+    for state in (old, oldest):
+        layer.load_state_dict(dict(state), strict=True)
+        assert torch.equal(layer.weight.detach(), torch.from_numpy(np.asarray(made.weight)))
+    # they may as well lie otherwise
+    full[1, 2] += 1
+    for each in (other, layer):
+        with pytest.raises(RuntimeError, match=r"several biases in a block.*lie one for"):
+            each.load_state_dict(with_biases(old, full, ""))
+        with pytest.raises(RuntimeError, match=r"biases of shape \(6, 1\)"):
+            each.load_state_dict(with_biases(old, full[:, :1], ""))
+    assert torch.equal(other(x), made(x))
+
+
+def test_codes_of_other_blocks_are_refused():
+    def codes(**how):
+        return ct.CFloatLinear.from_linear(nn.Linear(8, 6), E4, "max", **how)
+
+    # as many blocks of 4 as of 5, of which the shape of the biases tells nothing
+    layer = codes(block=5)
+    with pytest.raises(RuntimeError, match=r"one for 4 weights along axis 1; .* one for 5 weights"):
+        layer.load_state_dict(codes(block=4).state_dict())
+    with pytest.raises(RuntimeError, match=r"along axes 0 and 1; .* lie not in blocks"):
+        codes().load_state_dict(codes(axis=(0, 1), block=4).state_dict())
+    layer = ct.quantize(nn.Linear(8, 6), weight=E4, granularity="block 5")
+    with pytest.raises(RuntimeError, match=r"one for 4 weights along axis 1; .* one for 5 weights"):
+        layer.load_state_dict(codes(block=4).state_dict())
+    state = codes(block=4).state_dict()
+    layer = ct.quantize(nn.Linear(8, 6), weight=E4, bias={"weight": 9})
+    with pytest.raises(
+        RuntimeError, match=r"shape \(6, 2\); .* one for 3 weights along axis 1 have"
+    ):
+        layer.load_state_dict(with_biases(state, state["weight_bias"], "3"))
+    for text in ("4 1", "4 0 2", "0 0", "-4", " 0", "x"):
+        state = codes(block=4).state_dict()
+        with pytest.raises(RuntimeError, match="formats is no text of formats"):
+            codes(block=4).load_state_dict(with_biases(state, state["weight_bias"], text))
+
+
 @pytest.mark.quick
 def test_what_nobody_learnt_is_told_once_a_model():
     model = quantized().eval()
@@ -368,7 +454,7 @@ else:
 @pytest.mark.parametrize(
     ("how", "tied"),
     [({}, False), ({"granularity": "axis 0", "per": "channel"}, True),
-     ({"granularity": "block 8", "bias": {"activation": 9}, "window": 3}, False)],
+     ({"granularity": "block 8 along 0", "bias": {"activation": 9}, "window": 3}, False)],
 )  # fmt: skip
 def test_what_transformers_saves_is_loaded_in_a_process_of_its_own(tmp_path, how, tied):
     saved(tmp_path, llama(tie_word_embeddings=tied), **how)
@@ -426,7 +512,18 @@ def test_folders_that_are_none_of_codes_are_refused(tmp_path):
             ValueError,
             "has no layer 'nowhere'",
         ),
-        (lambda layers: layers.pop("lm_head"), cf.FileError, "lm_head"),
+        (
+            lambda layers: layers.pop("lm_head"),
+            cf.FileError,
+            r"1, as 'lm_head\.weight', are missing; 5, as 'lm_head\..*', are of others",
+        ),
+        (
+            lambda layers: layers["model.embed_tokens"]["rounders"].update(
+                query=layers["model.layers.0.self_attn"]["rounders"]["query"]
+            ),
+            ValueError,
+            "the products of attention in the folder; here it cannot: it computes no attention",
+        ),
         (
             lambda layers: layers["lm_head"].pop("format"),
             cf.FileError,
@@ -460,9 +557,16 @@ def test_folders_that_are_none_of_codes_are_refused(tmp_path):
             ct.load_pretrained(kind, tmp_path)
     (tmp_path / "config.json").write_text(text)
     ct.load_pretrained(kind, tmp_path)
+    with pytest.raises(
+        ValueError, match="its attn_implementation is 'flex_attention', and not sdpa"
+    ):
+        ct.load_pretrained(kind, tmp_path, attn_implementation="flex_attention")
     path = tmp_path / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(cf.FileError, match=str(tmp_path)):
+        ct.load_pretrained(kind, tmp_path)
+    path.rename(tmp_path / "pytorch_model.bin")
+    with pytest.raises(cf.FileError, match="its weights are pickled; safetensors are read"):
         ct.load_pretrained(kind, tmp_path)
 
 
