@@ -608,7 +608,8 @@ static void ISA_NAME(stream_end)(void) { v_stream_end(); }
                  [CF_UINT32] = ISA_NAME(encode_uint32),      \
                  [CF_UINT16] = ISA_NAME(encode_uint16),      \
                  [CF_UINT8] = ISA_NAME(encode_uint8)},       \
-      .decode = {[CF_FLOAT32] = ISA_NAME(decode_float32),    \
+      .decode = {[CF_FLOAT64] = ISA_NAME(decode_float64),    \
+                 [CF_FLOAT32] = ISA_NAME(decode_float32),    \
                  [CF_FLOAT16] = ISA_NAME(decode_float16),    \
                  [CF_BFLOAT16] = ISA_NAME(decode_bfloat16)}, \
       .round_float32 = ISA_NAME(round_float32),              \

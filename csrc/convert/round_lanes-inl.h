@@ -32,6 +32,7 @@
  *   V_TO_FLOAT16(v)               the way back, to nearest; or it is not defined
  *   v_store_codes(p, size, a, b)  2 * LANES codes
  *   v_stream_codes(p, size, a, b) the same past the caches, p aligned to all of them
+ *   v_store_doubles(p, v, streaming) LANES float32 as float64, in the default modes
  *   wide                          a vector of LANES / 2 uint64_t, for philox-inl.h
  *   w_set1(u) w_add(a, b) w_xor3(a, b, c) w_upper(v), each lane's upper half
  *   w_multiply(a, b)              products of lower halves
