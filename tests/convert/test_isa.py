@@ -498,7 +498,7 @@ def test_decoding_to_other_types(isa, dtype, rng):
     ids=str,
 )  # fmt: skip
 def test_decoding_codes_among_normal_ones(isa, fmt, dtype):
-    """Each code around an exponent's first one, of either sign, by itself beside zeros and a normal number."""
+    """Codes around each exponent's first one, of either sign, each beside zeros and a normal number."""
     m = fmt.mantissa_bits
     firsts = np.arange(2**fmt.exponent_bits + 1) << m
     some = np.concatenate([firsts + step for step in (-5, -4, -1, 0, 1, 3)]) % 2**fmt.bits
