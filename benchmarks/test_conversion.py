@@ -167,14 +167,29 @@ def test_encode_by_given_bits(benchmark, kernels):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("fmt", [cf.CFloat8_1_4_3, cf.CFloat16_SHP], ids=str)
 @pytest.mark.parametrize("rounding", ["ties_to_even", "ties_to_away", "to_odd", "stochastic"])
-def test_encode_with_flags(benchmark, kernels, rounding):
+def test_encode_with_flags(benchmark, kernels, rounding, fmt):
     """Counting what is raised."""
-    group(benchmark, "float32 to 8 bits", kernels)
+    group(benchmark, narrowing(fmt), kernels)
     seed = 1 if rounding == "stochastic" else None
     with cf.record_flags():
-        x = values(SIZES[kernels])
-        measure(benchmark, cf.encode, x, cf.CFloat8_1_4_3, rounding=rounding, seed=seed)
+        measure(benchmark, cf.encode, values(SIZES[kernels]), fmt, rounding=rounding, seed=seed)
+
+
+@pytest.mark.parametrize("rounding", ["ties_to_even", "ties_to_away"])
+def test_recording_flags(benchmark, kernels, rounding):
+    """The same, and to begin and end it each time."""
+    group(benchmark, "float32 to 8 bits", kernels)
+    x, fmt = values(SIZES[kernels]), cf.CFloat8_1_4_3
+    out = np.empty(x.shape, np.uint8)
+
+    def recorded():
+        with cf.record_flags():
+            cf.encode(x, fmt, rounding=rounding, out=out)
+
+    check(cf.encode, x, fmt, None, out, {"rounding": rounding})
+    benchmark(recorded)
 
 
 @pytest.mark.parametrize("fmt", [cf.CFloat8_1_4_3, cf.CFloat16_SHP], ids=str)

@@ -136,15 +136,15 @@ int cf_format_check(const cf_format *format);
  * Overflow and infinities follow docs/spec.md 3.4 and 3.9.
  *
  * destination may be the source's own memory (the same first byte) if its elements are not larger;
- * any other overlap is undefined.  No pointer needs any alignment.  flags may be NULL: nothing is
- * counted. Up to `threads` threads share the work where it is worth it; nothing in the result
- * depends on it. */
+ * CF_OVERLAP: it overlaps the source in another way; nothing was written.  No pointer needs any
+ * alignment.  flags may be NULL: nothing is counted. Up to `threads` threads share the work where
+ * it is worth it; nothing in the result depends on it. */
 int cf_convert(const cf_format *format, int bias, int source_type, const void *source, int rounding,
                uint64_t seed, uint64_t offset, int destination_type, void *destination,
                size_t count, int threads, cf_flags *flags);
 
 /* The same to nearest, ties to even, and no flags are counted: fewer arguments, for calls of few
- * elements.  CF_OVERLAP: destination overlaps the source in another way; nothing was written. */
+ * elements. */
 int cf_convert_nearest(const cf_format *format, int bias, int source_type, const void *source,
                        int destination_type, void *destination, size_t count, int threads);
 

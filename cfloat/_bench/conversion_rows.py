@@ -1,7 +1,7 @@
 """The rows of conversions: what is timed, beside what, and that both ends of each result are right."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 from typing import Any, Final, Literal, NamedTuple
@@ -135,7 +135,7 @@ _CAST = "encode float32 / astype(uint8)"
 _EVEN = "encode / ties to even, float32"
 _STOCHASTIC = "encode / stochastic, 32 bits"
 
-# What the reference of some tables is, where it is not NumPy's copy.
+# What the reference of some tables is, in a row's own format, where it is not NumPy's copy.
 _REFERENCES: Final = {
     _EVEN: Work("encode", _F8),
     _STOCHASTIC: Work("encode", _F8, "stochastic"),
@@ -287,7 +287,10 @@ class _Preparation:
         operands = operands_of(work, values)
         check(work, operands)
         beside = _REFERENCES.get(self.title)
-        reference = _reference(work, operands) if beside is None else call_of(beside, values)
+        if beside is None:
+            reference = _reference(work, operands)
+        else:
+            reference = call_of(replace(beside, format=work.format), values)
         names = [name for name in self.peers if work.has_peers]
         found = {
             name: _peer(name, self.peers[name], work, values.astype(work.dtype)) for name in names

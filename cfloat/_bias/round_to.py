@@ -7,15 +7,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from cfloat._convert.elementwise import broadcast_shape, round_checked, rounded_dtype, type_of
 from cfloat._core.arguments import check_out
-from cfloat._core.binding import NO_TYPE, convert_nearest
+from cfloat._core.binding import NO_TYPE, convert_directly
 from cfloat._core.dtypes import real_array, value_dtype
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format
 from cfloat._core.public_names import public
 from cfloat._core.rounding import (
     ALL_BITS,
-    FIRST_WORD,
-    TIES_TO_EVEN,
     VARIANT_A,
     RoundingMode,
     StochasticVariant,
@@ -85,18 +83,12 @@ def round_to(
     if type(fmt) is not Format:
         fmt = as_format(fmt)
     source = x if type(x) is ndarray else real_array("x", x)
-    if (
-        rounding is TIES_TO_EVEN
-        and seed is None
-        and random_bits is None
-        and offset is FIRST_WORD
-        and stochastic_bits is ALL_BITS
-        and stochastic_variant is VARIANT_A
-    ):
+    if random_bits is None and stochastic_bits is ALL_BITS and stochastic_variant is VARIANT_A:
         dtype = rounded_dtype(source.dtype) if type(out) is not ndarray else out.dtype
-        values = convert_nearest(
-            fmt, bias, source, type_of(source.dtype, NO_TYPE), out, dtype, type_of(dtype, NO_TYPE)
-        )
+        values = convert_directly(
+            fmt, bias, source, type_of(source.dtype, NO_TYPE), out, dtype, type_of(dtype, NO_TYPE),
+            "round_to", rounding, seed, offset,
+        )  # fmt: skip
         if values is not None:
             return values
     source = real_array("x", source)

@@ -10,16 +10,14 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from cfloat._core import binding, flags
 from cfloat._core.arguments import check_out
-from cfloat._core.binding import CODES, NATIVE_TYPES, NO_TYPE, convert_nearest
+from cfloat._core.binding import CODES, NATIVE_TYPES, NO_TYPE, convert_directly
 from cfloat._core.dtypes import BFLOAT16, FLOAT32, plain_value_dtype, real_array, value_dtype
 from cfloat._core.format import Format
 from cfloat._core.presets import as_format, bfloat16, float16
 from cfloat._core.public_names import public
 from cfloat._core.rounding import (
     ALL_BITS,
-    FIRST_WORD,
     NEAREST,
-    TIES_TO_EVEN,
     VARIANT_A,
     Rounding,
     RoundingMode,
@@ -32,7 +30,7 @@ Array = NDArray[Any]
 
 _FLOAT64: Final = np.dtype(np.float64)
 
-#: The core's type of the elements of a dtype, for `convert_nearest`; what is to be given of others.
+#: The core's type of the elements of a dtype, for `convert_directly`; what is to be given of others.
 type_of: Final[Callable[[Any, int], int]] = NATIVE_TYPES.get
 
 
@@ -133,17 +131,11 @@ def encode(
     if type(fmt) is not Format:
         fmt = as_format(fmt)
     source = x if type(x) is ndarray else real_array("x", x)
-    if (
-        rounding is TIES_TO_EVEN
-        and seed is None
-        and random_bits is None
-        and offset is FIRST_WORD
-        and stochastic_bits is ALL_BITS
-        and stochastic_variant is VARIANT_A
-    ):
-        codes = convert_nearest(
-            fmt, bias, source, type_of(source.dtype, NO_TYPE), out, fmt.storage_dtype, CODES
-        )
+    if random_bits is None and stochastic_bits is ALL_BITS and stochastic_variant is VARIANT_A:
+        codes = convert_directly(
+            fmt, bias, source, type_of(source.dtype, NO_TYPE), out, fmt.storage_dtype, CODES,
+            "encode to", rounding, seed, offset,
+        )  # fmt: skip
         if codes is not None:
             return codes
     source = real_array("x", source)
@@ -186,9 +178,11 @@ def encode_checked(
     -------
     ndarray of fmt.storage_dtype, shape `shape`
     """
-    if how is NEAREST and type(biases) is int and source.shape == shape:
-        from_type = type_of(source.dtype, NO_TYPE)
-        made = convert_nearest(fmt, biases, source, from_type, out, fmt.storage_dtype, CODES)
+    if type(biases) is int and source.shape == shape and how.draws_plainly:
+        made = convert_directly(
+            fmt, biases, source, type_of(source.dtype, NO_TYPE), out, fmt.storage_dtype, CODES,
+            "encode to", how.mode, how.seed, how.offset,
+        )  # fmt: skip
         if made is not None:
             return made
     codes = new_like(source, shape, fmt.storage_dtype) if out is None else out
@@ -269,7 +263,9 @@ def decode(
     source = _code_array(codes, fmt)
     short = FLOAT32 if dtype is None and out is None else plain_value_dtype(dtype, FLOAT32, out)
     from_type = CODES if source.dtype is fmt.storage_dtype else NO_TYPE
-    values = convert_nearest(fmt, bias, source, from_type, out, short, type_of(short, NO_TYPE))
+    values = convert_directly(
+        fmt, bias, source, from_type, out, short, type_of(short, NO_TYPE), "decode from"
+    )
     if values is not None:
         return values
     biases = fmt.check_biases(bias)
@@ -311,7 +307,9 @@ def decode_checked(
     """
     if type(biases) is int and codes.shape == shape:
         from_type = CODES if codes.dtype is fmt.storage_dtype else NO_TYPE
-        made = convert_nearest(fmt, biases, codes, from_type, out, dtype, type_of(dtype, NO_TYPE))
+        made = convert_directly(
+            fmt, biases, codes, from_type, out, dtype, type_of(dtype, NO_TYPE), "decode from"
+        )
         if made is not None:
             return made
     values = new_like(codes, shape, dtype) if out is None else out
@@ -367,9 +365,12 @@ def round_checked(
         `out`, or a new array: float64 if `source` is, and float32 otherwise.
     """
     dtype = rounded_dtype(source.dtype) if out is None else out.dtype
-    if how is NEAREST and type(biases) is int and source.shape == shape:
+    if type(biases) is int and source.shape == shape and how.draws_plainly:
         types = type_of(source.dtype, NO_TYPE), type_of(dtype, NO_TYPE)
-        made = convert_nearest(fmt, biases, source, types[0], out, dtype, types[1])
+        made = convert_directly(
+            fmt, biases, source, types[0], out, dtype, types[1],
+            "round_to", how.mode, how.seed, how.offset,
+        )  # fmt: skip
         if made is not None:
             return made
     values = new_like(source, shape, dtype) if out is None else out

@@ -4,7 +4,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Generator
-from contextlib import ContextDecorator, contextmanager
+from contextlib import AbstractContextManager, ContextDecorator, contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from types import TracebackType
@@ -61,13 +61,20 @@ class Flags:
 
     def add(self, other: "Flags") -> None:
         """Add another set of counts to this one."""
-        for name in FLAG_NAMES:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.invalid += other.invalid
+        self.overflow += other.overflow
+        self.underflow += other.underflow
+        self.denormal += other.denormal
 
 
-class _Recorder(NamedTuple):
-    flags: Flags
-    thread: int
+class _Recorder:
+    """Who counts: made in less time than a tuple with names."""
+
+    __slots__ = ("flags", "thread")
+
+    def __init__(self, flags: Flags, thread: int) -> None:
+        self.flags = flags
+        self.thread = thread
 
 
 class _Environment(NamedTuple):
@@ -77,18 +84,41 @@ class _Environment(NamedTuple):
     actions: tuple[FlagAction, ...] = ("ignore", "ignore", "ignore", "ignore")
 
 
+#: What code asks for that asks for nothing.
+_NOTHING: Final = _Environment()
+
 # A context variable, as numpy.errstate uses: right for threads and for interleaved coroutines.
 _environment: ContextVar[_Environment | None] = ContextVar("cfloat_flags", default=None)
 
 
+class _Recording(ContextDecorator):
+    """Counts flags while it is entered; by methods, which take less time than a generator."""
+
+    def __init__(self) -> None:
+        self._tokens: list[Token[_Environment | None]] = []
+
+    def __enter__(self) -> Flags:
+        counted = Flags()
+        current = _environment.get() or _NOTHING
+        recorders = (*current.recorders, _Recorder(counted, threading.get_ident()))
+        self._tokens.append(_environment.set(_Environment(recorders, current.actions)))
+        return counted
+
+    def __exit__(self, *_: object) -> None:
+        _environment.reset(self._tokens.pop())
+
+    def _recreate_cm(self) -> "_Recording":
+        # a decorated function may run in several threads at once
+        return _Recording()
+
+
 @public
-@contextmanager
-def record_flags() -> Generator[Flags]:
+def record_flags() -> AbstractContextManager[Flags]:
     """Count the exception flags that operations raise inside a ``with`` block.
 
-    Yields
-    ------
-    Flags
+    Returns
+    -------
+    context manager of Flags
         Counts of elements, growing from zero as operations run.  Blocks nest: an inner block's flags are
         counted by the outer one too.  Only this thread's operations are counted.
 
@@ -100,14 +130,7 @@ def record_flags() -> Generator[Flags]:
     >>> flags.invalid
     1
     """
-    flags = Flags()
-    current = _environment.get() or _Environment()
-    recorder = _Recorder(flags, threading.get_ident())
-    token = _environment.set(current._replace(recorders=(*current.recorders, recorder)))
-    try:
-        yield flags
-    finally:
-        _environment.reset(token)
+    return _Recording()
 
 
 @public
@@ -164,7 +187,7 @@ class errstate(ContextDecorator):  # noqa: N801 - numpy.errstate's name
         self._tokens: list[Token[_Environment | None]] = []
 
     def __enter__(self) -> None:
-        current = _environment.get() or _Environment()
+        current = _environment.get() or _NOTHING
         pairs = zip(self._actions, current.actions, strict=True)
         actions = tuple(new or old for new, old in pairs)
         self._tokens.append(_environment.set(current._replace(actions=actions)))
@@ -203,7 +226,7 @@ class Carried:
     """What the code of this thread has asked for, taken along for work that another thread does for it."""
 
     def __init__(self) -> None:
-        self._environment = _environment.get() or _Environment()
+        self._environment = _environment.get() or _NOTHING
 
     def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a function in another thread: its flags count, and are acted upon, as the first thread's."""
@@ -245,7 +268,7 @@ asked: Final = _environment.get
 def are_counted() -> bool:
     """Whether flags are counted, warned of or raised now; otherwise nobody need count them."""
     environment = _environment.get()
-    return environment is not None and environment != _Environment()
+    return environment is not None and environment != _NOTHING
 
 
 def report(counted: Flags, operation: str, size: int) -> None:
@@ -260,6 +283,8 @@ def report(counted: Flags, operation: str, size: int) -> None:
         # a thread may inherit its parent's context, but flags are a thread's own
         if recorder.thread == threading.get_ident():
             recorder.flags.add(counted)
+    if environment.actions == _NOTHING.actions:
+        return
     error = None
     for name, action in zip(FLAG_NAMES, environment.actions, strict=True):
         count = getattr(counted, name)

@@ -71,6 +71,12 @@ class Rounding(NamedTuple):
     words: NDArray[np.uint32] | None = None
     steps: tuple[int, ...] | None = None
 
+    @property
+    def draws_plainly(self) -> bool:
+        """Whether words, if any are drawn, decide as they are, and each element takes the next one."""
+        is_usual = self.bits == 32 and self.variant == "A"
+        return is_usual and self.words is None and self.steps is None
+
 
 # Those that draw nothing, made once.
 _PLAIN: Final = {mode: Rounding(mode) for mode in ROUNDING_MODES}

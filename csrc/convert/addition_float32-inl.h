@@ -122,12 +122,22 @@ static CF_ALWAYS_INLINE lanes rounded_by_addition(const add_rule *r, int toward_
   return value;
 }
 
-/* Of LANES float32, the codes or, if to_values, the values.  counting, plain (cf_rule), to_values
- * and, of values, toward_zero are constants in the callers' loops; scale is add_rule's, or each
- * element's own. */
-static CF_ALWAYS_INLINE lanes round_by_addition(const add_rule *r, int toward_zero, int counting,
-                                                int plain, int to_values, lanes bits, lanes scale,
-                                                tally *tally) {
+/* Which of LANES float32 are not among the normal numbers of the format, but zero, special, too
+ * small or too large: the others raise no flag. */
+static CF_ALWAYS_INLINE mask not_usual(const add_rule *r, lanes bits, lanes scale) {
+  const lanes magnitude = v_and(bits, r->all_but_sign);
+  const lanes scaled = v_min_u(v_add(magnitude, scale), r->limit);
+  mask beyond = m_gt_u(v_sub(scaled, r->smallest_normal), r->normals);
+  if (!r->is_signed) beyond = m_or(beyond, m_gt_s(v_set1(0), bits));
+  return beyond;
+}
+
+/* Of LANES float32, the codes or, if to_values, the values.  usual (none is not_usual), counting,
+ * plain (cf_rule), to_values and, of values, toward_zero are constants in the callers' loops; scale
+ * is add_rule's, or each element's own. */
+static CF_ALWAYS_INLINE lanes round_by_addition(const add_rule *r, int toward_zero, int usual,
+                                                int counting, int plain, int to_values, lanes bits,
+                                                lanes scale, tally *tally) {
   const lanes zero = v_set1(0);
   const mask none = m_gt_s(zero, zero);
   const lanes magnitude = v_and(bits, r->all_but_sign);
@@ -162,7 +172,7 @@ static CF_ALWAYS_INLINE lanes round_by_addition(const add_rule *r, int toward_ze
     count_tiny(r, bits, scaled, rounded, tally);
     overflow = m_gt_s(rounded, r->max);
   }
-  if (m_any(counting ? overflow : special)) {
+  if (!usual && m_any(counting ? overflow : special)) {
     invalid = m_gt_s(magnitude, r->infinity);
     if (!r->has_nan) signs = v_select(invalid, zero, signs);
     if (to_values) {
@@ -189,7 +199,7 @@ static CF_ALWAYS_INLINE lanes round_by_addition(const add_rule *r, int toward_ze
   } else {
     const mask negative = m_andnot(m_andnot(m_gt_s(zero, bits), m_eq(magnitude, zero)),
                                    m_gt_s(magnitude, r->infinity));
-    if (m_any(negative)) {
+    if (!usual && m_any(negative)) {
       const lanes negative_value = r->has_nan ? r->nan_value : zero;
       result = v_select(negative, to_values ? negative_value : r->negative_code, result);
       invalid = m_or(invalid, negative);

@@ -25,6 +25,14 @@ static int convert_contiguous(cf_operation *op, const cf_format *format, int bia
                             destination_type, destination, &layout, threads, flags);
 }
 
+/* Whether to write the destination from its first element on changes what is yet to be read. */
+static int overlaps(const cf_operation *op, const void *source, const void *destination,
+                    size_t count) {
+  const uintptr_t from = (uintptr_t)source, to = (uintptr_t)destination;
+  if (from == to && op->destination_size <= op->source_size) return 0;
+  return from < to + count * op->destination_size && to < from + count * op->source_size;
+}
+
 int cf_convert(const cf_format *format, int bias, int source_type, const void *source, int rounding,
                uint64_t seed, uint64_t offset, int destination_type, void *destination,
                size_t count, int threads, cf_flags *flags) {
@@ -32,16 +40,9 @@ int cf_convert(const cf_format *format, int bias, int source_type, const void *s
   const int status =
       cf_operation_prepare(&op, format, source_type, rounding, seed, NULL, destination_type);
   if (status != CF_OK) return status;
+  if (overlaps(&op, source, destination, count)) return CF_OVERLAP;
   return convert_contiguous(&op, format, bias, source_type, source, rounding, seed, offset,
                             destination_type, destination, count, threads, flags);
-}
-
-/* Whether to write the destination from its first element on changes what is yet to be read. */
-static int overlaps(const cf_operation *op, const void *source, const void *destination,
-                    size_t count) {
-  const uintptr_t from = (uintptr_t)source, to = (uintptr_t)destination;
-  if (from == to && op->destination_size <= op->source_size) return 0;
-  return from < to + count * op->destination_size && to < from + count * op->source_size;
 }
 
 int cf_convert_nearest(const cf_format *format, int bias, int source_type, const void *source,

@@ -1,6 +1,8 @@
-/* The loops that decode, to float32, float16 and bfloat16: a part of convert/loops-inl.h. */
+/* The loops that decode, to floats of each size: a part of convert/loops-inl.h. */
 #ifndef CF_CONVERT_DECODE_LOOPS_INL_H
 #define CF_CONVERT_DECODE_LOOPS_INL_H
+
+#include "convert/decode_halves-inl.h"
 
 /* How codes are unpacked: those of formats that are plain, or others, or the upper halves of
  * float32. */
@@ -63,6 +65,9 @@ static CF_ALWAYS_INLINE void decode_body(const lane_rule *r, int counting, int h
   const lanes value1 = unpack_as(r, counting, how, code1, bias1, tally->flags);
   if (type == CF_FLOAT32) {
     store_values(values, value0, value1, streaming);
+  } else if (type == CF_FLOAT64) {
+    v_store_doubles(values, value0, streaming);
+    v_store_doubles(values + LANES * 8, value1, streaming);
   } else if (type == CF_BFLOAT16) {
     store_codes(values, 2, narrow_to_bfloat16(value0), narrow_to_bfloat16(value1), streaming);
   } else {
@@ -71,17 +76,22 @@ static CF_ALWAYS_INLINE void decode_body(const lane_rule *r, int counting, int h
   }
 }
 
+typedef void decode_one(const lane_rule *r, const int16_t *bias, size_t bias_step,
+                        const char *codes, char *values, int streaming, tally *tally);
+
 /* Whole bodies, and zero-padded copies of what is left over and of what precedes the first aligned
  * one. */
-static CF_ALWAYS_INLINE void decode_all(const lane_rule *r, int counting, int how, int type,
-                                        const int16_t *bias, size_t bias_step, const char *codes,
-                                        char *values, size_t count, cf_flags *flags) {
-  const size_t size = type == CF_FLOAT32 ? 4 : 2;
+static CF_ALWAYS_INLINE void decode_all(const lane_rule *r, const half_unpacking *halves,
+                                        int counting, int how, int type, const int16_t *bias,
+                                        size_t bias_step, const char *codes, char *values,
+                                        size_t count, cf_flags *flags, decode_one *one) {
+  const size_t size = type == CF_FLOAT64 ? 8 : type == CF_FLOAT32 ? 4 : 2;
+  const int in_halves = size == 2 && how == UNPACK_PLAIN && bias_step == 0 && halves->usable;
   const int before = elements_before_stream(r->streaming, codes, values, BODY, size, count);
   tally tally = {v_set1(0), flags};
   size_t part = before > 0 ? (size_t)before : 0;
   while (count > 0) {
-    char code_stage[BODY * 2], value_stage[BODY * 4];
+    char code_stage[BODY * 2], value_stage[BODY * 8];
     int16_t bias_stage[BODY];
     size_t bodies = part == 0 ? count / BODY : 0;
     if (bodies == 0 && part == 0) part = count;
@@ -98,6 +108,12 @@ static CF_ALWAYS_INLINE void decode_all(const lane_rule *r, int counting, int ho
       bodies = 1;
     }
     const int streaming = before >= 0 && part == 0;
+    for (; in_halves && bodies > 0; --bodies) {
+      if (!unpack_halves(halves, type, from, to, streaming))
+        one(r, bias_from, 0, from, to, streaming, &tally);
+      from += BODY * 2;
+      to += BODY * 2;
+    }
     for (; bodies > 0; --bodies) {
       decode_body(r, counting, how, type, bias_from, bias_step, from, to, streaming, &tally);
       from += BODY * r->code_size;
@@ -114,40 +130,53 @@ static CF_ALWAYS_INLINE void decode_all(const lane_rule *r, int counting, int ho
   if (counting) tally_end(&tally);
 }
 
-#define DEFINE_DECODE_LOOP(name, counting, how, type)                                       \
-  static CF_NOINLINE void ISA_NAME(name)(const lane_rule *r, const int16_t *bias,           \
-                                         size_t bias_step, const char *codes, char *values, \
-                                         size_t count, cf_flags *flags) {                   \
-    decode_all(r, counting, how, type, bias, bias_step, codes, values, count, flags);       \
+#define DEFINE_DECODE_LOOP(name, counting, how, type)                                              \
+  static CF_NOINLINE void ISA_NAME(name##_one)(const lane_rule *r, const int16_t *bias,            \
+                                               size_t bias_step, const char *codes, char *values,  \
+                                               int streaming, tally *tally) {                      \
+    decode_body(r, counting, how, type, bias, bias_step, codes, values, streaming, tally);         \
+  }                                                                                                \
+  static CF_NOINLINE void ISA_NAME(name)(const lane_rule *r, const half_unpacking *halves,         \
+                                         const int16_t *bias, size_t bias_step, const char *codes, \
+                                         char *values, size_t count, cf_flags *flags) {            \
+    decode_all(r, halves, counting, how, type, bias, bias_step, codes, values, count, flags,       \
+               ISA_NAME(name##_one));                                                              \
   }
-#define DEFINE_DECODE(name, type)                                                              \
-  DEFINE_DECODE_LOOP(name##_plain, 0, UNPACK_PLAIN, type)                                      \
-  DEFINE_DECODE_LOOP(name##_plain_counting, 1, UNPACK_PLAIN, type)                             \
-  DEFINE_DECODE_LOOP(name##_other, 0, UNPACK_OTHER, type)                                      \
-  DEFINE_DECODE_LOOP(name##_other_counting, 1, UNPACK_OTHER, type)                             \
-  DEFINE_DECODE_LOOP(name##_upper, 0, UNPACK_UPPER_HALF, type)                                 \
-  DEFINE_DECODE_LOOP(name##_upper_counting, 1, UNPACK_UPPER_HALF, type)                        \
-  static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,       \
-                             const void *codes, void *values, size_t count, cf_flags *flags) { \
-    static void (*const loops[3][2])(const lane_rule *, const int16_t *, size_t, const char *, \
-                                     char *, size_t, cf_flags *) = {                           \
-        [UNPACK_PLAIN] = {ISA_NAME(name##_plain), ISA_NAME(name##_plain_counting)},            \
-        [UNPACK_OTHER] = {ISA_NAME(name##_other), ISA_NAME(name##_other_counting)},            \
-        [UNPACK_UPPER_HALF] = {ISA_NAME(name##_upper), ISA_NAME(name##_upper_counting)}};      \
-    const int how = rule->upper_half ? UNPACK_UPPER_HALF                                       \
-                    : rule->plain    ? UNPACK_PLAIN                                            \
-                                     : UNPACK_OTHER;                                           \
-    const lane_rule r = lane_rule_of(rule, *bias);                                             \
-    if ((type) != CF_FLOAT16) {                                                                \
-      loops[how][flags != NULL](&r, bias, bias_step, codes, values, count, flags);             \
-    } else if (flags != NULL && r.no_zero) { /* where padding raises a flag */                 \
-      cf_kernels_portable.decode[type](rule, bias, bias_step, codes, values, count, flags);    \
-    } else {                                                                                   \
-      const uint64_t modes = cf_set_default_float_modes();                                     \
-      loops[how][flags != NULL](&r, bias, bias_step, codes, values, count, flags);             \
-      cf_restore_float_modes(modes);                                                           \
-    }                                                                                          \
+#define DEFINE_DECODE(name, type)                                                                \
+  DEFINE_DECODE_LOOP(name##_plain, 0, UNPACK_PLAIN, type)                                        \
+  DEFINE_DECODE_LOOP(name##_plain_counting, 1, UNPACK_PLAIN, type)                               \
+  DEFINE_DECODE_LOOP(name##_other, 0, UNPACK_OTHER, type)                                        \
+  DEFINE_DECODE_LOOP(name##_other_counting, 1, UNPACK_OTHER, type)                               \
+  DEFINE_DECODE_LOOP(name##_upper, 0, UNPACK_UPPER_HALF, type)                                   \
+  DEFINE_DECODE_LOOP(name##_upper_counting, 1, UNPACK_UPPER_HALF, type)                          \
+  static void ISA_NAME(name)(const cf_rule *rule, const int16_t *bias, size_t bias_step,         \
+                             const void *codes, void *values, size_t count, cf_flags *flags) {   \
+    static void (*const loops[3][2])(const lane_rule *, const half_unpacking *, const int16_t *, \
+                                     size_t, const char *, char *, size_t, cf_flags *) = {       \
+        [UNPACK_PLAIN] = {ISA_NAME(name##_plain), ISA_NAME(name##_plain_counting)},              \
+        [UNPACK_OTHER] = {ISA_NAME(name##_other), ISA_NAME(name##_other_counting)},              \
+        [UNPACK_UPPER_HALF] = {ISA_NAME(name##_upper), ISA_NAME(name##_upper_counting)}};        \
+    const int how = rule->upper_half ? UNPACK_UPPER_HALF                                         \
+                    : rule->plain    ? UNPACK_PLAIN                                              \
+                                     : UNPACK_OTHER;                                             \
+    const int is_short = (type) == CF_FLOAT16 || (type) == CF_BFLOAT16;                          \
+    const lane_rule r = lane_rule_of(rule, *bias);                                               \
+    half_unpacking unpacking, *halves = NULL;                                                    \
+    if (is_short) {                                                                              \
+      unpacking = half_unpacking_of(rule, *bias, type);                                          \
+      halves = &unpacking;                                                                       \
+    }                                                                                            \
+    if ((type) == CF_FLOAT32 || (type) == CF_BFLOAT16) {                                         \
+      loops[how][flags != NULL](&r, halves, bias, bias_step, codes, values, count, flags);       \
+    } else if ((type) == CF_FLOAT16 && flags != NULL && r.no_zero) { /* padding raises a flag */ \
+      cf_kernels_portable.decode[type](rule, bias, bias_step, codes, values, count, flags);      \
+    } else {                                                                                     \
+      const uint64_t modes = cf_set_default_float_modes();                                       \
+      loops[how][flags != NULL](&r, halves, bias, bias_step, codes, values, count, flags);       \
+      cf_restore_float_modes(modes);                                                             \
+    }                                                                                            \
   }
+DEFINE_DECODE(decode_float64, CF_FLOAT64)
 DEFINE_DECODE(decode_float32, CF_FLOAT32)
 DEFINE_DECODE(decode_float16, CF_FLOAT16)
 DEFINE_DECODE(decode_bfloat16, CF_BFLOAT16)

@@ -19,12 +19,13 @@ typedef struct cf_rule {
   int rounding;     /* as in cf_convert */
   /* 0; or so many consecutive elements share a bias, for kernels that take that */
   size_t block;
-  int reads_subnormals; /* float32's own subnormals matter */
-  int by_addition;      /* cf_lanes_add */
-  int upper_half;       /* codes are the upper halves of float32 */
-  int plain;            /* there are zeros of each sign that there is: what vectors do fastest */
-  int large;            /* elements come from memory: they are fetched ahead of time */
-  int streaming;        /* results bypass the caches */
+  int reads_subnormals;  /* float32's own subnormals matter */
+  int by_addition;       /* cf_lanes_add */
+  int upper_half;        /* codes are the upper halves of float32 */
+  int plain;             /* there are zeros of each sign that there is: what vectors do fastest */
+  int special_overflows; /* infinities and NaN of float32 are beyond all codes, at every bias */
+  int large;             /* elements come from memory: they are fetched ahead of time */
+  int streaming;         /* results bypass the caches */
   uint64_t seed;
   const uint32_t *words; /* random words by position, in place of the stream's; or NULL */
 } cf_rule;

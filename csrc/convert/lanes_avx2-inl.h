@@ -108,6 +108,50 @@ static inline void v_stream_codes(char *p, size_t size, lanes a, lanes b) {
     v_stream(p, narrow(a, b));
 }
 
+static inline void v_store_doubles(char *p, lanes v, int streaming) {
+  const __m128i upper = _mm256_extracti128_si256(v, 1);
+  const __m256i first =
+      _mm256_castpd_si256(_mm256_cvtps_pd(_mm_castsi128_ps(_mm256_castsi256_si128(v))));
+  const __m256i second = _mm256_castpd_si256(_mm256_cvtps_pd(_mm_castsi128_ps(upper)));
+  if (streaming) {
+    v_stream(p, first);
+    v_stream(p + sizeof first, second);
+  } else {
+    v_store(p, first);
+    v_store(p + sizeof first, second);
+  }
+}
+
+/* lanes of 16 bits, for convert/decode_halves-inl.h */
+typedef __m256i halves;
+typedef __m256i half_mask;
+typedef __m128i half_count;
+static inline halves h_set1(uint32_t u) { return _mm256_set1_epi16((short)u); }
+static inline halves h_load(const void *p) { return v_load(p); }
+static inline void h_store(void *p, halves v, int streaming) {
+  if (streaming)
+    v_stream(p, v);
+  else
+    v_store(p, v);
+}
+static inline halves h_add(halves a, halves b) { return _mm256_add_epi16(a, b); }
+static inline halves h_sub(halves a, halves b) { return _mm256_sub_epi16(a, b); }
+static inline halves h_and(halves a, halves b) { return _mm256_and_si256(a, b); }
+static inline halves h_and_or(halves a, halves b, halves c) { return v_or(v_and(a, b), c); }
+static inline half_count h_count(unsigned n) { return _mm_cvtsi32_si128((int)n); }
+static inline halves h_sll(halves v, half_count n) { return _mm256_sll_epi16(v, n); }
+static inline halves h_srl(halves v, half_count n) { return _mm256_srl_epi16(v, n); }
+static inline half_mask hm_gt_u(halves a, halves b) {
+  const halves top = _mm256_set1_epi16(INT16_MIN);
+  return _mm256_cmpgt_epi16(_mm256_xor_si256(a, top), _mm256_xor_si256(b, top));
+}
+static inline half_mask hm_lacks(halves v, halves bits) {
+  return _mm256_cmpeq_epi16(_mm256_and_si256(v, bits), _mm256_setzero_si256());
+}
+static inline half_mask hm_andnot(half_mask a, half_mask b) { return _mm256_andnot_si256(b, a); }
+static inline int hm_any(half_mask m) { return !_mm256_testz_si256(m, m); }
+static inline halves h_clear_if(half_mask m, halves v) { return _mm256_andnot_si256(m, v); }
+
 typedef __m256i wide;
 static inline wide w_set1(uint64_t u) { return _mm256_set1_epi64x((long long)u); }
 static inline wide w_add(wide a, wide b) { return _mm256_add_epi64(a, b); }

@@ -112,13 +112,33 @@ static inline void v_stream_codes(char *p, size_t size, lanes a, lanes b) {
     v_stream(p, words);
 }
 
-/* lanes of 16 bits, for convert/round_halves-inl.h */
+static inline void v_store_doubles(char *p, lanes v, int streaming) {
+  const __m256i upper = _mm512_extracti64x4_epi64(v, 1);
+  const __m512i first =
+      _mm512_castpd_si512(_mm512_cvtps_pd(_mm256_castsi256_ps(_mm512_castsi512_si256(v))));
+  const __m512i second = _mm512_castpd_si512(_mm512_cvtps_pd(_mm256_castsi256_ps(upper)));
+  if (streaming) {
+    v_stream(p, first);
+    v_stream(p + sizeof first, second);
+  } else {
+    v_store(p, first);
+    v_store(p + sizeof first, second);
+  }
+}
+
+/* lanes of 16 bits, for convert/decode_halves-inl.h and convert/round_halves-inl.h */
 #define HAS_HALVES
 enum { HALVES = 32 };
 typedef __m512i halves;
 typedef __mmask32 half_mask;
 static inline halves h_set1(uint32_t u) { return _mm512_set1_epi16((short)u); }
 static inline halves h_load(const void *p) { return _mm512_loadu_si512(p); }
+static inline void h_store(void *p, halves v, int streaming) {
+  if (streaming)
+    v_stream(p, v);
+  else
+    v_store(p, v);
+}
 static inline halves h_add(halves a, halves b) { return _mm512_add_epi16(a, b); }
 static inline halves h_sub(halves a, halves b) { return _mm512_sub_epi16(a, b); }
 static inline halves h_and(halves a, halves b) { return _mm512_and_si512(a, b); }
@@ -130,6 +150,11 @@ static inline halves h_and_xor(halves a, halves b, halves c) {
 }
 #define h_slli(v, n) _mm512_slli_epi16(v, n)
 #define h_srai(v, n) _mm512_srai_epi16(v, n)
+/* one count for all lanes: a vector of it takes less time */
+typedef halves half_count;
+static inline half_count h_count(unsigned n) { return _mm512_set1_epi16((short)n); }
+static inline halves h_sll(halves v, half_count n) { return _mm512_sllv_epi16(v, n); }
+static inline halves h_srl(halves v, half_count n) { return _mm512_srlv_epi16(v, n); }
 static inline halves h_sllv(halves v, halves n) { return _mm512_sllv_epi16(v, n); }
 static inline halves h_srlv(halves v, halves n) { return _mm512_srlv_epi16(v, n); }
 static inline halves h_min_u(halves a, halves b) { return _mm512_min_epu16(a, b); }
@@ -138,6 +163,9 @@ static inline halves h_max_u(halves a, halves b) { return _mm512_max_epu16(a, b)
 static inline halves h_max_s(halves a, halves b) { return _mm512_max_epi16(a, b); }
 static inline halves h_select(half_mask m, halves a, halves b) {
   return _mm512_mask_blend_epi16(m, b, a);
+}
+static inline halves h_clear_if(half_mask m, halves v) {
+  return _mm512_mask_mov_epi16(v, m, _mm512_setzero_si512());
 }
 static inline halves h_half(halves v) { return _mm512_avg_epu16(v, _mm512_setzero_si512()); }
 static inline halves h_sub_if(half_mask m, halves a, halves b) {

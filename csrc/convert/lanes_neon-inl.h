@@ -97,7 +97,14 @@ static inline void v_stream_codes(char *p, size_t size, lanes a, lanes b) {
   v_store_codes(p, size, a, b);
 }
 
-/* lanes of 16 bits, for convert/round_halves-inl.h */
+static inline void v_store_doubles(char *p, lanes v, int streaming) {
+  const float32x4_t values = vreinterpretq_f32_u32(v);
+  (void)streaming;
+  vst1q_u8((uint8_t *)p, vreinterpretq_u8_f64(vcvt_f64_f32(vget_low_f32(values))));
+  vst1q_u8((uint8_t *)p + 16, vreinterpretq_u8_f64(vcvt_high_f64_f32(values)));
+}
+
+/* lanes of 16 bits, for convert/decode_halves-inl.h and convert/round_halves-inl.h */
 #define HAS_HALVES
 enum { HALVES = 8 };
 typedef uint16x8_t halves;
@@ -106,6 +113,10 @@ static inline int16x8_t h_signed(halves v) { return vreinterpretq_s16_u16(v); }
 static inline halves h_unsigned(int16x8_t v) { return vreinterpretq_u16_s16(v); }
 static inline halves h_set1(uint32_t u) { return vdupq_n_u16((uint16_t)u); }
 static inline halves h_load(const void *p) { return vreinterpretq_u16_u8(vld1q_u8(p)); }
+static inline void h_store(void *p, halves v, int streaming) {
+  (void)streaming;
+  vst1q_u8((uint8_t *)p, vreinterpretq_u8_u16(v));
+}
 static inline halves h_add(halves a, halves b) { return vaddq_u16(a, b); }
 static inline halves h_sub(halves a, halves b) { return vsubq_u16(a, b); }
 static inline halves h_and(halves a, halves b) { return vandq_u16(a, b); }
@@ -118,6 +129,11 @@ static inline halves h_and_xor(halves a, halves b, halves c) {
 #define h_slli(v, n) vshlq_n_u16(v, n)
 #define h_srai(v, n) h_unsigned(vshrq_n_s16(h_signed(v), n))
 static inline int16x8_t h_counts(halves n) { return h_signed(vminq_u16(n, vdupq_n_u16(16))); }
+typedef int16x8_t half_count;
+static inline half_count h_count(unsigned n) { return vdupq_n_s16((int16_t)n); }
+static inline halves h_sll(halves v, half_count n) { return vshlq_u16(v, n); }
+static inline halves h_srl(halves v, half_count n) { return vshlq_u16(v, vnegq_s16(n)); }
+static inline halves h_clear_if(half_mask m, halves v) { return vbicq_u16(v, m); }
 static inline halves h_sllv(halves v, halves n) { return vshlq_u16(v, h_counts(n)); }
 static inline halves h_srlv(halves v, halves n) { return vshlq_u16(v, vnegq_s16(h_counts(n))); }
 static inline halves h_half(halves v) { return vrshrq_n_u16(v, 1); }

@@ -131,10 +131,16 @@ static inline unsigned count_bfloat16_subnormals(lanes values) {
     const lanes x0 = load_##type(source), x1 = load_##type(source + LANES * (source_size));        \
     if (counting)                                                                                  \
       tally->flags->denormal += count_##type##_subnormals(x0) + count_##type##_subnormals(x1);     \
-    const lanes result0 =                                                                          \
-        round_by_addition(r, toward_zero, counting, plain, to_values, x0, scale0, tally);          \
-    const lanes result1 =                                                                          \
-        round_by_addition(r, toward_zero, counting, plain, to_values, x1, scale1, tally);          \
+    lanes result0, result1;                                                                        \
+    if ((counting) && !m_any(m_or(not_usual(r, x0, scale0), not_usual(r, x1, scale1)))) {          \
+      result0 = round_by_addition(r, toward_zero, 1, 0, plain, to_values, x0, scale0, tally);      \
+      result1 = round_by_addition(r, toward_zero, 1, 0, plain, to_values, x1, scale1, tally);      \
+    } else {                                                                                       \
+      result0 =                                                                                    \
+          round_by_addition(r, toward_zero, 0, counting, plain, to_values, x0, scale0, tally);     \
+      result1 =                                                                                    \
+          round_by_addition(r, toward_zero, 0, counting, plain, to_values, x1, scale1, tally);     \
+    }                                                                                              \
     if (to_values)                                                                                 \
       store_values(destination, result0, result1, streaming);                                      \
     else                                                                                           \
@@ -608,7 +614,8 @@ static void ISA_NAME(stream_end)(void) { v_stream_end(); }
                  [CF_UINT32] = ISA_NAME(encode_uint32),      \
                  [CF_UINT16] = ISA_NAME(encode_uint16),      \
                  [CF_UINT8] = ISA_NAME(encode_uint8)},       \
-      .decode = {[CF_FLOAT32] = ISA_NAME(decode_float32),    \
+      .decode = {[CF_FLOAT64] = ISA_NAME(decode_float64),    \
+                 [CF_FLOAT32] = ISA_NAME(decode_float32),    \
                  [CF_FLOAT16] = ISA_NAME(decode_float16),    \
                  [CF_BFLOAT16] = ISA_NAME(decode_bfloat16)}, \
       .round_float32 = ISA_NAME(round_float32),              \

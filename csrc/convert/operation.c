@@ -7,19 +7,6 @@
 #include "cpu/compiler.h"
 #include "cpu/float_modes.h"
 
-/* Whether float64 is to be had from float32, which decoding is faster to.  A processor may take
- * subnormals for zeros, in modes that are not known here. */
-static int goes_by_float32(const cf_format *format, int destination_type) {
-#if defined(CF_X86_64) || defined(CF_ARM64)
-  const int takes_subnormals = 1;
-#else
-  const int takes_subnormals = 0;
-#endif
-  if (destination_type != CF_FLOAT64) return 0;
-  if (cf_decode_kernel_of(format, CF_FLOAT32) == cf_kernels_portable.decode[CF_FLOAT32]) return 0;
-  return takes_subnormals || cf_format_quantum(format) - format->bias_max >= -126;
-}
-
 static void choose_kernels(cf_operation *op, const cf_format *format, int source_type,
                            int destination_type) {
   const cf_kernels *isa = cf_active_kernels();
@@ -29,22 +16,24 @@ static void choose_kernels(cf_operation *op, const cf_format *format, int source
   const int lanes_decode = cf_lanes_decode(format);
   op->encode = NULL;
   op->decode = NULL;
-  op->decode_float32 = NULL;
   op->destination_type = destination_type;
-  op->tabulates = !encodes && destination_type != CF_FLOAT32 && op->rule.code_size == 1;
   op->stream_end = isa->stream_end;
   if (source_type == CF_FLOAT32 && destination_type == CF_FLOAT32 && isa->round_float32 != NULL &&
       lanes_encode && lanes_decode) {
     op->encode = isa->round_float32;
     op->takes_blocks = 1;
+    op->tabulates = 0;
     return;
   }
   if (encodes) op->encode = cf_encode_kernel_of(format, &op->rule, source_type);
   op->takes_blocks = encodes && !decodes && op->encode != cf_kernels_portable.encode[source_type] &&
                      (source_type == CF_FLOAT32 || (is_16_bits && cf_adds_16_bits(&op->rule)));
   if (decodes) op->decode = cf_decode_kernel_of(format, destination_type);
-  if (goes_by_float32(format, destination_type))
-    op->decode_float32 = cf_decode_kernel_of(format, CF_FLOAT32);
+  /* one float64 after the other is looked up no faster than vectors decode */
+  const int decodes_fast =
+      destination_type == CF_FLOAT32 ||
+      (destination_type == CF_FLOAT64 && op->decode != cf_kernels_portable.decode[CF_FLOAT64]);
+  op->tabulates = !encodes && !decodes_fast && op->rule.code_size == 1;
 }
 
 int cf_operation_prepare(cf_operation *op, const cf_format *format, int source_type, int rounding,
@@ -85,31 +74,6 @@ enum { KERNEL_PIECE = 4 * CF_PIECE };
 /* Of fewer codes a table costs more than it saves. */
 enum { TABULATED_COUNT = 2048 };
 
-/* float64 of float32; in the default modes, as another may take subnormals for zeros, or the sign
- * of a NaN. */
-static CF_NOINLINE void widen(const float *from, double *to, size_t count) {
-  for (size_t i = 0; i < count; ++i) to[i] = (double)from[i];
-}
-
-/* As op->decode. */
-static void decode_piece(const cf_operation *op, const int16_t *bias, size_t bias_step,
-                         const void *codes, void *values, size_t count, cf_flags *flags) {
-  if (op->decode_float32 == NULL) {
-    op->decode(&op->rule, bias, bias_step, codes, values, count, flags);
-    return;
-  }
-  float wide[KERNEL_PIECE];
-  double doubles[KERNEL_PIECE]; /* values need not be aligned */
-  const int is_aligned = (uintptr_t)values % sizeof *doubles == 0;
-  cf_rule rule = op->rule;
-  rule.streaming = 0;
-  op->decode_float32(&rule, bias, bias_step, codes, wide, count, flags);
-  const uint64_t modes = cf_set_default_float_modes();
-  widen(wide, is_aligned ? values : doubles, count);
-  cf_restore_float_modes(modes);
-  if (!is_aligned) memcpy(values, doubles, count * sizeof *doubles);
-}
-
 /* Decode codes of one bias by a table of its results. */
 static void look_up(const cf_operation *op, const int16_t *bias, const char *codes, char *values,
                     size_t count) {
@@ -119,7 +83,7 @@ static void look_up(const cf_operation *op, const int16_t *bias, const char *cod
   uint8_t all[CF_CODES8];
   uint64_t table[CF_CODES8];
   for (int code = 0; code < CF_CODES8; ++code) all[code] = (uint8_t)code;
-  decode_piece(op, bias, 0, all, table, CF_CODES8, NULL);
+  op->decode(&op->rule, bias, 0, all, table, CF_CODES8, NULL);
   cf_map_kernel *portable = cf_kernels_portable.map_codes[log2_size];
   cf_map_kernel *map = cf_active_kernels()->map_codes[log2_size];
   if (op->rule.streaming) {
@@ -153,19 +117,15 @@ void cf_operation_run(const cf_operation *op, cf_bias_view bias_of, const char *
     look_up(op, bias, source, destination, count);
     return;
   }
-  if (op->encode == NULL && op->decode_float32 == NULL) {
+  if (op->encode == NULL) {
     op->decode(&op->rule, bias, bias_step, source, destination, count, flags);
     return;
   }
   while (count > 0) {
     uint16_t codes[KERNEL_PIECE];
     const size_t piece = count < KERNEL_PIECE ? count : KERNEL_PIECE;
-    if (op->encode == NULL) {
-      decode_piece(op, bias, bias_step, source, destination, piece, flags);
-    } else {
-      op->encode(&op->rule, bias, bias_step, source, position, codes, piece, flags);
-      decode_piece(op, bias, bias_step, codes, destination, piece, NULL);
-    }
+    op->encode(&op->rule, bias, bias_step, source, position, codes, piece, flags);
+    op->decode(&op->rule, bias, bias_step, codes, destination, piece, NULL);
     bias += piece * bias_step;
     source += piece * op->source_size;
     destination += piece * op->destination_size;

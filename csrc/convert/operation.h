@@ -13,8 +13,6 @@ typedef struct cf_operation {
   cf_decode_kernel *decode;
   void (*stream_end)(void);
   int takes_blocks; /* the kernel knows rule.block */
-  /* writes float32, from which the results are had faster than by `decode`; or NULL */
-  cf_decode_kernel *decode_float32;
   int destination_type;
   int tabulates; /* codes are of 8 bits, and not wanted as float32: a bias's results fit in a table
                   */

@@ -5,8 +5,9 @@
 
 #include "core/philox.h"
 
-/* Two vectors of counters are worked on by turns, as each waits for its own products. */
-enum { RANDOM_WORDS = 4 * LANES };
+/* Vectors of counters are worked on by turns, as each waits for its own products: so many as there
+ * are registers for. */
+enum { COUNTERS = LANES == 8 ? 2 : 4, RANDOM_WORDS = 2 * COUNTERS * LANES };
 
 typedef struct random_keys {
   wide of_round[CF_PHILOX_ROUNDS][2];
@@ -37,9 +38,9 @@ static CF_NOINLINE void ISA_NAME(random_words)(const random_keys *keys, uint64_t
   wide counters = w_add(w_set1(position / 4), w_order());
   const wide ahead = w_set1(LANES / 2);
   for (size_t i = 0; i < count; i += RANDOM_WORDS, words += RANDOM_WORDS) {
-    wide c0[2], c1[2], c2[2], c3[2];
-#pragma GCC unroll 2
-    for (int j = 0; j < 2; ++j) {
+    wide c0[COUNTERS], c1[COUNTERS], c2[COUNTERS], c3[COUNTERS];
+#pragma GCC unroll 4
+    for (int j = 0; j < COUNTERS; ++j) {
       const wide upper = w_multiply(w_xor(w_upper(counters), key[0][0]), multiplier0);
       const wide product0 = w_multiply(counters, multiplier0);
       const wide product1 = w_multiply(w_xor(w_upper(product0), key[0][1]), multiplier1);
@@ -51,8 +52,8 @@ static CF_NOINLINE void ISA_NAME(random_words)(const random_keys *keys, uint64_t
     }
 #pragma GCC unroll 8
     for (int round = 2; round < LAST; ++round) {
-#pragma GCC unroll 2
-      for (int j = 0; j < 2; ++j) {
+#pragma GCC unroll 4
+      for (int j = 0; j < COUNTERS; ++j) {
         const wide product0 = w_multiply(c0[j], multiplier0);
         const wide product1 = w_multiply(c2[j], multiplier1);
         c0[j] = w_xor3(w_upper(product1), c1[j], key[round][0]);
@@ -61,8 +62,8 @@ static CF_NOINLINE void ISA_NAME(random_words)(const random_keys *keys, uint64_t
         c3[j] = product0;
       }
     }
-#pragma GCC unroll 2
-    for (int j = 0; j < 2; ++j) {
+#pragma GCC unroll 4
+    for (int j = 0; j < COUNTERS; ++j) {
       const wide product0 = w_multiply(c0[j], multiplier0);
       const wide product1 = w_multiply(c2[j], multiplier1);
       lanes a, b;

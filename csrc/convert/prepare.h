@@ -25,6 +25,8 @@ static inline cf_rule cf_rule_of(const cf_format *format, int rounding, uint64_t
   rule.reads_subnormals = cf_reads_subnormals(format);
   rule.by_addition = cf_lanes_add(format);
   rule.plain = format->subnormals != CF_SUBNORMALS_NORMAL && !rule.params.no_negative_zero;
+  rule.special_overflows =
+      128 + format->bias_min > (int)(rule.params.max_code >> format->mantissa_bits);
   rule.upper_half = cf_is_upper_half(format);
   rule.large = rule.streaming = 0;
   rule.seed = seed;

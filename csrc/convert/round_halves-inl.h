@@ -42,11 +42,11 @@ static inline int goes_by_halves(const cf_rule *rule) {
 
 /* What is the same for all elements, as in round_rule. */
 typedef struct half_rule {
-  int whitepaper, has_nan, keeps_infinity, bare;
+  int whitepaper, has_nan, keeps_infinity, bare, special_overflows;
   sign_place sign;
-  halves scale, origin;
-  halves drop, one_more, offset; /* of ties, one less is dropped at first */
-  halves normal, limit, limit_change, max_subnormal, smallest_normal;
+  halves scale, origin, smallest; /* the smallest normal number's place, less one: less a scale */
+  halves drop, one_more, offset;  /* of ties, one less is dropped at first */
+  halves limit, limit_change, max_subnormal, smallest_normal;
   halves most, most_change, max_code, overflow_code, nan_code;
   halves parity, down; /* of ties: by how much less a magnitude is if its code lacks this bit */
   /* of others, what makes of the least a whole step: in all bits that go (but for
@@ -73,13 +73,14 @@ static inline half_rule half_rule_of(const cf_rule *rule, int bias, int type, si
   r.has_nan = params->has_nan;
   r.keeps_infinity = params->has_infinity && params->overflow_code != params->max_code;
   r.bare = params->no_negative_zero;
+  r.special_overflows = rule->special_overflows;
   r.sign = h_sign_place((uint8_t)params->sign_mask);
   r.origin = h_set1(0u - ((uint32_t)lowest << 7));
   r.scale = h_set1(((uint32_t)bias - (uint32_t)lowest) << 7);
   r.drop = h_set1((uint32_t)(7 - m - is_tie));
   r.one_more = h_set1((uint32_t)(8 - m - is_tie));
   r.offset = h_set1(whitepaper ? 1u << m : 0);
-  r.normal = h_set1((uint32_t)(whitepaper ? 2 * one : one));
+  r.smallest = h_set1((uint32_t)(whitepaper ? 2 * one : one) - 1);
   int limit = 2 * one - 1, limit_if_negative = limit;
   const int middle = one + one / 2 - (1 << (6 - m)), hole = one - (1 << (8 - m));
   if (mode == CF_TIES_TO_EVEN || mode == CF_TIES_TO_AWAY) limit = limit_if_negative = middle - 1;
@@ -155,9 +156,10 @@ typedef struct half_codes {
 } half_codes;
 
 /* ties (modes to nearest, but toward zero isn't one) and counting are constants in the callers'
- * loops. */
+ * loops; smallest is half_rule's, less the scale. */
 static CF_ALWAYS_INLINE half_codes round_halves(const half_rule *r, int ties, int counting,
-                                                half_source x, halves scale, cf_flags *flags) {
+                                                half_source x, halves scale, halves smallest,
+                                                uint64_t *underflow) {
   half_codes c;
   c.signs = x.upper;
   c.magnitude = h_and_or(x.upper, r->all_but_sign, h_min_u(x.rest, r->one));
@@ -190,9 +192,8 @@ static CF_ALWAYS_INLINE half_codes round_halves(const half_rule *r, int ties, in
     const halves again = h_sllv(code, ties ? h_add(shift, r->one) : shift);
     half_mask inexact = hm_differ(kept, again);
     if (!ties && r->whitepaper) inexact = hm_or(inexact, hm_gt_s(place, r->fraction));
-    const halves smallest = h_sub(h_sub(r->normal, scale), r->one);
     const half_mask small = hm_gt_u(smallest, h_sub(c.magnitude, r->one)); /* and not zero */
-    flags->underflow += hm_count(hm_and(small, inexact));
+    *underflow += hm_count(hm_and(small, inexact));
     c.unlimited = code;
   }
   halves most = r->most;
@@ -204,13 +205,12 @@ static CF_ALWAYS_INLINE half_codes round_halves(const half_rule *r, int ties, in
 /* Whether there is anything to do for end_seldom. */
 static inline int has_seldom(const half_rule *r, int counting, const half_codes *a,
                              const half_codes *b) {
-  half_mask seldom = hm_gt_u(h_max_u(a->magnitude, b->magnitude), r->special);
-  if (counting) {
-    const halves less = h_min_u(h_sub(a->magnitude, r->one), h_sub(b->magnitude, r->one));
-    seldom = hm_or(seldom, hm_gt_u(r->subnormal, less));
-    seldom = hm_or(seldom, hm_gt_s(h_max_s(a->unlimited, b->unlimited), r->max_code));
-  }
-  return hm_any(seldom);
+  const half_mask special = hm_gt_u(h_max_u(a->magnitude, b->magnitude), r->special);
+  if (!counting) return hm_any(special);
+  const halves less = h_min_u(h_sub(a->magnitude, r->one), h_sub(b->magnitude, r->one));
+  const half_mask seldom =
+      hm_or(hm_gt_u(r->subnormal, less), hm_gt_s(h_max_s(a->unlimited, b->unlimited), r->max_code));
+  return r->special_overflows ? hm_any(seldom) : hm_any(hm_or(seldom, special));
 }
 
 /* What is special is put right after the rest, and flags but underflow are counted. */
@@ -240,13 +240,22 @@ static inline halves half_scale_at(const half_rule *r, const int16_t *bias, size
       const half_rule *rule, const int16_t *bias, size_t bias_step, int block_shift, size_t at,    \
       const char *source, char *codes, size_t count, int far, int streaming, cf_flags *flags) {    \
     const half_rule own = *rule, *r = &own; /* what is written is nowhere in it */                 \
+    halves scale0 = r->scale, scale1 = r->scale;                                                   \
+    halves smallest0 = h_sub(r->smallest, scale0), smallest1 = smallest0;                          \
+    const int varies = bias_step != 0 || block_shift != 0;                                         \
+    uint64_t underflow = 0;                                                                        \
     for (size_t end = at + count; at < end; at += HALF_BODY) {                                     \
-      const halves scale0 = half_scale_at(r, bias, bias_step, block_shift, at);                    \
-      const halves scale1 = half_scale_at(r, bias, bias_step, block_shift, at + HALVES);           \
-      half_codes a =                                                                               \
-          round_halves(r, ties, counting, load_halves_##kind(r, source), scale0, flags);           \
-      half_codes b = round_halves(r, ties, counting,                                               \
-                                  load_halves_##kind(r, source + HALVES * (step)), scale1, flags); \
+      if (varies) {                                                                                \
+        scale0 = half_scale_at(r, bias, bias_step, block_shift, at);                               \
+        scale1 = half_scale_at(r, bias, bias_step, block_shift, at + HALVES);                      \
+        smallest0 = h_sub(r->smallest, scale0);                                                    \
+        smallest1 = h_sub(r->smallest, scale1);                                                    \
+      }                                                                                            \
+      half_codes a = round_halves(r, ties, counting, load_halves_##kind(r, source), scale0,        \
+                                  smallest0, &underflow);                                          \
+      half_codes b =                                                                               \
+          round_halves(r, ties, counting, load_halves_##kind(r, source + HALVES * (step)), scale1, \
+                       smallest1, &underflow);                                                     \
       if (far) prefetch_ahead(source, HALF_BODY * (step));                                         \
       if (has_seldom(r, counting, &a, &b)) {                                                       \
         end_seldom(r, counting, &a, flags);                                                        \
@@ -256,6 +265,7 @@ static inline halves half_scale_at(const half_rule *r, const int16_t *bias, size
       source += HALF_BODY * (step);                                                                \
       codes += HALF_BODY;                                                                          \
     }                                                                                              \
+    if (counting) flags->underflow += underflow;                                                   \
   }
 
 typedef void halves_loop(const half_rule *r, const int16_t *bias, size_t bias_step, int block_shift,

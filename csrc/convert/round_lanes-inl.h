@@ -32,6 +32,7 @@
  *   V_TO_FLOAT16(v)               the way back, to nearest; or it is not defined
  *   v_store_codes(p, size, a, b)  2 * LANES codes
  *   v_stream_codes(p, size, a, b) the same past the caches, p aligned to all of them
+ *   v_store_doubles(p, v, streaming) LANES float32 as float64, in the default modes
  *   wide                          a vector of LANES / 2 uint64_t, for philox-inl.h
  *   w_set1(u) w_add(a, b) w_xor3(a, b, c) w_upper(v), each lane's upper half
  *   w_multiply(a, b)              products of lower halves
@@ -95,17 +96,17 @@ static inline lane_rule lane_rule_of(const cf_rule *rule, int bias) {
  * 2^23 and more, without its last bits, is a code but for a constant, whatever the bias; below it
  * is subnormal, and the exponent tells how much.  In the whitepaper's reading the lowest binade
  * is the one below the smallest normal number, and is taken out again (docs/spec.md 2.1, "the
- * hole"). */
+ * hole"): from codes, or by random words, which decide otherwise in it, from places to begin with.
+ */
 typedef struct round_rule {
   int rounding; /* the mode */
   int reads_subnormals, whitepaper, flush, no_zero, is_signed, has_nan, keeps_infinity,
       no_negative_zero;
-  lanes scale, origin;            /* to a place: at the one bias; at bias 0 */
-  lanes drop, one_more, one_less; /* bits that a code has not; one more, one less than that */
-  lanes offset;                   /* from what remains of a place to a code */
-  lanes normal;                   /* the place of the smallest normal number */
-  lanes below_normal, hole, upper, upper_if_negative, hole_length;
-  lanes largest; /* the place of the largest finite value */
+  lanes scale, origin;  /* to a place: at the one bias; at bias 0 */
+  lanes drop, one_more; /* bits that a code has not; those at place 0, which are one more */
+  lanes offset;         /* from what remains of a place to a code */
+  lanes normal;         /* the place of the smallest normal number */
+  lanes below_hole_binade, hole, upper, upper_if_negative, hole_length;
   lanes smallest_normal, max_subnormal;
   lanes most, most_if_negative, max_code, overflow_code, nan_code, negative_code;
   lanes sign_shift, sign_mask;
@@ -134,18 +135,19 @@ static inline round_rule round_rule_of(const cf_rule *rule, int bias) {
   r.keeps_infinity = params->has_infinity && params->overflow_code != params->max_code;
   r.no_negative_zero = params->no_negative_zero;
   /* the lowest binade has the smallest normal number or, of those without zero, the code 0 */
-  const int lowest = r.whitepaper || r.no_zero ? 126 : 127;
+  const int takes_out = r.whitepaper && is_random; /* a binade, from places */
+  const int lowest = (r.whitepaper && !takes_out) || r.no_zero ? 126 : 127;
+  const uint32_t binade = takes_out ? one : 0;
   r.origin = v_set1(0u - ((uint32_t)lowest << 23));
   r.scale = v_set1(((uint32_t)bias - (uint32_t)lowest) << 23);
   r.drop = v_set1((uint32_t)(23 - m));
-  r.one_more = v_set1((uint32_t)(24 - m));
-  r.one_less = v_set1((uint32_t)(22 - m));
-  const uint32_t offset = r.whitepaper || r.no_zero ? 1u << m : 0;
+  r.one_more = v_set1((uint32_t)((takes_out ? 23 : 24) - m));
+  const uint32_t offset = (r.whitepaper && !takes_out) || r.no_zero ? 1u << m : 0;
   r.offset = v_set1(offset);
-  r.normal = v_set1(r.whitepaper ? 2 * one : one);
-  r.below_normal = v_set1(r.whitepaper ? 2 * one - 1 : one - 1);
+  r.normal = v_set1(r.whitepaper && !takes_out ? 2 * one : one);
+  r.below_hole_binade = v_set1(one - 1 - binade);
   const uint32_t hole = one - (1u << (24 - m)); /* the largest subnormal's place */
-  r.hole = v_set1(hole);
+  r.hole = v_set1(hole - binade);
   r.hole_length = v_set1(2 * one - hole);
   /* in the hole, what is beyond this is rounded up: the upper code is even */
   uint32_t upper = 2 * one - 1, upper_if_negative = upper;
@@ -156,7 +158,6 @@ static inline round_rule round_rule_of(const cf_rule *rule, int bias) {
   if (mode == CF_TOWARD_NEGATIVE) upper_if_negative = hole;
   r.upper = v_set1(upper);
   r.upper_if_negative = v_set1(upper_if_negative);
-  r.largest = v_set1(((uint32_t)params->max_code + offset) << (23 - m));
   r.smallest_normal = v_set1(1u << m);
   r.max_subnormal = v_set1(max_subnormal);
   r.max_code = v_set1((uint32_t)params->max_code);
@@ -338,9 +339,7 @@ static CF_ALWAYS_INLINE lanes round_lanes(const round_rule *r, int rounding, int
 
   mask too_small = m_gt_s(zero, zero);
   if (r->whitepaper) {
-    const lanes normal_code = v_sub(code, r->offset);
     if (is_random) {
-      code = v_select(m_gt_s(r->normal, place), code, normal_code);
       const mask hole = m_gt_u(r->hole_length, v_sub(place, r->hole));
       if (m_any(hole)) {
         const lanes left = v_sub(r->thirty_two, shift);
@@ -353,6 +352,7 @@ static CF_ALWAYS_INLINE lanes round_lanes(const round_rule *r, int rounding, int
     } else {
       lanes limit = r->upper;
       if (directed) limit = v_select(m_gt_s(zero, bits), r->upper_if_negative, r->upper);
+      const lanes normal_code = v_sub(code, r->offset);
       code = v_select(m_gt_s(place, limit), v_max_s(normal_code, r->smallest_normal),
                       v_min_s(code, r->max_subnormal));
     }
@@ -368,7 +368,7 @@ static CF_ALWAYS_INLINE lanes round_lanes(const round_rule *r, int rounding, int
     const lanes exact = v_sllv(v_srlv(kept, shift), shift);
     mask inexact = m_gt_u(kept, exact);
     if (has_low) inexact = m_or(inexact, m_gt_u(low, zero));
-    if (r->whitepaper) inexact = m_or(inexact, m_gt_s(place, r->fraction));
+    if (r->whitepaper) inexact = m_or(inexact, m_gt_s(place, r->below_hole_binade));
     if (flush) inexact = m_or(inexact, m_eq(code, zero));
     underflow = no_zero ? too_small : m_and(inexact, m_gt_s(r->normal, place));
     underflow = m_andnot(underflow, is_zero);

@@ -479,8 +479,36 @@ def test_decoding_to_other_types(isa, dtype, rng):
     """With flags, biases at both ends, and out of place by some bytes."""
     for fmt in [*KINDS_OF_FORMATS, *CORNERS, cf.CFloat16_SHP, cf.float16]:
         codes = all_codes(fmt, rng)
-        for bias in fmt.bias_range:
+        for bias in {*fmt.bias_range, fmt.default_bias}:
             assert_as_portable(
                 isa,
                 lambda fmt=fmt, codes=codes, bias=bias: cf.decode(codes, fmt, bias, dtype=dtype),
             )
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize(
+    "fmt",
+    [
+        cf.CFloat16_SHP, cf.CFloat16_UHP, cf.float16, cf.bfloat16,
+        cf.Format("e5m6", exponent_bits=5, mantissa_bits=6, bias=(0, 31)),
+        cf.Format("u6m10", exponent_bits=6, mantissa_bits=10, bias=31, signed=False),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_decoding_codes_among_normal_ones(isa, fmt, dtype):
+    """Codes around each exponent's first one, of either sign, each beside zeros and a normal number."""
+    m = fmt.mantissa_bits
+    firsts = np.arange(2**fmt.exponent_bits + 1) << m
+    some = np.concatenate([firsts + step for step in (-5, -4, -1, 0, 1, 3)]) % 2**fmt.bits
+    sign = 2 ** (fmt.bits - 1)
+    low, high = fmt.bias_range
+    for bias in {low, high, fmt.default_bias, max(low, min(high, 15))}:
+        normal = (max(1, bias) % (2**fmt.exponent_bits - 1) << m) + 1
+        codes = np.full((2 * len(some), 32), normal, fmt.storage_dtype)
+        codes[:, ::3] = 0
+        codes[:, 13] = [*some, *(some ^ sign)]
+        assert_as_portable(
+            isa, lambda bias=bias, codes=codes: cf.decode(codes, fmt, bias, dtype=dtype)
+        )

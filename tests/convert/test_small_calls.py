@@ -71,7 +71,7 @@ BIASES = {
 @pytest.fixture
 def agree(monkeypatch):
     """Compare what a call does with and without the short way; tells whether it was taken."""
-    homes = [(module, "convert_nearest") for module in (elementwise, round_to_module)]
+    homes = [(module, "convert_directly") for module in (elementwise, round_to_module)]
 
     def outcome(call):
         with warnings.catch_warnings(record=True) as warned:
@@ -89,7 +89,7 @@ def agree(monkeypatch):
         taken = []
 
         def counted(*args):
-            made = binding.convert_nearest(*args)
+            made = binding.convert_directly(*args)
             taken.append(made is not None)
             return made
 
@@ -201,19 +201,74 @@ def test_overlapping_memory(start, isa):
 @pytest.mark.quick
 def test_other_arguments_go_the_general_way(agree):
     ties = "".join(["ties_to_", "even"])  # equal, and another object
-    for how in [
-        {"rounding": ties}, {"rounding": "toward_zero"}, {"rounding": "stochastic", "seed": 3},
-        {"rounding": "nearest"}, {"rounding": 3}, {"seed": 3}, {"seed": -1}, {"offset": 4}, {"offset": False},
-        {"offset": 0.0}, {"stochastic_bits": 32.0}, {"stochastic_bits": 8}, {"stochastic_variant": "B"},
-        {"random_bits": [1]}, {"stochastic_variant": None},
+    last = 2**64 - len(VALUES)
+    for how, is_short in [
+        ({"rounding": ties}, True), ({"rounding": "toward_zero"}, True), ({"rounding": "to_odd"}, True),
+        ({"rounding": "nearest"}, False), ({"rounding": 3}, False), ({"rounding": []}, False),
+        ({"seed": 3}, True), ({"seed": -1}, False), ({"seed": 2**64}, False), ({"seed": True}, False),
+        ({"offset": 4}, True), ({"offset": -4}, False), ({"offset": False}, False), ({"offset": 0.0}, False),
+        ({"rounding": "stochastic", "seed": 3}, True),
+        ({"rounding": "stochastic", "seed": np.int64(3)}, True),
+        ({"rounding": "stochastic", "seed": 2**64 - 1, "offset": last}, True),
+        ({"rounding": "stochastic", "seed": 3, "offset": last + 1}, False),
+        ({"stochastic_bits": 32.0}, False), ({"stochastic_bits": 8}, False),
+        ({"rounding": "stochastic", "seed": 3, "stochastic_bits": 8}, False),
+        ({"stochastic_variant": "B"}, False), ({"stochastic_variant": None}, False),
+        ({"random_bits": [1]}, False),
     ]:  # fmt: skip
-        assert agree(lambda how=how: cf.encode(VALUES, E4M3, **how)) == (how == {"rounding": ties})
-        agree(lambda how=how: cf.round_to(VALUES, E4M3, **how))
+        assert agree(lambda how=how: cf.encode(VALUES, E4M3, **how)) == is_short, how
+        assert agree(lambda how=how: cf.round_to(VALUES, E4M3, **how)) == is_short, how
+
+
+@pytest.mark.quick
+def test_formats_by_name(agree):
     for fmt in ("cfloat8_1_4_3", "CFloat8_1_4_3"):
         assert agree(lambda fmt=fmt: cf.encode(VALUES, fmt))
     for fmt in ("no format", None, 3):
         assert not agree(lambda fmt=fmt: cf.encode("no number", fmt))
         assert not agree(lambda fmt=fmt: cf.decode("no number", fmt))
+
+
+@pytest.mark.quick
+def test_bfloat16(agree, isa):
+    dtype = np.dtype(pytest.importorskip("ml_dtypes").bfloat16)
+    x = VALUES.astype(dtype)
+    codes = cf.encode(x, E4M3)
+    assert codes.tolist() == cf.encode(x.astype(np.float32), E4M3).tolist()
+    assert agree(lambda: cf.encode(x, E4M3))
+    assert agree(lambda: cf.round_to(x, E4M3))
+    assert agree(lambda: cf.decode(codes, E4M3, dtype=dtype))
+    assert agree(lambda: cf.decode(codes, E4M3, out=np.zeros_like(x)))
+    assert agree(lambda: cf.decode(codes, E4M3, dtype="bfloat16"))
+    assert not agree(lambda: cf.encode(x[::-1], E4M3))
+    assert not agree(lambda: cf.encode(x.astype(dtype.newbyteorder()), E4M3))
+    assert not agree(lambda: cf.encode(x.view("u2").view("V2"), E4M3))
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("action", ["ignore", "warn", "raise"])
+@pytest.mark.parametrize("rounding", cf.ROUNDING_MODES)
+def test_the_short_way_counts_flags(agree, rounding, action, isa):
+    """As the general way does, whatever is to become of them."""
+    seed = 3 if rounding == "stochastic" else None
+    codes = np.array([255, 1], np.uint8)
+    for call in (
+        lambda: cf.encode(VALUES, E4M3, rounding=rounding, seed=seed),
+        lambda: cf.round_to(VALUES, E4M3, rounding=rounding, seed=seed),
+        lambda: cf.decode(codes, cf.float8_e4m3fn),
+        lambda: cf.encode(VALUES[:1], E4M3),
+    ):
+        recorded = []
+
+        def counted(call=call, recorded=recorded):
+            with cf.record_flags() as raised, cf.errstate(all=action):
+                try:
+                    return call()
+                finally:
+                    recorded.append(raised)
+
+        agree(counted)
+        assert recorded[0] == recorded[1]
 
 
 @pytest.mark.quick

@@ -7,8 +7,8 @@ of native byte order and of one bias take a short way; all others go through the
 from .compensation import compensate_columns
 from .conversions import (
     convert,
+    convert_directly,
     convert_memory,
-    convert_nearest,
     map_codes,
     philox4x32_10,
     random_words,
@@ -121,8 +121,8 @@ __all__ = [
     "compare_codes",
     "compensate_columns",
     "convert",
+    "convert_directly",
     "convert_memory",
-    "convert_nearest",
     "count_16_bits",
     "count_binades",
     "count_of_percentile",

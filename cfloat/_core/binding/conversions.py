@@ -1,5 +1,6 @@
 """Encoding, decoding and rounding; functions of codes by table; random words."""
 
+import struct
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -8,12 +9,15 @@ from numpy.typing import NDArray
 
 from cfloat._core import flags, threads
 from cfloat._core._cfloat import ffi, lib
-from cfloat._core.flags import asked
-from cfloat._core.rounding import NEAREST, ROUNDING_MODES, Rounding
+from cfloat._core.flags import are_counted, asked
+from cfloat._core.rounding import FIRST_WORD, NEAREST, ROUNDING_MODES, WORDS, Rounding
+from cfloat._core.rounding import TIES_TO_EVEN as NEAREST_MODE
 from cfloat._core.threads import get_num_threads
 
 from .elements import (
+    BFLOAT16,
     CODES,
+    NO_TYPE,
     NULL,
     VOID,
     Array,
@@ -22,6 +26,7 @@ from .elements import (
     check_status,
     element_type,
     from_buffer,
+    is_bfloat16,
     pointer_to,
     separate,
 )
@@ -33,11 +38,17 @@ _VARIANT: Final = {
     "C": lib.CF_STOCHASTIC_C,
 }
 TIES_TO_EVEN: Final = lib.CF_TIES_TO_EVEN
+_STOCHASTIC: Final = lib.CF_STOCHASTIC
 
 # As in `elements`, for calls of a few elements.
 _cf_convert: Final = lib.cf_convert
 _cf_convert_nearest: Final = lib.cf_convert_nearest
 _empty: Final = np.empty
+_COUNTER: Final = ffi.typeof("cf_flags *")
+# A cf_flags as bytes, which are compared in less time than its fields are read.
+_NO_COUNTS: Final = bytes(ffi.sizeof("cf_flags"))
+_COUNTS: Final = struct.Struct("=4Q")
+_UINT16: Final = np.dtype(np.uint16)
 
 
 def broadcast_strides(array: Array, shape: tuple[int, ...]) -> list[int]:
@@ -99,7 +110,7 @@ def convert(
     mode = mode_number(rounding)
     from_type = element_type(source.dtype) if encode else CODES
     to_type = element_type(destination.dtype) if decode else CODES
-    counter = ffi.new("cf_flags *") if flags.are_counted() else NULL
+    counter = ffi.new("cf_flags *") if are_counted() else NULL
     if not fresh:
         source = separate(source, destination)
     is_contiguous = source.flags.c_contiguous
@@ -174,13 +185,23 @@ def convert_memory(
         check_status(status)
 
 
-def convert_nearest(
-    fmt: Any, bias: object, source: Array, from_type: int, out: object, dtype: Any, to_type: int
+def convert_directly(
+    fmt: Any,
+    bias: object,
+    source: Array,
+    from_type: int,
+    out: object,
+    dtype: Any,
+    to_type: int,
+    what: str,
+    rounding: object = NEAREST_MODE,
+    seed: object = None,
+    offset: object = FIRST_WORD,
 ) -> Array | None:
-    """Convert to nearest by the shortest way there is; None if that is not for these arguments.
+    """Convert by the shortest way there is; None if that is not for these arguments.
 
-    It is for contiguous arrays of native byte order and one bias, while nobody counts flags; and for no wrong
-    argument.  Nothing was written where it gives None: `convert`, and the checks before it, know the rest.
+    It is for contiguous arrays of native byte order and one bias; and for no wrong argument.  Nothing was
+    written where it gives None: `convert`, and the checks before it, know the rest.
 
     Parameters
     ----------
@@ -196,14 +217,34 @@ def convert_nearest(
         Where to write the result; plain are None, which is a new array, and an array of the source's shape.
     dtype : dtype
         The result's.
+    what : str
+        What flags are told of: "encode to", say.
+    rounding, seed, offset : object
+        As in `cfloat.encode`; plain are a mode's name, an int, and None where no word is drawn.
 
     Returns
     -------
     ndarray or None
         The result.
+
+    Raises
+    ------
+    FlagError
+        If `errstate` says so.
     """
-    if asked() is not None:
-        return None
+    counter, counts = NULL, None
+    if asked() is not None and are_counted():
+        counts = bytearray(_NO_COUNTS)
+        counter = from_buffer(_COUNTER, counts)
+    mode = TIES_TO_EVEN
+    if rounding is not NEAREST_MODE or seed is not None or offset is not FIRST_WORD:
+        mode = rounding_number(rounding) if type(rounding) is str else None
+        if mode is None or type(offset) is not int or not 0 <= offset <= WORDS - source.size:
+            return None
+        if seed is None and mode != _STOCHASTIC:
+            seed = 0
+        elif type(seed) is not int or not 0 <= seed < WORDS:
+            return None
     if bias is None:
         bias = fmt.default_bias
     elif type(bias) is not int:
@@ -219,17 +260,34 @@ def convert_nearest(
         or not out.flags.carray
     ):
         return None
+    read, written = source, out
+    if from_type == NO_TYPE and is_bfloat16(source.dtype) and source.dtype.isnative:
+        read, from_type = source.view(_UINT16), BFLOAT16
+    if to_type == NO_TYPE and is_bfloat16(out.dtype) and out.dtype.isnative:
+        written, to_type = out.view(_UINT16), BFLOAT16
     try:
-        status = _cf_convert_nearest(
-            fmt._struct, bias, from_type, from_buffer(source), to_type, from_buffer(out),
-            source.size, get_num_threads(),
-        )  # fmt: skip
+        if mode == TIES_TO_EVEN and counter is NULL:
+            status = _cf_convert_nearest(
+                fmt._struct, bias, from_type, from_buffer(read), to_type, from_buffer(written),
+                source.size, get_num_threads(),
+            )  # fmt: skip
+        else:
+            status = _cf_convert(
+                fmt._struct, bias, from_type, from_buffer(read), mode, seed or 0, offset,
+                to_type, from_buffer(written), source.size, get_num_threads(), counter,
+            )  # fmt: skip
     except (
         ValueError,
         OverflowError,
-    ):  # NumPy lends no memory of some dtypes; a bias of too many bits
+    ):  # NumPy lends no memory of some dtypes; an integer of too many bits
         return None
-    return None if status else out
+    if status:
+        return None
+    if counts is not None and counts != _NO_COUNTS:
+        invalid, denormal, overflow, underflow = _COUNTS.unpack(counts)
+        raised = flags.Flags(invalid, overflow, underflow, denormal)
+        flags.report(raised, f"{what} {fmt.name}", out.size)
+    return out
 
 
 def mode_number(rounding: Rounding) -> int:

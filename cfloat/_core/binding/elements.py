@@ -24,6 +24,7 @@ NATIVE_TYPES: Final = {
 #: Types that values can be written as, and those that matrix products take as they are.
 VALUE_TYPES: Final = (lib.CF_FLOAT64, lib.CF_FLOAT32, lib.CF_FLOAT16, lib.CF_BFLOAT16)
 OPERAND_TYPES: Final = (lib.CF_FLOAT32, lib.CF_BFLOAT16)
+BFLOAT16: Final[int] = lib.CF_BFLOAT16
 
 _NONFINITE: Final = {
     "none": lib.CF_NONFINITE_NONE,
@@ -73,15 +74,15 @@ def check_status(status: int) -> None:
         raise CFloatError(f"the C core refused the {_STATUS.get(status, status)}")
 
 
-def _is_bfloat16(dtype: np.dtype[Any]) -> bool:
-    # ml_dtypes' dtype, recognised by name because ml_dtypes need not be installed
+def is_bfloat16(dtype: np.dtype[Any]) -> bool:
+    """Tell bfloat16 by its name: ml_dtypes', which need not be installed, or this package's own."""
     return dtype.itemsize == 2 and dtype.type.__name__ == "bfloat16"
 
 
 def element_type(dtype: np.dtype[Any]) -> int | None:
     """Tell the core's number of a dtype, in either byte order; None if it does not take it."""
     found = _TYPES.get(dtype.num)
-    return lib.CF_BFLOAT16 if found is None and _is_bfloat16(dtype) else found
+    return lib.CF_BFLOAT16 if found is None and is_bfloat16(dtype) else found
 
 
 def format_struct(

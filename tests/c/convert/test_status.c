@@ -162,6 +162,11 @@ static void overlaps(void) {
           cf_convert_nearest(format, 7, from, memory + source, to, memory + first, COUNT, 1);
       CHECK(status == expected, "types %d, from %d: status %d", types, first, status);
       if (status != CF_OK) CHECK(memcmp(memory, before, SIZE) == 0, "wrote, from %d", first);
+      memcpy(memory, before, SIZE);
+      const int other = cf_convert(format, 7, from, memory + source, CF_TOWARD_ZERO, 0, 0, to,
+                                   memory + first, COUNT, 1, NULL);
+      CHECK(other == expected, "toward zero, types %d, from %d: status %d", types, first, other);
+      if (other != CF_OK) CHECK(memcmp(memory, before, SIZE) == 0, "wrote, from %d", first);
     }
   }
 }
