@@ -135,6 +135,7 @@ static cf_gemv gemv_of(const gemv_task *task, int64_t line, int64_t lines, float
   gemv.codes = (const uint8_t *)of->elements + line * of->line_stride;
   gemv.step = is_by_line(m) ? of->line_stride : of->inner_stride;
   gemv.lines = lines;
+  gemv.after = of->lines - line - lines;
   gemv.inner = m->inner;
   gemv.x = task->x;
   gemv.x_step = task->x_step;
@@ -170,13 +171,9 @@ static void fill_scales(const gemv_task *task, const char *biases, int64_t strid
     left -= first % block;
     biases += first / block * stride;
   }
-  if (stride == size && left == block && block <= 2) { /* in vectors */
-    const int64_t whole = block == 1 ? count : count / 2;
-    if (block == 1)
-      for (int64_t i = 0; i < whole; ++i) to[i] = scale_of(biases + i * size, exponent);
-    else
-      for (int64_t i = 0; i < whole; ++i)
-        to[2 * i] = to[2 * i + 1] = scale_of(biases + i * size, exponent);
+  if (stride == size && left == block && count >= block) { /* in vectors */
+    const int64_t whole = block == 1 ? count : count / block;
+    task->values->scales_of_biases(biases, whole, exponent, block, to);
     biases += whole * stride;
     done = whole * block;
   }

@@ -77,8 +77,10 @@ void cf_scaled_keep_biases(cf_scaled *scaled, const cf_operand *other) {
     scaled->lowest -= scaled->shift;
     scaled->shift = 0;
   } else {
-    for (int64_t line = 0; line < of->lines; line += step) {
-      const int bias = cf_operand_bias(of, line, 0);
+    const char *own = of->biases;
+    for (int64_t line = 0; line < of->lines; line += step, own += of->line_bias_stride) {
+      int16_t bias;
+      memcpy(&bias, own, sizeof bias);
       if (bias < least) least = bias;
       if (bias > greatest) greatest = bias;
     }

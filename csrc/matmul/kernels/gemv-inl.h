@@ -157,6 +157,31 @@ static void arrange(int size, const float *x, int64_t count, float *to) {
   }
 }
 
+static CF_ALWAYS_INLINE void scales_each(const char *biases, int64_t count, uint32_t first,
+                                         int64_t each, float *restrict to) {
+  for (int64_t i = 0; i < count; ++i) {
+    int16_t bias;
+    memcpy(&bias, biases + i * (int64_t)sizeof bias, sizeof bias);
+    const uint32_t bits = (first - (uint32_t)bias) << 23;
+    float scale;
+    memcpy(&scale, &bits, sizeof scale);
+    for (int64_t j = 0; j < each; ++j) to[i * each + j] = scale;
+  }
+}
+
+/* Lengths that are constants are done in vectors. */
+static void scales_of_biases(const char *biases, int64_t count, int exponent, int64_t each,
+                             float *to) {
+  const uint32_t first = (uint32_t)(127 + exponent);
+  switch (each) {
+    case 1: scales_each(biases, count, first, 1, to); break;
+    case 2: scales_each(biases, count, first, 2, to); break;
+    case 4: scales_each(biases, count, first, 4, to); break;
+    case 8: scales_each(biases, count, first, 8, to); break;
+    default: scales_each(biases, count, first, each, to); break;
+  }
+}
+
 /* And back: groups of sums of as many lines as go together. */
 static void put_in_sequence(const cf_gemv *gemv, float *sums) {
   const int size = gemv->fields->size, places = 4 / size;
@@ -198,7 +223,7 @@ static CF_ALWAYS_INLINE void dot_fields_rows(const cf_gemv *gemv, const field_wo
                                              int rows, int scaled) {
   const int places = 4 / size, bytes = 4 * VECTOR;
   const int64_t whole = gemv->inner * size / bytes * bytes, rest = gemv->inner * size - whole,
-                ahead = line + 2 * lines <= gemv->lines ? lines * gemv->step : 0;
+                ahead = line + 2 * lines <= gemv->lines + gemv->after ? lines * gemv->step : 0;
   const float *x = gemv->x + row * gemv->x_step;
   const uint8_t *from[GEMV_LINES];
   const float *blocks[GEMV_LINES];
@@ -460,7 +485,7 @@ static void update_panel(const cf_panel *p) {
 #define CF_GEMV_OF_FIELDS                                                       \
   .dot_fields = dot_fields, .update_fields = update_fields, .arrange = arrange, \
   .decode_panel_fields = decode_panel_fields, .dot_panel = dot_panel,           \
-  .update_panel = update_panel,
+  .update_panel = update_panel, .scales_of_biases = scales_of_biases,
 #else
 #define CF_GEMV_OF_FIELDS
 #endif

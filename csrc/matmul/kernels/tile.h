@@ -138,6 +138,7 @@ typedef struct cf_gemv {
    * from one line, or place, to the next; CF_GEMV_SCALES can be read wherever there is one */
   const float *scales;
   int64_t scales_step;
+  int64_t after; /* lines that follow in memory, and will be next */
   int64_t ahead; /* bytes from codes that become a panel to those that will be next */
 } cf_gemv;
 /* a group's four scales, and those of the places that fill up a panel, less the first */
@@ -158,6 +159,11 @@ static inline int64_t cf_gemv_lines_together(const cf_gemv *gemv, int64_t line, 
  * fill it up to a multiple of CF_GEMV_CODES. */
 enum { CF_GEMV_CODES = 64 };
 typedef void cf_arrange_kernel(int size, const float *x, int64_t count, float *to);
+
+/* to[i * each + j] = 2^(exponent - biases[i]) for count biases, which need no alignment, and j below
+ * each: powers that are normal numbers. */
+typedef void cf_scales_kernel(const char *biases, int64_t count, int exponent, int64_t each,
+                              float *to);
 
 /* More rows: codes are decoded once for all of them, into a panel that stays in the nearest cache.
  * Some lines, or places, of codes from `codes` on, `count` of each, times scales if there are any:
@@ -217,6 +223,7 @@ typedef struct cf_tiles {
   cf_update_kernel *update;
   cf_gemv_kernel *dot_fields, *update_fields; /* or NULL */
   cf_arrange_kernel *arrange;                 /* for dot_fields and dot_codes */
+  cf_scales_kernel *scales_of_biases;
   cf_decode_panel_kernel *decode_panel_fields;
   cf_panel_kernel *dot_panel, *update_panel;
   uint64_t (*enter)(void);
