@@ -160,8 +160,8 @@ static inline int64_t cf_gemv_lines_together(const cf_gemv *gemv, int64_t line, 
 enum { CF_GEMV_CODES = 64 };
 typedef void cf_arrange_kernel(int size, const float *x, int64_t count, float *to);
 
-/* to[i * each + j] = 2^(exponent - biases[i]) for count biases, which need no alignment, and j below
- * each: powers that are normal numbers. */
+/* to[i * each + j] = 2^(exponent - biases[i]) for count biases, which need no alignment, and j
+ * below each: powers that are normal numbers. */
 typedef void cf_scales_kernel(const char *biases, int64_t count, int exponent, int64_t each,
                               float *to);
 
