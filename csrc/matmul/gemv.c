@@ -588,7 +588,8 @@ int cf_matmul_gemv(cf_multiplication *m) {
   void *const memory = malloc((size_t)((rows + 1) * task.x_step) * sizeof *task.x + CF_CACHE_LINE);
   if (memory == NULL) return CF_NO_MEMORY;
   float *x = (float *)(void *)((char *)memory + CF_CACHE_LINE - (uintptr_t)memory % CF_CACHE_LINE);
-  memset(x + m->rows * task.x_step, 0, (size_t)((rows - m->rows) * task.x_step) * sizeof *x);
+  if (m->rows > 1) /* panels have whole groups of rows */
+    memset(x + m->rows * task.x_step, 0, (size_t)((rows - m->rows) * task.x_step) * sizeof *x);
   task.x = x;
   decode_rows(&task, x);
   if (!choose_kernels(&task, m, x)) {

@@ -32,6 +32,8 @@ _EXACT: Final = lib.CF_ACCUMULATE_EXACT
 _cf_matmul_flat: Final = lib.cf_matmul_flat
 _cf_matmul_contiguous: Final = lib.cf_matmul_contiguous
 _FLOATS: Final = ffi.typeof("float *")
+_FLOATS_DTYPE: Final = np.dtype(np.float32)
+_FLOAT32_TYPE: Final = lib.CF_FLOAT32
 
 
 class Matrices(NamedTuple):
@@ -154,24 +156,35 @@ def matmul_flat(
     a_type: int | None = CODES
     b_type: int | None = CODES
     if a_format is None:
-        a, a_format, a_type = a.view(BITS[a.itemsize]), NULL, element_type(a.dtype)
+        a_format = NULL
+        if a.dtype is _FLOATS_DTYPE:
+            a_type = _FLOAT32_TYPE
+        else:
+            a, a_type = a.view(BITS[a.itemsize]), element_type(a.dtype)
     if b_format is None:
-        b, b_format, b_type = b.view(BITS[b.itemsize]), NULL, element_type(b.dtype)
+        b_format = NULL
+        if b.dtype is _FLOATS_DTYPE:
+            b_type = _FLOAT32_TYPE
+        else:
+            b, b_type = b.view(BITS[b.itemsize]), element_type(b.dtype)
     # a vector is a row on the left, and a column on the right
-    rows, columns = a.shape[0] if a.ndim == 2 else 1, b.shape[1] if b.ndim == 2 else 1
-    if a.flags.c_contiguous and b.flags.c_contiguous and results.flags.c_contiguous:
-        status = _cf_matmul_contiguous(
-            accumulate, rows, b.shape[0], columns, a_type, a_format, a_bias, from_buffer(a),
-            b_type, b_format, b_bias, from_buffer(b), from_buffer(results), get_num_threads(),
-        )  # fmt: skip
-    else:  # strides along one element are not looked at
+    of_a, of_b = a.shape, b.shape
+    rows, columns = of_a[0] if len(of_a) == 2 else 1, of_b[1] if len(of_b) == 2 else 1
+    try:  # to ask for flags takes longer
+        a_memory, b_memory, memory = from_buffer(a), from_buffer(b), from_buffer(results)
+    except ValueError:  # not contiguous; strides along one element are not looked at
         a_row, row_step = (a.strides[0], results.strides[0]) if a.ndim == 2 else (0, 0)
         b_column, column_step = (b.strides[1], results.strides[-1]) if b.ndim == 2 else (0, 0)
-        status = lib.cf_matmul_flat(
-            accumulate, rows, b.shape[0], columns,
+        status = _cf_matmul_flat(
+            accumulate, rows, of_b[0], columns,
             a_type, a_format, a_bias, memory_of(a), a_row, a.strides[-1],
             b_type, b_format, b_bias, memory_of(b), b.strides[0], b_column,
             memory_of(results), row_step, column_step, get_num_threads(),
+        )  # fmt: skip
+    else:
+        status = _cf_matmul_contiguous(
+            accumulate, rows, of_b[0], columns, a_type, a_format, a_bias, a_memory,
+            b_type, b_format, b_bias, b_memory, memory, get_num_threads(),
         )  # fmt: skip
     if status:
         check_status(status)
