@@ -1,4 +1,4 @@
-"""The plain product, by a short way: of two matrices or vectors with one bias each, into float32."""
+"""The plain product, by a short way: of two matrices or vectors into float32."""
 
 from typing import Any, Final
 
@@ -10,6 +10,8 @@ from cfloat._convert.elementwise import check_codes
 from cfloat._core import binding
 from cfloat._core.dtypes import FLOAT32, is_operand_dtype
 from cfloat._core.format import Format
+
+from .operands import matrices
 
 Array = NDArray[Any]
 
@@ -24,7 +26,7 @@ def plain_product(a: Any, b: Any, out: Any = None, *, exact: bool = False) -> An
     Parameters
     ----------
     a, b : object
-        Operands; plain are a CFloatArray of one bias, and beside one float32 or bfloat16, of one axis or two.
+        Operands; plain are a CFloatArray, and beside one float32 or bfloat16, of one axis or two.
     out : object
         Plain is None, and an ndarray of float32 apart from the operands.
     exact : bool
@@ -37,26 +39,22 @@ def plain_product(a: Any, b: Any, out: Any = None, *, exact: bool = False) -> An
     """
     # flat, as what it costs is seen in products of few elements
     kind_a, kind_b = type(a), type(b)
-    a_format, a_bias, b_format, b_bias = None, 0, None, 0
+    x, y, a_format, a_bias, b_format, b_bias = a, b, None, 0, None, 0
     if kind_a is CFloatArray:
-        a_bias, fmt, a = a._biases.values, a._format, a._codes
-        if type(a_bias) is not int:
-            return None
-        if not (fmt._fills_storage and a.itemsize == 1) and not _are_codes(a, fmt):
+        a_bias, fmt, x = a._biases.values, a._format, a._codes
+        if not (fmt._fills_storage and x.itemsize == 1) and not _are_codes(x, fmt):
             return None
         a_format = fmt._struct
-    elif kind_a is not _NDARRAY or kind_b is not CFloatArray or not _are_values(a):
+    elif kind_a is not _NDARRAY or kind_b is not CFloatArray or not _are_values(x):
         return None
     if kind_b is CFloatArray:
-        b_bias, fmt, b = b._biases.values, b._format, b._codes
-        if type(b_bias) is not int:
-            return None
-        if not (fmt._fills_storage and b.itemsize == 1) and not _are_codes(b, fmt):
+        b_bias, fmt, y = b._biases.values, b._format, b._codes
+        if not (fmt._fills_storage and y.itemsize == 1) and not _are_codes(y, fmt):
             return None
         b_format = fmt._struct
-    elif kind_b is not _NDARRAY or kind_a is not CFloatArray or not _are_values(b):
+    elif kind_b is not _NDARRAY or kind_a is not CFloatArray or not _are_values(y):
         return None
-    of_a, of_b = a.shape, b.shape
+    of_a, of_b = x.shape, y.shape
     shape: tuple[int, ...]
     if len(of_a) == 2:
         rows, inner = of_a
@@ -76,11 +74,16 @@ def plain_product(a: Any, b: Any, out: Any = None, *, exact: bool = False) -> An
         return None
     if out is None:
         results = _EMPTY(shape, FLOAT32)
-    elif _is_plain_output(out, shape, a, b):
+    elif _is_plain_output(out, shape, x, y):
         results = out
     else:
         return None
-    binding.matmul_flat(a, a_format, a_bias, b, b_format, b_bias, results, exact)
+    if type(a_bias) is int and type(b_bias) is int:
+        binding.matmul_flat(x, a_format, a_bias, y, b_format, b_bias, results, exact)
+    else:
+        multiply = binding.matmul_exact if exact else binding.matmul
+        rows_by_columns = results.reshape(rows, columns) if len(shape) < 2 else results
+        multiply(matrices(a, column=False), matrices(b, column=True), rows_by_columns)
     return results if shape or out is not None else results[()]
 
 

@@ -31,6 +31,9 @@ _EXACT: Final = lib.CF_ACCUMULATE_EXACT
 # As in `elements`, for calls of a few elements.
 _cf_matmul_flat: Final = lib.cf_matmul_flat
 _cf_matmul_contiguous: Final = lib.cf_matmul_contiguous
+_cf_matmul_biased: Final = lib.cf_matmul_biased
+_BIASES: Final = ffi.typeof("int16_t *")
+_NO_BIASES: Final = (NULL, 0, 0, 1, 1)
 _FLOATS: Final = ffi.typeof("float *")
 _FLOATS_DTYPE: Final = np.dtype(np.float32)
 _FLOAT32_TYPE: Final = lib.CF_FLOAT32
@@ -100,6 +103,41 @@ def _product(a: Matrices, b: Matrices, results: Array) -> tuple[Any, list[Any]]:
     return product, [*alive, result_strides, stack_shape]
 
 
+def _flat_arguments(operand: Matrices) -> tuple[Any, ...]:
+    """Give what the core takes of an operand of two axes, without a description of it."""
+    elements, fmt, biases, blocks = operand
+    of_elements = (address_of(elements), *elements.strides)
+    if fmt is None or biases is None:
+        return (element_type(elements.dtype), NULL, 0, *of_elements, *_NO_BIASES)
+    if isinstance(biases, int):
+        return (CODES, fmt, biases, *of_elements, *_NO_BIASES)
+    # one bias along an axis is one block, as long as the axis
+    rows, columns = biases.shape
+    row_stride, column_stride = biases.strides
+    return (
+        CODES, fmt, 0, *of_elements, cast(_BIASES, address_of(biases)),
+        row_stride if rows > 1 else 0, column_stride if columns > 1 else 0,
+        blocks[0] if rows > 1 else elements.shape[0] or 1,
+        blocks[1] if columns > 1 else elements.shape[1] or 1,
+    )  # fmt: skip
+
+
+def _multiply_flat(accumulate: int, a: Matrices, b: Matrices, results: Array) -> None:
+    """Write one product of matrices, of any biases, by a short way."""
+    rows, inner = a.elements.shape
+    columns = b.elements.shape[1]
+    status = _cf_matmul_biased(
+        accumulate, rows, inner, columns, *_flat_arguments(a), *_flat_arguments(b),
+        address_of(results), *results.strides, get_num_threads(),
+    )  # fmt: skip
+    if status:
+        check_status(status)
+
+
+def _is_one(a: Matrices, b: Matrices, results: Array) -> bool:
+    return a.elements.ndim == b.elements.ndim == results.ndim == 2
+
+
 def matmul(a: Matrices, b: Matrices, results: Array) -> None:
     """Write products, summed in float32.
 
@@ -110,6 +148,9 @@ def matmul(a: Matrices, b: Matrices, results: Array) -> None:
     results : ndarray of float32
         Aligned and writable, with any strides; no memory of an operand.
     """
+    if _is_one(a, b, results):
+        _multiply_flat(_FLOAT32, a, b, results)
+        return
     product, _alive = _product(a, b, results)
     check_status(lib.cf_matmul(product, threads.get_num_threads()))
 
@@ -121,8 +162,11 @@ def matmul_exact(
 
     What then rounds a result of float64 to a format rounds the exact sum.
     """
-    product, _alive = _product(a, b, results)
     to_odd = results.dtype == np.float64
+    if not to_odd and _is_one(a, b, results):
+        _multiply_flat(_EXACT, a, b, results)
+        return
+    product, _alive = _product(a, b, results)
     multiply = lib.cf_matmul_exact_to_odd if to_odd else lib.cf_matmul_exact
     check_status(multiply(product, threads.get_num_threads()))
 

@@ -157,12 +157,12 @@ static void arrange(int size, const float *x, int64_t count, float *to) {
   }
 }
 
-static CF_ALWAYS_INLINE void scales_each(const char *biases, int64_t count, uint32_t first,
-                                         int64_t each, float *restrict to) {
+static CF_ALWAYS_INLINE void scales_each(const char *biases, int64_t count, int first, int64_t each,
+                                         float *restrict to) {
   for (int64_t i = 0; i < count; ++i) {
     int16_t bias;
     memcpy(&bias, biases + i * (int64_t)sizeof bias, sizeof bias);
-    const uint32_t bits = (first - (uint32_t)bias) << 23;
+    const uint32_t bits = (uint32_t)(first - bias) << 23;
     float scale;
     memcpy(&scale, &bits, sizeof scale);
     for (int64_t j = 0; j < each; ++j) to[i * each + j] = scale;
@@ -172,7 +172,7 @@ static CF_ALWAYS_INLINE void scales_each(const char *biases, int64_t count, uint
 /* Lengths that are constants are done in vectors. */
 static void scales_of_biases(const char *biases, int64_t count, int exponent, int64_t each,
                              float *to) {
-  const uint32_t first = (uint32_t)(127 + exponent);
+  const int first = 127 + exponent;
   switch (each) {
     case 1: scales_each(biases, count, first, 1, to); break;
     case 2: scales_each(biases, count, first, 2, to); break;
