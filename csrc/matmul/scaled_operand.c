@@ -1,6 +1,7 @@
 /* Operands of matrix products in float32: their decoding, and copies in another order. */
 #include "matmul/scaled_operand.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/format.h"
@@ -152,6 +153,23 @@ int cf_scaled_table(const cf_scaled *scaled, int must_be_finite, cf_bytes *table
 /* Elements whose biases are gathered at a time. */
 enum { BIAS_PIECE = 256 };
 
+/* What kernels of bytes need, of codes with a sign and `first` as below. */
+static void describe_bytes(const cf_params *params, int first, cf_fields *fields) {
+  const int m = params->mantissa_bits, is_ieee = params->subnormals == CF_SUBNORMALS_IEEE;
+  fields->in_bytes = 1;
+  fields->upper = (uint8_t)(first >> 1);
+  fields->upper_shift = (uint8_t)(m + 1);
+  fields->byte_exponents = (uint8_t)(0x7F >> m << m);
+  for (int code = 0; code < 16; ++code) {
+    const float value = ldexpf((float)(code & ((1 << m) - 1)), first + is_ieee - 127 - m);
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    fields->lower[code] = (uint8_t)(code << (7 - m));
+    fields->subnormal_lower[code] = (uint8_t)(bits >> 16);
+    fields->subnormal_upper[code] = (uint8_t)(bits >> 24);
+  }
+}
+
 int cf_scaled_fields(const cf_scaled *scaled, cf_fields *fields) {
   static const cf_params bfloat16 = CF_IEEE_PARAMS(8, 7);
   const cf_params *params = scaled->of.type == CF_BFLOAT16 ? &bfloat16 : &scaled->of.rule.params;
@@ -215,6 +233,10 @@ int cf_scaled_fields(const cf_scaled *scaled, cf_fields *fields) {
   fields->greatest = fields->limit == INT32_MAX ? fields->magnitudes : (uint32_t)params->max_code;
   fields->plain = fields->limit == INT32_MAX && fields->kept == UINT32_MAX && fields->set == 0 &&
                   fields->instead == 0;
+  if (size == 1 && is_signed && m <= 3 && e < 8 && fields->limit == INT32_MAX &&
+      fields->instead == 0 &&
+      (params->subnormals == CF_SUBNORMALS_IEEE || params->subnormals == CF_SUBNORMALS_WHITEPAPER))
+    describe_bytes(params, first, fields);
   return 1;
 }
 

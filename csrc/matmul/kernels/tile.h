@@ -118,6 +118,13 @@ typedef struct cf_fields {
   /* of codes of 2 bytes themselves: the bits of which one is set in all that are not subnormal,
    * those of magnitudes, and the greatest magnitude that is finite */
   uint32_t exponents, magnitudes, greatest;
+  /* Codes of a byte, of which all are finite, as bfloat16, byte by byte: its lower one by the
+   * code's lower four bits, the upper one `upper`, beside what is left of the code without its sign
+   * after a shift by upper_shift; and of subnormal ones, in which no bit of byte_exponents is set,
+   * both by tables of their own.  Not if in_bytes is 0. */
+  int in_bytes;
+  uint8_t upper, upper_shift, byte_exponents;
+  uint8_t lower[16], subnormal_lower[16], subnormal_upper[16];
 } cf_fields;
 
 /* The same of codes by a table, of many lines at once: sums[r][line] = x[r] . line.  Lines are
