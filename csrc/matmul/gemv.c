@@ -165,14 +165,12 @@ static void fill_scales(const gemv_task *task, const char *biases, int64_t strid
                         int64_t first, int64_t count, float *restrict to) {
   const int exponent = task->codes.block_exponent, size = sizeof(int16_t);
   int64_t left = block, done = 0;
-  if (block == 1) {
-    biases += first * stride;
-  } else {
+  if (first > 0) {
     left -= first % block;
     biases += first / block * stride;
   }
   if (stride == size && left == block && count >= block) { /* in vectors */
-    const int64_t whole = block == 1 ? count : count / block;
+    const int64_t whole = block == 1 ? count : block == 2 ? count / 2 : count / block;
     task->values->scales_of_biases(biases, whole, exponent, block, to);
     biases += whole * stride;
     done = whole * block;
@@ -186,10 +184,12 @@ static void fill_scales(const gemv_task *task, const char *biases, int64_t strid
 
 /* Where the biases of a line, or of a place of all lines, begin. */
 static const char *biases_of_line(const cf_operand *of, int64_t line) {
-  return of->biases + line / of->line_block * of->line_bias_stride;
+  const int64_t block = of->line_block == 1 ? line : line / of->line_block; /* which takes long */
+  return of->biases + block * of->line_bias_stride;
 }
 static const char *biases_of_place(const cf_operand *of, int64_t k) {
-  return of->biases + k / of->inner_block * of->inner_bias_stride;
+  const int64_t block = of->inner_block == 1 ? k : k / of->inner_block;
+  return of->biases + block * of->inner_bias_stride;
 }
 
 /* Whether codes are decoded into panels: for so many rows that decoding them again for each few

@@ -101,29 +101,46 @@ int cf_scaled_exponent(const cf_scaled *scaled, int64_t line) {
                                 : scaled->bias - cf_operand_bias(&scaled->of, line, 0);
 }
 
+/* 2^exponent, or 0 where no float holds that. */
+static inline float scale_of(int exponent) {
+  const uint32_t bits = exponent < -126 || exponent > 127 ? 0 : (uint32_t)(exponent + 127) << 23;
+  float scale;
+  memcpy(&scale, &bits, sizeof scale);
+  return scale;
+}
+
 void cf_scaled_scales(const cf_scaled *scaled, float *scale, int *low, int *high) {
   const cf_operand *of = &scaled->of;
   const int differ = of->type == CF_CODES && !scaled->decodes_biases && of->line_bias_stride != 0;
   const int64_t lines = of->lines, block = differ ? of->line_block : lines;
-  int exponent = cf_scaled_exponent(scaled, 0);
+  int exponent = cf_scaled_exponent(scaled, 0), least = INT16_MAX, greatest = INT16_MIN;
   const char *own = of->biases;
-  *low = INT16_MAX;
-  *high = INT16_MIN;
-  for (int64_t i = 0; i < lines;) {
-    if (differ) {
+  if (differ && block == 1 && of->line_bias_stride == sizeof(int16_t)) { /* in vectors */
+    for (int64_t i = 0; i < lines; ++i) {
       int16_t bias;
-      memcpy(&bias, own, sizeof bias);
+      memcpy(&bias, own + i * (int64_t)sizeof bias, sizeof bias);
       exponent = scaled->bias - bias;
-      own += of->line_bias_stride;
+      scale[i] = scale_of(exponent);
+      least = exponent < least ? exponent : least;
+      greatest = exponent > greatest ? exponent : greatest;
     }
-    const uint32_t bits = exponent < -126 || exponent > 127 ? 0 : (uint32_t)(exponent + 127) << 23;
-    const int64_t end = block > lines - i ? lines : i + block;
-    float each;
-    memcpy(&each, &bits, sizeof each);
-    if (exponent < *low) *low = exponent;
-    if (exponent > *high) *high = exponent;
-    for (; i < end; ++i) scale[i] = each;
+  } else {
+    for (int64_t i = 0; i < lines;) {
+      if (differ) {
+        int16_t bias;
+        memcpy(&bias, own, sizeof bias);
+        exponent = scaled->bias - bias;
+        own += of->line_bias_stride;
+      }
+      const int64_t end = block > lines - i ? lines : i + block;
+      const float each = scale_of(exponent);
+      if (exponent < least) least = exponent;
+      if (exponent > greatest) greatest = exponent;
+      for (; i < end; ++i) scale[i] = each;
+    }
   }
+  *low = least;
+  *high = greatest;
   memset(scale + lines, 0, CF_TILE_LINES_MAX * sizeof *scale);
 }
 
