@@ -156,10 +156,11 @@ typedef void cf_gemv_kernel(const cf_gemv *gemv);
 static inline int64_t cf_gemv_lines_together(const cf_gemv *gemv, int64_t line, int size,
                                              int bytes) {
   const uintptr_t address = (uintptr_t)(gemv->codes + line * size);
+  const int shift = size - 1; /* of 1 or 2: to divide takes as long as many codes */
   int64_t most =
-      (gemv->step % bytes == 0 ? bytes - (int64_t)(address % (uintptr_t)bytes) : (int64_t)bytes) /
-      size;
-  if (gemv->scales != NULL && most % CF_GEMV_BLOCK != 0) most = bytes / size;
+      (gemv->step % bytes == 0 ? bytes - (int64_t)(address % (uintptr_t)bytes) : (int64_t)bytes) >>
+      shift;
+  if (gemv->scales != NULL && most % CF_GEMV_BLOCK != 0) most = bytes >> shift;
   return most < gemv->lines - line ? most : gemv->lines - line;
 }
 /* x in the order in which the kernels have the elements of lines of codes of 1 or 2 bytes; zeros
