@@ -655,6 +655,21 @@ int cf_matmul_contiguous(int32_t accumulate, int64_t rows, int64_t inner, int64_
                          int32_t b_type, const cf_format *b_format, int b_bias, const void *b,
                          void *results, int threads);
 
+/* The same as cf_matmul_flat of codes that may have several biases each: a_biases are NULL, and
+ * a_bias is that of all, or as those of cf_matrix, with strides in bytes from one block of rows,
+ * and of columns, to the next, and so many rows and columns in a block, 1 or more; they are within
+ * the format's range.  CF_BAD_LAYOUT also where a block has none. */
+int cf_matmul_biased(int32_t accumulate, int64_t rows, int64_t inner, int64_t columns,
+                     int32_t a_type, const cf_format *a_format, int a_bias, const void *a,
+                     int64_t a_row_stride, int64_t a_column_stride, const int16_t *a_biases,
+                     int64_t a_bias_row_stride, int64_t a_bias_column_stride, int64_t a_block_rows,
+                     int64_t a_block_columns, int32_t b_type, const cf_format *b_format, int b_bias,
+                     const void *b, int64_t b_row_stride, int64_t b_column_stride,
+                     const int16_t *b_biases, int64_t b_bias_row_stride,
+                     int64_t b_bias_column_stride, int64_t b_block_rows, int64_t b_block_columns,
+                     void *results, int64_t result_row_stride, int64_t result_column_stride,
+                     int threads);
+
 /* Products as hardware has them whose accumulator is of a format.  For each result a sum starts at
  * +0 and gains the products of k = 0, 1, ... in this order; after every `every` of them, which is 1
  * or more, and after the last, it is rounded to the format at `bias`, and the result is its value.

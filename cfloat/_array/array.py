@@ -31,7 +31,7 @@ from .flat_iterator import FlatView
 from .memory_order import axes_in_memory
 from .ndarray_methods import FunctionMethods
 from .operators import Operators
-from .registry import PROTOCOLS, UFUNCS
+from .registry import PROTOCOLS
 
 Array = NDArray[Any]
 Order = Literal["K", "A", "C", "F"]
@@ -726,7 +726,7 @@ class CFloatArray(FunctionMethods, Operators):
 
     def __matmul__(self, other: Any) -> Any:
         if type(self) is CFloatArray and type(other) in _PLAIN_OPERANDS:
-            product = UFUNCS["matmul"]((self, other), (), {})
+            product = PROTOCOLS["__matmul__"](self, other)
             if product is not None:
                 return product
         return super().__matmul__(other)

@@ -127,10 +127,6 @@ def matmul(
     CFloatArray([[ 2.5     , 10.      ],
                  [ 0.203125,  0.6875  ]], CFloat8_1_4_3, bias=7)
     """
-    if not (isinstance(a, CFloatArray) or isinstance(b, CFloatArray)):
-        raise ArgumentTypeError(
-            f"a is a {type(a).__name__} and b a {type(b).__name__}; one of them must be a CFloatArray"
-        )
     if (
         (accumulate is _FLOAT32 or accumulate is _EXACT)
         and accumulator_bias is None
@@ -142,6 +138,10 @@ def matmul(
         product = plain_product(a, b, out, exact=accumulate is _EXACT)
         if product is not None:
             return product
+    if not (isinstance(a, CFloatArray) or isinstance(b, CFloatArray)):
+        raise ArgumentTypeError(
+            f"a is a {type(a).__name__} and b a {type(b).__name__}; one of them must be a CFloatArray"
+        )
     a, b = operand("a", a), operand("b", b)
     shape = result_shape(a.shape, b.shape)
     accumulator, how = check_accumulator(

@@ -13,7 +13,7 @@ import numpy as np
 
 from cfloat._array.array import CFloatArray
 from cfloat._array.functions.values import compute
-from cfloat._array.registry import COMPUTED, UFUNCS, Function
+from cfloat._array.registry import COMPUTED, PROTOCOLS, UFUNCS, Function
 from cfloat._core.dtypes import FLOAT32
 
 from . import einsum_subscripts
@@ -200,6 +200,12 @@ def call_ufunc(
     return multiply(*inputs, outs[0] if outs else None)
 
 
+def operator(a: Any, b: Any) -> Any:
+    """Do ``a @ b`` of an array of this package and another, or give None: without the way through NumPy."""
+    product = plain_product(a, b)
+    return call_ufunc("matmul", (a, b), (), {}) if product is None else product
+
+
 # What they have in common
 
 
@@ -246,3 +252,4 @@ def _product(multiply: Function, func: Function, *args: Any, **kwargs: Any) -> A
 
 COMPUTED.update({name: partial(_product, multiply) for name, multiply in FUNCTIONS.items()})
 UFUNCS.update({name: partial(call_ufunc, name) for name in GENERALIZED})
+PROTOCOLS["__matmul__"] = operator

@@ -1,6 +1,6 @@
-"""The plain product, by a short way: of two matrices or vectors with one bias each, into float32."""
+"""The plain product, by a short way: of two matrices or vectors into float32."""
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,17 +9,24 @@ from cfloat._array.array import CFloatArray
 from cfloat._convert.elementwise import check_codes
 from cfloat._core import binding
 from cfloat._core.dtypes import FLOAT32, is_operand_dtype
+from cfloat._core.format import Format
+
+from .operands import matrices
 
 Array = NDArray[Any]
 
+# Attributes of modules are slower to get than globals.
+_NDARRAY: Final = np.ndarray
+_EMPTY: Final = np.empty
 
-def plain_product(a: Any, b: Any, out: Any, *, exact: bool) -> Any:
+
+def plain_product(a: Any, b: Any, out: Any = None, *, exact: bool = False) -> Any:
     """Multiply two operands, if that is one plain product, or give None if it is not, or is wrong.
 
     Parameters
     ----------
     a, b : object
-        Operands; plain are a CFloatArray of one bias, and float32 or bfloat16, of one axis or two.
+        Operands; plain are a CFloatArray, and beside one float32 or bfloat16, of one axis or two.
     out : object
         Plain is None, and an ndarray of float32 apart from the operands.
     exact : bool
@@ -30,50 +37,68 @@ def plain_product(a: Any, b: Any, out: Any, *, exact: bool) -> Any:
     ndarray of float32, float32 or None
         As `cfloat.matmul`.
     """
-    first, second = _parts(a), _parts(b)
-    if first is None or second is None:
+    # flat, as what it costs is seen in products of few elements
+    kind_a, kind_b = type(a), type(b)
+    x, y, a_format, a_bias, b_format, b_bias = a, b, None, 0, None, 0
+    if kind_a is CFloatArray:
+        a_bias, fmt, x = a._biases.values, a._format, a._codes
+        if not (fmt._fills_storage and x.itemsize == 1) and not _are_codes(x, fmt):
+            return None
+        a_format = fmt._struct
+    elif kind_a is not _NDARRAY or kind_b is not CFloatArray or not _are_values(x):
         return None
-    a, a_format, a_bias = first
-    b, b_format, b_bias = second
-    inner = a.shape[-1]
-    if inner != b.shape[0]:
+    if kind_b is CFloatArray:
+        b_bias, fmt, y = b._biases.values, b._format, b._codes
+        if not (fmt._fills_storage and y.itemsize == 1) and not _are_codes(y, fmt):
+            return None
+        b_format = fmt._struct
+    elif kind_b is not _NDARRAY or kind_a is not CFloatArray or not _are_values(y):
         return None
-    shape = a.shape[:-1] + b.shape[1:]
+    of_a, of_b = x.shape, y.shape
+    shape: tuple[int, ...]
+    if len(of_a) == 2:
+        rows, inner = of_a
+        if len(of_b) == 2:
+            first, columns = of_b
+            shape = (rows, columns)
+        elif len(of_b) == 1:
+            (first,), columns, shape = of_b, 1, (rows,)
+        else:
+            return None
+    elif len(of_a) == 1 and 0 < len(of_b) < 3:
+        (inner,), rows, shape = of_a, 1, of_b[1:]
+        first, columns = of_b if shape else (of_b[0], 1)
+    else:
+        return None
+    if first != inner or not (rows and inner and columns):
+        return None
     if out is None:
-        results = np.empty(shape, FLOAT32)
-    elif _is_plain_output(out, shape, a, b):
+        results = _EMPTY(shape, FLOAT32)
+    elif _is_plain_output(out, shape, x, y):
         results = out
     else:
         return None
-    if not (inner and results.size):
-        return None
-    binding.matmul_flat(a, a_format, a_bias, b, b_format, b_bias, results, exact)
-    if out is not None or shape:
-        return results
-    return results[()]
-
-
-def _parts(x: Any) -> tuple[Array, Any, int] | None:
-    """Give what the core reads of a plain operand: codes, their format's description and their bias.
-
-    Or values, None and 0.  None of another operand.
-    """
-    if isinstance(x, CFloatArray):
-        bias, fmt, elements = x._biases.values, x._format, x._codes
-        if type(bias) is not int:
-            return None
-        if not fmt._fills_storage:
-            check_codes(elements, fmt)
-        struct = fmt._struct
-    elif type(x) is np.ndarray and (x.dtype is FLOAT32 or is_operand_dtype(x.dtype)):
-        elements, struct, bias = x, None, 0
+    if type(a_bias) is int and type(b_bias) is int:
+        binding.matmul_flat(x, a_format, a_bias, y, b_format, b_bias, results, exact)
     else:
-        return None
-    if not 0 < elements.ndim < 3:
-        return None
+        multiply = binding.matmul_exact if exact else binding.matmul
+        rows_by_columns = results.reshape(rows, columns) if len(shape) < 2 else results
+        multiply(matrices(a, column=False), matrices(b, column=True), rows_by_columns)
+    return results if shape or out is not None else results[()]
+
+
+def _are_codes(codes: Array, fmt: Format) -> bool:
+    """Whether the core can read codes where they are; raises if they are none of the format's."""
+    if not fmt._fills_storage:
+        check_codes(codes, fmt)
     # bytes always are
-    readable = elements.itemsize == 1 or (elements.dtype.isnative and elements.flags.aligned)
-    return (elements, struct, bias) if readable else None
+    return codes.itemsize == 1 or (codes.dtype.isnative and codes.flags.aligned)
+
+
+def _are_values(x: Array) -> bool:
+    """Whether the core can read an array of float32 or bfloat16 where it is."""
+    dtype = x.dtype
+    return (dtype is FLOAT32 or (is_operand_dtype(dtype) and dtype.isnative)) and x.flags.aligned
 
 
 def _is_plain_output(out: Any, shape: tuple[int, ...], first: Any, second: Any) -> bool:

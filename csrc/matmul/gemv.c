@@ -135,6 +135,7 @@ static cf_gemv gemv_of(const gemv_task *task, int64_t line, int64_t lines, float
   gemv.codes = (const uint8_t *)of->elements + line * of->line_stride;
   gemv.step = is_by_line(m) ? of->line_stride : of->inner_stride;
   gemv.lines = lines;
+  gemv.after = of->lines - line - lines;
   gemv.inner = m->inner;
   gemv.x = task->x;
   gemv.x_step = task->x_step;
@@ -164,19 +165,13 @@ static void fill_scales(const gemv_task *task, const char *biases, int64_t strid
                         int64_t first, int64_t count, float *restrict to) {
   const int exponent = task->codes.block_exponent, size = sizeof(int16_t);
   int64_t left = block, done = 0;
-  if (block == 1) {
-    biases += first * stride;
-  } else {
+  if (first > 0) {
     left -= first % block;
     biases += first / block * stride;
   }
-  if (stride == size && left == block && block <= 2) { /* in vectors */
-    const int64_t whole = block == 1 ? count : count / 2;
-    if (block == 1)
-      for (int64_t i = 0; i < whole; ++i) to[i] = scale_of(biases + i * size, exponent);
-    else
-      for (int64_t i = 0; i < whole; ++i)
-        to[2 * i] = to[2 * i + 1] = scale_of(biases + i * size, exponent);
+  if (stride == size && left == block && count >= block) { /* in vectors */
+    const int64_t whole = block == 1 ? count : block == 2 ? count / 2 : count / block;
+    task->values->scales_of_biases(biases, whole, exponent, block, to);
     biases += whole * stride;
     done = whole * block;
   }
@@ -189,10 +184,12 @@ static void fill_scales(const gemv_task *task, const char *biases, int64_t strid
 
 /* Where the biases of a line, or of a place of all lines, begin. */
 static const char *biases_of_line(const cf_operand *of, int64_t line) {
-  return of->biases + line / of->line_block * of->line_bias_stride;
+  const int64_t block = of->line_block == 1 ? line : line / of->line_block; /* which takes long */
+  return of->biases + block * of->line_bias_stride;
 }
 static const char *biases_of_place(const cf_operand *of, int64_t k) {
-  return of->biases + k / of->inner_block * of->inner_bias_stride;
+  const int64_t block = of->inner_block == 1 ? k : k / of->inner_block;
+  return of->biases + block * of->inner_bias_stride;
 }
 
 /* Whether codes are decoded into panels: for so many rows that decoding them again for each few
@@ -591,7 +588,8 @@ int cf_matmul_gemv(cf_multiplication *m) {
   void *const memory = malloc((size_t)((rows + 1) * task.x_step) * sizeof *task.x + CF_CACHE_LINE);
   if (memory == NULL) return CF_NO_MEMORY;
   float *x = (float *)(void *)((char *)memory + CF_CACHE_LINE - (uintptr_t)memory % CF_CACHE_LINE);
-  memset(x + m->rows * task.x_step, 0, (size_t)((rows - m->rows) * task.x_step) * sizeof *x);
+  if (m->rows > 1) /* panels have whole groups of rows */
+    memset(x + m->rows * task.x_step, 0, (size_t)((rows - m->rows) * task.x_step) * sizeof *x);
   task.x = x;
   decode_rows(&task, x);
   if (!choose_kernels(&task, m, x)) {

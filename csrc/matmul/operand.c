@@ -46,6 +46,15 @@ static int64_t offset_of(const cf_product *product, const int64_t *strides, int6
   return offset;
 }
 
+const char *cf_matrix_elements(const cf_product *product, const cf_matrix *matrix, int64_t index) {
+  return (const char *)matrix->elements + offset_of(product, matrix->strides, index);
+}
+
+const char *cf_matrix_biases(const cf_product *product, const cf_matrix *matrix, int64_t index) {
+  if (matrix->type != CF_CODES) return NULL;
+  return (const char *)matrix->biases + offset_of(product, matrix->bias_strides, index);
+}
+
 /* `inner` is the matrix's axis that is the inner one. */
 static cf_operand operand_of(const cf_product *product, const cf_matrix *matrix, int64_t index,
                              int inner) {
@@ -53,7 +62,7 @@ static cf_operand operand_of(const cf_product *product, const cf_matrix *matrix,
   cf_operand operand;
   memset(&operand, 0, sizeof operand);
   operand.type = matrix->type;
-  operand.elements = (const char *)matrix->elements + offset_of(product, matrix->strides, index);
+  operand.elements = cf_matrix_elements(product, matrix, index);
   operand.inner = product->inner;
   operand.line_stride = matrix->strides[ndim + lines];
   operand.inner_stride = matrix->strides[ndim + inner];
@@ -66,7 +75,7 @@ static cf_operand operand_of(const cf_product *product, const cf_matrix *matrix,
   operand.bias_max = matrix->format->bias_max;
   operand.quantum = cf_format_quantum(matrix->format);
   operand.size = operand.rule.code_size;
-  operand.biases = (const char *)matrix->biases + offset_of(product, matrix->bias_strides, index);
+  operand.biases = cf_matrix_biases(product, matrix, index);
   operand.line_bias_stride = matrix->bias_strides[ndim + lines];
   operand.inner_bias_stride = matrix->bias_strides[ndim + inner];
   operand.line_block = matrix->bias_block[lines];

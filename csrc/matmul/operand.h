@@ -33,6 +33,9 @@ int cf_product_check(const cf_product *product, int64_t *stacked);
 cf_operand cf_operand_a(const cf_product *product, int64_t index);
 cf_operand cf_operand_b(const cf_product *product, int64_t index);
 char *cf_product_results(const cf_product *product, int64_t index);
+/* Of that matrix of an operand the elements alone, and the biases or NULL. */
+const char *cf_matrix_elements(const cf_product *product, const cf_matrix *matrix, int64_t index);
+const char *cf_matrix_biases(const cf_product *product, const cf_matrix *matrix, int64_t index);
 
 /* bfloat16 as float32: neither needs any alignment. */
 void cf_widen_bfloat16(const char *from, size_t count, void *to);

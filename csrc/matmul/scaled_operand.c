@@ -1,6 +1,7 @@
 /* Operands of matrix products in float32: their decoding, and copies in another order. */
 #include "matmul/scaled_operand.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/format.h"
@@ -77,8 +78,10 @@ void cf_scaled_keep_biases(cf_scaled *scaled, const cf_operand *other) {
     scaled->lowest -= scaled->shift;
     scaled->shift = 0;
   } else {
-    for (int64_t line = 0; line < of->lines; line += step) {
-      const int bias = cf_operand_bias(of, line, 0);
+    const char *own = of->biases;
+    for (int64_t line = 0; line < of->lines; line += step, own += of->line_bias_stride) {
+      int16_t bias;
+      memcpy(&bias, own, sizeof bias);
       if (bias < least) least = bias;
       if (bias > greatest) greatest = bias;
     }
@@ -98,29 +101,46 @@ int cf_scaled_exponent(const cf_scaled *scaled, int64_t line) {
                                 : scaled->bias - cf_operand_bias(&scaled->of, line, 0);
 }
 
+/* 2^exponent, or 0 where no float holds that. */
+static inline float scale_of(int exponent) {
+  const uint32_t bits = exponent < -126 || exponent > 127 ? 0 : (uint32_t)(exponent + 127) << 23;
+  float scale;
+  memcpy(&scale, &bits, sizeof scale);
+  return scale;
+}
+
 void cf_scaled_scales(const cf_scaled *scaled, float *scale, int *low, int *high) {
   const cf_operand *of = &scaled->of;
   const int differ = of->type == CF_CODES && !scaled->decodes_biases && of->line_bias_stride != 0;
   const int64_t lines = of->lines, block = differ ? of->line_block : lines;
-  int exponent = cf_scaled_exponent(scaled, 0);
+  int exponent = cf_scaled_exponent(scaled, 0), least = INT16_MAX, greatest = INT16_MIN;
   const char *own = of->biases;
-  *low = INT16_MAX;
-  *high = INT16_MIN;
-  for (int64_t i = 0; i < lines;) {
-    if (differ) {
+  if (differ && block == 1 && of->line_bias_stride == sizeof(int16_t)) { /* in vectors */
+    for (int64_t i = 0; i < lines; ++i) {
       int16_t bias;
-      memcpy(&bias, own, sizeof bias);
+      memcpy(&bias, own + i * (int64_t)sizeof bias, sizeof bias);
       exponent = scaled->bias - bias;
-      own += of->line_bias_stride;
+      scale[i] = scale_of(exponent);
+      least = exponent < least ? exponent : least;
+      greatest = exponent > greatest ? exponent : greatest;
     }
-    const uint32_t bits = exponent < -126 || exponent > 127 ? 0 : (uint32_t)(exponent + 127) << 23;
-    const int64_t end = block > lines - i ? lines : i + block;
-    float each;
-    memcpy(&each, &bits, sizeof each);
-    if (exponent < *low) *low = exponent;
-    if (exponent > *high) *high = exponent;
-    for (; i < end; ++i) scale[i] = each;
+  } else {
+    for (int64_t i = 0; i < lines;) {
+      if (differ) {
+        int16_t bias;
+        memcpy(&bias, own, sizeof bias);
+        exponent = scaled->bias - bias;
+        own += of->line_bias_stride;
+      }
+      const int64_t end = block > lines - i ? lines : i + block;
+      const float each = scale_of(exponent);
+      if (exponent < least) least = exponent;
+      if (exponent > greatest) greatest = exponent;
+      for (; i < end; ++i) scale[i] = each;
+    }
   }
+  *low = least;
+  *high = greatest;
   memset(scale + lines, 0, CF_TILE_LINES_MAX * sizeof *scale);
 }
 
@@ -149,6 +169,23 @@ int cf_scaled_table(const cf_scaled *scaled, int must_be_finite, cf_bytes *table
 
 /* Elements whose biases are gathered at a time. */
 enum { BIAS_PIECE = 256 };
+
+/* What kernels of bytes need, of codes with a sign and `first` as below. */
+static void describe_bytes(const cf_params *params, int first, cf_fields *fields) {
+  const int m = params->mantissa_bits, is_ieee = params->subnormals == CF_SUBNORMALS_IEEE;
+  fields->in_bytes = 1;
+  fields->upper = (uint8_t)(first >> 1);
+  fields->upper_shift = (uint8_t)(m + 1);
+  fields->byte_exponents = (uint8_t)(0x7F >> m << m);
+  for (int code = 0; code < 16; ++code) {
+    const float value = ldexpf((float)(code & ((1 << m) - 1)), first + is_ieee - 127 - m);
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    fields->lower[code] = (uint8_t)(code << (7 - m));
+    fields->subnormal_lower[code] = (uint8_t)(bits >> 16);
+    fields->subnormal_upper[code] = (uint8_t)(bits >> 24);
+  }
+}
 
 int cf_scaled_fields(const cf_scaled *scaled, cf_fields *fields) {
   static const cf_params bfloat16 = CF_IEEE_PARAMS(8, 7);
@@ -213,6 +250,10 @@ int cf_scaled_fields(const cf_scaled *scaled, cf_fields *fields) {
   fields->greatest = fields->limit == INT32_MAX ? fields->magnitudes : (uint32_t)params->max_code;
   fields->plain = fields->limit == INT32_MAX && fields->kept == UINT32_MAX && fields->set == 0 &&
                   fields->instead == 0;
+  if (size == 1 && is_signed && m <= 3 && e < 8 && fields->limit == INT32_MAX &&
+      fields->instead == 0 &&
+      (params->subnormals == CF_SUBNORMALS_IEEE || params->subnormals == CF_SUBNORMALS_WHITEPAPER))
+    describe_bytes(params, first, fields);
   return 1;
 }
 

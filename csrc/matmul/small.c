@@ -30,14 +30,15 @@ typedef struct stack_walk {
 } stack_walk;
 
 static stack_walk walk_from(const cf_product *product, int64_t index) {
-  const cf_operand a = cf_operand_a(product, index), b = cf_operand_b(product, index);
-  stack_walk walk = {
-      product->stack_ndim,
-      product->stack_shape,
-      {product->a.strides, product->a.bias_strides, product->b.strides, product->b.bias_strides,
-       product->result_strides},
-      {0},
-      {a.elements, a.biases, b.elements, b.biases, cf_product_results(product, index)}};
+  const cf_matrix *a = &product->a, *b = &product->b;
+  stack_walk walk = {product->stack_ndim,
+                     product->stack_shape,
+                     {product->a.strides, product->a.bias_strides, product->b.strides,
+                      product->b.bias_strides, product->result_strides},
+                     {0},
+                     {cf_matrix_elements(product, a, index), cf_matrix_biases(product, a, index),
+                      cf_matrix_elements(product, b, index), cf_matrix_biases(product, b, index),
+                      cf_product_results(product, index)}};
   for (int axis = walk.ndim - 1; axis >= 0; --axis) {
     walk.at[axis] = index % walk.shape[axis];
     index /= walk.shape[axis];
@@ -114,6 +115,9 @@ enum {
   LOOKED_UP = 256
 };
 
+_Static_assert((CF_SMALL_ROWS - 1) * INNER + CF_TILE_LINES_MAX <= PADDED - ELEMENTS,
+               "there is room for what is read beyond operands");
+
 /* What a thread works with. */
 typedef struct workspace {
   operand a, b;
@@ -145,8 +149,9 @@ static void start_operand(operand *o, const cf_scaled *scaled, cf_direction dire
   o->step = step_of(scaled, direction, stack_step);
   o->table = NULL;
   o->values = (char *)values;
-  /* what is multiplied beyond the last row */
-  memset(values + o->size, 0, (PADDED - ELEMENTS) * sizeof *values);
+  /* what is multiplied beyond the last row, and read beyond b */
+  const int64_t beyond = (CF_SMALL_ROWS - 1) * scaled->of.inner + CF_TILE_LINES_MAX;
+  memset(values + o->size, 0, (size_t)beyond * sizeof *values);
 }
 
 /* Decode the matrix at a place of the stack, and maybe those that follow, of which `left` are at a

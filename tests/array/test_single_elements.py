@@ -134,6 +134,10 @@ def test_products_beside_those_of_the_general_way(monkeypatch, matmul_isa):
         "stack": cf.asarray(np.stack([x, x]), cf.CFloat8_1_4_3), "empty": x[:, :0],
         "turned codes": cf.asarray(x, cf.CFloat8_1_4_3).T,
         "every other": cf.asarray(x, cf.CFloat8_1_4_3)[:, ::2],
+        "columns": cf.asarray(x, cf.CFloat16_SHP, "max", axis=1),
+        "blocks": cf.asarray(x, cf.CFloat8_1_4_3, "max", block=4),
+        "blocks of columns": cf.asarray(x, cf.CFloat8_1_5_2, "max", block=4).T,
+        "one a block of a vector": cf.asarray(x[1], cf.CFloat8_1_4_3, "max", block=2),
     }  # fmt: skip
 
     def outcome(multiply, a, b):

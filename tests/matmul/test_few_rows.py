@@ -68,6 +68,30 @@ def test_every_code_by_itself(matmul_isa, rng, fmt, where, rows):
             np.testing.assert_array_equal(cf.matmul(x, weights), products)
 
 
+@pytest.mark.parametrize("subnormals", ["whitepaper", "ieee", "flush", "normal"])
+@pytest.mark.parametrize("exponent_bits", range(1, 7))
+def test_every_code_of_a_byte(matmul_isa, exponent_bits, subnormals):
+    fmt = cf.Format(
+        "byte", exponent_bits=exponent_bits, mantissa_bits=7 - exponent_bits, subnormals=subnormals,
+        bias=min(2, 2**exponent_bits - 1),
+    )  # fmt: skip
+    codes, length = np.arange(256, dtype=np.uint8), 67
+    products = cf.decode(codes, fmt) * np.float32(-1.5)
+    # in every place of a vector, and after the last one
+    places = codes % length
+    lines = np.zeros((256, length), np.uint8)
+    lines[codes, places] = codes
+    for memory in (lines, np.asfortranarray(lines)):
+        weights = cf.CFloatArray(memory, fmt).T
+        for place in range(length):
+            here = places == place
+            for rows in (1, 3, 16):
+                x = np.zeros((rows, length), np.float32)
+                x[:, place] = -1.5
+                got = cf.matmul(x, weights)[:, here]
+                np.testing.assert_array_equal(got, np.tile(products[here], (rows, 1)))
+
+
 @pytest.mark.parametrize("fmt", [*FORMATS, cf.float8_e5m2fnuz, *P3109], ids=str)
 def test_codes_that_are_not_finite(matmul_isa, fmt):
     dtype = np.uint8 if fmt.bits <= 8 else np.uint16

@@ -18,6 +18,7 @@ registry = sys.modules.get("cfloat._array.registry")
 if registry is not None:
     assert {"dot", "einsum"} <= registry.COMPUTED.keys()
     assert "matmul" in registry.UFUNCS
+    assert "__matmul__" in registry.PROTOCOLS
 """
 
 PRODUCTS = """

@@ -31,7 +31,12 @@ _EXACT: Final = lib.CF_ACCUMULATE_EXACT
 # As in `elements`, for calls of a few elements.
 _cf_matmul_flat: Final = lib.cf_matmul_flat
 _cf_matmul_contiguous: Final = lib.cf_matmul_contiguous
+_cf_matmul_biased: Final = lib.cf_matmul_biased
+_BIASES: Final = ffi.typeof("int16_t *")
+_NO_BIASES: Final = (NULL, 0, 0, 1, 1)
 _FLOATS: Final = ffi.typeof("float *")
+_FLOATS_DTYPE: Final = np.dtype(np.float32)
+_FLOAT32_TYPE: Final = lib.CF_FLOAT32
 
 
 class Matrices(NamedTuple):
@@ -98,6 +103,41 @@ def _product(a: Matrices, b: Matrices, results: Array) -> tuple[Any, list[Any]]:
     return product, [*alive, result_strides, stack_shape]
 
 
+def _flat_arguments(operand: Matrices) -> tuple[Any, ...]:
+    """Give what the core takes of an operand of two axes, without a description of it."""
+    elements, fmt, biases, blocks = operand
+    of_elements = (address_of(elements), *elements.strides)
+    if fmt is None or biases is None:
+        return (element_type(elements.dtype), NULL, 0, *of_elements, *_NO_BIASES)
+    if isinstance(biases, int):
+        return (CODES, fmt, biases, *of_elements, *_NO_BIASES)
+    # one bias along an axis is one block, as long as the axis
+    rows, columns = biases.shape
+    row_stride, column_stride = biases.strides
+    return (
+        CODES, fmt, 0, *of_elements, cast(_BIASES, address_of(biases)),
+        row_stride if rows > 1 else 0, column_stride if columns > 1 else 0,
+        blocks[0] if rows > 1 else elements.shape[0] or 1,
+        blocks[1] if columns > 1 else elements.shape[1] or 1,
+    )  # fmt: skip
+
+
+def _multiply_flat(accumulate: int, a: Matrices, b: Matrices, results: Array) -> None:
+    """Write one product of matrices, of any biases, by a short way."""
+    rows, inner = a.elements.shape
+    columns = b.elements.shape[1]
+    status = _cf_matmul_biased(
+        accumulate, rows, inner, columns, *_flat_arguments(a), *_flat_arguments(b),
+        address_of(results), *results.strides, get_num_threads(),
+    )  # fmt: skip
+    if status:
+        check_status(status)
+
+
+def _is_one(a: Matrices, b: Matrices, results: Array) -> bool:
+    return a.elements.ndim == b.elements.ndim == results.ndim == 2
+
+
 def matmul(a: Matrices, b: Matrices, results: Array) -> None:
     """Write products, summed in float32.
 
@@ -108,6 +148,9 @@ def matmul(a: Matrices, b: Matrices, results: Array) -> None:
     results : ndarray of float32
         Aligned and writable, with any strides; no memory of an operand.
     """
+    if _is_one(a, b, results):
+        _multiply_flat(_FLOAT32, a, b, results)
+        return
     product, _alive = _product(a, b, results)
     check_status(lib.cf_matmul(product, threads.get_num_threads()))
 
@@ -119,8 +162,11 @@ def matmul_exact(
 
     What then rounds a result of float64 to a format rounds the exact sum.
     """
-    product, _alive = _product(a, b, results)
     to_odd = results.dtype == np.float64
+    if not to_odd and _is_one(a, b, results):
+        _multiply_flat(_EXACT, a, b, results)
+        return
+    product, _alive = _product(a, b, results)
     multiply = lib.cf_matmul_exact_to_odd if to_odd else lib.cf_matmul_exact
     check_status(multiply(product, threads.get_num_threads()))
 
@@ -154,24 +200,35 @@ def matmul_flat(
     a_type: int | None = CODES
     b_type: int | None = CODES
     if a_format is None:
-        a, a_format, a_type = a.view(BITS[a.itemsize]), NULL, element_type(a.dtype)
+        a_format = NULL
+        if a.dtype is _FLOATS_DTYPE:
+            a_type = _FLOAT32_TYPE
+        else:
+            a, a_type = a.view(BITS[a.itemsize]), element_type(a.dtype)
     if b_format is None:
-        b, b_format, b_type = b.view(BITS[b.itemsize]), NULL, element_type(b.dtype)
+        b_format = NULL
+        if b.dtype is _FLOATS_DTYPE:
+            b_type = _FLOAT32_TYPE
+        else:
+            b, b_type = b.view(BITS[b.itemsize]), element_type(b.dtype)
     # a vector is a row on the left, and a column on the right
-    rows, columns = a.shape[0] if a.ndim == 2 else 1, b.shape[1] if b.ndim == 2 else 1
-    if a.flags.c_contiguous and b.flags.c_contiguous and results.flags.c_contiguous:
-        status = _cf_matmul_contiguous(
-            accumulate, rows, b.shape[0], columns, a_type, a_format, a_bias, from_buffer(a),
-            b_type, b_format, b_bias, from_buffer(b), from_buffer(results), get_num_threads(),
-        )  # fmt: skip
-    else:  # strides along one element are not looked at
+    of_a, of_b = a.shape, b.shape
+    rows, columns = of_a[0] if len(of_a) == 2 else 1, of_b[1] if len(of_b) == 2 else 1
+    try:  # to ask for flags takes longer
+        a_memory, b_memory, memory = from_buffer(a), from_buffer(b), from_buffer(results)
+    except ValueError:  # not contiguous; strides along one element are not looked at
         a_row, row_step = (a.strides[0], results.strides[0]) if a.ndim == 2 else (0, 0)
         b_column, column_step = (b.strides[1], results.strides[-1]) if b.ndim == 2 else (0, 0)
-        status = lib.cf_matmul_flat(
-            accumulate, rows, b.shape[0], columns,
+        status = _cf_matmul_flat(
+            accumulate, rows, of_b[0], columns,
             a_type, a_format, a_bias, memory_of(a), a_row, a.strides[-1],
             b_type, b_format, b_bias, memory_of(b), b.strides[0], b_column,
             memory_of(results), row_step, column_step, get_num_threads(),
+        )  # fmt: skip
+    else:
+        status = _cf_matmul_contiguous(
+            accumulate, rows, of_b[0], columns, a_type, a_format, a_bias, a_memory,
+            b_type, b_format, b_bias, b_memory, memory, get_num_threads(),
         )  # fmt: skip
     if status:
         check_status(status)

@@ -14,13 +14,6 @@ enum { NO_LAST = 1 << 20, NO_FIRST = -(1 << 20) };
 
 enum { MEASURED_PER_THREAD = 1 << 17 };
 
-double cf_power_of_2(int exponent) {
-  const uint64_t bits = (uint64_t)(exponent + CF_FLOAT64_BIAS) << 52;
-  double power;
-  memcpy(&power, &bits, sizeof power);
-  return power;
-}
-
 /* The number of lines in a run across them that starts at `line`, or elements in one along a
  * line. */
 static size_t run_length(int64_t at, int64_t end, int64_t most) {
@@ -167,10 +160,11 @@ static void tabulate_integers(cf_digits *digits, const uint8_t *seen) {
     digits->max_integer = integer;
     digits->bits = real.exponent - unit + cf_log2(real.significand) + 1;
   }
-  for (int64_t line = 0; line < operand->lines; ++line) {
-    int bias, same;
-    cf_operand_bias_range(operand, line, &bias, &same);
-    digits->units[line] = operand->quantum + unit - bias;
+  const int64_t step = operand->line_bias_stride == 0 ? operand->lines : operand->line_block;
+  for (int64_t line = 0; line < operand->lines;) {
+    const int bias = cf_operand_bias(operand, line, 0);
+    const int64_t end = step > operand->lines - line ? operand->lines : line + step;
+    for (; line < end; ++line) digits->units[line] = operand->quantum + unit - bias;
   }
 }
 
@@ -373,10 +367,10 @@ void cf_digits_pack(const cf_digits *digits, int64_t line, int64_t lines, int64_
                p);
       i += (int64_t)run;
     }
-    for (int64_t i = 0; digits->by_table && i < lines; i += width)
+    double *to = packed + j * width;
+    for (int64_t i = 0; digits->by_table && i < lines; i += width, to += p.panel)
       for (int plane = 0; plane < planes; ++plane)
         map_places(digits->tables[plane], codes + i * operand->line_stride, operand->line_stride,
-                   cf_at_most(lines - i, width),
-                   packed + plane * plane_size + i / width * p.panel + j * width, 1);
+                   cf_at_most(lines - i, width), to + plane * plane_size, 1);
   }
 }

@@ -8,6 +8,10 @@
 #ifndef CF_MATMUL_EXACT_DIGITS_H
 #define CF_MATMUL_EXACT_DIGITS_H
 
+#include <stdint.h>
+#include <string.h>
+
+#include "core/format.h"
 #include "matmul/operand.h"
 
 /* Any float32 is an integer of 277 bits times 2^-149: 14 digits of 20 bits. */
@@ -50,6 +54,11 @@ void cf_digits_pack(const cf_digits *digits, int64_t line, int64_t lines, int64_
                     int width, double *packed);
 
 /* 2^exponent, for exponents of normal float64. */
-double cf_power_of_2(int exponent);
+static inline double cf_power_of_2(int exponent) {
+  const uint64_t bits = (uint64_t)(exponent + CF_FLOAT64_BIAS) << 52;
+  double power;
+  memcpy(&power, &bits, sizeof power);
+  return power;
+}
 
 #endif

@@ -238,6 +238,9 @@ static void finish_tile(const exact *e, const workspace *workspace, const double
   const int32_t *units_b = e->b.units + column;
   /* the uppermost plane has 53 bits and a sign */
   const int is_narrow = e->width * (e->planes - 1) + 54 < 127;
+  /* the commonest case, in vectors */
+  const int stores =
+      e->planes == 1 && !e->a.has_special && !e->to_odd && e->column_stride == sizeof(float);
   double scales[CF_TILE64_LINES_MAX];
   for (int64_t j = 0; j < columns; ++j) scales[j] = cf_power_of_2(units_b[j]);
   for (int64_t i = 0; i < rows; ++i, sums += e->tile->nr) {
@@ -245,6 +248,13 @@ static void finish_tile(const exact *e, const workspace *workspace, const double
     const double scale = cf_power_of_2(unit);
     char *result = e->results + (row + i) * e->row_stride + column * e->column_stride;
     double rounded[CF_TILE64_LINES_MAX];
+    if (stores) {
+      for (int64_t j = 0; j < columns; ++j) {
+        const float nearest = (float)(sums[j] * scale * scales[j]);
+        memcpy(result + j * (int64_t)sizeof nearest, &nearest, sizeof nearest);
+      }
+      continue;
+    }
     /* powers of two change no bit of a float64, so that only storing rounds */
     if (e->planes == 1)
       for (int64_t j = 0; j < columns; ++j) rounded[j] = sums[j] * scale * scales[j];

@@ -94,6 +94,47 @@ static inline vector f_scales(const float *p, int codes) {
 }
 static inline vector f_multiply(vector a, vector b) { return _mm512_mul_ps(a, b); }
 #define GEMV_FIELDS
+
+/* cf_fields in bytes */
+typedef struct byte_words {
+  __m512i upper, upper_shift, upper_mask, exponents, lower, subnormal_lower, subnormal_upper;
+} byte_words;
+static inline __m512i table_of_16(const uint8_t *bytes) {
+  return _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)bytes));
+}
+static inline byte_words byte_words_of(const cf_fields *fields) {
+  const byte_words of = {_mm512_set1_epi8((char)fields->upper),
+                         _mm512_set1_epi16((short)fields->upper_shift),
+                         _mm512_set1_epi8((char)(0x7F >> fields->upper_shift)),
+                         _mm512_set1_epi8((char)fields->byte_exponents),
+                         table_of_16(fields->lower),
+                         table_of_16(fields->subnormal_lower),
+                         table_of_16(fields->subnormal_upper)};
+  return of;
+}
+/* Of 64 codes, those of place 4 * i + q in vector q: four at a time while they are bytes. */
+static inline void values_of_bytes(const byte_words *of, words codes, vector *values) {
+  const __m512i low_bytes = _mm512_set1_epi16(0xFF), upper_half = _mm512_set1_epi32(-65536),
+                sign = _mm512_set1_epi8(-128);
+  const __m512i magnitudes = _mm512_andnot_si512(sign, codes);
+  const __mmask64 subnormal = _mm512_testn_epi8_mask(codes, of->exponents);
+  __m512i lower = _mm512_shuffle_epi8(of->lower, magnitudes),
+          upper = _mm512_srlv_epi16(codes, of->upper_shift);
+  upper = _mm512_ternarylogic_epi64(upper, of->upper_mask, of->upper, 0xEA); /* (a & b) | c */
+  upper = _mm512_mask_shuffle_epi8(upper, subnormal, of->subnormal_upper, magnitudes);
+  lower = _mm512_mask_shuffle_epi8(lower, subnormal, of->subnormal_lower, magnitudes);
+  upper = _mm512_ternarylogic_epi64(upper, codes, sign, 0xF8); /* a | (b & c) */
+  /* where low_bytes is set the second, else the third */
+  const __m512i even =
+      _mm512_ternarylogic_epi64(low_bytes, lower, _mm512_slli_epi16(upper, 8), 0xCA);
+  const __m512i odd =
+      _mm512_ternarylogic_epi64(low_bytes, _mm512_srli_epi16(lower, 8), upper, 0xCA);
+  values[0] = _mm512_castsi512_ps(_mm512_slli_epi32(even, 16));
+  values[1] = _mm512_castsi512_ps(_mm512_slli_epi32(odd, 16));
+  values[2] = _mm512_castsi512_ps(_mm512_and_si512(even, upper_half));
+  values[3] = _mm512_castsi512_ps(_mm512_and_si512(odd, upper_half));
+}
+#define GEMV_BYTES
 #include "matmul/kernels/gemv-inl.h"
 
 static inline vector f_one_nan(vector v) {

@@ -21,7 +21,12 @@
  *   f_subtract_at(a, b, n, t)      a - b where n & t is 0, elsewhere n
  *   f_multiply(a, b)
  *   f_scales(p, codes)             p[i / CF_GEMV_BLOCK] for each word of a group of so many codes,
- *                                  i being the place of its first */
+ *                                  i being the place of its first
+ *
+ * and, if GEMV_BYTES is,
+ *
+ *   byte_words                     byte_words_of(fields)
+ *   values_of_bytes(of, v, values) the values of codes of a byte as values_of below gives them */
 #ifndef CF_MATMUL_KERNELS_GEMV_INL_H
 #define CF_MATMUL_KERNELS_GEMV_INL_H
 
@@ -73,7 +78,17 @@ typedef struct field_words {
   words right, mask, offset, test, kept, set, sign, one;
   words limit, special_kept, special, equal, instead;
   words exponents, magnitudes, greatest; /* of both codes of a word, if it has two */
+#ifdef GEMV_BYTES
+  byte_words bytes;
+#endif
 } field_words;
+
+/* Codes of a byte that have a kernel of their own. */
+#ifdef GEMV_BYTES
+#define GEMV_PLAIN_BYTES(fields) ((fields)->in_bytes)
+#else
+#define GEMV_PLAIN_BYTES(fields) ((fields)->plain)
+#endif
 
 static inline field_words field_words_of(const cf_fields *fields) {
   const uint32_t all = 0x00010001u; /* both halves of a word */
@@ -92,7 +107,11 @@ static inline field_words field_words_of(const cf_fields *fields) {
                           words_set1(fields->instead),
                           words_set1(fields->exponents * all),
                           words_set1(fields->magnitudes * all),
-                          words_set1(fields->greatest * all)};
+                          words_set1(fields->greatest * all),
+#ifdef GEMV_BYTES
+                          byte_words_of(fields)
+#endif
+  };
   return of;
 }
 
@@ -113,6 +132,12 @@ static CF_ALWAYS_INLINE words mended(const field_words *of, words number, int pl
 static CF_ALWAYS_INLINE void values_of(const field_words *of, words group, int size, int plain,
                                        vector *values) {
   const int places = 4 / size;
+#ifdef GEMV_BYTES
+  if (size == 1 && plain) {
+    values_of_bytes(&of->bytes, group, values);
+    return;
+  }
+#endif
   words numbers[4] = {group, group, group, group};
   if (size == 2) {
     numbers[0] = words_left(group, 16);
@@ -157,6 +182,31 @@ static void arrange(int size, const float *x, int64_t count, float *to) {
   }
 }
 
+static CF_ALWAYS_INLINE void scales_each(const char *biases, int64_t count, int first, int64_t each,
+                                         float *restrict to) {
+  for (int64_t i = 0; i < count; ++i) {
+    int16_t bias;
+    memcpy(&bias, biases + i * (int64_t)sizeof bias, sizeof bias);
+    const uint32_t bits = (uint32_t)(first - bias) << 23;
+    float scale;
+    memcpy(&scale, &bits, sizeof scale);
+    for (int64_t j = 0; j < each; ++j) to[i * each + j] = scale;
+  }
+}
+
+/* Lengths that are constants are done in vectors. */
+static void scales_of_biases(const char *biases, int64_t count, int exponent, int64_t each,
+                             float *to) {
+  const int first = 127 + exponent;
+  switch (each) {
+    case 1: scales_each(biases, count, first, 1, to); break;
+    case 2: scales_each(biases, count, first, 2, to); break;
+    case 4: scales_each(biases, count, first, 4, to); break;
+    case 8: scales_each(biases, count, first, 8, to); break;
+    default: scales_each(biases, count, first, each, to); break;
+  }
+}
+
 /* And back: groups of sums of as many lines as go together. */
 static void put_in_sequence(const cf_gemv *gemv, float *sums) {
   const int size = gemv->fields->size, places = 4 / size;
@@ -198,7 +248,7 @@ static CF_ALWAYS_INLINE void dot_fields_rows(const cf_gemv *gemv, const field_wo
                                              int rows, int scaled) {
   const int places = 4 / size, bytes = 4 * VECTOR;
   const int64_t whole = gemv->inner * size / bytes * bytes, rest = gemv->inner * size - whole,
-                ahead = line + 2 * lines <= gemv->lines ? lines * gemv->step : 0;
+                ahead = line + 2 * lines <= gemv->lines + gemv->after ? lines * gemv->step : 0;
   const float *x = gemv->x + row * gemv->x_step;
   const uint8_t *from[GEMV_LINES];
   const float *blocks[GEMV_LINES];
@@ -298,16 +348,16 @@ static CF_ALWAYS_INLINE void update_fields_rows(const cf_gemv *gemv, const field
       call(size, plain, 4, 1);                             \
     }                                                      \
   }
-#define GEMV_OF_FIELDS(call)              \
-  const int size = gemv->fields->size;    \
-  if (size == 1 && gemv->fields->plain) { \
-    GEMV_IN_ROWS(call, 1, 1)              \
-  } else if (size == 1) {                 \
-    GEMV_IN_ROWS(call, 1, 0)              \
-  } else if (gemv->fields->plain) {       \
-    GEMV_IN_ROWS(call, 2, 1)              \
-  } else {                                \
-    GEMV_IN_ROWS(call, 2, 0)              \
+#define GEMV_OF_FIELDS(call)                         \
+  const int size = gemv->fields->size;               \
+  if (size == 1 && GEMV_PLAIN_BYTES(gemv->fields)) { \
+    GEMV_IN_ROWS(call, 1, 1)                         \
+  } else if (size == 1) {                            \
+    GEMV_IN_ROWS(call, 1, 0)                         \
+  } else if (gemv->fields->plain) {                  \
+    GEMV_IN_ROWS(call, 2, 1)                         \
+  } else {                                           \
+    GEMV_IN_ROWS(call, 2, 0)                         \
   }
 
 static void dot_fields(const cf_gemv *gemv) {
@@ -377,7 +427,9 @@ static CF_ALWAYS_INLINE void decode_groups(const cf_gemv *gemv, const field_word
 static void decode_panel_fields(const cf_gemv *gemv, const uint8_t *codes, int64_t lines,
                                 int64_t count, const float *scales, float *panel) {
   const field_words of = field_words_of(gemv->fields);
-  if (gemv->fields->size == 1)
+  if (gemv->fields->size == 1 && GEMV_PLAIN_BYTES(gemv->fields))
+    decode_groups(gemv, &of, codes, lines, count, scales, panel, 1, 1);
+  else if (gemv->fields->size == 1)
     decode_groups(gemv, &of, codes, lines, count, scales, panel, 1, 0);
   else if (gemv->fields->plain)
     decode_groups(gemv, &of, codes, lines, count, scales, panel, 2, 1);
@@ -460,7 +512,7 @@ static void update_panel(const cf_panel *p) {
 #define CF_GEMV_OF_FIELDS                                                       \
   .dot_fields = dot_fields, .update_fields = update_fields, .arrange = arrange, \
   .decode_panel_fields = decode_panel_fields, .dot_panel = dot_panel,           \
-  .update_panel = update_panel,
+  .update_panel = update_panel, .scales_of_biases = scales_of_biases,
 #else
 #define CF_GEMV_OF_FIELDS
 #endif

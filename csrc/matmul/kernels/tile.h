@@ -118,6 +118,13 @@ typedef struct cf_fields {
   /* of codes of 2 bytes themselves: the bits of which one is set in all that are not subnormal,
    * those of magnitudes, and the greatest magnitude that is finite */
   uint32_t exponents, magnitudes, greatest;
+  /* Codes of a byte, of which all are finite, as bfloat16, byte by byte: its lower one by the
+   * code's lower four bits, the upper one `upper`, beside what is left of the code without its sign
+   * after a shift by upper_shift; and of subnormal ones, in which no bit of byte_exponents is set,
+   * both by tables of their own.  Not if in_bytes is 0. */
+  int in_bytes;
+  uint8_t upper, upper_shift, byte_exponents;
+  uint8_t lower[16], subnormal_lower[16], subnormal_upper[16];
 } cf_fields;
 
 /* The same of codes by a table, of many lines at once: sums[r][line] = x[r] . line.  Lines are
@@ -138,6 +145,7 @@ typedef struct cf_gemv {
    * from one line, or place, to the next; CF_GEMV_SCALES can be read wherever there is one */
   const float *scales;
   int64_t scales_step;
+  int64_t after; /* lines that follow in memory, and will be next */
   int64_t ahead; /* bytes from codes that become a panel to those that will be next */
 } cf_gemv;
 /* a group's four scales, and those of the places that fill up a panel, less the first */
@@ -148,16 +156,22 @@ typedef void cf_gemv_kernel(const cf_gemv *gemv);
 static inline int64_t cf_gemv_lines_together(const cf_gemv *gemv, int64_t line, int size,
                                              int bytes) {
   const uintptr_t address = (uintptr_t)(gemv->codes + line * size);
+  const int shift = size - 1; /* of 1 or 2: to divide takes as long as many codes */
   int64_t most =
-      (gemv->step % bytes == 0 ? bytes - (int64_t)(address % (uintptr_t)bytes) : (int64_t)bytes) /
-      size;
-  if (gemv->scales != NULL && most % CF_GEMV_BLOCK != 0) most = bytes / size;
+      (gemv->step % bytes == 0 ? bytes - (int64_t)(address % (uintptr_t)bytes) : (int64_t)bytes) >>
+      shift;
+  if (gemv->scales != NULL && most % CF_GEMV_BLOCK != 0) most = bytes >> shift;
   return most < gemv->lines - line ? most : gemv->lines - line;
 }
 /* x in the order in which the kernels have the elements of lines of codes of 1 or 2 bytes; zeros
  * fill it up to a multiple of CF_GEMV_CODES. */
 enum { CF_GEMV_CODES = 64 };
 typedef void cf_arrange_kernel(int size, const float *x, int64_t count, float *to);
+
+/* to[i * each + j] = 2^(exponent - biases[i]) for count biases, which need no alignment, and j
+ * below each: powers that are normal numbers. */
+typedef void cf_scales_kernel(const char *biases, int64_t count, int exponent, int64_t each,
+                              float *to);
 
 /* More rows: codes are decoded once for all of them, into a panel that stays in the nearest cache.
  * Some lines, or places, of codes from `codes` on, `count` of each, times scales if there are any:
@@ -217,6 +231,7 @@ typedef struct cf_tiles {
   cf_update_kernel *update;
   cf_gemv_kernel *dot_fields, *update_fields; /* or NULL */
   cf_arrange_kernel *arrange;                 /* for dot_fields and dot_codes */
+  cf_scales_kernel *scales_of_biases;
   cf_decode_panel_kernel *decode_panel_fields;
   cf_panel_kernel *dot_panel, *update_panel;
   uint64_t (*enter)(void);

@@ -104,50 +104,59 @@ static inline __m512 scales_of_64(const float *scales) {
   return _mm512_permutevar_ps(_mm512_broadcast_f32x4(_mm_loadu_ps(scales)), order);
 }
 
-/* Some rows times a part of some lines, from k on.  The sums are of as many lines as share the
- * elements of x while they are in registers; the same of each line, however many there are. */
+/* 64 codes of a line, or fewer and zeros, of which `scales` are the scales, times some rows. */
+static CF_ALWAYS_INLINE void dot_64(const byte_tables *tables, __m512i codes, const float *x,
+                                    int64_t x_step, const float *scales, int rows, int scaled,
+                                    __m512 (*sums)[2]) {
+  __m512 values[4], scale = _mm512_setzero_ps();
+  widen_to_float32(tables, codes, values);
+  if (scaled) scale = scales_of_64(scales);
+#pragma GCC unroll 4
+  for (int r = 0; r < rows; ++r) {
+    __m512 parts[2];
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) parts[half] = scaled ? _mm512_setzero_ps() : sums[r][half];
+#pragma GCC unroll 4
+    for (int q = 0; q < 4; ++q)
+      parts[q % 2] =
+          _mm512_fmadd_ps(values[q], _mm512_loadu_ps(x + r * x_step + 16 * q), parts[q % 2]);
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half)
+      sums[r][half] = scaled ? _mm512_fmadd_ps(parts[half], scale, sums[r][half]) : parts[half];
+  }
+}
+
+/* Some rows times a part of some lines, from k on, a multiple of DOT_PIECE.  The sums are of as
+ * many lines as share the elements of x while they are in registers; the same of each line, however
+ * many there are.  What is left at the end of lines is done apart: the loop has no conditions. */
 static inline void dot_lines(const byte_tables *tables, const cf_gemv *gemv, int64_t k,
                              int64_t count, int64_t line, int lines, int row, int rows,
                              int scaled) {
-  const uint8_t *codes = gemv->codes + line * gemv->step + k;
-  const float *x = gemv->x + row * gemv->x_step + k;
+  const int64_t step = gemv->step, x_step = gemv->x_step, scales_step = gemv->scales_step;
+  const uint8_t *codes = gemv->codes + line * step + k, *next = codes + lines * step;
+  const float *x = gemv->x + row * x_step + k;
+  const float *scales = scaled ? gemv->scales + line * scales_step + k / CF_GEMV_BLOCK : NULL;
   float *to = gemv->sums + row * gemv->sums_step + line;
-  const int64_t ahead = lines * gemv->step;
-  __m512 sums[4][ROW_PIECE][2], values[4];
+  __m512 sums[4][ROW_PIECE][2];
 #pragma GCC unroll 4
   for (int i = 0; i < lines; ++i)
 #pragma GCC unroll 4
     for (int r = 0; r < rows; ++r) sums[i][r][0] = sums[i][r][1] = _mm512_setzero_ps();
-  for (int64_t done = 0; done < count; done += 64, x += 64, codes += 64) {
-    const __mmask64 there = first_of_64(count - done);
+  for (const uint8_t *const end = codes + count / 64 * 64; codes < end;
+       codes += 64, next += 64, x += 64) {
 #pragma GCC unroll 4
     for (int i = 0; i < lines; ++i) {
-      _mm_prefetch((const char *)codes + i * gemv->step + ahead, _MM_HINT_T0);
-      const __m512i group = done + 64 <= count
-                                ? _mm512_loadu_si512(codes + i * gemv->step)
-                                : _mm512_maskz_loadu_epi8(there, codes + i * gemv->step);
-      widen_to_float32(tables, group, values);
-      __m512 scales = _mm512_setzero_ps();
-      if (scaled)
-        scales = scales_of_64(gemv->scales + (line + i) * gemv->scales_step +
-                              (k + done) / CF_GEMV_BLOCK);
-#pragma GCC unroll 4
-      for (int r = 0; r < rows; ++r) {
-        __m512 parts[2];
-#pragma GCC unroll 2
-        for (int half = 0; half < 2; ++half)
-          parts[half] = scaled ? _mm512_setzero_ps() : sums[i][r][half];
-#pragma GCC unroll 4
-        for (int q = 0; q < 4; ++q)
-          parts[q % 2] = _mm512_fmadd_ps(values[q], _mm512_loadu_ps(x + r * gemv->x_step + 16 * q),
-                                         parts[q % 2]);
-#pragma GCC unroll 2
-        for (int half = 0; half < 2; ++half)
-          sums[i][r][half] =
-              scaled ? _mm512_fmadd_ps(parts[half], scales, sums[i][r][half]) : parts[half];
-      }
+      _mm_prefetch((const char *)next + i * step, _MM_HINT_T0);
+      dot_64(tables, _mm512_loadu_si512(codes + i * step), x, x_step,
+             scaled ? scales + i * scales_step : NULL, rows, scaled, sums[i]);
     }
+    if (scaled) scales += 64 / CF_GEMV_BLOCK;
   }
+  if (count % 64 > 0)
+#pragma GCC unroll 4
+    for (int i = 0; i < lines; ++i)
+      dot_64(tables, _mm512_maskz_loadu_epi8(first_of_64(count % 64), codes + i * step), x, x_step,
+             scaled ? scales + i * scales_step : NULL, rows, scaled, sums[i]);
 #pragma GCC unroll 4
   for (int i = 0; i < lines; ++i)
 #pragma GCC unroll 4

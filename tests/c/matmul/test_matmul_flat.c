@@ -25,6 +25,18 @@ static int contiguous(const test_product *p, int accumulate, int a_bias, int b_b
                               b->elements, product->results, threads);
 }
 
+static int biased(const test_product *p, int accumulate, int threads) {
+  const cf_product *product = &p->product;
+  const cf_matrix *a = &product->a, *b = &product->b;
+  return cf_matmul_biased(accumulate, product->rows, product->inner, product->columns, a->type,
+                          a->format, 12345, a->elements, a->strides[0], a->strides[1], a->biases,
+                          a->bias_strides[0], a->bias_strides[1], a->bias_block[0],
+                          a->bias_block[1], b->type, b->format, 12345, b->elements, b->strides[0],
+                          b->strides[1], b->biases, b->bias_strides[0], b->bias_strides[1],
+                          b->bias_block[0], b->bias_block[1], product->results,
+                          product->result_strides[0], product->result_strides[1], threads);
+}
+
 static int bias_of(const cf_matrix *matrix) {
   return matrix->type == CF_CODES ? matrix->biases[0] : 12345; /* which nobody looks at */
 }
@@ -39,6 +51,12 @@ static void same_bits(operand_kind a, operand_kind b, product_shape shape, int b
     int status = (accumulate == CF_ACCUMULATE_EXACT ? cf_matmul_exact : cf_matmul)(&p.product, 1);
     CHECK(status == CF_OK, "status %d", status);
     memcpy(expected, p.results, p.results_size);
+    product_clear(&p);
+    status = biased(&p, accumulate, threads);
+    CHECK(status == CF_OK, "status %d", status);
+    CHECK(memcmp(p.results, expected, p.results_size) == 0, "biases %d, layout %d, accumulate %d",
+          bias_kind, layout, accumulate);
+    if (bias_kind > USUAL_BIAS) continue; /* several */
     product_clear(&p);
     status = flat(&p, accumulate, bias_of(&p.product.a), bias_of(&p.product.b), threads);
     CHECK(status == CF_OK, "status %d", status);
@@ -92,6 +110,9 @@ static void arguments(uint64_t *random) {
     refused(&p, accumulate, bias, bias, CF_BAD_LAYOUT);
     p.product.rows = shape.rows;
   }
+  p.product.a.bias_block[0] = 0;
+  CHECK(biased(&p, CF_ACCUMULATE_FLOAT32, 1) == CF_BAD_LAYOUT, "a block has a row");
+  p.product.a.bias_block[0] = 1;
   refused(&p, CF_ACCUMULATE_EXACT + 1, bias, bias, CF_BAD_TYPE);
   refused(&p, -1, bias, bias, CF_BAD_TYPE);
   product_free(&p);
@@ -109,7 +130,8 @@ void test_matmul_flat(void) {
     for (int a = 0; a < count; ++a)
       for (int b = 0; b < count; ++b)
         for (int layout = 0; layout < LAYOUT_KINDS; ++layout)
-          same_bits(kinds[a], kinds[b], shapes[i], LEAST_BIAS + (int)((i + (size_t)layout) % 3),
-                    layout, &random);
+          for (int bias_kind = LEAST_BIAS; bias_kind < BIAS_KINDS; ++bias_kind)
+            if (bias_kind > USUAL_BIAS || bias_kind == LEAST_BIAS + (int)((i + (size_t)layout) % 3))
+              same_bits(kinds[a], kinds[b], shapes[i], bias_kind, layout, &random);
   arguments(&random);
 }
