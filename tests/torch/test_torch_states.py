@@ -451,6 +451,16 @@ else:
 
 
 @pytest.mark.slow
+def test_models_of_transformers_beside_layers_of_codes_stay_as_they_are(tmp_path):
+    plain = llama()
+    model = nn.ModuleDict({"plain": plain, "head": ct.quantize(nn.Linear(4, 4), weight=E4)})
+    ct.to_inference(model)
+    assert "quantization_config" not in plain.config.to_dict()
+    plain.save_pretrained(tmp_path)
+    other, ids = type(plain).from_pretrained(tmp_path), torch.arange(8)[None]
+    assert torch.equal(other(ids)[0], plain(ids)[0])
+
+
 @pytest.mark.parametrize(
     ("how", "tied"),
     [({}, False), ({"granularity": "axis 0", "per": "channel"}, True),
