@@ -47,11 +47,12 @@ def check_failed(
     ArgumentTypeError, ArgumentValueError
         Of the first input that the layer does not take.
     """
-    if isinstance(error, CFloatError) or forward.__module__.partition(".")[0] not in _KNOWN:
+    whose = str(getattr(forward, "__module__", "")).partition(".")[0]
+    if isinstance(error, CFloatError) or whose not in _KNOWN:
         return
     try:
         given = inspect.signature(forward).bind_partial(layer, *args, **kwargs).arguments
-    except TypeError:  # PyTorch says which arguments there are
+    except (TypeError, ValueError):  # PyTorch says which arguments there are
         return
     weight = next(layer.parameters(), None)
     if isinstance(weight, Tensor):

@@ -126,6 +126,21 @@ def test_errors_of_a_users_own_layer_stay_as_they_are(error):
 
 
 @pytest.mark.quick
+def test_errors_of_any_callable_stay_as_they_are():
+    class Fails:
+        __module__ = None  # as of what C makes
+
+        def __call__(self, layer, x):
+            raise IndexError("nothing")
+
+    layer = ct.quantize(
+        nn.Sequential(type("Failing", (nn.Linear,), {"forward": Fails()})(8, 4)), weight=E4
+    )
+    with pytest.raises(IndexError, match="nothing"):
+        layer(torch.ones(3, 7))
+
+
+@pytest.mark.quick
 def test_wrong_indices_of_a_map_are_as_pytorch_says_it():
     layer = ct.quantize(nn.Sequential(nn.Embedding(10, 8)), weight=E4).eval()
     with pytest.raises(IndexError, match="out of range"):
