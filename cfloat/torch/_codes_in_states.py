@@ -98,6 +98,22 @@ def matrix_layout(weight_bias: Tensor, written: Written) -> BiasLayout:
     return BiasLayout(0) if columns == 1 else BiasLayout(1) if rows == 1 else BiasLayout(None, 1)
 
 
+def placed(weight_bias: Tensor, written: Written, shape: torch.Size) -> tuple[BiasLayout, Tensor]:
+    """Give where the biases of a matrix of codes lie, and those; ValueError if they are no such biases."""
+    if len(shape) != 2 or (written.block is None and weight_bias.ndim not in (0, 2)):
+        raise ValueError(
+            f"the weights have biases of shape {tuple(weight_bias.shape)}, and codes of {tuple(shape)}"
+        )
+    layout = matrix_layout(weight_bias, written)
+    taken = layout.shape_of(shape)
+    if weight_bias.numel() != prod(taken):
+        raise ValueError(
+            f"the weights have biases of shape {tuple(weight_bias.shape)}; those that lie "
+            f"{written.where()} have {taken}"
+        )
+    return layout, weight_bias.reshape(taken)
+
+
 def in_blocks(biases: Tensor, there: Written, here: Written, shape: torch.Size) -> Tensor:
     """Give a state's biases for a matrix of some shape as a layer has them: of the same blocks, if of any.
 
@@ -137,6 +153,8 @@ def _take_codes(layer: Any, state: Any, prefix: str) -> None:
     rounder = getattr(layer, "weight_rounder", None)
     if rounder is None:
         raise ValueError("it does not round weights")
+    if weight_bias is None:
+        raise ValueError("their weight_bias is missing")
     inputs = layer.activation_rounder
     own = written = Written(rounder.format, None, rounder.block, rounder.axis)
     if found["formats"] is not None:
@@ -154,14 +172,7 @@ def _take_codes(layer: Any, state: Any, prefix: str) -> None:
     in_any = own.block is not None or written.block is not None
     if rounder.learns and weight_bias.ndim and in_any:
         weight_bias, written = in_blocks(weight_bias, written, own, codes.shape), own
-    layout = matrix_layout(weight_bias, written)
-    shape = layout.shape_of(codes.shape)
-    if weight_bias.numel() != prod(shape):
-        raise ValueError(
-            f"the weights have biases of shape {tuple(weight_bias.shape)}; those that lie "
-            f"{written.where()} have {shape}"
-        )
-    biases = weight_bias.reshape(shape)
+    layout, biases = placed(weight_bias, written, codes.shape)
     spread = layout.spread(biases, codes.shape)
     state[f"{prefix}weight"] = decode(codes, rounder.format, spread, dtype=layer.weight.dtype)
     current = {key: value for key, value in _current(layer).items() if "_rounder." in key}

@@ -517,6 +517,9 @@ class CFloatLinear(nn.Module):
 
     def _translate(self, state: Any, prefix: str) -> None:
         """Make of a state, in place, one that this layer has."""
+        codes = state.get(f"{prefix}codes")
+        if codes is not None and codes.dtype != self.codes.dtype:  # which are of another format
+            raise ValueError(f"codes are {codes.dtype}; it takes {self.codes.dtype}")
         formats = state.get(f"{prefix}formats")
         if formats is not None:
             written = Written.of_tensor(formats)

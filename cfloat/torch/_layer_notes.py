@@ -33,11 +33,11 @@ def note_layers(module: nn.Module, of_codes: type[nn.Module]) -> None:
     """
     done: set[int] = set()
     for part in module.modules():
-        if is_of_transformers(part):
+        layers = dict(_layers(part, of_codes)) if is_of_transformers(part) else {}
+        if layers:  # a model that is beside those is left as transformers saves and loads it
             config: Any = part.config
             if id(config) not in done:
                 done.add(id(config))
-                layers = dict(_layers(part, of_codes))
                 setattr(config, KEY, {"read_by": "cfloat.torch.load_pretrained", OWN: layers})
             # `save_pretrained` gives tensors the names and shapes of older checkpoints, by patterns that know
             # nothing of codes; where this is a list, it takes the patterns in it

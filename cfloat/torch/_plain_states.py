@@ -11,7 +11,7 @@ from cfloat.errors import ArgumentTypeError, ArgumentValueError
 
 from ._arguments import FLOATS, names
 from ._attention import OPERANDS
-from ._codes_in_states import KEYS, Written, matrix_layout
+from ._codes_in_states import KEYS, Written, placed
 from ._conversion import decode
 from ._layers import ROLES, Quantized, slots_of
 from ._rounder import KEYS_OF_ROUNDERS, Rounder
@@ -110,9 +110,8 @@ def _decoded(state: Mapping[str, Tensor], prefix: str, dtype: torch.dtype) -> Te
         )
     try:
         written = Written.of_tensor(formats)
+        layout, biases = placed(state[f"{prefix}weight_bias"], written, codes.shape)
     except ValueError as error:
-        raise ArgumentValueError(f"{prefix}{error}") from None
-    biases = state[f"{prefix}weight_bias"]
-    layout = matrix_layout(biases, written)
-    spread = layout.spread(biases.reshape(layout.shape_of(codes.shape)), codes.shape)
+        raise ArgumentValueError(f"{prefix}codes: {error}") from None
+    spread = layout.spread(biases, codes.shape)
     return decode(codes, written.weight, spread, dtype=dtype)

@@ -15,9 +15,12 @@ from torch.nn.utils.rnn import PackedSequence
 from cfloat._core.text import shown
 from cfloat.errors import ArgumentTypeError, ArgumentValueError, CFloatError
 
+from . import _direct
 from ._arguments import check_layout, names
 from ._input_moments import is_conv1d
 
+# whose forward passes take what `_check` says
+_KNOWN: Final = ("cfloat", "torch", "transformers")
 _INDICES: Final = (torch.int32, torch.int64)
 _CONVOLUTIONS: Final = (
     nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
@@ -36,18 +39,20 @@ def check_failed(
     layer : Module
         The layer.
     forward : callable
-        Its class's function, whose arguments have names; `args` and `kwargs` are without the layer.
+        The function that ran, whose arguments have names; `args` and `kwargs` are without the layer.  One of
+        a user's own may take other inputs, and fail of other reasons: of that nothing is said.
 
     Raises
     ------
     ArgumentTypeError, ArgumentValueError
         Of the first input that the layer does not take.
     """
-    if isinstance(error, CFloatError):
+    whose = str(getattr(forward, "__module__", "")).partition(".")[0]
+    if isinstance(error, CFloatError) or whose not in _KNOWN:
         return
     try:
         given = inspect.signature(forward).bind_partial(layer, *args, **kwargs).arguments
-    except TypeError:  # PyTorch says which arguments there are
+    except (TypeError, ValueError):  # PyTorch says which arguments there are
         return
     weight = next(layer.parameters(), None)
     if isinstance(weight, Tensor):
@@ -96,7 +101,7 @@ def _widths(layer: Any) -> dict[str, int]:
 def _check_indices(name: str, x: Tensor, count: int) -> None:
     if x.dtype not in _INDICES:
         raise ArgumentTypeError(f"{name} has dtype {x.dtype}; it takes {names(_INDICES)}")
-    if x.numel() and not x.is_meta:
+    if x.numel() and not x.is_meta and _direct.is_eager(x):  # in graphs and maps nobody knows them
         low, high = int(x.min()), int(x.max())
         if low < 0 or high >= count:
             raise ArgumentValueError(

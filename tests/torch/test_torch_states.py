@@ -451,6 +451,49 @@ else:
 
 
 @pytest.mark.slow
+@pytest.mark.quick
+@pytest.mark.parametrize("how", [{}, {"axis": 0}, {"block": 4}, {"axis": 0, "block": 4}], ids=str)
+def test_damaged_codes_are_refused_in_words(how):
+    small = ct.CFloatLinear.from_linear(nn.Linear(8, 6), E4, "max", **how)
+    state = small.state_dict()
+    granularity = {"granularity": "axis 0"} if how else {}
+    for biases in (torch.zeros(5), torch.zeros(0), torch.zeros(1, 2, 5)):
+        other = state | {"weight_bias": biases.to(torch.int16)}
+        with pytest.raises(
+            cf.ArgumentValueError, match=r"^codes: the weights have biases of shape"
+        ):
+            ct.plain_state_dict(other)
+        with pytest.raises(RuntimeError, match=r"biases of (shape|the weights)"):
+            ct.quantize(nn.Linear(8, 6), weight=E4, **granularity).load_state_dict(other)
+    lacking = {key: each for key, each in state.items() if key != "weight_bias"}
+    with pytest.raises(RuntimeError, match="their weight_bias is missing"):
+        ct.quantize(nn.Linear(8, 6), weight=E4).load_state_dict(lacking)
+    with pytest.raises(cf.ArgumentValueError, match=r"and codes of \(48,\)|have biases of shape"):
+        ct.plain_state_dict(state | {"codes": state["codes"].flatten()})
+
+
+@pytest.mark.quick
+def test_codes_of_another_size_are_refused():
+    """Also of files that say nothing of the format; their lower halves would be codes."""
+    wide = ct.CFloatLinear.from_linear(nn.Linear(8, 6), cf.CFloat16_SHP, "max")
+    state = {key: each for key, each in wide.state_dict().items() if key != "formats"}
+    small = ct.CFloatLinear.from_linear(nn.Linear(8, 6), E4, "max")
+    before = small.codes.clone()
+    with pytest.raises(RuntimeError, match=r"codes are torch\.uint16; it takes torch\.uint8"):
+        small.load_state_dict(state)
+    assert torch.equal(small.codes, before)
+
+
+def test_models_of_transformers_beside_layers_of_codes_stay_as_they_are(tmp_path):
+    plain = llama()
+    model = nn.ModuleDict({"plain": plain, "head": ct.quantize(nn.Linear(4, 4), weight=E4)})
+    ct.to_inference(model)
+    assert "quantization_config" not in plain.config.to_dict()
+    plain.save_pretrained(tmp_path)
+    other, ids = type(plain).from_pretrained(tmp_path), torch.arange(8)[None]
+    assert torch.equal(other(ids)[0], plain(ids)[0])
+
+
 @pytest.mark.parametrize(
     ("how", "tied"),
     [({}, False), ({"granularity": "axis 0", "per": "channel"}, True),

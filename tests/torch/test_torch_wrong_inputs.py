@@ -101,6 +101,52 @@ def test_what_is_wrong_elsewhere_is_as_pytorch_says_it():
         layer(torch.ones(5, 2, 8), size=3)
 
 
+class Own(nn.Linear):
+    """A layer that takes other inputs than PyTorch's, and knows errors of its own."""
+
+    def forward(self, x, error=None):
+        if error is not None:
+            raise error
+        return super().forward(x.float().mT)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "error", [KeyError("nothing"), torch.OutOfMemoryError("no memory")], ids=str
+)
+def test_errors_of_a_users_own_layer_stay_as_they_are(error):
+    layer = ct.quantize(nn.Sequential(Own(8, 4)), weight=E4)[0]
+    x = torch.ones(8, 3, dtype=torch.int64)
+    assert layer(x).shape == (3, 4)
+    with pytest.raises(type(error)) as found:
+        layer(x, error)
+    assert found.value is error
+    with pytest.raises(RuntimeError, match=r"cannot be multiplied \(3x7 and 8x4\)"):
+        layer(torch.ones(7, 3))
+
+
+@pytest.mark.quick
+def test_errors_of_any_callable_stay_as_they_are():
+    class Fails:
+        __module__ = None  # as of what C makes
+
+        def __call__(self, layer, x):
+            raise IndexError("nothing")
+
+    layer = ct.quantize(
+        nn.Sequential(type("Failing", (nn.Linear,), {"forward": Fails()})(8, 4)), weight=E4
+    )
+    with pytest.raises(IndexError, match="nothing"):
+        layer(torch.ones(3, 7))
+
+
+@pytest.mark.quick
+def test_wrong_indices_of_a_map_are_as_pytorch_says_it():
+    layer = ct.quantize(nn.Sequential(nn.Embedding(10, 8)), weight=E4).eval()
+    with pytest.raises(IndexError, match="out of range"):
+        torch.vmap(layer)(torch.full((4, 3), 12))
+
+
 @pytest.mark.quick
 @pytest.mark.parametrize(
     "how", [{}, {"activation": E4}, {"activation": E4, "activation_bias": 9}, {"block": 4}], ids=str
