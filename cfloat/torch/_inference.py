@@ -681,7 +681,9 @@ def to_inference(module: AnyModule, *, moments: Moments | None = None) -> AnyMod
     Inputs are rounded with the biases that were learnt.  Results are those of the quantized model but for the
     order of the sums.
 
-    What ``save_pretrained`` of a model of transformers then writes, `load_pretrained` loads.
+    What ``save_pretrained`` of a model of transformers then writes, `load_pretrained` loads, if this model is
+    the one that was given here: of a larger one, of which it is a part, transformers 5 may name tensors
+    otherwise.
 
     Examples
     --------
