@@ -68,13 +68,21 @@ class Flags:
 
 
 class _Recorder:
-    """Who counts: made in less time than a tuple with names."""
+    """Who counts, for whom, and what was asked for before: made in less time than a tuple with names."""
 
-    __slots__ = ("flags", "thread")
+    __slots__ = ("before", "flags", "owner", "thread")
 
-    def __init__(self, flags: Flags, thread: int) -> None:
+    def __init__(
+        self,
+        flags: Flags,
+        thread: int,
+        owner: object = None,
+        before: "_Environment | None" = None,
+    ) -> None:
         self.flags = flags
         self.thread = thread
+        self.owner = owner
+        self.before = before
 
 
 class _Environment(NamedTuple):
@@ -92,20 +100,33 @@ _environment: ContextVar[_Environment | None] = ContextVar("cfloat_flags", defau
 
 
 class _Recording(ContextDecorator):
-    """Counts flags while it is entered; by methods, which take less time than a generator."""
+    """Counts flags while it is entered; by methods, which take less time than a generator.
 
-    def __init__(self) -> None:
-        self._tokens: list[Token[_Environment | None]] = []
+    It holds nothing itself: threads and coroutines may have entered one, and blocks of generators end in
+    any order.
+    """
 
     def __enter__(self) -> Flags:
         counted = Flags()
-        current = _environment.get() or _NOTHING
-        recorders = (*current.recorders, _Recorder(counted, threading.get_ident()))
-        self._tokens.append(_environment.set(_Environment(recorders, current.actions)))
+        before = _environment.get()
+        current = before or _NOTHING
+        recorder = _Recorder(counted, threading.get_ident(), self, before)
+        _environment.set(_Environment((*current.recorders, recorder), current.actions))
         return counted
 
     def __exit__(self, *_: object) -> None:
-        _environment.reset(self._tokens.pop())
+        recorders, actions = _environment.get() or _NOTHING
+        last = len(recorders) - 1
+        while last >= 0 and recorders[last].owner is not self:
+            last -= 1
+        if last < 0:
+            raise RuntimeError("a block of record_flags ends where it did not begin")
+        before = recorders[last].before
+        kept = recorders[:last] + recorders[last + 1 :]
+        is_innermost = (before or _NOTHING) == (kept, actions)
+        # None where nobody asks for anything any more
+        left = before if is_innermost else _Environment(kept, actions)
+        _environment.set(None if left == _NOTHING else left)
 
     def _recreate_cm(self) -> "_Recording":
         # a decorated function may run in several threads at once
@@ -120,7 +141,8 @@ def record_flags() -> AbstractContextManager[Flags]:
     -------
     context manager of Flags
         Counts of elements, growing from zero as operations run.  Blocks nest: an inner block's flags are
-        counted by the outer one too.  Only this thread's operations are counted.
+        counted by the outer one too.  Only this thread's operations are counted.  One may be entered again,
+        and by several threads at once: each time gives counts of its own.
 
     Examples
     --------
