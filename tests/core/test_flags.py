@@ -253,6 +253,17 @@ def test_one_recording_entered_again():
     with pytest.raises(RuntimeError, match="did not begin"):
         recording.__exit__(None, None, None)
 
+    @recording
+    def count_down(n):
+        cf.encode(np.inf, E4M3)
+        if n:
+            count_down(n - 1)
+
+    with recording as flags:
+        count_down(2)
+    assert flags.overflow == 3
+    assert not are_counted()
+
 
 def test_ignore():
     with cf.errstate(all="raise"), cf.errstate(overflow="ignore"):
@@ -370,6 +381,48 @@ def test_errstate_is_per_thread():
     with cf.errstate(overflow="raise"):
         in_a_thread(convert)
     assert not errors
+
+
+@pytest.mark.quick
+def test_one_errstate_in_several_threads():
+    raising = cf.errstate(overflow="raise")
+    together = threading.Barrier(2)
+    happened = []
+
+    def convert():
+        together.wait()
+        with raising:
+            together.wait()
+            with pytest.raises(cf.FlagError):
+                overflow()
+            together.wait()
+        overflow()
+        happened.append(are_counted())
+
+    threads = [threading.Thread(target=convert) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert happened == [False, False]
+    with pytest.raises(RuntimeError, match="did not begin"):
+        raising.__exit__(None, None, None)
+
+
+@pytest.mark.quick
+def test_blocks_of_generators_end_in_any_order():
+    def block(action):
+        with cf.errstate(overflow=action):
+            yield
+
+    first, second = block("raise"), block("warn")
+    next(first), next(second)
+    first.close()
+    with pytest.warns(cf.FlagWarning, match="overflow"):
+        overflow()
+    second.close()
+    overflow()
+    assert not are_counted()
 
 
 def test_errstate_as_a_decorator():
