@@ -5,7 +5,7 @@ import threading
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ContextDecorator, contextmanager
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, get_args
@@ -68,13 +68,17 @@ class Flags:
 
 
 class _Recorder:
-    """Who counts: made in less time than a tuple with names."""
+    """Who counts, and in whose block: made in less time than a tuple with names."""
 
-    __slots__ = ("flags", "thread")
+    __slots__ = ("flags", "owner", "thread")
 
-    def __init__(self, flags: Flags, thread: int) -> None:
+    def __init__(self, flags: Flags, thread: int, owner: object = None) -> None:
         self.flags = flags
         self.thread = thread
+        self.owner = owner
+
+
+_Block = tuple[object, tuple[FlagAction, ...]]
 
 
 class _Environment(NamedTuple):
@@ -82,6 +86,8 @@ class _Environment(NamedTuple):
 
     recorders: tuple[_Recorder, ...] = ()
     actions: tuple[FlagAction, ...] = ("ignore", "ignore", "ignore", "ignore")
+    #: Each block of errstate that has begun, and the actions before it.
+    blocks: tuple[_Block, ...] = ()
 
 
 #: What code asks for that asks for nothing.
@@ -92,24 +98,39 @@ _environment: ContextVar[_Environment | None] = ContextVar("cfloat_flags", defau
 
 
 class _Recording(ContextDecorator):
-    """Counts flags while it is entered; by methods, which take less time than a generator."""
+    """Counts flags while it is entered; by methods, which take less time than a generator.
 
-    def __init__(self) -> None:
-        self._tokens: list[Token[_Environment | None]] = []
+    It holds nothing itself: threads and coroutines may have entered one, as a decorator too, and blocks of
+    generators end in any order.
+    """
 
     def __enter__(self) -> Flags:
         counted = Flags()
-        current = _environment.get() or _NOTHING
-        recorders = (*current.recorders, _Recorder(counted, threading.get_ident()))
-        self._tokens.append(_environment.set(_Environment(recorders, current.actions)))
+        recorder = _Recorder(counted, threading.get_ident(), self)
+        current = _environment.get()
+        if current is None:
+            _environment.set(_Environment((recorder,)))
+        else:
+            recorders = (*current.recorders, recorder)
+            _environment.set(_Environment(recorders, current.actions, current.blocks))
         return counted
 
     def __exit__(self, *_: object) -> None:
-        _environment.reset(self._tokens.pop())
+        recorders, actions, blocks = _environment.get() or _NOTHING
+        last = len(recorders) - 1
+        while last >= 0 and recorders[last].owner is not self:
+            last -= 1
+        if last < 0:
+            raise RuntimeError("a block of record_flags ends where it did not begin")
+        _go_on(recorders[:last] + recorders[last + 1 :], actions, blocks)
 
-    def _recreate_cm(self) -> "_Recording":
-        # a decorated function may run in several threads at once
-        return _Recording()
+
+def _go_on(
+    recorders: tuple[_Recorder, ...], actions: tuple[FlagAction, ...], blocks: tuple[_Block, ...]
+) -> None:
+    """Ask for what is left after a block."""
+    asks = recorders or blocks or actions != _NOTHING.actions
+    _environment.set(_Environment(recorders, actions, blocks) if asks else None)
 
 
 @public
@@ -120,7 +141,8 @@ def record_flags() -> AbstractContextManager[Flags]:
     -------
     context manager of Flags
         Counts of elements, growing from zero as operations run.  Blocks nest: an inner block's flags are
-        counted by the outer one too.  Only this thread's operations are counted.
+        counted by the outer one too.  Only this thread's operations are counted.  One may be entered again,
+        and by several threads at once: each time gives counts of its own.
 
     Examples
     --------
@@ -184,13 +206,11 @@ class errstate(ContextDecorator):  # noqa: N801 - numpy.errstate's name
         for name, action in zip(FLAG_NAMES, self._actions, strict=True):
             _check_action(name, action)
         self._actions = (invalid or all, overflow or all, underflow or all, denormal or all)
-        self._tokens: list[Token[_Environment | None]] = []
 
     def __enter__(self) -> None:
-        current = _environment.get() or _NOTHING
-        pairs = zip(self._actions, current.actions, strict=True)
-        actions = tuple(new or old for new, old in pairs)
-        self._tokens.append(_environment.set(current._replace(actions=actions)))
+        recorders, before, blocks = _environment.get() or _NOTHING
+        actions = tuple(new or old for new, old in zip(self._actions, before, strict=True))
+        _environment.set(_Environment(recorders, actions, (*blocks, (self, before))))
 
     def __exit__(
         self,
@@ -198,12 +218,17 @@ class errstate(ContextDecorator):  # noqa: N801 - numpy.errstate's name
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _environment.reset(self._tokens.pop())
-
-    def _recreate_cm(self) -> "errstate":
-        # a decorated function may run in several threads at once
-        names = dict(zip(FLAG_NAMES, self._actions, strict=True))
-        return errstate(**names)
+        recorders, actions, blocks = _environment.get() or _NOTHING
+        places = [place for place, (owner, _) in enumerate(blocks) if owner is self]
+        if not places:
+            raise RuntimeError("a block of errstate ends where it did not begin")
+        before, after = blocks[: places[-1]], blocks[places[-1] + 1 :]
+        old = blocks[places[-1]][1]
+        if after:  # those blocks have yet to end
+            before, after = (*before, (after[0][0], old)), after[1:]
+        else:
+            actions = old
+        _go_on(recorders, actions, before + after)
 
 
 def _check_action(name: str, action: object) -> None:
@@ -268,7 +293,9 @@ asked: Final = _environment.get
 def are_counted() -> bool:
     """Whether flags are counted, warned of or raised now; otherwise nobody need count them."""
     environment = _environment.get()
-    return environment is not None and environment != _NOTHING
+    return environment is not None and (
+        bool(environment.recorders) or environment.actions != _NOTHING.actions
+    )
 
 
 def report(counted: Flags, operation: str, size: int) -> None:

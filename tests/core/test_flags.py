@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import cfloat as cf
+from cfloat._core.flags import are_counted
 
 E4M3 = cf.CFloat8_1_4_3
 UHP = cf.CFloat16_UHP
@@ -187,6 +188,83 @@ def test_recording_follows_a_coroutine():
     assert asyncio.run(main()) == [3, 6]
 
 
+@pytest.mark.quick
+def test_one_recording_in_several_threads_and_coroutines():
+    recording = cf.record_flags()
+    together = threading.Barrier(3)
+    counted = []
+
+    def record(count):
+        with recording as flags:
+            together.wait()
+            for _ in range(count):
+                cf.encode(np.inf, E4M3)
+            together.wait()
+        with cf.errstate(overflow="ignore"):
+            cf.encode(np.inf, E4M3)
+        counted.append((count, flags.overflow))
+
+    threads = [threading.Thread(target=record, args=(count,)) for count in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(counted) == [(0, 0), (1, 1), (2, 2)]
+
+    async def count(times):
+        with recording as flags:
+            for _ in range(times):
+                cf.encode(np.inf, E4M3)
+                await asyncio.sleep(0)
+        return flags.overflow
+
+    async def count_all():
+        return await asyncio.gather(*map(count, range(3)))
+
+    assert asyncio.run(count_all()) == [0, 1, 2]
+
+
+@pytest.mark.quick
+def test_recordings_of_generators_end_in_any_order():
+    def record():
+        with cf.record_flags() as flags:
+            yield flags
+            yield
+
+    first, second = record(), record()
+    counted, other = next(first), next(second)
+    cf.encode(np.inf, E4M3)
+    first.close()
+    cf.encode(np.inf, E4M3)
+    second.close()
+    cf.encode(np.inf, E4M3)
+    assert (counted.overflow, other.overflow) == (1, 2)
+    assert not are_counted()
+
+
+@pytest.mark.quick
+def test_one_recording_entered_again():
+    recording = cf.record_flags()
+    with recording as outer:
+        with recording as inner:
+            cf.encode(np.inf, E4M3)
+        cf.encode(np.inf, E4M3)
+    assert (outer.overflow, inner.overflow) == (2, 1)
+    with pytest.raises(RuntimeError, match="did not begin"):
+        recording.__exit__(None, None, None)
+
+    @recording
+    def count_down(n):
+        cf.encode(np.inf, E4M3)
+        if n:
+            count_down(n - 1)
+
+    with recording as flags:
+        count_down(2)
+    assert flags.overflow == 3
+    assert not are_counted()
+
+
 def test_ignore():
     with cf.errstate(all="raise"), cf.errstate(overflow="ignore"):
         overflow()
@@ -303,6 +381,48 @@ def test_errstate_is_per_thread():
     with cf.errstate(overflow="raise"):
         in_a_thread(convert)
     assert not errors
+
+
+@pytest.mark.quick
+def test_one_errstate_in_several_threads():
+    raising = cf.errstate(overflow="raise")
+    together = threading.Barrier(2)
+    happened = []
+
+    def convert():
+        together.wait()
+        with raising:
+            together.wait()
+            with pytest.raises(cf.FlagError):
+                overflow()
+            together.wait()
+        overflow()
+        happened.append(are_counted())
+
+    threads = [threading.Thread(target=convert) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert happened == [False, False]
+    with pytest.raises(RuntimeError, match="did not begin"):
+        raising.__exit__(None, None, None)
+
+
+@pytest.mark.quick
+def test_blocks_of_generators_end_in_any_order():
+    def block(action):
+        with cf.errstate(overflow=action):
+            yield
+
+    first, second = block("raise"), block("warn")
+    next(first), next(second)
+    first.close()
+    with pytest.warns(cf.FlagWarning, match="overflow"):
+        overflow()
+    second.close()
+    overflow()
+    assert not are_counted()
 
 
 def test_errstate_as_a_decorator():
