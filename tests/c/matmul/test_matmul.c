@@ -246,13 +246,14 @@ static void edges(uint64_t *state) {
 }
 
 static void pairings(uint64_t *state) {
+  const uint64_t longest = is_thinned() ? 24 : 70;
   for (int a = 0; a < KINDS; ++a)
     for (int b = 0; b < KINDS; ++b)
       for (int layout = is_brief() ? (a + b) % 3 : 0; layout < BIAS_LAYOUTS;
            layout += is_brief() ? 3 : 1)
-        compare(a, b, 1 + (int64_t)random_below(state, 70), 1 + (int64_t)random_below(state, 100),
-                1 + (int64_t)random_below(state, 70), (biases)layout,
-                (biases)random_below(state, BIAS_LAYOUTS), 0, state);
+        compare(a, b, 1 + (int64_t)random_below(state, longest),
+                1 + (int64_t)random_below(state, 100), 1 + (int64_t)random_below(state, longest),
+                (biases)layout, (biases)random_below(state, BIAS_LAYOUTS), 0, state);
 }
 
 /* About the parts and blocks of the inner axis, and the blocks of lines. */
@@ -268,9 +269,10 @@ static void lengths(uint64_t *state) {
                 state);
         if (rows == 40) break;
       }
-  /* columns that are packed in several turns */
-  compare(0, 1, 66, 1024, 530, OF_ROWS, OF_COLUMNS, 0, state);
-  compare(FORMAT_COUNT, 0, 66, 513, 530, ONE, ONE, 0, state);
+  /* columns that are packed in several turns, of more rows than go unpacked */
+  const int64_t packed = is_thinned() ? 18 : 66;
+  compare(0, 1, packed, 1024, 530, OF_ROWS, OF_COLUMNS, 0, state);
+  compare(FORMAT_COUNT, 0, packed, 513, 530, ONE, ONE, 0, state);
   if (is_brief()) return;
   compare(0, 1, 2050, 40, 33, OF_ROWS, OF_COLUMNS, 0, state);
   compare(2, 0, 33, 40, 4100, OF_ROWS, OF_COLUMNS, 0, state);
