@@ -43,8 +43,8 @@ def full(session: nox.Session) -> None:
 def extras(session: nox.Session) -> None:
     """Run the tests with every optional package: PyTorch, transformers, Dask, xarray, SciPy and others.
 
-    Arguments go to pytest: `--all-but FILE` leaves out what has passed without these packages, which another
-    run wrote by `--passed-to FILE`.
+    Arguments go to pytest: `--all-but=FILE` leaves out what has passed without these packages, which another
+    run wrote by `--passed-to=FILE`.
     """
     _install(
         session, "test", "dask", "examples", "pandas", "plan", "plot", "xarray", groups=["optional"]
