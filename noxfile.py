@@ -85,7 +85,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("lint-imports")
-    session.run("clang-format", "--dry-run", "-Werror", *_c_files("csrc", "tests/c"))
+    session.run("clang-format", "--dry-run", "-Werror", *_c_files("csrc", "tests/c", "benchmarks"))
     session.run("tests/c/check_headers", external=True)
 
 
