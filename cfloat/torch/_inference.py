@@ -43,7 +43,13 @@ from ._memory import for_numpy, from_numpy, to_numpy
 from ._notices import has_values, new_model, tell_unlearnt
 from ._peaks import bias_of_peak, largest_magnitude
 from ._quantize import AnyModule
-from ._rounder import counts_of_history, in_words, learnt_magnitudes, written_otherwise
+from ._rounder import (
+    counts_of_history,
+    in_words,
+    learnt_magnitudes,
+    text_of,
+    written_otherwise,
+)
 from ._streams import no_stream
 
 
@@ -581,6 +587,11 @@ class CFloatLinear(nn.Module):
             raise ValueError(
                 f"the weights have biases of shape {tuple(biases.shape)}; the layer's have "
                 f"{layout.shape_of(weight.shape)}"
+            )
+        where = text_of(given, "weight_rounder.")[1]
+        if biases is not None and layout.contradicts(where, tuple(biases.shape), weight.ndim):
+            raise ValueError(
+                f"biases of the weights lie by {where}; the layer's by {layout.to_text()}"
             )
         if biases is None and self._margin and isinstance(how, str):
             low, high = self.format.bias_range

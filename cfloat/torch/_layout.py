@@ -46,6 +46,38 @@ class BiasLayout:
         first, last = self._axes(len(shape))
         return first, last, min(self.block, max(prod(shape[first : last + 1]), 1))
 
+    def to_text(self) -> str:
+        """Write it in words, as the states of rounders do; nothing for one bias."""
+        if self.is_one:
+            return ""
+        along = " ".join(map(str, self._given_axes()))
+        return f"axis {along}" if self.block is None else f"block {self.block} along {along}"
+
+    def contradicts(self, text: str, biases: tuple[int, ...], ndim: int | None = None) -> bool:
+        """Whether biases of a shape that lie as a text says can't be those of this layout.
+
+        Without the number of axes nothing is known of two that count from different ends.
+        """
+        there, here = _read(text), _read(self.to_text())
+        if (
+            there is None or here is None or not biases
+        ):  # an older state's, or one bias, or none yet
+            return False
+        (block, axes), (own_block, own_axes) = there, here
+        if ndim is not None:
+            axes, own_axes = (tuple(each % ndim for each in some) for some in (axes, own_axes))
+        if len(axes) != len(own_axes) or (block is None) != (own_block is None):
+            return True
+        if any(
+            one != other and (one < 0) == (other < 0)
+            for one, other in zip(axes, own_axes, strict=True)
+        ):
+            return True
+        if block == own_block:
+            return False
+        # blocks that are as long as the axis, or longer, are the same
+        return biases[axes[-1] if axes[-1] < 0 else axes[0]] > 1
+
     def maxima(self, x: Tensor) -> Tensor:
         """Give the largest of what shares a bias, of a tensor of no negative elements."""
         if self.block is None:
@@ -73,6 +105,21 @@ class BiasLayout:
 
     def _axes(self, ndim: int) -> tuple[int, int]:
         """Give the first and the last of the axes that blocks run along, counted from the first."""
-        axis = -1 if self.axis is None else self.axis
-        axes = (axis,) if isinstance(axis, int) else axis
+        axes = self._given_axes()
         return axes[0] % ndim, axes[-1] % ndim
+
+    def _given_axes(self) -> tuple[int, ...]:
+        axis = -1 if self.axis is None else self.axis
+        return (axis,) if isinstance(axis, int) else axis
+
+
+def _read(text: str) -> tuple[int | None, tuple[int, ...]] | None:
+    """Read the block and the axes of `BiasLayout.to_text`; None if there are none."""
+    kind, _, numbers = text.partition(" ")
+    try:
+        if kind == "axis":
+            return None, tuple(map(int, numbers.split()))
+        block, _, along = numbers.partition(" along ")
+        return (int(block), tuple(map(int, along.split()))) if kind == "block" else None
+    except ValueError:
+        return None

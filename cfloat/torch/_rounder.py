@@ -68,7 +68,7 @@ class Rounder(nn.Module):
     biases : Tensor of int32
         A buffer: the biases that `calibrate` chose, or a state dict brought; in a state dict, those in use.
     format_text : Tensor of uint8
-        A buffer: the format, as a state dict says it.
+        A buffer: the format, and along what several biases lie, as a state dict says it.
     stream : Tensor of int64, shape (2,)
         A buffer: the random stream's seed, and how many words were taken, modulo 2**64; of stochastic
         rounding.  All buffers are in the state dict, so that training goes on from it with the same bits.
@@ -102,6 +102,8 @@ class Rounder(nn.Module):
     format_text: Tensor
     stream: Tensor
 
+    # the layout that `format_text` has
+    _said: BiasLayout | None = None
     # whether it is known that something was learnt; looked up in eager mode alone
     _was_learnt = False
     # what a warning calls the bias
@@ -156,8 +158,16 @@ class Rounder(nn.Module):
         # of 32 bits, as gloo and NCCL, which DDP sends buffers by, have none of 16
         default = torch.full(shape, self.format.default_bias, dtype=torch.int32, device=device)
         self.register_buffer("biases", default)
-        text = torch.tensor(list(to_text(self.format).encode()), dtype=torch.uint8, device=device)
-        self.register_buffer("format_text", text)
+        self._say()
+
+    def _say(self) -> None:
+        """Write the format and where biases lie, which may have come to be known since."""
+        if self._said != self._layout:
+            self._said, where = self._layout, self._layout.to_text()
+            text = f"{to_text(self.format)}\n{where}" if where else to_text(self.format)
+            device = self.history.device
+            written = torch.tensor(list(text.encode()), dtype=torch.uint8, device=device)
+            self.register_buffer("format_text", written)
 
     @property
     def axis(self) -> int | tuple[int, ...] | None:
@@ -361,6 +371,8 @@ class Rounder(nn.Module):
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         """Save; the biases are those in use, for whoever reads the file."""
+        if self.learns:
+            self._say()
         if self.learns and has_values(self.history):
             with torch.no_grad():
                 self.biases.copy_(self._bias())
@@ -379,7 +391,7 @@ class Rounder(nn.Module):
                     state_dict.update({f"{prefix}{key}": own for key, own in self._buffers.items()})
                     history = self.history
                 state_dict.pop(f"{prefix}biases", None)
-            state_dict[f"{prefix}format_text"] = self.format_text
+            where = text_of(state_dict, prefix)[1]
             if f"{prefix}observed" not in state_dict:
                 state_dict[f"{prefix}observed"] = counts_of_history(history)
             shape = tuple(history.shape[1:])
@@ -389,6 +401,11 @@ class Rounder(nn.Module):
                 )
             if shape != tuple(self.history.shape[1:]):
                 self._adopt(shape)
+            if self._layout.contradicts(where, shape):
+                how[-1].append(f"{prefix}biases lie by {where}; here by {self._layout.to_text()}")
+                state_dict.update({f"{prefix}{key}": own for key, own in self._buffers.items()})
+            self._say()
+            state_dict[f"{prefix}format_text"] = self.format_text
         self._was_learnt = False
         super()._load_from_state_dict(state_dict, prefix, *how)  # type: ignore[no-untyped-call]
 
@@ -433,14 +450,18 @@ def _one_more(elements: int) -> Tensor:
     return torch.tensor((elements, 1), device="cpu")
 
 
+def text_of(state: Any, prefix: str) -> tuple[str, str]:
+    """Give the format that a rounder's state says, and where biases lie; nothing where it doesn't."""
+    text = state.get(f"{prefix}format_text")
+    if not isinstance(text, Tensor) or not has_values(text):
+        return "", ""
+    fmt, _, where = bytes(text.tolist()).decode(errors="replace").partition("\n")
+    return fmt, where
+
+
 def written_otherwise(state: Any, prefix: str, fmt: Format) -> bool:
     """Whether a rounder's state says that it is of another format."""
-    text = state.get(f"{prefix}format_text")
-    return (
-        isinstance(text, Tensor)
-        and has_values(text)
-        and bytes(text.tolist()).decode() != to_text(fmt)
-    )
+    return text_of(state, prefix)[0] not in ("", to_text(fmt))
 
 
 def learnt_magnitudes(history: Tensor) -> Tensor | None:

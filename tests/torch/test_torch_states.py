@@ -450,7 +450,6 @@ else:
 """
 
 
-@pytest.mark.slow
 @pytest.mark.quick
 @pytest.mark.parametrize("how", [{}, {"axis": 0}, {"block": 4}, {"axis": 0, "block": 4}], ids=str)
 def test_damaged_codes_are_refused_in_words(how):
@@ -470,6 +469,63 @@ def test_damaged_codes_are_refused_in_words(how):
         ct.quantize(nn.Linear(8, 6), weight=E4).load_state_dict(lacking)
     with pytest.raises(cf.ArgumentValueError, match=r"and codes of \(48,\)|have biases of shape"):
         ct.plain_state_dict(state | {"codes": state["codes"].flatten()})
+
+
+def of_granularity(granularity, shape):
+    """A trained layer whose rows and columns are of different magnitudes."""
+    layer = nn.Linear(*shape)
+    with torch.no_grad():
+        layer.weight.mul_(
+            torch.exp2(torch.arange(layer.weight.numel()).reshape(layer.weight.shape) % 7)
+        )
+    layer = ct.quantize(layer, weight=E4, granularity=granularity)
+    layer(torch.randn(3, shape[0]))
+    return layer
+
+
+OTHERWISE = [
+    ("axis 0", "axis 1", (8, 8)),
+    ("axis 1", "axis 0", (8, 8)),
+    ("block 4", "block 5", (12, 10)),
+    ("block 5 along 0", "block 9 along 0", (12, 10)),
+]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("make", [lambda model: model, ct.to_inference], ids=["quantized", "codes"])
+@pytest.mark.parametrize(("there", "here", "shape"), OTHERWISE)
+def test_a_state_whose_biases_lie_otherwise_is_refused(make, there, here, shape):
+    """Though there are as many of them; what the layer had stays."""
+    given = of_granularity(there, shape).state_dict()
+    layer = make(of_granularity(here, shape)).eval()
+    before = {key: each.clone() for key, each in layer.state_dict().items() if "bias" in key}
+    with pytest.raises(RuntimeError, match=r"biases( of the weights)? lie by"):
+        layer.load_state_dict(given)
+    after = layer.state_dict()
+    assert all(torch.equal(after[key], each) for key, each in before.items() if key != "bias")
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("make", [lambda model: model, ct.to_inference], ids=["quantized", "codes"])
+@pytest.mark.parametrize(
+    ("there", "here", "shape"),
+    [*((one, one, shape) for one, _, shape in OTHERWISE), ("block 1000", "block 12", (12, 10))],
+)
+@pytest.mark.parametrize("says", [True, False])
+def test_a_state_whose_biases_lie_likewise_is_loaded(make, there, here, shape, says):
+    """Also one that does not say where they lie, as those before did not."""
+    source = of_granularity(there, shape)
+    state = source.state_dict()
+    if not says:
+        text = bytes(state["weight_rounder.format_text"].tolist()).partition(b"\n")[0]
+        state["weight_rounder.format_text"] = torch.tensor(list(text), dtype=torch.uint8)
+    layer = make(of_granularity(here, shape))
+    layer.load_state_dict(state)
+    x = torch.randn(4, shape[0])
+    torch.testing.assert_close(layer.eval()(x), source.eval()(x))
+    again = make(of_granularity(here, shape))
+    again.load_state_dict(layer.state_dict())
+    assert torch.equal(again.eval()(x), layer(x))
 
 
 @pytest.mark.quick
@@ -494,6 +550,7 @@ def test_models_of_transformers_beside_layers_of_codes_stay_as_they_are(tmp_path
     assert torch.equal(other(ids)[0], plain(ids)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "tied"),
     [({}, False), ({"granularity": "axis 0", "per": "channel"}, True),
