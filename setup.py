@@ -1,14 +1,40 @@
 """Build of the C extension; everything else about the package is in pyproject.toml."""
 
+import os
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 
 from setuptools import setup
+from setuptools.command.build_ext import build_ext
 
 # The extension uses Python's limited API, so that one wheel serves every later Python; builds of
 # Python without the GIL do not offer it.
 limited_api = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
+
+class BuildOnAllCores(build_ext):
+    """Compile the files of an extension beside each other; setuptools takes one after the other."""
+
+    def build_extensions(self) -> None:
+        compile_files = self.compiler.compile
+
+        def compile_beside(sources, *args, **kwargs):
+            def compile_one(source):
+                return compile_files([source], *args, **kwargs)
+
+            # the first alone: it makes folders, and finds the compiler
+            objects = compile_one(sources[0])
+            with ThreadPoolExecutor(os.cpu_count()) as threads:
+                for made in threads.map(compile_one, sources[1:]):
+                    objects += made
+            return objects
+
+        self.compiler.compile = compile_beside
+        super().build_extensions()
+
+
 setup(
     cffi_modules=["cfloat/_core/build_extension.py:ffibuilder"],
+    cmdclass={"build_ext": BuildOnAllCores},
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if limited_api else {},
 )

@@ -93,7 +93,8 @@ def texts(count: int, asked: int) -> Texts:
     for i, paragraph in enumerate(whole):
         sentences = re.split(r"(?<=[.!?]) (?=[A-Z])", paragraph)
         taken = max(sentences, key=lambda each: len(each) if len(each) <= 120 else 0)
-        if i % step == 0 and len(sentences) > 1 and 40 <= len(taken) <= 120:
+        is_asked = i % step == 0 and len(questions) < asked
+        if is_asked and len(sentences) > 1 and 40 <= len(taken) <= 120:
             questions.append(taken)
             answers.append(len(paragraphs))
             paragraph = " ".join(each for each in sentences if each != taken)
@@ -307,7 +308,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("model", nargs="?", type=Path, help="its folder; by default the package's")
     parser.add_argument("--paragraphs", type=int, default=600, help="to look through")
-    parser.add_argument("--questions", type=int, default=300, help="to ask, at most")
+    parser.add_argument("--questions", type=int, default=400, help="to ask, at most")
     parser.add_argument("--json", type=Path, help="a file for the rows as well")
     options = parser.parse_args()
     folder = model_folder(options.model)

@@ -48,6 +48,11 @@ def test_a_question_was_taken_out_of_its_answer(example):
     assert set(known.calibration).isdisjoint({*known.paragraphs, *known.questions})
 
 
+@pytest.mark.parametrize(("count", "asked"), [(300, 160), (100, 7)])
+def test_no_more_questions_are_asked_than_one_says(example, count, asked):
+    assert 0 < len(example.texts(count, asked).questions) <= asked
+
+
 def test_ranks_are_those_of_scipy(example):
     stats = pytest.importorskip("scipy.stats")
     scores = np.random.default_rng(0).standard_normal((3, 50))
