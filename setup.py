@@ -16,6 +16,7 @@ class BuildOnAllCores(build_ext):
     """Compile the files of an extension beside each other; setuptools takes one after the other."""
 
     def build_extensions(self) -> None:
+        """Build as setuptools does, but for the order."""
         compile_files = self.compiler.compile
 
         def compile_beside(sources, *args, **kwargs):

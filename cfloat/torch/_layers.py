@@ -47,7 +47,10 @@ class Quantized(nn.Module):
             x = self.activation_rounder(x)
         weight = cast(Tensor, self.weight)
         if self.weight_rounder is not None:
-            weight = self.weight_rounder(weight)
+            if torch.compiler.is_compiling() or torch.is_grad_enabled():
+                weight = self.weight_rounder(weight)
+            else:  # the computation is the only one to see it
+                weight = self.weight_rounder._round_for_one_use(weight)
         if torch.compiler.is_compiling():
             y = self._compute(x, weight)
         else:
