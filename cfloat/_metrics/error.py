@@ -242,13 +242,12 @@ class Sums:
         largest, normal = (
             (math.inf, 0.0) if limits is None else (limits.max, limits.smallest_normal)
         )
-        found = Sums(**binding.exact_errors(x, q, off, largest, normal)._asdict())
+        self.merge(binding.exact_errors(x, q, off, largest, normal))
         if x_low is not None:  # a part of what float64 has not, beyond the largest
             beyond = (np.abs(x) == largest) & (np.sign(x_low) == np.sign(x))
-            found.saturated += int(np.count_nonzero(beyond))
-        self.merge(found)
+            self.saturated += int(np.count_nonzero(beyond))
 
-    def merge(self, other: "Sums") -> None:
+    def merge(self, other: "Sums | binding.ExactErrors") -> None:
         """Add the sums of other pieces."""
         self.signal += other.signal
         self.noise += other.noise

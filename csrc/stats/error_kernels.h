@@ -44,10 +44,11 @@ typedef struct cf_error_kernels {
   double (*errors)(const cf_grid *grid, const cf_values *values);
   /* The same, with all else of a cf_error_sums; max_abs and max_rel are widened. */
   void (*sums)(const cf_grid *grid, const cf_values *values, cf_error_sums *found);
-  /* Put the values whose magnitudes are above 0 and below a limit, of those that don't always
-   * become zero or NaN, into `found`, as they are; their weights too, if there are any. Gives how
-   * many they are; both have room for all. */
-  size_t (*below)(const cf_values *values, double limit, void *found, double *weights);
+  /* Put the values whose magnitudes are above 0 and below `limit`, or finite and above `beyond`, of
+   * those that don't always become zero or NaN, into `found`, as they are; their weights too, if
+   * there are any. Gives how many they are; both have room for all. */
+  size_t (*outside)(const cf_values *values, double limit, double beyond, void *found,
+                    double *weights);
 } cf_error_kernels;
 
 /* Without a single slot where the target architecture is another. */

@@ -178,18 +178,22 @@ static void ISA_NAME(sums)(const cf_grid *grid, const cf_values *values, cf_erro
 }
 
 /* Lanes that have none are the most, and are passed over. */
-static inline size_t below_of(const cf_values *values, double limit, void *found, double *weights,
-                              int is_float64) {
-  const lanes zero = v_set1(0), infinity = v_set1((double)INFINITY), most = v_set1(limit);
+static inline size_t outside_of(const cf_values *values, double limit, double beyond, void *found,
+                                double *weights, int is_float64) {
+  const lanes zero = v_set1(0), infinity = v_set1((double)INFINITY);
+  const lanes least = v_set1(limit), most = v_set1(beyond);
   size_t count = 0;
   for (size_t i = 0; i < values->count; i += CF_ERROR_LANES) {
     const lanes x = load_values(values, i, is_float64);
     lanes magnitude = v_abs(x);
     magnitude = v_select_less(zero, magnitude, magnitude, infinity);
     if (values->negative_is_zero) magnitude = v_select_less(x, zero, infinity, magnitude);
-    if (!v_any_less(magnitude, most)) continue;
-    double of[CF_ERROR_LANES];
+    /* of infinities, what is left out is beyond no limit */
+    const lanes over = v_select_less(magnitude, infinity, magnitude, zero);
+    if (!v_any_less(magnitude, least) && !v_any_less(most, over)) continue;
+    double of[CF_ERROR_LANES], than[CF_ERROR_LANES];
     v_store(of, magnitude);
+    v_store(than, over);
     const size_t left = values->count - i;
     for (size_t j = 0; j < CF_ERROR_LANES && j < left; ++j) {
       if (is_float64)
@@ -197,17 +201,18 @@ static inline size_t below_of(const cf_values *values, double limit, void *found
       else
         ((float *)found)[count] = ((const float *)values->first)[i + j];
       if (weights != NULL) weights[count] = values->weights[i + j];
-      count += of[j] < limit;
+      count += (of[j] < limit) | (than[j] > beyond);
     }
   }
   return count;
 }
 
-static size_t ISA_NAME(below)(const cf_values *values, double limit, void *found, double *weights) {
-  return values->is_float64 ? below_of(values, limit, found, weights, 1)
-                            : below_of(values, limit, found, weights, 0);
+static size_t ISA_NAME(outside)(const cf_values *values, double limit, double beyond, void *found,
+                                double *weights) {
+  return values->is_float64 ? outside_of(values, limit, beyond, found, weights, 1)
+                            : outside_of(values, limit, beyond, found, weights, 0);
 }
 
-#define CF_ERROR_KERNELS {ISA_NAME(magnitudes), ISA_NAME(errors), ISA_NAME(sums), ISA_NAME(below)}
+#define CF_ERROR_KERNELS {ISA_NAME(magnitudes), ISA_NAME(errors), ISA_NAME(sums), ISA_NAME(outside)}
 
 #endif

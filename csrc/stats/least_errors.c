@@ -153,7 +153,7 @@ static double magnitude_at(const cf_values *values, size_t i) {
   return magnitude;
 }
 
-/* The values of a piece whose magnitudes are above 0 and below a limit. */
+/* The values of a piece whose magnitudes are above 0 and below a limit, or above another. */
 typedef struct few_values {
   union {
     float float32[CF_ERROR_PIECE];
@@ -162,15 +162,20 @@ typedef struct few_values {
   double weights[CF_ERROR_PIECE];
 } few_values;
 
-static cf_values values_below(const cf_error_kernels *kernels, const cf_values *piece, double limit,
-                              few_values *room) {
+static cf_values values_outside(const cf_error_kernels *kernels, const cf_values *piece,
+                                double limit, double beyond, few_values *room) {
   cf_values found = *piece;
   found.first = &room->values;
   double *weights = piece->weights != NULL ? room->weights : NULL;
   found.weights = weights;
-  found.count = kernels->below(piece, limit, &room->values, weights);
+  found.count = kernels->outside(piece, limit, beyond, &room->values, weights);
   found.has_special = 0;
   return found;
+}
+
+static cf_values values_below(const cf_error_kernels *kernels, const cf_values *piece, double limit,
+                              few_values *room) {
+  return values_outside(kernels, piece, limit, (double)INFINITY, room);
 }
 
 /* An exact sum of products of two values, one of a format: bin i counts 2^(32 * i - origin), and
@@ -287,13 +292,18 @@ static int compare_exactly(const group *g, int a, int b, double limit) {
                    is_float64 ? SUM_ORIGIN : SUM_ORIGIN_FLOAT32,
                    is_float64 ? SUM_BINS : SUM_BINS_FLOAT32,
                    SUM_ROOM};
-  if (isinf(limit)) {
+  if (g->grids->no_zero) {
     add_differences(g, &sum, &at_a, &at_b, g->values);
   } else {
+    /* what is a normal number at both, and within the range, is the same value at both */
+    const cf_grid small = cf_grid_at(g->grids, a < b ? a : b);
+    const cf_grid large = cf_grid_at(g->grids, a < b ? b : a);
+    if (isinf(limit)) limit = small.above;
     for (size_t begin = 0; begin < g->values.count; begin += CF_ERROR_PIECE) {
       const cf_values piece = piece_of(&g->values, begin);
       few_values room;
-      add_differences(g, &sum, &at_a, &at_b, values_below(g->kernels, &piece, limit, &room));
+      add_differences(g, &sum, &at_a, &at_b,
+                      values_outside(g->kernels, &piece, limit, large.max, &room));
     }
   }
   return sign_of(&sum);

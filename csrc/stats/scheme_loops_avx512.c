@@ -3,6 +3,7 @@
 #include "stats/scheme_loops.h"
 
 #if defined(CF_X86_64)
+#include <float.h>
 #include <string.h>
 
 CF_TARGET_BEGIN(CF_TARGET_AVX512)

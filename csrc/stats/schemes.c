@@ -21,8 +21,8 @@ enum {
   ROW_BLOCKS = CF_SCHEME_COLUMNS / LANES,
   TILE_BLOCKS = CF_TILE / LANES,
   ROW_TILES = CF_SCHEME_COLUMNS / CF_TILE,
-  BATCH_BLOCKS = 128, /* 8 KB of elements, and as many of codes' values */
-  CHUNKS = 64         /* whose sums are kept at a time */
+  BATCH_BLOCKS = 64, /* 4 KB of elements, and 8 KB of them in float64 */
+  CHUNKS = 64        /* whose sums are kept at a time */
 };
 
 /* The work, in elements times schemes, that is worth a thread. */
@@ -31,8 +31,7 @@ enum { WORK_PER_THREAD = 1 << 17 };
 /* Of the largest values of formats whose scales are powers of two. */
 enum { LEAST_EXPONENT = 2, MOST_EXPONENT = 86 };
 
-/* FLT_MIN, 448 and the least power-of-two scheme's peak are the peers' own numbers. */
-static const double LEAST_PEAK = 1e-12;
+/* FLT_MIN and 448 are the peers' own numbers. */
 static const float E4M3_MAX = 448, LEAST_E4M3 = 0.125f;
 
 static const cf_format e4m3 = {4, 3, 1, CF_NONFINITE_NAN_ONLY, CF_SUBNORMALS_IEEE, 1, 7, 7};
@@ -46,6 +45,8 @@ typedef struct prepared {
   int64_t group; /* blocks of LANES in one of CF_EACH_BLOCK */
   float max, ones, low, high;
   int max_exponent;
+  int is_short; /* codes are rounded as `rounding` says, and nothing of them is kept but errors */
+  cf_scheme_rounding rounding;
 } prepared;
 
 typedef struct task {
@@ -72,6 +73,8 @@ typedef struct batch {
   int64_t row, rows, blocks; /* from the chunk's first; all its blocks */
   CF_ALIGNED(CF_CACHE_LINE) float values[BATCH_BLOCKS * LANES];
   CF_ALIGNED(CF_CACHE_LINE) float codes[BATCH_BLOCKS * LANES];
+  CF_ALIGNED(CF_CACHE_LINE) double magnitudes[BATCH_BLOCKS * LANES];
+  const prepared *peaks_of; /* NULL, or whose groups `peaks` are of */
   float peaks[BATCH_BLOCKS], scales[BATCH_BLOCKS], factors[BATCH_BLOCKS];
 } batch;
 
@@ -83,10 +86,29 @@ static float value_of(const cf_params *params, int bias, uint64_t code) {
   return value;
 }
 
+/* Formats of which the loops' rounding is the operation's: none of whose values, nor what these are
+ * added to, is near the ends of float32's range. */
+static void prepare_rounding(prepared *s) {
+  enum { LEAST = -90, MOST = 90 };
+  const cf_params *params = &s->round.rule.params;
+  const int m = params->mantissa_bits, lowest = 1 - s->bias;
+  s->is_short = params->subnormals == CF_SUBNORMALS_IEEE && m >= 1 && m <= 10 && lowest >= LEAST &&
+                s->max_exponent <= MOST;
+  if (!s->is_short) return;
+  s->rounding.lowest = (lowest + CF_FLOAT32_BIAS) << 23;
+  s->rounding.steps = (23 - m) << 23;
+  s->rounding.high = s->high < s->max ? s->high : s->max;
+  s->rounding.low = s->low > -s->max ? s->low : -s->max;
+}
+
 /* Integers of n bits: magnitudes of n bits in units of 2^(2 - n), whatever the exponent bit. */
 static cf_format integer_format(int bits) {
   const cf_format format = {1, bits - 1, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_IEEE, 1, 0, 0};
   return format;
+}
+
+static int has_powers(const prepared *s) {
+  return s->scale == CF_SCALE_POWER || s->scale == CF_SCALE_E8M0;
 }
 
 static int prepare(prepared *s, const cf_scheme *given) {
@@ -127,10 +149,10 @@ static int prepare(prepared *s, const cf_scheme *given) {
   const uint64_t max_code = s->round.rule.params.max_code;
   s->max_exponent = (int)(max_code >> s->round.rule.params.mantissa_bits) - bias;
   /* so that no power of two below is beyond float32's normal numbers, nor its inverse */
-  const int is_power = given->scale == CF_SCALE_POWER || given->scale == CF_SCALE_E8M0;
-  if (is_power && (s->max_exponent < LEAST_EXPONENT || s->max_exponent > MOST_EXPONENT))
+  if (has_powers(s) && (s->max_exponent < LEAST_EXPONENT || s->max_exponent > MOST_EXPONENT))
     return CF_BAD_BIAS;
   cf_operation_set_size(&s->round, BATCH_BLOCKS * LANES, 1, 1);
+  prepare_rounding(s);
   return CF_OK;
 }
 
@@ -141,6 +163,9 @@ static void round_values(const cf_operation *op, int16_t bias, float *values, si
 
 /* The peak of each block's group. */
 static void find_group_peaks(const task *t, const prepared *s, const chunk *c, batch *b) {
+  const prepared *last = b->peaks_of;
+  b->peaks_of = s;
+  if (last != NULL && last->granularity == s->granularity && last->group == s->group) return;
   const float *row_peaks = t->matrix->row_peaks;
   float *to = b->peaks;
   for (int64_t row = b->row; row < b->row + b->rows; ++row, to += c->blocks) {
@@ -162,13 +187,6 @@ static void find_group_peaks(const task *t, const prepared *s, const chunk *c, b
 }
 
 /* From peaks, `scales`, which values are divided by, and codes' values multiplied. */
-static void find_real_scales(const prepared *s, batch *b) {
-  for (int64_t i = 0; i < b->blocks; ++i) {
-    const float scale = b->peaks[i] / s->max;
-    b->scales[i] = (scale > 0 ? scale : FLT_EPSILON) * s->ones;
-  }
-}
-
 static void find_e4m3_scales(const task *t, const prepared *s, const chunk *c, batch *b) {
   const float peak = c->peak > FLT_MIN ? c->peak : FLT_MIN;
   float whole = E4M3_MAX * s->max * (1 / peak);
@@ -179,48 +197,43 @@ static void find_e4m3_scales(const task *t, const prepared *s, const chunk *c, b
     b->scales[i] = (b->scales[i] > 0 ? b->scales[i] : LEAST_E4M3) / whole;
 }
 
-/* From peaks, `scales`, which codes' values are multiplied by, and their inverse, `factors`. */
-static void find_power_scales(const prepared *s, batch *b) {
-  for (int64_t i = 0; i < b->blocks; ++i) {
-    const double peak = b->peaks[i] > LEAST_PEAK ? b->peaks[i] : LEAST_PEAK;
-    const float quotient = (float)(s->max * (1 / peak));
-    uint32_t bits;
-    memcpy(&bits, &quotient, sizeof bits);
-    bits &= 0x7F800000u;
-    memcpy(b->factors + i, &bits, sizeof bits);
-    bits = ((uint32_t)(2 * CF_FLOAT32_BIAS) << 23) - bits;
-    memcpy(b->scales + i, &bits, sizeof bits);
-  }
-}
-
-static void find_e8m0_scales(const prepared *s, batch *b) {
-  for (int64_t i = 0; i < b->blocks; ++i) {
-    uint32_t bits;
-    memcpy(&bits, b->peaks + i, sizeof bits);
-    const int code = (int)(bits >> 23) - s->max_exponent; /* as E8M0 has it; 0 is 2^-127 */
-    const uint32_t scale = code > 0 ? (uint32_t)code << 23 : 1u << 22;
-    const uint32_t factor = (uint32_t)(2 * CF_FLOAT32_BIAS - (code > 0 ? code : 0)) << 23;
-    memcpy(b->scales + i, &scale, sizeof scale);
-    memcpy(b->factors + i, &factor, sizeof factor);
-  }
-}
-
-/* From `values`, `codes`: the values of codes, without their scales. */
-static void quantise(const task *t, const cf_scheme_loops *loops, const prepared *s, const chunk *c,
-                     batch *b) {
+/* `scales`, which codes' values are multiplied by, and where they are powers of two their inverses,
+ * `factors`. */
+static void find_scales(const task *t, const cf_scheme_loops *loops, const prepared *s,
+                        const chunk *c, batch *b) {
+  const size_t blocks = (size_t)b->blocks;
   find_group_peaks(t, s, c, b);
   switch (s->scale) {
-    case CF_SCALE_REAL: find_real_scales(s, b); break;
-    case CF_SCALE_POWER: find_power_scales(s, b); break;
-    case CF_SCALE_E8M0: find_e8m0_scales(s, b); break;
+    case CF_SCALE_REAL: loops->find_real(b->peaks, blocks, s->max, s->ones, b->scales); break;
+    case CF_SCALE_POWER: loops->find_powers(b->peaks, blocks, s->max, b->scales, b->factors); break;
+    case CF_SCALE_E8M0:
+      loops->find_e8m0(b->peaks, blocks, s->max_exponent, b->scales, b->factors);
+      break;
     default: find_e4m3_scales(t, s, c, b); break;
   }
+}
+
+/* From `values` and scales, `codes`: the values of codes, without their scales. */
+static void quantise(const cf_scheme_loops *loops, const prepared *s, batch *b) {
   const size_t blocks = (size_t)b->blocks;
-  if (s->scale == CF_SCALE_POWER || s->scale == CF_SCALE_E8M0)
+  if (has_powers(s))
     loops->multiply(b->values, b->factors, b->codes, blocks);
   else
     loops->divide(b->values, b->scales, s->low, s->high, b->codes, blocks);
   round_values(&s->round, s->bias, b->codes, blocks * LANES);
+}
+
+static void add_errors(const cf_scheme_loops *loops, const prepared *s, batch *b, double *sums) {
+  const size_t blocks = (size_t)b->blocks;
+  if (!s->is_short) {
+    quantise(loops, s, b);
+    loops->add_errors(b->values, b->codes, b->scales, blocks, sums);
+  } else if (has_powers(s)) {
+    loops->add_multiplied(b->values, b->magnitudes, b->factors, b->scales, &s->rounding, blocks,
+                          sums);
+  } else {
+    loops->add_divided(b->values, b->magnitudes, b->scales, &s->rounding, blocks, sums);
+  }
 }
 
 static const char *element(const cf_rows *matrix, int64_t row, int64_t column) {
@@ -280,16 +293,23 @@ static void take_chunk(const task *t, int64_t index, double *sums) {
   for (b.row = 0; b.row < c.rows; b.row += b.rows) {
     b.rows = cf_at_most(BATCH_BLOCKS / c.blocks, c.rows - b.row);
     b.blocks = b.rows * c.blocks;
+    b.peaks_of = NULL;
     for (int64_t row = 0; row < b.rows; ++row)
       loops->stage(element(matrix, c.first_row + b.row + row, c.first_column), (size_t)c.columns,
                    b.values + row * c.blocks * LANES);
-    if (t->results == NULL) add_squares(loops, &b, lanes[t->count]);
+    if (t->results == NULL) {
+      loops->widen(b.values, (size_t)b.blocks, b.magnitudes);
+      add_squares(loops, &b, lanes[t->count]);
+    }
     for (int i = 0; i < t->count; ++i) {
-      quantise(t, loops, t->schemes + i, &c, &b);
-      if (t->results != NULL)
+      const prepared *s = t->schemes + i;
+      find_scales(t, loops, s, &c, &b);
+      if (t->results == NULL) {
+        add_errors(loops, s, &b, lanes[i]);
+      } else {
+        quantise(loops, s, &b);
         write_results(t, loops, &c, &b);
-      else
-        loops->add_errors(b.values, b.codes, b.scales, (size_t)b.blocks, lanes[i]);
+      }
     }
   }
   for (int i = 0; i <= t->count; ++i) {

@@ -525,3 +525,13 @@ def test_a_percentile_is_the_decimal_number_that_was_written(dtype, percentile, 
             assert cf.choose_bias(x, fmt, "percentile") == bias
             assert cf.round_to(x, fmt, bias="percentile")[-1] == 1.875
             assert cf.round_to(x, fmt, bias="percentile")[0] == (1.875 if bias == 15 else 2)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("default", [0, 1])
+def test_a_tie_of_small_values_and_of_one_beyond_the_range_goes_to_the_default(default):
+    # 16 times 1/4 is lost at bias 0, below its quantum, and 4 at bias 1, beyond its 6
+    fmt = cf.Format("tie", exponent_bits=2, mantissa_bits=1, bias=(0, 1), default_bias=default)
+    x = np.array([8.0] + [0.5] * 16 + [2.0, 3.0, 4.0, 6.0], np.float32)
+    for values in (x, x.astype(np.float64)):
+        assert cf.choose_bias(values, fmt, "mse") == default

@@ -30,6 +30,7 @@ _METHODS: Final = {
 
 #: Sums of `exact_errors` are in units of 2 to the power of minus this.
 SUM_ORIGIN: Final[int] = lib.CF_SUM_ORIGIN
+_SUM_BYTES: Final[int] = lib.CF_SUM_BYTES
 
 # As in `elements`, for calls of a few elements.
 _cf_add_to_peaks: Final = lib.cf_add_to_peaks
@@ -288,10 +289,13 @@ def exact_errors(
     )  # fmt: skip
     if status:
         check_status(status)
-    sums = bytes(ffi.buffer(found.sums))
-    size = lib.CF_SUM_BYTES
+    # of few elements this is much of the time, and a loop most of it
+    sums, size, integer = ffi.buffer(found.sums)[:], _SUM_BYTES, int.from_bytes
     return ExactErrors(
         found.max_abs, found.max_rel, found.finite, found.overflowed, found.saturated,
         found.underflowed, found.subnormal,
-        *(int.from_bytes(sums[i : i + size], "little", signed=True) for i in range(0, len(sums), size)),
+        integer(sums[:size], "little", signed=True),
+        integer(sums[size : 2 * size], "little", signed=True),
+        integer(sums[2 * size : 3 * size], "little", signed=True),
+        integer(sums[3 * size :], "little", signed=True),
     )  # fmt: skip

@@ -146,6 +146,41 @@ static void stack(int64_t rows, int64_t length) {
   free(row_peaks);
 }
 
+/* Errors are those of the values, whichever way is taken: of formats that are rounded on the way,
+ * and of those that are not. */
+static void errors_of_values(void) {
+  enum { ROWS = 3, LENGTH = 100 };
+  cf_format formats[8];
+  const int subnormals[] = {CF_SUBNORMALS_IEEE, CF_SUBNORMALS_WHITEPAPER, CF_SUBNORMALS_FLUSH};
+  for (int i = 0; i < 3; ++i)
+    formats[i] = (cf_format){4, 3, 1, CF_NONFINITE_IEEE, subnormals[i], 1, 7, 7};
+  formats[3] = (cf_format){4, 0, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_IEEE, 1, 7, 7};
+  formats[4] = (cf_format){5, 10, 1, CF_NONFINITE_IEEE, CF_SUBNORMALS_IEEE, 1, 15, 15};
+  formats[5] = (cf_format){4, 3, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_IEEE, 1, 90, 90};
+  formats[6] = (cf_format){4, 3, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_IEEE, 1, 100, 100};
+  formats[7] = (cf_format){4, 3, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_IEEE, 1, -72, -72};
+  float values[ROWS * LENGTH], found[ROWS * LENGTH], peaks[ROWS];
+  uint64_t state = 13;
+  for (int i = 0; i < ROWS * LENGTH; ++i) values[i] = element(&state) * (i % 7 == 0 ? 1e-6f : 1);
+  const float peak = peak_of(values, LENGTH, 0, ROWS, 0, LENGTH);
+  cf_rows matrix = {values, ROWS, LENGTH, LENGTH * 4, &peak, peaks};
+  CHECK(cf_row_peaks(&matrix, peaks, 1) == CF_OK, "peaks");
+  for (int which = 0; which < 8 * 4 * 4; ++which) {
+    const int scale = which / 8 % 4, granularity = which / 32;
+    double sum = 0, signal = 0, noise = 0;
+    const cf_scheme scheme = scheme_of(formats[which % 8], 0, scale, granularity, 32);
+    const int status = cf_scheme_values(&scheme, &matrix, found, 1);
+    if (status == CF_BAD_BIAS && (scale == CF_SCALE_POWER || scale == CF_SCALE_E8M0)) continue;
+    CHECK(status == CF_OK, "scheme %d: %d", which, status);
+    CHECK(cf_scheme_errors(&scheme, 1, &matrix, 1, &sum, &signal, 1) == CF_OK, "scheme %d", which);
+    for (int i = 0; i < ROWS * LENGTH; ++i) {
+      const double error = (double)found[i] - (double)values[i];
+      noise += error * error;
+    }
+    CHECK(fabs(sum - noise) <= 1e-12 * noise, "scheme %d: %a not %a", which, sum, noise);
+  }
+}
+
 static void refuse(void) {
   const cf_format fixed = {5, 10, 0, CF_NONFINITE_NONE, CF_SUBNORMALS_IEEE, 1, 15, 15};
   const float value = 1;
@@ -212,5 +247,6 @@ void test_schemes(void) {
   if (!is_thinned()) CHECK(digest(3, 128) == known, "%#llx", (unsigned long long)digest(3, 128));
   stack(1, 384);
   stack(150, 1100);
+  errors_of_values();
   refuse();
 }
