@@ -179,8 +179,7 @@ static const void *values_of(operand *o, const char *elements, int64_t left) {
     o->at = 0;
     o->matrices = o->step != 0 ? cf_at_most(left, TOGETHER / o->size) : 1;
     if (o->matrices == 0) o->matrices = 1;
-    decode_matrices(&o->scaled, o->direction, o->matrices, o->table, o->fields,
-                    o->values);
+    decode_matrices(&o->scaled, o->direction, o->matrices, o->table, o->fields, o->values);
   }
   return o->values + (size_t)(o->at * o->size) * element;
 }

@@ -121,7 +121,8 @@ static inline void bytes_in_order(const byte_words *of, words codes, vector *val
   const __m256i magnitudes = _mm256_andnot_si256(sign, codes),
                 subnormal = _mm256_cmpeq_epi8(_mm256_and_si256(codes, of->exponents), zero);
   __m256i upper = words_and_or(_mm256_srl_epi16(codes, of->upper_shift), of->upper_mask, of->upper);
-  upper = _mm256_blendv_epi8(upper, _mm256_shuffle_epi8(of->subnormal_upper, magnitudes), subnormal);
+  upper =
+      _mm256_blendv_epi8(upper, _mm256_shuffle_epi8(of->subnormal_upper, magnitudes), subnormal);
   upper = _mm256_or_si256(upper, _mm256_and_si256(codes, sign));
   const __m256i lower =
       _mm256_blendv_epi8(_mm256_shuffle_epi8(of->lower, magnitudes),

@@ -245,18 +245,17 @@ typedef struct cf_tiles {
 } cf_tiles;
 
 /* The table of a file that has MR, NR, tile_float32 and an end of tiles, and includes
- * gemv-inl.h and small-inl.h. */
-#define CF_FLOAT32_TILES(end_of_tile)                    \
-  {.packing = CF_PACKED_FLOAT32,                         \
-   .mr = MR,                                             \
-   .nr = NR,                                             \
-   .tile = tile_float32,                                 \
-   .end = end_of_tile,                                   \
-   .dot = dot,                                           \
-   .update = update,                                     \
-   .multiply_small = multiply_small,                     \
-   CF_GEMV_OF_FIELDS                                     \
-   CF_DECODE_FIELDS.enter = cf_set_default_float_modes,  \
+ * gemv-inl.h and small-inl.h, and decode_fields-inl.h or not. */
+#define CF_FLOAT32_TILES(end_of_tile)                                     \
+  {.packing = CF_PACKED_FLOAT32,                                          \
+   .mr = MR,                                                              \
+   .nr = NR,                                                              \
+   .tile = tile_float32,                                                  \
+   .end = end_of_tile,                                                    \
+   .dot = dot,                                                            \
+   .update = update,                                                      \
+   .multiply_small = multiply_small,                                      \
+   CF_GEMV_OF_FIELDS CF_DECODE_FIELDS.enter = cf_set_default_float_modes, \
    .leave = cf_restore_float_modes}
 /* And of one that has MR, NR, tile_bfloat16 and tile_end_avx512-inl.h.  What needs no tile is there
  * once for all of them: avx512bf16.c includes it, from split-inl.h, widen-inl.h and
