@@ -11,7 +11,7 @@ enum {
   ELEMENTS = 4096, /* of an operand, and of the results, or fewer */
   INNER = 256,     /* as many as are summed in one sequence elsewhere */
   LINES = ELEMENTS,
-  TOGETHER = 1024 /* or one matrix of each operand: they are in the nearest cache when multiplied */
+  TOGETHER = 2048 /* or one matrix of each operand: they are in the nearest cache when multiplied */
 };
 
 int cf_is_small(const cf_product *product) {
@@ -110,7 +110,7 @@ typedef struct operand {
   cf_scaled scaled;
   cf_direction direction;
   int64_t size, matrices, at; /* elements of one; how many are decoded, and which is at work */
-  int64_t step;               /* bytes from one to the next, if they are decoded together */
+  int64_t step, most;         /* bytes from one to the next, and how many are decoded together */
   const cf_bytes *table;      /* of bfloat16, or NULL */
   const cf_fields *fields;    /* by which codes become float32, or NULL */
   char *values;
@@ -158,6 +158,7 @@ static void start_operand(operand *o, const cf_scaled *scaled, cf_direction dire
   o->size = scaled->of.lines * scaled->of.inner;
   o->matrices = o->at = 0;
   o->step = step_of(scaled, direction, stack_step);
+  o->most = o->step != 0 && o->size < TOGETHER ? TOGETHER / o->size : 1;
   o->table = NULL;
   o->fields = NULL;
   o->values = (char *)values;
@@ -177,8 +178,7 @@ static const void *values_of(operand *o, const char *elements, int64_t left) {
   } else {
     o->scaled.of.elements = elements;
     o->at = 0;
-    o->matrices = o->step != 0 ? cf_at_most(left, TOGETHER / o->size) : 1;
-    if (o->matrices == 0) o->matrices = 1;
+    o->matrices = cf_at_most(left, o->most);
     decode_matrices(&o->scaled, o->direction, o->matrices, o->table, o->fields, o->values);
   }
   return o->values + (size_t)(o->at * o->size) * element;
@@ -256,6 +256,7 @@ void cf_matmul_small(const cf_product *product, const cf_scaled *a, const cf_sca
       w.a.scaled.of.elements = at[ELEMENTS_A];
       w.b.scaled.of.elements = at[ELEMENTS_B];
       w.a.step = w.b.step = 0;
+      w.a.most = w.b.most = 1;
     }
     w.a.scaled.of.biases = at[BIASES_A];
     w.b.scaled.of.biases = at[BIASES_B];
