@@ -1,4 +1,4 @@
-"""The plain product, by a short way: of two matrices or vectors into float32."""
+"""The plain product, by a short way: of two matrices, vectors or stacks into float32."""
 
 from typing import Any, Final
 
@@ -26,7 +26,8 @@ def plain_product(a: Any, b: Any, out: Any = None, *, exact: bool = False) -> An
     Parameters
     ----------
     a, b : object
-        Operands; plain are a CFloatArray, and beside one float32 or bfloat16, of one axis or two.
+        Operands; plain are a CFloatArray, and beside one float32 or bfloat16, of one axis or two, or stacks
+        of as many matrices along one axis.
     out : object
         Plain is None, and an ndarray of float32 apart from the operands.
     exact : bool
@@ -68,6 +69,10 @@ def plain_product(a: Any, b: Any, out: Any = None, *, exact: bool = False) -> An
     elif len(of_a) == 1 and 0 < len(of_b) < 3:
         (inner,), rows, shape = of_a, 1, of_b[1:]
         first, columns = of_b if shape else (of_b[0], 1)
+    elif len(of_a) == len(of_b) == 3 and of_a[0] == of_b[0] > 0:
+        count, rows, inner = of_a
+        _, first, columns = of_b
+        shape = (count, rows, columns)
     else:
         return None
     if first != inner or not (rows and inner and columns):
@@ -78,10 +83,14 @@ def plain_product(a: Any, b: Any, out: Any = None, *, exact: bool = False) -> An
         results = out
     else:
         return None
-    if type(a_bias) is int and type(b_bias) is int:
+    has_one_each = type(a_bias) is int and type(b_bias) is int
+    multiply = binding.matmul_exact if exact else binding.matmul
+    if has_one_each and len(shape) < 3:
         binding.matmul_flat(x, a_format, a_bias, y, b_format, b_bias, results, exact)
+    elif has_one_each:
+        of_x, of_y = binding.Matrices(x, a_format, a_bias), binding.Matrices(y, b_format, b_bias)
+        multiply(of_x, of_y, results)
     else:
-        multiply = binding.matmul_exact if exact else binding.matmul
         rows_by_columns = results.reshape(rows, columns) if len(shape) < 2 else results
         multiply(matrices(a, column=False), matrices(b, column=True), rows_by_columns)
     return results if shape or out is not None else results[()]

@@ -10,7 +10,8 @@
 enum {
   ELEMENTS = 4096, /* of an operand, and of the results, or fewer */
   INNER = 256,     /* as many as are summed in one sequence elsewhere */
-  LINES = ELEMENTS
+  LINES = ELEMENTS,
+  TOGETHER = 2048 /* or one matrix of each operand: they are in the nearest cache when multiplied */
 };
 
 int cf_is_small(const cf_product *product) {
@@ -58,10 +59,10 @@ static void step(stack_walk *walk) {
   }
 }
 
-/* All values of some matrices of a stack, those of a direction next to each other: float32, or by
- * a table bfloat16. More than one only if they are contiguous. */
+/* All values of some matrices of a stack, those of a direction next to each other: float32, by
+ * fields or not, or by a table bfloat16. More than one only if they are contiguous. */
 static void decode_matrices(const cf_scaled *scaled, cf_direction direction, int64_t matrices,
-                            const cf_bytes *table, char *to) {
+                            const cf_bytes *table, const cf_fields *fields, char *to) {
   const cf_operand *of = &scaled->of;
   const int by_line = direction == CF_ALONG_LINE;
   const int64_t runs = by_line ? of->lines : of->inner, length = by_line ? of->inner : of->lines;
@@ -72,7 +73,7 @@ static void decode_matrices(const cf_scaled *scaled, cf_direction direction, int
   const int alike = of->type != CF_CODES || !scaled->decodes_biases ||
                     (of->line_bias_stride == 0 && of->inner_bias_stride == 0);
   if (((by_line ? of->inner_stride : of->line_stride) != (int64_t)of->size && length > 1) ||
-      (table != NULL && run_step != bytes && runs > 1)) {
+      ((table != NULL || fields != NULL) && run_step != bytes && runs > 1)) {
     cf_scaled_copy(scaled, direction, 0, of->lines, 0, of->inner, staged, bytes);
     from = staged;
     run_step = bytes;
@@ -84,6 +85,11 @@ static void decode_matrices(const cf_scaled *scaled, cf_direction direction, int
     return;
   }
   float *values = (float *)(void *)to;
+  if (fields != NULL) {
+    cf_active_tiles(CF_PACKED_FLOAT32)
+        ->decode_fields(fields, (const uint8_t *)from, matrices * runs * length, values);
+    return;
+  }
   if (alike && (run_step == bytes || runs == 1)) {
     cf_scaled_decode(scaled, direction, 0, 0, from, matrices * runs * length, values);
     return;
@@ -104,15 +110,19 @@ typedef struct operand {
   cf_scaled scaled;
   cf_direction direction;
   int64_t size, matrices, at; /* elements of one; how many are decoded, and which is at work */
-  int64_t step;               /* bytes from one to the next, if they are decoded together */
+  int64_t step, most;         /* bytes from one to the next, and how many are decoded together */
   const cf_bytes *table;      /* of bfloat16, or NULL */
+  const cf_fields *fields;    /* by which codes become float32, or NULL */
   char *values;
 } operand;
 
 enum {
   PADDED = ELEMENTS + CF_SMALL_ROWS * INNER, /* rows of a that are multiplied beyond the last */
   /* a table of bfloat16 takes as long as some hundred products of vectors */
-  LOOKED_UP = 256
+  LOOKED_UP = 256,
+  BY_FIELDS = 512, /* and fields as decoding so many codes */
+  /* no exponent of values by fields is smaller, so that no product has a bit below float32's */
+  LEAST_EXPONENT = -63
 };
 
 _Static_assert((CF_SMALL_ROWS - 1) * INNER + CF_TILE_LINES_MAX <= PADDED - ELEMENTS,
@@ -122,6 +132,7 @@ _Static_assert((CF_SMALL_ROWS - 1) * INNER + CF_TILE_LINES_MAX <= PADDED - ELEME
 typedef struct workspace {
   operand a, b;
   cf_bytes tables[2];
+  cf_fields fields[2];
   line_scales rows, columns;
   int scales, apart; /* whether results are scaled, and if by more than a float holds */
   CF_ALIGNED(64) float values[2][PADDED];
@@ -147,7 +158,9 @@ static void start_operand(operand *o, const cf_scaled *scaled, cf_direction dire
   o->size = scaled->of.lines * scaled->of.inner;
   o->matrices = o->at = 0;
   o->step = step_of(scaled, direction, stack_step);
+  o->most = o->step != 0 && o->size < TOGETHER ? TOGETHER / o->size : 1;
   o->table = NULL;
+  o->fields = NULL;
   o->values = (char *)values;
   /* what is multiplied beyond the last row, and read beyond b */
   const int64_t beyond = (CF_SMALL_ROWS - 1) * scaled->of.inner + CF_TILE_LINES_MAX;
@@ -165,10 +178,22 @@ static const void *values_of(operand *o, const char *elements, int64_t left) {
   } else {
     o->scaled.of.elements = elements;
     o->at = 0;
-    o->matrices = o->step != 0 ? cf_at_most(left, ELEMENTS / o->size) : 1;
-    decode_matrices(&o->scaled, o->direction, o->matrices, o->table, o->values);
+    o->matrices = cf_at_most(left, o->most);
+    decode_matrices(&o->scaled, o->direction, o->matrices, o->table, o->fields, o->values);
   }
   return o->values + (size_t)(o->at * o->size) * element;
+}
+
+/* Decode by fields, if that is for these codes: then at the bias that they have. */
+static void take_fields(operand *o, cf_fields *fields) {
+  cf_scaled *scaled = &o->scaled;
+  if (scaled->of.type != CF_CODES || scaled->decodes_biases || !cf_scaled_fields(scaled, fields))
+    return;
+  const int lowest = scaled->lowest + scaled->bias - fields->bias;
+  if (lowest < LEAST_EXPONENT || (fields->size == 1 && !fields->in_bytes)) return;
+  scaled->lowest = lowest;
+  scaled->bias = fields->bias;
+  o->fields = fields;
 }
 
 static void scale_apart(const workspace *w, const cf_small *small) {
@@ -212,6 +237,10 @@ void cf_matmul_small(const cf_product *product, const cf_scaled *a, const cf_sca
     w.a.table = &w.tables[0];
     w.b.table = &w.tables[1];
   }
+  if (tiles->decode_fields != NULL && centred) {
+    if ((end - begin) * w.a.size >= BY_FIELDS) take_fields(&w.a, &w.fields[0]);
+    if ((end - begin) * w.b.size >= BY_FIELDS) take_fields(&w.b, &w.fields[1]);
+  }
   cf_small small = {.rows = product->rows, .inner = product->inner, .columns = product->columns};
   const uint64_t state = cf_set_default_float_modes();
   for (int64_t i = begin; i < end; ++i, step(&walk)) {
@@ -227,6 +256,7 @@ void cf_matmul_small(const cf_product *product, const cf_scaled *a, const cf_sca
       w.a.scaled.of.elements = at[ELEMENTS_A];
       w.b.scaled.of.elements = at[ELEMENTS_B];
       w.a.step = w.b.step = 0;
+      w.a.most = w.b.most = 1;
     }
     w.a.scaled.of.biases = at[BIASES_A];
     w.b.scaled.of.biases = at[BIASES_B];

@@ -47,6 +47,45 @@ def test_a_stack_is_its_matrices(matmul_isa, rng, threads):
         np.testing.assert_array_equal(stacked[i], a[i] @ b[i])
 
 
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "fmt", [*cf.TESLA_FORMATS, cf.float8_e5m2, cf.float8_e4m3fn, cf.float16, cf.bfloat16], ids=str
+)
+@pytest.mark.parametrize("shape", [(3, 5, 7), (8, 8, 8), (20, 11, 35), (15, 16, 16)], ids=str)
+def test_all_codes_alike_in_stacks_and_alone(matmul_isa, rng, fmt, shape):
+    """Many codes are decoded by their fields, and few as arrays are: special ones the same."""
+    rows, inner, columns = shape
+    dtype = np.uint8 if fmt.bits == 8 else np.uint16
+    p, q = (
+        cf.CFloatArray(rng.integers(0, 1 << fmt.bits, (33, *sides)).astype(dtype), fmt)
+        for sides in ((rows, inner), (inner, columns))
+    )
+    stacked = cf.matmul(p, q)
+    for i in range(33):
+        alone = cf.matmul(p[i], q[i])
+        np.testing.assert_array_equal(stacked[i].view(np.uint32), alone.view(np.uint32))
+    transposed = cf.CFloatArray(q.codes.swapaxes(1, 2).copy(), fmt).swapaxes(1, 2)
+    np.testing.assert_array_equal(cf.matmul(p, transposed), stacked)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("accumulate", ["float32", "exact"])
+def test_stacks_of_one_axis(rng, accumulate):
+    a, p = integers(rng, (3, 2, 5), F8)
+    b, q = integers(rng, (3, 5, 4), SHP)
+    out = np.empty((3, 2, 4), np.float32)
+    assert cf.matmul(p, q, accumulate=accumulate, out=out) is out
+    np.testing.assert_array_equal(out, a @ b)
+    np.testing.assert_array_equal(cf.matmul(a, q, accumulate=accumulate), a @ b)
+    np.testing.assert_array_equal(cf.matmul(p, b, accumulate=accumulate), a @ b)
+    # those that are no such stacks
+    np.testing.assert_array_equal(cf.matmul(p[:1], q, accumulate=accumulate), a[:1] @ b)
+    assert cf.matmul(p[:0], q[:0], accumulate=accumulate).shape == (0, 2, 4)
+    for first, second in ((p[:2], q), (p, q[:, :4])):
+        with pytest.raises(cf.ArgumentValueError, match="shape"):
+            cf.matmul(first, second, accumulate=accumulate)
+
+
 @pytest.mark.parametrize("fmt", [F8, SHP], ids=str)
 def test_biases_of_matrices_rows_and_columns(matmul_isa, rng, fmt):
     values = rng.integers(-7, 8, (6, 20, 20)).astype(np.float32)

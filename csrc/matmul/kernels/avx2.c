@@ -95,6 +95,52 @@ static inline vector f_multiply(vector a, vector b) { return _mm256_mul_ps(a, b)
 #define GEMV_FIELDS
 #include "matmul/kernels/gemv-inl.h"
 
+/* cf_fields in bytes */
+typedef struct byte_words {
+  __m256i upper, upper_mask, exponents, lower, subnormal_lower, subnormal_upper;
+  __m128i upper_shift;
+} byte_words;
+static inline __m256i table_of_16(const uint8_t *bytes) {
+  return _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)bytes));
+}
+static inline byte_words byte_words_of(const cf_fields *fields) {
+  const byte_words of = {_mm256_set1_epi8((char)fields->upper),
+                         _mm256_set1_epi8((char)(0x7F >> fields->upper_shift)),
+                         _mm256_set1_epi8((char)fields->byte_exponents),
+                         table_of_16(fields->lower),
+                         table_of_16(fields->subnormal_lower),
+                         table_of_16(fields->subnormal_upper),
+                         _mm_cvtsi32_si128(fields->upper_shift)};
+  return of;
+}
+/* Unpacking is within halves of a vector: so each has a word of each of the results. */
+static inline void bytes_in_order(const byte_words *of, words codes, vector *values) {
+  const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7), sign = _mm256_set1_epi8(-128),
+                zero = _mm256_setzero_si256();
+  codes = _mm256_permutevar8x32_epi32(codes, order);
+  const __m256i magnitudes = _mm256_andnot_si256(sign, codes),
+                subnormal = _mm256_cmpeq_epi8(_mm256_and_si256(codes, of->exponents), zero);
+  __m256i upper = words_and_or(_mm256_srl_epi16(codes, of->upper_shift), of->upper_mask, of->upper);
+  upper =
+      _mm256_blendv_epi8(upper, _mm256_shuffle_epi8(of->subnormal_upper, magnitudes), subnormal);
+  upper = _mm256_or_si256(upper, _mm256_and_si256(codes, sign));
+  const __m256i lower =
+      _mm256_blendv_epi8(_mm256_shuffle_epi8(of->lower, magnitudes),
+                         _mm256_shuffle_epi8(of->subnormal_lower, magnitudes), subnormal);
+  const __m256i low = _mm256_unpacklo_epi8(lower, upper), high = _mm256_unpackhi_epi8(lower, upper);
+  values[0] = f_of(_mm256_unpacklo_epi16(zero, low));
+  values[1] = f_of(_mm256_unpackhi_epi16(zero, low));
+  values[2] = f_of(_mm256_unpacklo_epi16(zero, high));
+  values[3] = f_of(_mm256_unpackhi_epi16(zero, high));
+}
+static inline void halves_in_order(words codes, words *to) {
+  const __m256i zero = _mm256_setzero_si256();
+  codes = _mm256_permute4x64_epi64(codes, 0xD8); /* 0, 2, 1, 3 */
+  to[0] = _mm256_unpacklo_epi16(zero, codes);
+  to[1] = _mm256_unpackhi_epi16(zero, codes);
+}
+#include "matmul/kernels/decode_fields-inl.h"
+
 static inline vector f_one_nan(vector v) {
   return _mm256_blendv_ps(v, _mm256_set1_ps(CF_FLOAT32_NAN), _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
 }

@@ -112,18 +112,24 @@ static inline byte_words byte_words_of(const cf_fields *fields) {
                          table_of_16(fields->subnormal_upper)};
   return of;
 }
+/* The bfloat16 of codes, all of their lower bytes and all of their upper ones. */
+static inline void halves_of_bytes(const byte_words *of, words codes, __m512i *lower,
+                                   __m512i *upper) {
+  const __m512i sign = _mm512_set1_epi8(-128), magnitudes = _mm512_andnot_si512(sign, codes);
+  const __mmask64 subnormal = _mm512_testn_epi8_mask(codes, of->exponents);
+  __m512i low = _mm512_shuffle_epi8(of->lower, magnitudes),
+          up = _mm512_srlv_epi16(codes, of->upper_shift);
+  up = _mm512_ternarylogic_epi64(up, of->upper_mask, of->upper, 0xEA); /* (a & b) | c */
+  up = _mm512_mask_shuffle_epi8(up, subnormal, of->subnormal_upper, magnitudes);
+  low = _mm512_mask_shuffle_epi8(low, subnormal, of->subnormal_lower, magnitudes);
+  *lower = low;
+  *upper = _mm512_ternarylogic_epi64(up, codes, sign, 0xF8); /* a | (b & c) */
+}
 /* Of 64 codes, those of place 4 * i + q in vector q: four at a time while they are bytes. */
 static inline void values_of_bytes(const byte_words *of, words codes, vector *values) {
-  const __m512i low_bytes = _mm512_set1_epi16(0xFF), upper_half = _mm512_set1_epi32(-65536),
-                sign = _mm512_set1_epi8(-128);
-  const __m512i magnitudes = _mm512_andnot_si512(sign, codes);
-  const __mmask64 subnormal = _mm512_testn_epi8_mask(codes, of->exponents);
-  __m512i lower = _mm512_shuffle_epi8(of->lower, magnitudes),
-          upper = _mm512_srlv_epi16(codes, of->upper_shift);
-  upper = _mm512_ternarylogic_epi64(upper, of->upper_mask, of->upper, 0xEA); /* (a & b) | c */
-  upper = _mm512_mask_shuffle_epi8(upper, subnormal, of->subnormal_upper, magnitudes);
-  lower = _mm512_mask_shuffle_epi8(lower, subnormal, of->subnormal_lower, magnitudes);
-  upper = _mm512_ternarylogic_epi64(upper, codes, sign, 0xF8); /* a | (b & c) */
+  const __m512i low_bytes = _mm512_set1_epi16(0xFF), upper_half = _mm512_set1_epi32(-65536);
+  __m512i lower, upper;
+  halves_of_bytes(of, codes, &lower, &upper);
   /* where low_bytes is set the second, else the third */
   const __m512i even =
       _mm512_ternarylogic_epi64(low_bytes, lower, _mm512_slli_epi16(upper, 8), 0xCA);
@@ -137,6 +143,26 @@ static inline void values_of_bytes(const byte_words *of, words codes, vector *va
 #define GEMV_BYTES
 #include "matmul/kernels/gemv-inl.h"
 
+/* Unpacking is within quarters of a vector: so each has a word of each of the results. */
+static inline void bytes_in_order(const byte_words *of, words codes, vector *values) {
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
+                zero = _mm512_setzero_si512();
+  __m512i lower, upper;
+  halves_of_bytes(of, _mm512_permutexvar_epi32(order, codes), &lower, &upper);
+  const __m512i low = _mm512_unpacklo_epi8(lower, upper), high = _mm512_unpackhi_epi8(lower, upper);
+  values[0] = f_of(_mm512_unpacklo_epi16(zero, low));
+  values[1] = f_of(_mm512_unpackhi_epi16(zero, low));
+  values[2] = f_of(_mm512_unpacklo_epi16(zero, high));
+  values[3] = f_of(_mm512_unpackhi_epi16(zero, high));
+}
+static inline void halves_in_order(words codes, words *to) {
+  const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), zero = _mm512_setzero_si512();
+  codes = _mm512_permutexvar_epi64(order, codes);
+  to[0] = _mm512_unpacklo_epi16(zero, codes);
+  to[1] = _mm512_unpackhi_epi16(zero, codes);
+}
+#include "matmul/kernels/decode_fields-inl.h"
+
 static inline vector f_one_nan(vector v) {
   return _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q),
                             _mm512_set1_ps(CF_FLOAT32_NAN));
@@ -144,6 +170,7 @@ static inline vector f_one_nan(vector v) {
 static inline void f_store_some(float *p, vector v, int64_t count) {
   _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), v);
 }
+#define SMALL_MANY_REGISTERS
 #include "matmul/kernels/small-inl.h"
 
 /* Of float64: products of integers, exact; and sums rounded to odd. */

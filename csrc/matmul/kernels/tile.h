@@ -196,6 +196,11 @@ typedef struct cf_panel {
 } cf_panel;
 typedef void cf_panel_kernel(const cf_panel *panel);
 
+/* Values of `count` codes at the fields' bias, in their order; up to a vector of bytes more is
+ * written.  Codes of a byte only if they are in_bytes. */
+typedef void cf_decode_fields_kernel(const cf_fields *fields, const uint8_t *codes, int64_t count,
+                                     float *to);
+
 /* Small matrices, decoded and not packed: rows of elements, one after the other, float32 or
  * bfloat16, of which inner is even.  results = a @ b, in the order of the inner axis, rows `step`
  * elements apart, times the scales of rows and columns if there are any; every NaN is
@@ -234,22 +239,23 @@ typedef struct cf_tiles {
   cf_scales_kernel *scales_of_biases;
   cf_decode_panel_kernel *decode_panel_fields;
   cf_panel_kernel *dot_panel, *update_panel;
+  cf_decode_fields_kernel *decode_fields;
   uint64_t (*enter)(void);
   void (*leave)(uint64_t state);
 } cf_tiles;
 
 /* The table of a file that has MR, NR, tile_float32 and an end of tiles, and includes
- * gemv-inl.h and small-inl.h. */
-#define CF_FLOAT32_TILES(end_of_tile)                    \
-  {.packing = CF_PACKED_FLOAT32,                         \
-   .mr = MR,                                             \
-   .nr = NR,                                             \
-   .tile = tile_float32,                                 \
-   .end = end_of_tile,                                   \
-   .dot = dot,                                           \
-   .update = update,                                     \
-   .multiply_small = multiply_small,                     \
-   CF_GEMV_OF_FIELDS.enter = cf_set_default_float_modes, \
+ * gemv-inl.h and small-inl.h, and decode_fields-inl.h or not. */
+#define CF_FLOAT32_TILES(end_of_tile)                                     \
+  {.packing = CF_PACKED_FLOAT32,                                          \
+   .mr = MR,                                                              \
+   .nr = NR,                                                              \
+   .tile = tile_float32,                                                  \
+   .end = end_of_tile,                                                    \
+   .dot = dot,                                                            \
+   .update = update,                                                      \
+   .multiply_small = multiply_small,                                      \
+   CF_GEMV_OF_FIELDS CF_DECODE_FIELDS.enter = cf_set_default_float_modes, \
    .leave = cf_restore_float_modes}
 /* And of one that has MR, NR, tile_bfloat16 and tile_end_avx512-inl.h.  What needs no tile is there
  * once for all of them: avx512bf16.c includes it, from split-inl.h, widen-inl.h and
