@@ -6,7 +6,6 @@ in this process's memory, of one bias, while nobody counts flags.  What is here 
 none that is wrong; the operators, and the checks before them, know the rest.
 """
 
-import threading
 from typing import Any, Final
 
 import torch
@@ -24,9 +23,6 @@ from cfloat._core.rounding import WORDS, RoundingMode
 
 from ._arguments import FLOATS
 from ._formats import code_dtype
-
-# bytes that are kept for a thread, or fewer
-_MOST_LENT: Final = 1 << 25
 
 _CODES: Final = binding.CODES
 _PLAIN: Final = (Tensor, nn.Parameter)
@@ -99,47 +95,22 @@ def encode(
     seed: int | None,
     offset: int,
     rounds: bool,
-    made: Tensor | None = None,
 ) -> Tensor:
     """Convert values to codes; or, if `rounds`, to the values of those, of the values' own dtype.
 
-    It `takes` the arguments; `made` is where to, of the shape and dtype of the results, in a row.
+    It `takes` the arguments.
     """
     from_type, mode = _TYPES[x.dtype], binding.rounding_number(rounding)
     assert mode is not None
-    if made is None:
-        made = torch.empty_like(
-            x, dtype=x.dtype if rounds else code_dtype(fmt), memory_format=torch.contiguous_format
-        )
+    made = torch.empty_like(
+        x, dtype=x.dtype if rounds else code_dtype(fmt), memory_format=torch.contiguous_format
+    )
     binding.convert_memory(
         fmt._struct, fmt.default_bias if bias is None else bias, from_type, x.data_ptr(),
         mode, seed or 0, offset,
         from_type if rounds else _CODES, made.data_ptr(), x.numel(),
     )  # fmt: skip
     return made
-
-
-class _Lent(threading.local):
-    """A thread's memory for what is needed no longer than a call."""
-
-    memory: Tensor | None = None
-
-
-_lent: Final = _Lent()
-
-
-def lend(like: Tensor) -> Tensor | None:
-    """Give memory for a tensor's elements, in a row: the same again at the next call; None if it is large.
-
-    New memory of a weight's size takes the system as long as half of its rounding.
-    """
-    size = like.numel() * like.itemsize
-    if size > _MOST_LENT:
-        return None
-    if _lent.memory is None or len(_lent.memory) < size:
-        with torch.inference_mode(False):
-            _lent.memory = torch.empty(size, dtype=torch.uint8, device="cpu")
-    return _lent.memory[:size].view(like.dtype).view(like.shape)
 
 
 def round_into(

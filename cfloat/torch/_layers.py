@@ -47,10 +47,7 @@ class Quantized(nn.Module):
             x = self.activation_rounder(x)
         weight = cast(Tensor, self.weight)
         if self.weight_rounder is not None:
-            if torch.compiler.is_compiling() or torch.is_grad_enabled():
-                weight = self.weight_rounder(weight)
-            else:  # the computation is the only one to see it
-                weight = self.weight_rounder._round_for_one_use(weight)
+            weight = self.weight_rounder(weight)
         if torch.compiler.is_compiling():
             y = self._compute(x, weight)
         else:

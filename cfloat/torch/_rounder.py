@@ -290,29 +290,6 @@ class Rounder(nn.Module):
             self._look_whether_learnt()
         return self._rounded(x)
 
-    def _round_for_one_use(self, x: Tensor) -> Tensor:
-        """Round as `forward` what only the next computation reads, which keeps no gradient.
-
-        It may be in memory that the next call takes.
-        """
-        is_seen = (
-            self._forward_hooks
-            or self._forward_pre_hooks
-            or torch.nn.modules.module._has_any_global_hook()  # type: ignore[no-untyped-call]
-            or torch._C._len_torch_function_stack()
-        )
-        if self.training or self.rounding == "stochastic" or is_seen or not _direct.is_eager(x):
-            rounded: Tensor = self(x)
-            return rounded
-        if self.learns and not self._was_learnt:
-            self._look_whether_learnt()
-        bias = self._known_bias()
-        if bias is None or not _direct.takes(x, self.format, bias, self.rounding, None, 0):
-            return self._rounded(x)
-        return _direct.encode(
-            x, self.format, bias, self.rounding, None, 0, rounds=True, made=_direct.lend(x)
-        )
-
     def _round_rows(self, x: Tensor, rows: Tensor) -> Tensor:
         """Round what was taken out of a matrix by indices of its rows, as the matrix would have been.
 

@@ -78,6 +78,7 @@ static void run(const test *tests, size_t count, const char *isa) {
 int main(void) {
   const char *isa, *chosen = getenv("CFLOAT_C_ISAS");
   int available;
+  int taken = 0;
   const cf_kernels *last = NULL;
   setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* what was printed before a crash is there to read */
   run(ONCE, sizeof ONCE / sizeof ONCE[0], "any ISA");
@@ -93,6 +94,7 @@ int main(void) {
       printf("%s: left out, CFLOAT_C_ISAS does not name it\n", isa);
       continue;
     }
+    ++taken;
     CHECK(cf_isa_select(isa) == CF_OK, "%s", isa);
     if (cf_active_kernels() != last)
       run(ON_EACH_ISA, sizeof ON_EACH_ISA / sizeof ON_EACH_ISA[0], isa);
@@ -100,7 +102,8 @@ int main(void) {
     run(ON_EACH_MATMUL, sizeof ON_EACH_MATMUL / sizeof ON_EACH_MATMUL[0], isa);
   }
   check_begin("main", "any ISA");
-  CHECK(checks_passed > 0, "CFLOAT_C_TESTS names no test, or CFLOAT_C_ISAS nothing else");
+  CHECK(taken > 0, "CFLOAT_C_ISAS names no instruction set that this CPU has");
+  CHECK(checks_passed > 0, "CFLOAT_C_TESTS names no test");
   printf("%lu passed, %lu failed\n", checks_passed, checks_failed);
   return checks_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

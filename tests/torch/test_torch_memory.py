@@ -2,7 +2,6 @@
 
 import gc
 import importlib
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -102,97 +101,3 @@ def test_round_to_keeps_the_order_of_memory(kind, rounding):
     assert set(results.values()) == {"SUCCESS"}
     spread = ct.round_to(x, E4, torch.full((2, *x.shape), 9), **how)
     assert spread.is_contiguous()
-
-
-def rounded_layers():
-    """Layers of several sizes and kinds, whose weights are rounded, and inputs of theirs."""
-    layers = [
-        torch.nn.Linear(40, 30),
-        torch.nn.Linear(7, 90, bias=False).bfloat16(),
-        torch.nn.Conv2d(3, 8, 3),
-        torch.nn.Conv1d(4, 4, 1).double(),
-    ]
-    shapes = [(5, 40), (5, 7), (2, 3, 8, 8), (2, 4, 6)]
-    given = [
-        torch.randn(shape).to(layer.weight.dtype)
-        for layer, shape in zip(layers, shapes, strict=True)
-    ]
-    rounded = [ct.quantize(layer, weight=E4, activation=E4).eval() for layer in layers]
-    for layer, x in zip(rounded, given, strict=True):
-        ct.calibrate(layer, [x], progress=False)
-    return rounded, given
-
-
-@pytest.mark.quick
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_weights_of_one_use_are_rounded_in_the_same_memory(mode, monkeypatch):
-    layers, given = rounded_layers()
-    expected = [layer(x).detach() for layer, x in zip(layers, given, strict=True)]
-    lent = []
-    lend = ct._direct.lend
-    monkeypatch.setattr(ct._direct, "lend", lambda like: lent.append(lend(like)) or lent[-1])
-    for _ in range(2):
-        with mode():
-            found = [layer(x) for layer, x in zip(layers, given, strict=True)]
-        assert all(map(torch.equal, found, expected))
-    assert len(lent) == 2 * len(layers)
-    assert len({each.data_ptr() for each in lent[len(layers) :]}) == 1
-    # and with gradients afterwards
-    for layer, x, own in zip(layers, given, expected, strict=True):
-        y = layer(x)
-        assert torch.equal(y, own)
-        y.sum().backward()
-        assert layer.weight.grad.isfinite().all()
-
-
-def test_rounded_weights_that_others_see_stay_theirs():
-    layers, given = rounded_layers()
-    seen = []
-    for layer in layers:
-        layer.weight_rounder.register_forward_hook(lambda *how: seen.append(how[-1]))
-    with torch.no_grad():
-        for layer, x in zip(layers, given, strict=True):
-            layer(x)
-
-    class Watch(torch.overrides.TorchFunctionMode):
-        def __torch_function__(self, function, types, args=(), kwargs=None):
-            if function is torch.nn.functional.linear:
-                seen.append(args[1])
-            return function(*args, **(kwargs or {}))
-
-    plain, inputs = rounded_layers()
-    with torch.no_grad(), Watch():
-        plain[0](inputs[0])
-        plain[1](inputs[1])
-    watched = [layer.weight for layer in (*layers, *plain[:2])]
-    assert len(seen) == len(watched)
-    for rounded, weight in zip(seen, watched, strict=True):
-        assert torch.equal(rounded, ct.round_to(weight, E4, "max"))
-
-
-def test_a_large_weight_is_not_kept(monkeypatch):
-    direct = ct._direct
-    monkeypatch.setattr(direct, "_MOST_LENT", 4 * 30 * 40 - 1)
-    layers, given = rounded_layers()
-    with torch.no_grad():
-        found = [layer(x) for layer, x in zip(layers, given, strict=True)]
-    assert direct.lend(layers[0].weight) is None
-    assert direct.lend(layers[1].weight) is not None
-    assert all(map(torch.equal, found, [layer(x) for layer, x in zip(layers, given, strict=True)]))
-
-
-def test_threads_round_weights_in_memory_of_their_own():
-    layers, given = rounded_layers()
-    with torch.no_grad():
-        expected = [layer(x) for layer, x in zip(layers, given, strict=True)]
-
-    def run(_):
-        with torch.no_grad():
-            return all(
-                torch.equal(layer(x), own)
-                for _ in range(50)
-                for layer, x, own in zip(layers, given, expected, strict=True)
-            )
-
-    with ThreadPoolExecutor(4) as threads:
-        assert all(threads.map(run, range(8)))
