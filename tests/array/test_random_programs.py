@@ -105,6 +105,8 @@ JOINS = [
     lambda x, y: np.append(x, y),
     lambda x, y: np.broadcast_arrays(x, y),
 ]
+# What gives the sign of its last operand.
+SIGNS = (np.signbit, np.copysign)
 IN_PLACE = {
     operator.iadd: np.add,
     operator.isub: np.subtract,
@@ -180,6 +182,9 @@ class Program:
                 assert np.shares_memory(got.codes, a.codes) == np.shares_memory(expected, x)
 
     def compute(self, function, *pairs):
+        # a NaN that NumPy computed has a sign that nothing else of it depends on: see docs/spec.md 3.8
+        if function in SIGNS and np.isnan(pairs[-1][1]).any():
+            return
         # what NumPy computes may depend on where elements lie in memory; decoded ones lie in order
         got, error = outcome(function, *(a for a, _ in pairs))
         expected, wanted = outcome(function, *(x.copy() if np.ndim(x) else x for _, x in pairs))
