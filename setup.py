@@ -11,12 +11,18 @@ from setuptools.command.build_ext import build_ext
 # Python without the GIL do not offer it.
 limited_api = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
+# The largest files take a compiler 0.4 GB each, and a container may have many cores and little memory.
+MOST_FILES = 4
 
-class BuildOnAllCores(build_ext):
-    """Compile the files of an extension beside each other; setuptools takes one after the other."""
+
+class BuildBesideEachOther(build_ext):
+    """Compile some files at once, or as many as `build_ext -j N` says, where setuptools takes one."""
 
     def build_extensions(self) -> None:
         """Build as setuptools does, but for the order."""
+        count = min(os.cpu_count() or 1, MOST_FILES)
+        if self.parallel is not None and self.parallel is not True:
+            count = int(self.parallel)
         compile_files = self.compiler.compile
 
         def compile_beside(sources, *args, **kwargs):
@@ -25,7 +31,7 @@ class BuildOnAllCores(build_ext):
 
             # the first alone: it makes folders, and finds the compiler
             objects = compile_one(sources[0])
-            with ThreadPoolExecutor(os.cpu_count()) as threads:
+            with ThreadPoolExecutor(count) as threads:
                 for made in threads.map(compile_one, sources[1:]):
                     objects += made
             return objects
@@ -36,6 +42,6 @@ class BuildOnAllCores(build_ext):
 
 setup(
     cffi_modules=["cfloat/_core/build_extension.py:ffibuilder"],
-    cmdclass={"build_ext": BuildOnAllCores},
+    cmdclass={"build_ext": BuildBesideEachOther},
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if limited_api else {},
 )
