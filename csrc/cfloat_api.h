@@ -299,15 +299,17 @@ typedef struct cf_errors {
   /* the sums of x * x, of off * off and of x * q and q * q, where off and q are finite: each
    * product is rounded to 53 bits, whatever its exponent, and nothing else, so that no order
    * matters.  They are integers in units of 2^-CF_SUM_ORIGIN, in two's complement, the lowest byte
-   * first. */
+   * first: bytes below `first` are 0, those from `end` on the sign's, and a 0 has neither. */
+  int32_t first[CF_ERROR_SUMS], end[CF_ERROR_SUMS];
   uint8_t sums[CF_ERROR_SUMS][CF_SUM_BYTES];
 } cf_errors;
 
-/* Find those of count elements, less than 2^31. off[i], whose sign does not matter, is q[i] - x[i]
- * where float64 does not have all of these; or off is NULL.  NaN is taken as infinity.
- * CF_BAD_LAYOUT: there are more. */
-int cf_exact_errors(const double *x, const double *q, const double *off, size_t count, double max,
-                    double smallest_normal, cf_errors *found);
+/* Find those of count elements, less than 2^31; x_type and q_type are CF_FLOAT32 or CF_FLOAT64, and
+ * elements are aligned.  off[i], whose sign does not matter, is q[i] - x[i] where float64 does not
+ * have all of these; or off is NULL.  NaN is taken as infinity.  CF_BAD_TYPE; CF_BAD_LAYOUT: there
+ * are more. */
+int cf_exact_errors(int x_type, const void *x, int q_type, const void *q, const double *off,
+                    size_t count, double max, double smallest_normal, cf_errors *found);
 
 /* How others store a matrix: codes, and scales that elements share.  A value is its code's, of
  * `format` at `bias` (or an integer of integer_bits bits in two's complement, where that is not 0),

@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+#include "cfloat.h"
+#include "cpu/compiler.h"
 #include "stats/grid.h"
 
 enum { CF_ERROR_PIECE = 4096, CF_ERROR_LANES = 8 };
@@ -37,6 +39,33 @@ typedef struct cf_error_sums {
   uint64_t saturated, underflowed, subnormal;
 } cf_error_sums;
 
+/* Exact sums take so many elements at a time, which are added to so many sums, each element to
+ * every sixteenth; and a sum is so many float64 at most, its levels. */
+enum { CF_EXACT_PIECE = 512, CF_EXACT_SUMS = 16, CF_EXACT_LEVELS = 6 };
+
+/* Of a sum of products, each level's exponent is so much below that of the level above it: 52 bits
+ * of mantissa less 5, since 2^5 products are added to each of the sixteen. */
+enum { CF_EXACT_STEP = 47 };
+
+/* Elements before and after rounding, at most CF_EXACT_PIECE; as cf_exact_errors has them. */
+typedef struct cf_before_after {
+  const void *x, *q;
+  int x_is_float64, q_is_float64; /* or float32 */
+  const double *off;              /* or NULL */
+  size_t count;
+  double max, smallest_normal;
+} cf_before_after;
+
+/* What exact sums are of: those that count, and zeros for all others, up to a whole number of
+ * CF_EXACT_SUMS. */
+enum cf_staged_array { CF_STAGED_X, CF_STAGED_Q, CF_STAGED_OFF, CF_STAGED_ARRAYS };
+typedef struct cf_staged {
+  double of[CF_STAGED_ARRAYS][CF_EXACT_PIECE];
+  size_t count;
+  /* the largest magnitude, or 0; and the least above 0, or infinity */
+  double peak[CF_STAGED_ARRAYS], least[CF_STAGED_ARRAYS];
+} cf_staged;
+
 typedef struct cf_error_kernels {
   /* Widens *found. */
   void (*magnitudes)(const cf_values *values, cf_magnitudes *found);
@@ -49,6 +78,15 @@ typedef struct cf_error_kernels {
    * there are any. Gives how many they are; both have room for all. */
   size_t (*outside)(const cf_values *values, double limit, double beyond, void *found,
                     double *weights);
+  /* Fill in *staged, and add to the counts and widen the maxima of *found. */
+  void (*stage)(const cf_before_after *elements, cf_staged *staged, cf_errors *found);
+  /* Add up the products of staged numbers, each rounded, and put the sum into sums[0] to
+   * sums[levels - 1], in units of 2^(exponent - 52 - level * CF_EXACT_STEP).  Levels are 2, 3, 4 or
+   * 6.  Magnitudes of products are below 2^(exponent - 6), the last level's units are no finer than
+   * their last bits have to be, and 2^(exponent + 1) and the last level's 2^(exponent - level *
+   * CF_EXACT_STEP) are normal numbers. */
+  void (*add_products)(const double *a, const double *b, size_t count, int exponent, int levels,
+                       int64_t *sums);
 } cf_error_kernels;
 
 /* Without a single slot where the target architecture is another. */

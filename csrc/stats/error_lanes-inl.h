@@ -213,6 +213,8 @@ static size_t ISA_NAME(outside)(const cf_values *values, double limit, double be
                             : outside_of(values, limit, beyond, found, weights, 0);
 }
 
-#define CF_ERROR_KERNELS {ISA_NAME(magnitudes), ISA_NAME(errors), ISA_NAME(sums), ISA_NAME(outside)}
+#define CF_ERROR_KERNELS                                   \
+  {ISA_NAME(magnitudes), ISA_NAME(errors), ISA_NAME(sums), \
+   ISA_NAME(outside),    ISA_NAME(stage),  ISA_NAME(add_products)}
 
 #endif

@@ -58,10 +58,11 @@ static inline int v_any_less(lanes a, lanes b) {
 }
 
 #include "stats/error_lanes-inl.h"
+#include "stats/exact_lanes-inl.h"
 
 CF_TARGET_END
 
 const cf_error_kernels cf_error_kernels_avx2 = CF_ERROR_KERNELS;
 #else
-const cf_error_kernels cf_error_kernels_avx2 = {NULL, NULL, NULL, NULL};
+const cf_error_kernels cf_error_kernels_avx2 = {.magnitudes = NULL};
 #endif

@@ -33,10 +33,11 @@ static inline lanes v_select_less(lanes a, lanes b, lanes x, lanes y) {
 static inline int v_any_less(lanes a, lanes b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ) != 0; }
 
 #include "stats/error_lanes-inl.h"
+#include "stats/exact_lanes-inl.h"
 
 CF_TARGET_END
 
 const cf_error_kernels cf_error_kernels_avx512 = CF_ERROR_KERNELS;
 #else
-const cf_error_kernels cf_error_kernels_avx512 = {NULL, NULL, NULL, NULL};
+const cf_error_kernels cf_error_kernels_avx512 = {.magnitudes = NULL};
 #endif

@@ -64,8 +64,9 @@ static inline int v_any_less(lanes a, lanes b) {
 }
 
 #include "stats/error_lanes-inl.h"
+#include "stats/exact_lanes-inl.h"
 
 const cf_error_kernels cf_error_kernels_neon = CF_ERROR_KERNELS;
 #else
-const cf_error_kernels cf_error_kernels_neon = {NULL, NULL, NULL, NULL};
+const cf_error_kernels cf_error_kernels_neon = {.magnitudes = NULL};
 #endif

@@ -6,17 +6,12 @@
 #include "cfloat.h"
 #include "cpu/compiler.h"
 #include "cpu/float_modes.h"
+#include "stats/error_kernels.h"
 
 enum {
   MANTISSA_BITS = 52,
   EXPONENT_BIAS = 1075 /* of the mantissa as an integer */
 };
-
-static uint64_t bits_of(double x) {
-  uint64_t bits;
-  memcpy(&bits, &x, sizeof bits);
-  return bits;
-}
 
 static int exponent_field(uint64_t bits) { return (int)(bits >> MANTISSA_BITS & 0x7FF); }
 
@@ -24,15 +19,14 @@ static int exponent_field(uint64_t bits) { return (int)(bits >> MANTISSA_BITS & 
 static double normalised(double x, int *exponent) {
   const double scale = 18446744073709551616.0; /* 2^64 */
   int scaled = 0;
-  if (exponent_field(bits_of(x)) == 0) {
+  if (exponent_field(cf_double_to_bits(x)) == 0) {
     x *= scale;
     scaled = 64;
   }
-  uint64_t bits = bits_of(x);
+  uint64_t bits = cf_double_to_bits(x);
   *exponent = exponent_field(bits) - 1023 - scaled;
-  bits = (bits & ~((uint64_t)0x7FF << MANTISSA_BITS)) | (uint64_t)1023 << MANTISSA_BITS;
-  memcpy(&x, &bits, sizeof x);
-  return x;
+  return cf_bits_to_double((bits & ~((uint64_t)0x7FF << MANTISSA_BITS)) | (uint64_t)1023
+                                                                              << MANTISSA_BITS);
 }
 
 /* A product that was rounded to 53 bits, whatever its exponent: mantissa * 2^(bin - CF_SUM_ORIGIN),
@@ -53,47 +47,52 @@ static product product_of_bits(uint64_t bits, int exponent) {
 }
 
 static product product_of(double a, double b) {
-  const uint64_t bits = bits_of(a * b);
+  const uint64_t bits = cf_double_to_bits(a * b);
   const int field = exponent_field(bits);
   /* one in the first binade of normal numbers may have been rounded up to it from below */
   if (field > 1 && field != 0x7FF) return product_of_bits(bits, 0);
   if (a == 0 || b == 0) return (product){0, 0, CF_SUM_ORIGIN};
   int exponent_a, exponent_b; /* below or above the normal numbers */
   const double mantissas = normalised(a, &exponent_a) * normalised(b, &exponent_b);
-  return product_of_bits(bits_of(mantissas), exponent_a + exponent_b);
+  return product_of_bits(cf_double_to_bits(mantissas), exponent_a + exponent_b);
 }
 
-static product square_of(double x) {
-  product result = product_of(x, x);
-  result.sign = 0; /* which a compiler can't know */
-  return result;
-}
-
-/* -1 negates: (n ^ -1) - -1 */
-static int64_t with_sign(int64_t magnitude, int64_t sign) { return (magnitude ^ sign) - sign; }
-
-/* A sum by words of 32 bits that carry nothing yet, and what is yet to be added to it, on its way
- * in registers: recent products that lie within 64 bins, as an integer of 128 bits in units of
+/* A sum by words of 64 bits, in two's complement, and what is yet to be added to it, on its way in
+ * registers: recent products that lie within 64 bins, as an integer of 128 bits in units of
  * 2^(base - CF_SUM_ORIGIN). */
-enum { WORD_BITS = 32, SUM_WORDS = CF_SUM_BYTES / 4, RECENT_BINS = 64, RECENT_PRODUCTS = 1024 };
+enum { WORD_BITS = 64, SUM_WORDS = CF_SUM_BYTES / 8, RECENT_BINS = 64, RECENT_PRODUCTS = 1024 };
 typedef struct exact_sum {
   uint64_t lower, upper;
   int base, count;
-  int64_t words[SUM_WORDS];
+  int first, last; /* of the words at which something was added */
+  uint64_t words[SUM_WORDS];
 } exact_sum;
 
-static CF_NOINLINE void add_recent(exact_sum *sum) {
-  const int is_negative = (int)(sum->upper >> 63);
-  const uint64_t mask = 0xFFFFFFFFu, flip = is_negative ? ~(uint64_t)0 : 0;
-  const uint64_t lower = (sum->lower ^ flip) + (is_negative ? 1 : 0);
-  const uint64_t upper = (sum->upper ^ flip) + (is_negative && lower == 0 ? 1 : 0);
-  const uint64_t parts[4] = {lower & mask, lower >> WORD_BITS, upper & mask, upper >> WORD_BITS};
-  int64_t *word = sum->words + sum->base / WORD_BITS;
-  for (int i = 0; i < 4; ++i, ++word) {
-    const uint64_t part = parts[i] << sum->base % WORD_BITS;
-    word[0] += with_sign((int64_t)(part & mask), -is_negative);
-    word[1] += with_sign((int64_t)(part >> WORD_BITS), -is_negative);
+/* Add an integer of 128 bits in two's complement, of magnitude below 2^126, times 2^bin. */
+static void add_at(exact_sum *sum, uint64_t lower, uint64_t upper, int bin) {
+  enum { PARTS = 3 };
+  const int first = bin / WORD_BITS, shift = bin % WORD_BITS;
+  const uint64_t sign = upper >> 63 ? ~(uint64_t)0 : 0;
+  const uint64_t parts[PARTS] = {lower << shift, upper << shift | lower >> 1 >> (63 - shift),
+                                 sign << shift | upper >> 1 >> (63 - shift)};
+  uint64_t *word = sum->words + first, carried = 0;
+  for (int i = 0; i < PARTS; ++i, ++word) {
+    const uint64_t with_part = *word + parts[i];
+    *word = with_part + carried;
+    carried = (uint64_t)(with_part < parts[i]) | (uint64_t)(*word < carried);
   }
+  /* all further parts are the sign: with a carry, nothing; else 1 is added or taken */
+  for (; word < sum->words + SUM_WORDS && carried != (sign & 1); ++word) {
+    const uint64_t before = *word;
+    *word += sign + carried;
+    carried = sign ? before != 0 : *word == 0;
+  }
+  if (first < sum->first) sum->first = first;
+  if (first > sum->last) sum->last = first;
+}
+
+static CF_NOINLINE void add_recent(exact_sum *sum) {
+  if ((sum->lower | sum->upper) != 0) add_at(sum, sum->lower, sum->upper, sum->base);
   sum->lower = sum->upper = 0;
   sum->count = 0;
 }
@@ -116,53 +115,90 @@ static void add(product p, exact_sum *sum) {
   sum->upper += sum->lower < one;
 }
 
-/* The words of a sum to which everything was added, one after the other. */
-static void carry(exact_sum *sum, uint8_t *bytes) {
+/* Products of any numbers, one by one. */
+static CF_NOINLINE void add_one_by_one(exact_sum *sum, const double *a, const double *b,
+                                       size_t count) {
+  for (size_t i = 0; i < count; ++i) add(product_of(a[i], b[i]), sum);
   add_recent(sum);
-  int64_t carried = 0;
-  for (int i = 0; i < SUM_WORDS; ++i) {
-    const int64_t word = sum->words[i] + carried;
-    const uint32_t kept = (uint32_t)((uint64_t)word & 0xFFFFFFFFu);
-    for (int j = 0; j < 4; ++j) bytes[4 * i + j] = (uint8_t)(kept >> 8 * j & 0xFF);
-    carried = (word - (int64_t)kept) / ((int64_t)1 << WORD_BITS); /* there is no rest */
-  }
 }
 
-int cf_exact_errors(const double *x, const double *q, const double *off, size_t count, double max,
-                    double smallest_normal, cf_errors *found) {
-  const double infinity = (double)INFINITY;
-  cf_errors here = {0};
-  exact_sum sums[CF_ERROR_SUMS];
-  if (count >= (size_t)1 << 31) return CF_BAD_LAYOUT;
-  memset(sums, 0, sizeof sums);
-  const uint64_t modes = cf_set_default_float_modes();
-  for (size_t i = 0; i < count; ++i) {
-    const double value = x[i], rounded = q[i], magnitude = fabs(value), size = fabs(rounded);
-    const double lost = fabs(off == NULL ? rounded - value : off[i]);
-    const double error = lost < infinity ? lost : infinity;
-    if (!(magnitude < infinity)) continue;
-    ++here.finite;
-    here.saturated += magnitude > max;
-    here.underflowed += (magnitude > 0) & (size == 0);
-    here.subnormal += (size > 0) & (size < smallest_normal);
-    if (error > here.max_abs) here.max_abs = error;
-    /* a division is slow, and seldom needed: less than this is no larger quotient, rounded or not
-     */
-    if (magnitude > 0 && error >= here.max_rel * magnitude * (1 - 0x1p-50) &&
-        error / magnitude > here.max_rel)
-      here.max_rel = error / magnitude;
-    add(square_of(value), &sums[CF_SIGNAL]);
-    if (error < infinity) {
-      add(square_of(error), &sums[CF_NOISE]);
-    } else {
-      ++here.overflowed;
+/* floor(log2(x)) of a number above 0, or the least there is of a subnormal one. */
+static int least_exponent(double x) {
+  return exponent_field(cf_double_to_bits(x)) == 0 ? -1074 : cf_exponent_of(x);
+}
+
+/* Products of two staged arrays, in vectors where their exponents are near enough. */
+static void add_products(const cf_error_kernels *kernels, exact_sum *sum, const cf_staged *staged,
+                         enum cf_staged_array a, enum cf_staged_array b) {
+  enum { LEAST = -1022, MOST = 1023, PRODUCTS = 8 };
+  static const int choices[] = {2, 3, 4, CF_EXACT_LEVELS};
+  if (!(staged->peak[a] > 0) || !(staged->peak[b] > 0)) return; /* all are zero */
+  const int least = least_exponent(staged->least[a]) + least_exponent(staged->least[b]);
+  int exponent = cf_exponent_of(staged->peak[a]) + cf_exponent_of(staged->peak[b]) + PRODUCTS;
+  /* products below 2^(LEAST + 1) may have lost bits, or were rounded up to it */
+  if (least > LEAST && exponent < MOST) {
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; ++i) {
+      const int levels = choices[i], below = (levels - 1) * CF_EXACT_STEP;
+      if (exponent - below > least) continue;
+      int64_t sums[CF_EXACT_LEVELS];
+      if (exponent - below < LEAST) exponent = LEAST + below;
+      kernels->add_products(staged->of[a], staged->of[b], staged->count, exponent, levels, sums);
+      for (int k = 0; k < levels; ++k)
+        if (sums[k] != 0)
+          add_at(sum, (uint64_t)sums[k], sums[k] < 0 ? ~(uint64_t)0 : 0,
+                 exponent - MANTISSA_BITS - k * CF_EXACT_STEP + CF_SUM_ORIGIN);
+      return;
     }
-    if (!(size < infinity)) continue;
-    add(product_of(value, rounded), &sums[CF_PRODUCT]);
-    add(square_of(rounded), &sums[CF_ROUNDED]);
+  }
+  add_one_by_one(sum, staged->of[a], staged->of[b], staged->count);
+}
+
+/* The bytes of a sum, and where those are that say all. */
+static void write_bytes(const exact_sum *sum, uint8_t *bytes, int32_t *first, int32_t *end) {
+  /* 2^31 integers of 191 bits, from the last word on, are fewer than so many */
+  enum { BEYOND = 4 };
+  if (sum->last < sum->first) return;
+  const int last = sum->last + BEYOND < SUM_WORDS ? sum->last + BEYOND : SUM_WORDS;
+  for (int i = sum->first; i < last; ++i)
+    for (int j = 0; j < 8; ++j) bytes[8 * i + j] = (uint8_t)(sum->words[i] >> 8 * j & 0xFF);
+  if (sum->words[SUM_WORDS - 1] >> 63)
+    memset(bytes + 8 * last, 0xFF, (size_t)(8 * (SUM_WORDS - last)));
+  *first = 8 * sum->first;
+  *end = 8 * last;
+}
+
+int cf_exact_errors(int x_type, const void *x, int q_type, const void *q, const double *off,
+                    size_t count, double max, double smallest_normal, cf_errors *found) {
+  if (x_type != CF_FLOAT32 && x_type != CF_FLOAT64) return CF_BAD_TYPE;
+  if (q_type != CF_FLOAT32 && q_type != CF_FLOAT64) return CF_BAD_TYPE;
+  if (count >= (size_t)1 << 31) return CF_BAD_LAYOUT;
+  const cf_error_kernels *kernels = cf_active_error_kernels();
+  exact_sum sums[CF_ERROR_SUMS];
+  cf_staged staged;
+  memset(found, 0, sizeof *found);
+  memset(sums, 0, sizeof sums);
+  for (int i = 0; i < CF_ERROR_SUMS; ++i) {
+    sums[i].first = SUM_WORDS;
+    sums[i].last = -1;
+  }
+  cf_before_after piece = {x, q,   x_type == CF_FLOAT64, q_type == CF_FLOAT64, off,
+                           0, max, smallest_normal};
+  const size_t x_size = piece.x_is_float64 ? sizeof(double) : sizeof(float);
+  const size_t q_size = piece.q_is_float64 ? sizeof(double) : sizeof(float);
+  const uint64_t modes = cf_set_default_float_modes();
+  for (size_t begin = 0; begin < count; begin += CF_EXACT_PIECE) {
+    piece.x = (const char *)x + begin * x_size;
+    piece.q = (const char *)q + begin * q_size;
+    piece.off = off == NULL ? NULL : off + begin;
+    piece.count = count - begin < CF_EXACT_PIECE ? count - begin : CF_EXACT_PIECE;
+    kernels->stage(&piece, &staged, found);
+    add_products(kernels, &sums[CF_SIGNAL], &staged, CF_STAGED_X, CF_STAGED_X);
+    add_products(kernels, &sums[CF_NOISE], &staged, CF_STAGED_OFF, CF_STAGED_OFF);
+    add_products(kernels, &sums[CF_PRODUCT], &staged, CF_STAGED_X, CF_STAGED_Q);
+    add_products(kernels, &sums[CF_ROUNDED], &staged, CF_STAGED_Q, CF_STAGED_Q);
   }
   cf_restore_float_modes(modes);
-  for (int i = 0; i < CF_ERROR_SUMS; ++i) carry(&sums[i], here.sums[i]);
-  *found = here;
+  for (int i = 0; i < CF_ERROR_SUMS; ++i)
+    write_bytes(&sums[i], found->sums[i], &found->first[i], &found->end[i]);
   return CF_OK;
 }

@@ -1,6 +1,7 @@
 """Peaks, counts, errors, and biases that follow from them."""
 
 from collections.abc import Sequence
+from struct import Struct
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from cfloat._core import threads
 from cfloat._core._cfloat import ffi, lib
 
 from .elements import (
+    NATIVE_TYPES,
     NULL,
     VOID,
     Array,
@@ -32,8 +34,17 @@ _METHODS: Final = {
 SUM_ORIGIN: Final[int] = lib.CF_SUM_ORIGIN
 _SUM_BYTES: Final[int] = lib.CF_SUM_BYTES
 
+# The fields of `cf_errors` before its sums, and where those begin.
+_FIELDS: Final = Struct("=2d5Q8i")
+_SIGNAL: Final[int] = ffi.offsetof("cf_errors", "sums")
+_NOISE: Final = _SIGNAL + _SUM_BYTES
+_PRODUCT: Final = _NOISE + _SUM_BYTES
+_ROUNDED: Final = _PRODUCT + _SUM_BYTES
+_ERRORS: Final = ffi.typeof("cf_errors *")
+
 # As in `elements`, for calls of a few elements.
 _cf_add_to_peaks: Final = lib.cf_add_to_peaks
+_cf_exact_errors: Final = lib.cf_exact_errors
 
 
 def add_to_peaks(values: Array, peaks: NDArray[np.float64]) -> None:
@@ -271,31 +282,31 @@ class ExactErrors(NamedTuple):
 
 
 def exact_errors(
-    x: NDArray[np.float64],
-    q: NDArray[np.float64],
-    off: NDArray[np.float64] | None,
-    largest: float,
-    smallest_normal: float,
+    x: Array, q: Array, off: NDArray[np.float64] | None, largest: float, smallest_normal: float
 ) -> ExactErrors:
-    """Find what elements lost by rounding: contiguous ones before and after it.
+    """Find what elements lost by rounding: those before and after it, less than 2**31.
 
-    Their differences are given where float64 does not have all of the elements.
+    Both are contiguous and aligned float32 or float64 of native byte order.  Their differences are given
+    where float64 does not have all of the elements.
     """
-    found = ffi.new("cf_errors *")
-    before, after = from_buffer("double[]", x), from_buffer("double[]", q)
-    differences = NULL if off is None else from_buffer("double[]", off)
-    status = lib.cf_exact_errors(
-        before, after, differences, x.size, largest, smallest_normal, found,
+    found = ffi.new(_ERRORS)
+    status = _cf_exact_errors(
+        NATIVE_TYPES[x.dtype], from_buffer(x), NATIVE_TYPES[q.dtype], from_buffer(q),
+        NULL if off is None else from_buffer("double[]", off), x.size, largest, smallest_normal, found,
     )  # fmt: skip
     if status:
         check_status(status)
-    # of few elements this is much of the time, and a loop most of it
-    sums, size, integer = ffi.buffer(found.sums)[:], _SUM_BYTES, int.from_bytes
+    # of few elements this is much of the time, and attributes, a loop or all bytes of the sums most of it
+    read = ffi.buffer(found)
+    (
+        max_abs, max_rel, finite, overflowed, saturated, underflowed, subnormal,
+        first_s, first_n, first_p, first_r, end_s, end_n, end_p, end_r,
+    ) = _FIELDS.unpack_from(read)  # fmt: skip
+    integer = int.from_bytes
     return ExactErrors(
-        found.max_abs, found.max_rel, found.finite, found.overflowed, found.saturated,
-        found.underflowed, found.subnormal,
-        integer(sums[:size], "little", signed=True),
-        integer(sums[size : 2 * size], "little", signed=True),
-        integer(sums[2 * size : 3 * size], "little", signed=True),
-        integer(sums[3 * size :], "little", signed=True),
+        max_abs, max_rel, finite, overflowed, saturated, underflowed, subnormal,
+        integer(read[_SIGNAL + first_s : _SIGNAL + end_s], "little", signed=True) << 8 * first_s,
+        integer(read[_NOISE + first_n : _NOISE + end_n], "little", signed=True) << 8 * first_n,
+        integer(read[_PRODUCT + first_p : _PRODUCT + end_p], "little", signed=True) << 8 * first_p,
+        integer(read[_ROUNDED + first_r : _ROUNDED + end_r], "little", signed=True) << 8 * first_r,
     )  # fmt: skip

@@ -149,10 +149,33 @@ static void same_sum(const uint8_t *bytes, const int64_t *bins, const char *name
   }
 }
 
+/* All sums of elements, and which bytes say all. */
+static void same_sums(const cf_errors *found, const double *x, const double *q, const double *off,
+                      int count) {
+  static const char *const names[] = {"signal", "noise", "product", "rounded"};
+  int64_t *bins = allocate(SUMS * sizeof *bins);
+  for (int sum = 0; sum < CF_ERROR_SUMS; ++sum) {
+    memset(bins, 0, SUMS * sizeof *bins);
+    for (int i = 0; i < count; ++i) {
+      const double a = sum == CF_NOISE ? off[i] : sum == CF_ROUNDED ? q[i] : x[i];
+      const double b = sum == CF_NOISE ? off[i] : sum == CF_SIGNAL ? x[i] : q[i];
+      if (isfinite(x[i]) && isfinite(a) && isfinite(b)) add_products(&a, &b, 1, bins);
+    }
+    const uint8_t *bytes = found->sums[sum];
+    const int first = found->first[sum], end = found->end[sum];
+    const int sign = end > 0 && bytes[end - 1] >= 0x80 ? 0xFF : 0;
+    int others = 0;
+    for (int i = 0; i < CF_SUM_BYTES; ++i)
+      others += i < first ? bytes[i] != 0 : i >= end ? bytes[i] != sign : 0;
+    CHECK(others == 0, "%s: %d bytes outside of %d to %d", names[sum], others, first, end);
+    same_sum(bytes, bins, names[sum]);
+  }
+  free(bins);
+}
+
 static void errors(uint64_t *state) {
   static double x[COUNT], q[COUNT], off[COUNT];
   static cf_errors found;
-  int64_t *bins = allocate(SUMS * sizeof *bins);
   int finite = 0, saturated = 0, underflowed = 0, subnormal = 0, overflowed = 0;
   double max_abs = 0, max_rel = 0;
   for (int i = 0; i < COUNT; ++i) {
@@ -164,7 +187,8 @@ static void errors(uint64_t *state) {
     if (i % 50 == 3) x[i] = q[i] = 0;
     off[i] = q[i] - x[i];
   }
-  CHECK(cf_exact_errors(x, q, off, COUNT, 1e250, 1e-250, &found) == CF_OK, "status");
+  CHECK(cf_exact_errors(CF_FLOAT64, x, CF_FLOAT64, q, off, COUNT, 1e250, 1e-250, &found) == CF_OK,
+        "status");
   for (int i = 0; i < COUNT; ++i) {
     if (!isfinite(x[i])) continue;
     const double error = isfinite(off[i]) ? fabs(off[i]) : (double)INFINITY;
@@ -184,22 +208,127 @@ static void errors(uint64_t *state) {
         "elements of every kind");
   CHECK(found.max_abs == max_abs && found.max_rel == max_rel, "%a, %a", found.max_abs,
         found.max_rel);
-  for (int sum = 0; sum < CF_ERROR_SUMS; ++sum) {
-    static const char *const names[] = {"signal", "noise", "product", "rounded"};
-    memset(bins, 0, SUMS * sizeof *bins);
-    for (int i = 0; i < COUNT; ++i) {
-      const double a = sum == CF_NOISE ? off[i] : sum == CF_ROUNDED ? q[i] : x[i];
-      const double b = sum == CF_NOISE ? off[i] : sum == CF_SIGNAL ? x[i] : q[i];
-      if (isfinite(x[i]) && isfinite(a) && isfinite(b)) add_products(&a, &b, 1, bins);
-    }
-    same_sum(found.sums[sum], bins, names[sum]);
-  }
+  same_sums(&found, x, q, off, COUNT);
   static cf_errors same;
-  CHECK(cf_exact_errors(x, q, NULL, COUNT, 1e250, 1e-250, &same) == CF_OK, "status");
+  CHECK(cf_exact_errors(CF_FLOAT64, x, CF_FLOAT64, q, NULL, COUNT, 1e250, 1e-250, &same) == CF_OK,
+        "status");
   CHECK(memcmp(&same, &found, sizeof same) == 0, "their own differences");
-  CHECK(cf_exact_errors(x, q, off, 0, 1, 1, &found) == CF_OK && found.finite == 0, "none");
-  CHECK(cf_exact_errors(x, q, off, (size_t)1 << 31, 1, 1, &found) == CF_BAD_LAYOUT, "too many");
-  free(bins);
+  CHECK(cf_exact_errors(CF_FLOAT64, x, CF_FLOAT64, q, off, 0, 1, 1, &found) == CF_OK &&
+            found.finite == 0,
+        "none");
+  CHECK(cf_exact_errors(CF_FLOAT64, x, CF_FLOAT64, q, off, (size_t)1 << 31, 1, 1, &found) ==
+            CF_BAD_LAYOUT,
+        "too many");
+  CHECK(cf_exact_errors(CF_FLOAT16, x, CF_FLOAT64, q, off, 1, 1, 1, &found) == CF_BAD_TYPE &&
+            cf_exact_errors(CF_FLOAT64, x, CF_INT64, q, off, 1, 1, 1, &found) == CF_BAD_TYPE,
+        "types");
+}
+
+/* Any number of elements of exponents near each other or not, so that sums are of two to six levels
+ * or one by one; near the ends of float64's range or not; and as float32. */
+static void spreads(uint64_t *state) {
+  enum { MOST = 1100 };
+  static const int WIDTHS[] = {0, 1, 8, 17, 20, 30, 41, 45, 60, 65, 90, 112, 115, 130, 500};
+  static const int CENTRES[] = {0, 0, -100, 90, -500, -511, 511, -700, 600, -1000, 900};
+  static double x[MOST], q[MOST], off[MOST];
+  static float x_float32[MOST], q_float32[MOST];
+  static cf_errors found;
+  const int trials = is_thinned() ? 60 : 300;
+  for (int trial = 0; trial < trials; ++trial) {
+    const int width = WIDTHS[random_below(state, sizeof WIDTHS / sizeof *WIDTHS)];
+    const int centre = CENTRES[random_below(state, sizeof CENTRES / sizeof *CENTRES)];
+    const int count = (int)random_below(state, trial % 2 == 0 ? 40 : MOST);
+    const int bits = 1 + (int)random_below(state, 63), alike = random_below(state, 3) == 0;
+    for (int i = 0; i < count; ++i) {
+      const int exponent = centre + (int)random_below(state, 2 * (uint64_t)width + 1) - width;
+      const double mantissa =
+          alike ? 1 - ldexp(1, -53) : (double)(random_bits(state) >> bits) * ldexp(1, bits - 64);
+      x[i] = ldexp(random_below(state, 2) == 0 ? mantissa : -mantissa, exponent);
+      q[i] = x[i] * (1 + ((double)random_below(state, 17) - 8) / 128);
+      if (random_below(state, 100) == 0) q[i] = x[random_below(state, (uint64_t)i + 1)];
+      if (random_below(state, 300) == 0) x[i] = (double)INFINITY;
+      if (random_below(state, 300) == 0) q[i] = (double)NAN;
+      x_float32[i] = fabs(x[i]) < 1e38 ? (float)x[i] : 1;
+      q_float32[i] = fabs(q[i]) < 1e38 ? (float)q[i] : -1;
+    }
+    for (int i = 0; i < count; ++i) off[i] = q[i] - x[i];
+    CHECK(cf_exact_errors(CF_FLOAT64, x, CF_FLOAT64, q, NULL, (size_t)count, 1, 1, &found) == CF_OK,
+          "status");
+    same_sums(&found, x, q, off, count);
+    CHECK(cf_exact_errors(CF_FLOAT32, x_float32, CF_FLOAT64, q, NULL, (size_t)count, 1, 1,
+                          &found) == CF_OK,
+          "status");
+    for (int i = 0; i < count; ++i) {
+      x[i] = (double)x_float32[i];
+      off[i] = q[i] - x[i];
+    }
+    same_sums(&found, x, q, off, count);
+    CHECK(cf_exact_errors(CF_FLOAT64, x, CF_FLOAT32, q_float32, NULL, (size_t)count, 1, 1,
+                          &found) == CF_OK,
+          "status");
+    for (int i = 0; i < count; ++i) {
+      q[i] = (double)q_float32[i];
+      off[i] = q[i] - x[i];
+    }
+    same_sums(&found, x, q, off, count);
+  }
+}
+
+/* Sums that change their sign again and again, whose upper words are all ones and all zeros. */
+static void signs(void) {
+  double x[8], q[8], off[8];
+  static cf_errors found;
+  for (int i = 0; i < 8; ++i) {
+    x[i] = ldexp(1, 100 * i - 400);
+    q[i] = i % 2 == 0 ? -x[i] : x[i];
+    off[i] = q[i] - x[i];
+  }
+  for (int first = 0; first < 8; ++first) {
+    const size_t count = (size_t)(8 - first);
+    CHECK(cf_exact_errors(CF_FLOAT64, x + first, CF_FLOAT64, q + first, NULL, count, 1, 1,
+                          &found) == CF_OK,
+          "status");
+    same_sums(&found, x + first, q + first, off + first, 8 - first);
+    CHECK(cf_exact_errors(CF_FLOAT64, x, CF_FLOAT64, q, NULL, count, 1, 1, &found) == CF_OK,
+          "status");
+    same_sums(&found, x, q, off, 8 - first);
+  }
+}
+
+/* Products of subnormal numbers, which are far smaller than others of their exponent field. */
+static void subnormal_factors(void) {
+  double x[2], q[2], off[2];
+  static cf_errors found;
+  for (int exponent = -1074; exponent < -1010; ++exponent) {
+    x[0] = ldexp(1, -960);
+    x[1] = ldexp(1, exponent);
+    q[0] = q[1] = ldexp(2 - ldexp(1, -52), 600);
+    off[0] = off[1] = q[0];
+    CHECK(cf_exact_errors(CF_FLOAT64, x, CF_FLOAT64, q, NULL, 2, 1, 1, &found) == CF_OK, "status");
+    same_sums(&found, x, q, off, 2);
+  }
+}
+
+/* The largest relative error, wherever it is, and of numbers of any size: it is seldom divided. */
+static void relative_errors(uint64_t *state) {
+  enum { MOST = 100 };
+  double x[MOST], q[MOST];
+  static cf_errors found;
+  for (int trial = 0; trial < 400; ++trial) {
+    const int count = 1 + (int)random_below(state, MOST);
+    const int exponent = trial % 4 == 0 ? -1074 : (int)random_below(state, 2000) - 1050;
+    double expected = 0;
+    for (int i = 0; i < count; ++i) {
+      x[i] = ldexp((double)random_below(state, trial % 8 == 0 ? 4 : 1000), exponent);
+      q[i] = ldexp((double)random_below(state, trial % 8 == 0 ? 4 : 1000), exponent);
+      if (trial % 3 == 0) q[i] = x[i] + ldexp((double)random_below(state, 9), exponent);
+      if (trial % 5 == 0 && random_below(state, 50) == 0) q[i] = (double)INFINITY;
+      if (x[i] > 0) expected = fmax(expected, fabs(q[i] - x[i]) / x[i]);
+    }
+    CHECK(cf_exact_errors(CF_FLOAT64, x, CF_FLOAT64, q, NULL, (size_t)count, 1, 1, &found) == CF_OK,
+          "status");
+    CHECK(found.max_rel == expected, "%a, expected %a", found.max_rel, expected);
+  }
 }
 
 /* Many products far above the first, of one sign, and negative ones whose lower half is zero: those
@@ -214,7 +343,8 @@ static void many_alike(void) {
       x[i] = kind == 0 && i > 0 ? 46340.9 : 1; /* whose square is near 2^31 */
       q[i] = -x[i];
     }
-    CHECK(cf_exact_errors(x, q, NULL, MANY, 1, 1, &found) == CF_OK, "status");
+    CHECK(cf_exact_errors(CF_FLOAT64, x, CF_FLOAT64, q, NULL, MANY, 1, 1, &found) == CF_OK,
+          "status");
     memset(bins, 0, SUMS * sizeof *bins);
     add_products(x, x, MANY, bins);
     same_sum(found.sums[CF_SIGNAL], bins, "many squares");
@@ -235,7 +365,8 @@ static void below_normal_numbers(void) {
       const double x = ldexp(below_one, exponent), q = sign * ldexp(1, -1022 - exponent), off = 0;
       const int lowest = CF_SUM_ORIGIN - 1022 - 53, highest = lowest + 53;
       cf_errors found;
-      CHECK(cf_exact_errors(&x, &q, &off, 1, 1e308, 0, &found) == CF_OK, "%a", x);
+      CHECK(cf_exact_errors(CF_FLOAT64, &x, CF_FLOAT64, &q, &off, 1, 1e308, 0, &found) == CF_OK,
+            "%a", x);
       for (int i = 0; i < 8 * CF_SUM_BYTES; ++i) {
         /* 53 ones; the negative number's are those that no carry from below reaches */
         const int in_positive = lowest <= i && i < highest,
@@ -253,5 +384,9 @@ void test_sums(void) {
   extremes();
   orders(&state);
   errors(&state);
+  spreads(&state);
+  signs();
+  subnormal_factors();
+  relative_errors(&state);
   many_alike();
 }
