@@ -271,6 +271,11 @@ class Format:
         return self.bits == 8 * self.storage_dtype.itemsize
 
     @cached_property
+    def _limits(self) -> tuple[float, int, int]:
+        """The largest value's significand and exponent field, and the smallest normal number's field."""
+        return self._max_significand, self._max_exponent_field, self._first_normal_field
+
+    @cached_property
     def _struct(self) -> Any:
         """What the C core reads of the format."""
         low, high = self.bias_range

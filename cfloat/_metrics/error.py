@@ -12,7 +12,7 @@ from cfloat._bias.masked import mask_of
 from cfloat._bias.round_to import round_to
 from cfloat._core import binding
 from cfloat._core.dtypes import fits_float32, real_array
-from cfloat._core.finfo import finfo
+from cfloat._core.finfo import largest_and_normal
 from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.pieces import pieces
@@ -25,7 +25,16 @@ from .exact_sums import UNIT, cosine, quotient
 from .sqnr import sqnr_db
 from .wide_integers import Low, difference, float64_parts
 
+Array = NDArray[Any]
 Floats = NDArray[np.float64]
+
+#: A format's largest value and its smallest normal number, at a bias; None without a format.
+Limits = tuple[float, float] | None
+
+_NO_LIMITS: Final = (math.inf, 0.0)
+
+# Elements that the core reads at a time where they are its own: few enough for Ctrl-C to be heard.
+_AT_ONCE: Final = 1 << 24
 
 _SUMS: Final = ("signal", "noise", "product", "rounded")
 
@@ -126,7 +135,7 @@ def error(
         raise ArgumentValueError(f"x has shape {before.shape} and q {after.shape}; they must agree")
     if known is None and bias is not None:
         raise ArgumentValueError(f"bias is {shown(bias)}, of no format; give fmt as well")
-    limits = None if known is None else finfo(known, bias)
+    limits = None if known is None else largest_and_normal(known, bias)
     before, after = without_masked(before, after, mask_of(x), mask_of(q))
     return sums_of(before, after, limits).stats(before.size, limits is not None)
 
@@ -143,14 +152,27 @@ def without_masked(
 
 
 @in_default_modes
-def sums_of(x: NDArray[Any], q: NDArray[Any], limits: finfo | None) -> "Sums":
+def sums_of(x: NDArray[Any], q: NDArray[Any], limits: Limits) -> "Sums":
     """Give the sums of a tensor, or a part of one, before and after rounding: of any real dtypes."""
     before, after = x.reshape(-1), q.reshape(-1)
+    if is_exact(before) and is_exact(after):  # nothing is left to compute with NumPy
+        if before.size <= _AT_ONCE:
+            return Sums(*binding.exact_errors(before, after, None, *(limits or _NO_LIMITS)))
+        sums = Sums()
+        for piece in pieces(before.shape, _AT_ONCE):
+            sums.add(before[piece], after[piece], limits)
+        return sums
     sums = Sums()
     with np.errstate(all="ignore"):
         for piece in pieces(before.shape):
             sums.add_of(before[piece], after[piece], limits)
     return sums
+
+
+def is_exact(x: Array) -> bool:
+    """Tell whether the core reads an array for exact sums as it is."""
+    flags = x.flags
+    return x.dtype in binding.EXACT_TYPES and flags.c_contiguous and flags.aligned
 
 
 @in_default_modes
@@ -161,7 +183,7 @@ def sums_of_rounding(x: NDArray[Any], fmt: Format, bias: int) -> "Sums":
     """
     sums = Sums()
     is_float32 = fits_float32(x.dtype)
-    limits = finfo(fmt, bias)
+    limits = largest_and_normal(fmt, bias)
     with np.errstate(all="ignore"):
         for piece in pieces(x.shape):
             part = x[piece]
@@ -220,28 +242,18 @@ class Sums:
             of[name] = (numerator << UNIT) // denominator
         return cls(**of)
 
-    def add_of(self, x: NDArray[Any], q: NDArray[Any], limits: finfo | None) -> None:
+    def add_of(self, x: NDArray[Any], q: NDArray[Any], limits: Limits) -> None:
         """Add a piece: arrays of one axis, of any real dtypes."""
-        before, x_low = float64_parts(x)
-        after, q_low = float64_parts(q)
+        before, x_low = (x, None) if is_exact(x) else float64_parts(x)
+        after, q_low = (q, None) if is_exact(q) else float64_parts(q)
         self.add(before, after, limits, x_low, q_low)
 
-    def add(
-        self,
-        x: Floats,
-        q: Floats,
-        limits: finfo | None,
-        x_low: Low = None,
-        q_low: Low = None,
-    ) -> None:
-        """Add a piece: contiguous arrays of one axis, and what float64 has lost of their elements."""
+    def add(self, x: Array, q: Array, limits: Limits, x_low: Low = None, q_low: Low = None) -> None:
+        """Add a piece: arrays of one axis that are `is_exact`, and what float64 has lost of them."""
         if x.size == 0:
             return
-        is_exact = x_low is None and q_low is None
-        off = None if is_exact else difference(q, q_low, x, x_low)
-        largest, normal = (
-            (math.inf, 0.0) if limits is None else (limits.max, limits.smallest_normal)
-        )
+        off = None if x_low is None and q_low is None else difference(q, q_low, x, x_low)
+        largest, normal = limits or _NO_LIMITS
         self.merge(binding.exact_errors(x, q, off, largest, normal))
         if x_low is not None:  # a part of what float64 has not, beyond the largest
             beyond = (np.abs(x) == largest) & (np.sign(x_low) == np.sign(x))

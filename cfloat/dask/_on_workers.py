@@ -19,7 +19,7 @@ from cfloat._bias.masked import mask_of, present_values, with_nothing_masked
 from cfloat._bias.percentile import BinadeCounts
 from cfloat._bias.round_to import round_to as round_array
 from cfloat._convert import elementwise
-from cfloat._core.finfo import finfo
+from cfloat._core.finfo import largest_and_normal
 from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
 from cfloat._core.rounding import Positions
@@ -198,12 +198,12 @@ class ErrorPart(NamedTuple):
         """Return the part of a chunk before and after rounding."""
         before, after = without_masked(np.asarray(x), np.asarray(q), mask_of(x), mask_of(q))
         if not isinstance(q, CFloatArray):
-            limits = None if fmt is None else finfo(fmt, bias)
+            limits = None if fmt is None else largest_and_normal(fmt, bias)
             sums = sums_of(before, after, limits)
             return cls(sums, after.size, frozenset([None]), frozenset())
         # Dask may join empty chunks to one whose bias is nobody's
         own, one = own_format(q, fmt, bias if q.size else None)
-        limits = None if own is None else finfo(own, one)
+        limits = None if own is None else largest_and_normal(own, one)
         found = frozenset(np.unique(np.asarray(q.bias)).tolist())
         return cls(sums_of(before, after, limits), after.size, frozenset([q.format]), found)
 

@@ -69,6 +69,7 @@ from .schemes import (
     scheme_values,
 )
 from .statistics import (
+    EXACT_TYPES,
     SUM_ORIGIN,
     ExactErrors,
     RoundingStats,
@@ -91,6 +92,7 @@ __all__ = [
     "ADAMW_MAX_SCALE",
     "CODES",
     "DIVIDE_BY_ZERO",
+    "EXACT_TYPES",
     "INVALID",
     "NATIVE_TYPES",
     "NO_TYPE",

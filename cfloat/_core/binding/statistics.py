@@ -11,7 +11,6 @@ from cfloat._core import threads
 from cfloat._core._cfloat import ffi, lib
 
 from .elements import (
-    NATIVE_TYPES,
     NULL,
     VOID,
     Array,
@@ -41,6 +40,11 @@ _NOISE: Final = _SIGNAL + _SUM_BYTES
 _PRODUCT: Final = _NOISE + _SUM_BYTES
 _ROUNDED: Final = _PRODUCT + _SUM_BYTES
 _ERRORS: Final = ffi.typeof("cf_errors *")
+#: What `exact_errors` takes.
+EXACT_TYPES: Final = {
+    np.dtype(np.float32): lib.CF_FLOAT32,
+    np.dtype(np.float64): lib.CF_FLOAT64,
+}
 
 # As in `elements`, for calls of a few elements.
 _cf_add_to_peaks: Final = lib.cf_add_to_peaks
@@ -268,6 +272,10 @@ def rounding_errors(fmt: Any, bias: int, values: NDArray[np.float32]) -> Roundin
 class ExactErrors(NamedTuple):
     """The fields of `cf_errors`, its sums as integers in units of 2 to the power of minus `SUM_ORIGIN`."""
 
+    signal: int
+    noise: int
+    product: int
+    rounded: int
     max_abs: float
     max_rel: float
     finite: int
@@ -275,10 +283,6 @@ class ExactErrors(NamedTuple):
     saturated: int
     underflowed: int
     subnormal: int
-    signal: int
-    noise: int
-    product: int
-    rounded: int
 
 
 def exact_errors(
@@ -286,12 +290,12 @@ def exact_errors(
 ) -> ExactErrors:
     """Find what elements lost by rounding: those before and after it, less than 2**31.
 
-    Both are contiguous and aligned float32 or float64 of native byte order.  Their differences are given
-    where float64 does not have all of the elements.
+    They are contiguous and aligned, of a dtype of `EXACT_TYPES` each.  Their differences are given where
+    float64 does not have all of the elements.
     """
     found = ffi.new(_ERRORS)
     status = _cf_exact_errors(
-        NATIVE_TYPES[x.dtype], from_buffer(x), NATIVE_TYPES[q.dtype], from_buffer(q),
+        EXACT_TYPES[x.dtype], from_buffer(x), EXACT_TYPES[q.dtype], from_buffer(q),
         NULL if off is None else from_buffer("double[]", off), x.size, largest, smallest_normal, found,
     )  # fmt: skip
     if status:
@@ -304,9 +308,9 @@ def exact_errors(
     ) = _FIELDS.unpack_from(read)  # fmt: skip
     integer = int.from_bytes
     return ExactErrors(
-        max_abs, max_rel, finite, overflowed, saturated, underflowed, subnormal,
         integer(read[_SIGNAL + first_s : _SIGNAL + end_s], "little", signed=True) << 8 * first_s,
         integer(read[_NOISE + first_n : _NOISE + end_n], "little", signed=True) << 8 * first_n,
         integer(read[_PRODUCT + first_p : _PRODUCT + end_p], "little", signed=True) << 8 * first_p,
         integer(read[_ROUNDED + first_r : _ROUNDED + end_r], "little", signed=True) << 8 * first_r,
+        max_abs, max_rel, finite, overflowed, saturated, underflowed, subnormal,
     )  # fmt: skip
