@@ -140,6 +140,31 @@ def test_sums_are_exact_in_any_order(rng):
     assert repr(cf.error(x[order], q[order])) == repr(cf.error(x, q))
 
 
+def sums_of_fractions(x, q):
+    """The sums of `exact_errors`, of products that are in float64's range: each is rounded to it."""
+    x, q = x.astype(np.float64), q.astype(np.float64)
+    off = q - x
+    return [
+        int(2**UNIT * sum(map(Fraction, (a * b).tolist())))
+        for a, b in [(x, x), (off, off), (x, q), (q, q)]
+    ]
+
+
+@pytest.mark.parametrize(
+    "dtypes", [("f4", "f4"), ("f4", "f8"), ("f8", "f4"), ("f8", "f8")], ids=str
+)
+@pytest.mark.parametrize("width", [0, 10, 25, 55, 62])
+def test_exact_sums_of_any_width(isa, rng, width, dtypes):
+    """Numbers near each other, whose sums are of a few float64, and those that are added one by one."""
+    for count in (1, 15, 16, 17, 511, 513, 1100):
+        x = np.ldexp(rng.standard_normal(count), rng.integers(-width, width + 1, count))
+        q = x * rng.uniform(-1.5, 1.5, count)
+        x, q = x.astype(dtypes[0]), q.astype(dtypes[1])
+        q[:: 1 + count // 3] = x[:: 1 + count // 3]
+        found = binding.exact_errors(x, q, None, math.inf, 0.0)
+        assert list(found[:4]) == sums_of_fractions(x, q)
+
+
 @pytest.mark.parametrize("exponent", [-1070, -600, 600, 1020])
 def test_exact_sums_beyond_the_range(exponent):
     x = np.ldexp(np.float64([1.0, 1.5, -1.75]), exponent)
