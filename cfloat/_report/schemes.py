@@ -22,6 +22,7 @@ convolution's weight, a row is all that belongs to one output.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import repeat
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -32,7 +33,7 @@ from cfloat._core import binding
 from cfloat._core.format import Format
 from cfloat._core.presets import float8_e4m3fn, float8_e5m2
 from cfloat._core.public_names import public
-from cfloat._metrics.sqnr import sqnr_db
+from cfloat._metrics.sqnr import sqnr_db_each
 from cfloat.errors import ArgumentValueError
 
 Array = NDArray[Any]
@@ -256,8 +257,10 @@ class SchemeErrors:
         ]
         return [
             [
-                Comparison(name, scheme, sqnr_db(signal, error), bits, nbytes)
-                for (scheme, bits, nbytes), error in zip(columns, errors, strict=True)
+                Comparison(name, scheme, db, bits, nbytes)
+                for (scheme, bits, nbytes), db in zip(
+                    columns, sqnr_db_each(repeat(signal), errors), strict=True
+                )
             ]
             for name, signal, errors in zip(
                 names, self.signals.tolist(), self.errors.tolist(), strict=True

@@ -33,8 +33,9 @@ _METHODS: Final = {
 SUM_ORIGIN: Final[int] = lib.CF_SUM_ORIGIN
 _SUM_BYTES: Final[int] = lib.CF_SUM_BYTES
 
-# The fields of `cf_errors` before its sums, and where those begin.
+# The fields of `cf_errors` before its sums, and where those begin; and all of `cf_rounding_stats`.
 _FIELDS: Final = Struct("=2d5Q8i")
+_ROUNDING_FIELDS: Final = Struct("=6d5Q")
 _SIGNAL: Final[int] = ffi.offsetof("cf_errors", "sums")
 _NOISE: Final = _SIGNAL + _SUM_BYTES
 _PRODUCT: Final = _NOISE + _SUM_BYTES
@@ -266,7 +267,7 @@ def rounding_errors(fmt: Any, bias: int, values: NDArray[np.float32]) -> Roundin
     check_status(
         lib.cf_rounding_errors(fmt, bias, ffi.from_buffer("float[]", values), values.size, found)
     )
-    return RoundingStats(*(getattr(found, name) for name in RoundingStats._fields))
+    return RoundingStats(*_ROUNDING_FIELDS.unpack(ffi.buffer(found)))
 
 
 class ExactErrors(NamedTuple):
