@@ -50,7 +50,10 @@ class Checkpoint(Mapping[str, CFloatArray | Array]):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        contents = self._contents = Contents(open_source(as_path(path)))
+        self._set(Contents(open_source(as_path(path))))
+
+    def _set(self, contents: Contents) -> None:
+        self._contents = contents
         source = self._source = contents.source
         self.unreadable: dict[str, str] = {}
         for name, reason in sorted(source.unreadable.items()):
@@ -160,6 +163,13 @@ class Checkpoint(Mapping[str, CFloatArray | Array]):
 
     def __repr__(self) -> str:
         return f"Checkpoint({shown_path(self.path)!r}, {len(self)} tensors)"
+
+
+def checkpoint_of(contents: Contents) -> Checkpoint:
+    """Make the checkpoint of a file that is open already; it raises as one that opens it."""
+    made = Checkpoint.__new__(Checkpoint)
+    made._set(contents)
+    return made
 
 
 def _tied_by_metadata(contents: Contents) -> dict[str, str]:

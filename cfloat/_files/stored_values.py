@@ -43,6 +43,8 @@ class StoredValues(Mapping[str, Array]):
         #: The path as it was given, after what is before the names.
         self.paths = {"": os.fspath(path)}
         self._contents = Contents(open_source(as_path(path)))
+        #: What is in the file, after what is before the names.
+        self.contents = {"": self._contents}
         scales = self._contents.scales
         # a dict, in which to look names up
         self._names = {name: None for name in self._contents.names if name not in scales}
@@ -86,10 +88,11 @@ class JoinedValues(Mapping[str, Array]):
         paths = list(paths)
         #: The paths as they were given, by what is before the names.
         self.paths = {f"{Path(path)}:": os.fspath(path) for path in paths}
+        opened = [(f"{Path(path)}:", StoredValues(path)) for path in paths]
+        #: What is in the files, by what is before the names.
+        self.contents = {prefix: values.contents[""] for prefix, values in opened}
         self._places = {
-            f"{Path(path)}:{name}": (values, name)
-            for path, values in [(path, StoredValues(path)) for path in paths]
-            for name in values
+            f"{prefix}{name}": (values, name) for prefix, values in opened for name in values
         }
 
     def __getitem__(self, name: str) -> Array:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise, repeat
 from typing import Any, Final, NamedTuple
 
@@ -215,16 +215,19 @@ class Measurement:
         if self._scan.is_sample and _several_biases(fmt):
             count = max(1, layout.bias_count(self._values.shape, turned))
         uncertainty = found.uncertainty_db
-        # by position, which takes half the time
-        return [
-            Granularity(
-                subject.name, label, name, db, count, lowest, median, highest, nbytes, bits, uncertainty
+        # there are many, and this way no line of Python runs for each
+        make = partial(tuple.__new__, Granularity)
+        names = [subject.name for subject in self._subjects]
+        dbs = sqnr_db_each(repeat(1.0), found.error)
+        return list(
+            map(
+                make,
+                zip(
+                    names, repeat(label), repeat(name), dbs, repeat(count), found.lowest, found.median,
+                    found.highest, repeat(nbytes), repeat(bits), repeat(uncertainty),
+                ),
             )
-            for subject, db, lowest, median, highest in zip(
-                self._subjects, sqnr_db_each(repeat(1.0), found.error), found.lowest, found.median,
-                found.highest, strict=True,
-            )
-        ]  # fmt: skip
+        )  # fmt: skip
 
     def _subnormals(self) -> list[list[SubnormalRow]]:
         found: list[list[SubnormalRow]] = [[] for _ in self._subjects]

@@ -22,7 +22,7 @@ from cfloat._core.format import Format
 from cfloat._core.presets import COMPARED, as_format
 from cfloat._core.public_names import public
 from cfloat._core.text import shown
-from cfloat._files.checkpoint import Checkpoint, load
+from cfloat._files.checkpoint import Checkpoint, checkpoint_of
 from cfloat._files.dtypes import BY_COMMON_NAME
 from cfloat._files.moments import uses_under
 from cfloat._files.names_by_reason import few_names
@@ -623,7 +623,10 @@ def _stored_model(
     model = StoredModel(include=include, exclude=exclude)
     try:
         if isinstance(tensors, StoredValues | JoinedValues):
-            files = {prefix: (path, load(path)) for prefix, path in tensors.paths.items()}
+            files = {
+                prefix: (path, checkpoint_of(tensors.contents[prefix]))
+                for prefix, path in tensors.paths.items()
+            }
         elif isinstance(tensors, Checkpoint):
             files = {"": (os.fspath(tensors.path), tensors)}
     except FileError as error:

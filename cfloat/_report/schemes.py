@@ -21,7 +21,7 @@ convolution's weight, a row is all that belongs to one output.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import repeat
 from typing import Any, Final, Literal, NamedTuple
 
@@ -251,21 +251,24 @@ class SchemeErrors:
         """Say what each scheme costs each matrix, of these names."""
         size = self._rows * self._length
         sizes = _sizes(self._schemes, self._rows, self._length)
-        columns = [
-            (scheme.name, 8 * nbytes / size, nbytes)
-            for scheme, nbytes in zip(self._schemes, sizes, strict=True)
-        ]
+        schemes = [scheme.name for scheme in self._schemes]
+        bits = [8 * nbytes / size for nbytes in sizes]
+        # there are many, and this way no line of Python runs for each
+        make = partial(tuple.__new__, Comparison)
         return [
-            [
-                Comparison(name, scheme, db, bits, nbytes)
-                for (scheme, bits, nbytes), db in zip(
-                    columns, sqnr_db_each(repeat(signal), errors), strict=True
+            list(
+                map(
+                    make,
+                    zip(
+                        repeat(name), schemes, sqnr_db_each(repeat(signal), errors), bits, sizes,
+                        repeat(0.0),
+                    ),
                 )
-            ]
+            )
             for name, signal, errors in zip(
                 names, self.signals.tolist(), self.errors.tolist(), strict=True
             )
-        ]
+        ]  # fmt: skip
 
 
 def scheme_values(scheme: Scheme, tensor: Array) -> Floats:
