@@ -373,7 +373,11 @@ class Histogram:
                 round_checked(inside, fmt, bias, inside.shape, check_rounding(mode, inside.shape))
                 for mode in ("toward_zero", "toward_positive")
             )
-            low, high = np.ldexp(down, -self.scale), np.ldexp(up, -self.scale)
+            low, high = (
+                (np.ldexp(down, -self.scale), np.ldexp(up, -self.scale))
+                if self.scale
+                else (down, up)
+            )
             below, above = edges - low, high - edges
             # the product of the distances from both neighbours; beyond the largest value, that from it
             between = np.isfinite(high) & (high > low)
