@@ -197,6 +197,19 @@ def test_code_use_counts_codes():
     assert use.entropy == pytest.approx(-(shares * np.log2(shares)).sum(), abs=1e-3)
 
 
+@pytest.mark.parametrize("fmt", [cf.CFloat8_1_4_3, cf.float16], ids=str)
+@pytest.mark.parametrize("size", [0, 1, 300, 5000])
+def test_code_use_of_few_and_many(fmt, size):
+    """Few elements have few of the codes, which are sorted then; many have a count for each."""
+    # several bins have one code
+    x = 1 + np.random.default_rng(0).integers(0, 60, size).astype(np.float32) / 2048
+    _, counts = np.unique(cf.encode(x, fmt, 15), return_counts=True)
+    use = Histogram.of(x).code_use(fmt, 15)
+    assert (use.used, use.available) == (counts.size, 1 << fmt.bits)
+    shares = counts / max(1, size)
+    assert use.entropy == pytest.approx(-(shares * np.log2(shares)).sum())
+
+
 def test_exponents_and_zeros():
     found = Histogram.of(np.float32([0, -0.0, 1, 1.5, -1.99, 4, 2**-149, np.inf]))
     assert found.exponents() == {0: 3, 2: 1, -149: 1}

@@ -11,6 +11,7 @@ from cfloat._bias.squared_errors import best_bias, squared_errors
 from cfloat._core import binding
 from cfloat._core.pieces import PIECE_SIZE
 from cfloat._metrics.exact_sums import UNIT, cosine
+from cfloat._metrics.sqnr import sqnr_db, sqnr_db_each
 
 # SQNR in dB of rounding to nearest far from the range's ends, by integration over the density.
 THEORY = {
@@ -98,6 +99,15 @@ def test_nothing_to_measure(x):
     assert stats.sqnr_db == math.inf
     assert stats.mse == stats.saturated == stats.underflowed == stats.subnormal == 0.0
     assert math.isnan(stats.cosine)
+
+
+def test_ratios_of_many_are_those_of_each(rng):
+    numbers = [0.0, -0.0, -1.0, 5e-324, 1e-300, 1.0, 1e300, math.inf, math.nan]
+    numbers += np.ldexp(rng.standard_normal(30), rng.integers(-200, 200, 30)).tolist()
+    # of a quotient that is rounded to 0 there is no logarithm
+    pairs = [(a, b) for a in numbers for b in numbers if b == 0 or a <= 0 or a / b != 0]
+    signals, noises = zip(*pairs, strict=True)
+    assert repr(sqnr_db_each(signals, noises)) == repr(list(map(sqnr_db, signals, noises)))
 
 
 @pytest.mark.parametrize("exponent", [-1070, -500, 500, 1020])

@@ -115,6 +115,17 @@ def test_ml_dtypes_tensors(name):
     assert "exact" in cf.report({"x": x}).to_table()
 
 
+def test_a_file_is_opened_once(tmp_path, monkeypatch):
+    path = tmp_path / "model.safetensors"
+    cf.save(path, {"a.weight": np.ones((4, 8), np.float32)})
+
+    def open_again(*_):
+        raise AssertionError("it is open already")
+
+    monkeypatch.setattr("cfloat._files.checkpoint.open_source", open_again)
+    assert [each.name for each in cf.report(path, details=False).tensors] == ["a.weight"]
+
+
 def test_progress_grows_within_a_tensor():
     seen = []
     tensors = {"a": np.ones(20_000), "ints": np.arange(3), "b": X}
