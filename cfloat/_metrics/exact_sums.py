@@ -31,4 +31,7 @@ def cosine(product: int, a: int, b: int) -> float:
     unused = (least & -least).bit_length() - 1
     product, a, b = product >> unused, a >> unused, b >> unused
     most = math.isqrt((a * b) << 2 * _GUARD_BITS)
-    return quotient(max(-most, min(product << _GUARD_BITS, most)), most)
+    dividend = product << _GUARD_BITS
+    if -most < dividend < most:
+        return dividend / most
+    return 1.0 if product > 0 else -1.0

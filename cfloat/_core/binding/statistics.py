@@ -308,10 +308,11 @@ def exact_errors(
         first_s, first_n, first_p, first_r, end_s, end_n, end_p, end_r,
     ) = _FIELDS.unpack_from(read)  # fmt: skip
     integer = int.from_bytes
-    return ExactErrors(
+    values = (
         integer(read[_SIGNAL + first_s : _SIGNAL + end_s], "little", signed=True) << 8 * first_s,
         integer(read[_NOISE + first_n : _NOISE + end_n], "little", signed=True) << 8 * first_n,
         integer(read[_PRODUCT + first_p : _PRODUCT + end_p], "little", signed=True) << 8 * first_p,
         integer(read[_ROUNDED + first_r : _ROUNDED + end_r], "little", signed=True) << 8 * first_r,
         max_abs, max_rel, finite, overflowed, saturated, underflowed, subnormal,
     )  # fmt: skip
+    return tuple.__new__(ExactErrors, values)  # in a third of the time
