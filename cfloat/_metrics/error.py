@@ -130,7 +130,9 @@ def error(
     known = None if fmt is None else as_format(fmt)
     if isinstance(q, CFloatArray):
         known, bias = own_format(q, known, bias)
-    before, after = real_array("x", x), real_array("q", q)
+        before, after = real_array("x", x), q.__array__()
+    else:
+        before, after = real_array("x", x), real_array("q", q)
     if before.shape != after.shape:
         raise ArgumentValueError(f"x has shape {before.shape} and q {after.shape}; they must agree")
     if known is None and bias is not None:
@@ -209,9 +211,10 @@ def own_format(
     """Return an array's format and bias, or neither if its biases differ; those given must be these."""
     if fmt is not None and fmt != q.format:
         raise ArgumentValueError(f"fmt is {shown(fmt)}, and q has {shown(q.format)}")
-    if bias is None and type(q.bias) is int:
-        return q.format, q.bias
-    own = np.unique(np.asarray(q.bias))
+    found = q.bias
+    if bias is None and type(found) is int:
+        return q.format, found
+    own = np.unique(np.asarray(found))
     if bias is not None and np.any(own != q.format.check_bias(bias)):
         has = int(own[0]) if own.size == 1 else f"biases from {own[0]} to {own[-1]}"
         raise ArgumentValueError(f"bias is {shown(bias)}, and q has {has}")
