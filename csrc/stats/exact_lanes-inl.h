@@ -8,94 +8,110 @@
 #ifndef CF_STATS_EXACT_LANES_INL_H
 #define CF_STATS_EXACT_LANES_INL_H
 
-/* The lanes from element i on, with NaN for what is not there. */
-static inline lanes load_elements(const void *first, size_t i, size_t count, int is_float64) {
-  const size_t left = count - i;
-  if (is_float64) {
-    const char *from = (const char *)first + i * sizeof(double);
-    double last[CF_ERROR_LANES];
-    if (left >= CF_ERROR_LANES) return v_load((const double *)(const void *)from);
-    v_store(last, v_set1((double)NAN));
-    memcpy(last, from, left * sizeof *last);
-    return v_load(last);
-  }
-  const char *from = (const char *)first + i * sizeof(float);
-  float last[CF_ERROR_LANES];
-  if (left >= CF_ERROR_LANES) return v_load_float32((const float *)(const void *)from);
-  for (size_t j = 0; j < CF_ERROR_LANES; ++j) last[j] = NAN;
-  memcpy(last, from, left * sizeof *last);
-  return v_load_float32(last);
+static inline lanes load_elements(const void *first, size_t i, int is_float64) {
+  return is_float64 ? v_load((const double *)first + i) : v_load_float32((const float *)first + i);
 }
 
-static inline lanes least_above_zero(lanes magnitude, lanes least) {
-  return v_min(v_select_less(v_set1(0), magnitude, magnitude, v_set1((double)INFINITY)), least);
+/* The last lanes, from element i on, with NaN for what is not there. */
+static inline lanes load_last_elements(const void *first, size_t i, size_t count, int is_float64) {
+  double last[CF_ERROR_LANES];
+  float last_float32[CF_ERROR_LANES];
+  for (size_t j = 0; j < CF_ERROR_LANES; ++j) {
+    last[j] = (double)NAN;
+    last_float32[j] = NAN;
+  }
+  if (is_float64)
+    memcpy(last, (const double *)first + i, (count - i) * sizeof *last);
+  else
+    memcpy(last_float32, (const float *)first + i, (count - i) * sizeof *last_float32);
+  return is_float64 ? v_load(last) : v_load_float32(last_float32);
+}
+
+/* What is found while elements are staged. */
+typedef struct staging {
+  lanes finite, overflowed, saturated, underflowed, subnormal, max_abs, max_rel;
+  lanes peak[CF_STAGED_ARRAYS], least[CF_STAGED_ARRAYS];
+} staging;
+
+static inline void stage_lanes(lanes x, lanes q, lanes difference, lanes max, lanes normal,
+                               staging *s, cf_staged *staged, size_t i) {
+  const lanes zero = v_set1(0), one = v_set1(1), infinity = v_set1((double)INFINITY);
+  const lanes tiny = v_set1(0x1p-1074), huge = v_set1(0x1.fffffffffffffp1023);
+  const lanes lost = v_abs(difference), before = v_abs(x), after = v_abs(q);
+  const lanes counts = v_select_less(before, infinity, one, zero);
+  lanes error = v_select_less(lost, infinity, lost, infinity);
+  error = v_select_less(before, infinity, error, zero);
+  x = v_select_less(before, infinity, x, zero);
+  q = v_select_less(after, infinity, q, zero);
+  q = v_select_less(before, infinity, q, zero);
+  const lanes magnitude = v_abs(x);
+  const lanes off = v_select_less(error, infinity, error, zero);
+  s->finite = v_add(s->finite, counts);
+  s->overflowed = v_add(s->overflowed, v_select_less(error, infinity, zero, one));
+  s->saturated = v_add(s->saturated, v_select_less(max, before, counts, zero));
+  const lanes is_zero = v_select_less(after, tiny, one, zero);
+  s->underflowed = v_add(s->underflowed, v_select_less(zero, magnitude, is_zero, zero));
+  const lanes is_small = v_select_less(after, normal, counts, zero);
+  s->subnormal = v_add(s->subnormal, v_select_less(zero, after, is_small, zero));
+  s->max_abs = v_max(error, s->max_abs);
+  /* a division is slow, and seldom needed: what is not above this is no larger quotient, rounded or
+   * not; of zeros there is no error */
+  const lanes relative = v_select_less(zero, magnitude, error, v_set1(-1));
+  lanes needed = v_mul(v_mul(s->max_rel, magnitude), v_set1(1 - 0x1p-50));
+  needed = v_min(v_sub(needed, tiny), huge);
+  if (v_any_less(needed, relative))
+    s->max_rel = v_max(v_div(relative, v_select_less(zero, magnitude, magnitude, one)), s->max_rel);
+  const lanes of[CF_STAGED_ARRAYS] = {x, q, off};
+  for (int j = 0; j < CF_STAGED_ARRAYS; ++j) {
+    const lanes size = v_abs(of[j]);
+    s->peak[j] = v_max(size, s->peak[j]);
+    s->least[j] = v_min(v_select_less(zero, size, size, infinity), s->least[j]);
+    v_store(staged->of[j] + i, of[j]);
+  }
 }
 
 static void ISA_NAME(stage)(const cf_before_after *elements, cf_staged *staged, cf_errors *found) {
-  const lanes zero = v_set1(0), one = v_set1(1), infinity = v_set1((double)INFINITY);
-  const lanes tiny = v_set1(0x1p-1074), huge = v_set1(0x1.fffffffffffffp1023),
-              slack = v_set1(1 - 0x1p-50);
+  const lanes zero = v_set1(0), infinity = v_set1((double)INFINITY);
   const lanes max = v_set1(elements->max), normal = v_set1(elements->smallest_normal);
+  const int x_is_float64 = elements->x_is_float64, q_is_float64 = elements->q_is_float64;
   const size_t count = elements->count;
-  lanes finite = zero, overflowed = zero, saturated = zero, underflowed = zero, subnormal = zero;
-  lanes max_abs = zero, max_rel = v_set1(found->max_rel);
-  lanes peak_x = zero, peak_q = zero, peak_off = zero;
-  lanes least_x = infinity, least_q = infinity, least_off = infinity;
+  const double *off = elements->off;
+  staging s = {zero,
+               zero,
+               zero,
+               zero,
+               zero,
+               zero,
+               v_set1(found->max_rel),
+               {zero, zero, zero},
+               {infinity, infinity, infinity}};
   size_t i = 0;
-  for (; i < count; i += CF_ERROR_LANES) {
-    lanes x = load_elements(elements->x, i, count, elements->x_is_float64);
-    lanes q = load_elements(elements->q, i, count, elements->q_is_float64);
-    const lanes lost =
-        v_abs(elements->off == NULL ? v_sub(q, x) : load_elements(elements->off, i, count, 1));
-    const lanes before = v_abs(x), after = v_abs(q);
-    const lanes counts = v_select_less(before, infinity, one, zero);
-    lanes error = v_select_less(lost, infinity, lost, infinity);
-    error = v_select_less(before, infinity, error, zero);
-    x = v_select_less(before, infinity, x, zero);
-    q = v_select_less(after, infinity, q, zero);
-    q = v_select_less(before, infinity, q, zero);
-    const lanes magnitude = v_abs(x), size = v_abs(q);
-    const lanes off = v_select_less(error, infinity, error, zero);
-    finite = v_add(finite, counts);
-    overflowed = v_add(overflowed, v_select_less(error, infinity, zero, one));
-    saturated = v_add(saturated, v_select_less(max, before, counts, zero));
-    const lanes is_zero = v_select_less(after, tiny, one, zero);
-    underflowed = v_add(underflowed, v_select_less(zero, magnitude, is_zero, zero));
-    const lanes is_small = v_select_less(after, normal, counts, zero);
-    subnormal = v_add(subnormal, v_select_less(zero, after, is_small, zero));
-    max_abs = v_max(error, max_abs);
-    /* a division is slow, and seldom needed: what is not above this is no larger quotient, rounded
-     * or not; of zeros there is no error */
-    const lanes relative = v_select_less(zero, magnitude, error, v_set1(-1));
-    lanes needed = v_sub(v_mul(v_mul(max_rel, magnitude), slack), tiny);
-    needed = v_min(needed, huge);
-    if (v_any_less(needed, relative))
-      max_rel = v_max(v_div(relative, v_select_less(zero, magnitude, magnitude, one)), max_rel);
-    peak_x = v_max(magnitude, peak_x);
-    peak_q = v_max(size, peak_q);
-    peak_off = v_max(off, peak_off);
-    least_x = least_above_zero(magnitude, least_x);
-    least_q = least_above_zero(size, least_q);
-    least_off = least_above_zero(off, least_off);
-    v_store(staged->of[CF_STAGED_X] + i, x);
-    v_store(staged->of[CF_STAGED_Q] + i, q);
-    v_store(staged->of[CF_STAGED_OFF] + i, off);
+  for (; i + CF_ERROR_LANES <= count; i += CF_ERROR_LANES) {
+    const lanes x = load_elements(elements->x, i, x_is_float64);
+    const lanes q = load_elements(elements->q, i, q_is_float64);
+    stage_lanes(x, q, off == NULL ? v_sub(q, x) : v_load(off + i), max, normal, &s, staged, i);
+  }
+  if (i < count) {
+    const lanes x = load_last_elements(elements->x, i, count, x_is_float64);
+    const lanes q = load_last_elements(elements->q, i, count, q_is_float64);
+    stage_lanes(x, q, off == NULL ? v_sub(q, x) : load_last_elements(off, i, count, 1), max, normal,
+                &s, staged, i);
+    i += CF_ERROR_LANES;
   }
   for (; i % CF_EXACT_SUMS != 0; i += CF_ERROR_LANES)
     for (int j = 0; j < CF_STAGED_ARRAYS; ++j) v_store(staged->of[j] + i, zero);
   staged->count = i;
-  const lanes peaks[] = {peak_x, peak_q, peak_off}, leasts[] = {least_x, least_q, least_off};
   for (int j = 0; j < CF_STAGED_ARRAYS; ++j) {
-    staged->peak[j] = largest(peaks[j]);
-    staged->least[j] = -largest(v_sub(zero, leasts[j]));
+    staged->peak[j] = largest(s.peak[j]);
+    staged->least[j] = -largest(v_sub(zero, s.least[j]));
   }
-  found->max_abs = larger(largest(max_abs), found->max_abs);
-  found->max_rel = largest(max_rel);
-  found->finite += (uint64_t)add_up(finite);
-  found->overflowed += (uint64_t)add_up(overflowed);
-  found->saturated += (uint64_t)add_up(saturated);
-  found->underflowed += (uint64_t)add_up(underflowed);
-  found->subnormal += (uint64_t)add_up(subnormal);
+  found->max_abs = larger(largest(s.max_abs), found->max_abs);
+  found->max_rel = largest(s.max_rel);
+  found->finite += (uint64_t)add_up(s.finite);
+  found->overflowed += (uint64_t)add_up(s.overflowed);
+  found->saturated += (uint64_t)add_up(s.saturated);
+  found->underflowed += (uint64_t)add_up(s.underflowed);
+  found->subnormal += (uint64_t)add_up(s.subnormal);
 }
 
 /* A normal one. */
