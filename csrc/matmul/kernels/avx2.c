@@ -20,6 +20,7 @@ static void tile_float32(const cf_tile *tile) {
 #pragma GCC unroll 6
   for (int i = 0; i < MR; ++i) sums[i][0] = sums[i][1] = _mm256_setzero_ps();
   for (int64_t k = 0; k < tile->inner; ++k, ++a, b += NR) {
+    cf_fetch_panels(a, k, b, NR);
     const __m256 b0 = _mm256_load_ps(b), b1 = _mm256_load_ps(b + 8);
 #pragma GCC unroll 6
     for (int i = 0; i < MR; ++i) {

@@ -33,6 +33,7 @@ static void tile_float32(const cf_tile *tile) {
 #pragma GCC unroll 14
   for (int i = 0; i < MR; ++i) sums[i][0] = sums[i][1] = _mm512_setzero_ps();
   for (int64_t k = 0; k < tile->inner; ++k, ++a, b += NR) {
+    cf_fetch_panels(a, k, b, NR);
     const __m512 b0 = _mm512_load_ps(b), b1 = _mm512_load_ps(b + 16);
 #pragma GCC unroll 14
     for (int i = 0; i < MR; ++i) {
