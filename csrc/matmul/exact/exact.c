@@ -25,7 +25,7 @@ enum {
   LIMBS = 16                /* of an exact result: a product of float32 has 554 bits */
 };
 
-_Static_assert(CF_TILE64_KC_MAX <= CF_RUN_PIECE, "a line's part is packed as one run");
+_Static_assert((int)CF_TILE64_KC_MAX <= (int)CF_RUN_PIECE, "a line's part is packed as one run");
 
 static const double PRODUCTS_PER_THREAD = 0x1p18, SHARED_PRODUCTS_PER_THREAD = 0x1p22;
 
