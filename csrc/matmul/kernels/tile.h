@@ -125,6 +125,8 @@ typedef struct cf_fields {
   int size;  /* bytes of a code */
   int plain; /* all are finite, and of subnormal ones all of n is kept, and nothing set */
   int bias;  /* that of the values which the kernels take codes for */
+  /* what decode_fields multiplies them by: 1, or any power of two that leaves them normal */
+  float scale;
   uint32_t right, mask, offset, test, kept, set, sign, one;
   uint32_t limit, special_kept, special, equal, instead;
   /* of codes of 2 bytes themselves: the bits of which one is set in all that are not subnormal,
@@ -208,8 +210,8 @@ typedef struct cf_panel {
 } cf_panel;
 typedef void cf_panel_kernel(const cf_panel *panel);
 
-/* Values of `count` codes at the fields' bias, in their order; up to a vector of bytes more is
- * written.  Codes of a byte only if they are in_bytes. */
+/* Values of `count` codes at the fields' bias, times their scale, in their order; up to a vector of
+ * bytes more is written.  Codes of a byte only if they are in_bytes. */
 typedef void cf_decode_fields_kernel(const cf_fields *fields, const uint8_t *codes, int64_t count,
                                      float *to);
 
