@@ -650,12 +650,12 @@ int cf_matmul_flat(int32_t accumulate, int64_t rows, int64_t inner, int64_t colu
                    const void *b, int64_t b_row_stride, int64_t b_column_stride, void *results,
                    int64_t result_row_stride, int64_t result_column_stride, int threads);
 
-/* The same of operands and results that are contiguous, row by row.  Types are those of cf_matrix.
- */
-int cf_matmul_contiguous(int32_t accumulate, int64_t rows, int64_t inner, int64_t columns,
-                         int32_t a_type, const cf_format *a_format, int a_bias, const void *a,
-                         int32_t b_type, const cf_format *b_format, int b_bias, const void *b,
-                         void *results, int threads);
+/* The same of so many matrices, 0 or more, times as many: all are contiguous, row by row and matrix
+ * by matrix. */
+int cf_matmul_contiguous(int32_t accumulate, int64_t matrices, int64_t rows, int64_t inner,
+                         int64_t columns, int32_t a_type, const cf_format *a_format, int a_bias,
+                         const void *a, int32_t b_type, const cf_format *b_format, int b_bias,
+                         const void *b, void *results, int threads);
 
 /* The same as cf_matmul_flat of codes that may have several biases each: a_biases are NULL, and
  * a_bias is that of all, or as those of cf_matrix, with strides in bytes from one block of rows,

@@ -83,14 +83,10 @@ def plain_product(a: Any, b: Any, out: Any = None, *, exact: bool = False) -> An
         results = out
     else:
         return None
-    has_one_each = type(a_bias) is int and type(b_bias) is int
-    multiply = binding.matmul_exact if exact else binding.matmul
-    if has_one_each and len(shape) < 3:
+    if type(a_bias) is int and type(b_bias) is int:
         binding.matmul_flat(x, a_format, a_bias, y, b_format, b_bias, results, exact)
-    elif has_one_each:
-        of_x, of_y = binding.Matrices(x, a_format, a_bias), binding.Matrices(y, b_format, b_bias)
-        multiply(of_x, of_y, results)
     else:
+        multiply = binding.matmul_exact if exact else binding.matmul
         rows_by_columns = results.reshape(rows, columns) if len(shape) < 2 else results
         multiply(matrices(a, column=False), matrices(b, column=True), rows_by_columns)
     return results if shape or out is not None else results[()]

@@ -62,7 +62,12 @@ static int multiply_matrices(cf_multiplication *m) {
     status = cf_matmul_gemv(m);
   } else {
     status = bfloat16 != NULL ? cf_matmul_blocks(m, bfloat16) : 1;
-    if (status == 1) status = cf_matmul_blocks(m, cf_active_tiles(CF_PACKED_FLOAT32));
+    if (status == 1) {
+      const cf_tiles *tiles = cf_active_tiles(CF_PACKED_FLOAT32);
+      cf_scaled_use_fields(&m->a, tiles->decode_fields, &m->fields_a);
+      cf_scaled_use_fields(&m->b, tiles->decode_fields, &m->fields_b);
+      status = cf_matmul_blocks(m, tiles);
+    }
   }
   if (status == CF_OK && m->scaled_apart) {
     const uint64_t modes = cf_set_default_float_modes();

@@ -24,6 +24,7 @@ typedef struct cf_multiplication {
   cf_plane_range range_a, range_b;
   int maps_a, maps_b;
   cf_bytes table_a, table_b;
+  cf_fields fields_a, fields_b;
   int packs_late;                  /* panels of a, one at a time, whenever they are multiplied */
   float *row_scale, *column_scale; /* or NULL: all 1 */
   int scaled_apart;                /* the scales' exponents are beyond what one float holds */

@@ -209,6 +209,7 @@ int cf_scaled_fields(const cf_scaled *scaled, cf_fields *fields) {
   memset(fields, 0, sizeof *fields);
   fields->size = size;
   fields->bias = 127 - first;
+  fields->scale = 1;
   fields->right = (uint32_t)(8 - e + !is_signed);
   fields->sign = is_signed ? (uint32_t)1 << 31 : 0;
   fields->mask = number | fields->sign;
@@ -257,6 +258,20 @@ int cf_scaled_fields(const cf_scaled *scaled, cf_fields *fields) {
   return 1;
 }
 
+void cf_scaled_use_fields(cf_scaled *scaled, cf_decode_fields_kernel *kernel, cf_fields *fields) {
+  scaled->fields = NULL;
+  if (kernel == NULL || scaled->of.type != CF_CODES || scaled->decodes_biases ||
+      !cf_scaled_fields(scaled, fields) || (fields->size == 1 && !fields->in_bytes))
+    return;
+  /* no value is subnormal, neither as the kernel has it nor scaled */
+  const int exponent = fields->bias - scaled->bias;
+  if (scaled->lowest < -126 || scaled->lowest - exponent < -126) return;
+  fields->scale = scale_of(exponent);
+  if (fields->scale == 0) return;
+  scaled->fields = fields;
+  scaled->decode_fields = kernel;
+}
+
 void cf_scaled_decode(const cf_scaled *scaled, cf_direction direction, int64_t line, int64_t k,
                       const char *from, int64_t count, float *to) {
   const cf_operand *of = &scaled->of;
@@ -266,6 +281,10 @@ void cf_scaled_decode(const cf_scaled *scaled, cf_direction direction, int64_t l
   }
   if (of->type == CF_BFLOAT16) {
     cf_widen_bfloat16(from, (size_t)count, to);
+    return;
+  }
+  if (scaled->fields != NULL) {
+    scaled->decode_fields(scaled->fields, (const uint8_t *)from, count, to);
     return;
   }
   const int across = direction == CF_ACROSS_LINES;

@@ -20,6 +20,9 @@ typedef struct cf_scaled {
   int lowest;
   int is_centred;  /* such codes as can be decoded near 1, whatever their biases */
   int significant; /* bits of a value */
+  /* by which all codes are decoded, or NULL: then by `decode` */
+  const cf_fields *fields;
+  cf_decode_fields_kernel *decode_fields;
 } cf_scaled;
 
 /* How to decode an operand of this matrix; `of` changes from one matrix of a stack to the next, the
@@ -48,7 +51,12 @@ int cf_scaled_table(const cf_scaled *scaled, int must_be_finite, cf_bytes *table
  * not fill their bytes, or have too many exponent bits. */
 int cf_scaled_fields(const cf_scaled *scaled, cf_fields *fields);
 
-/* Decode `count` elements from (line, k) on, which are at `from` and contiguous, in a direction. */
+/* Have codes decoded by this kernel, which may be NULL, if that is for them and their bias;
+ * `fields` are then kept alive as long. */
+void cf_scaled_use_fields(cf_scaled *scaled, cf_decode_fields_kernel *kernel, cf_fields *fields);
+
+/* Decode `count` elements from (line, k) on, which are at `from` and contiguous, in a direction; by
+ * fields up to a vector of bytes more is written. */
 void cf_scaled_decode(const cf_scaled *scaled, cf_direction direction, int64_t line, int64_t k,
                       const char *from, int64_t count, float *to);
 

@@ -78,12 +78,29 @@ def test_stacks_of_one_axis(rng, accumulate):
     np.testing.assert_array_equal(out, a @ b)
     np.testing.assert_array_equal(cf.matmul(a, q, accumulate=accumulate), a @ b)
     np.testing.assert_array_equal(cf.matmul(p, b, accumulate=accumulate), a @ b)
+    # not contiguous
+    for first, second in ((p[:, ::-1], q), (a[:, ::-1], q), (p[:, ::-1], b)):
+        got = cf.matmul(first, second, accumulate=accumulate)
+        np.testing.assert_array_equal(got, (a @ b)[:, ::-1])
     # those that are no such stacks
     np.testing.assert_array_equal(cf.matmul(p[:1], q, accumulate=accumulate), a[:1] @ b)
     assert cf.matmul(p[:0], q[:0], accumulate=accumulate).shape == (0, 2, 4)
     for first, second in ((p[:2], q), (p, q[:, :4])):
         with pytest.raises(cf.ArgumentValueError, match="shape"):
             cf.matmul(first, second, accumulate=accumulate)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("accumulate", ["float32", "exact"])
+def test_stacks_with_bfloat16(rng, accumulate):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    a, p = integers(rng, (3, 2, 5), F8)
+    b, q = integers(rng, (3, 5, 4), SHP)
+    wide = [x.astype(ml_dtypes.bfloat16) for x in (a, b)]
+    for step in (1, -1):  # contiguous, and not
+        for first, second in ((wide[0], q), (p, wide[1])):
+            got = cf.matmul(first[:, ::step], second, accumulate=accumulate)
+            np.testing.assert_array_equal(got, (a @ b)[:, ::step])
 
 
 @pytest.mark.parametrize("fmt", [F8, SHP], ids=str)

@@ -181,12 +181,13 @@ def matmul_flat(
     results: NDArray[np.float32],
     exact: bool,
 ) -> None:
-    """Write one product, of matrices or vectors: as `matmul` or `matmul_exact`, by a short way.
+    """Write products of matrices or vectors: as `matmul` or `matmul_exact`, by a short way.
 
     Parameters
     ----------
-    a, b : ndarray of one axis or two, with elements
-        Codes, float32 or bfloat16, whose shapes fit: aligned, of native byte order, with any strides.
+    a, b : ndarray of one axis or two, or both of three, with elements
+        Codes, float32 or bfloat16, whose shapes fit: aligned, of native byte order, with any strides.  Of
+        three axes they are as many matrices as the results.
     a_format, b_format : cdata or None
         The `format_struct` of codes.
     a_bias, b_bias : int
@@ -197,6 +198,7 @@ def matmul_flat(
         Whether sums are exact, and rounded once.
     """
     accumulate = _EXACT if exact else _FLOAT32
+    stacks = (a, a_format, a_bias), (b, b_format, b_bias)
     a_type: int | None = CODES
     b_type: int | None = CODES
     if a_format is None:
@@ -213,10 +215,15 @@ def matmul_flat(
             b, b_type = b.view(BITS[b.itemsize]), element_type(b.dtype)
     # a vector is a row on the left, and a column on the right
     of_a, of_b = a.shape, b.shape
-    rows, columns = of_a[0] if len(of_a) == 2 else 1, of_b[1] if len(of_b) == 2 else 1
+    matrices = of_a[0] if len(of_a) > 2 else 1
+    rows, columns = of_a[-2] if len(of_a) > 1 else 1, of_b[-1] if len(of_b) > 1 else 1
     try:  # to ask for flags takes longer
         a_memory, b_memory, memory = from_buffer(a), from_buffer(b), from_buffer(results)
     except ValueError:  # not contiguous; strides along one element are not looked at
+        if len(of_a) > 2:
+            multiply = matmul_exact if exact else matmul
+            multiply(Matrices(*stacks[0]), Matrices(*stacks[1]), results)
+            return
         a_row, row_step = (a.strides[0], results.strides[0]) if a.ndim == 2 else (0, 0)
         b_column, column_step = (b.strides[1], results.strides[-1]) if b.ndim == 2 else (0, 0)
         status = _cf_matmul_flat(
@@ -227,7 +234,7 @@ def matmul_flat(
         )  # fmt: skip
     else:
         status = _cf_matmul_contiguous(
-            accumulate, rows, of_b[0], columns, a_type, a_format, a_bias, a_memory,
+            accumulate, matrices, rows, of_a[-1], columns, a_type, a_format, a_bias, a_memory,
             b_type, b_format, b_bias, b_memory, memory, get_num_threads(),
         )  # fmt: skip
     if status:

@@ -16,8 +16,7 @@
 #include "matmul/kernels/float64_tile.h"
 
 enum {
-  KC = 160,                 /* a panel of b then stays in the nearest cache */
-  MC = 96,                  /* and so many rows of a in the next */
+  MC = 96,                  /* so many rows of a stay in the second cache */
   NC = 1536,                /* at most so many columns of b are packed at a time */
   SUMS_BYTES = 1 << 23,     /* of sums, for a thread ... */
   ALL_SUMS_BYTES = 1 << 25, /* ... and for all of them */
@@ -25,6 +24,8 @@ enum {
   LEAST_WIDTH = 8,          /* a carry is to be far smaller than a sum */
   LIMBS = 16                /* of an exact result: a product of float32 has 554 bits */
 };
+
+_Static_assert((int)CF_TILE64_KC_MAX <= (int)CF_RUN_PIECE, "a line's part is packed as one run");
 
 static const double PRODUCTS_PER_THREAD = 0x1p18, SHARED_PRODUCTS_PER_THREAD = 0x1p22;
 
@@ -62,7 +63,7 @@ static double max_term(const exact *e, int planes_a, int planes_b, int width) {
 /* The fewest products of digits with which at least a block of the inner axis is summed up exactly;
  * returns how many. */
 static int choose_digits(exact *e) {
-  const double block = (double)cf_at_most(e->inner, KC);
+  const double block = (double)cf_at_most(e->inner, e->tile->kc);
   int best = 0, best_a = 1, best_b = 1, best_width = 0;
   for (int a = 1; a <= CF_DIGITS_MAX; ++a)
     for (int b = 1; b <= CF_DIGITS_MAX; ++b) {
@@ -90,7 +91,7 @@ static void plan_sums(exact *e) {
   e->planes = e->a.planes + e->b.planes - 1;
   e->carry_interval = e->inner;
   if (term * (double)e->inner <= MAX_SUM) return;
-  e->carry_interval = (int64_t)(MAX_SUM / term) / KC * KC;
+  e->carry_interval = (int64_t)(MAX_SUM / term) / e->tile->kc * e->tile->kc;
   /* the uppermost plane is not carried from */
   do {
     ++e->planes;
@@ -285,8 +286,8 @@ static void multiply_block(const exact *e, workspace *workspace, int64_t row, in
   workspace->plane = workspace->a_panels * workspace->b_panels * tile;
   memset(workspace->sums, 0, (size_t)(planes * workspace->plane) * sizeof *workspace->sums);
   int64_t summed = 0;
-  for (int64_t k = 0; k < e->inner; k += KC) {
-    const int64_t count = cf_at_most(e->inner - k, KC);
+  for (int64_t k = 0; k < e->inner; k += e->tile->kc) {
+    const int64_t count = cf_at_most(e->inner - k, e->tile->kc);
     if (summed + count > e->carry_interval) {
       carry_sums(workspace->sums, e->planes, workspace->plane, e->width);
       summed = 0;
@@ -315,7 +316,7 @@ static void multiply_block(const exact *e, workspace *workspace, int64_t row, in
 static int multiply_range(const exact *e, int64_t first_row, int64_t end_row, int64_t first_column,
                           int64_t end_column) {
   const int64_t group = CF_TILE64_ALIGNMENT / (int64_t)sizeof(double);
-  const int64_t count = cf_at_most(e->inner, KC);
+  const int64_t count = cf_at_most(e->inner, e->tile->kc);
   const int64_t a_size = cf_multiple(e->mc * count * cf_digits_packed_planes(&e->a), group);
   const int64_t b_size = cf_multiple(e->nc * count * cf_digits_packed_planes(&e->b), group);
   const int64_t sums_size = e->block_rows * e->block_columns * (e->planes + e->a.has_special);

@@ -158,6 +158,7 @@ static inline void f_store_some(float *p, vector v, int64_t count) {
 
 /* 12 sums, and vectors of b and a number of a in what is left of the 16 registers */
 enum { MR64 = 4, VECTORS64 = 3, NR64 = 4 * VECTORS64 };
+enum { KC64 = 160 }; /* a panel of b stays in the nearest cache */
 
 static void multiply_avx2(int64_t inner, const double *a, const double *b, double *c) {
   __m256d sums[MR64][VECTORS64];
@@ -184,7 +185,7 @@ CF_TARGET_END
 
 const cf_tiles cf_tiles_avx2 = CF_FLOAT32_TILES(end_tile);
 
-const cf_float64_tile cf_float64_tile_avx2 = {MR64, NR64, multiply_avx2, axpy_to_odd_avx2};
+const cf_float64_tile cf_float64_tile_avx2 = {MR64, NR64, KC64, multiply_avx2, axpy_to_odd_avx2};
 
 #else
 const cf_tiles cf_tiles_avx2 = {.tile = NULL};

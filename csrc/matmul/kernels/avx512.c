@@ -33,6 +33,7 @@ static void tile_float32(const cf_tile *tile) {
 #pragma GCC unroll 14
   for (int i = 0; i < MR; ++i) sums[i][0] = sums[i][1] = _mm512_setzero_ps();
   for (int64_t k = 0; k < tile->inner; ++k, ++a, b += NR) {
+    cf_fetch_panels(a, k, b, NR);
     const __m512 b0 = _mm512_load_ps(b), b1 = _mm512_load_ps(b + 16);
 #pragma GCC unroll 14
     for (int i = 0; i < MR; ++i) {
@@ -177,6 +178,8 @@ static inline void f_store_some(float *p, vector v, int64_t count) {
 
 /* 24 sums, three vectors of b and a number of a in the 32 registers */
 enum { MR64 = 8, VECTORS64 = 3, NR64 = 8 * VECTORS64 };
+/* a panel of b comes from the second cache, ahead of its use */
+enum { KC64 = 256 };
 
 static void multiply_avx512(int64_t inner, const double *a, const double *b, double *c) {
   __m512d sums[MR64][VECTORS64];
@@ -189,6 +192,10 @@ static void multiply_avx512(int64_t inner, const double *a, const double *b, dou
       sums[i][j] = _mm512_setzero_pd();
     }
   for (int64_t k = 0; k < inner; ++k, a += MR64, b += NR64) {
+    CF_PREFETCH((const void *)((uintptr_t)a + 16 * MR64 * sizeof *a));
+#pragma GCC unroll 3
+    for (uintptr_t j = 0; j < VECTORS64; ++j)
+      CF_PREFETCH((const void *)((uintptr_t)b + (8 * NR64 + 8 * j) * sizeof *b));
     const __m512d b0 = _mm512_load_pd(b), b1 = _mm512_load_pd(b + 8), b2 = _mm512_load_pd(b + 16);
 #pragma GCC unroll 8
     for (int i = 0; i < MR64; ++i) {
@@ -237,7 +244,8 @@ CF_TARGET_END
 
 const cf_tiles cf_tiles_avx512 = CF_FLOAT32_TILES(end_tile_avx512);
 
-const cf_float64_tile cf_float64_tile_avx512 = {MR64, NR64, multiply_avx512, axpy_to_odd_avx512};
+const cf_float64_tile cf_float64_tile_avx512 = {MR64, NR64, KC64, multiply_avx512,
+                                                axpy_to_odd_avx512};
 
 #else
 const cf_tiles cf_tiles_avx512 = {.tile = NULL};

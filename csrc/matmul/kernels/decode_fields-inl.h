@@ -29,9 +29,11 @@ static CF_ALWAYS_INLINE void values_in_order(const field_words *of, const byte_w
 }
 
 static CF_ALWAYS_INLINE void decode_in_order(const cf_fields *fields, const uint8_t *codes,
-                                             int64_t count, float *to, int size, int plain) {
+                                             int64_t count, float *to, int size, int plain,
+                                             int scaled) {
   const field_words of = field_words_of(fields);
   const byte_words bytes = byte_words_of(fields);
+  const vector scale = f_set1(fields->scale);
   const int places = 4 / size, group = places * VECTOR;
   for (; count > 0; count -= group, codes += 4 * VECTOR, to += group) {
     uint8_t rest[4 * VECTOR] = {0};
@@ -40,17 +42,26 @@ static CF_ALWAYS_INLINE void decode_in_order(const cf_fields *fields, const uint
     if (CF_UNLIKELY(count < group)) from = memcpy(rest, codes, (size_t)(count * size));
     values_in_order(&of, &bytes, words_load(from), size, plain, values);
 #pragma GCC unroll 4
-    for (int i = 0; i < places; ++i) f_store(to + i * VECTOR, values[i]);
+    for (int i = 0; i < places; ++i)
+      f_store(to + i * VECTOR, scaled ? f_multiply(values[i], scale) : values[i]);
   }
 }
 
-static void decode_fields(const cf_fields *fields, const uint8_t *codes, int64_t count, float *to) {
+static CF_ALWAYS_INLINE void decode_scaled(const cf_fields *fields, const uint8_t *codes,
+                                           int64_t count, float *to, int scaled) {
   if (fields->size == 1)
-    decode_in_order(fields, codes, count, to, 1, 1);
+    decode_in_order(fields, codes, count, to, 1, 1, scaled);
   else if (fields->plain)
-    decode_in_order(fields, codes, count, to, 2, 1);
+    decode_in_order(fields, codes, count, to, 2, 1, scaled);
   else
-    decode_in_order(fields, codes, count, to, 2, 0);
+    decode_in_order(fields, codes, count, to, 2, 0, scaled);
+}
+
+static void decode_fields(const cf_fields *fields, const uint8_t *codes, int64_t count, float *to) {
+  if (fields->scale == 1)
+    decode_scaled(fields, codes, count, to, 0);
+  else
+    decode_scaled(fields, codes, count, to, 1);
 }
 
 #define CF_DECODE_FIELDS .decode_fields = decode_fields,

@@ -15,7 +15,7 @@
 
 #include "core/format.h"
 
-enum { CF_TILE64_ALIGNMENT = 64, CF_TILE64_LINES_MAX = 32 };
+enum { CF_TILE64_ALIGNMENT = 64, CF_TILE64_LINES_MAX = 32, CF_TILE64_KC_MAX = 256 };
 
 typedef void cf_float64_kernel(int64_t inner, const double *a, const double *b, double *c);
 
@@ -26,6 +26,7 @@ typedef void cf_axpy_to_odd_kernel(double *sums, double a, const double *b, int6
 
 typedef struct cf_float64_tile {
   int mr, nr;                  /* at most CF_TILE64_LINES_MAX */
+  int kc;                      /* inner elements of a panel, at most CF_TILE64_KC_MAX */
   cf_float64_kernel *multiply; /* NULL: the target architecture is another */
   cf_axpy_to_odd_kernel *axpy_to_odd;
 } cf_float64_tile;

@@ -99,6 +99,7 @@ static inline void f_store_some(float *p, vector v, int64_t count) {
 
 /* 24 sums, four vectors of b and a number of a in the 32 registers */
 enum { MR64 = 6, VECTORS64 = 4, NR64 = 2 * VECTORS64 };
+enum { KC64 = 160 }; /* a panel of b stays in the nearest cache */
 
 static void multiply_neon(int64_t inner, const double *a, const double *b, double *c) {
   float64x2_t sums[MR64][VECTORS64];
@@ -125,7 +126,7 @@ static void multiply_neon(int64_t inner, const double *a, const double *b, doubl
 
 const cf_tiles cf_tiles_neon = CF_FLOAT32_TILES(end_tile);
 
-const cf_float64_tile cf_float64_tile_neon = {MR64, NR64, multiply_neon, axpy_to_odd_neon};
+const cf_float64_tile cf_float64_tile_neon = {MR64, NR64, KC64, multiply_neon, axpy_to_odd_neon};
 
 #else
 const cf_tiles cf_tiles_neon = {.tile = NULL};

@@ -48,7 +48,7 @@ static inline void f_store_some(float *p, vector v, int64_t count) {
 #define ISA_NAME(slot) slot##_portable
 #include "matmul/kernels/axpy_to_odd-inl.h"
 
-enum { MR64 = 4, NR64 = 4 };
+enum { MR64 = 4, NR64 = 4, KC64 = 160 };
 
 static void multiply_portable(int64_t inner, const double *a, const double *b, double *c) {
   double sums[MR64][NR64];
@@ -61,5 +61,5 @@ static void multiply_portable(int64_t inner, const double *a, const double *b, d
 
 const cf_tiles cf_tiles_portable = CF_FLOAT32_TILES(end_tile);
 
-const cf_float64_tile cf_float64_tile_portable = {MR64, NR64, multiply_portable,
+const cf_float64_tile cf_float64_tile_portable = {MR64, NR64, KC64, multiply_portable,
                                                   axpy_to_odd_portable};

@@ -33,6 +33,18 @@ enum {
   CF_TILE_ALIGNMENT = 64
 };
 
+/* Fetch what a tile of float32, at element k of two panels, will take of them in a while.  Hardware
+ * follows the one stream of b, but not as many as a has lines: these by turns. */
+static inline void cf_fetch_panels(const float *a, int64_t k, const float *b, int nr) {
+  enum { GROUPS_AHEAD = 8, ELEMENTS_AHEAD = 32, IN_LINE = CF_CACHE_LINE / sizeof(float) };
+  const uintptr_t at_a = (uintptr_t)a, at_b = (uintptr_t)b;
+  /* of the line k % IN_LINE, from the element with k's multiple of IN_LINE */
+  const uintptr_t line = (uintptr_t)k % IN_LINE * ((CF_KC_STRIDE - 1) * sizeof *a);
+  CF_PREFETCH((const void *)(at_a + line + ELEMENTS_AHEAD * sizeof *a));
+  for (int i = 0; i < nr; i += IN_LINE)
+    CF_PREFETCH((const void *)(at_b + (uintptr_t)(GROUPS_AHEAD * nr + i) * sizeof *b));
+}
+
 /* A tile: sums = (first ? 0 : sums) + sum over pairs of a[p] @ b[p],  MR x NR.
  *
  * float32, one pair: a[0] has the lines of a panel, CF_KC_STRIDE elements from one to the next;
@@ -113,6 +125,8 @@ typedef struct cf_fields {
   int size;  /* bytes of a code */
   int plain; /* all are finite, and of subnormal ones all of n is kept, and nothing set */
   int bias;  /* that of the values which the kernels take codes for */
+  /* what decode_fields multiplies them by: 1, or any power of two that leaves them normal */
+  float scale;
   uint32_t right, mask, offset, test, kept, set, sign, one;
   uint32_t limit, special_kept, special, equal, instead;
   /* of codes of 2 bytes themselves: the bits of which one is set in all that are not subnormal,
@@ -196,8 +210,8 @@ typedef struct cf_panel {
 } cf_panel;
 typedef void cf_panel_kernel(const cf_panel *panel);
 
-/* Values of `count` codes at the fields' bias, in their order; up to a vector of bytes more is
- * written.  Codes of a byte only if they are in_bytes. */
+/* Values of `count` codes at the fields' bias, times their scale, in their order; up to a vector of
+ * bytes more is written.  Codes of a byte only if they are in_bytes. */
 typedef void cf_decode_fields_kernel(const cf_fields *fields, const uint8_t *codes, int64_t count,
                                      float *to);
 

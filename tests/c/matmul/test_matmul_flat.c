@@ -20,8 +20,9 @@ static int flat(const test_product *p, int accumulate, int bias_a, int bias_b, i
 static int contiguous(const test_product *p, int accumulate, int a_bias, int b_bias, int threads) {
   const cf_product *product = &p->product;
   const cf_matrix *a = &product->a, *b = &product->b;
-  return cf_matmul_contiguous(accumulate, product->rows, product->inner, product->columns, a->type,
-                              a->format, a_bias, a->elements, b->type, b->format, b_bias,
+  const int64_t matrices = product->stack_ndim == 0 ? 1 : product->stack_shape[0];
+  return cf_matmul_contiguous(accumulate, matrices, product->rows, product->inner, product->columns,
+                              a->type, a->format, a_bias, a->elements, b->type, b->format, b_bias,
                               b->elements, product->results, threads);
 }
 
@@ -51,25 +52,32 @@ static void same_bits(operand_kind a, operand_kind b, product_shape shape, int b
     int status = (accumulate == CF_ACCUMULATE_EXACT ? cf_matmul_exact : cf_matmul)(&p.product, 1);
     CHECK(status == CF_OK, "status %d", status);
     memcpy(expected, p.results, p.results_size);
-    product_clear(&p);
-    status = biased(&p, accumulate, threads);
-    CHECK(status == CF_OK, "status %d", status);
-    CHECK(memcmp(p.results, expected, p.results_size) == 0, "biases %d, layout %d, accumulate %d",
-          bias_kind, layout, accumulate);
+    if (shape.stack == 0) {
+      product_clear(&p);
+      status = biased(&p, accumulate, threads);
+      CHECK(status == CF_OK, "status %d", status);
+      CHECK(memcmp(p.results, expected, p.results_size) == 0, "biases %d, layout %d, accumulate %d",
+            bias_kind, layout, accumulate);
+    }
     if (bias_kind > USUAL_BIAS) continue; /* several */
-    product_clear(&p);
-    status = flat(&p, accumulate, bias_of(&p.product.a), bias_of(&p.product.b), threads);
-    CHECK(status == CF_OK, "status %d", status);
-    CHECK(memcmp(p.results, expected, p.results_size) == 0,
-          "%s @ %s, %lld x %lld x %lld, layout %d, accumulate %d", type_name(a.type),
-          type_name(b.type), (long long)shape.rows, (long long)shape.inner,
-          (long long)shape.columns, layout, accumulate);
+    if (shape.stack == 0) {
+      product_clear(&p);
+      status = flat(&p, accumulate, bias_of(&p.product.a), bias_of(&p.product.b), threads);
+      CHECK(status == CF_OK, "status %d", status);
+      CHECK(memcmp(p.results, expected, p.results_size) == 0,
+            "%s @ %s, %lld x %lld x %lld, layout %d, accumulate %d", type_name(a.type),
+            type_name(b.type), (long long)shape.rows, (long long)shape.inner,
+            (long long)shape.columns, layout, accumulate);
+    }
     if (layout != ROW_MAJOR) continue;
     product_clear(&p);
     status = contiguous(&p, accumulate, bias_of(&p.product.a), bias_of(&p.product.b), threads);
     CHECK(status == CF_OK, "status %d", status);
-    CHECK(memcmp(p.results, expected, p.results_size) == 0, "contiguous, accumulate %d",
-          accumulate);
+    CHECK(memcmp(p.results, expected, p.results_size) == 0,
+          "contiguous, %lld of %lld x %lld x %lld"
+          ", accumulate %d",
+          (long long)shape.stack, (long long)shape.rows, (long long)shape.inner,
+          (long long)shape.columns, accumulate);
   }
   free(expected);
   product_free(&p);
@@ -109,6 +117,14 @@ static void arguments(uint64_t *random) {
     p.product.rows = -1;
     refused(&p, accumulate, bias, bias, CF_BAD_LAYOUT);
     p.product.rows = shape.rows;
+    CHECK(cf_matmul_contiguous(accumulate, -1, 3, 4, 5, CF_CODES, p.product.a.format, bias,
+                               p.product.a.elements, CF_CODES, p.product.b.format, bias,
+                               p.product.b.elements, p.product.results, 1) == CF_BAD_LAYOUT,
+          "a stack of -1 matrices");
+    CHECK(cf_matmul_contiguous(accumulate, 0, 3, 4, 5, CF_CODES, p.product.a.format, bias,
+                               p.product.a.elements, CF_CODES, p.product.b.format, bias,
+                               p.product.b.elements, p.product.results, 1) == CF_OK,
+          "a stack of no matrices");
   }
   p.product.a.bias_block[0] = 0;
   CHECK(biased(&p, CF_ACCUMULATE_FLOAT32, 1) == CF_BAD_LAYOUT, "a block has a row");
@@ -128,9 +144,9 @@ static int is_tried(int shape, int pair, int layout, int bias_kind) {
 }
 
 void test_matmul_flat(void) {
-  static const product_shape shapes[] = {{0, 1, 1, 1},   {0, 4, 4, 4},    {0, 1, 64, 33},
-                                         {0, 33, 65, 2}, {0, 19, 40, 37}, {0, 3, 0, 5},
-                                         {0, 0, 4, 4},   {0, 70, 90, 110}};
+  static const product_shape shapes[] = {
+      {0, 1, 1, 1}, {0, 4, 4, 4},     {0, 1, 64, 33}, {0, 33, 65, 2}, {0, 19, 40, 37}, {0, 3, 0, 5},
+      {0, 0, 4, 4}, {0, 70, 90, 110}, {7, 5, 16, 9},  {2, 3, 0, 5},   {3, 40, 90, 60}};
   const operand_kind kinds[] = {
       {CF_CODES, &TESLA[0]}, {CF_CODES, &TESLA[6]}, {CF_FLOAT32, NULL}, {CF_BFLOAT16, NULL}};
   const int count = (int)(sizeof kinds / sizeof kinds[0]);
