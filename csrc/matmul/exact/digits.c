@@ -6,13 +6,14 @@
 
 #include "core/integers.h"
 #include "core/scalar.h"
+#include "cpu/compiler.h"
 #include "cpu/float_modes.h"
 #include "cpu/threads.h"
 
 /* Exponents of the last and the first bit of a number that is not there. */
 enum { NO_LAST = 1 << 20, NO_FIRST = -(1 << 20) };
 
-enum { MEASURED_PER_THREAD = 1 << 17 };
+enum { MEASURED_PER_THREAD = 1 << 17, LINES_AHEAD = 8 };
 
 /* The number of lines in a run across them that starts at `line`, or elements in one along a
  * line. */
@@ -350,6 +351,10 @@ void cf_digits_pack(const cf_digits *digits, int64_t line, int64_t lines, int64_
     double *to = packed + i / width * p.panel + i % width;
     const uint8_t *codes = (const uint8_t *)operand->elements + (line + i) * operand->line_stride +
                            k * operand->inner_stride;
+    /* a line's part is too short for hardware to see where it goes on */
+    for (int64_t at = 0; operand->inner_stride == 1 && at < count; at += CF_CACHE_LINE)
+      CF_PREFETCH(
+          (const void *)((uintptr_t)codes + (uintptr_t)(LINES_AHEAD * operand->line_stride + at)));
     if (!digits->by_table)
       pack_run(digits, line + i, k, (size_t)count, to, plane_size, p);
     else
