@@ -122,6 +122,23 @@ static int widen_pairs(const cf_multiplication *m, const cf_columns *to, int64_t
   return fit;
 }
 
+/* A panel's part of count <= INNER_PIECE inner elements by fields: its codes in its own order
+ * first. */
+static void pack_part_by_fields(const cf_multiplication *m, int64_t column, int64_t columns,
+                                int64_t k, int64_t count, float *to) {
+  const int64_t nr = m->tiles->nr, size = (int64_t)m->b.of.size, all = count * nr;
+  CF_ALIGNED(64) char codes[INNER_PIECE * CF_TILE_LINES_MAX * 2];
+  CF_ALIGNED(64) float last[2 * CF_TILE_LINES_MAX];
+  if (columns < nr) memset(codes, 0, (size_t)(all * size));
+  cf_scaled_copy(&m->b, CF_ACROSS_LINES, column, columns, k, count, codes, nr * size);
+  /* what is written beyond the end may be another panel's */
+  const int64_t most = all / (2 * CF_TILE_LINES_MAX) * (2 * CF_TILE_LINES_MAX);
+  cf_scaled_decode(&m->b, CF_ACROSS_LINES, column, k, codes, most, to);
+  if (most == all) return;
+  cf_scaled_decode(&m->b, CF_ACROSS_LINES, column, k, codes + most * size, all - most, last);
+  memcpy(to + most, last, (size_t)(all - most) * sizeof *to);
+}
+
 /* INNER_PIECE inner elements or fewer, from `done` of the block on, of the piece-th
  * CF_COLUMN_PIECE columns. */
 static int pack_piece_of_b(const cf_multiplication *m, const cf_columns *to, int64_t piece,
@@ -134,6 +151,14 @@ static int pack_piece_of_b(const cf_multiplication *m, const cf_columns *to, int
   const char *from = m->b.of.elements + first * m->b.of.line_stride + k * m->b.of.inner_stride;
   int64_t step = m->b.of.inner_stride;
   int fit = 1;
+  if (m->b.fields != NULL) { /* which are of float32 */
+    const int64_t nr = m->tiles->nr;
+    for (int64_t j = 0; j < columns; j += nr)
+      pack_part_by_fields(
+          m, first + j, cf_at_most(nr, columns - j), k, count,
+          (float *)(void *)(to->panels + (size_t)(panel + j / nr) * m->panel_b) + done * nr);
+    return 1;
+  }
   if (!contiguous) {
     step = CF_COLUMN_PIECE * (int64_t)m->b.of.size;
     cf_scaled_copy(&m->b, CF_ACROSS_LINES, first, columns, k, count, staged, step);
