@@ -159,14 +159,6 @@ static int bias_of_percentile(const task *t, const void *values, int64_t count) 
   return within < low ? low : within;
 }
 
-static int16_t choose(const task *t, const void *values, int64_t count) {
-  double error;
-  int scale;
-  if (t->method == CF_CHOOSE_MSE)
-    return (int16_t)cf_search_group(&t->search, values, (size_t)count, &error, &scale);
-  return (int16_t)bias_of_percentile(t, values, count);
-}
-
 /* Rows of float32 or float64. */
 
 /* An integer's float64; where there is none, rounded to odd for what goes by the exact values. */
@@ -366,9 +358,14 @@ static void choose_rows(const task *t, const char *from, int16_t *biases, int64_
     else
       made = raw;
   }
+  const char *first = made != NULL ? made : from;
+  const int64_t step = along != NULL ? along->step : 0;
+  if (t->method == CF_CHOOSE_MSE) {
+    cf_search_rows(&t->search, first, pitch, rows, (size_t)size, biases, step, NULL);
+    return;
+  }
   for (int64_t i = 0; i < rows; ++i)
-    biases[along != NULL ? i * along->step : 0] =
-        choose(t, (made != NULL ? made : from) + i * pitch, size);
+    biases[i * step] = (int16_t)bias_of_percentile(t, first + i * pitch, size);
 }
 
 static void choose_share(void *context, int thread) {

@@ -67,5 +67,5 @@ static inline int v_any_less(lanes a, lanes b) {
 
 const cf_error_kernels cf_error_kernels_neon = CF_ERROR_KERNELS;
 #else
-const cf_error_kernels cf_error_kernels_neon = {NULL, NULL, NULL, NULL};
+const cf_error_kernels cf_error_kernels_neon = {0};
 #endif

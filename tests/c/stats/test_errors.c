@@ -23,6 +23,8 @@ static const cf_format FORMATS[] = {
     {3, 0, 1, CF_NONFINITE_NAN_ONLY, CF_SUBNORMALS_WHITEPAPER, 0, -30, 130},
     {4, 3, 0, CF_NONFINITE_NONE, CF_SUBNORMALS_WHITEPAPER, 1, -20, 100},
     {1, 13, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_WHITEPAPER, 1, -100, 130},
+    {2, 1, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_IEEE, 1, -100, 120},
+    {2, 0, 1, CF_NONFINITE_NONE, CF_SUBNORMALS_IEEE, 1, -100, 120},
 };
 enum { FORMAT_COUNT = sizeof FORMATS / sizeof FORMATS[0], MOST_BIASES = 300 };
 
@@ -130,6 +132,97 @@ static void check_search(const cf_format *format, int64_t rows, int64_t length, 
   free(errors);
 }
 
+/* An exponent of the largest values: around those that a format can scale to its own, and nearer 0
+ * than most of them. */
+static int any_exponent(const cf_format *format, uint64_t *state) {
+  const int field = cf_format_max_exponent_field(format);
+  const int low = field - format->bias_max - 2, high = field - format->bias_min + 2;
+  const int exponent = (int)random_below(state, 60) - 30;
+  return exponent < low ? low : exponent > high ? high : exponent;
+}
+
+/* Values of groups as most are: of one size, with few bits or all, and here and there a zero, one
+ * that is small, or one that is not finite. */
+static float usual_value(int exponent, int bits, uint64_t *state) {
+  const double x = (double)(random_bits(state) >> 11) * 0x1p-52 - 1;
+  const double cut = ldexp(nearbyint(ldexp(x * x * x, bits)), exponent - bits);
+  switch (random_below(state, 100)) {
+    case 0: return 0;
+    case 1: return (float)ldexp(cut, -12);
+    case 2: return random_below(state, 20) == 0 ? (float)INFINITY : 1;
+    default: return (float)cut;
+  }
+}
+
+/* A large value that is best given up for many that are close to each other; but for some that are
+ * not much smaller. */
+static void fill_close(float *values, int64_t count, int64_t first, int64_t last, int exponent) {
+  for (int64_t i = 0; i < count; ++i)
+    values[i] = (float)ldexp(i == first ? 1600 : i > first && i < last ? 922 : 112, exponent - 10);
+}
+
+/* Groups that are searched side by side have what each has by itself. */
+static void check_groups(const cf_format *format, int64_t size, uint64_t *state) {
+  enum { GROUPS = 37 };
+  const int64_t length = GROUPS * size + 2;
+  float *values = allocate((size_t)length * sizeof *values);
+  int16_t biases[GROUPS + 1], bias, chosen[GROUPS + 1];
+  double errors[GROUPS + 1], error;
+  const int span = format->bias_max - format->bias_min + 1;
+  const int preferred = format->bias_min + (int)random_below(state, (uint64_t)span);
+  const int top = any_exponent(format, state);
+  const int bits = 3 + (int)random_below(state, 22);
+  const int64_t strides[] = {(int64_t)sizeof *values};
+  for (int64_t i = 0; i < length; ++i)
+    values[i] = usual_value(top - (int)(i / size % 3), bits, state);
+  fill_close(values, size, size / 2, size / 2 + 1, top);
+  CHECK(cf_least_errors(format, preferred, CF_FLOAT32, values, 1, length, 0, size, 0, biases,
+                        errors, 1) == CF_OK,
+        "refused");
+  CHECK(cf_choose_biases(format, preferred, CF_CHOOSE_MSE, 0, CF_FLOAT32, 0, values, 1, &length,
+                         strides, &size, chosen, 1) == CF_OK,
+        "refused");
+  for (int64_t i = 0; i < GROUPS; ++i) {
+    cf_least_errors(format, preferred, CF_FLOAT32, values + i * size, 1, size, 0, size, 0, &bias,
+                    &error, 1);
+    CHECK(biases[i] == bias && chosen[i] == bias && errors[i] == error,
+          "group %d of %d values, %d.%d: bias %d and %d, error %a; by itself %d, %a", (int)i,
+          (int)size, format->exponent_bits, format->mantissa_bits, biases[i], chosen[i], errors[i],
+          bias, error);
+  }
+  free(values);
+}
+
+/* Of a row the bias is the best of all by exact sums: the values are few and have few bits, so that
+ * float64 has their sums. */
+static void check_best(const cf_format *format, int64_t length, uint64_t *state) {
+  float *values = allocate((size_t)length * sizeof *values);
+  double all[MOST_BIASES], error;
+  int16_t bias;
+  const uint64_t spread = 1 + random_below(state, 14);
+  const int span = format->bias_max - format->bias_min + 1;
+  const int preferred = format->bias_min + (int)random_below(state, (uint64_t)span);
+  const int top = any_exponent(format, state);
+  for (int64_t i = 0; i < length; ++i)
+    values[i] =
+        (float)ldexp((double)(random_below(state, 32) << random_below(state, spread)), top - 18);
+  CHECK(cf_least_errors(format, preferred, CF_FLOAT32, values, 1, length, 0, length, 0, &bias,
+                        &error, 1) == CF_OK,
+        "refused");
+  cf_errors_at_biases(format, CF_FLOAT32, values, (size_t)length, 0, all, 1);
+  int best = preferred;
+  for (int b = format->bias_min; b <= format->bias_max; ++b) {
+    const double at_b = all[b - format->bias_min], at_best = all[best - format->bias_min];
+    const int further = abs(b - preferred) - abs(best - preferred);
+    if (at_b < at_best || (at_b == at_best && (further < 0 || (further == 0 && b < best))))
+      best = b;
+  }
+  CHECK(bias == best && error == all[best - format->bias_min],
+        "%d values, %d.%d: bias %d and %a, and not %d and %a", (int)length, format->exponent_bits,
+        format->mantissa_bits, bias, error, best, all[best - format->bias_min]);
+  free(values);
+}
+
 void test_errors(void) {
   uint64_t state = 17;
   const float one = 1;
@@ -143,6 +236,10 @@ void test_errors(void) {
     check_search(&FORMATS[f], 5, 100, 7, &state);
     check_search(&FORMATS[f], 4, 64, 64, &state);
     check_search(&FORMATS[f], 1, is_brief() ? 500 : 5000, 1000000, &state);
+    for (int64_t size = 1; size < 135; size += is_brief() ? 31 : 3) {
+      check_groups(&FORMATS[f], size, &state);
+      check_best(&FORMATS[f], 7 * size, &state);
+    }
   }
   CHECK(cf_least_errors(&FORMATS[0], 64, CF_FLOAT32, &one, 1, 1, 4, 1, 0, &bias, &error, 1) ==
             CF_BAD_BIAS,
