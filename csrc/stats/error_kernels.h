@@ -62,6 +62,7 @@ typedef struct cf_error_kernels {
   /* The same of float32 that have nothing special and no weights, where cf_is_narrow; or NULL,
    * where it would take no less time. */
   double (*narrow_errors)(const cf_grid *grid, const cf_values *values);
+  void (*narrow_sums)(const cf_grid *grid, const cf_values *values, cf_error_sums *found);
   /* Which is the first of such values that loses more on a grid than on another, of values within
    * the range of both and normal numbers of the other; or `count` if none does. */
   size_t (*narrow_loss)(const cf_grid *grid, const cf_grid *other, const cf_values *values);

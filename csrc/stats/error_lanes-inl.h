@@ -147,6 +147,65 @@ static double ISA_NAME(narrow_errors)(const cf_grid *grid, const cf_values *valu
   return grid->holed ? narrow_errors_of(grid, values, 1) : narrow_errors_of(grid, values, 0);
 }
 
+/* Products of these numbers are float64, so that one rounding is all there is. */
+static inline void narrow_sums_of(const cf_grid *grid, const cf_values *values,
+                                  cf_error_sums *found, int holed) {
+  const float_grid g = float_grid_of(grid);
+  const lanes one = v_set1(1), none = v_set1(0);
+  const floats zero = f_set1(0);
+  lanes signal = none, noise = none, product = none, rounded = none;
+  floats max_abs = zero;
+  double max_rel = 0;
+  unsigned saturated = 0, underflowed = 0, subnormal = 0;
+  for (size_t i = 0; i < values->count; i += CF_FLOATS) {
+    const floats magnitude = f_abs(load_floats(values, i));
+    const floats value = round_floats(&g, f_min(magnitude, g.max), holed);
+    const floats off = f_abs(f_sub(value, magnitude));
+    const lanes bound = v_set1(max_rel);
+    int exceeds = 0;
+    for (int part = 0; part < CF_FLOATS / CF_ERROR_LANES; ++part) {
+      const lanes x = f_part(magnitude, part), q = f_part(value, part), e = f_part(off, part);
+      signal = v_fma(x, x, signal);
+      noise = v_fma(e, e, noise);
+      product = v_fma(x, q, product);
+      rounded = v_fma(q, q, rounded);
+      /* a larger quotient of numbers of 24 bits is larger by more than roundings, and is not
+       * overlooked */
+      exceeds |= v_any_less(v_mul(bound, x), e);
+    }
+    if (exceeds) {
+      for (int part = 0; part < CF_FLOATS / CF_ERROR_LANES; ++part) {
+        const lanes x = f_part(magnitude, part);
+        const lanes quotients = v_div(f_part(off, part), v_select_less(none, x, x, one));
+        max_rel = larger(largest(quotients), max_rel);
+      }
+    }
+    max_abs = f_max(off, max_abs);
+    const unsigned is_zero = ~f_less(zero, value);
+    saturated += (unsigned)_mm_popcnt_u32(f_less(g.max, magnitude));
+    underflowed += (unsigned)_mm_popcnt_u32(f_less(zero, magnitude) & is_zero);
+    subnormal += (unsigned)_mm_popcnt_u32(f_less(value, g.above) & ~is_zero);
+  }
+  found->saturated = saturated;
+  found->underflowed = underflowed;
+  found->subnormal = subnormal;
+  found->signal = add_up(signal);
+  found->noise = add_up(noise);
+  found->product = add_up(product);
+  found->rounded = add_up(rounded);
+  for (int part = 0; part < CF_FLOATS / CF_ERROR_LANES; ++part)
+    found->max_abs = larger(largest(f_part(max_abs, part)), found->max_abs);
+  found->max_rel = larger(max_rel, found->max_rel);
+}
+
+static void ISA_NAME(narrow_sums)(const cf_grid *grid, const cf_values *values,
+                                  cf_error_sums *found) {
+  if (grid->holed)
+    narrow_sums_of(grid, values, found, 1);
+  else
+    narrow_sums_of(grid, values, found, 0);
+}
+
 static inline size_t first_loss(const float_grid *grid, const float_grid *other,
                                 const cf_values *values, int holed) {
   for (size_t i = 0; i < values->count; i += CF_FLOATS) {
@@ -343,10 +402,11 @@ static size_t ISA_NAME(outside)(const cf_values *values, double limit, double be
 }
 
 #ifdef CF_FLOATS
-#define CF_NARROW_SLOTS \
-  ISA_NAME(narrow_errors), ISA_NAME(narrow_loss), ISA_NAME(search_groups), CF_FLOATS
+#define CF_NARROW_SLOTS                                                                           \
+  ISA_NAME(narrow_errors), ISA_NAME(narrow_sums), ISA_NAME(narrow_loss), ISA_NAME(search_groups), \
+      CF_FLOATS
 #else
-#define CF_NARROW_SLOTS NULL, NULL, NULL, 0
+#define CF_NARROW_SLOTS NULL, NULL, NULL, NULL, 0
 #endif
 
 #define CF_ERROR_KERNELS \

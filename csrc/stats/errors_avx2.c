@@ -82,6 +82,15 @@ static inline floats f_select_less(floats a, floats b, floats x, floats y) {
 static inline unsigned f_less(floats a, floats b) {
   return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LT_OQ));
 }
+static inline lanes v_fma(lanes a, lanes b, lanes c) {
+  return both(_mm256_fmadd_pd(a.low, b.low, c.low), _mm256_fmadd_pd(a.high, b.high, c.high));
+}
+/* All of them: there are no more than eight. */
+static inline lanes f_part(floats v, int part) {
+  (void)part;
+  return both(_mm256_cvtps_pd(_mm256_castps256_ps128(v)),
+              _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)));
+}
 /* Squares of 24 bits are float64, so that one rounding is all there is. */
 static inline lanes v_add_squares(lanes sum, floats off) {
   const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(off));

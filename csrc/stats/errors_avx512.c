@@ -57,6 +57,12 @@ static inline floats f_select_less(floats a, floats b, floats x, floats y) {
 static inline unsigned f_less(floats a, floats b) {
   return (unsigned)_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
 }
+static inline lanes v_fma(lanes a, lanes b, lanes c) { return _mm512_fmadd_pd(a, b, c); }
+/* The first eight, or those after them. */
+static inline lanes f_part(floats v, int part) {
+  return part == 0 ? _mm512_cvtps_pd(_mm512_castps512_ps256(v))
+                   : _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
+}
 /* In order; squares of 24 bits are float64, so that one rounding is all there is. */
 static inline lanes v_add_squares(lanes sum, floats off) {
   const lanes low = _mm512_cvtps_pd(_mm512_castps512_ps256(off));
