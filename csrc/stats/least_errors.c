@@ -475,24 +475,43 @@ typedef struct some_values {
   union {
     float float32[2 * CF_ERROR_PIECE + CF_ERROR_SLACK];
     double float64[2 * CF_ERROR_PIECE];
-  } values;
+  } own;
+  void *values;   /* own, or of a large group more */
+  size_t at_most; /* so many are worth it; there is room for a piece more */
 } some_values;
 
 /* Of a larger group these are looked for; a smaller one is taken whole. */
-enum { WHOLE = 256 };
+enum { WHOLE = 256, MOST_VALUES = 1 << 18 };
+
+static int make_room(const group *g, some_values *room) {
+  const size_t size = g->values.is_float64 ? sizeof(double) : sizeof(float);
+  room->at_most = g->values.count / 4;
+  if (room->at_most > MOST_VALUES) room->at_most = MOST_VALUES;
+  room->values = &room->own;
+  if (room->at_most > CF_ERROR_PIECE)
+    room->values = malloc((room->at_most + CF_ERROR_PIECE + CF_ERROR_SLACK) * size);
+  else
+    room->at_most = CF_ERROR_PIECE;
+  return room->values != NULL;
+}
+
+static void free_room(some_values *room) {
+  if (room->values != &room->own) free(room->values);
+}
 
 /* Put them where *some has them; gives 0 if they are too many. */
-static int find_some(const group *g, group *some, double limit, double beyond, some_values *room) {
+static int find_some(const group *g, group *some, double limit, double beyond,
+                     const some_values *room) {
   const size_t size = g->values.is_float64 ? sizeof(double) : sizeof(float);
   if (g->values.count <= WHOLE) return 1;
-  some->values.first = &room->values;
+  some->values.first = room->values;
   some->values.count = 0;
   some->values.has_special = 0;
   for (size_t begin = 0; begin < g->values.count; begin += CF_ERROR_PIECE) {
     const cf_values piece = piece_of(&g->values, begin);
-    void *to = (char *)&room->values + some->values.count * size;
+    void *to = (char *)room->values + some->values.count * size;
     some->values.count += g->kernels->outside(&piece, limit, beyond, to, NULL);
-    if (some->values.count > CF_ERROR_PIECE) return 0;
+    if (some->values.count > room->at_most) return 0;
   }
   return 1;
 }
@@ -500,14 +519,18 @@ static int find_some(const group *g, group *some, double limit, double beyond, s
 /* The sum of the squared errors of some values, at a bias where none overflows. */
 static double error_of_some(const group *some, int bias) {
   cf_grid grid = cf_grid_at(some->grids, bias);
+  double sum = 0;
   grid.holed &= some->magnitudes.least < grid.above;
-  return errors_of(some, &grid, &some->values);
+  for (size_t begin = 0; begin < some->values.count; begin += CF_ERROR_PIECE) {
+    const cf_values piece = piece_of(&some->values, begin);
+    sum += errors_of(some, &grid, &piece);
+  }
+  return sum;
 }
 
 /* The search from `start` on, by the values alone that round otherwise at another bias.  Gives 0 if
  * they are too many; nothing is found then. */
-static int search_by_some(group *g, int start) {
-  some_values room;
+static int search_in_room(group *g, int start, const some_values *room) {
   group some = *g;
   const cf_grid first = cf_grid_at(g->grids, start);
   const int has_small = g->magnitudes.least < first.above, m = g->grids->mantissa_bits;
@@ -516,7 +539,7 @@ static int search_by_some(group *g, int start) {
     last = start - (m + 2) > g->low ? start - (m + 2) : g->low;
   const double limit = 2 * cf_power_of_two(-last);
   int end = start < g->high ? start + 1 : start; /* the last bias at which they are known */
-  if (!find_some(g, &some, limit, g->grids->at_zero.max * cf_power_of_two(-end), &room)) return 0;
+  if (!find_some(g, &some, limit, g->grids->at_zero.max * cf_power_of_two(-end), room)) return 0;
   const double first_error = error_of_some(&some, start);
   double error = first_error;
   g->best = start;
@@ -537,7 +560,7 @@ static int search_by_some(group *g, int start) {
     const double max = g->grids->at_zero.max * cf_power_of_two(-bias);
     if (bias > end) {
       end = bias;
-      if (!find_some(g, &some, limit, max, &room)) return 0;
+      if (!find_some(g, &some, limit, max, room)) return 0;
       error = error_of_some(&some, same);
       within = error_of_some(&some, start);
     }
@@ -562,6 +585,13 @@ static int search_by_some(group *g, int start) {
   else if (g->wants_error)
     g->error = error_at(g, g->best);
   return 1;
+}
+
+static int search_by_some(group *g, int start) {
+  some_values room;
+  const int has_room = make_room(g, &room), found = has_room && search_in_room(g, start, &room);
+  free_room(&room);
+  return found;
 }
 
 /* Take the best of all biases. */

@@ -201,7 +201,7 @@ static void check_search(const cf_format *format, int64_t rows, int64_t length, 
  * not much smaller. */
 static void fill_close(float *values, int64_t count, int64_t first, int64_t last, int exponent) {
   for (int64_t i = 0; i < count; ++i)
-    values[i] = (float)ldexp(i == first ? 1600 : i > first && i < last ? 922 : 112, exponent - 10);
+    values[i] = (float)ldexp(i == first ? 1600 : i > first && i < last ? 1000 : 112, exponent - 10);
 }
 
 /* Groups that are searched side by side have what each has by itself. */
@@ -238,7 +238,7 @@ static void check_groups(const cf_format *format, int64_t size, uint64_t *state)
 
 /* Of a row the bias is the best of all by exact sums: the values are few and have few bits, so that
  * float64 has their sums. */
-static void check_best(const cf_format *format, int64_t length, int is_close, uint64_t *state) {
+static void check_best(const cf_format *format, int64_t length, int kind, uint64_t *state) {
   float *values = allocate((size_t)length * sizeof *values);
   double all[MOST_BIASES], error;
   int16_t bias;
@@ -249,7 +249,10 @@ static void check_best(const cf_format *format, int64_t length, int is_close, ui
   for (int64_t i = 0; i < length; ++i)
     values[i] =
         (float)ldexp((double)(random_below(state, 32) << random_below(state, spread)), top - 18);
-  if (is_close) fill_close(values, length, length / 9, length / 9 + length / 10, top);
+  if (kind == 1) fill_close(values, length, length / 9, length / 9 + length * 22 / 100, top);
+  /* many small values, and at the end large ones that weigh more */
+  for (int64_t i = 0; kind == 2 && i < length; ++i)
+    values[i] = (float)ldexp(i < length / 5 + 200 ? 112 : i < length - 30 ? 512 : 3000, top - 10);
   CHECK(cf_least_errors(format, preferred, CF_FLOAT32, values, 1, length, 0, length, 0, &bias,
                         &error, 1) == CF_OK,
         "refused");
@@ -281,6 +284,8 @@ void test_errors(void) {
     check_search(&FORMATS[f], 5, 100, 7, &state);
     check_search(&FORMATS[f], 4, 64, 64, &state);
     check_search(&FORMATS[f], 1, is_brief() ? 500 : 5000, 1000000, &state);
+    for (int kind = 1; kind < 3 && !is_brief(); ++kind)
+      check_best(&FORMATS[f], 20011, kind, &state);
     for (int64_t size = 1; size < 135; size += is_brief() ? 31 : 3) {
       check_groups(&FORMATS[f], size, &state);
       check_best(&FORMATS[f], 7 * size, (int)(size % 2), &state);
