@@ -209,8 +209,8 @@ static void check_groups(const cf_format *format, int64_t size, uint64_t *state)
   enum { GROUPS = 37 };
   const int64_t length = GROUPS * size + 2;
   float *values = allocate((size_t)length * sizeof *values);
-  int16_t biases[GROUPS + 1], bias, chosen[GROUPS + 1];
-  double errors[GROUPS + 1], error;
+  int16_t biases[GROUPS + 2], bias, chosen[GROUPS + 2];
+  double errors[GROUPS + 2], error;
   const int span = format->bias_max - format->bias_min + 1;
   const int preferred = format->bias_min + (int)random_below(state, (uint64_t)span);
   const int top = any_exponent(format, state);
