@@ -252,13 +252,20 @@ static void copy_tiles(const task *t, char *to, const char *from, const copy_axi
   const int64_t width = LINE / t->source_size;
   const int is_plain = rows->to == t->source_size && columns->from == t->source_size &&
                        (!t->swapped || t->source_size == 1);
-  for (int64_t i = 0; i < rows->length; i += TILE_ROWS) {
-    const int64_t last = cf_at_most(rows->length, i + TILE_ROWS);
+  const int turns = is_plain && t->source_size == 4 && t->search.kernels->turn != NULL;
+  const int64_t height = turns ? CF_TURNED : TILE_ROWS;
+  for (int64_t i = 0; i < rows->length; i += height) {
+    const int64_t last = cf_at_most(rows->length, i + height);
     for (int64_t first = 0; first < columns->length; first += width) {
       const int64_t part = cf_at_most(columns->length - first, width);
+      char *tile = to + i * rows->to + first * columns->to;
+      const char *source = from + i * rows->from + first * columns->from;
+      if (turns && part == CF_TURNED && last - i == CF_TURNED) {
+        t->search.kernels->turn(source, rows->from, tile, columns->to);
+        continue;
+      }
       if (is_plain && last - i == TILE_ROWS) {
-        copy_tile(to + i * rows->to + first * columns->to, columns->to,
-                  from + i * rows->from + first * columns->from, rows->from, t->source_size, part);
+        copy_tile(tile, columns->to, source, rows->from, t->source_size, part);
         continue;
       }
       for (int64_t row = i; row < last; ++row)
@@ -511,7 +518,7 @@ static void set_rows(task *t) {
   const double rows = most / ((double)t->pitch * (double)bytes);
   t->together = rows < 1 ? 1 : rows > 4096 ? 4096 : (int64_t)rows;
   /* no more than are in a few lines, where rows are long */
-  const int64_t lines = 16 * LINE;
+  const int64_t lines = 8 * LINE;
   const int64_t near = t->group_axes > 0 ? magnitude_of(t->groups[t->group_axes - 1].stride) : 1;
   const int64_t useful = t->size >= LINE ? cf_divide_up(lines, near > 0 ? near : 1) : 4096;
   if (t->together > useful && !t->adjacent) t->together = useful;

@@ -12,6 +12,7 @@
 
 enum { CF_ERROR_PIECE = 4096, CF_ERROR_LANES = 8, CF_ERROR_SLACK = 16 };
 enum { CF_GROUP_SIZE = 128, CF_GROUP_LANES = 16 }; /* at most */
+enum { CF_TURNED = 16 };
 
 /* How the values of a piece are read. */
 typedef struct cf_values {
@@ -70,6 +71,9 @@ typedef struct cf_error_kernels {
    * which were found; the search for others takes more. */
   unsigned (*search_groups)(const cf_groups *groups, int32_t *biases, double *errors);
   int group_lanes;
+  /* Copy CF_TURNED rows of as many elements of four bytes, `row` bytes from each other, to columns,
+   * `column` bytes from each other; neither need be aligned. */
+  void (*turn)(const char *from, ptrdiff_t row, char *to, ptrdiff_t column);
   /* The same, with all else of a cf_error_sums; max_abs and max_rel are widened. */
   void (*sums)(const cf_grid *grid, const cf_values *values, cf_error_sums *found);
   /* Put the values whose magnitudes are above 0 and below `limit`, or finite and above `beyond`, of

@@ -404,9 +404,9 @@ static size_t ISA_NAME(outside)(const cf_values *values, double limit, double be
 #ifdef CF_FLOATS
 #define CF_NARROW_SLOTS                                                                           \
   ISA_NAME(narrow_errors), ISA_NAME(narrow_sums), ISA_NAME(narrow_loss), ISA_NAME(search_groups), \
-      CF_FLOATS
+      CF_FLOATS, ISA_NAME(turn)
 #else
-#define CF_NARROW_SLOTS NULL, NULL, NULL, NULL, 0
+#define CF_NARROW_SLOTS NULL, NULL, NULL, NULL, 0, NULL
 #endif
 
 #define CF_ERROR_KERNELS \

@@ -162,21 +162,9 @@ static inline size_t store_chosen(float *to, floats v, unsigned chosen) {
   return count;
 }
 
-/* Eight values of each group, of which value i of all is to[i], from value `at` on; zeros for what
- * is not there. */
-static inline void load_turned(const cf_groups *groups, size_t at, floats *to) {
-  floats a[8], b[8];
-  for (int i = 0; i < 8; ++i) {
-    const float *from = groups->first + (size_t)i * groups->pitch + at;
-    float last[8] = {0};
-    if (i >= groups->count) {
-      from = last;
-    } else if (groups->size - at < 8) {
-      memcpy(last, from, (groups->size - at) * sizeof *last);
-      from = last;
-    }
-    a[i] = _mm256_loadu_ps(from);
-  }
+/* Transpose eight vectors: `a` is used up. */
+static inline void turn_floats(floats *a, floats *to) {
+  floats b[8];
   for (int i = 0; i < 8; i += 2) {
     b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
     b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
@@ -193,6 +181,24 @@ static inline void load_turned(const cf_groups *groups, size_t at, floats *to) {
     to[j] = _mm256_permute2f128_ps(a[j], a[j + 4], 0x20);
     to[j + 4] = _mm256_permute2f128_ps(a[j], a[j + 4], 0x31);
   }
+}
+
+/* Eight values of each group, of which value i of all is to[i], from value `at` on; zeros for what
+ * is not there. */
+static inline void load_turned(const cf_groups *groups, size_t at, floats *to) {
+  floats a[8];
+  for (int i = 0; i < 8; ++i) {
+    const float *from = groups->first + (size_t)i * groups->pitch + at;
+    float last[8] = {0};
+    if (i >= groups->count) {
+      from = last;
+    } else if (groups->size - at < 8) {
+      memcpy(last, from, (groups->size - at) * sizeof *last);
+      from = last;
+    }
+    a[i] = _mm256_loadu_ps(from);
+  }
+  turn_floats(a, to);
 }
 
 #include "stats/error_lanes-inl.h"

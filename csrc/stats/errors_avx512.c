@@ -115,16 +115,9 @@ static inline size_t store_chosen(float *to, floats v, unsigned chosen) {
   return (unsigned)_mm_popcnt_u32(chosen);
 }
 
-/* Sixteen values of each group, of which value i of all is to[i], from value `at` on; zeros for
- * what is not there. */
-static inline void load_turned(const cf_groups *groups, size_t at, floats *to) {
-  const size_t left = groups->size - at;
-  const __mmask16 there = (__mmask16)(left >= 16 ? 0xFFFFu : (1u << left) - 1);
-  floats a[16], b[16];
-  for (int i = 0; i < 16; ++i)
-    a[i] = i < groups->count
-               ? _mm512_maskz_loadu_ps(there, groups->first + (size_t)i * groups->pitch + at)
-               : f_set1(0);
+/* Transpose sixteen vectors: `a` is used up. */
+static inline void turn_floats(floats *a, floats *to) {
+  floats b[16];
   for (int i = 0; i < 16; i += 2) {
     b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
     b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
@@ -147,6 +140,19 @@ static inline void load_turned(const cf_groups *groups, size_t at, floats *to) {
     to[j + 4] = _mm512_shuffle_f32x4(odd, odd_after, 0x88);
     to[j + 12] = _mm512_shuffle_f32x4(odd, odd_after, 0xDD);
   }
+}
+
+/* Sixteen values of each group, of which value i of all is to[i], from value `at` on; zeros for
+ * what is not there. */
+static inline void load_turned(const cf_groups *groups, size_t at, floats *to) {
+  const size_t left = groups->size - at;
+  const __mmask16 there = (__mmask16)(left >= 16 ? 0xFFFFu : (1u << left) - 1);
+  floats a[16];
+  for (int i = 0; i < 16; ++i)
+    a[i] = i < groups->count
+               ? _mm512_maskz_loadu_ps(there, groups->first + (size_t)i * groups->pitch + at)
+               : f_set1(0);
+  turn_floats(a, to);
 }
 
 #include "stats/error_lanes-inl.h"

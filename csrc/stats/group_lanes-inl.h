@@ -218,4 +218,17 @@ static unsigned ISA_NAME(search_groups)(const cf_groups *groups, int32_t *biases
   return s.in_order;
 }
 
+static void ISA_NAME(turn)(const char *from, ptrdiff_t row, char *to, ptrdiff_t column) {
+  for (ptrdiff_t i = 0; i < CF_TURNED; i += CF_FLOATS) {
+    for (ptrdiff_t j = 0; j < CF_TURNED; j += CF_FLOATS) {
+      floats rows[CF_FLOATS], columns[CF_FLOATS];
+      for (ptrdiff_t k = 0; k < CF_FLOATS; ++k)
+        rows[k] = f_load((const float *)(const void *)(from + (i + k) * row) + j);
+      turn_floats(rows, columns);
+      for (ptrdiff_t k = 0; k < CF_FLOATS; ++k)
+        f_store((float *)(void *)(to + (j + k) * column) + i, columns[k]);
+    }
+  }
+}
+
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/scalar.h"
+#include "stats/error_kernels.h"
 #include "support/check.h"
 #include "support/rounded.h"
 #include "support/tests.h"
@@ -270,12 +271,28 @@ static void check_best(const cf_format *format, int64_t length, int kind, uint64
   free(values);
 }
 
+/* Squares are copied with rows for columns, from and to where nothing is aligned. */
+static void check_turn(uint64_t *state) {
+  enum { ROW = 4 * CF_TURNED + 7, COLUMN = 4 * CF_TURNED + 3, ROOM = CF_TURNED * ROW };
+  const cf_error_kernels *kernels = cf_active_error_kernels();
+  char from[ROOM], to[ROOM] = {0}, expected[ROOM] = {0};
+  CHECK((kernels->turn != NULL) == (kernels->search_groups != NULL), "one without the other");
+  if (kernels->turn == NULL) return;
+  for (int i = 0; i < ROOM; ++i) from[i] = (char)random_below(state, 256);
+  for (int i = 0; i < CF_TURNED; ++i)
+    for (int j = 0; j < CF_TURNED; ++j)
+      memcpy(expected + 1 + j * COLUMN + 4 * i, from + 1 + i * ROW + 4 * j, 4);
+  kernels->turn(from + 1, ROW, to + 1, COLUMN);
+  CHECK(memcmp(to, expected, sizeof to) == 0, "rows are not columns");
+}
+
 void test_errors(void) {
   uint64_t state = 17;
   const float one = 1;
   const double wide = 1e300;
   int16_t bias;
   double error;
+  check_turn(&state);
   for (int f = 0; f < FORMAT_COUNT; ++f) {
     for (size_t count = 1; count < 100; count += is_brief() ? 33 : 1)
       check_sums(&FORMATS[f], count, count % 2 == 0, &state);
