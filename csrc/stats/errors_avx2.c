@@ -155,10 +155,8 @@ static inline size_t store_chosen(float *to, floats v, unsigned chosen) {
   size_t count = 0;
   if (chosen == 0) return 0;
   _mm256_storeu_ps(of, v);
-  for (int i = 0; i < CF_FLOATS; ++i) {
-    to[count] = of[i];
-    count += chosen >> i & 1;
-  }
+  for (; chosen != 0; chosen &= chosen - 1)
+    to[count++] = of[_mm_popcnt_u32(~chosen & (chosen - 1))];
   return count;
 }
 
