@@ -159,14 +159,6 @@ static int bias_of_percentile(const task *t, const void *values, int64_t count) 
   return within < low ? low : within;
 }
 
-static int16_t choose(const task *t, const void *values, int64_t count) {
-  double error;
-  int scale;
-  if (t->method == CF_CHOOSE_MSE)
-    return (int16_t)cf_search_group(&t->search, values, (size_t)count, &error, &scale);
-  return (int16_t)bias_of_percentile(t, values, count);
-}
-
 /* Rows of float32 or float64. */
 
 /* An integer's float64; where there is none, rounded to odd for what goes by the exact values. */
@@ -260,13 +252,20 @@ static void copy_tiles(const task *t, char *to, const char *from, const copy_axi
   const int64_t width = LINE / t->source_size;
   const int is_plain = rows->to == t->source_size && columns->from == t->source_size &&
                        (!t->swapped || t->source_size == 1);
-  for (int64_t i = 0; i < rows->length; i += TILE_ROWS) {
-    const int64_t last = cf_at_most(rows->length, i + TILE_ROWS);
+  const int turns = is_plain && t->source_size == 4 && t->search.kernels->turn != NULL;
+  const int64_t height = turns ? CF_TURNED : TILE_ROWS;
+  for (int64_t i = 0; i < rows->length; i += height) {
+    const int64_t last = cf_at_most(rows->length, i + height);
     for (int64_t first = 0; first < columns->length; first += width) {
       const int64_t part = cf_at_most(columns->length - first, width);
+      char *tile = to + i * rows->to + first * columns->to;
+      const char *source = from + i * rows->from + first * columns->from;
+      if (turns && part == CF_TURNED && last - i == CF_TURNED) {
+        t->search.kernels->turn(source, rows->from, tile, columns->to);
+        continue;
+      }
       if (is_plain && last - i == TILE_ROWS) {
-        copy_tile(to + i * rows->to + first * columns->to, columns->to,
-                  from + i * rows->from + first * columns->from, rows->from, t->source_size, part);
+        copy_tile(tile, columns->to, source, rows->from, t->source_size, part);
         continue;
       }
       for (int64_t row = i; row < last; ++row)
@@ -366,9 +365,14 @@ static void choose_rows(const task *t, const char *from, int16_t *biases, int64_
     else
       made = raw;
   }
+  const char *first = made != NULL ? made : from;
+  const int64_t step = along != NULL ? along->step : 0;
+  if (t->method == CF_CHOOSE_MSE) {
+    cf_search_rows(&t->search, first, pitch, rows, (size_t)size, biases, step, NULL);
+    return;
+  }
   for (int64_t i = 0; i < rows; ++i)
-    biases[along != NULL ? i * along->step : 0] =
-        choose(t, (made != NULL ? made : from) + i * pitch, size);
+    biases[i * step] = (int16_t)bias_of_percentile(t, first + i * pitch, size);
 }
 
 static void choose_share(void *context, int thread) {
@@ -514,7 +518,7 @@ static void set_rows(task *t) {
   const double rows = most / ((double)t->pitch * (double)bytes);
   t->together = rows < 1 ? 1 : rows > 4096 ? 4096 : (int64_t)rows;
   /* no more than are in a few lines, where rows are long */
-  const int64_t lines = 16 * LINE;
+  const int64_t lines = 8 * LINE;
   const int64_t near = t->group_axes > 0 ? magnitude_of(t->groups[t->group_axes - 1].stride) : 1;
   const int64_t useful = t->size >= LINE ? cf_divide_up(lines, near > 0 ? near : 1) : 4096;
   if (t->together > useful && !t->adjacent) t->together = useful;

@@ -12,7 +12,9 @@
 #include "cpu/compiler.h"
 #include "stats/grid.h"
 
-enum { CF_ERROR_PIECE = 4096, CF_ERROR_LANES = 8 };
+enum { CF_ERROR_PIECE = 4096, CF_ERROR_LANES = 8, CF_ERROR_SLACK = 16 };
+enum { CF_GROUP_SIZE = 128, CF_GROUP_LANES = 16 }; /* at most */
+enum { CF_TURNED = 16 };
 
 /* How the values of a piece are read. */
 typedef struct cf_values {
@@ -24,6 +26,14 @@ typedef struct cf_values {
   double scale;          /* a power of two that they are multiplied by: float64 alone */
   const double *weights; /* how often each counts; or NULL: once */
 } cf_values;
+
+/* Whether float32 holds a grid's values and what is computed with them, and the errors of float32
+ * up to a peak: the errors are multiples of these values' last bits then, and of 24 bits. */
+static inline int cf_is_narrow(const cf_grid *grid, double peak) {
+  const double steps = grid->steps * 0x1p-29; /* 2^(23 - m) */
+  return grid->lowest >= 0x1p-100 && grid->max <= 0x1p100 && peak <= grid->max * steps &&
+         grid->above <= grid->max;
+}
 
 /* What magnitudes there are, of values that are finite and don't always become zero or NaN. */
 typedef struct cf_magnitudes {
@@ -66,16 +76,39 @@ typedef struct cf_staged {
   double peak[CF_STAGED_ARRAYS], least[CF_STAGED_ARRAYS];
 } cf_staged;
 
+/* Groups of so many float32 each, `pitch` of them from one to the next; and what cf_search says. */
+typedef struct cf_groups {
+  const cf_grids *grids; /* of a format that saturates, with signs, and with a zero */
+  const float *first;
+  size_t pitch, size; /* the size is CF_GROUP_SIZE at most */
+  int count, low, high, preferred;
+} cf_groups;
+
 typedef struct cf_error_kernels {
   /* Widens *found. */
   void (*magnitudes)(const cf_values *values, cf_magnitudes *found);
   /* The sum of the squares of rounding errors. */
   double (*errors)(const cf_grid *grid, const cf_values *values);
+  /* The same of float32 that have nothing special and no weights, where cf_is_narrow; or NULL,
+   * where it would take no less time. */
+  double (*narrow_errors)(const cf_grid *grid, const cf_values *values);
+  void (*narrow_sums)(const cf_grid *grid, const cf_values *values, cf_error_sums *found);
+  /* Which is the first of such values that loses more on a grid than on another, of values within
+   * the range of both and normal numbers of the other; or `count` if none does. */
+  size_t (*narrow_loss)(const cf_grid *grid, const cf_grid *other, const cf_values *values);
+  /* Find the biases of the least errors of up to group_lanes groups, and these.  Gives by bits
+   * which were found; the search for others takes more. */
+  unsigned (*search_groups)(const cf_groups *groups, int32_t *biases, double *errors);
+  int group_lanes;
+  /* Copy CF_TURNED rows of as many elements of four bytes, `row` bytes from each other, to columns,
+   * `column` bytes from each other; neither need be aligned. */
+  void (*turn)(const char *from, ptrdiff_t row, char *to, ptrdiff_t column);
   /* The same, with all else of a cf_error_sums; max_abs and max_rel are widened. */
   void (*sums)(const cf_grid *grid, const cf_values *values, cf_error_sums *found);
   /* Put the values whose magnitudes are above 0 and below `limit`, or finite and above `beyond`, of
    * those that don't always become zero or NaN, into `found`, as they are; their weights too, if
-   * there are any. Gives how many they are; both have room for all. */
+   * there are any. Gives how many they are; both have room for all, and for CF_ERROR_SLACK float32
+   * more. */
   size_t (*outside)(const cf_values *values, double limit, double beyond, void *found,
                     double *weights);
   /* Fill in *staged, and add to the counts and widen the maxima of *found. */

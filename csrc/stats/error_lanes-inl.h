@@ -1,5 +1,6 @@
 /* The loops of stats/error_kernels.h, written once.  The including file has defined `lanes`, eight
- * float64, what can be done with them, and ISA_NAME. */
+ * float64, what can be done with them, and ISA_NAME.  It may have defined `floats`, CF_FLOATS
+ * float32, too, and `bits`, as many int32. */
 #ifndef CF_STATS_ERROR_LANES_INL_H
 #define CF_STATS_ERROR_LANES_INL_H
 
@@ -94,7 +95,190 @@ static inline int magnitudes_of(const cf_values *values, cf_magnitudes *found, i
   return 1;
 }
 
+#ifdef CF_FLOATS
+/* Of float32 that are finite and have no sign that matters: what takes half the registers. */
+
+/* From value i on, with zeros for what is not there. */
+static inline floats load_floats(const cf_values *values, size_t i) {
+  const float *from = (const float *)values->first + i;
+  const size_t left = values->count - i;
+  float last[CF_FLOATS] = {0};
+  if (left < CF_FLOATS) {
+    memcpy(last, from, left * sizeof *last);
+    from = last;
+  }
+  return f_load(from);
+}
+
+/* A grid in all lanes. */
+typedef struct float_grid {
+  floats lowest, steps, max, below_edge, above, below;
+} float_grid;
+
+static inline float_grid float_grid_of(const cf_grid *g) {
+  /* the edge itself is a float32, unlike the float64 next to it */
+  const float_grid of = {f_set1((float)g->lowest), f_set1((float)(g->steps * 0x1p-29)),
+                         f_set1((float)g->max),    f_before(f_set1((float)g->edge)),
+                         f_set1((float)g->above),  f_set1((float)g->below)};
+  return of;
+}
+
+/* Of magnitudes within the range. */
+static inline floats round_floats(const float_grid *g, floats magnitude, int holed) {
+  const floats anchor = f_mul(f_max(f_binade(magnitude), g->lowest), g->steps);
+  floats value = f_sub(f_add(magnitude, anchor), anchor);
+  if (holed)
+    value = f_select_less(g->below_edge, magnitude, f_max(value, g->above), f_min(value, g->below));
+  return value;
+}
+
+static inline double narrow_errors_of(const cf_grid *grid, const cf_values *values, int holed) {
+  const float_grid g = float_grid_of(grid);
+  lanes sum = v_set1(0);
+  for (size_t i = 0; i < values->count; i += CF_FLOATS) {
+    const floats magnitude = f_abs(load_floats(values, i));
+    const floats value = round_floats(&g, f_min(magnitude, g.max), holed);
+    sum = v_add_squares(sum, f_sub(value, magnitude));
+  }
+  return add_up(sum);
+}
+
+static double ISA_NAME(narrow_errors)(const cf_grid *grid, const cf_values *values) {
+  return grid->holed ? narrow_errors_of(grid, values, 1) : narrow_errors_of(grid, values, 0);
+}
+
+/* Products of these numbers are float64, so that one rounding is all there is. */
+static inline void narrow_sums_of(const cf_grid *grid, const cf_values *values,
+                                  cf_error_sums *found, int holed) {
+  const float_grid g = float_grid_of(grid);
+  const lanes one = v_set1(1), none = v_set1(0);
+  const floats zero = f_set1(0);
+  lanes signal = none, noise = none, product = none, rounded = none;
+  floats max_abs = zero;
+  double max_rel = 0;
+  unsigned saturated = 0, underflowed = 0, subnormal = 0;
+  for (size_t i = 0; i < values->count; i += CF_FLOATS) {
+    const floats magnitude = f_abs(load_floats(values, i));
+    const floats value = round_floats(&g, f_min(magnitude, g.max), holed);
+    const floats off = f_abs(f_sub(value, magnitude));
+    const lanes bound = v_set1(max_rel);
+    int exceeds = 0;
+    for (int part = 0; part < CF_FLOATS / CF_ERROR_LANES; ++part) {
+      const lanes x = f_part(magnitude, part), q = f_part(value, part), e = f_part(off, part);
+      signal = v_fma(x, x, signal);
+      noise = v_fma(e, e, noise);
+      product = v_fma(x, q, product);
+      rounded = v_fma(q, q, rounded);
+      /* a larger quotient of numbers of 24 bits is larger by more than roundings, and is not
+       * overlooked */
+      exceeds |= v_any_less(v_mul(bound, x), e);
+    }
+    if (exceeds) {
+      for (int part = 0; part < CF_FLOATS / CF_ERROR_LANES; ++part) {
+        const lanes x = f_part(magnitude, part);
+        const lanes quotients = v_div(f_part(off, part), v_select_less(none, x, x, one));
+        max_rel = larger(largest(quotients), max_rel);
+      }
+    }
+    max_abs = f_max(off, max_abs);
+    const unsigned is_zero = ~f_less(zero, value);
+    saturated += (unsigned)_mm_popcnt_u32(f_less(g.max, magnitude));
+    underflowed += (unsigned)_mm_popcnt_u32(f_less(zero, magnitude) & is_zero);
+    subnormal += (unsigned)_mm_popcnt_u32(f_less(value, g.above) & ~is_zero);
+  }
+  found->saturated = saturated;
+  found->underflowed = underflowed;
+  found->subnormal = subnormal;
+  found->signal = add_up(signal);
+  found->noise = add_up(noise);
+  found->product = add_up(product);
+  found->rounded = add_up(rounded);
+  for (int part = 0; part < CF_FLOATS / CF_ERROR_LANES; ++part)
+    found->max_abs = larger(largest(f_part(max_abs, part)), found->max_abs);
+  found->max_rel = larger(max_rel, found->max_rel);
+}
+
+static void ISA_NAME(narrow_sums)(const cf_grid *grid, const cf_values *values,
+                                  cf_error_sums *found) {
+  if (grid->holed)
+    narrow_sums_of(grid, values, found, 1);
+  else
+    narrow_sums_of(grid, values, found, 0);
+}
+
+static inline size_t first_loss(const float_grid *grid, const float_grid *other,
+                                const cf_values *values, int holed) {
+  for (size_t i = 0; i < values->count; i += CF_FLOATS) {
+    const floats magnitude = f_abs(load_floats(values, i));
+    const floats off = f_abs(f_sub(round_floats(grid, magnitude, holed), magnitude));
+    const floats other_off = f_abs(f_sub(round_floats(other, magnitude, 0), magnitude));
+    const unsigned losing = f_less(other_off, off);
+    if (losing != 0) return i + (size_t)_mm_popcnt_u32(~losing & (losing - 1));
+  }
+  return values->count;
+}
+
+static size_t ISA_NAME(narrow_loss)(const cf_grid *grid, const cf_grid *other,
+                                    const cf_values *values) {
+  const float_grid g = float_grid_of(grid), o = float_grid_of(other);
+  return grid->holed ? first_loss(&g, &o, values, 1) : first_loss(&g, &o, values, 0);
+}
+
+static inline float float_of_bits(int32_t bits) {
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+/* Magnitudes as integers, which have their order.  Gives whether all are finite. */
+static inline int narrow_magnitudes_of(const cf_values *values, cf_magnitudes *found) {
+  bits peak = b_set1(0), least = b_set1(-1); /* of what is one less, unsigned */
+  for (size_t i = 0; i < values->count; i += CF_FLOATS) {
+    const bits magnitude = b_magnitude(load_floats(values, i));
+    peak = b_larger(peak, magnitude);
+    least = b_smaller(least, b_sub(magnitude, b_set1(1)));
+  }
+  const int32_t largest_bits = b_largest(peak);
+  if (largest_bits >= 0x7F800000) return 0;
+  const double largest_found = (double)float_of_bits(largest_bits);
+  if (largest_found > found->peak) found->peak = largest_found;
+  if (largest_bits == 0) return 1;
+  const double least_found = (double)float_of_bits(b_smallest(least) + 1);
+  if (least_found < found->least) found->least = least_found;
+  return 1;
+}
+
+/* The bits of the smallest float32 that is not below a positive number, but for what is beyond all
+ * of them. */
+static inline int32_t bits_from(double limit) {
+  int32_t of;
+  if (!(limit < 0x1p128)) return 0x7F800000;
+  const float narrow = (float)limit;
+  memcpy(&of, &narrow, sizeof of);
+  return of + ((double)narrow < limit);
+}
+
+static inline size_t narrow_outside_of(const cf_values *values, double limit, double beyond,
+                                       float *found) {
+  int32_t under = bits_from(limit), over = bits_from(beyond);
+  if (under < 1) under = 1;
+  if (over < 0x7F800000) over += (double)float_of_bits(over) <= beyond;
+  const bits least = b_set1(under), from = b_set1(over);
+  const bits infinity = b_set1(0x7F800000);
+  size_t count = 0;
+  for (size_t i = 0; i < values->count; i += CF_FLOATS) {
+    const floats x = load_floats(values, i);
+    count += store_chosen(found + count, x, b_outside(b_magnitude(x), least, from, infinity));
+  }
+  return count;
+}
+#endif
+
 static void ISA_NAME(magnitudes)(const cf_values *values, cf_magnitudes *found) {
+#ifdef CF_FLOATS
+  if (!values->is_float64 && !values->negative_is_zero && narrow_magnitudes_of(values, found))
+    return;
+#endif
   if (values->is_float64 ? magnitudes_of(values, found, 1, 1) : magnitudes_of(values, found, 0, 1))
     return;
   if (values->is_float64)
@@ -209,12 +393,24 @@ static inline size_t outside_of(const cf_values *values, double limit, double be
 
 static size_t ISA_NAME(outside)(const cf_values *values, double limit, double beyond, void *found,
                                 double *weights) {
+#ifdef CF_FLOATS
+  if (!values->is_float64 && !values->negative_is_zero && weights == NULL)
+    return narrow_outside_of(values, limit, beyond, found);
+#endif
   return values->is_float64 ? outside_of(values, limit, beyond, found, weights, 1)
                             : outside_of(values, limit, beyond, found, weights, 0);
 }
 
-#define CF_ERROR_KERNELS                                   \
-  {ISA_NAME(magnitudes), ISA_NAME(errors), ISA_NAME(sums), \
+#ifdef CF_FLOATS
+#define CF_NARROW_SLOTS                                                                           \
+  ISA_NAME(narrow_errors), ISA_NAME(narrow_sums), ISA_NAME(narrow_loss), ISA_NAME(search_groups), \
+      CF_FLOATS, ISA_NAME(turn)
+#else
+#define CF_NARROW_SLOTS NULL, NULL, NULL, NULL, 0, NULL
+#endif
+
+#define CF_ERROR_KERNELS                                                          \
+  {ISA_NAME(magnitudes), ISA_NAME(errors), CF_NARROW_SLOTS,       ISA_NAME(sums), \
    ISA_NAME(outside),    ISA_NAME(stage),  ISA_NAME(add_products)}
 
 #endif

@@ -45,6 +45,7 @@ typedef struct group {
   int best;
   double error;    /* at the best */
   int becomes_nan; /* a zero does, at every bias */
+  int wants_error;
   int threads;
 } group;
 
@@ -124,8 +125,16 @@ static double errors_without_zero(const cf_grid *grid, const cf_values *values) 
   return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
 }
 
+/* Whether the kernels of float32 take these values and a grid. */
+static int is_narrow(const group *g, const cf_grid *grid, const cf_values *values) {
+  return g->kernels->narrow_errors != NULL && !values->is_float64 && !values->has_special &&
+         values->weights == NULL && cf_is_narrow(grid, g->magnitudes.peak);
+}
+
 static double errors_of(const group *g, const cf_grid *grid, const cf_values *values) {
-  return g->grids->no_zero ? errors_without_zero(grid, values) : g->kernels->errors(grid, values);
+  if (g->grids->no_zero) return errors_without_zero(grid, values);
+  if (is_narrow(g, grid, values)) return g->kernels->narrow_errors(grid, values);
+  return g->kernels->errors(grid, values);
 }
 
 static void add_errors(const piece_sums *s, const cf_values *piece, double *to) {
@@ -156,7 +165,7 @@ static double magnitude_at(const cf_values *values, size_t i) {
 /* The values of a piece whose magnitudes are above 0 and below a limit, or above another. */
 typedef struct few_values {
   union {
-    float float32[CF_ERROR_PIECE];
+    float float32[CF_ERROR_PIECE + CF_ERROR_SLACK];
     double float64[CF_ERROR_PIECE];
   } values;
   double weights[CF_ERROR_PIECE];
@@ -413,9 +422,17 @@ static int value_loses_more(double x, const cf_grid *grid, const cf_grid *other)
 static int loses_more(const group *g, const cf_grid *grid, const cf_grid *other, double *witness) {
   if (value_loses_more(*witness, grid, other)) return 1;
   if (g->magnitudes.least >= grid->above) return 0;
+  const int narrow = is_narrow(g, grid, &g->values) && is_narrow(g, other, &g->values) &&
+                     g->magnitudes.least >= other->above && g->magnitudes.peak <= other->max;
   for (size_t begin = 0; begin < g->values.count; begin += CF_ERROR_PIECE) {
     const cf_values piece = piece_of(&g->values, begin);
     few_values room;
+    if (narrow) {
+      const size_t at = g->kernels->narrow_loss(grid, other, &piece);
+      if (at == piece.count) continue;
+      *witness = magnitude_at(&piece, at);
+      return 1;
+    }
     const cf_values few =
         g->values.count <= FEW ? piece : values_below(g->kernels, &piece, grid->above, &room);
     for (size_t i = 0; i < few.count; ++i) {
@@ -452,6 +469,131 @@ static void try_equal(group *g, int start, int last) {
   }
 }
 
+/* The values that do not round alike at all biases that are compared: those that are small, and
+ * those that are large.  What the others lose is the same at each of these. */
+typedef struct some_values {
+  union {
+    float float32[2 * CF_ERROR_PIECE + CF_ERROR_SLACK];
+    double float64[2 * CF_ERROR_PIECE];
+  } own;
+  void *values;   /* own, or of a large group more */
+  size_t at_most; /* so many are worth it; there is room for a piece more */
+} some_values;
+
+/* Of a larger group these are looked for; a smaller one is taken whole. */
+enum { WHOLE = 256, MOST_VALUES = 1 << 18 };
+
+static int make_room(const group *g, some_values *room) {
+  const size_t size = g->values.is_float64 ? sizeof(double) : sizeof(float);
+  room->at_most = g->values.count / 4;
+  if (room->at_most > MOST_VALUES) room->at_most = MOST_VALUES;
+  room->values = &room->own;
+  if (room->at_most > CF_ERROR_PIECE)
+    room->values = malloc((room->at_most + CF_ERROR_PIECE + CF_ERROR_SLACK) * size);
+  else
+    room->at_most = CF_ERROR_PIECE;
+  return room->values != NULL;
+}
+
+static void free_room(some_values *room) {
+  if (room->values != &room->own) free(room->values);
+}
+
+/* Put them where *some has them; gives 0 if they are too many. */
+static int find_some(const group *g, group *some, double limit, double beyond,
+                     const some_values *room) {
+  const size_t size = g->values.is_float64 ? sizeof(double) : sizeof(float);
+  if (g->values.count <= WHOLE) return 1;
+  some->values.first = room->values;
+  some->values.count = 0;
+  some->values.has_special = 0;
+  for (size_t begin = 0; begin < g->values.count; begin += CF_ERROR_PIECE) {
+    const cf_values piece = piece_of(&g->values, begin);
+    void *to = (char *)room->values + some->values.count * size;
+    some->values.count += g->kernels->outside(&piece, limit, beyond, to, NULL);
+    if (some->values.count > room->at_most) return 0;
+  }
+  return 1;
+}
+
+/* The sum of the squared errors of some values, at a bias where none overflows. */
+static double error_of_some(const group *some, int bias) {
+  cf_grid grid = cf_grid_at(some->grids, bias);
+  double sum = 0;
+  grid.holed &= some->magnitudes.least < grid.above;
+  for (size_t begin = 0; begin < some->values.count; begin += CF_ERROR_PIECE) {
+    const cf_values piece = piece_of(&some->values, begin);
+    sum += errors_of(some, &grid, &piece);
+  }
+  return sum;
+}
+
+/* The search from `start` on, by the values alone that round otherwise at another bias.  Gives 0 if
+ * they are too many; nothing is found then. */
+static int search_in_room(group *g, int start, const some_values *room) {
+  group some = *g;
+  const cf_grid first = cf_grid_at(g->grids, start);
+  const int has_small = g->magnitudes.least < first.above, m = g->grids->mantissa_bits;
+  int last = start, same = start, is_equal = 1; /* the best is as good as `same` */
+  if (g->grids->whitepaper && has_small && start > g->low)
+    last = start - (m + 2) > g->low ? start - (m + 2) : g->low;
+  const double limit = 2 * cf_power_of_two(-last);
+  int end = start < g->high ? start + 1 : start; /* the last bias at which they are known */
+  if (!find_some(g, &some, limit, g->grids->at_zero.max * cf_power_of_two(-end), room)) return 0;
+  const double first_error = error_of_some(&some, start);
+  double error = first_error;
+  g->best = start;
+  for (int bias = start - 1; bias >= last; --bias) {
+    const double here = error_of_some(&some, bias);
+    const int sign = compare(&some, bias, here, same, error, (double)INFINITY);
+    if (sign < 0) is_equal = 0;
+    if (sign > 0 || (sign == 0 && !is_nearer(g, bias, g->best))) continue;
+    g->best = same = bias;
+    error = here;
+  }
+  if (start > g->low && is_equal) try_equal(g, start, last);
+  /* as in try_larger, but of these values alone: the others lose no less at larger biases.  Those
+   * that are within the range at one lose so much at most: */
+  const int tries_larger = g->magnitudes.peak <= 2 * g->total * first.max;
+  double within = first_error;
+  for (int bias = start + 1; tries_larger && bias <= g->high; ++bias) {
+    const double max = g->grids->at_zero.max * cf_power_of_two(-bias);
+    if (bias > end) {
+      end = bias;
+      if (!find_some(g, &some, limit, max, room)) return 0;
+      error = error_of_some(&some, same);
+      within = error_of_some(&some, start);
+    }
+    const double most = error * (1 + g->tolerance);
+    const double beyond = g->magnitudes.peak - max;
+    if ((beyond > 0 && beyond * beyond > most) ||
+        cf_grid_overflows(g->grids, bias, g->magnitudes.peak))
+      break;
+    const double here = error_of_some(&some, bias);
+    const int sign = compare(&some, bias, here, same, error, (double)INFINITY);
+    if (sign < 0 || (sign == 0 && is_nearer(g, bias, g->best))) {
+      g->best = same = bias;
+      error = here;
+    }
+    double others = within * (1 + g->tolerance);
+    if (g->grids->whitepaper && has_small)
+      others += (double)some.values.count * first.above * first.above;
+    if (here * (1 - g->tolerance) - others > most) break;
+  }
+  if (g->values.count <= WHOLE)
+    g->error = error;
+  else if (g->wants_error)
+    g->error = error_at(g, g->best);
+  return 1;
+}
+
+static int search_by_some(group *g, int start) {
+  some_values room;
+  const int has_room = make_room(g, &room), found = has_room && search_in_room(g, start, &room);
+  free_room(&room);
+  return found;
+}
+
 /* Take the best of all biases. */
 static void try_all(group *g) {
   g->error = error_at(g, g->best);
@@ -479,6 +621,10 @@ static void search(group *g) {
     return;
   }
   const int start = first_bias(g);
+  if (g->values.weights == NULL && g->threads == 1 &&
+      !(g->magnitudes.has_negative && g->grids->has_nan) &&
+      !cf_grid_overflows(g->grids, start, g->magnitudes.peak) && search_by_some(g, start))
+    return;
   const double first_error = error_at(g, start);
   g->best = start;
   g->error = first_error;
@@ -585,9 +731,51 @@ int cf_search_group(const cf_search *s, const void *values, size_t count, double
                     int *scale) {
   group g;
   *scale = prepare(&g, s, values, count);
+  g.wants_error = error != NULL;
   search(&g);
-  *error = g.error;
+  if (error != NULL) *error = g.error;
   return g.best - *scale;
+}
+
+/* Whether the kernels search several of such groups at a time. */
+static int takes_groups(const cf_search *s, int64_t pitch, size_t size) {
+  const cf_grids *g = &s->grids;
+  const int top = cf_exponent_of(g->at_zero.max);
+  return s->kernels->search_groups != NULL && size > 1 && size <= CF_GROUP_SIZE &&
+         s->source_type == CF_FLOAT32 && s->weights == NULL && s->threads == 1 && pitch > 0 &&
+         pitch % (int64_t)sizeof(float) == 0 && g->saturates && g->is_signed && !g->no_zero &&
+         g->at_zero.above <= g->at_zero.max && top <= 40 && abs(s->default_bias) <= 60;
+}
+
+void cf_search_rows(const cf_search *s, const char *values, int64_t pitch, int64_t rows,
+                    size_t size, int16_t *biases, int64_t step, double *errors) {
+  const int together = rows > 1 && takes_groups(s, pitch, size);
+  const int64_t lanes = together ? s->kernels->group_lanes : 1;
+  for (int64_t first = 0; first < rows; first += lanes) {
+    const int count = (int)cf_at_most(rows - first, lanes);
+    int32_t found[CF_GROUP_LANES];
+    double least[CF_GROUP_LANES];
+    unsigned done = 0;
+    if (together) {
+      const cf_groups groups = {&s->grids,
+                                (const float *)(const void *)(values + first * pitch),
+                                (size_t)pitch / sizeof(float),
+                                size,
+                                count,
+                                s->format->bias_min,
+                                s->format->bias_max,
+                                s->default_bias};
+      done = s->kernels->search_groups(&groups, found, least);
+    }
+    for (int i = 0; i < count; ++i) {
+      int scale;
+      if (!(done >> i & 1))
+        found[i] = cf_search_group(s, values + (first + i) * pitch, size,
+                                   errors != NULL ? &least[i] : NULL, &scale);
+      biases[(first + i) * step] = (int16_t)found[i];
+      if (errors != NULL) errors[first + i] = least[i];
+    }
+  }
 }
 
 static void search_share(void *context, int index) {
@@ -601,6 +789,18 @@ static void search_share(void *context, int index) {
   for (int64_t i = begin; i < end; ++i) {
     double error;
     int scale;
+    const int64_t whole = cf_at_most((t->length - first) / t->block, end - i);
+    if (whole > 1 && t->search.source_type == CF_FLOAT32) {
+      cf_search_rows(&t->search, row + first * size, t->block * size, whole, (size_t)t->block,
+                     t->biases + i, 1, t->errors + i);
+      i += whole - 1;
+      first += whole * t->block;
+      if (first >= t->length) {
+        first = 0;
+        row += t->row_stride;
+      }
+      continue;
+    }
     t->biases[i] =
         (int16_t)cf_search_group(&t->search, row + first * size,
                                  (size_t)cf_at_most(t->block, t->length - first), &error, &scale);

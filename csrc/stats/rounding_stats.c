@@ -75,7 +75,11 @@ static void add_piece(const task *t, cf_values *piece, cf_rounding_stats *found)
     return;
   }
   piece->has_special = magnitudes.has_nonfinite || magnitudes.has_negative;
-  t->kernels->sums(&t->grid, piece, &sums);
+  if (t->kernels->narrow_sums != NULL && !piece->has_special &&
+      cf_is_narrow(&t->grid, magnitudes.peak))
+    t->kernels->narrow_sums(&t->grid, piece, &sums);
+  else
+    t->kernels->sums(&t->grid, piece, &sums);
   found->signal += sums.signal;
   found->noise += sums.noise;
   found->product += sums.product;

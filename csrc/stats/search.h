@@ -18,8 +18,13 @@ typedef struct cf_search {
 cf_search cf_search_of(const cf_format *format, int default_bias, int source_type);
 
 /* The bias that cf_least_errors finds, of `count` contiguous, aligned values; with the error there,
- * in units of 4^*scale.  Under the default floating-point modes. */
+ * in units of 4^*scale, unless `error` is NULL.  Under the default floating-point modes. */
 int cf_search_group(const cf_search *s, const void *values, size_t count, double *error,
                     int *scale);
+
+/* The same of `rows` groups of equally many values, `pitch` bytes from each other: biases[i *
+ * step], and of float32 errors[i], which may be NULL. */
+void cf_search_rows(const cf_search *s, const char *values, int64_t pitch, int64_t rows,
+                    size_t size, int16_t *biases, int64_t step, double *errors);
 
 #endif

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 import cfloat as cf
 from cfloat._bias.histogram import Histogram
+from cfloat._bias.percentile import BinadeCounts
 from cfloat._bias.squared_errors import squared_errors
 from cfloat._core import binding
+from cfloat._core.dtypes import BFLOAT16
 from cfloat._core.flags import no_flags
 from cfloat._metrics.error import sums_of_rounding
 
@@ -138,6 +140,31 @@ def test_percentile_saturates_no_more_than_the_rest(share, x):
         assert beyond <= magnitudes.size * (1 - share / 100) + 1e-9
     slices = cf.choose_bias(x[np.newaxis], fmt, "percentile", percentile=share, axis=0)
     assert slices[0] == bias
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", ">f4", "i1", "i4", "i8", "u8", "bfloat16"])
+def test_few_elements_have_the_percentile_that_counts_of_binades_give(dtype):
+    rng = np.random.default_rng(31)
+    formats = [*TESLA, cf.float8_e4m3fn, TESLA[0].replace(bias=(-100, 120)), cf.CFloat16_UHP]
+    for case in range(60):
+        size = int(rng.choice([0, 1, 2, 3, 10, 100, 1000, 3000]))
+        x = np.round(rng.standard_normal(size) * 20) * 2.0 ** rng.integers(-30, 2, size)
+        x[rng.integers(0, max(size, 1), size // 7)] = 0
+        if dtype == "bfloat16":
+            x = (x.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16).view(BFLOAT16)
+        else:
+            x = (x.clip(-127, 127) if dtype[0] == "i" else abs(x) if dtype[0] == "u" else x).astype(
+                dtype
+            )
+            if x.dtype.kind == "f":
+                x[rng.integers(0, max(size, 1), size // 9)] = rng.choice([np.nan, np.inf, -np.inf])
+        x = x[::-1] if case % 4 == 0 else x
+        for fmt in formats:
+            for percentile in (0.5, 50, 87, 99.9, 100):
+                counted = BinadeCounts.of(x, fmt).bias(fmt, percentile)
+                chosen = cf.choose_bias(x, fmt, "percentile", percentile=percentile)
+                assert chosen == counted, (fmt, percentile, x)
+                assert isinstance(chosen, int)
 
 
 @pytest.mark.parametrize("name", sorted(cf.carried_tensors()))
