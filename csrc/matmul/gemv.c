@@ -240,7 +240,6 @@ static void update_panels(const gemv_task *task, cf_gemv *gemv) {
   const int size = (int)task->m->b.of.size;
   CF_ALIGNED(64) float panel[CF_PANEL_PLACES * CF_PLACE_STEP];
   float places[CF_GEMV_CODES], order[CF_GEMV_CODES];
-  gemv->ahead = CF_PANEL_PLACES * gemv->step;
   gemv->panel_step = CF_PLACE_STEP;
   for (int64_t k = 0; k < gemv->inner; k += CF_PANEL_PLACES) {
     const int64_t count = cf_at_most(CF_PANEL_PLACES, gemv->inner - k);
@@ -259,6 +258,9 @@ static void update_panels(const gemv_task *task, cf_gemv *gemv) {
           .sums = gemv->sums + line,
           .sums_step = gemv->sums_step,
       };
+      /* the next lines at these places, or the first at the next */
+      gemv->ahead = line + CF_GEMV_CODES < gemv->lines ? CF_GEMV_CODES * size
+                                                       : CF_PANEL_PLACES * gemv->step - line * size;
       if (task->codes.update_first != NULL) {
         task->codes.update_first(gemv, codes, lines, scales, panel, &p);
         p.x += CF_PANEL_ROWS * p.x_step;

@@ -418,13 +418,13 @@ static CF_ALWAYS_INLINE void decode_groups(const cf_gemv *gemv, const field_word
   const int64_t whole = count / group, all = cf_multiple(count, CF_GEMV_CODES) / group;
   const int64_t next_line = gemv->step - whole * bytes,
                 next_place = gemv->panel_step - whole * group,
-                next_scale = gemv->scales_step - whole * scales_each;
+                next_scale = gemv->scales_step - whole * scales_each, ahead = gemv->ahead;
   const uint8_t *from = codes;
   const float *scale = scales;
   float *to = panel;
   vector values[4];
   for (int64_t i = 0, left = whole; i < lines * whole; ++i) {
-    CF_PREFETCH(from + gemv->ahead);
+    CF_PREFETCH(from + ahead);
     decode_group(of, words_load(from), scale, size, plain, scaled, to, values);
     from += bytes;
     to += group;
@@ -480,6 +480,8 @@ static CF_ALWAYS_INLINE void decode_and_update(const cf_gemv *gemv, const field_
                                                const float *scales, float *panel, const cf_panel *p,
                                                int size, int plain, int scaled) {
   const int places = 4 / size, bytes = 4 * VECTOR, group = bytes / size;
+  const int64_t x_step = p->x_step, sums_step = p->sums_step, places_there = p->count,
+                scales_step = gemv->scales_step, ahead = gemv->ahead;
   for (int64_t line = 0; line < CF_GEMV_CODES; line += group) {
     const int64_t there = (count - line) * size;
     const uint8_t *from = codes + line * size;
@@ -489,7 +491,7 @@ static CF_ALWAYS_INLINE void decode_and_update(const cf_gemv *gemv, const field_
     uint8_t padded[CF_PANEL_PLACES][4 * VECTOR];
     if (CF_UNLIKELY(there < bytes)) {
       memset(padded, 0, sizeof padded);
-      for (int64_t k = 0; k < p->count && there > 0; ++k)
+      for (int64_t k = 0; k < places_there && there > 0; ++k)
         memcpy(padded[k], from + k * step, (size_t)there);
       from = padded[0];
       step = bytes;
@@ -499,14 +501,14 @@ static CF_ALWAYS_INLINE void decode_and_update(const cf_gemv *gemv, const field_
     for (int r = 0; r < CF_PANEL_ROWS; ++r)
 #pragma GCC unroll 4
       for (int place = 0; place < places; ++place)
-        sums[r][place] = p->first ? f_zero() : f_load(results + r * p->sums_step + place * VECTOR);
-    for (int64_t k = 0; k < p->count; ++k, ++x, from += step, to += CF_PLACE_STEP) {
-      CF_PREFETCH(from + gemv->ahead);
+        sums[r][place] = p->first ? f_zero() : f_load(results + r * sums_step + place * VECTOR);
+    for (int64_t k = 0; k < places_there; ++k, ++x, from += step, to += CF_PLACE_STEP) {
+      CF_PREFETCH(from + ahead);
       decode_group(of, words_load(from), scale, size, plain, scaled, to, values);
-      if (scaled) scale += gemv->scales_step;
+      if (scaled) scale += scales_step;
 #pragma GCC unroll 4
       for (int r = 0; r < CF_PANEL_ROWS; ++r) {
-        const vector element = f_set1(x[r * p->x_step]);
+        const vector element = f_set1(x[r * x_step]);
 #pragma GCC unroll 4
         for (int place = 0; place < places; ++place)
           sums[r][place] = f_multiply_add(values[place], element, sums[r][place]);
@@ -516,7 +518,7 @@ static CF_ALWAYS_INLINE void decode_and_update(const cf_gemv *gemv, const field_
     for (int r = 0; r < CF_PANEL_ROWS; ++r)
 #pragma GCC unroll 4
       for (int place = 0; place < places; ++place)
-        f_store(results + r * p->sums_step + place * VECTOR, sums[r][place]);
+        f_store(results + r * sums_step + place * VECTOR, sums[r][place]);
   }
 }
 
