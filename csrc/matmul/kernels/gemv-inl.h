@@ -533,45 +533,59 @@ static void update_first_fields(const cf_gemv *gemv, const uint8_t *codes, int64
 #define CF_GEMV_FIRST
 #endif
 
-static void dot_panel(const cf_panel *p) {
-  for (int row = 0; row < p->rows; row += CF_PANEL_ROWS)
-    for (int line = 0; line < CF_PANEL_LINES; line += PANEL_SIDE) {
-      const float *x = p->x + row * p->x_step, *from = p->panel + line * CF_LINE_STEP;
-      float *to = p->sums + (row * CF_PANEL_LINES + line) * (CF_GEMV_CODES / 4);
-      vector sums[CF_PANEL_ROWS][PANEL_SIDE];
+/* Rows at a time: six of twelve, for which there are registers, else four. */
+enum {
+  ROWS_MOST = 6
+};
+
+static CF_ALWAYS_INLINE void dot_panel_rows(const cf_panel *p, int row, int rows) {
+  for (int line = 0; line < CF_PANEL_LINES; line += PANEL_SIDE) {
+    const float *x = p->x + row * p->x_step, *from = p->panel + line * CF_LINE_STEP;
+    float *to = p->sums + (row * CF_PANEL_LINES + line) * (CF_GEMV_CODES / 4);
+    vector sums[ROWS_MOST][PANEL_SIDE];
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 4
-      for (int r = 0; r < CF_PANEL_ROWS; ++r)
+      for (int i = 0; i < PANEL_SIDE; ++i)
+        sums[r][i] =
+            p->first ? f_zero() : f_load(to + (r * CF_PANEL_LINES + i) * (CF_GEMV_CODES / 4));
+    for (int64_t k = 0; k < p->count; k += VECTOR, x += VECTOR, from += VECTOR) {
+      vector values[PANEL_SIDE];
+#pragma GCC unroll 4
+      for (int i = 0; i < PANEL_SIDE; ++i) values[i] = f_load(from + i * CF_LINE_STEP);
+#pragma GCC unroll 6
+      for (int r = 0; r < rows; ++r) {
+        const vector element = f_load(x + r * p->x_step);
 #pragma GCC unroll 4
         for (int i = 0; i < PANEL_SIDE; ++i)
-          sums[r][i] =
-              p->first ? f_zero() : f_load(to + (r * CF_PANEL_LINES + i) * (CF_GEMV_CODES / 4));
-      for (int64_t k = 0; k < p->count; k += VECTOR, x += VECTOR, from += VECTOR) {
-        vector values[PANEL_SIDE];
-#pragma GCC unroll 4
-        for (int i = 0; i < PANEL_SIDE; ++i) values[i] = f_load(from + i * CF_LINE_STEP);
-#pragma GCC unroll 4
-        for (int r = 0; r < CF_PANEL_ROWS; ++r) {
-          const vector element = f_load(x + r * p->x_step);
-#pragma GCC unroll 4
-          for (int i = 0; i < PANEL_SIDE; ++i)
-            sums[r][i] = f_multiply_add(element, values[i], sums[r][i]);
-        }
-      }
-      if (p->results == NULL) {
-#pragma GCC unroll 4
-        for (int r = 0; r < CF_PANEL_ROWS; ++r)
-#pragma GCC unroll 4
-          for (int i = 0; i < PANEL_SIDE; ++i)
-            f_store(to + (r * CF_PANEL_LINES + i) * (CF_GEMV_CODES / 4), sums[r][i]);
-      } else {
-#pragma GCC unroll 4
-        for (int r = 0; r < CF_PANEL_ROWS; ++r)
-#pragma GCC unroll 4
-          for (int i = 0; i < PANEL_SIDE; ++i)
-            if (row + r < p->result_rows && line + i < p->result_lines)
-              p->results[(row + r) * p->results_step + line + i] = f_sum(sums[r][i]);
+          sums[r][i] = f_multiply_add(element, values[i], sums[r][i]);
       }
     }
+    if (p->results == NULL) {
+#pragma GCC unroll 6
+      for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+        for (int i = 0; i < PANEL_SIDE; ++i)
+          f_store(to + (r * CF_PANEL_LINES + i) * (CF_GEMV_CODES / 4), sums[r][i]);
+    } else {
+#pragma GCC unroll 6
+      for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+        for (int i = 0; i < PANEL_SIDE; ++i)
+          if (row + r < p->result_rows && line + i < p->result_lines)
+            p->results[(row + r) * p->results_step + line + i] = f_sum(sums[r][i]);
+    }
+  }
+}
+
+static void dot_panel(const cf_panel *p) {
+  for (int row = 0, rows; row < p->rows; row += rows) {
+    rows = (p->rows - row) % ROWS_MOST == 0 ? ROWS_MOST : CF_PANEL_ROWS;
+    if (rows == ROWS_MOST)
+      dot_panel_rows(p, row, ROWS_MOST);
+    else
+      dot_panel_rows(p, row, CF_PANEL_ROWS);
+  }
 }
 
 static void update_panel(const cf_panel *p) {
