@@ -156,11 +156,16 @@ def _is_default(value: object, default: object) -> bool:
 
 
 def _check_words(words: ArrayLike, shape: tuple[int, ...], bits: int) -> NDArray[np.uint32]:
-    """Give integers of `bits` bits as the upper bits of words: an array of uint32 of the shape."""
+    """Give integers of `bits` bits as the upper bits of words: uint32, contiguous, of the shape.
+
+    Whole words that lie so already are the given array itself.
+    """
     given = np.asarray(words)
     if given.dtype.kind not in "iu" and given.size:
         raise ArgumentTypeError(f"random_bits has dtype {given.dtype}; it takes integers")
-    if given.size and (given.min() < 0 or given.max() >= 2**bits):
+    # to look at all of them takes as long as to round by them
+    has_room = given.dtype.kind == "u" and 8 * given.itemsize <= bits
+    if given.size and not has_room and (given.min() < 0 or given.max() >= 2**bits):
         worst = given.min() if given.min() < 0 else given.max()
         raise ArgumentValueError(
             f"random_bits has an element {worst}; it takes integers from 0 to 2**{bits} - 1"
@@ -171,7 +176,10 @@ def _check_words(words: ArrayLike, shape: tuple[int, ...], bits: int) -> NDArray
         raise ArgumentValueError(
             f"random_bits has shape {given.shape}, which does not broadcast to {shape}"
         ) from None
-    return np.ascontiguousarray(spread, np.uint32) << np.uint32(32 - bits)
+    upper = np.ascontiguousarray(spread, np.uint32)
+    if bits == 32 and upper.flags.aligned:
+        return upper
+    return upper << np.uint32(32 - bits)
 
 
 def check_seed(seed: SupportsIndex | None) -> int:

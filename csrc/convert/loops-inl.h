@@ -367,6 +367,7 @@ static CF_ALWAYS_INLINE void round_all(const round_call *c, int rounding, int co
     }
     for (; bodies > 0; --bodies) {
       if (far) prefetch_ahead(source, BODY * 4);
+      if (far && rounding == CF_STOCHASTIC && !draws) prefetch_ahead((const char *)word, BODY * 4);
       round_body(&l, rounding, counting, plain, has_low, bias, first, source, low, word,
                  destination, streaming && part == 0);
       source += BODY * 4;

@@ -15,10 +15,9 @@ enum { SHARES_EACH = 4, LEAST_LINES = 64 }; /* of a thread, and of a share */
 enum { LINE_PIECE = 2048, INNER_PIECE = 1024, BLOCK_LINES = 16, SUMS_OF_LINES = 8192 };
 /* and as many places of lines whose scales are computed together */
 enum { SCALED_PLACES = 256 };
-/* Inner elements of a panel of lines. */
-enum { PANEL_INNER = 128 };
-/* As many rows' sums are held in registers, twice, in no more time than a panel takes. */
-enum { ROWS_WORTH = 2 * CF_PANEL_ROWS };
+/* As many rows' sums are held in registers, some at a time, in no more time than a panel takes; and
+ * as many where a panel would give other sums. */
+enum { ROWS_WORTH = 6, OTHER_ROWS_WORTH = 8 };
 /* Rows of a are so much longer than a multiple of a page: else their elements would share sets of
  * the nearest cache. */
 enum { ROW_UNIT = 1024, ROW_SHIFT = 128 };
@@ -34,6 +33,7 @@ typedef enum scaling { SCALES_NOTHING, SCALES_SUMS, SCALES_PLACES } scaling;
 typedef struct code_kernels {
   cf_gemv_kernel *dot, *update; /* or NULL: codes become float32 first */
   cf_decode_panel_kernel *decode_panel;
+  cf_first_rows_kernel *update_first; /* or NULL */
   const cf_bytes *table;
   cf_fields fields;
   float scale; /* of sums */
@@ -197,19 +197,22 @@ static const char *biases_of_place(const cf_operand *of, int64_t k) {
  * have all their bits.  Kernels that look codes up scale the sums of several rows themselves. */
 static int takes_panels(const gemv_task *task, const cf_gemv *gemv) {
   const int scales_values = gemv->scales != NULL && task->codes.table == NULL;
-  return gemv->rows > ROWS_WORTH || (gemv->rows > 1 && scales_values && task->m->b.is_centred);
+  const int are_others = gemv->scales != NULL || task->codes.table != NULL;
+  return gemv->rows > (are_others ? OTHER_ROWS_WORTH : ROWS_WORTH) ||
+         (gemv->rows > 1 && scales_values && task->m->b.is_centred);
 }
 
 /* The product of lines, by panels. */
 static void dot_panels(const gemv_task *task, cf_gemv *gemv) {
   const int size = (int)task->m->b.of.size;
-  CF_ALIGNED(64) float panel[CF_PANEL_LINES * CF_PANEL_STEP] = {0};
+  CF_ALIGNED(64) float panel[CF_PANEL_LINES * CF_LINE_STEP] = {0};
   CF_ALIGNED(64) float sums[CF_GEMV_ROWS_MAX * CF_PANEL_LINES * (CF_GEMV_CODES / 4)];
-  gemv->ahead = PANEL_INNER * size;
+  gemv->ahead = CF_PANEL_INNER * size;
+  gemv->panel_step = CF_LINE_STEP;
   for (int64_t line = 0; line < gemv->lines; line += CF_PANEL_LINES) {
     const int64_t lines = cf_at_most(CF_PANEL_LINES, gemv->lines - line);
-    for (int64_t k = 0; k < gemv->inner; k += PANEL_INNER) {
-      const int64_t count = cf_at_most(PANEL_INNER, gemv->inner - k);
+    for (int64_t k = 0; k < gemv->inner; k += CF_PANEL_INNER) {
+      const int64_t count = cf_at_most(CF_PANEL_INNER, gemv->inner - k);
       const float *scales = gemv->scales;
       if (scales != NULL) scales += line * gemv->scales_step + k / CF_GEMV_BLOCK;
       task->codes.decode_panel(gemv, gemv->codes + line * gemv->step + k * size, lines, count,
@@ -235,17 +238,17 @@ static void dot_panels(const gemv_task *task, cf_gemv *gemv) {
 /* And of places. */
 static void update_panels(const gemv_task *task, cf_gemv *gemv) {
   const int size = (int)task->m->b.of.size;
-  CF_ALIGNED(64) float panel[CF_PANEL_PLACES * CF_PANEL_STEP];
+  CF_ALIGNED(64) float panel[CF_PANEL_PLACES * CF_PLACE_STEP];
   float places[CF_GEMV_CODES], order[CF_GEMV_CODES];
-  gemv->ahead = CF_PANEL_PLACES * gemv->step;
+  gemv->panel_step = CF_PLACE_STEP;
   for (int64_t k = 0; k < gemv->inner; k += CF_PANEL_PLACES) {
     const int64_t count = cf_at_most(CF_PANEL_PLACES, gemv->inner - k);
     for (int64_t line = 0; line < gemv->lines; line += CF_GEMV_CODES) {
       const float *scales = gemv->scales;
       if (scales != NULL) scales += k * gemv->scales_step + line / CF_GEMV_BLOCK;
-      task->codes.decode_panel(gemv, gemv->codes + k * gemv->step + line * size, count,
-                               cf_at_most(CF_GEMV_CODES, gemv->lines - line), scales, panel);
-      const cf_panel p = {
+      const uint8_t *codes = gemv->codes + k * gemv->step + line * size;
+      const int64_t lines = cf_at_most(CF_GEMV_CODES, gemv->lines - line);
+      cf_panel p = {
           .x = gemv->x + k,
           .panel = panel,
           .x_step = gemv->x_step,
@@ -255,6 +258,17 @@ static void update_panels(const gemv_task *task, cf_gemv *gemv) {
           .sums = gemv->sums + line,
           .sums_step = gemv->sums_step,
       };
+      /* the next lines at these places, or the first at the next */
+      gemv->ahead = line + CF_GEMV_CODES < gemv->lines ? CF_GEMV_CODES * size
+                                                       : CF_PANEL_PLACES * gemv->step - line * size;
+      if (task->codes.update_first != NULL) {
+        task->codes.update_first(gemv, codes, lines, scales, panel, &p);
+        p.x += CF_PANEL_ROWS * p.x_step;
+        p.rows -= CF_PANEL_ROWS;
+        p.sums += CF_PANEL_ROWS * p.sums_step;
+      } else {
+        task->codes.decode_panel(gemv, codes, count, lines, scales, panel);
+      }
       task->values->update_panel(&p);
     }
   }
@@ -536,6 +550,7 @@ static int choose_kernels(gemv_task *task, cf_multiplication *m, float *x) {
   codes->dot = task->values->dot_fields;
   codes->update = task->values->update_fields;
   codes->decode_panel = task->values->decode_panel_fields;
+  codes->update_first = task->values->update_first_fields;
   if (looks_up) {
     cf_scaled scaled = m->b;
     scaled.decodes_biases = 0;
@@ -546,6 +561,7 @@ static int choose_kernels(gemv_task *task, cf_multiplication *m, float *x) {
       codes->dot = bfloat16->dot_codes;
       codes->update = bfloat16->update_codes;
       codes->decode_panel = bfloat16->decode_panel_codes;
+      codes->update_first = NULL;
     }
   }
   return 1;

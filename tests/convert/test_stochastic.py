@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import cfloat as cf
 from cfloat._core import binding
+from cfloat._core.rounding import check_rounding
 
 pytestmark = pytest.mark.usefixtures("isa")
 
@@ -449,6 +450,30 @@ def test_random_bits_in_the_result_s_memory(rng):
         out = memory.view(np.uint8)[place][:3000]
         cf.encode(x, cf.CFloat8_1_4_3, rounding="stochastic", random_bits=memory, out=out)
         exact.assert_same(out, expected)
+
+
+@pytest.mark.quick
+def test_whole_words_are_read_where_they_are(rng):
+    x = rng.standard_normal(3000).astype(np.float32)
+    words = rng.integers(0, 2**32, 3000, np.uint64).astype(np.uint32)
+    words.flags.writeable = False
+    how = check_rounding("stochastic", x.shape, random_bits=words)
+    assert how.words is not None
+    assert np.shares_memory(how.words, words)
+    expected = cf.encode(x, cf.CFloat8_1_4_3, rounding="stochastic", random_bits=words.tolist())
+    memory = np.zeros(4 * 3000 + 1, np.uint8)
+    unaligned = memory[1:].view(np.uint32)
+    unaligned[...] = words
+    aligned = check_rounding("stochastic", x.shape, random_bits=unaligned).words
+    assert aligned is not None
+    assert aligned.flags.aligned
+    for same in (words, unaligned, words.astype(">u4"), words.astype(np.int64)):
+        codes = cf.encode(x, cf.CFloat8_1_4_3, rounding="stochastic", random_bits=same)
+        exact.assert_same(codes, expected)
+    # others are still looked at
+    for wrong in (words.astype(np.int64) - 2**31, words.astype(np.uint64) << 1):
+        with pytest.raises(ValueError, match="random_bits has an element"):
+            cf.encode(x, cf.CFloat8_1_4_3, rounding="stochastic", random_bits=wrong)
 
 
 def test_variants_are_biased_as_they_say():

@@ -111,8 +111,11 @@ def convert(
     from_type = element_type(source.dtype) if encode else CODES
     to_type = element_type(destination.dtype) if decode else CODES
     counter = ffi.new("cf_flags *") if are_counted() else NULL
+    words = rounding.words
     if not fresh:
         source = separate(source, destination)
+        if words is not None and np.may_share_memory(words, destination):
+            words = words.copy()
     is_contiguous = source.flags.c_contiguous
     if (
         not is_contiguous
@@ -125,7 +128,7 @@ def convert(
         source, destination, is_contiguous = source.T, destination.T, True
     if (
         type(bias) is int
-        and rounding.words is None
+        and words is None
         and rounding.steps is None
         and is_contiguous
         and (fresh or destination.flags.c_contiguous)
@@ -141,8 +144,8 @@ def convert(
         if not fresh and np.may_share_memory(biases, destination):
             biases = biases.copy()
         layout, _alive = _layout(source, biases, destination)
-        if rounding.words is not None:
-            layout.words = ffi.from_buffer("uint32_t[]", rounding.words)
+        if words is not None:
+            layout.words = ffi.from_buffer("uint32_t[]", words)
         if rounding.steps is not None:
             word_strides = ffi.new("int64_t[]", rounding.steps)
             layout.word_strides = word_strides

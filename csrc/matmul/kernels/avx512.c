@@ -142,6 +142,7 @@ static inline void values_of_bytes(const byte_words *of, words codes, vector *va
   values[3] = _mm512_castsi512_ps(_mm512_and_si512(odd, upper_half));
 }
 #define GEMV_BYTES
+#define GEMV_MANY_REGISTERS
 #include "matmul/kernels/gemv-inl.h"
 
 /* Unpacking is within quarters of a vector: so each has a word of each of the results. */

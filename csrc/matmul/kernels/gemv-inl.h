@@ -395,87 +395,197 @@ static void update_fields(const cf_gemv *gemv) {
 
 /* Panels */
 
+/* A group of codes of a panel, of which `scales` are the scales if there are any. */
+static CF_ALWAYS_INLINE void decode_group(const field_words *of, words group, const float *scales,
+                                          int size, int plain, int scaled, float *to,
+                                          vector *values) {
+  const int places = 4 / size;
+  values_of(of, group, size, plain, values);
+  const vector scale = scaled ? f_scales(scales, places * VECTOR) : f_zero();
+#pragma GCC unroll 4
+  for (int place = 0; place < places; ++place) {
+    if (scaled) values[place] = f_multiply(values[place], scale);
+    f_store(to + place * VECTOR, values[place]);
+  }
+}
+
+/* One loop goes over all whole groups, so that what is constant to it stays in registers. */
 static CF_ALWAYS_INLINE void decode_groups(const cf_gemv *gemv, const field_words *of,
                                            const uint8_t *codes, int64_t lines, int64_t count,
-                                           const float *scales, float *panel, int size, int plain) {
-  const int places = 4 / size, bytes = 4 * VECTOR;
-  const int64_t length = count * size, padded = cf_multiple(count, CF_GEMV_CODES) * size;
-  for (int64_t i = 0; i < lines; ++i, codes += gemv->step, panel += CF_PANEL_STEP) {
-    for (int64_t at = 0; at < padded; at += bytes) {
+                                           const float *scales, float *panel, int size, int plain,
+                                           int scaled) {
+  const int bytes = 4 * VECTOR, group = bytes / size, scales_each = group / CF_GEMV_BLOCK;
+  const int64_t whole = count / group, all = cf_multiple(count, CF_GEMV_CODES) / group;
+  const int64_t next_line = gemv->step - whole * bytes,
+                next_place = gemv->panel_step - whole * group,
+                next_scale = gemv->scales_step - whole * scales_each, ahead = gemv->ahead;
+  const uint8_t *from = codes;
+  const float *scale = scales;
+  float *to = panel;
+  vector values[4];
+  for (int64_t i = 0, left = whole; i < lines * whole; ++i) {
+    CF_PREFETCH(from + ahead);
+    decode_group(of, words_load(from), scale, size, plain, scaled, to, values);
+    from += bytes;
+    to += group;
+    if (scaled) scale += scales_each;
+    if (--left > 0) continue;
+    left = whole;
+    from += next_line;
+    to += next_place;
+    if (scaled) scale += next_scale;
+  }
+  for (int64_t i = 0; whole < all && i < lines; ++i)
+    for (int64_t j = whole; j < all; ++j) {
       uint8_t rest[4 * VECTOR] = {0};
-      const uint8_t *from = rest;
-      vector values[4];
-      if (length - at >= bytes) {
-        from = codes + at;
-        CF_PREFETCH(from + gemv->ahead);
-      } else if (length > at) {
-        memcpy(rest, codes + at, (size_t)(length - at));
-      }
-      values_of(of, words_load(from), size, plain, values);
-      const vector scale =
-          scales != NULL ? f_scales(scales + i * gemv->scales_step + at / size / CF_GEMV_BLOCK,
-                                    places * VECTOR)
-                         : f_zero();
+      if (j == whole)
+        memcpy(rest, codes + i * gemv->step + whole * bytes,
+               (size_t)((count - whole * group) * size));
+      decode_group(of, words_load(rest),
+                   scaled ? scales + i * gemv->scales_step + j * scales_each : NULL, size, plain,
+                   scaled, panel + i * gemv->panel_step + j * group, values);
+    }
+}
+
+/* What is constant to the functions above and below. */
+#define PANEL_OF_FIELDS(call)                                                \
+  const field_words of = field_words_of(gemv->fields);                       \
+  const int scaled = scales != NULL;                                         \
+  if (gemv->fields->size == 1 && GEMV_PLAIN_BYTES(gemv->fields) && scaled) { \
+    call(1, 1, 1);                                                           \
+  } else if (gemv->fields->size == 1 && GEMV_PLAIN_BYTES(gemv->fields)) {    \
+    call(1, 1, 0);                                                           \
+  } else if (gemv->fields->size == 1) {                                      \
+    call(1, 0, scaled);                                                      \
+  } else if (gemv->fields->plain) {                                          \
+    call(2, 1, scaled);                                                      \
+  } else {                                                                   \
+    call(2, 0, scaled);                                                      \
+  }
+
+static void decode_panel_fields(const cf_gemv *gemv, const uint8_t *codes, int64_t lines,
+                                int64_t count, const float *scales, float *panel) {
+#define DECODE_GROUPS(size, plain, scaled) \
+  decode_groups(gemv, &of, codes, lines, count, scales, panel, size, plain, scaled)
+  PANEL_OF_FIELDS(DECODE_GROUPS)
+}
+
+#ifdef GEMV_MANY_REGISTERS
+/* The first CF_PANEL_ROWS rows are multiplied while codes become a panel: then to decode them and
+ * to fetch them from memory takes little time of its own. */
+
+/* Some neighbouring lines, `count` of them there, at the places of a panel. */
+static CF_ALWAYS_INLINE void decode_and_update(const cf_gemv *gemv, const field_words *of,
+                                               const uint8_t *codes, int64_t count,
+                                               const float *scales, float *panel, const cf_panel *p,
+                                               int size, int plain, int scaled) {
+  const int places = 4 / size, bytes = 4 * VECTOR, group = bytes / size;
+  const int64_t x_step = p->x_step, sums_step = p->sums_step, places_there = p->count,
+                scales_step = gemv->scales_step, ahead = gemv->ahead;
+  for (int64_t line = 0; line < CF_GEMV_CODES; line += group) {
+    const int64_t there = (count - line) * size;
+    const uint8_t *from = codes + line * size;
+    const float *x = p->x, *scale = scaled ? scales + line / CF_GEMV_BLOCK : NULL;
+    float *to = panel + line, *results = p->sums + line;
+    int64_t step = gemv->step;
+    uint8_t padded[CF_PANEL_PLACES][4 * VECTOR];
+    if (CF_UNLIKELY(there < bytes)) {
+      memset(padded, 0, sizeof padded);
+      for (int64_t k = 0; k < places_there && there > 0; ++k)
+        memcpy(padded[k], from + k * step, (size_t)there);
+      from = padded[0];
+      step = bytes;
+    }
+    vector sums[CF_PANEL_ROWS][4], values[4];
+#pragma GCC unroll 4
+    for (int r = 0; r < CF_PANEL_ROWS; ++r)
 #pragma GCC unroll 4
       for (int place = 0; place < places; ++place)
-        f_store(panel + at / size + place * VECTOR,
-                scales != NULL ? f_multiply(values[place], scale) : values[place]);
+        sums[r][place] = p->first ? f_zero() : f_load(results + r * sums_step + place * VECTOR);
+    for (int64_t k = 0; k < places_there; ++k, ++x, from += step, to += CF_PLACE_STEP) {
+      CF_PREFETCH(from + ahead);
+      decode_group(of, words_load(from), scale, size, plain, scaled, to, values);
+      if (scaled) scale += scales_step;
+#pragma GCC unroll 4
+      for (int r = 0; r < CF_PANEL_ROWS; ++r) {
+        const vector element = f_set1(x[r * x_step]);
+#pragma GCC unroll 4
+        for (int place = 0; place < places; ++place)
+          sums[r][place] = f_multiply_add(values[place], element, sums[r][place]);
+      }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < CF_PANEL_ROWS; ++r)
+#pragma GCC unroll 4
+      for (int place = 0; place < places; ++place)
+        f_store(results + r * sums_step + place * VECTOR, sums[r][place]);
+  }
+}
+
+static void update_first_fields(const cf_gemv *gemv, const uint8_t *codes, int64_t count,
+                                const float *scales, float *panel, const cf_panel *p){
+#define DECODE_AND_UPDATE(size, plain, scaled) \
+  decode_and_update(gemv, &of, codes, count, scales, panel, p, size, plain, scaled)
+    PANEL_OF_FIELDS(DECODE_AND_UPDATE)}
+
+#define CF_GEMV_FIRST .update_first_fields = update_first_fields,
+#else
+#define CF_GEMV_FIRST
+#endif
+
+/* Rows at a time: six of twelve, for which there are registers, else four. */
+enum {
+  ROWS_MOST = 6
+};
+
+static CF_ALWAYS_INLINE void dot_panel_rows(const cf_panel *p, int row, int rows) {
+  for (int line = 0; line < CF_PANEL_LINES; line += PANEL_SIDE) {
+    const float *x = p->x + row * p->x_step, *from = p->panel + line * CF_LINE_STEP;
+    float *to = p->sums + (row * CF_PANEL_LINES + line) * (CF_GEMV_CODES / 4);
+    vector sums[ROWS_MOST][PANEL_SIDE];
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+      for (int i = 0; i < PANEL_SIDE; ++i)
+        sums[r][i] =
+            p->first ? f_zero() : f_load(to + (r * CF_PANEL_LINES + i) * (CF_GEMV_CODES / 4));
+    for (int64_t k = 0; k < p->count; k += VECTOR, x += VECTOR, from += VECTOR) {
+      vector values[PANEL_SIDE];
+#pragma GCC unroll 4
+      for (int i = 0; i < PANEL_SIDE; ++i) values[i] = f_load(from + i * CF_LINE_STEP);
+#pragma GCC unroll 6
+      for (int r = 0; r < rows; ++r) {
+        const vector element = f_load(x + r * p->x_step);
+#pragma GCC unroll 4
+        for (int i = 0; i < PANEL_SIDE; ++i)
+          sums[r][i] = f_multiply_add(element, values[i], sums[r][i]);
+      }
+    }
+    if (p->results == NULL) {
+#pragma GCC unroll 6
+      for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+        for (int i = 0; i < PANEL_SIDE; ++i)
+          f_store(to + (r * CF_PANEL_LINES + i) * (CF_GEMV_CODES / 4), sums[r][i]);
+    } else {
+#pragma GCC unroll 6
+      for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+        for (int i = 0; i < PANEL_SIDE; ++i)
+          if (row + r < p->result_rows && line + i < p->result_lines)
+            p->results[(row + r) * p->results_step + line + i] = f_sum(sums[r][i]);
     }
   }
 }
 
-static void decode_panel_fields(const cf_gemv *gemv, const uint8_t *codes, int64_t lines,
-                                int64_t count, const float *scales, float *panel) {
-  const field_words of = field_words_of(gemv->fields);
-  if (gemv->fields->size == 1 && GEMV_PLAIN_BYTES(gemv->fields))
-    decode_groups(gemv, &of, codes, lines, count, scales, panel, 1, 1);
-  else if (gemv->fields->size == 1)
-    decode_groups(gemv, &of, codes, lines, count, scales, panel, 1, 0);
-  else if (gemv->fields->plain)
-    decode_groups(gemv, &of, codes, lines, count, scales, panel, 2, 1);
-  else
-    decode_groups(gemv, &of, codes, lines, count, scales, panel, 2, 0);
-}
-
 static void dot_panel(const cf_panel *p) {
-  for (int row = 0; row < p->rows; row += CF_PANEL_ROWS)
-    for (int line = 0; line < CF_PANEL_LINES; line += PANEL_SIDE) {
-      const float *x = p->x + row * p->x_step, *from = p->panel + line * CF_PANEL_STEP;
-      float *to = p->sums + (row * CF_PANEL_LINES + line) * (CF_GEMV_CODES / 4);
-      vector sums[CF_PANEL_ROWS][PANEL_SIDE];
-#pragma GCC unroll 4
-      for (int r = 0; r < CF_PANEL_ROWS; ++r)
-#pragma GCC unroll 4
-        for (int i = 0; i < PANEL_SIDE; ++i)
-          sums[r][i] =
-              p->first ? f_zero() : f_load(to + (r * CF_PANEL_LINES + i) * (CF_GEMV_CODES / 4));
-      for (int64_t k = 0; k < p->count; k += VECTOR, x += VECTOR, from += VECTOR) {
-        vector values[PANEL_SIDE];
-#pragma GCC unroll 4
-        for (int i = 0; i < PANEL_SIDE; ++i) values[i] = f_load(from + i * CF_PANEL_STEP);
-#pragma GCC unroll 4
-        for (int r = 0; r < CF_PANEL_ROWS; ++r) {
-          const vector element = f_load(x + r * p->x_step);
-#pragma GCC unroll 4
-          for (int i = 0; i < PANEL_SIDE; ++i)
-            sums[r][i] = f_multiply_add(element, values[i], sums[r][i]);
-        }
-      }
-      if (p->results == NULL) {
-#pragma GCC unroll 4
-        for (int r = 0; r < CF_PANEL_ROWS; ++r)
-#pragma GCC unroll 4
-          for (int i = 0; i < PANEL_SIDE; ++i)
-            f_store(to + (r * CF_PANEL_LINES + i) * (CF_GEMV_CODES / 4), sums[r][i]);
-      } else {
-#pragma GCC unroll 4
-        for (int r = 0; r < CF_PANEL_ROWS; ++r)
-#pragma GCC unroll 4
-          for (int i = 0; i < PANEL_SIDE; ++i)
-            if (row + r < p->result_rows && line + i < p->result_lines)
-              p->results[(row + r) * p->results_step + line + i] = f_sum(sums[r][i]);
-      }
-    }
+  for (int row = 0, rows; row < p->rows; row += rows) {
+    rows = (p->rows - row) % ROWS_MOST == 0 ? ROWS_MOST : CF_PANEL_ROWS;
+    if (rows == ROWS_MOST)
+      dot_panel_rows(p, row, ROWS_MOST);
+    else
+      dot_panel_rows(p, row, CF_PANEL_ROWS);
+  }
 }
 
 static void update_panel(const cf_panel *p) {
@@ -489,7 +599,7 @@ static void update_panel(const cf_panel *p) {
 #pragma GCC unroll 4
         for (int i = 0; i < PANEL_SIDE; ++i)
           sums[r][i] = p->first ? f_zero() : f_load(to + r * p->sums_step + i * VECTOR);
-      for (int64_t k = 0; k < p->count; ++k, ++x, from += CF_PANEL_STEP) {
+      for (int64_t k = 0; k < p->count; ++k, ++x, from += CF_PLACE_STEP) {
         vector values[PANEL_SIDE];
 #pragma GCC unroll 4
         for (int i = 0; i < PANEL_SIDE; ++i) values[i] = f_load(from + i * VECTOR);
@@ -512,7 +622,7 @@ static void update_panel(const cf_panel *p) {
 #define CF_GEMV_OF_FIELDS                                                       \
   .dot_fields = dot_fields, .update_fields = update_fields, .arrange = arrange, \
   .decode_panel_fields = decode_panel_fields, .dot_panel = dot_panel,           \
-  .update_panel = update_panel, .scales_of_biases = scales_of_biases,
+  .update_panel = update_panel, .scales_of_biases = scales_of_biases, CF_GEMV_FIRST
 #else
 #define CF_GEMV_OF_FIELDS
 #endif

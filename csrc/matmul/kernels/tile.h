@@ -161,6 +161,7 @@ typedef struct cf_gemv {
   int64_t scales_step;
   int64_t after; /* lines that follow in memory, and will be next */
   int64_t ahead; /* bytes from codes that become a panel to those that will be next */
+  int64_t panel_step;
 } cf_gemv;
 /* a group's four scales, and those of the places that fill up a panel, less the first */
 enum { CF_GEMV_BLOCK = 16, CF_GEMV_SCALES = 7 };
@@ -190,8 +191,16 @@ typedef void cf_scales_kernel(const char *biases, int64_t count, int exponent, i
 /* More rows: codes are decoded once for all of them, into a panel that stays in the nearest cache.
  * Some lines, or places, of codes from `codes` on, `count` of each, times scales if there are any:
  * those of CF_GEMV_BLOCK neighbouring ones, scales_step from one line to the next.  They are put
- * CF_PANEL_STEP apart, in the order of arrange, filled up to a multiple of CF_GEMV_CODES. */
-enum { CF_PANEL_STEP = 144, CF_PANEL_LINES = 8, CF_PANEL_PLACES = 16, CF_PANEL_ROWS = 4 };
+ * panel_step apart, which is CF_LINE_STEP or CF_PLACE_STEP, in the order of arrange, filled up to a
+ * multiple of CF_GEMV_CODES. */
+enum {
+  CF_PANEL_ROWS = 4,
+  CF_PANEL_LINES = 4,
+  CF_PANEL_INNER = 512,               /* of each line */
+  CF_LINE_STEP = CF_PANEL_INNER + 16, /* of a power of two, lines would share cache sets */
+  CF_PANEL_PLACES = 32,
+  CF_PLACE_STEP = CF_GEMV_CODES + 16
+};
 typedef void cf_decode_panel_kernel(const cf_gemv *gemv, const uint8_t *codes, int64_t lines,
                                     int64_t count, const float *scales, float *panel);
 /* Rows, a multiple of CF_PANEL_ROWS, times a panel: of CF_PANEL_LINES lines, `count` elements of
@@ -209,6 +218,10 @@ typedef struct cf_panel {
   int result_rows, result_lines;
 } cf_panel;
 typedef void cf_panel_kernel(const cf_panel *panel);
+/* The same of places, of CF_PANEL_ROWS rows, whatever it says of them, while the codes, `count` of
+ * each place, become that panel. */
+typedef void cf_first_rows_kernel(const cf_gemv *gemv, const uint8_t *codes, int64_t count,
+                                  const float *scales, float *panel, const cf_panel *p);
 
 /* Values of `count` codes at the fields' bias, times their scale, in their order; up to a vector of
  * bytes more is written.  Codes of a byte only if they are in_bytes. */
@@ -253,6 +266,7 @@ typedef struct cf_tiles {
   cf_scales_kernel *scales_of_biases;
   cf_decode_panel_kernel *decode_panel_fields;
   cf_panel_kernel *dot_panel, *update_panel;
+  cf_first_rows_kernel *update_first_fields; /* or NULL */
   cf_decode_fields_kernel *decode_fields;
   uint64_t (*enter)(void);
   void (*leave)(uint64_t state);

@@ -279,7 +279,7 @@ void cf_update_codes_avx512bf16(const cf_gemv *gemv) {
 void cf_decode_panel_codes_avx512bf16(const cf_gemv *gemv, const uint8_t *codes, int64_t lines,
                                       int64_t count, const float *scales, float *panel) {
   const byte_tables tables = byte_tables_of(gemv->table);
-  for (int64_t i = 0; i < lines; ++i, codes += gemv->step, panel += CF_PANEL_STEP)
+  for (int64_t i = 0; i < lines; ++i, codes += gemv->step, panel += gemv->panel_step)
     for (int64_t at = 0; at < count; at += 64) {
       __m512 values[4];
       _mm_prefetch((const char *)codes + at + gemv->ahead, _MM_HINT_T0);

@@ -282,6 +282,18 @@ static void lengths(uint64_t *state) {
   compare(2, 2, 200, 300, 200, ONE, OF_BLOCKS, 0, state);
 }
 
+/* Rows enough for panels of codes, about the ends of these: a float32 times each format, sums of
+ * powers of two, which are exact, and others. */
+static void few_rows(uint64_t *state) {
+  static const int64_t sizes[][2] = {{512, 64}, {513, 65}, {33, 700}, {31, 1027}, {1030, 130}};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; ++i)
+    for (int64_t rows = 7; rows <= 16; rows += is_brief() ? 9 : 3)
+      for (int kind = 0; kind < FORMAT_COUNT; kind += is_brief() ? 2 : 1)
+        compare(FORMAT_COUNT, kind, rows, sizes[i][0], sizes[i][1], ONE,
+                (biases)(random_below(state, 2) * random_below(state, BIAS_LAYOUTS)),
+                (int)random_below(state, 2), state);
+}
+
 /* Values whose products would be subnormal, or too large, if they were multiplied as they are. */
 static void extremes(uint64_t *state) {
   for (int kind = 0; kind < 3; ++kind)
@@ -424,6 +436,7 @@ void test_matmul(void) {
   edges(&state);
   pairings(&state);
   lengths(&state);
+  few_rows(&state);
   extremes(&state);
   modes(&state);
   refusals(&state);
