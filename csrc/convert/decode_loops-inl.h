@@ -80,8 +80,7 @@ typedef void decode_one(const lane_rule *r, const int16_t *bias, size_t bias_ste
                         const char *codes, char *values, int streaming, tally *tally);
 
 /* Whole bodies, and zero-padded copies of what is left over and of what precedes the first aligned
- * one.  Results of many bytes are fetched before they are written, and do not bypass the caches: a
- * core has more lines on their way to its caches than from it past them. */
+ * one. */
 static CF_ALWAYS_INLINE void decode_all(const lane_rule *r, const half_unpacking *halves,
                                         int counting, int how, int type, const int16_t *bias,
                                         size_t bias_step, const char *codes, char *values,
@@ -108,7 +107,8 @@ static CF_ALWAYS_INLINE void decode_all(const lane_rule *r, const half_unpacking
       to = value_stage;
       bodies = 1;
     }
-    const int streaming = before >= 0 && part == 0, fetching = streaming && size >= 4;
+    const int streaming = before >= 0 && part == 0,
+              fetching = streaming && r->fetching && size >= 4;
     for (; in_halves && bodies > 0; --bodies) {
       if (!unpack_halves(halves, type, from, to, streaming))
         one(r, bias_from, 0, from, to, streaming, &tally);

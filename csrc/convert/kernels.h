@@ -26,6 +26,7 @@ typedef struct cf_rule {
   int special_overflows; /* infinities and NaN of float32 are beyond all codes, at every bias */
   int large;             /* elements come from memory: they are fetched ahead of time */
   int streaming;         /* results bypass the caches */
+  int fetching;          /* or, decoded to 4 bytes or 8, are fetched ahead of time instead */
   uint64_t seed;
   const uint32_t *words; /* random words by position, in place of the stream's; or NULL */
 } cf_rule;

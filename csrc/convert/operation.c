@@ -5,6 +5,7 @@
 
 #include "convert/prepare.h"
 #include "cpu/compiler.h"
+#include "cpu/detect.h"
 #include "cpu/float_modes.h"
 
 static void choose_kernels(cf_operation *op, const cf_format *format, int source_type,
@@ -58,10 +59,22 @@ int cf_operation_prepare(cf_operation *op, const cf_format *format, int source_t
 /* So many elements are not expected to be in the nearer caches. */
 enum { LARGE_COUNT = 1 << 18 };
 
+#if defined(CF_TESTED)
+int cf_fetching = -1;
+#endif
+
+static int fetches_results(void) {
+#if defined(CF_TESTED)
+  if (cf_fetching >= 0) return cf_fetching;
+#endif
+  return cf_cpu_is_slow_streaming();
+}
+
 void cf_operation_set_size(cf_operation *op, size_t count, int stages_source,
                            int stages_destination) {
   op->rule.large = !stages_source && count >= LARGE_COUNT;
   op->rule.streaming = !stages_destination && count >= CF_STREAMED_BYTES / op->destination_size;
+  op->rule.fetching = op->rule.streaming && fetches_results();
 }
 
 void cf_operation_finish(const cf_operation *op) {

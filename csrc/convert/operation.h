@@ -34,6 +34,12 @@ int cf_operation_prepare(cf_operation *op, const cf_format *format, int source_t
 void cf_operation_set_size(cf_operation *op, size_t count, int stages_source,
                            int stages_destination);
 
+/* Tests alone define CF_TESTED: whether results of 4 bytes and 8 that would be streamed are fetched
+ * instead; -1: as the CPU says. */
+#if defined(CF_TESTED)
+extern int cf_fetching;
+#endif
+
 /* Convert contiguous elements; position is the random word of the first. */
 void cf_operation_run(const cf_operation *op, cf_bias_view bias_of, const char *source,
                       uint64_t position, char *destination, size_t count, cf_flags *flags);

@@ -28,7 +28,7 @@ static inline cf_rule cf_rule_of(const cf_format *format, int rounding, uint64_t
   rule.special_overflows =
       128 + format->bias_min > (int)(rule.params.max_code >> format->mantissa_bits);
   rule.upper_half = cf_is_upper_half(format);
-  rule.large = rule.streaming = 0;
+  rule.large = rule.streaming = rule.fetching = 0;
   rule.seed = seed;
   rule.words = words;
   return rule;

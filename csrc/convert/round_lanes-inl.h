@@ -55,7 +55,7 @@ typedef struct lane_rule {
   /* exponent of the subnormals' last bit at bias 0, in the place of a float32's */
   lanes quantum;
   lanes sign_shift; /* from bit 31 to the code's sign */
-  int streaming, flush, no_zero, is_signed, has_special, has_infinity, no_negative_zero;
+  int streaming, fetching, flush, no_zero, is_signed, has_special, has_infinity, no_negative_zero;
   size_t code_size;
   lanes bias;
   lanes sign_mask, magnitude_mask, max_code, smallest_normal, infinity, all_of_code;
@@ -86,6 +86,7 @@ static inline lane_rule lane_rule_of(const cf_rule *rule, int bias) {
   r.has_infinity = params->has_infinity;
   r.infinity = v_set1((uint32_t)params->max_code + 1);
   r.streaming = rule->streaming;
+  r.fetching = rule->fetching;
   r.implicit_one = v_set1(0x00800000u);
   r.float32_one = v_set1(127);
   return r;

@@ -75,6 +75,14 @@ int cf_cpu_has_avx512(void) {
   return f && dq && bw && vl;
 }
 
+static int is_intel(void) {
+  uint32_t r[4];
+  cpuid(0, 0, r);
+  return r[1] == 0x756E6547; /* "Genu" */
+}
+
+int cf_cpu_is_slow_streaming(void) { return is_intel(); }
+
 #if defined(CF_AVX512BF16)
 int cf_cpu_has_avx512bf16(void) {
   uint32_t r[4];
@@ -85,11 +93,7 @@ int cf_cpu_has_avx512bf16(void) {
   return has_subleaf && vbmi && bit(r[0], 5);
 }
 
-int cf_cpu_is_slow_avx512bf16(void) {
-  uint32_t r[4];
-  cpuid(0, 0, r);
-  return r[1] == 0x756E6547; /* "Genu" */
-}
+int cf_cpu_is_slow_avx512bf16(void) { return is_intel(); }
 #else
 int cf_cpu_has_avx512bf16(void) { return 0; }
 int cf_cpu_is_slow_avx512bf16(void) { return 0; }
@@ -111,6 +115,7 @@ int cf_cpu_has_amx(void) { return 0; }
 #endif
 
 #else
+int cf_cpu_is_slow_streaming(void) { return 0; }
 int cf_cpu_has_avx2(void) { return 0; }
 int cf_cpu_has_avx512(void) { return 0; }
 int cf_cpu_has_avx512bf16(void) { return 0; }

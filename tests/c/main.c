@@ -35,6 +35,7 @@ static const test ON_EACH_ISA[] = {
     {"test_threads", test_threads},
     {"test_float_modes", test_float_modes},
     {"test_map_codes", test_map_codes},
+    {"test_large", test_large},
     {"test_errors", test_errors},
     {"test_sums", test_sums},
     {"test_bin_errors", test_bin_errors},

@@ -25,6 +25,7 @@ void test_status(void);
 void test_threads(void);
 void test_float_modes(void);
 void test_map_codes(void);
+void test_large(void);
 void test_errors(void);
 void test_bin_errors(void);
 void test_schemes(void);
