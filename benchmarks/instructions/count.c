@@ -111,9 +111,9 @@ static int call(const row *of, const operands *on, size_t count) {
       return cf_convert(of->format, of->bias, CF_CODES, on->first, 0, 0, 0, of->type, on->results,
                         count, 1, NULL);
     case VECTOR:
-      return cf_matmul_contiguous(of->mode, 1, (int64_t)count / INNER, INNER, 1, CF_CODES, of->format,
-                                  of->bias, on->first, CF_FLOAT32, NULL, 0, on->second, on->results,
-                                  1);
+      return cf_matmul_contiguous(of->mode, 1, (int64_t)count / INNER, INNER, 1, CF_CODES,
+                                  of->format, of->bias, on->first, CF_FLOAT32, NULL, 0, on->second,
+                                  on->results, 1);
     default:
       return cf_matmul_contiguous(of->mode, 1, SIDE, SIDE, (int64_t)count, CF_CODES, of->format,
                                   of->bias, on->first, CF_CODES, of->format, of->bias, on->second,
