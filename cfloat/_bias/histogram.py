@@ -410,7 +410,7 @@ class Histogram:
         with no_flags():
             inside = self._inside_all()
             codes = encode_checked(inside, fmt, bias, inside.shape)
-        if codes.size < 1 << fmt.bits - 4:  # a count for every code would be many zeros
+        if codes.size << 4 < 1 << fmt.bits:  # a count for every code would be many zeros
             codes = np.unique(codes, return_inverse=True)[1]
         counts = np.bincount(codes, self._counts)
         shares = counts[counts > 0] / max(1.0, counts.sum())

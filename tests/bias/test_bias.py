@@ -224,14 +224,19 @@ def test_code_use_counts_codes():
     assert use.entropy == pytest.approx(-(shares * np.log2(shares)).sum(), abs=1e-3)
 
 
-@pytest.mark.parametrize("fmt", [cf.CFloat8_1_4_3, cf.float16], ids=str)
+@pytest.mark.parametrize(
+    "fmt",
+    [cf.CFloat8_1_4_3, cf.float16, cf.Format("signs", exponent_bits=1, mantissa_bits=0, signed=True)],
+    ids=str,
+)
 @pytest.mark.parametrize("size", [0, 1, 300, 5000])
 def test_code_use_of_few_and_many(fmt, size):
     """Few elements have few of the codes, which are sorted then; many have a count for each."""
     # several bins have one code
     x = 1 + np.random.default_rng(0).integers(0, 60, size).astype(np.float32) / 2048
-    _, counts = np.unique(cf.encode(x, fmt, 15), return_counts=True)
-    use = Histogram.of(x).code_use(fmt, 15)
+    bias = 15 if fmt.bits > 4 else fmt.default_bias
+    _, counts = np.unique(cf.encode(x, fmt, bias), return_counts=True)
+    use = Histogram.of(x).code_use(fmt, bias)
     assert (use.used, use.available) == (counts.size, 1 << fmt.bits)
     shares = counts / max(1, size)
     assert use.entropy == pytest.approx(-(shares * np.log2(shares)).sum())

@@ -513,3 +513,21 @@ def test_stacks_that_are_not_one_matrix_are_not_copied(rng):
     tracemalloc.stop()
     assert got.shape == (500, 64, 3)
     assert peak < got.nbytes + 100_000
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("fmt", [*cf.TESLA_FORMATS[:3], cf.float16, cf.bfloat16], ids=str)
+@pytest.mark.parametrize("side", [8, 40, 200])
+def test_sums_of_negative_zeros_that_underflow(matmul_isa, fmt, side):
+    """A product too small for float32 leaves -0 of a sum, which stays that with all others -0.
+
+    Portable code adds what it has rounded before, and +0 - 0 is +0.
+    """
+    negative = 1 << fmt.bits - 1
+    codes = np.full((side, side), negative, np.uint8 if fmt.bits == 8 else np.uint16)
+    codes[:, 0] += 1 << fmt.mantissa_bits  # the least normal number
+    bias = fmt.bias_range[1] if fmt in cf.TESLA_FORMATS else fmt.default_bias
+    a = cf.CFloatArray(codes, fmt, bias)
+    products = cf.matmul(a, np.full((side, side), 1e-45, np.float32))
+    np.testing.assert_array_equal(products, 0)
+    assert np.signbit(products).all() == (matmul_isa != "portable")

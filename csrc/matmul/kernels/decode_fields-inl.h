@@ -23,7 +23,8 @@ static CF_ALWAYS_INLINE void values_in_order(const field_words *of, const byte_w
     numbers[i] = words_and_or(words_right(numbers[i], of->right), of->mask, of->offset);
   if (CF_UNLIKELY(others))
 #pragma GCC unroll 2
-    for (int i = 0; i < 2; ++i) numbers[i] = mended(of, numbers[i], plain);
+    for (int i = 0; i < 2; ++i) /* of which zeros keep their sign */
+      numbers[i] = words_and_or(numbers[i], of->sign, mended(of, numbers[i], plain));
 #pragma GCC unroll 2
   for (int i = 0; i < 2; ++i) values[i] = f_of(numbers[i]);
 }
