@@ -226,7 +226,11 @@ def test_code_use_counts_codes():
 
 @pytest.mark.parametrize(
     "fmt",
-    [cf.CFloat8_1_4_3, cf.float16, cf.Format("signs", exponent_bits=1, mantissa_bits=0, signed=True)],
+    [
+        cf.CFloat8_1_4_3,
+        cf.float16,
+        cf.Format("signs", exponent_bits=1, mantissa_bits=0, signed=True),
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("size", [0, 1, 300, 5000])
