@@ -354,11 +354,12 @@ static void choose_rows(const task *t, const char *from, int16_t *biases, int64_
   const axis *along = t->group_axes > 0 ? &t->groups[t->group_axes - 1] : NULL;
   int64_t size = 1;
   for (int i = 0; i < t->member_axes; ++i) size *= lengths[i];
-  int64_t pitch = t->pitch * t->row_size;
+  int64_t pitch;
   if (t->in_place) {
     made = NULL;
     pitch = along != NULL ? along->stride : 0;
   } else {
+    pitch = t->pitch * t->row_size;
     if (!t->adjacent) copy_rows(t, raw, from, rows, lengths);
     if (made != NULL)
       make_rows(t, t->adjacent ? from : raw, made, (rows - 1) * t->pitch + size);

@@ -68,7 +68,8 @@ static inline floats try_larger_lanes(lanes_search *s, double (*errors)[CF_FLOAT
   const floats first_error = errors_of_lanes(s->magnitudes, s->size, &first, errors[0], s->offs);
   const floats others = f_mul(first_error, up);
   floats best = first_error;
-  s->in_order &= ~f_less(first_error, least_sum);
+  /* of 0 no larger bias has as little: the peak is beyond its range */
+  s->in_order &= ~f_less(first_error, least_sum) | ~f_less(f_set1(0), first_error);
   *which = f_set1(0);
   /* what is within the range of a larger bias is the same value there, if it was a normal one */
   const unsigned are_normal = ~f_less(s->least, first.above);
@@ -206,6 +207,7 @@ static unsigned ISA_NAME(search_groups)(const cf_groups *groups, int32_t *biases
     const float_grid first = grid_of_lanes(&s.at_zero, s.start);
     s.in_order &= ~f_less(s.least, first.above);
   }
+  if (s.in_order == 0) return 0;
   floats above, bias = try_larger_lanes(&s, errors, &above);
   const unsigned is_first = s.in_order & ~f_less(f_set1(0), above);
   bias = f_choose(is_first, try_equal_lanes(&s, is_first), bias);
