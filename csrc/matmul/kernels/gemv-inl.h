@@ -414,26 +414,27 @@ static CF_ALWAYS_INLINE void decode_groups(const cf_gemv *gemv, const field_word
                                            const uint8_t *codes, int64_t lines, int64_t count,
                                            const float *scales, float *panel, int size, int plain,
                                            int scaled) {
-  const int bytes = 4 * VECTOR, group = bytes / size, scales_each = group / CF_GEMV_BLOCK;
+  const int bytes = 4 * VECTOR, group = bytes / size;
   const int64_t whole = count / group, all = cf_multiple(count, CF_GEMV_CODES) / group;
   const int64_t next_line = gemv->step - whole * bytes,
-                next_place = gemv->panel_step - whole * group,
-                next_scale = gemv->scales_step - whole * scales_each, ahead = gemv->ahead;
+                next_place = gemv->panel_step - whole * group, ahead = gemv->ahead;
   const uint8_t *from = codes;
   const float *scale = scales;
   float *to = panel;
   vector values[4];
   for (int64_t i = 0, left = whole; i < lines * whole; ++i) {
     CF_PREFETCH(from + ahead);
-    decode_group(of, words_load(from), scale, size, plain, scaled, to, values);
+    /* a group may be less than a block */
+    decode_group(of, words_load(from),
+                 scaled ? scale + (whole - left) * group / CF_GEMV_BLOCK : NULL, size, plain,
+                 scaled, to, values);
     from += bytes;
     to += group;
-    if (scaled) scale += scales_each;
     if (--left > 0) continue;
     left = whole;
     from += next_line;
     to += next_place;
-    if (scaled) scale += next_scale;
+    if (scaled) scale += gemv->scales_step;
   }
   for (int64_t i = 0; whole < all && i < lines; ++i)
     for (int64_t j = whole; j < all; ++j) {
@@ -442,8 +443,8 @@ static CF_ALWAYS_INLINE void decode_groups(const cf_gemv *gemv, const field_word
         memcpy(rest, codes + i * gemv->step + whole * bytes,
                (size_t)((count - whole * group) * size));
       decode_group(of, words_load(rest),
-                   scaled ? scales + i * gemv->scales_step + j * scales_each : NULL, size, plain,
-                   scaled, panel + i * gemv->panel_step + j * group, values);
+                   scaled ? scales + i * gemv->scales_step + j * group / CF_GEMV_BLOCK : NULL, size,
+                   plain, scaled, panel + i * gemv->panel_step + j * group, values);
     }
 }
 

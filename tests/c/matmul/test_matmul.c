@@ -29,7 +29,15 @@ typedef struct matrix {
   double *values;
 } matrix;
 
-typedef enum biases { ONE, OF_ROWS, OF_COLUMNS, OF_BLOCKS, OF_ALL, BIAS_LAYOUTS } biases;
+typedef enum biases {
+  ONE,
+  OF_ROWS,
+  OF_COLUMNS,
+  OF_BLOCKS,
+  OF_COLUMN_BLOCKS,
+  OF_ALL,
+  BIAS_LAYOUTS
+} biases;
 
 static double value_of(const cf_matrix *given, const char *element, int bias) {
   double value;
@@ -129,6 +137,11 @@ static matrix make(int kind, int64_t rows, int64_t columns, biases layout, int t
     if (layout == OF_BLOCKS) {
       m.given.bias_block[0] = 1 + (int64_t)random_below(state, 3);
       m.given.bias_block[1] = 32;
+      m.bias_strides[0] = columns * (int64_t)sizeof *m.biases;
+      m.bias_strides[1] = sizeof *m.biases;
+    }
+    if (layout == OF_COLUMN_BLOCKS) {
+      m.given.bias_block[0] = random_below(state, 2) ? 16 : 32;
       m.bias_strides[0] = columns * (int64_t)sizeof *m.biases;
       m.bias_strides[1] = sizeof *m.biases;
     }
@@ -292,6 +305,12 @@ static void few_rows(uint64_t *state) {
         compare(FORMAT_COUNT, kind, rows, sizes[i][0], sizes[i][1], ONE,
                 (biases)(random_below(state, 2) * random_below(state, BIAS_LAYOUTS)),
                 (int)random_below(state, 2), state);
+  /* whose blocks have scales of their own, along the axis that is contiguous or the other */
+  for (int64_t rows = 2; rows <= 16; rows += 7)
+    for (int kind = 0; kind < FORMAT_COUNT; ++kind)
+      for (int i = 0; i < 6; ++i)
+        compare(FORMAT_COUNT, kind, rows, 200, 100, ONE, i % 2 ? OF_BLOCKS : OF_COLUMN_BLOCKS, 0,
+                state);
 }
 
 /* Values whose products would be subnormal, or too large, if they were multiplied as they are. */
