@@ -261,7 +261,7 @@ static void copy_tiles(const task *t, char *to, const char *from, const copy_axi
       char *tile = to + i * rows->to + first * columns->to;
       const char *source = from + i * rows->from + first * columns->from;
       if (turns && part == CF_TURNED && last - i == CF_TURNED) {
-        t->search.kernels->turn(source, rows->from, tile, columns->to);
+        t->search.kernels->turn(source, (ptrdiff_t)rows->from, tile, (ptrdiff_t)columns->to);
         continue;
       }
       if (is_plain && last - i == TILE_ROWS) {
