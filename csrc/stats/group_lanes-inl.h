@@ -1,7 +1,7 @@
 /* The search of stats/error_kernels.h for groups of few values, one group a lane.  The including
  * file has defined what stats/error_lanes-inl.h says, float32 too.
  *
- * It is the search of stats/least_errors.c, with sums that have its bits, for groups that are as
+ * It is the search of stats/search.c, with sums that have its bits, for groups that are as
  * most are.  Biases are float32, and so are errors where they are compared: two that are nearer
  * each other than MARGIN are left to that search, and so is what has to do with holes. */
 #ifndef CF_STATS_GROUP_LANES_INL_H

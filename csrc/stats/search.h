@@ -27,4 +27,8 @@ int cf_search_group(const cf_search *s, const void *values, size_t count, double
 void cf_search_rows(const cf_search *s, const char *values, int64_t pitch, int64_t rows,
                     size_t size, int16_t *biases, int64_t step, double *errors);
 
+/* Errors at each bias of the format, its least first, in units of 4^scale; returns the scale, which
+ * is 0 of float32. */
+int cf_search_errors(const cf_search *s, const void *values, size_t count, double *errors);
+
 #endif

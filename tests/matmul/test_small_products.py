@@ -1,5 +1,6 @@
 """Products of small matrices, and stacks of them, which are decoded whole."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -93,7 +94,6 @@ def test_stacks_of_one_axis(rng, accumulate):
 @pytest.mark.quick
 @pytest.mark.parametrize("accumulate", ["float32", "exact"])
 def test_stacks_with_bfloat16(rng, accumulate):
-    ml_dtypes = pytest.importorskip("ml_dtypes")
     a, p = integers(rng, (3, 2, 5), F8)
     b, q = integers(rng, (3, 5, 4), SHP)
     wide = [x.astype(ml_dtypes.bfloat16) for x in (a, b)]
