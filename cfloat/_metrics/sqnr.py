@@ -27,10 +27,11 @@ def sqnr_db(signal: float, noise: float) -> float:
         return math.inf
     if signal <= 0 or noise == math.inf:
         return -math.inf
-    if isinstance(signal, int) and isinstance(noise, int):
-        # beyond float's range, perhaps, where their logarithms are not
-        return 10.0 * (math.log10(signal) - math.log10(noise))
-    return 10.0 * math.log10(signal / noise)
+    exact = isinstance(signal, int) and isinstance(noise, int)
+    if not exact and 0 < (ratio := signal / noise) < math.inf:
+        return 10.0 * math.log10(ratio)
+    # they, or their ratio, are beyond float's range, perhaps, where their logarithms are not
+    return 10.0 * (math.log10(signal) - math.log10(noise))
 
 
 def sqnr_db_each(signals: Iterable[float], noises: Iterable[float]) -> list[float]:
@@ -43,8 +44,8 @@ def sqnr_db_each(signals: Iterable[float], noises: Iterable[float]) -> list[floa
     """
     log10, infinity = math.log10, math.inf
     return [
-        10.0 * log10(signal / noise)
-        if 0.0 < noise < infinity and signal > 0.0
+        10.0 * log10(ratio)
+        if noise > 0.0 and 0.0 < (ratio := signal / noise) < infinity
         else sqnr_db(signal, noise)
         for signal, noise in zip(signals, noises, strict=False)
     ]

@@ -104,10 +104,18 @@ def test_nothing_to_measure(x):
 def test_ratios_of_many_are_those_of_each(rng):
     numbers = [0.0, -0.0, -1.0, 5e-324, 1e-300, 1.0, 1e300, math.inf, math.nan]
     numbers += np.ldexp(rng.standard_normal(30), rng.integers(-200, 200, 30)).tolist()
-    # of a quotient that is rounded to 0 there is no logarithm
-    pairs = [(a, b) for a in numbers for b in numbers if b == 0 or a <= 0 or a / b != 0]
-    signals, noises = zip(*pairs, strict=True)
+    signals, noises = zip(*[(a, b) for a in numbers for b in numbers], strict=True)
     assert repr(sqnr_db_each(signals, noises)) == repr(list(map(sqnr_db, signals, noises)))
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("exponents", [(-900, 900), (900, -900), (-1074, 1000)])
+def test_ratios_beyond_float(exponents):
+    """A quotient that is rounded to 0 has no logarithm, and one to infinity is not without noise."""
+    signal, noise = (math.ldexp(1.0, exponent) for exponent in exponents)
+    expected = 10 * math.log10(2) * (exponents[0] - exponents[1])
+    assert sqnr_db(signal, noise) == pytest.approx(expected)
+    assert sqnr_db_each([signal], [noise]) == [sqnr_db(signal, noise)]
 
 
 @pytest.mark.parametrize("exponent", [-1070, -500, 500, 1020])
