@@ -3,8 +3,8 @@
  * Groups that are near each other in memory are copied together, each to a row of its own, in the
  * order of memory, so that a cache line that several of them have elements in is read once.  Those
  * whose elements are contiguous already, and of a type that is searched, are searched where they
- * are.  The order of a group's elements changes no bias. */
-#include <math.h>
+ * are; and where only magnitudes count, so are those that lie among each other in long lines.  The
+ * order of a group's elements changes no bias. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +14,10 @@
 #include "core/scalar.h"
 #include "cpu/float_modes.h"
 #include "cpu/threads.h"
+#include "stats/interleaved.h"
+#include "stats/magnitudes.h"
 #include "stats/search.h"
+#include "stats/widen_rows.h"
 
 enum { ELEMENTS_PER_THREAD = 1 << 16, LINE = 64 };
 /* Bytes of rows that are copied at a time: some, while they are in a core's cache; and more where
@@ -34,9 +37,11 @@ typedef struct axis {
 
 typedef struct task {
   cf_search search; /* source_type is that of rows */
+  cf_range_rule rule;
   int method, source_type, swapped, in_place;
-  int adjacent; /* whether groups follow each other as rows do, but of another type */
-  double percentile;
+  int adjacent;       /* whether groups follow each other as rows do, but of another type */
+  int interleaved;    /* whether groups are, and in stats/interleaved.h's order */
+  int threads_of_one; /* how many share the lines of such groups */
   const char *values;
   int16_t *biases;
   axis groups[CF_MAX_NDIM], members[CF_MAX_NDIM]; /* the nearest in memory last */
@@ -47,167 +52,6 @@ typedef struct task {
   int threads;
   int failed[CF_MAX_THREADS];
 } task;
-
-/* Biases by magnitudes. */
-
-/* The bias that follows from a magnitude above 0. */
-static int bias_of_magnitude(const task *t, double magnitude) {
-  int of_max, of_magnitude;
-  const double max = frexp(t->search.grids.at_zero.max, &of_max);
-  const double fraction = frexp(magnitude, &of_magnitude);
-  const int bias = of_max - of_magnitude - (t->method != CF_CHOOSE_MX && fraction > max);
-  const cf_format *format = t->search.format;
-  return bias < format->bias_min   ? format->bias_min
-         : bias > format->bias_max ? format->bias_max
-                                   : bias;
-}
-
-/* How many of float32 or float64 are finite, and their largest magnitude.  Those of float32 are
- * compared as integers, which have the order of the numbers. */
-static int64_t find_peak(const void *values, int64_t count, int is_float64, double *peak) {
-  int64_t finite = 0;
-  if (is_float64) {
-    double found = 0;
-    for (int64_t i = 0; i < count; ++i) {
-      const double magnitude = fabs(((const double *)values)[i]);
-      const int is_finite = magnitude < (double)INFINITY;
-      finite += is_finite;
-      found = is_finite && magnitude > found ? magnitude : found;
-    }
-    *peak = found;
-    return finite;
-  }
-  int32_t found = 0;
-  for (int64_t first = 0; first < count; first += INT32_MAX) {
-    const int32_t *bits = (const int32_t *)values + first;
-    const int32_t left = (int32_t)cf_at_most(count - first, INT32_MAX);
-    int32_t part = 0;
-    for (int32_t i = 0; i < left; ++i) {
-      const int32_t magnitude = bits[i] & INT32_MAX;
-      const int32_t is_finite = magnitude < 0x7F800000;
-      part += is_finite;
-      const int32_t counted = is_finite ? magnitude : 0;
-      found = counted > found ? counted : found;
-    }
-    finite += part;
-  }
-  float as_float;
-  memcpy(&as_float, &found, sizeof as_float);
-  *peak = (double)as_float;
-  return finite;
-}
-
-/* How many magnitudes are not above one. */
-static int64_t count_up_to(const void *values, int64_t count, int is_float64, double most) {
-  int64_t found = 0;
-  if (is_float64) {
-    for (int64_t i = 0; i < count; ++i) found += fabs(((const double *)values)[i]) <= most;
-    return found;
-  }
-  const float narrow = (float)most; /* exactly, as all values of a format are */
-  int32_t limit;
-  memcpy(&limit, &narrow, sizeof limit);
-  for (int64_t first = 0; first < count; first += INT32_MAX) {
-    const int32_t *bits = (const int32_t *)values + first;
-    const int32_t left = (int32_t)cf_at_most(count - first, INT32_MAX);
-    int32_t part = 0;
-    for (int32_t i = 0; i < left; ++i) part += (bits[i] & INT32_MAX) <= limit;
-    found += part;
-  }
-  return found;
-}
-
-/* The slack of a few last places takes a percentage as the decimal number that it was written as:
- * 99.9 of 1000 elements is 999 of them, although its double is a little above. */
-static int64_t count_of_percentile(double percentile, int64_t count) {
-  const double needed = ceil(percentile * (double)count / 100 * (1 - 0x1p-50));
-  return needed<1 ? count > 0 : needed>(double) count ? count : (int64_t)needed;
-}
-
-static int bias_of_percentile(const task *t, const void *values, int64_t count) {
-  const int is_float64 = t->search.source_type == CF_FLOAT64;
-  const int high = t->search.format->bias_max, low = t->search.format->bias_min;
-  double peak;
-  const int64_t finite = find_peak(values, count, is_float64, &peak);
-  if (peak <= 0) return t->search.default_bias;
-  if (t->method != CF_CHOOSE_PERCENTILE) return bias_of_magnitude(t, peak);
-  const int64_t needed = count_of_percentile(t->percentile, finite);
-  /* at `within` so many are within the range, or it is the least; at `beyond` they are not */
-  int within = bias_of_magnitude(t, peak), beyond = high + 1;
-  if (needed < finite) {
-    for (int step = 1; within < high; step *= 2) {
-      const int bias = within + step < high ? within + step : high;
-      const double max = t->search.grids.at_zero.max * cf_power_of_two(-bias);
-      if (count_up_to(values, count, is_float64, max) < needed) {
-        beyond = bias;
-        break;
-      }
-      within = bias;
-    }
-    while (beyond - within > 1) {
-      const int bias = within + (beyond - within) / 2;
-      const double max = t->search.grids.at_zero.max * cf_power_of_two(-bias);
-      if (count_up_to(values, count, is_float64, max) < needed)
-        beyond = bias;
-      else
-        within = bias;
-    }
-    /* zeros alone are enough */
-    if (within == high && count_up_to(values, count, is_float64, 0) >= needed)
-      return t->search.default_bias;
-  }
-  return within < low ? low : within;
-}
-
-/* Rows of float32 or float64. */
-
-/* An integer's float64; where there is none, rounded to odd for what goes by the exact values. */
-static double of_integer(int is_negative, uint64_t magnitude, int to_odd) {
-  if (to_odd && magnitude >> 53 != 0) {
-    const uint64_t lost = magnitude & 2047;
-    magnitude = (magnitude - lost) | (uint64_t)(lost != 0) << 11;
-  }
-  const double x = (double)magnitude;
-  return is_negative ? -x : x;
-}
-
-#define WIDEN(type)                                                                              \
-  for (int64_t i = 0; i < count; ++i) {                                                          \
-    type x;                                                                                      \
-    memcpy(&x, from + i * (int64_t)sizeof x, sizeof x);                                          \
-    to[i] = of_integer(x < (type)1 && x != 0, x < (type)1 ? 0 - (uint64_t)x : (uint64_t)x, odd); \
-  }                                                                                              \
-  break
-
-static void widen(const task *t, const char *from, double *to, int64_t count) {
-  const int odd = t->method != CF_CHOOSE_MSE;
-  switch (t->source_type) {
-    case CF_INT64: WIDEN(int64_t);
-    case CF_INT32: WIDEN(int32_t);
-    case CF_INT16: WIDEN(int16_t);
-    case CF_INT8: WIDEN(int8_t);
-    case CF_UINT64: WIDEN(uint64_t);
-    case CF_UINT32: WIDEN(uint32_t);
-    case CF_UINT16: WIDEN(uint16_t);
-    default: WIDEN(uint8_t);
-  }
-}
-
-static const cf_format float16 = {5, 10, 1, CF_NONFINITE_IEEE, CF_SUBNORMALS_IEEE, 0, 15, 15};
-static const cf_format bfloat16 = {8, 7, 1, CF_NONFINITE_IEEE, CF_SUBNORMALS_IEEE, 0, 127, 127};
-
-static int is_16_bits(int type) { return type == CF_FLOAT16 || type == CF_BFLOAT16; }
-
-/* From elements of the source's type, of native byte order, to those of rows. */
-static void make_rows(const task *t, const char *from, char *to, int64_t count) {
-  if (is_16_bits(t->source_type)) {
-    const cf_format *own = t->source_type == CF_FLOAT16 ? &float16 : &bfloat16;
-    cf_convert(own, own->bias_min, CF_CODES, from, CF_TIES_TO_EVEN, 0, 0, CF_FLOAT32, to,
-               (size_t)count, 1, NULL);
-  } else {
-    widen(t, from, (double *)(void *)to, count);
-  }
-}
 
 /* One axis of a copy, with the steps in bytes of both sides. */
 typedef struct copy_axis {
@@ -362,7 +206,8 @@ static void choose_rows(const task *t, const char *from, int16_t *biases, int64_
     pitch = t->pitch * t->row_size;
     if (!t->adjacent) copy_rows(t, raw, from, rows, lengths);
     if (made != NULL)
-      make_rows(t, t->adjacent ? from : raw, made, (rows - 1) * t->pitch + size);
+      cf_widen_rows(t->source_type, t->method, t->adjacent ? from : raw, made,
+                    (rows - 1) * t->pitch + size);
     else
       made = raw;
   }
@@ -373,7 +218,41 @@ static void choose_rows(const task *t, const char *from, int16_t *biases, int64_
     return;
   }
   for (int64_t i = 0; i < rows; ++i)
-    biases[i * step] = (int16_t)bias_of_percentile(t, first + i * pitch, size);
+    biases[i * step] =
+        (int16_t)cf_choose_by_magnitudes(&t->rule, first + i * pitch, size, t->search.threads);
+}
+
+/* Find whether groups are interleaved, where a member has so many elements along each axis: the
+ * nearest axis of groups, and what members have that is nearer, are contiguous. */
+static int set_interleaved(const task *t, const int64_t *lengths, cf_interleaved *layout) {
+  if (t->method == CF_CHOOSE_MSE || t->group_axes == 0) return 0;
+  const axis *nearest = &t->groups[t->group_axes - 1];
+  layout->rule = &t->rule;
+  layout->source_type = t->source_type;
+  layout->swapped = t->swapped;
+  layout->source_size = t->source_size;
+  layout->groups = nearest->length;
+  layout->inner = 1;
+  int farther = t->member_axes;
+  for (; farther > 0 && magnitude_of(t->members[farther - 1].stride) < nearest->stride; --farther) {
+    if (t->members[farther - 1].stride != layout->inner * t->source_size) return 0;
+    layout->inner *= lengths[farther - 1];
+  }
+  if (nearest->last != 0 || nearest->stride != layout->inner * t->source_size) return 0;
+  for (int i = 0; i < t->group_axes; ++i)
+    if (t->groups[i].last != 0 && t->groups[i].member >= farther) return 0;
+  /* the others are lines' axes; those that are one in memory are joined */
+  layout->axes = 0;
+  for (int i = 0; i < farther; ++i) {
+    const int64_t stride = t->members[i].stride;
+    if (layout->axes > 0 && layout->strides[layout->axes - 1] == stride * lengths[i])
+      --layout->axes;
+    else
+      layout->lengths[layout->axes] = 1;
+    layout->lengths[layout->axes] *= lengths[i];
+    layout->strides[layout->axes++] = stride;
+  }
+  return 1;
 }
 
 static void choose_share(void *context, int thread) {
@@ -381,10 +260,17 @@ static void choose_share(void *context, int thread) {
   const uint64_t modes = cf_set_default_float_modes();
   const int nearest = t->group_axes - 1;
   int64_t begin, end, index[CF_MAX_NDIM], lengths[CF_MAX_NDIM];
-  cf_share_of(t->count, 1, t->threads, thread, &begin, &end);
+  cf_share_of(t->count, t->interleaved ? t->groups[nearest].length : 1, t->threads, thread, &begin,
+              &end);
   char *raw = NULL, *made = NULL;
   t->failed[thread] = 0;
-  if (!t->in_place) {
+  if (t->interleaved) {
+    raw = malloc(cf_interleaved_room(t->threads_of_one));
+    if (raw == NULL) {
+      t->failed[thread] = 1;
+      end = begin;
+    }
+  } else if (!t->in_place) {
     const size_t elements = (size_t)(t->together * t->pitch);
     const int is_made = t->source_type != t->search.source_type;
     if (!t->adjacent) raw = malloc(elements * (size_t)t->source_size);
@@ -415,7 +301,11 @@ static void choose_share(void *context, int thread) {
       }
       if (a->last != 0 && index[i] == a->length - 1) lengths[a->member] = a->last;
     }
-    choose_rows(t, from, biases, rows, lengths, raw, made);
+    cf_interleaved layout;
+    if (t->interleaved && set_interleaved(t, lengths, &layout))
+      cf_choose_interleaved(&layout, from, biases, t->groups[nearest].step, t->threads_of_one, raw);
+    else
+      choose_rows(t, from, biases, rows, lengths, raw, made);
     begin += rows;
   }
   free(raw);
@@ -525,11 +415,6 @@ static void set_rows(task *t) {
   if (t->together > useful && !t->adjacent) t->together = useful;
 }
 
-int cf_count_of_percentile(double percentile, int64_t count, int64_t *needed) {
-  *needed = count_of_percentile(percentile, count);
-  return CF_OK;
-}
-
 int cf_choose_biases(const cf_format *format, int default_bias, int method, double percentile,
                      int source_type, int swapped, const void *values, int ndim,
                      const int64_t *shape, const int64_t *strides, const int64_t *blocks,
@@ -548,11 +433,9 @@ int cf_choose_biases(const cf_format *format, int default_bias, int method, doub
   }
   if (is_empty) return CF_OK; /* and so is `biases` */
   task t;
-  const int rows_type =
-      source_type == CF_FLOAT32 || is_16_bits(source_type) ? CF_FLOAT32 : CF_FLOAT64;
+  const int rows_type = cf_type_of_rows(source_type, method), is_float64 = rows_type == CF_FLOAT64;
   t.search = cf_search_of(format, default_bias, rows_type);
   t.method = method;
-  t.percentile = percentile;
   t.source_type = source_type;
   t.swapped = swapped;
   t.values = values;
@@ -560,15 +443,25 @@ int cf_choose_biases(const cf_format *format, int default_bias, int method, doub
   t.source_size = (int64_t)cf_element_size(source_type, NULL);
   t.row_size = (int64_t)cf_element_size(rows_type, NULL);
   set_axes(&t, ndim, shape, strides, blocks);
+  t.rule = cf_range_rule_of(format, t.search.grids.at_zero.max, default_bias, method, percentile,
+                            is_float64, t.size);
   const int are_rows = !swapped && are_contiguous(&t);
   t.in_place = are_rows && source_type == rows_type;
   t.adjacent = are_rows && !t.in_place && are_adjacent(&t);
   t.threads = cf_useful_threads((double)t.count * (double)t.size, ELEMENTS_PER_THREAD, threads);
-  if (t.threads > t.count) {
+  int64_t lengths[CF_MAX_NDIM];
+  for (int i = 0; i < t.member_axes; ++i) lengths[i] = t.members[i].length;
+  cf_interleaved layout;
+  t.interleaved = set_interleaved(&t, lengths, &layout) && cf_are_interleaved(&layout);
+  t.threads_of_one = 1;
+  if (t.interleaved && t.count / layout.groups < t.threads) {
+    t.threads_of_one = t.threads;
+    t.threads = 1;
+  } else if (t.threads > t.count) {
     t.search.threads = t.threads / (int)t.count;
     t.threads = (int)t.count;
   }
-  if (t.in_place)
+  if (t.in_place || t.interleaved)
     t.together = t.count;
   else
     set_rows(&t);

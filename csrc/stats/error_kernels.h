@@ -84,6 +84,29 @@ typedef struct cf_groups {
   int count, low, high, preferred;
 } cf_groups;
 
+/* How many limits magnitudes are compared with in one pass; and how many columns of a matrix have
+ * numbers of their own. */
+enum { CF_LIMITS = 4, CF_COLUMNS = 2048, CF_PACKED = 127 };
+typedef union cf_columns {
+  int32_t float32[CF_COLUMNS];
+  int64_t float64[CF_COLUMNS];
+} cf_columns;
+
+/* What is done to the magnitudes of values of any alignment, as integers, by their bits.  Columns
+ * are of that type's size, and CF_COLUMNS at most; what is counted for one fits into it. */
+typedef struct cf_magnitude_loops {
+  /* Widen *peak to the largest that is finite; returns how many are. */
+  int32_t (*find_peak)(const char *values, int32_t count, int64_t *peak);
+  /* How many are not above a limit. */
+  int32_t (*count)(const char *values, int32_t count, int64_t limit);
+  /* The same of a row, each column by itself: more of what was found, and of what was counted of
+   * each limit, k's in the bits from 8 * k on; so of CF_PACKED rows at most.  Columns that are
+   * counted are those from `first` on. */
+  void (*widen_columns)(const char *values, int32_t count, cf_columns *peaks, cf_columns *finite);
+  void (*count_columns)(const char *values, int32_t first, int32_t count,
+                        const cf_columns limits[CF_LIMITS], cf_columns *packed);
+} cf_magnitude_loops;
+
 typedef struct cf_error_kernels {
   /* Widens *found. */
   void (*magnitudes)(const cf_values *values, cf_magnitudes *found);
@@ -120,6 +143,7 @@ typedef struct cf_error_kernels {
    * CF_EXACT_STEP) are normal numbers. */
   void (*add_products)(const double *a, const double *b, size_t count, int exponent, int levels,
                        int64_t *sums);
+  cf_magnitude_loops magnitude_loops[2]; /* of float32, and of float64 */
 } cf_error_kernels;
 
 /* Without a single slot where the target architecture is another. */

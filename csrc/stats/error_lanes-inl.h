@@ -409,8 +409,8 @@ static size_t ISA_NAME(outside)(const cf_values *values, double limit, double be
 #define CF_NARROW_SLOTS NULL, NULL, NULL, NULL, 0, NULL
 #endif
 
-#define CF_ERROR_KERNELS                                                          \
-  {ISA_NAME(magnitudes), ISA_NAME(errors), CF_NARROW_SLOTS,       ISA_NAME(sums), \
-   ISA_NAME(outside),    ISA_NAME(stage),  ISA_NAME(add_products)}
+#define CF_ERROR_KERNELS                                                           \
+  {ISA_NAME(magnitudes), ISA_NAME(errors), CF_NARROW_SLOTS,        ISA_NAME(sums), \
+   ISA_NAME(outside),    ISA_NAME(stage),  ISA_NAME(add_products), CF_MAGNITUDE_SLOTS}
 
 #endif

@@ -201,6 +201,7 @@ static inline void load_turned(const cf_groups *groups, size_t at, floats *to) {
 
 #include "stats/error_lanes-inl.h"
 #include "stats/exact_lanes-inl.h"
+#include "stats/magnitude_loops-inl.h"
 #include "stats/group_lanes-inl.h"
 
 CF_TARGET_END

@@ -65,6 +65,7 @@ static inline int v_any_less(lanes a, lanes b) {
 
 #include "stats/error_lanes-inl.h"
 #include "stats/exact_lanes-inl.h"
+#include "stats/magnitude_loops-inl.h"
 
 const cf_error_kernels cf_error_kernels_neon = CF_ERROR_KERNELS;
 #else

@@ -69,5 +69,6 @@ static inline int v_any_less(lanes a, lanes b) {
 
 #include "stats/error_lanes-inl.h"
 #include "stats/exact_lanes-inl.h"
+#include "stats/magnitude_loops-inl.h"
 
 const cf_error_kernels cf_error_kernels_portable = CF_ERROR_KERNELS;

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import cfloat as cf
 from cfloat._bias.choose import choose_checked
+from cfloat._bias.percentile import BinadeCounts
 
 FORMATS = [
     cf.CFloat8_1_4_3,
@@ -119,7 +120,7 @@ def test_groups_have_the_biases_of_each_by_itself(case, method, order, percentil
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("dtype", ["f4", "f2", "f8"])
+@pytest.mark.parametrize("dtype", ["f4", "f2", "f8", ">f4", "i1", "u8"])
 @pytest.mark.parametrize(
     ("shape", "how"),
     [
@@ -131,6 +132,8 @@ def test_groups_have_the_biases_of_each_by_itself(case, method, order, percentil
         ((300, 500), {"axis": 0, "block": 32}),
         ((100, 30, 40), {"axis": (0, 1), "block": 7}),
         ((20000, 5), {"axis": 1}),
+        ((3, 9, 5, 4, 66), {"axis": 4}),
+        ((12, 3000), {"axis": 1}),
     ],
 )
 def test_many_groups_on_any_threads(method, dtype, shape, how):
@@ -147,6 +150,28 @@ def test_many_groups_on_any_threads(method, dtype, shape, how):
     if isinstance(how["axis"], int) and "block" not in how:
         alone = [cf.choose_bias(each, fmt, method) for each in np.moveaxis(x, how["axis"], 0)[:40]]
         assert found[0][:40] == alone
+
+
+@pytest.mark.parametrize("percentile", [0.5, 40, 90, 99.9])
+def test_percentiles_far_from_the_largest_element_in_any_layout(percentile, isa):
+    # of magnitudes in a hundred binades, a few of which are asked for at a time
+    rng = np.random.default_rng(8)
+    x = np.ldexp(rng.uniform(1, 2, (400, 90)), rng.integers(-100, 30, (400, 90)))
+    x[:, ::7] = np.ldexp(x[:, ::7], -8)
+    x[:, 3] = 0
+    fmt = cf.Format("wide", exponent_bits=2, mantissa_bits=1, bias=(-124, 128))
+    for dtype in (np.float32, np.float64):
+        values = x.astype(dtype)
+        counted = [BinadeCounts.of(each, fmt).bias(fmt, percentile) for each in values.T.copy()]
+        for laid in (
+            values,
+            np.asfortranarray(values),
+            values.astype(np.dtype(dtype).newbyteorder()),
+        ):
+            chosen = cf.choose_bias(laid, fmt, "percentile", axis=1, percentile=percentile)
+            assert chosen.tolist() == counted
+        whole = BinadeCounts.of(values.reshape(-1), fmt).bias(fmt, percentile)
+        assert cf.choose_bias(values, fmt, "percentile", percentile=percentile) == whole
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -14,7 +14,6 @@ typedef struct test {
 } test;
 
 static const test ONCE[] = {
-    {"test_choose_biases", test_choose_biases},
     {"test_binades", test_binades},
     {"test_histogram", test_histogram},
     {"test_random", test_random},
@@ -26,6 +25,7 @@ static const test ONCE[] = {
     {"test_compensate", test_compensate},
 };
 static const test ON_EACH_ISA[] = {
+    {"test_choose_biases", test_choose_biases},
     {"test_decode", test_decode},
     {"test_encode", test_encode},
     {"test_stochastic", test_stochastic},
