@@ -3,6 +3,7 @@
 import mmap
 import os
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def test_every_page_is_begun_once_and_before_the_end(paths, one_thread, monkeypa
     assert kinds == ["written", "begun"] * 10 + ["synced"]
     begun = [(start, stop) for kind, start, stop in calls if kind == "begun"]
     assert begun[0][0] == 0
-    assert all(stop == start for (_, stop), (start, _) in zip(begun, begun[1:], strict=False))
+    assert all(stop == start for (_, stop), (start, _) in pairwise(begun))
     assert all(stop % mmap.PAGESIZE == 0 for _, stop in begun)
     # nothing that is yet to be written
     upto = 0
