@@ -115,6 +115,8 @@ class Encoding:
         self._rows, self._block = self._tile(shape)
         self._biases_shape = self._shape_of_biases(shape)
         self._scratch = scratch or Scratch()
+        # all of them, from the choice of a bias that takes them all to the last code
+        self._values: Array | None = None
         self._table = fp8.recoded(plan.format) if plan.export else None
         # where nothing is drawn it is the same for all pieces
         is_random = plan.rounding == "stochastic"
@@ -230,6 +232,7 @@ class Encoding:
         elif self.is_chosen:
             biases = self.choose(counter)
         self.encode(pieces, biases, writer, counter)
+        self._values = None
         return self.finish(biases, writer, counter)
 
     def _chooses_in_pieces(self, pieces: Sequence[Piece]) -> bool:
@@ -431,6 +434,7 @@ class Encoding:
                 return counts.bias(fmt)
             memory = self._scratch.of(worker_number()).read
             values = read_encodable(self._source, self.name, 0, self._entry.size, memory)
+            self._values = values
             counter.advance(self._entry.nbytes / 2)
             if self._axis is None:
                 return choose_bias(values, fmt, method)
@@ -485,6 +489,8 @@ class Encoding:
         return self.longest_description
 
     def _read(self, piece: Piece) -> Array:
+        if self._values is not None:
+            return self._values[piece.start : piece.stop].reshape(piece.shape)
         memory = self._scratch.of(worker_number()).read
         values = read_encodable(self._source, self.name, piece.start, piece.stop, memory)
         return values.reshape(piece.shape)
