@@ -82,6 +82,11 @@ class Compensating(Encoding):
             return "no moments" if self._entry.size else "no elements"
         return moment_of_uses(uses)[1]
 
+    @property
+    def is_short(self) -> bool:
+        """Whether it is done while another thread does another tensor: never, as all of it is in memory."""
+        return False
+
     @in_default_modes
     def run(self, writer: Writer, counter: Counter) -> Description | None:
         """Choose the biases, and write them and the codes."""

@@ -4,12 +4,14 @@ import json
 import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
 from cfloat._compensate.round_compensated import OUTPUT
 from cfloat._core.float_modes import in_default_modes
 from cfloat._core.text import shown
+from cfloat._core.threads import get_num_threads
 from cfloat.errors import ArgumentValueError, FileError
 
 from . import fp8, model_folder, tensor_metadata
@@ -27,6 +29,7 @@ from .moments import Given, Moments
 from .names_by_reason import by_kept, by_reason
 from .output_files import Outputs, is_of_folder, output_folder, outputs_for
 from .paths import as_path, shown_path
+from .piece_workers import MAX_WORKERS, do_pieces
 from .quantization_config import Configuration, configuration_beside, quantization_config
 from .replace import Replacement, prepare_text
 from .safetensors_header import check_name
@@ -48,13 +51,53 @@ class Runner(Protocol):
 def run_here(
     checkpoint: Checkpoint, jobs: list[Job], writer: SafetensorsWriter, counter: Counter
 ) -> dict[str, Description]:
-    """Do the jobs of a file in this process, one after the other."""
-    del checkpoint
-    descriptions = {}
-    for job in jobs:
-        said = job.run(writer, counter)
+    """Do the jobs of a file in this process: one after the other, and short ones by several threads."""
+    descriptions: dict[str, Description] = {}
+    threads = min(get_num_threads(), MAX_WORKERS)
+    for is_short, together in groupby(jobs, lambda job: threads > 1 and job.is_short):
+        group = list(together)
+        if is_short and len(group) > 1:
+            descriptions |= _run_together(checkpoint, group, threads, writer, counter)
+            continue
+        for job in group:
+            said = job.run(writer, counter)
+            if said is not None:
+                descriptions[job.name] = said
+    return descriptions
+
+
+class _Untold(Counter):
+    """What has been done of a tensor by some thread, of which another one tells."""
+
+    def advance(self, nbytes: float) -> None:
+        """Say nothing."""
+
+
+def _run_together(
+    checkpoint: Checkpoint,
+    jobs: list[Job],
+    threads: int,
+    writer: SafetensorsWriter,
+    counter: Counter,
+) -> dict[str, Description]:
+    """Do jobs, each by one thread: where there are few pieces, most of them would wait for the last."""
+    # put together in the order of the jobs, whatever that in which they end
+    counters = [_Untold(Summary(), None, 0) for _ in jobs]
+    descriptions: dict[str, Description] = {}
+
+    def run(index: int, worker: int) -> None:
+        del worker
+        said = jobs[index].run(writer, counters[index])
         if said is not None:
-            descriptions[job.name] = said
+            descriptions[jobs[index].name] = said
+
+    def tell(index: int) -> None:
+        names = checkpoint.stored_names(jobs[index].name)
+        counter.advance(sum(checkpoint.source.entries[name].nbytes for name in names))
+
+    do_pieces(run, range(len(jobs)), min(threads, len(jobs)), tell)
+    for own in counters:
+        counter.summary.add(own.summary)
     return descriptions
 
 

@@ -70,6 +70,11 @@ class Job(Protocol):
     longest_description: Description | None
     recipe: Recipe
 
+    @property
+    def is_short(self) -> bool:
+        """Whether one thread does it while another does another, in no more memory than pieces take."""
+        ...
+
     def run(self, writer: Writer, counter: Counter) -> Description | None:
         """Write it; give its description, which is no longer than `longest_description`."""
         ...
@@ -85,6 +90,12 @@ class Copying:
         self.entries = {each: checkpoint.source.entries[each] for each in names}
         self.longest_description = checkpoint.description(name)
         self._source = checkpoint.source
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is copied while another thread does another tensor."""
+        nbytes = max(entry.nbytes for entry in self.entries.values())
+        return nbytes <= tensor_pieces.PIECE_SIZE and self._source.reads_anywhere
 
     def run(self, writer: Writer, counter: Counter) -> Description | None:
         """Copy the bytes."""
@@ -102,6 +113,8 @@ class Copying:
 
 class Decoding:
     """Codes that become values again."""
+
+    is_short = False
 
     def __init__(self, checkpoint: Checkpoint, name: str, to: FloatName) -> None:
         self.name = name

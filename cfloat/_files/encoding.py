@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ from .exporting import (
     write_scales,
 )
 from .file_errors import refusing_contradictions
-from .piece_workers import MAX_WORKERS, do_pieces
+from .piece_workers import MAX_WORKERS, do_pieces, worker_number
 from .reader import encodable_dtype, read_encodable
 from .tensor_entry import Entry
 from .tensor_metadata import BIAS_SUFFIX, Description, codes_entry, longest_bias
@@ -51,13 +51,18 @@ class Scratch:
     """Memory for a piece of values and of codes, a thread: fresh memory takes longer to get than to fill."""
 
     def __init__(self) -> None:
-        self._of_workers: list[_PieceMemory] = []
+        self._of_workers: dict[int, _PieceMemory] = {}
 
     def of(self, worker: int) -> "_PieceMemory":
-        """Give that of a thread, by its number; the first is there before a second one begins."""
-        while len(self._of_workers) <= worker:
-            self._of_workers.append(_PieceMemory())
-        return self._of_workers[worker]
+        """Give that of a thread, by its number."""
+        found = self._of_workers.get(worker)
+        if found is None:
+            found = self._of_workers[worker] = _PieceMemory()
+        return found
+
+
+#: Pieces of a tensor, at most, that one thread does alone while others do other tensors.
+_FEW_PIECES: Final = 4
 
 
 class _PieceMemory:
@@ -110,6 +115,8 @@ class Encoding:
         self._rows, self._block = self._tile(shape)
         self._biases_shape = self._shape_of_biases(shape)
         self._scratch = scratch or Scratch()
+        # all of them, from the choice of a bias that takes them all to the last code
+        self._values: Array | None = None
         self._table = fp8.recoded(plan.format) if plan.export else None
         # where nothing is drawn it is the same for all pieces
         is_random = plan.rounding == "stochastic"
@@ -197,6 +204,21 @@ class Encoding:
             return tuple(n if i == self._axis else 1 for i, n in enumerate(shape))
         return None
 
+    @property
+    def is_short(self) -> bool:
+        """Whether it is a few pieces, and one thread does it while another does another tensor."""
+        size = self._entry.size
+        if size > _FEW_PIECES * tensor_pieces.PIECE_SIZE or not self._source.reads_anywhere:
+            return False
+        reads_pieces = (
+            self._block is not None
+            or self.is_searched
+            or self._is_counted
+            or not self._is_searched_by_values
+            or self._chooses_in_pieces(list(self.pieces()))
+        )
+        return reads_pieces or size <= tensor_pieces.PIECE_SIZE
+
     @in_default_modes
     def run(self, writer: Writer, counter: Counter) -> Description | None:
         """Choose the biases, and write them and the codes."""
@@ -210,6 +232,7 @@ class Encoding:
         elif self.is_chosen:
             biases = self.choose(counter)
         self.encode(pieces, biases, writer, counter)
+        self._values = None
         return self.finish(biases, writer, counter)
 
     def _chooses_in_pieces(self, pieces: Sequence[Piece]) -> bool:
@@ -232,6 +255,12 @@ class Encoding:
         method = self._plan.bias
         return isinstance(method, str) and method != "default" and self._entry.size > 0
 
+    @property
+    def _is_counted(self) -> bool:
+        """Whether the one bias follows from how often each pattern of 16 bits occurs."""
+        is_one = self._axis is None and self._block is None and self._is_searched_by_values
+        return is_one and self._plan.bias == "mse" and self._entry.dtype in ("F16", "BF16")
+
     def _has_whole_slices(self, piece: Piece) -> bool:
         outer, _, inner = self._cut
         return piece.shape[0] == outer and piece.shape[2] == inner
@@ -250,7 +279,7 @@ class Encoding:
 
         def first(piece: Piece, worker: int) -> None:
             with refusing_contradictions(self._source.path, self.name):
-                values = self._read(piece, worker)
+                values = self._read(piece)
                 found: Any
                 if rule is None:
                     found = choose_checked(values, fmt, method, axis=1)
@@ -278,7 +307,7 @@ class Encoding:
 
         def again(piece: Piece, worker: int) -> None:
             with refusing_contradictions(self._source.path, self.name):
-                values = self._read(piece, worker)
+                values = self._read(piece)
                 made = self._encoded(piece, worker, values, self._part(biases, piece), writer)
             with lock:
                 done.append(made)
@@ -311,7 +340,6 @@ class Encoding:
         count = min(get_num_threads(), MAX_WORKERS, len(pieces))
         if not self._source.reads_anywhere:
             count = 1
-        self._scratch.of(count - 1)
         do_pieces(in_default_modes(work), pieces, count, tell)
 
     @property
@@ -398,14 +426,15 @@ class Encoding:
             return fmt.default_bias
         assert method != "output"  # which takes moments
         with refusing_contradictions(self._source.path, self.name):
-            dtype = encodable_dtype(self._source, self.name)
-            if method == "mse" and self._axis is None and PatternCounts.takes(dtype):
-                counts = PatternCounts(dtype)
+            if self._is_counted:
+                counts = PatternCounts(encodable_dtype(self._source, self.name))
                 for piece in self.pieces():
                     counts.add(self._read(piece))
                 counter.advance(self._entry.nbytes / 2)
                 return counts.bias(fmt)
-            values = read_encodable(self._source, self.name, 0, self._entry.size)
+            memory = self._scratch.of(worker_number()).read
+            values = read_encodable(self._source, self.name, 0, self._entry.size, memory)
+            self._values = values
             counter.advance(self._entry.nbytes / 2)
             if self._axis is None:
                 return choose_bias(values, fmt, method)
@@ -419,7 +448,7 @@ class Encoding:
 
         def one(piece: Piece, worker: int) -> None:
             with refusing_contradictions(self._source.path, self.name):
-                values = self._read(piece, worker)
+                values = self._read(piece)
                 if self._block is not None:
                     made = self._encoded_blocks(piece, worker, values[0], writer, self._block)
                 else:
@@ -459,8 +488,10 @@ class Encoding:
             writer.write(self.name + BIAS_SUFFIX, 0, np.asarray(biases, np.int16))
         return self.longest_description
 
-    def _read(self, piece: Piece, worker: int = 0) -> Array:
-        memory = self._scratch.of(worker).read
+    def _read(self, piece: Piece) -> Array:
+        if self._values is not None:
+            return self._values[piece.start : piece.stop].reshape(piece.shape)
+        memory = self._scratch.of(worker_number()).read
         values = read_encodable(self._source, self.name, piece.start, piece.stop, memory)
         return values.reshape(piece.shape)
 

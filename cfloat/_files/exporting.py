@@ -28,6 +28,8 @@ Array = NDArray[Any]
 class Exporting:
     """Codes that become those of 8-bit floats."""
 
+    is_short = False
+
     def __init__(
         self, checkpoint: Checkpoint, name: str, plan: Plan, layout: fp8.ScaleLayout
     ) -> None:

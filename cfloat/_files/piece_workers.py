@@ -11,6 +11,20 @@ P = TypeVar("P")
 MAX_WORKERS: Final = 2
 
 
+class _Worker(threading.local):
+    """The number of this thread while it does pieces."""
+
+    number: int | None = None
+
+
+_worker: Final = _Worker()
+
+
+def worker_number() -> int:
+    """Give the number of this thread among those that do pieces, 0 if there are no others."""
+    return _worker.number or 0
+
+
 def do_pieces(
     work: Callable[[P, int], None],
     pieces: Iterable[P],
@@ -21,6 +35,8 @@ def do_pieces(
 
     The pieces are begun in their order.  After an error, or an exception that reaches this thread, no further
     one is begun; those at work are waited for, and the error of the first piece that had one is raised.
+
+    Where `work` calls this again, for parts of a piece, one thread does them: the others have others.
 
     Parameters
     ----------
@@ -42,9 +58,9 @@ def do_pieces(
     >>> found
     [0, 1, 4]
     """
-    if count < 2:
+    if count < 2 or _worker.number is not None:
         for piece in pieces:
-            work(piece, 0)
+            work(piece, worker_number())
             if tell is not None:
                 tell(piece)
         return
@@ -93,6 +109,13 @@ class _Queue(Generic[P]):
 
     def drain(self, work: Callable[[P, int], None], worker: int) -> None:
         """Do pieces until there is none left."""
+        _worker.number = worker
+        try:
+            self._drain(work, worker)
+        finally:
+            _worker.number = None
+
+    def _drain(self, work: Callable[[P, int], None], worker: int) -> None:
         while True:
             with self._lock:
                 taken = None if self._is_stopped else next(self._pieces, None)

@@ -250,3 +250,90 @@ def test_two_pieces_are_decoded_at_once(tmp_path, monkeypatch):
     finally:
         cf.set_num_threads(before)
     np.testing.assert_array_equal(cf.load(target)["a"], np.asarray(cf.load(codes)["a"]))
+
+
+def test_parts_of_a_piece_are_done_by_its_thread():
+    both = threading.Barrier(2, timeout=30)
+    threads = {}
+
+    def work(piece, worker):
+        both.wait()
+
+        def part(_, inner):
+            assert inner == worker == piece_workers.worker_number()
+            threads.setdefault(piece, set()).add(threading.get_ident())
+
+        do_pieces(part, range(20), 2)
+
+    do_pieces(work, range(2), 2)
+    assert [len(threads[piece]) for piece in range(2)] == [1, 1]
+    assert threads[0] != threads[1]
+    assert piece_workers.worker_number() == 0
+
+
+@pytest.mark.parametrize("how", [{}, {"bias": "mse"}, {"axis": 0}, {"block": 8}], ids=str)
+def test_short_tensors_are_done_two_at_a_time(tmp_path, monkeypatch, how, threads):
+    """Each by one thread; what is said of them, and the file, are as if they came one after the other."""
+    monkeypatch.setattr(tensor_pieces, "PIECE_SIZE", 64)
+    rng = np.random.default_rng(0)
+    arrays = {
+        f"t{i:02}": rng.standard_normal((8, 24)).astype(dtype)
+        for i, dtype in enumerate([np.float16] * 10 + [np.float32] * 10)
+    }
+    arrays |= {f"norm{i}": np.arange(i + 2) for i in range(4)}
+    cf.save(tmp_path / "in.safetensors", arrays)
+    plan = Plan(cf.CFloat8_1_4_3, include=("t*",), **how)
+    both, by, lock = threading.Event(), {}, threading.Lock()
+    original = encoding.Encoding.run
+
+    def run(self, writer, counter):
+        with lock:
+            by.setdefault(threading.get_ident(), []).append(self.name)
+            if len(by) == 2:
+                both.set()
+        if threads == 2:
+            assert both.wait(30)
+        return original(self, writer, counter)
+
+    with monkeypatch.context() as patched:
+        for kind in (encoding.Encoding, copying.Copying):
+            patched.setattr(kind, "is_short", False)
+        expected = convert(tmp_path / "in.safetensors", tmp_path / "apart.safetensors", plan)
+    monkeypatch.setattr(encoding.Encoding, "run", run)
+    told = []
+
+    def progress(done, total):
+        assert threading.current_thread() is threading.main_thread()
+        told.append((done, total))
+
+    got = convert(tmp_path / "in.safetensors", tmp_path / "together.safetensors", plan, progress)
+    assert (tmp_path / "together.safetensors").read_bytes() == (
+        tmp_path / "apart.safetensors"
+    ).read_bytes()
+    assert len(by) == threads
+    assert told[-1][0] == pytest.approx(told[-1][1])
+    expected.files = got.files
+    assert got == expected
+
+
+@pytest.mark.parametrize("how", [{"bias": "mse"}, {"bias": "percentile", "axis": -1}], ids=str)
+def test_what_is_searched_as_a_whole_is_read_once(tmp_path, monkeypatch, how, threads):
+    monkeypatch.setattr(tensor_pieces, "PIECE_SIZE", 64)
+    x = np.random.default_rng(0).standard_normal((60, 40)).astype(np.float32)
+    cf.save(tmp_path / "in.safetensors", {"a": x, "b": x * 3})
+    read = []
+    original = encoding.read_encodable
+
+    def noted(source, name, start, stop, *scratch):
+        read.append((name, start, stop))
+        return original(source, name, start, stop, *scratch)
+
+    monkeypatch.setattr(encoding, "read_encodable", noted)
+    convert(
+        tmp_path / "in.safetensors", tmp_path / "out.safetensors", Plan(cf.CFloat8_1_4_3, **how)
+    )
+    assert read == [("a", 0, x.size), ("b", 0, x.size)]
+    made = cf.load(tmp_path / "out.safetensors")
+    for name, values in (("a", x), ("b", x * 3)):
+        expected = cf.asarray(values, cf.CFloat8_1_4_3, how["bias"], axis=how.get("axis"))
+        assert np.array_equal(made[name].codes, expected.codes)
