@@ -247,12 +247,16 @@ static int shares_each(const cf_walk *w, int threads) {
 }
 
 void cf_walk_all(const cf_walk *w, int threads, cf_flags *flags) {
-  threads = cf_useful_threads((double)w->size, CF_ELEMENTS_PER_THREAD, threads);
+  /* to draw random words takes about four times as long as all else */
+  const cf_rule *rule = &w->op->rule;
+  const int draws = cf_rounding_mode(rule->rounding) == CF_STOCHASTIC && rule->words == NULL;
+  threads = cf_useful_threads((double)w->size * (draws ? 4 : 1), CF_ELEMENTS_PER_THREAD, threads);
   /* results smaller than the source, in its place, reach into what the next thread has yet to
    * read */
   if (w->source == w->destination && w->op->source_size != w->op->destination_size) threads = 1;
   if (threads == 1) {
     walk_range(w, 0, w->size, flags);
+    cf_done_alone();
     return;
   }
   shared_walk shared;

@@ -45,6 +45,7 @@ static void sleep_on(condition *c, mutex *m) { SleepConditionVariableSRW(c, m, I
 static void signal_one(condition *c) { WakeConditionVariable(c); }
 static void give_way(void) { SwitchToThread(); }
 static int this_cpu(void) { return (int)GetCurrentProcessorNumber(); }
+#define NO_CPUS
 
 static unsigned microseconds(void) {
   LARGE_INTEGER ticks, per_second;
@@ -107,6 +108,21 @@ static int this_cpu(void) {
 #endif
 }
 
+/* The CPUs that this thread may run on, without one of them; whether there are any. */
+#if defined(__linux__) && !defined(__ANDROID__)
+typedef cpu_set_t cpus;
+static int find_others(int cpu, cpus *others) {
+  if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof *others, others) != 0) return 0;
+  CPU_CLR((size_t)cpu, others);
+  return CPU_COUNT(others) > 0;
+}
+static void keep_to(thread t, const cpus *allowed) {
+  pthread_setaffinity_np(t, sizeof *allowed, allowed);
+}
+#else
+#define NO_CPUS
+#endif
+
 static unsigned microseconds(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -156,6 +172,18 @@ static void prepare_process(void) {
 #else
   (void)count_fork;
 #endif
+}
+#endif
+
+#if defined(NO_CPUS) /* the system keeps threads apart by itself, or isn't told */
+typedef int cpus;
+static int find_others(int cpu, cpus *others) {
+  *others = cpu;
+  return 0;
+}
+static void keep_to(thread t, const cpus *allowed) {
+  (void)t;
+  (void)allowed;
 }
 #endif
 
@@ -209,6 +237,7 @@ static struct {
   int started;       /* workers 1 to started are there */
   int failed;        /* calls until the next try to start one */
   cf_atomic last_us; /* when work was last shared, or small work might have been */
+  cf_atomic alone;   /* such work is done, or was, by its caller alone */
   char apart[64];
   cf_atomic gate;
   char apart_too[64];
@@ -278,6 +307,20 @@ static void wake(worker *w) {
 static void wake_next(int index, int threads) {
   if (2 * index + 1 < threads) wake(&pool.workers[2 * index + 1]);
   if (2 * index + 2 < threads) wake(&pool.workers[2 * index + 2]);
+}
+
+/* The caller's, from which it keeps them off. */
+static void wake_first(int cpu, int threads) {
+  cpus others;
+  int is_known = 0, are_there = 0;
+  for (int i = 1; i <= 2 && i < threads; ++i) {
+    worker *w = &pool.workers[i];
+    if (!cf_atomic_load(&w->sleeps)) continue;
+    if (!is_known) are_there = find_others(cpu, &others);
+    is_known = 1;
+    if (are_there) keep_to(w->thread, &others);
+    wake(w);
+  }
 }
 
 /* The next call, or 0 threads and the same number to stop. */
@@ -380,10 +423,17 @@ static void start_workers(int threads) {
 
 static int now_us(void) { return (int)(microseconds() & 0x7FFFFFFFu); }
 
+void cf_done_alone(void) {
+  if (!cf_atomic_load(&pool.alone)) return;
+  cf_atomic_store(&pool.alone, 0);
+  cf_atomic_store(&pool.last_us, now_us());
+}
+
 void cf_run_shares(int threads, int each, void (*task)(void *context, int share, int thread),
                    void *context) {
   if (threads < 2 || !acquire()) {
     for (int share = 0; share < threads * each; ++share) task(context, share, 0);
+    cf_done_alone();
     return;
   }
   if (pool.started + 1 < threads) start_workers(threads);
@@ -393,7 +443,8 @@ void cf_run_shares(int threads, int each, void (*task)(void *context, int share,
   pool.threads = threads;
   get_modes(&pool.modes);
   for (int i = 0; i < threads; ++i) cf_atomic_store(&pool.workers[i].next, i == 0);
-  cf_atomic_store(&pool.cpu, this_cpu());
+  const int cpu = this_cpu();
+  cf_atomic_store(&pool.cpu, cpu);
   cf_atomic_store(&pool.crowded, 0);
   cf_atomic_store(&pool.left, 0);
   gate now = read_gate();
@@ -401,7 +452,7 @@ void cf_run_shares(int threads, int each, void (*task)(void *context, int share,
   now.threads = threads;
   now.entered = 0;
   cf_atomic_store(&pool.gate, pack(now));
-  wake_next(0, threads);
+  wake_first(cpu, threads);
   task(context, 0, 0);
   take_shares(0);
   now.threads = 0;
@@ -449,7 +500,10 @@ int cf_useful_threads(double work, double least, int threads) {
   if (threads < 2 || work < 2 * least) return 1;
   if (threads > CF_MAX_THREADS) threads = CF_MAX_THREADS;
   while (work < threads * least) --threads;
-  if (work < CF_WORTH_WAKING * least && !are_at_hand()) return 1;
+  if (work < CF_WORTH_WAKING * least && !are_at_hand()) {
+    cf_atomic_store(&pool.alone, 1);
+    return 1;
+  }
   return threads;
 }
 

@@ -8,6 +8,8 @@
  * - The pool serves one call at a time.  A second one meanwhile, be it from another thread or from
  *   inside a task, does all of its work itself and waits for nobody.
  * - A child process after fork() has none of its parent's workers, and makes a pool of its own.
+ * - A worker that the caller wakes may run on the CPUs that the caller may run on, but for the one
+ *   that it does run on; Linux may leave it there for milliseconds, waiting for the caller.
  * - Workers block signals, so that handlers run in the program's own threads, and compute under the
  *   floating-point modes of whoever calls.
  * - Where the core is a shared library and is unloaded, or the process exits, sleeping workers are
@@ -40,6 +42,10 @@ void cf_run_shares(int threads, int each, void (*task)(void *context, int share,
  * of such work was just before.  1..CF_MAX_THREADS. */
 enum { CF_WORTH_WAKING = 10 };
 int cf_useful_threads(double work, double least, int threads);
+
+/* Tell that the work for which cf_useful_threads found one thread is done, if neither function
+ * above did it: calls that follow come after its end, however long it took. */
+void cf_done_alone(void);
 
 /* Elements begin to end - 1 of `count` are the share of thread `index`, in whole units of so many
  * elements but for the last.  Nobody's is empty if there are as many units as threads. */

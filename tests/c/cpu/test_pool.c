@@ -1,7 +1,9 @@
 /* The pool of threads behind cf_run_threads and cf_run_shares: every share is done once, whatever
  * numbers follow each other, whoever calls at the same time, from inside a task, where no thread
  * can be started, and on both sides of a fork. */
-#if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE /* on which CPUs a thread may run */
+#elif !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
 #define _POSIX_C_SOURCE 200809L /* more of the system than C11 has */
 #endif
 #include "cpu/threads.h"
@@ -17,6 +19,7 @@
 
 #if !defined(_WIN32)
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -139,12 +142,32 @@ static void rest(long milliseconds) {
 }
 
 /* Little work: alone if workers sleep, and by all if the last was just before. */
+static void do_nothing(void *context, int index) {
+  (void)context;
+  (void)index;
+}
+
 static void little_work(void) {
   int together = 0;
   rest(20);
   CHECK(cf_useful_threads(200, 100, 2) == 1, "after a rest");
   for (int i = 0; i < 1000 && !together; ++i) together = cf_useful_threads(200, 100, 2) == 2;
   CHECK(together, "never shared");
+  /* what follows at once is not late because it took the caller long */
+  for (int way = 0; way < 2; ++way) {
+    together = 0;
+    for (int i = 0; i < 50 && !together; ++i) {
+      rest(5);
+      if (cf_useful_threads(200, 100, 2) != 1) continue;
+      rest(2);
+      if (way == 0)
+        cf_done_alone();
+      else
+        cf_run_threads(1, do_nothing, NULL);
+      together = cf_useful_threads(200, 100, 2) == 2;
+    }
+    CHECK(together, "never shared after one that took long, %d", way);
+  }
 }
 
 /* What a worker finds itself in. */
@@ -196,6 +219,43 @@ static void surroundings_of_workers(void) {
   pthread_sigmask(SIG_SETMASK, NULL, &mask_after);
   CHECK(sigismember(&mask_before, SIGINT) == sigismember(&mask_after, SIGINT), "the caller's mask");
 }
+
+#if defined(__linux__) && !defined(__ANDROID__)
+/* Where a worker may run that the caller wakes. */
+typedef struct place {
+  pthread_t caller;
+  cf_atomic took_part;
+  cpu_set_t allowed;
+} place;
+
+static void look_where(void *context, int index) {
+  place *p = context;
+  (void)index;
+  rest(1);
+  if (pthread_equal(pthread_self(), p->caller)) return;
+  sched_getaffinity(0, sizeof p->allowed, &p->allowed);
+  cf_atomic_store(&p->took_part, 1);
+}
+
+static void workers_are_elsewhere(void) {
+  cpu_set_t own, after;
+  int found = 0;
+  if (sched_getaffinity(0, sizeof own, &own) != 0 || CPU_COUNT(&own) < 2) return;
+  for (int i = 0; i < 200 && !found; ++i) {
+    place p;
+    memset(&p, 0, sizeof p);
+    p.caller = pthread_self();
+    rest(2); /* workers sleep */
+    const int cpu = sched_getcpu();
+    cf_run_threads(2, look_where, &p);
+    found = cf_atomic_load(&p.took_part) && CPU_COUNT(&p.allowed) == CPU_COUNT(&own) - 1 &&
+            !CPU_ISSET((size_t)cpu, &p.allowed);
+  }
+  CHECK(found, "a worker that was woken may run where the caller does");
+  sched_getaffinity(0, sizeof after, &after);
+  CHECK(CPU_EQUAL(&own, &after), "the caller's CPUs are others");
+}
+#endif
 
 /* Callers at the same time, with other numbers each. */
 static void *call_often(void *context) {
@@ -314,6 +374,9 @@ void test_pool(void) {
 #if defined(HAS_PTHREADS)
   little_work();
   surroundings_of_workers();
+#if defined(__linux__) && !defined(__ANDROID__)
+  workers_are_elsewhere();
+#endif
   many_callers();
   if (!is_thinned()) forks(); /* emulators start no threads in a child */
 #endif
