@@ -402,11 +402,11 @@ class Encoding:
     def survey(self, parts: Iterable[Piece], counter: Counter) -> Array:
         """Find the largest finite magnitude of each slice, as far as pieces have it: float64 (slices,)."""
         largest = np.zeros(self._cut[1], np.float64)
-        with refusing_contradictions(self._source.path, self.name):
-            for piece in parts:
+        for piece in parts:
+            with refusing_contradictions(self._source.path, self.name):
                 part = largest[piece.slices]
                 np.maximum(part, _peaks(self._read(piece)), out=part)
-                counter.advance(self._entry.nbytes / 2 * prod(piece.shape) / self._entry.size)
+            counter.advance(self._entry.nbytes / 2 * prod(piece.shape) / self._entry.size)
         return largest
 
     @in_default_modes
@@ -424,21 +424,28 @@ class Encoding:
             return method
         if method == "default" or self._entry.size == 0:
             return fmt.default_bias
-        assert method != "output"  # which takes moments
         with refusing_contradictions(self._source.path, self.name):
-            if self._is_counted:
-                counts = PatternCounts(encodable_dtype(self._source, self.name))
-                for piece in self.pieces():
-                    counts.add(self._read(piece))
-                counter.advance(self._entry.nbytes / 2)
-                return counts.bias(fmt)
-            memory = self._scratch.of(worker_number()).read
-            values = read_encodable(self._source, self.name, 0, self._entry.size, memory)
-            self._values = values
-            counter.advance(self._entry.nbytes / 2)
-            if self._axis is None:
-                return choose_bias(values, fmt, method)
-            return choose_bias(values.reshape(self._cut), fmt, method, axis=1)
+            chosen = self._choose_by_values()
+        counter.advance(self._entry.nbytes / 2)
+        return chosen
+
+    def _choose_by_values(self) -> Any:
+        """Choose by the values, which are there for their codes afterwards if they are read at once."""
+        fmt, method = self._searched, self._plan.bias
+        assert isinstance(method, str)
+        assert method != "output"
+        assert method != "default"
+        if self._is_counted:
+            counts = PatternCounts(encodable_dtype(self._source, self.name))
+            for piece in self.pieces():
+                counts.add(self._read(piece))
+            return counts.bias(fmt)
+        memory = self._scratch.of(worker_number()).read
+        values = read_encodable(self._source, self.name, 0, self._entry.size, memory)
+        self._values = values
+        if self._axis is None:
+            return choose_bias(values, fmt, method)
+        return choose_bias(values.reshape(self._cut), fmt, method, axis=1)
 
     @in_default_modes
     def encode(self, parts: Iterable[Piece], biases: Any, writer: Writer, counter: Counter) -> None:

@@ -129,6 +129,7 @@ class _Queue(Generic[P]):
                     self._errors[number] = error
                     self._is_stopped = True
                 if worker == 0 and not isinstance(error, Exception):
+                    self._errors.clear()
                     raise
                 return
             with self._lock:
@@ -151,5 +152,12 @@ class _Queue(Generic[P]):
 
     def raise_first(self) -> None:
         """Raise the error of the first piece that had one."""
-        if self._errors:
-            raise self._errors[min(self._errors)]
+        if not self._errors:
+            return
+        error = self._errors[min(self._errors)]
+        # what it has seen goes with it: its traceback has this queue, which had it
+        self._errors.clear()
+        try:
+            raise error
+        finally:
+            del error

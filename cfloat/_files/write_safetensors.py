@@ -142,6 +142,8 @@ class SafetensorsWriter:
 
 # bytes that take far longer to write than it does to say so
 _WORTH_IT: Final = 1 << 16
+# Python may have been built without it
+_HAS_ADVICE: Final = hasattr(os, "posix_fadvise")
 
 # of threads that open or seek; not a part of what is sent to other processes
 _one_at_a_time = threading.Lock()
@@ -165,7 +167,7 @@ def _write_at(stream: IO[bytes], start: int, data: memoryview) -> None:
 
 def _begin_writing_back(descriptor: int, start: int, stop: int) -> None:
     """Have the disk begin to write bytes of a file that are in memory, so that less is left for fsync."""
-    if sys.platform != "linux" or stop - start < _WORTH_IT:
+    if sys.platform != "linux" or not _HAS_ADVICE or stop - start < _WORTH_IT:
         return
     # a page that two pieces share goes with the second: some disks let nobody change what they write
     start -= start % mmap.PAGESIZE

@@ -86,8 +86,9 @@ static void ask(const cf_range_rule *rule, cf_range_choice *choice, int bias) {
   choice->limit[choice->limits++] = bits_of_number(rule, max);
 }
 
-/* Set what is to be asked: at first the next binades, which mostly is enough, then farther and
- * farther ones; and between two biases all, or those that part them best. */
+/* Set what is to be asked: at first the next binades, which mostly is enough, or every other one of
+ * a small percentage; then farther and farther ones; and between two biases all, or those that part
+ * them best. */
 static void set_limits(const cf_range_rule *rule, cf_range_choice *choice) {
   const int high = rule->format->bias_max, within = choice->within;
   const int between = choice->beyond - within - 1;
@@ -122,7 +123,7 @@ static inline void begin(const cf_range_rule *rule, cf_range_choice *choice, int
   if (choice->needed == finite) return;
   choice->within = choice->bias;
   choice->beyond = rule->format->bias_max + 1;
-  choice->step = 1;
+  choice->step = rule->percentile >= 25 ? 1 : rule->percentile >= 1 ? 2 : 4;
   choice->asked_zeros = 0;
   set_limits(rule, choice);
 }

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import cfloat as cf
 from cfloat._bias.choose import choose_checked
 from cfloat._bias.percentile import BinadeCounts
+from cfloat._core import binding
 
 FORMATS = [
     cf.CFloat8_1_4_3,
@@ -204,3 +205,13 @@ def test_of_equally_good_biases_the_nearest_to_the_default(default, isa):
         assert cf.choose_bias(laid, fmt) == nearest
         assert set(cf.choose_bias(laid, fmt, axis=0).tolist()) == {nearest}
         assert set(cf.choose_bias(laid, fmt, axis=0, block=4).reshape(-1).tolist()) == {nearest}
+
+
+def test_whole_arrays_of_the_other_byte_order_are_not_copied(monkeypatch):
+    x = np.ones(1 << 17, np.float32)
+    x[::3] = 0.25
+    assert cf.choose_bias(x, cf.CFloat8_1_4_3, "percentile") == 15
+    # which copies what it cannot read as it is
+    monkeypatch.setattr(binding, "choose_one_bias", None)
+    assert cf.choose_bias(x.astype(">f4"), cf.CFloat8_1_4_3, "percentile") == 15
+    assert cf.choose_bias(x.astype("<f4")[::2], cf.CFloat8_1_4_3, "percentile") == 15

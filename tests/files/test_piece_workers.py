@@ -1,10 +1,14 @@
 """Pieces done by several threads: the same files as by one, and nothing at work when it is over."""
 
+import gc
 import threading
 import time
+import weakref
+from contextlib import suppress
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import cfloat as cf
 from cfloat._files import copying, encoding, piece_workers, tensor_pieces
@@ -50,6 +54,51 @@ def test_the_first_error_is_raised_when_nothing_is_at_work(failing):
     with pytest.raises(ValueError, match=f"piece {failing}"):
         do_pieces(work, range(1000), 2)
     assert at_work == []
+
+
+@pytest.mark.parametrize(
+    ("failing", "error"), [(0, ValueError), (3, OSError), (1, KeyboardInterrupt)]
+)
+def test_an_error_keeps_nothing_once_it_is_handled(failing, error):
+    class Memory:
+        pass
+
+    held = []
+
+    def work(piece, worker):
+        memory = Memory()
+        held.append(weakref.ref(memory))
+        if piece >= failing:
+            raise error(piece)
+
+    gc.disable()
+    try:
+        with suppress(error):
+            do_pieces(work, range(100), 2)
+        assert held
+        assert all(reference() is None for reference in held)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(
+    "how", [{"bias": "mse"}, {"bias": "max", "axis": 0}, {"bias": "mse", "axis": 1}], ids=str
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_an_error_of_the_callback_is_not_the_files(tmp_path, monkeypatch, how, dtype, threads):
+    monkeypatch.setattr(tensor_pieces, "PIECE_SIZE", 500)
+    save_file({name: np.ones((40, 60), dtype) for name in "ab"}, tmp_path / "in.safetensors")
+
+    def tell(done, all_of_it):
+        raise ValueError("its own")
+
+    with pytest.raises(ValueError, match=r"^its own$"):
+        convert(
+            tmp_path / "in.safetensors",
+            tmp_path / "out.safetensors",
+            Plan("CFloat8_1_4_3", **how),
+            tell,
+        )
 
 
 def test_an_exception_of_this_thread_waits_for_the_other():
