@@ -45,7 +45,6 @@ static void sleep_on(condition *c, mutex *m) { SleepConditionVariableSRW(c, m, I
 static void signal_one(condition *c) { WakeConditionVariable(c); }
 static void give_way(void) { SwitchToThread(); }
 static int this_cpu(void) { return (int)GetCurrentProcessorNumber(); }
-#define NO_CPUS
 
 static unsigned microseconds(void) {
   LARGE_INTEGER ticks, per_second;
@@ -108,19 +107,8 @@ static int this_cpu(void) {
 #endif
 }
 
-/* The CPUs that this thread may run on, without one of them; whether there are any. */
 #if defined(__linux__) && !defined(__ANDROID__)
-typedef cpu_set_t cpus;
-static int find_others(int cpu, cpus *others) {
-  if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof *others, others) != 0) return 0;
-  CPU_CLR((size_t)cpu, others);
-  return CPU_COUNT(others) > 0;
-}
-static void keep_to(thread t, const cpus *allowed) {
-  pthread_setaffinity_np(t, sizeof *allowed, allowed);
-}
-#else
-#define NO_CPUS
+#define CHOOSES_CPUS
 #endif
 
 static unsigned microseconds(void) {
@@ -175,18 +163,6 @@ static void prepare_process(void) {
 }
 #endif
 
-#if defined(NO_CPUS) /* the system keeps threads apart by itself, or isn't told */
-typedef int cpus;
-static int find_others(int cpu, cpus *others) {
-  *others = cpu;
-  return 0;
-}
-static void keep_to(thread t, const cpus *allowed) {
-  (void)t;
-  (void)allowed;
-}
-#endif
-
 static void pause_a_little(void) {
 #if defined(CF_X86_64)
   _mm_pause();
@@ -221,6 +197,10 @@ struct worker {
   thread thread;
   mutex mutex;
   condition called;
+#if defined(CHOOSES_CPUS)
+  int is_confined; /* to other CPUs than a caller's, */
+  cpu_set_t own;   /* and had these; both under the mutex */
+#endif
   char apart[2 * 64]; /* from the next one's */
 };
 
@@ -237,7 +217,7 @@ static struct {
   int started;       /* workers 1 to started are there */
   int failed;        /* calls until the next try to start one */
   cf_atomic last_us; /* when work was last shared, or small work might have been */
-  cf_atomic alone;   /* such work is done, or was, by its caller alone */
+  cf_atomic alone;   /* the last that was asked about is such work, which its caller does alone */
   char apart[64];
   cf_atomic gate;
   char apart_too[64];
@@ -309,16 +289,50 @@ static void wake_next(int index, int threads) {
   if (2 * index + 2 < threads) wake(&pool.workers[2 * index + 2]);
 }
 
-/* The caller's, from which it keeps them off. */
+/* The CPUs of workers.  Linux may wake one on the CPU of the caller, and leave it there for
+ * milliseconds, waiting for the call to end. */
+#if defined(CHOOSES_CPUS)
+/* Keep a worker that sleeps off one of its CPUs, if it has others, until it is awake. */
+static void confine(worker *w, int cpu) {
+  lock(&w->mutex);
+  if (cf_atomic_load(&w->sleeps) && !w->is_confined && cpu >= 0 && cpu < CPU_SETSIZE &&
+      pthread_getaffinity_np(w->thread, sizeof w->own, &w->own) == 0 &&
+      CPU_ISSET((size_t)cpu, &w->own)) {
+    cpu_set_t others = w->own;
+    CPU_CLR((size_t)cpu, &others);
+    w->is_confined =
+        CPU_COUNT(&others) > 0 && pthread_setaffinity_np(w->thread, sizeof others, &others) == 0;
+  }
+  unlock(&w->mutex);
+}
+
+#if defined(CF_TESTED)
+cf_atomic cf_woken_apart;
+#endif
+
+/* This worker's, under its mutex. */
+static void free_from(worker *w) {
+  if (!w->is_confined) return;
+  w->is_confined = 0;
+#if defined(CF_TESTED)
+  if (!is_on_callers_cpu()) cf_atomic_add(&cf_woken_apart, 1);
+#endif
+  pthread_setaffinity_np(pthread_self(), sizeof w->own, &w->own);
+}
+#else
+static void confine(worker *w, int cpu) {
+  (void)w;
+  (void)cpu;
+}
+static void free_from(worker *w) { (void)w; }
+#endif
+
+/* The caller's. */
 static void wake_first(int cpu, int threads) {
-  cpus others;
-  int is_known = 0, are_there = 0;
   for (int i = 1; i <= 2 && i < threads; ++i) {
     worker *w = &pool.workers[i];
     if (!cf_atomic_load(&w->sleeps)) continue;
-    if (!is_known) are_there = find_others(cpu, &others);
-    is_known = 1;
-    if (are_there) keep_to(w->thread, &others);
+    confine(w, cpu);
     wake(w);
   }
 }
@@ -339,6 +353,7 @@ static gate await_call(worker *w) {
     sleep_on(&w->called, &w->mutex);
   }
   cf_atomic_store(&w->sleeps, 0);
+  free_from(w);
   unlock(&w->mutex);
   return now;
 }
@@ -407,6 +422,9 @@ static void start_workers(int threads) {
     w->index = pool.started + 1;
     w->seen = read_gate().number;
     init(&w->mutex, &w->called);
+#if defined(CHOOSES_CPUS)
+    w->is_confined = 0;
+#endif
 #if defined(CF_TESTED)
     if (cf_threads_to_start <= 0 || cf_threads_to_start-- <= 0) {
       pool.failed = CALLS_AFTER_FAILURE;
@@ -424,9 +442,11 @@ static void start_workers(int threads) {
 static int now_us(void) { return (int)(microseconds() & 0x7FFFFFFFu); }
 
 void cf_done_alone(void) {
-  if (!cf_atomic_load(&pool.alone)) return;
-  cf_atomic_store(&pool.alone, 0);
-  cf_atomic_store(&pool.last_us, now_us());
+  if (cf_atomic_load(&pool.alone)) cf_atomic_store(&pool.last_us, now_us());
+}
+
+static void set_alone(int alone) {
+  if (cf_atomic_load(&pool.alone) != alone) cf_atomic_store(&pool.alone, alone);
 }
 
 void cf_run_shares(int threads, int each, void (*task)(void *context, int share, int thread),
@@ -497,13 +517,12 @@ static int are_at_hand(void) {
 
 int cf_useful_threads(double work, double least, int threads) {
   /* comparisons and exact products alone, which trap in no mode of the caller's */
-  if (threads < 2 || work < 2 * least) return 1;
+  const int is_worth_it = threads > 1 && work >= 2 * least;
+  const int alone = is_worth_it && work < CF_WORTH_WAKING * least && !are_at_hand();
+  set_alone(alone);
+  if (!is_worth_it || alone) return 1;
   if (threads > CF_MAX_THREADS) threads = CF_MAX_THREADS;
   while (work < threads * least) --threads;
-  if (work < CF_WORTH_WAKING * least && !are_at_hand()) {
-    cf_atomic_store(&pool.alone, 1);
-    return 1;
-  }
   return threads;
 }
 

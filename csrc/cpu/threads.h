@@ -8,8 +8,8 @@
  * - The pool serves one call at a time.  A second one meanwhile, be it from another thread or from
  *   inside a task, does all of its work itself and waits for nobody.
  * - A child process after fork() has none of its parent's workers, and makes a pool of its own.
- * - A worker that the caller wakes may run on the CPUs that the caller may run on, but for the one
- *   that it does run on; Linux may leave it there for milliseconds, waiting for the caller.
+ * - On Linux the workers that the caller itself wakes are kept off its CPU until they are awake, if
+ *   they may run on others.
  * - Workers block signals, so that handlers run in the program's own threads, and compute under the
  *   floating-point modes of whoever calls.
  * - Where the core is a shared library and is unloaded, or the process exits, sleeping workers are
@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "core/integers.h"
+#include "cpu/atomics.h"
 
 /* Run task(context, 0) to task(context, count - 1), at the same time where threads are free, and
  * return when all are done.  The calling thread runs the first.  No task may wait for another.
@@ -64,6 +65,9 @@ static inline int64_t cf_max_share(int64_t count, int64_t unit, int threads) {
 /* Tests alone define CF_TESTED: how many more workers may be started, before each start fails. */
 #if defined(CF_TESTED)
 extern int cf_threads_to_start;
+#if defined(__linux__) && !defined(__ANDROID__)
+extern cf_atomic cf_woken_apart; /* how many workers were, off the caller's CPU */
+#endif
 #endif
 
 #endif
