@@ -52,7 +52,7 @@ static double number_of_bits(const cf_range_rule *rule, int64_t bits) {
   return number;
 }
 
-/* The bits of a format's largest value; float32 has them exactly, or its largest finite one. */
+/* The bits of a format's largest value at some bias, which float32 has exactly. */
 static int64_t bits_of_number(const cf_range_rule *rule, double number) {
   int64_t bits = 0;
   if (!rule->is_float64) {
